@@ -1,0 +1,1 @@
+"""Programs: the only place for argument parsing, printing and result files."""

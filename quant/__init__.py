@@ -1,0 +1,1 @@
+"""Quantisers and integer-exact simulation of deployed arithmetic."""

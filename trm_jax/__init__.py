@@ -1,0 +1,1 @@
+"""TRM and HRM, the recursive reasoners, in JAX/Flax: models, data, evaluation and training."""

@@ -1,0 +1,1 @@
+"""Puzzles: the released .npy layout, builders, generators and downloads."""
