@@ -1,0 +1,39 @@
+"""Test set-up: strict JAX, shapes checked at run time, and the optional shared folder."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from jaxtyping import install_import_hook
+
+# Shapes are checked in tests only: the hook rewrites the packages as they are imported.
+install_import_hook(["trm_jax", "quant", "export"], "beartype.beartype")
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def shared_dir() -> Path:
+    """Find the folder of golden outputs and public data beside the checkout, or skip."""
+    path = ROOT.parent / "shared"
+    if not (path / "golden").is_dir():
+        pytest.skip(f"needs golden outputs and data in {path.name}/ beside the checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared folder, or a skip that says so."""
+    return shared_dir()
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Path:
+    """Outputs of the released PyTorch code."""
+    return shared / "golden"
