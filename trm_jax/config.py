@@ -49,6 +49,7 @@ class ReasonerConfig:
     halt_exploration_prob: float = 0.1
     rms_norm_eps: float = 1e-5
     rope_theta: float = 10_000.0
+    no_ACT_continue: bool = True  # False: learn q_continue too (costs one more forward)
     forward_dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
@@ -113,6 +114,7 @@ class HRMConfig(ReasonerConfig):
     L_cycles: int = 2
     L_layers: int = 4
     H_layers: int = 4
+    no_ACT_continue: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,31 @@
+"""HRM: a high-level network of its own for z_H (wiring only)."""
+
+from collections.abc import Callable
+
+from trm_jax.config import HRMConfig
+from trm_jax.layers import exact_dot_general
+from trm_jax.mixing import Level
+from trm_jax.reasoner import Reasoner, ReasonerModule
+from trm_jax.recursion import identity
+from trm_jax.types import Injection, Latents, SiteDotGeneral, State
+
+
+class HRMModule(ReasonerModule):
+    """Adds the H-level."""
+
+    def setup(self) -> None:
+        super().setup()
+        assert isinstance(self.config, HRMConfig)
+        self.H_level = Level(self.config, self.config.H_layers, self.dot_general)
+
+    def update_H(self, z_H: State, injection: Injection) -> State:
+        return self.H_level(z_H, injection)
+
+
+def hrm(
+    config: HRMConfig,
+    dot_general: SiteDotGeneral = exact_dot_general,
+    store: Callable[[Latents], Latents] = identity,
+) -> Reasoner:
+    """Build an HRM; in training only the very last update of each state carries gradient."""
+    return Reasoner(config, HRMModule(config, dot_general), 1, store)

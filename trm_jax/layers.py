@@ -1,0 +1,118 @@
+"""The layers that TRM and HRM share: norm, rotary positions, Dense, SwiGLU, token embedding.
+
+Formulas: REFERENCE 1.3 (released `models/layers.py`). Weights are float32 masters, cast to the
+dtype of the activations at every use. `dot_general` is a constructor field of Dense, so that a
+quantised product is seen in the wiring instead of being patched in.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Int
+
+from trm_jax.types import DotGeneral, SiteDotGeneral
+
+
+def exact_dot_general(site: str) -> DotGeneral:
+    """Choose the unquantised product for every site."""
+    del site
+    return jax.lax.dot_general
+
+
+def rms_norm(x: Float[Array, "*axes"], eps: float) -> Float[Array, "*axes"]:
+    """Normalise the last axis to unit mean square in float32; there is no learned gain."""
+    x32 = x.astype(jnp.float32)
+    mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+    return (x32 * jax.lax.rsqrt(mean_square + eps)).astype(x.dtype)
+
+
+def rotary_tables(
+    num_positions: int, head_dim: int, theta: float
+) -> tuple[Float[Array, "pos half"], Float[Array, "pos half"]]:
+    """Compute cosines and sines of the rotary angles.
+
+    Args:
+      num_positions: positions 0, 1, ...; the puzzle prefix counts.
+      head_dim: even size of one head.
+      theta: base of the geometric progression of wavelengths.
+    """
+    frequency = theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    angle = jnp.arange(num_positions, dtype=jnp.float32)[:, None] * frequency[None, :]
+    return jnp.cos(angle), jnp.sin(angle)
+
+
+def apply_rotary(
+    x: Float[Array, "batch pos heads head_dim"],
+    cos: Float[Array, "pos half"],
+    sin: Float[Array, "pos half"],
+) -> Float[Array, "batch pos heads head_dim"]:
+    """Rotate the two halves of every head against each other (half-split, in float32)."""
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    c, s = cos[None, :, None, :], sin[None, :, None, :]
+    rotated = jnp.concatenate([first * c - second * s, second * c + first * s], axis=-1)
+    return rotated.astype(x.dtype)
+
+
+class Dense(nn.Module):
+    """A matrix product over the last axis (CastedLinear in the released code).
+
+    Attributes:
+      features: output width.
+      use_bias: add a bias (only q_head does).
+      dot_general: chooses the product from this layer's site, `L_level/layers_0/mlp/down_proj`.
+      kernel_init, bias_init: initialisers; the kernel's default is the released one.
+
+    The input is sown as an intermediate, which costs nothing unless a caller asks for it.
+    """
+
+    features: int
+    use_bias: bool = False
+    dot_general: SiteDotGeneral = exact_dot_general
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*lead inputs"]) -> Float[Array, "*lead outputs"]:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        self.sow("intermediates", "input", x)
+        product = self.dot_general("/".join(self.path))
+        last_with_first = (((x.ndim - 1,), (0,)), ((), ()))
+        y = product(x, kernel.astype(x.dtype), last_with_first)
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
+            y = y + bias.astype(x.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+        return y
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate) * up), gate and up in one product, the gate first.
+
+    Attributes:
+      inner: width between the two products (`ReasonerConfig.swiglu_size`).
+    """
+
+    inner: int
+    dot_general: SiteDotGeneral = exact_dot_general
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*lead width"]) -> Float[Array, "*lead width"]:
+        gate_up = Dense(2 * self.inner, dot_general=self.dot_general, name="gate_up_proj")(x)
+        gate, up = jnp.split(gate_up, 2, axis=-1)
+        down = Dense(x.shape[-1], dot_general=self.dot_general, name="down_proj")
+        return down(nn.silu(gate) * up)
+
+
+class Embedding(nn.Module):
+    """A table of vectors, float32, initialised with standard deviation 1/sqrt(width)."""
+
+    rows: int
+    width: int
+
+    def setup(self) -> None:
+        # fan_out of (rows, width) is the width: the released std 1/sqrt(hidden_size)
+        init = nn.initializers.variance_scaling(1.0, "fan_out", "truncated_normal")
+        self.embedding = self.param("embedding", init, (self.rows, self.width), jnp.float32)
+
+    def __call__(self, index: Int[Array, "*lead"]) -> Float[Array, "*lead width"]:
+        return self.embedding[index]

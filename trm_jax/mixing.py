@@ -1,0 +1,96 @@
+"""How positions exchange information: attention, linear attention, MLP mixing; and the block.
+
+REFERENCE 1.3. A block is post-norm: h <- rms(h + mixer(h)); h <- rms(h + mlp(h)).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from trm_jax.config import Mixer, Positions, ReasonerConfig
+from trm_jax.layers import (
+    Dense,
+    SwiGLU,
+    apply_rotary,
+    exact_dot_general,
+    rms_norm,
+    rotary_tables,
+)
+from trm_jax.types import Injection, SiteDotGeneral, State
+
+Heads = Float[Array, "batch pos heads head_dim"]
+
+
+def softmax_attention(q: Heads, k: Heads, v: Heads) -> Heads:
+    """Attend over all positions, no mask, scale 1/sqrt(head_dim), softmax in float32."""
+    return jax.nn.dot_product_attention(q, k, v)
+
+
+def linear_attention(q: Heads, k: Heads, v: Heads) -> Heads:
+    """Attend in O(pos) with the elu+1 feature map (App. J), sums in float32."""
+    q32, k32, v32 = (x.astype(jnp.float32) for x in (q, k, v))
+    q32, k32 = nn.elu(q32) + 1.0, nn.elu(k32) + 1.0
+    memory = jnp.einsum("bshk,bshj->bhkj", k32, v32)
+    norm = jnp.einsum("bshk,bhk->bsh", q32, jnp.sum(k32, axis=1))
+    mixed = jnp.einsum("bshk,bhkj->bshj", q32, memory) / norm[..., None]
+    return mixed.astype(v.dtype)
+
+
+ATTENTION = {Mixer.ATTENTION: softmax_attention, Mixer.LINEAR_ATTENTION: linear_attention}
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention with a fused qkv product and rotary positions."""
+
+    config: ReasonerConfig
+    dot_general: SiteDotGeneral = exact_dot_general
+
+    @nn.compact
+    def __call__(self, h: State) -> State:
+        c = self.config
+        batch, pos, emb = h.shape
+        qkv = Dense(3 * emb, dot_general=self.dot_general, name="qkv_proj")(h)
+        q, k, v = jnp.split(qkv.reshape(batch, pos, 3 * c.num_heads, c.head_dim), 3, axis=2)
+        if c.positions is Positions.ROPE:
+            cos, sin = rotary_tables(c.num_positions, c.head_dim, c.rope_theta)
+            q, k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
+        mixed = ATTENTION[c.mixer](q, k, v).reshape(batch, pos, emb)
+        return Dense(emb, dot_general=self.dot_general, name="o_proj")(mixed)
+
+
+class Block(nn.Module):
+    """One layer of a level: mixing over positions, then SwiGLU over channels."""
+
+    config: ReasonerConfig
+    dot_general: SiteDotGeneral = exact_dot_general
+
+    @nn.compact
+    def __call__(self, h: State) -> State:
+        c = self.config
+        if c.mixer is Mixer.MLP:
+            # the norm runs over the position axis here, as in the released code
+            u = h.swapaxes(1, 2)
+            mlp_t = SwiGLU(c.swiglu_size(c.num_positions), self.dot_general, name="mlp_t")
+            h = rms_norm(u + mlp_t(u), c.rms_norm_eps).swapaxes(1, 2)
+        else:
+            attention = SelfAttention(c, self.dot_general, name="self_attn")
+            h = rms_norm(h + attention(h), c.rms_norm_eps)
+        mlp = SwiGLU(c.swiglu_size(c.hidden_size), self.dot_general, name="mlp")
+        return rms_norm(h + mlp(h), c.rms_norm_eps)
+
+
+class Level(nn.Module):
+    """A stack of blocks applied to state + injection (L_level, H_level)."""
+
+    config: ReasonerConfig
+    num_layers: int
+    dot_general: SiteDotGeneral = exact_dot_general
+
+    @nn.compact
+    def __call__(self, h: State, injection: Injection) -> State:
+        h = h + injection
+        for i in range(self.num_layers):
+            h = Block(self.config, self.dot_general, name=f"layers_{i}")(h)
+        return h

@@ -1,0 +1,88 @@
+"""Optimisers of the released recipe (REFERENCE 1.5): AdamATan2, sign-SGD, schedule, EMA."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jaxtyping import Float, Int
+
+from trm_jax.types import Params, PuzzleTable
+
+
+class AdamATan2State(NamedTuple):
+    """Moments and the number of updates done."""
+
+    count: Int[Array, ""]
+    m: Params
+    v: Params
+
+
+def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTransformation:
+    """Make Adam's direction with atan2 instead of a division (no epsilon, bounded by pi/2).
+
+    m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2;
+    direction = atan2(m, sqrt(v) / sqrt(1-b2^t)) / (1-b1^t).
+    """
+
+    def init(params: Params) -> AdamATan2State:
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return AdamATan2State(jnp.zeros((), jnp.int32), zeros, zeros)
+
+    def update(
+        grads: Params, state: AdamATan2State, params: Params | None = None
+    ) -> tuple[Params, AdamATan2State]:
+        del params
+        count = state.count + 1
+        t = count.astype(jnp.float32)
+        m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.m, grads)
+        v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.v, grads)
+        c1, c2 = 1 - b1**t, jnp.sqrt(1 - b2**t)
+        direction = jax.tree.map(lambda m, v: jnp.arctan2(m, jnp.sqrt(v) / c2) / c1, m, v)
+        return direction, AdamATan2State(count, m, v)
+
+    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def apply_decoupled(
+    params: Params, direction: Params, lr: Float[Array, ""], weight_decay: float
+) -> Params:
+    """Move: p <- p (1 - lr wd) - lr direction. Decay reaches every parameter, as released."""
+    return jax.tree.map(lambda p, d: p * (1 - lr * weight_decay) - lr * d, params, direction)
+
+
+def sign_sgd(
+    table: PuzzleTable,
+    ids: Int[Array, " batch"],
+    grads: Float[Array, "batch id_emb"],
+    lr: Float[Array, ""],
+    weight_decay: float,
+) -> PuzzleTable:
+    """Update the rows of a batch: gradients of duplicates are summed, then only signs count.
+
+    Rows that are not in the batch are untouched (no decay either).
+    """
+    summed = jax.ops.segment_sum(grads, ids, num_segments=table.shape[0])
+    hit = jax.ops.segment_sum(jnp.ones_like(ids), ids, num_segments=table.shape[0]) > 0
+    moved = table * (1 - lr * weight_decay) - lr * jnp.sign(summed)
+    return jnp.where(hit[:, None], moved, table)
+
+
+def learning_rate(
+    step: Int[Array, ""], *, base: float, warmup_steps: int, total_steps: int, min_ratio: float
+) -> Float[Array, ""]:
+    """Warm up linearly, then follow a cosine down to base * min_ratio (constant at 1.0).
+
+    Args:
+      step: counted from 1 at the first update.
+    """
+    t = step.astype(jnp.float32)
+    progress = jnp.clip((t - warmup_steps) / max(1, total_steps - warmup_steps), 0.0, 1.0)
+    cosine = min_ratio + (1 - min_ratio) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
+    return base * jnp.minimum(t / max(1, warmup_steps), 1.0) * cosine
+
+
+def ema_update(average: Params, params: Params, decay: float) -> Params:
+    """Follow the parameters: average <- decay average + (1 - decay) params."""
+    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)

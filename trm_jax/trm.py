@@ -1,0 +1,25 @@
+"""TRM: one network updates both states (wiring only)."""
+
+from collections.abc import Callable
+
+from trm_jax.config import TRMConfig
+from trm_jax.layers import exact_dot_general
+from trm_jax.reasoner import Reasoner, ReasonerModule
+from trm_jax.recursion import identity
+from trm_jax.types import Injection, Latents, SiteDotGeneral, State
+
+
+class TRMModule(ReasonerModule):
+    """The L-level serves as the H-level too."""
+
+    def update_H(self, z_H: State, injection: Injection) -> State:
+        return self.L_level(z_H, injection)
+
+
+def trm(
+    config: TRMConfig,
+    dot_general: SiteDotGeneral = exact_dot_general,
+    store: Callable[[Latents], Latents] = identity,
+) -> Reasoner:
+    """Build a TRM; in training every L-cycle of the last H-cycle carries gradient."""
+    return Reasoner(config, TRMModule(config, dot_general), config.L_cycles, store)
