@@ -1,0 +1,38 @@
+"""What a low-precision memory does to the carry between H-cycles.
+
+Serves `CarryPrecision` of a scheme. The states are computed in the arithmetic's format; after
+every H-cycle z_H and z_L are rounded to the memory's format and read back. int8 and int16 use
+a symmetric grid per token (one scale per position, as dynamic quantisation would write it).
+Left out: rounding inside an H-cycle, which belongs to the integer simulation.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from quant.affine import Grid, calibrate, dequantise, quantise, scale_zero_point
+from quant.scheme import CarryPrecision
+from trm_jax.types import Latents, State
+
+_BITS = {CarryPrecision.INT8: 8, CarryPrecision.INT16: 16}
+_DTYPES = {CarryPrecision.BF16: jnp.bfloat16, CarryPrecision.FP16: jnp.float16}
+
+
+@dataclass(frozen=True)
+class CarryStore:
+    """Rounds latents to a precision and reads them back; hashable, so it can be static."""
+
+    precision: CarryPrecision
+
+    def __call__(self, latents: Latents) -> Latents:
+        return Latents(*(self.round(z) for z in latents))
+
+    def round(self, z: State) -> State:
+        """Round one state; the dtype stays the arithmetic's."""
+        if self.precision is CarryPrecision.ARITHMETIC:
+            return z
+        if self.precision in _DTYPES:
+            return z.astype(_DTYPES[self.precision]).astype(z.dtype)
+        grid = Grid(bits=_BITS[self.precision], channel_axes=(0, 1))
+        affine = scale_zero_point(calibrate(z, grid), grid)
+        return dequantise(quantise(z, affine, grid)).astype(z.dtype)

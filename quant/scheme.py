@@ -1,0 +1,192 @@
+"""What is quantised and how: one frozen record per scheme, with names that decode themselves.
+
+Name = the parts that apply, joined by `_`, in this order:
+
+    w<bits><t|c>-<sym|asym>[-mse]   weights of every Dense: bits 2 to 8; t one scale per tensor,
+                                    c per output channel; symmetric or asymmetric grid; range
+                                    min/max, or clipped for least squared error (-mse)
+    fp32 | bf16 | fp16              everything that is not quantised, and the arithmetic;
+                                    left out if fp32 and the weights are quantised
+    a8d | a8da | a8s | a16s         inputs of every Dense: d dynamic (one range per row at run
+                                    time; a8d symmetric, a8da asymmetric), s static (calibrated
+                                    range per tensor: a8s asymmetric, a16s symmetric int16)
+    carrybf16 | carryfp16 | carry16 | carry8
+                                    memory of z_H, z_L between H-cycles; left out if it is the
+                                    arithmetic's; 16 and 8 are symmetric integers per token
+
+    w4t-sym            4-bit weights, one symmetric scale per matrix, float32 arithmetic
+    w8c-sym_a8d        8-bit weights per channel, dynamic 8-bit inputs
+    w4c-asym_a16s_carry16
+
+"Every Dense" means every leaf named `kernel`: the blocks and both heads (a fused gate_up_proj
+or qkv_proj is one matrix, as in the released code). Embeddings, H_init/L_init and the puzzle
+table are only cast. The paper's names (Sec. 3.4, Tables 9-18) are in PAPER_SCHEMES.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+
+from quant.affine import WEIGHT_BITS, Clipping, Grid, Symmetry
+
+
+class Granularity(enum.Enum):
+    """How many weights share a scale."""
+
+    PER_TENSOR = "t"
+    PER_CHANNEL = "c"  # per output channel: the last axis of a Flax kernel
+
+
+class Activations(enum.Enum):
+    """What happens to the input of every Dense."""
+
+    NONE = ""
+    DYNAMIC_INT8 = "a8d"
+    DYNAMIC_INT8_ASYM = "a8da"
+    STATIC_INT8 = "a8s"
+    STATIC_INT16 = "a16s"
+
+    @property
+    def is_static(self) -> bool:
+        return self in (Activations.STATIC_INT8, Activations.STATIC_INT16)
+
+
+class FloatDtype(enum.Enum):
+    """Floating point format of arithmetic and of what is not quantised."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+    @property
+    def dtype(self) -> str:
+        """The `forward_dtype` of a model configuration."""
+        return {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[self.value]
+
+
+class CarryPrecision(enum.Enum):
+    """Format of the latent states in memory."""
+
+    ARITHMETIC = ""  # as they are computed: fp32 under fp32 arithmetic
+    BF16 = "carrybf16"
+    FP16 = "carryfp16"
+    INT16 = "carry16"
+    INT8 = "carry8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightScheme:
+    """Grid of every Dense kernel.
+
+    Raises:
+      ValueError: unsupported width.
+    """
+
+    bits: int
+    granularity: Granularity
+    symmetry: Symmetry
+    clipping: Clipping = Clipping.MINMAX
+
+    def __post_init__(self) -> None:
+        if self.bits not in WEIGHT_BITS:
+            raise ValueError(f"bits must be one of {list(WEIGHT_BITS)}, got bits={self.bits}")
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of an (inputs, outputs) kernel."""
+        axes = (-1,) if self.granularity is Granularity.PER_CHANNEL else ()
+        return Grid(bits=self.bits, symmetry=self.symmetry, channel_axes=axes)
+
+    @property
+    def name(self) -> str:
+        clip = "-mse" if self.clipping is Clipping.MSE else ""
+        return f"w{self.bits}{self.granularity.value}-{self.symmetry.value}{clip}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """A compression scheme; the default is full precision.
+
+    Attributes:
+      weights: None keeps the kernels in `float_dtype`.
+      float_dtype: arithmetic, and storage of everything that is not quantised.
+    """
+
+    weights: WeightScheme | None = None
+    activations: Activations = Activations.NONE
+    carry: CarryPrecision = CarryPrecision.ARITHMETIC
+    float_dtype: FloatDtype = FloatDtype.FP32
+
+    @property
+    def name(self) -> str:
+        """The name that `parse` reads back."""
+        weights = self.weights.name if self.weights else ""
+        omitted = bool(weights) and self.float_dtype is FloatDtype.FP32
+        dtype = "" if omitted else self.float_dtype.value
+        parts = (weights, dtype, self.activations.value, self.carry.value)
+        return "_".join(part for part in parts if part)
+
+
+def _weight_only(bits: int, granularity: Granularity, symmetry: Symmetry) -> Scheme:
+    return Scheme(weights=WeightScheme(bits=bits, granularity=granularity, symmetry=symmetry))
+
+
+def naive(bits: int) -> Scheme:
+    """Make the paper's naive scheme: per tensor, symmetric, scale max|w| / (2^(bits-1) - 1)."""
+    return _weight_only(bits, Granularity.PER_TENSOR, Symmetry.SYMMETRIC)
+
+
+def calibrated(bits: int) -> Scheme:
+    """Make the paper's calibrated scheme: per output channel, asymmetric min/max."""
+    return _weight_only(bits, Granularity.PER_CHANNEL, Symmetry.ASYMMETRIC)
+
+
+PAPER_SCHEMES: dict[str, Scheme] = {
+    "fp32": Scheme(),
+    "bf16": Scheme(float_dtype=FloatDtype.BF16),
+    "fp16": Scheme(float_dtype=FloatDtype.FP16),
+    "int8": _weight_only(8, Granularity.PER_CHANNEL, Symmetry.SYMMETRIC),
+    **{f"int{b}_naive": naive(b) for b in (4, 3, 2)},
+    **{f"int{b}_calibrated": calibrated(b) for b in (4, 3, 2)},
+}
+"""The paper's names, and its 4-bit pair continued to 3 and 2 bits."""
+
+_WEIGHTS = re.compile(r"w(?P<bits>\d+)(?P<granularity>[tc])-(?P<symmetry>sym|asym)(?P<mse>-mse)?")
+
+
+def parse(name: str) -> Scheme:
+    """Read a scheme's name, the paper's or the long one.
+
+    Raises:
+      ValueError: not a name; the message says what was not understood and shows the grammar.
+    """
+    if name in PAPER_SCHEMES:
+        return PAPER_SCHEMES[name]
+    fields: dict = {}
+    rest = name.split("_")
+    if match := _WEIGHTS.fullmatch(rest[0]):
+        fields["weights"] = WeightScheme(
+            bits=int(match["bits"]),
+            granularity=Granularity(match["granularity"]),
+            symmetry=Symmetry(match["symmetry"]),
+            clipping=Clipping.MSE if match["mse"] else Clipping.MINMAX,
+        )
+        rest = rest[1:]
+    choices = (("float_dtype", FloatDtype), ("activations", Activations), ("carry", CarryPrecision))
+    for field, kind in choices:
+        tokens = {member.value for member in kind if member.value}
+        if rest and rest[0] in tokens:
+            fields[field] = kind(rest.pop(0))
+    if rest or not fields:
+        raise ValueError(
+            f"unknown scheme {name!r}, cannot read {rest[0] if rest else name!r};"
+            f" known names: {', '.join(PAPER_SCHEMES)}; or"
+            " [w<2-8><t|c>-<sym|asym>[-mse]][_fp32|_bf16|_fp16][_a8d|_a8da|_a8s|_a16s]"
+            "[_carrybf16|_carryfp16|_carry16|_carry8], e.g. w4c-asym_a8d"
+        )
+    return Scheme(**fields)
+
+
+def paper_name(scheme: Scheme) -> str | None:
+    """Find what the paper calls a scheme, or None."""
+    return next((name for name, known in PAPER_SCHEMES.items() if known == scheme), None)

@@ -1,0 +1,87 @@
+"""Names of schemes decode themselves and come back."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+from quant.affine import WEIGHT_BITS, Clipping, Symmetry
+from quant.scheme import (
+    PAPER_SCHEMES,
+    Activations,
+    CarryPrecision,
+    FloatDtype,
+    Granularity,
+    Scheme,
+    WeightScheme,
+    paper_name,
+    parse,
+)
+
+WEIGHTS = [
+    None,
+    *(
+        WeightScheme(bits=b, granularity=g, symmetry=s, clipping=c)
+        for b, g, s, c in itertools.product(WEIGHT_BITS, Granularity, Symmetry, Clipping)
+    ),
+]
+FAMILY = [
+    Scheme(weights=w, activations=a, carry=c, float_dtype=f)
+    for w, a, c, f in itertools.product(WEIGHTS, Activations, CarryPrecision, FloatDtype)
+]
+
+
+def test_every_scheme_comes_back_from_its_name():
+    names = [scheme.name for scheme in FAMILY]
+    assert len(set(names)) == len(FAMILY)
+    assert [parse(name) for name in names] == FAMILY
+
+
+PAPER = {
+    "fp32": "fp32",
+    "bf16": "bf16",
+    "fp16": "fp16",
+    "int8": "w8c-sym",
+    "int4_naive": "w4t-sym",
+    "int4_calibrated": "w4c-asym",
+    "int3_naive": "w3t-sym",
+    "int3_calibrated": "w3c-asym",
+    "int2_naive": "w2t-sym",
+    "int2_calibrated": "w2c-asym",
+}
+
+
+def test_the_papers_names():
+    assert {short: parse(short).name for short in PAPER_SCHEMES} == PAPER
+    assert {paper_name(parse(long)): long for long in PAPER.values()} == PAPER
+    assert paper_name(parse("w4t-asym")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("w8c-sym_a8d", {"activations": Activations.DYNAMIC_INT8}),
+        ("w8c-sym_a8s", {"activations": Activations.STATIC_INT8}),
+        ("w8c-sym_a16s_carry8",
+         {"activations": Activations.STATIC_INT16, "carry": CarryPrecision.INT8}),
+        ("w8c-sym_bf16_carry16",
+         {"float_dtype": FloatDtype.BF16, "carry": CarryPrecision.INT16}),
+    ],
+)  # fmt: skip
+def test_parts_mean_what_they_say(name, fields):
+    assert parse(name) == dataclasses.replace(PAPER_SCHEMES["int8"], **fields)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "int5", "w4x-sym", "w4t", "w4t-sym_", "w4t-sym_a4d", "a8d_w4t-sym", "w4t-sym_a8d_a8d"],
+)
+def test_unknown_names_show_the_grammar(name):
+    with pytest.raises(ValueError, match=r"unknown scheme .*int4_naive.*w<2-8><t\|c>"):
+        parse(name)
+
+
+@pytest.mark.parametrize("bits", [0, 1, 9, 16])
+def test_unsupported_weight_widths(bits):
+    with pytest.raises(ValueError, match=rf"bits must be one of \[2, .*8\], got bits={bits}"):
+        parse(f"w{bits}t-sym")
