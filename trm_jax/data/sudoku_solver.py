@@ -11,6 +11,7 @@ singles leave open (cells at which the whole search branches), not a human's mea
 """
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -63,8 +64,7 @@ def _kind(size: int, axes: Sequence[tuple[int, int]]) -> UnitKind:
     spread = 1
     for count, stride in axes:
         spread *= sum(1 << i * stride for i in range(count))
-    base = free = (1 << size) - 1
-    base = 0
+    base, free = 0, (1 << size) - 1
     while free:  # the lowest bit not yet in a unit starts the next one
         first = free & -free
         base |= first
@@ -76,11 +76,14 @@ def check_box(box: Box) -> int:
     """Return the side of the grid.
 
     Raises:
-      ValueError: the box is empty or the side is above what files can write.
+      ValueError: a box of one row or column (then boxes are rows), or too large a side.
     """
     rows, columns = box
-    if rows < 1 or columns < 1 or not 2 <= rows * columns <= MAX_SIDE:
-        raise ValueError(f"box must have 2 to {MAX_SIDE} cells, e.g. (2, 3) or (3, 3), got {box}")
+    if min(box) < 2 or rows * columns > MAX_SIDE:
+        raise ValueError(
+            f"box must have 2 rows and columns or more and {MAX_SIDE} cells or fewer,"
+            f" e.g. (2, 3) or (3, 3), got {box}"
+        )
     return rows * columns
 
 
@@ -242,10 +245,6 @@ class Verdict:
 def solve(puzzle: Sequence[int], box: Box, *, limit: int = 2) -> Verdict:
     """Solve a puzzle and count its solutions up to `limit` (2 decides uniqueness)."""
     grid, search = geometry(box), Search()
-    found: list[int] = []
-    for state in solutions(grid, state_of(grid, puzzle), search):
-        found.append(state)
-        if len(found) == limit:
-            break
+    found = list(itertools.islice(solutions(grid, state_of(grid, puzzle), search), limit))
     solution = digits_of(grid, found[0]) if found else None
     return Verdict(solution, len(found), search.guesses)

@@ -1,0 +1,249 @@
+"""Read and write puzzles in the released layout (REFERENCE 1.6).
+
+    ROOT/identifiers.json                  list of names, index = puzzle identifier
+    ROOT/SPLIT/dataset.json                the fields of `Metadata`; written last
+    ROOT/SPLIT/SET__inputs.npy             (examples, seq_len) tokens, any integer type
+    ROOT/SPLIT/SET__labels.npy             (examples, seq_len) tokens, any integer type
+    ROOT/SPLIT/SET__puzzle_identifiers.npy (puzzles,) int32
+    ROOT/SPLIT/SET__puzzle_indices.npy     (puzzles + 1,) int32, first example of each puzzle
+    ROOT/SPLIT/SET__group_indices.npy      (groups + 1,) int32, first puzzle of each group
+
+SPLIT is train or test and SET is "all". A group is a puzzle with its augmentations; a puzzle is
+a run of examples (one for Sudoku and Maze, several for ARC). Arrays are memory-mapped and keep
+the tokens of the file; `IGNORE_LABEL` enters when batches are cut (`batches.py`).
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer
+
+Examples = Integer[np.ndarray, "examples seq"]
+Offsets = Integer[np.ndarray, " offsets"]
+
+BLANK_IDENTIFIER = "<blank>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """The content of dataset.json, field by field.
+
+    Attributes:
+      seq_len: cells of a puzzle.
+      vocab_size: token alphabet, pad included.
+      pad_id: token of padding rows.
+      ignore_label_id: label token that is not scored, or None.
+      blank_identifier_id: identifier of padding rows.
+      num_puzzle_identifiers: rows that the puzzle embedding table needs.
+      total_groups: groups in all sets.
+      mean_puzzle_examples: examples per puzzle.
+      total_puzzles: puzzles as the released builders count them (groups for Sudoku and Maze).
+      sets: names of the sets.
+    """
+
+    seq_len: int
+    vocab_size: int
+    pad_id: int = 0
+    ignore_label_id: int | None = 0
+    blank_identifier_id: int = 0
+    num_puzzle_identifiers: int = 1
+    total_groups: int
+    mean_puzzle_examples: float
+    total_puzzles: int
+    sets: tuple[str, ...] = ("all",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PuzzleDataset:
+    """One set of one split, with the invariants that `load_dataset` checks."""
+
+    inputs: Examples
+    labels: Examples
+    puzzle_identifiers: Offsets
+    puzzle_indices: Offsets
+    group_indices: Offsets
+    metadata: Metadata
+
+    def __len__(self) -> int:
+        """Count the examples."""
+        return len(self.inputs)
+
+
+ARRAYS = ("inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices")
+
+
+def from_examples(
+    inputs: Examples, labels: Examples, *, vocab_size: int, group_size: int = 1
+) -> PuzzleDataset:
+    """Make a data set in which every example is a puzzle of its own, without identifiers.
+
+    Args:
+      inputs: tokens; consecutive runs of `group_size` rows are augmentations of one puzzle.
+      labels: tokens of the answers.
+      vocab_size: token alphabet, pad included.
+      group_size: rows per group.
+
+    Raises:
+      ValueError: the rows do not fill whole groups, or an invariant is hurt.
+    """
+    num = len(inputs)
+    if group_size < 1 or num % group_size:
+        raise ValueError(f"{num} examples do not fill groups of {group_size}")
+    groups = num // group_size
+    dataset = PuzzleDataset(
+        inputs=inputs,
+        labels=labels,
+        puzzle_identifiers=np.zeros(num, np.int32),
+        puzzle_indices=np.arange(num + 1, dtype=np.int32),
+        group_indices=np.arange(0, num + 1, group_size, dtype=np.int32),
+        metadata=Metadata(
+            seq_len=inputs.shape[1],
+            vocab_size=vocab_size,
+            total_groups=groups,
+            mean_puzzle_examples=1.0,
+            total_puzzles=groups,
+        ),
+    )
+    validate(dataset, "examples")
+    return dataset
+
+
+def save_dataset(
+    dataset: PuzzleDataset, folder: Path, *, identifiers: Sequence[str] = (BLANK_IDENTIFIER,)
+) -> None:
+    """Write one split.
+
+    dataset.json comes last: a split whose writing was cut off does not load.
+
+    Args:
+      dataset: what to write; its metadata must name one set.
+      folder: ROOT/SPLIT.
+      identifiers: names of the puzzle identifiers, for ROOT/identifiers.json.
+    """
+    validate(dataset, str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dataset.json").unlink(missing_ok=True)
+    (name,) = dataset.metadata.sets
+    for array in ARRAYS:
+        np.save(folder / f"{name}__{array}.npy", getattr(dataset, array))
+    (folder.parent / "identifiers.json").write_text(json.dumps(list(identifiers)))
+    (folder / "dataset.json").write_text(json.dumps(dataclasses.asdict(dataset.metadata)))
+
+
+def load_identifiers(root: Path) -> list[str]:
+    """Read the names of the puzzle identifiers."""
+    return json.loads(_existing(root / "identifiers.json").read_text())
+
+
+def load_dataset(folder: Path, *, set_name: str = "all") -> PuzzleDataset:
+    """Read and check one set of one split; the arrays are memory-mapped.
+
+    Args:
+      folder: ROOT/SPLIT, as in data/sudoku/test.
+      set_name: which of the sets named in dataset.json.
+
+    Raises:
+      FileNotFoundError: a file of the layout is missing.
+      ValueError: a file is no JSON or .npy, or its values hurt an invariant; the message names
+        file and value.
+    """
+    metadata = read_metadata(folder / "dataset.json")
+    if set_name not in metadata.sets:
+        raise ValueError(f"{folder} has the sets {list(metadata.sets)}, not {set_name!r}")
+    arrays = {array: _read_array(folder / f"{set_name}__{array}.npy") for array in ARRAYS}
+    dataset = PuzzleDataset(**arrays, metadata=metadata)
+    validate(dataset, f"{folder}/{set_name}__")
+    return dataset
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing; a data set is a folder with dataset.json and the arrays"
+            f" {', '.join(f'all__{array}.npy' for array in ARRAYS)}"
+        )
+    return path
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read dataset.json. Older files lack total_puzzles: there it is the number of groups.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not JSON, or fields are unknown or missing.
+    """
+    try:
+        values = json.loads(_existing(path).read_text())
+        values = {"total_puzzles": values.get("total_groups"), **values}
+        return Metadata(**{**values, "sets": tuple(values["sets"])})
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"{path} is no dataset.json of the released layout: {error}") from error
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(_existing(path), mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is no complete .npy file: {error}") from error
+
+
+def validate(dataset: PuzzleDataset, where: str) -> None:
+    """Check every invariant of a data set.
+
+    Args:
+      dataset: what to check.
+      where: start of the file names, for the messages.
+
+    Raises:
+      ValueError: the first invariant that does not hold.
+    """
+    meta, num = dataset.metadata, len(dataset.inputs)
+    for array in ARRAYS:
+        values, ndim = getattr(dataset, array), 2 if array in ("inputs", "labels") else 1
+        if not np.issubdtype(values.dtype, np.integer) or values.ndim != ndim:
+            raise ValueError(
+                f"{where}{array} must hold integers in {ndim} dimensions,"
+                f" got {values.dtype} of shape {values.shape}"
+            )
+    for array in ("inputs", "labels"):
+        values = getattr(dataset, array)
+        if values.shape != (num, meta.seq_len):
+            raise ValueError(f"{where}{array} must be {num, meta.seq_len}, got {values.shape}")
+        _check_range(values, meta.vocab_size, f"{where}{array}", "vocab_size")
+    puzzles = len(dataset.puzzle_identifiers)
+    _check_offsets(dataset.puzzle_indices, puzzles, num, f"{where}puzzle_indices")
+    groups = len(dataset.group_indices) - 1
+    _check_offsets(dataset.group_indices, groups, puzzles, f"{where}group_indices")
+    identifiers = f"{where}puzzle_identifiers"
+    _check_range(
+        dataset.puzzle_identifiers,
+        meta.num_puzzle_identifiers,
+        identifiers,
+        "num_puzzle_identifiers",
+    )
+
+
+def _check_range(values: np.ndarray, limit: int, where: str, name: str) -> None:
+    if values.size and (values.min() < 0 or values.max() >= limit):
+        raise ValueError(
+            f"{where} must hold 0 to {limit - 1} ({name}={limit}),"
+            f" got values from {values.min()} to {values.max()}"
+        )
+
+
+def _check_offsets(offsets: np.ndarray, runs: int, end: int, where: str) -> None:
+    """Check that offsets cut [0, end) into `runs` runs, none empty."""
+    if len(offsets) != runs + 1 or not len(offsets):
+        raise ValueError(f"{where} must have {runs + 1} entries, got {len(offsets)}")
+    if offsets[0] != 0 or offsets[-1] != end:
+        raise ValueError(f"{where} must run from 0 to {end}, got {offsets[0]} to {offsets[-1]}")
+    steps = np.diff(offsets)
+    if len(steps) and steps.min() < 1:
+        at = int(np.argmin(steps))
+        raise ValueError(
+            f"{where} must increase, got {offsets[at]} before {offsets[at + 1]} at entry {at}"
+        )

@@ -1,0 +1,215 @@
+"""Make maze data sets: from CSV files as published, or from the project's own generator.
+
+    python -m trm_jax.data.maze generate data/maze-12 --shape 12x12 --min-path 24 --num-test 50
+    python -m trm_jax.data.maze build data/maze-hard \\
+        --train hf:sapientinc/maze-30x30-hard-1k/train.csv \\
+        --test hf:sapientinc/maze-30x30-hard-1k/test.csv --aug
+
+Tokens: pad 0, wall 1, free 2, start 3, goal 4, path 5 (symbols "# SGo"). `--aug` adds the seven
+other turns and mirror images of each training maze; it is off by default, as released. Nothing
+is drawn at random but what `--subsample` keeps. Generated test mazes are no turns or mirror
+images of training mazes or each other.
+"""
+
+import argparse
+import dataclasses
+import functools
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Integer
+
+from trm_jax.data import command, csv_puzzles
+from trm_jax.data.dihedral import NUM_TRANSFORMS, dihedral_transform
+from trm_jax.data.format import PuzzleDataset, from_examples, save_dataset
+from trm_jax.data.maze_generator import MazeSpec, generate_mazes
+from trm_jax.data.maze_solver import CHARSET, FREE, GOAL, PATH, START, WALL, shortest_path
+
+VOCAB_SIZE = 6
+SYMBOLS = {symbol: token + 1 for token, symbol in enumerate(CHARSET)}
+
+Shape = tuple[int, int]
+TokenRows = Integer[np.ndarray, "_ seq"]
+
+
+def symmetries(shape: Shape) -> tuple[int, ...]:
+    """List the dihedral transforms that keep the shape: all 8, or 4 where it is not square."""
+    return tuple(range(NUM_TRANSFORMS)) if shape[0] == shape[1] else (0, 2, 4, 5)
+
+
+def transform_rows(tokens: TokenRows, shape: Shape, transform: int) -> TokenRows:
+    """Turn or mirror flattened mazes."""
+    return dihedral_transform(tokens.reshape(-1, *shape), transform).reshape(tokens.shape)
+
+
+def augment_maze(
+    rng: np.random.Generator, inputs: TokenRows, labels: TokenRows, shape: Shape
+) -> tuple[TokenRows, TokenRows]:
+    """Turn or mirror each maze at random, and its answer likewise.
+
+    Args:
+      rng: source of chance.
+      inputs: tokens of the mazes; labels may hold ignored (negative) entries.
+      labels: tokens of the answers.
+      shape: height and width.
+
+    Returns:
+      New inputs and labels of the same types.
+    """
+    choice = rng.choice(symmetries(shape), len(inputs))
+    new_inputs, new_labels = inputs.copy(), labels.copy()
+    for transform in symmetries(shape):
+        rows = choice == transform
+        new_inputs[rows] = transform_rows(inputs[rows], shape, transform)
+        new_labels[rows] = transform_rows(labels[rows], shape, transform)
+    return new_inputs, new_labels
+
+
+def new_classes(candidates: TokenRows, known: TokenRows, shape: Shape) -> Bool[np.ndarray, " _"]:
+    """Mark the candidates that are no image of a known maze or of an earlier candidate."""
+
+    def least_image(row: np.ndarray) -> bytes:
+        maze = row[None].astype(np.uint8)
+        return min(transform_rows(maze, shape, t).tobytes() for t in symmetries(shape))
+
+    seen = {least_image(row) for row in known}
+    marks = np.zeros(len(candidates), bool)
+    for i, row in enumerate(candidates):
+        image = least_image(row)
+        marks[i] = image not in seen
+        seen.add(image)
+    return marks
+
+
+def _path_fault(maze: np.ndarray, answer: np.ndarray) -> str | None:
+    """Say what is wrong with a marked path, if anything: it must be a shortest one."""
+    try:
+        moves = len(shortest_path(maze)) - 1
+        marked = len(shortest_path(np.where(answer == FREE, WALL, answer))) - 1
+    except ValueError as error:
+        return str(error)
+    cells = int((answer == PATH).sum()) + 1
+    if not moves == marked == cells:
+        return f"answer marks {cells} moves, the shortest path has {moves}"
+    return None
+
+
+def decode_rows(
+    questions: Sequence[str], answers: Sequence[str], *, shape: Shape, check: bool
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Turn rows of a CSV file into tokens (a `csv_puzzles.Decoder`).
+
+    Args:
+      questions: mazes.
+      answers: mazes with a path.
+      shape: height and width.
+      check: refuse answers that do not mark a shortest path.
+    """
+    wrong: dict[int, str] = {}
+    open_symbols = {symbol: token for symbol, token in SYMBOLS.items() if token != PATH}
+    cells = shape[0] * shape[1]
+    inputs = csv_puzzles.decode_text(questions, cells, open_symbols, "question", wrong)
+    labels = csv_puzzles.decode_text(answers, cells, SYMBOLS, "answer", wrong)
+    for token, name in ((START, "start"), (GOAL, "goal")):
+        for i in np.flatnonzero((inputs == token).sum(1) != 1):
+            wrong.setdefault(int(i), f"question must have exactly one {name}")
+    for i in np.flatnonzero((np.where(labels == PATH, FREE, labels) != inputs).any(axis=1)):
+        wrong.setdefault(int(i), "answer contradicts question")
+    if check:
+        for i in sorted(set(range(len(inputs))) - set(wrong)):
+            if fault := _path_fault(inputs[i].reshape(shape), labels[i].reshape(shape)):
+                wrong[i] = fault
+    return inputs, labels, wrong
+
+
+def enlarge(
+    inputs: TokenRows, labels: TokenRows, shape: Shape, transforms: Sequence[int]
+) -> PuzzleDataset:
+    """Make a data set in which the images of a maze are a group, in the order of `transforms`."""
+    images = [
+        [transform_rows(rows.astype(np.uint8), shape, t) for t in transforms]
+        for rows in (inputs, labels)
+    ]
+    inputs_out, labels_out = (
+        np.stack(rows, axis=1).reshape(-1, inputs.shape[1]) for rows in images
+    )
+    return from_examples(inputs_out, labels_out, vocab_size=VOCAB_SIZE, group_size=len(transforms))
+
+
+def build(args: argparse.Namespace) -> None:
+    """Run `build`: CSV files to a data set."""
+    shape = parse_shape(args.shape)
+    read = functools.partial(decode_rows, shape=shape, check=args.check)
+    for split, inputs, labels in command.read_splits(args, read):
+        transforms: tuple[int, ...] = (0,)
+        if split == "train":
+            transforms = symmetries(shape) if args.aug else transforms
+            inputs, labels = csv_puzzles.subset(inputs, labels, args.subsample, args.seed)
+        save_dataset(enlarge(inputs, labels, shape, transforms), args.out / split)
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Run `generate`: a data set of the project's own mazes, with generator.json beside it."""
+    height, width = shape = parse_shape(args.shape)
+    spec = dataclasses.asdict(
+        MazeSpec(
+            height=height,
+            width=width,
+            min_path=args.min_path,
+            wall_prob=parse_walls(args.walls),
+        )
+    )
+    make = functools.partial(generate_mazes, **spec, seed=args.seed)
+    fresh = functools.partial(new_classes, shape=shape)
+    for split, mazes, answers in command.generate_splits(args, make, fresh):
+        save_dataset(enlarge(mazes, answers, shape, (0,)), args.out / split)
+    command.save_facts(args, {"generator": "maze", **spec})
+
+
+def parse_shape(text: str) -> Shape:
+    """Read a shape such as 30x30 (height x width).
+
+    Raises:
+      ValueError: another form.
+    """
+    try:
+        height, width = (int(part) for part in text.split("x"))
+    except ValueError:
+        raise ValueError(f"a shape reads HEIGHTxWIDTH, e.g. 30x30, got {text!r}") from None
+    if height < 1 or width < 1:
+        raise ValueError(f"height and width must be at least 1, got {text!r}")
+    return height, width
+
+
+def parse_walls(text: str) -> float | tuple[float, float]:
+    """Read a share of walls (0.37) or a range (0.3-0.5).
+
+    Raises:
+      ValueError: another form.
+    """
+    try:
+        shares = [float(part) for part in text.split("-")]
+    except ValueError:
+        shares = []
+    if len(shares) not in (1, 2):
+        raise ValueError(f"walls read 0.37 or 0.3-0.5, got {text!r}")
+    return (shares[0], shares[1]) if len(shares) == 2 else shares[0]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when done, 2 on bad input."""
+    parser, made, read = command.puzzle_parser("python -m trm_jax.data.maze", __doc__)
+    for sub in (made, read):
+        sub.add_argument("--shape", default="30x30", help="height x width (%(default)s)")
+    made.add_argument("--min-path", type=int, default=111, help="least moves (%(default)s)")
+    made.add_argument("--walls", default="0.3-0.5", help="share of walls (%(default)s)")
+    read.add_argument("--aug", action="store_true", help="add turns and mirror images")
+    read.add_argument("--check", action="store_true", help="refuse paths that are not shortest")
+    args = parser.parse_args(argv)
+    action = {"generate": generate, "build": build}[args.command]
+    return command.run(functools.partial(action, args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
