@@ -15,7 +15,7 @@ the tokens of the file; `IGNORE_LABEL` enters when batches are cut (`batches.py`
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,6 @@ import numpy as np
 from jaxtyping import Integer
 
 Examples = Integer[np.ndarray, "examples seq"]
-Offsets = Integer[np.ndarray, " offsets"]
 
 BLANK_IDENTIFIER = "<blank>"
 
@@ -63,9 +62,9 @@ class PuzzleDataset:
 
     inputs: Examples
     labels: Examples
-    puzzle_identifiers: Offsets
-    puzzle_indices: Offsets
-    group_indices: Offsets
+    puzzle_identifiers: Integer[np.ndarray, " puzzles"]
+    puzzle_indices: Integer[np.ndarray, " puzzles+1"]
+    group_indices: Integer[np.ndarray, " groups+1"]
     metadata: Metadata
 
     def __len__(self) -> int:
@@ -94,22 +93,22 @@ def from_examples(
     if group_size < 1 or num % group_size:
         raise ValueError(f"{num} examples do not fill groups of {group_size}")
     groups = num // group_size
-    dataset = PuzzleDataset(
-        inputs=inputs,
-        labels=labels,
-        puzzle_identifiers=np.zeros(num, np.int32),
-        puzzle_indices=np.arange(num + 1, dtype=np.int32),
-        group_indices=np.arange(0, num + 1, group_size, dtype=np.int32),
-        metadata=Metadata(
-            seq_len=inputs.shape[1],
-            vocab_size=vocab_size,
-            total_groups=groups,
-            mean_puzzle_examples=1.0,
-            total_puzzles=groups,
-        ),
+    arrays = {
+        "inputs": inputs,
+        "labels": labels,
+        "puzzle_identifiers": np.zeros(num, np.int32),
+        "puzzle_indices": np.arange(num + 1, dtype=np.int32),
+        "group_indices": np.arange(0, num + 1, group_size, dtype=np.int32),
+    }
+    metadata = Metadata(
+        seq_len=inputs.shape[1],
+        vocab_size=vocab_size,
+        total_groups=groups,
+        mean_puzzle_examples=1.0,
+        total_puzzles=groups,
     )
-    validate(dataset, "examples")
-    return dataset
+    validate(arrays, metadata, "")
+    return PuzzleDataset(**arrays, metadata=metadata)
 
 
 def save_dataset(
@@ -124,12 +123,13 @@ def save_dataset(
       folder: ROOT/SPLIT.
       identifiers: names of the puzzle identifiers, for ROOT/identifiers.json.
     """
-    validate(dataset, str(folder))
+    arrays = {array: getattr(dataset, array) for array in ARRAYS}
+    validate(arrays, dataset.metadata, "")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset.json").unlink(missing_ok=True)
     (name,) = dataset.metadata.sets
-    for array in ARRAYS:
-        np.save(folder / f"{name}__{array}.npy", getattr(dataset, array))
+    for array, values in arrays.items():
+        np.save(folder / f"{name}__{array}.npy", values)
     (folder.parent / "identifiers.json").write_text(json.dumps(list(identifiers)))
     (folder / "dataset.json").write_text(json.dumps(dataclasses.asdict(dataset.metadata)))
 
@@ -155,9 +155,8 @@ def load_dataset(folder: Path, *, set_name: str = "all") -> PuzzleDataset:
     if set_name not in metadata.sets:
         raise ValueError(f"{folder} has the sets {list(metadata.sets)}, not {set_name!r}")
     arrays = {array: _read_array(folder / f"{set_name}__{array}.npy") for array in ARRAYS}
-    dataset = PuzzleDataset(**arrays, metadata=metadata)
-    validate(dataset, f"{folder}/{set_name}__")
-    return dataset
+    validate(arrays, metadata, f"{folder}/{set_name}__")
+    return PuzzleDataset(**arrays, metadata=metadata)
 
 
 def _existing(path: Path) -> Path:
@@ -191,40 +190,36 @@ def _read_array(path: Path) -> np.ndarray:
         raise ValueError(f"{path} is no complete .npy file: {error}") from error
 
 
-def validate(dataset: PuzzleDataset, where: str) -> None:
+def validate(arrays: Mapping[str, np.ndarray], meta: Metadata, where: str) -> None:
     """Check every invariant of a data set.
 
     Args:
-      dataset: what to check.
+      arrays: the entries named in `ARRAYS`.
+      meta: what they must agree with.
       where: start of the file names, for the messages.
 
     Raises:
       ValueError: the first invariant that does not hold.
     """
-    meta, num = dataset.metadata, len(dataset.inputs)
-    for array in ARRAYS:
-        values, ndim = getattr(dataset, array), 2 if array in ("inputs", "labels") else 1
+    for array, values in arrays.items():
+        ndim = 2 if array in ("inputs", "labels") else 1
         if not np.issubdtype(values.dtype, np.integer) or values.ndim != ndim:
             raise ValueError(
                 f"{where}{array} must hold integers in {ndim} dimensions,"
                 f" got {values.dtype} of shape {values.shape}"
             )
+    num, puzzles = len(arrays["inputs"]), len(arrays["puzzle_identifiers"])
     for array in ("inputs", "labels"):
-        values = getattr(dataset, array)
-        if values.shape != (num, meta.seq_len):
-            raise ValueError(f"{where}{array} must be {num, meta.seq_len}, got {values.shape}")
-        _check_range(values, meta.vocab_size, f"{where}{array}", "vocab_size")
-    puzzles = len(dataset.puzzle_identifiers)
-    _check_offsets(dataset.puzzle_indices, puzzles, num, f"{where}puzzle_indices")
-    groups = len(dataset.group_indices) - 1
-    _check_offsets(dataset.group_indices, groups, puzzles, f"{where}group_indices")
-    identifiers = f"{where}puzzle_identifiers"
-    _check_range(
-        dataset.puzzle_identifiers,
-        meta.num_puzzle_identifiers,
-        identifiers,
-        "num_puzzle_identifiers",
-    )
+        if arrays[array].shape != (num, meta.seq_len):
+            shape = arrays[array].shape
+            raise ValueError(f"{where}{array} must be {num, meta.seq_len}, got {shape}")
+        _check_range(arrays[array], meta.vocab_size, f"{where}{array}", "vocab_size")
+    groups = len(arrays["group_indices"]) - 1
+    _check_offsets(arrays["puzzle_indices"], puzzles, num, f"{where}puzzle_indices")
+    _check_offsets(arrays["group_indices"], groups, puzzles, f"{where}group_indices")
+    identifiers = arrays["puzzle_identifiers"]
+    rows = meta.num_puzzle_identifiers
+    _check_range(identifiers, rows, f"{where}puzzle_identifiers", "num_puzzle_identifiers")
 
 
 def _check_range(values: np.ndarray, limit: int, where: str, name: str) -> None:
