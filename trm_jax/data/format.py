@@ -63,8 +63,8 @@ class PuzzleDataset:
     inputs: Examples
     labels: Examples
     puzzle_identifiers: Integer[np.ndarray, " puzzles"]
-    puzzle_indices: Integer[np.ndarray, " puzzles+1"]
-    group_indices: Integer[np.ndarray, " groups+1"]
+    puzzle_indices: Integer[np.ndarray, " puzzle_bounds"]
+    group_indices: Integer[np.ndarray, " group_bounds"]
     metadata: Metadata
 
     def __len__(self) -> int:
@@ -214,7 +214,7 @@ def validate(arrays: Mapping[str, np.ndarray], meta: Metadata, where: str) -> No
             shape = arrays[array].shape
             raise ValueError(f"{where}{array} must be {num, meta.seq_len}, got {shape}")
         _check_range(arrays[array], meta.vocab_size, f"{where}{array}", "vocab_size")
-    groups = len(arrays["group_indices"]) - 1
+    groups = max(len(arrays["group_indices"]) - 1, 0)
     _check_offsets(arrays["puzzle_indices"], puzzles, num, f"{where}puzzle_indices")
     _check_offsets(arrays["group_indices"], groups, puzzles, f"{where}group_indices")
     identifiers = arrays["puzzle_identifiers"]
@@ -232,7 +232,7 @@ def _check_range(values: np.ndarray, limit: int, where: str, name: str) -> None:
 
 def _check_offsets(offsets: np.ndarray, runs: int, end: int, where: str) -> None:
     """Check that offsets cut [0, end) into `runs` runs, none empty."""
-    if len(offsets) != runs + 1 or not len(offsets):
+    if len(offsets) != runs + 1:
         raise ValueError(f"{where} must have {runs + 1} entries, got {len(offsets)}")
     if offsets[0] != 0 or offsets[-1] != end:
         raise ValueError(f"{where} must run from 0 to {end}, got {offsets[0]} to {offsets[-1]}")
