@@ -14,23 +14,25 @@ Scales and zero points are stored apart: 4 bytes a scale (float32) and, for asym
 1 byte a zero point. NumPy only: bytes are made at the rim, never under jit.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from quant.affine import WEIGHT_BITS, Grid, QTensor
+from quant.affine import WEIGHT_BITS, Grid
 
 SCALE_BYTES = 4
 ZERO_POINT_BYTES = 1
 
 
 class StoredBytes(NamedTuple):
-    """Size of one tensor in bytes."""
+    """Size of one tensor, or of many, in bytes."""
 
-    integers: int
-    scales: int
-    zero_points: int
+    integers: int = 0
+    scales: int = 0
+    zero_points: int = 0
+    floats: int = 0  # what is not quantised
 
     @property
     def total(self) -> int:
@@ -66,7 +68,7 @@ def unpack(
       ValueError: unsupported width, or not the number of bytes that `shape` needs.
     """
     _check_bits(grid.bits)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if data.size != packed_bytes(count, grid.bits):
         raise ValueError(
             f"{count} integers of {grid.bits} bits need {packed_bytes(count, grid.bits)} bytes,"
@@ -85,12 +87,15 @@ def packed_bytes(count: int, bits: int) -> int:
     return -(-count * bits // 8)
 
 
-def stored_bytes(q: QTensor) -> StoredBytes:
-    """Count the bytes of a tensor: packed integers, scales, zero points."""
-    scales = q.scale.size
-    zero_points = 0 if q.grid.is_symmetric else scales * ZERO_POINT_BYTES
-    integers = packed_bytes(q.qvalue.size, q.grid.bits)
-    return StoredBytes(integers, scales * SCALE_BYTES, zero_points)
+def stored_bytes(shape: tuple[int, ...], grid: Grid) -> StoredBytes:
+    """Count the bytes of a quantised tensor: packed integers, scales, zero points."""
+    shared = grid.reduced_axes(len(shape))
+    scales = math.prod(size for axis, size in enumerate(shape) if axis not in shared)
+    return StoredBytes(
+        integers=packed_bytes(math.prod(shape), grid.bits),
+        scales=scales * SCALE_BYTES,
+        zero_points=0 if grid.is_symmetric else scales * ZERO_POINT_BYTES,
+    )
 
 
 def _limits(bits: int, *, signed: bool) -> tuple[int, int]:

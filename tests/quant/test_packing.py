@@ -1,12 +1,11 @@
 """Packed bytes against literal bytes and a loop over bits."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quant.affine import WEIGHT_BITS, Grid, QTensor, Symmetry
+from quant.affine import WEIGHT_BITS, Grid, Symmetry
 from quant.packing import pack, packed_bytes, stored_bytes, unpack
 
 LITERAL = [
@@ -51,12 +50,10 @@ def test_round_trip_and_bit_loop(data, bits, symmetry):
 def test_sizes_of_a_tensor():
     shape = (97, 5)  # 485 integers: an odd count of nibbles
     for symmetry, zero_points in ((Symmetry.SYMMETRIC, 0), (Symmetry.ASYMMETRIC, 5)):
-        grid = Grid(bits=4, symmetry=symmetry, channel_axes=(-1,))
-        q = QTensor(
-            jnp.zeros(shape, grid.dtype), jnp.ones((1, 5)), jnp.zeros((1, 5), jnp.int32), grid
-        )
-        assert stored_bytes(q) == (243, 20, zero_points)
-        assert stored_bytes(q).total == 263 + zero_points
+        channel = Grid(bits=4, symmetry=symmetry, channel_axes=(-1,))
+        assert stored_bytes(shape, channel) == (243, 20, zero_points, 0)
+        assert stored_bytes(shape, channel).total == 263 + zero_points
+    assert stored_bytes(shape, Grid(bits=3)) == (182, 4, 0, 0)  # 1455 bits
 
 
 def test_misfits_are_refused():

@@ -1,0 +1,150 @@
+"""Post-training quantisation of a checkpoint, and its bytes (Sec. 3.4, Tables 9-18).
+
+Every leaf named `kernel` goes onto the scheme's grid; the rest is cast to the scheme's float
+format. The simulation runs on the dequantised integers, an exporter writes the same integers:
+both start from `quantise_params`. Kernels are (inputs, outputs), so "per channel" is per last
+axis. Left out: the puzzle table's own compression, and anything that looks at data.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from quant.affine import QTensor, calibrate, dequantise, quantise, scale_zero_point
+from quant.packing import StoredBytes, stored_bytes
+from quant.scheme import FloatDtype, Scheme, WeightScheme
+from trm_jax.types import Params, Weights
+
+QuantisedParams = dict[str, Any]
+"""A parameter tree with a QTensor where the kernels were."""
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def quantise_kernel(kernel: Float[Array, "inputs outputs"], weights: WeightScheme) -> QTensor:
+    """Put one kernel onto its grid."""
+    grid = weights.grid
+    return quantise(kernel, scale_zero_point(calibrate(kernel, grid, weights.clipping), grid), grid)
+
+
+def quantise_params(params: Params, scheme: Scheme) -> QuantisedParams:
+    """Quantise every kernel and cast the other leaves to the scheme's float format.
+
+    Cast leaves stay float32 arrays, rounded to what the format can hold: the model casts to
+    its arithmetic itself, and masters stay float32.
+
+    Raises:
+      ValueError: a leaf is not finite, or float16 cannot hold it; the message names it.
+    """
+
+    def leaf(path: tuple, value: Array) -> Array | QTensor:
+        if scheme.weights is None or not is_kernel(path):
+            return _cast(path, value, scheme.float_dtype)
+        _check(path, value, float(jnp.finfo(jnp.float32).max))
+        return quantise_kernel(value, scheme.weights)
+
+    return jax.tree_util.tree_map_with_path(leaf, params)
+
+
+def dequantise_params(quantised: QuantisedParams) -> Params:
+    """Replace every QTensor by its real values: the tree that `quantise_params` started from."""
+    return jax.tree.map(
+        lambda leaf: dequantise(leaf) if isinstance(leaf, QTensor) else leaf,
+        quantised,
+        is_leaf=lambda leaf: isinstance(leaf, QTensor),
+    )
+
+
+def simulate(weights: Weights, scheme: Scheme) -> Weights:
+    """Compute what a compressed checkpoint holds, in float32, ready for evaluation.
+
+    Raises:
+      ValueError: as `quantise_params`.
+    """
+    params = dequantise_params(quantise_params(weights.params, scheme))
+    rest = (weights.buffers, weights.puzzle_emb)
+    buffers, puzzle_emb = jax.tree_util.tree_map_with_path(
+        lambda path, value: _cast(path, value, scheme.float_dtype), rest
+    )
+    return Weights(params, buffers, puzzle_emb)
+
+
+class TensorBytes(NamedTuple):
+    """One row of a footprint."""
+
+    name: str
+    shape: tuple[int, ...]
+    stored: StoredBytes
+
+
+class Footprint(NamedTuple):
+    """Bytes of a stored checkpoint, tensor by tensor.
+
+    Attributes:
+      backbone: parameters and initial states.
+      puzzle_emb: the puzzle table, which may be streamed row by row instead.
+    """
+
+    backbone: tuple[TensorBytes, ...]
+    puzzle_emb: TensorBytes
+
+    @property
+    def backbone_bytes(self) -> StoredBytes:
+        """Sum over the backbone."""
+        columns = zip(*(tensor.stored for tensor in self.backbone), strict=True)
+        return StoredBytes(*(sum(column) for column in columns))
+
+    @property
+    def total(self) -> int:
+        """Bytes of everything."""
+        return self.backbone_bytes.total + self.puzzle_emb.stored.total
+
+
+def footprint(weights: Weights, scheme: Scheme) -> Footprint:
+    """Count the bytes of a checkpoint under a scheme; only shapes are read.
+
+    Args:
+      weights: arrays, or the `jax.ShapeDtypeStruct`s of `jax.eval_shape`.
+    """
+    itemsize = jnp.dtype(scheme.float_dtype.dtype).itemsize
+
+    def row(path: tuple, value: Array | jax.ShapeDtypeStruct) -> TensorBytes:
+        if scheme.weights and is_kernel(path):
+            stored = stored_bytes(value.shape, scheme.weights.grid)
+        else:
+            stored = StoredBytes(floats=value.size * itemsize)
+        return TensorBytes(leaf_name(path), value.shape, stored)
+
+    trees = (weights.params, {"buffers": weights.buffers})
+    leaves = [leaf for tree in trees for leaf in jax.tree_util.tree_leaves_with_path(tree)]
+    table = (jax.tree_util.DictKey("puzzle_emb"),)
+    return Footprint(tuple(row(*leaf) for leaf in leaves), row(table, weights.puzzle_emb))
+
+
+def leaf_name(path: tuple) -> str:
+    """Join the keys of a tree path, `L_level/layers_0/mlp/down_proj/kernel`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def is_kernel(path: tuple) -> bool:
+    """Say whether a tree path leads to the kernel of a Dense."""
+    return leaf_name(path).rsplit("/", 1)[-1] == "kernel"
+
+
+def _cast(path: tuple, value: Array, float_dtype: FloatDtype) -> Array:
+    dtype = jnp.dtype(float_dtype.dtype)
+    _check(path, value, float(jnp.finfo(dtype).max))
+    return value.astype(dtype).astype(jnp.float32)
+
+
+def _check(path: tuple, value: Array, largest: float) -> None:
+    extreme = float(np.max(np.abs(np.asarray(value, np.float32)), initial=0.0))
+    if not extreme <= largest:
+        raise ValueError(
+            f"{leaf_name(path)} holds the magnitude {extreme}, the format ends at {largest};"
+            " repair the checkpoint or choose a scheme with a wider format"
+        )
