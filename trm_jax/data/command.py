@@ -27,10 +27,11 @@ def run(action: Callable[[], None]) -> int:
 
 @contextlib.contextmanager
 def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error while the block runs; yields the function that moves it."""
+    """Show a bar on a terminal while the block runs; yields the function that moves it."""
     console = Console(stderr=True)
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not console.is_terminal  # a log file would get a blank line
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.update(task, completed=done)
 
