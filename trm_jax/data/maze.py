@@ -6,9 +6,8 @@
         --test hf:sapientinc/maze-30x30-hard-1k/test.csv --aug
 
 Tokens: pad 0, wall 1, free 2, start 3, goal 4, path 5 (symbols "# SGo"). `--aug` adds the seven
-other turns and mirror images of each training maze; it is off by default, as released. Nothing
-is drawn at random but what `--subsample` keeps. Generated test mazes are no turns or mirror
-images of training mazes or each other.
+other turns and mirror images of each training maze; it is off by default, as released.
+Generated test mazes are no turns or mirror images of training mazes or each other.
 """
 
 import argparse
