@@ -1,0 +1,121 @@
+"""Intervals and tests against published tables, hand counts and brute force."""
+
+import math
+
+import numpy as np
+import pytest
+
+from experiments.statistics import (
+    Interval,
+    Pairs,
+    bootstrap_difference,
+    complement,
+    mcnemar,
+    mean,
+    pairs,
+    wilson,
+)
+
+
+@pytest.mark.parametrize(
+    ("successes", "total", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)  # fmt: skip
+def test_wilson_is_the_published_table(successes, total, low, high):
+    """Newcombe, Statistics in Medicine 17 (1998), Table I, method 3, printed to four digits."""
+    found = wilson(successes, total)
+    assert found.value == successes / total
+    assert found.low == pytest.approx(low, abs=5e-5)
+    assert found.high == pytest.approx(high, abs=5e-5)
+
+
+@pytest.mark.parametrize("total", [1, 7, 256])
+def test_wilson_solves_its_defining_equation(total):
+    """Both ends w satisfy (p - w)^2 = z^2 w (1 - w) / n, or lie at 0 or 1 with p."""
+    z = 1.959963984540054
+    for successes in {0, total // 3, total}:
+        p, low, high = wilson(successes, total)
+        assert 0 <= low <= p <= high <= 1
+        for end in (low, high):
+            residue = (p - end) ** 2 - z * z * end * (1 - end) / total
+            assert abs(residue) < 1e-12, (successes, end)  # a few ulp of numbers below 4
+
+
+@pytest.mark.parametrize("counts", [(1, 0), (-1, 5), (6, 5)])
+def test_wilson_refuses_impossible_counts(counts):
+    with pytest.raises(ValueError, match=r"successes"):
+        wilson(*counts)
+
+
+def test_mean_is_the_textbook_standard_error():
+    x = np.asarray([0.25, 0.5, 0.5, 0.75, 1.0])
+    found = mean(x.sum(), np.sum(x * x), x.size)
+    reach = 1.959963984540054 * x.std(ddof=1) / math.sqrt(x.size)
+    # both are float64; the sum of squares loses a few of 53 bits
+    np.testing.assert_allclose(found, [0.6, 0.6 - reach, 0.6 + reach], rtol=1e-13)
+
+
+def test_mean_of_equal_values_has_no_width_and_one_value_no_known_width():
+    assert mean(0.0, 0.0, 4) == Interval(0.0, 0.0, 0.0)
+    one = mean(0.5, 0.25, 1)
+    assert one.value == 0.5
+    assert math.isnan(one.low)
+    with pytest.raises(ValueError, match="at least one"):
+        mean(0.0, 0.0, 0)
+
+
+def test_complement_swaps_the_ends():
+    assert complement(Interval(0.25, 0.125, 0.5)) == Interval(0.75, 0.5, 0.875)
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained", "p"),
+    [
+        (0, 5, 2 / 2**5),  # 2 * C(5,0) / 2^5
+        (1, 9, 2 * (1 + 10) / 2**10),
+        (3, 3, 1.0),
+        (0, 0, 1.0),
+    ],
+)
+def test_mcnemar_by_hand(lost, gained, p):
+    assert mcnemar(Pairs(lost, gained, 100)) == pytest.approx(p, rel=1e-12)
+    assert mcnemar(Pairs(gained, lost, 100)) == pytest.approx(p, rel=1e-12)
+
+
+def test_mcnemar_is_twice_the_binomial_tail():
+    """Exact integers: 121 and 59 discordant pairs."""
+    tail = sum(math.comb(180, k) for k in range(60))
+    expected = 2 * tail / 2**180
+    assert mcnemar(Pairs(121, 59, 314)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_pairs_counts_each_direction():
+    reference = np.asarray([1, 1, 0, 0, 1], bool)
+    other = np.asarray([0, 1, 1, 0, 0], bool)
+    assert pairs(reference, other) == Pairs(lost=2, gained=1, total=5)
+    with pytest.raises(ValueError, match="same puzzles"):
+        pairs(reference, other[:4])
+
+
+def test_bootstrap_is_the_bootstrap_that_draws_puzzles():
+    """Brute force: draw puzzle indices and average their differences.
+
+    A 2.5 % quantile of R draws has standard error sqrt(.025 * .975 / R) / density; for a normal
+    of deviation s the density there is 0.0584 / s, so 2.67 s / sqrt(R). Two independent
+    estimates at R = 10,000 differ by less than 5 * sqrt(2) of it, plus a step of 1/n of the
+    lattice on which the differences lie.
+    """
+    rng = np.random.default_rng(3)
+    reference, other = rng.random(200) < 0.7, rng.random(200) < 0.5
+    d = other.astype(int) - reference.astype(int)
+    drawn = d[np.random.default_rng(11).integers(0, 200, (10_000, 200))].mean(axis=1)
+    found = bootstrap_difference(pairs(reference, other), seed=5)
+    tolerance = 5 * math.sqrt(2) * 2.67 * drawn.std() / 100 + 1 / 200
+    assert found.value == pytest.approx(d.mean(), abs=1e-12)
+    np.testing.assert_allclose(found[1:], np.quantile(drawn, [0.025, 0.975]), atol=tolerance)
+
+
+def test_bootstrap_is_seeded_and_has_no_width_without_differences():
+    counts = Pairs(5, 9, 60)
+    assert bootstrap_difference(counts, seed=1) == bootstrap_difference(counts, seed=1)
+    assert bootstrap_difference(Pairs(0, 0, 60), seed=1) == Interval(0.0, 0.0, 0.0)
