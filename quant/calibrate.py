@@ -1,0 +1,176 @@
+"""What the inputs of every Dense look like along whole trajectories: ranges and Hessians.
+
+A recursive network meets its own outputs, so one forward pass says little: the statistics here
+run over every L-cycle, H-cycle and supervision step, over both roles of a shared network (z_L
+and z_H), and over a read-out after every H-cycle, as the depth grid needs. Dense sows its
+input; a statistic is folded into the carry of the scan, so no trajectory is stored.
+
+Serves static activations (dot_general.py) and error-compensating rounding. Left out:
+percentiles; a saturated carry stays wrong for all later cycles, so ranges get headroom instead.
+"""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from quant.affine import Range
+from quant.ptq import is_kernel, leaf_name
+from trm_jax.act import inject
+from trm_jax.reasoner import Reasoner
+from trm_jax.types import Batch, Latents, Params, Weights
+
+Value = TypeVar("Value")
+PerSite = dict[str, Value]
+Inputs = Float[Array, "*lead inputs"]
+
+
+class Statistic(NamedTuple):
+    """A sum in the wide sense: how inputs are summarised and summaries merged.
+
+    Attributes:
+      empty: summary of no input, from the width of a site's input.
+      add: (summary, inputs) -> summary; associative over batches.
+    """
+
+    empty: Callable[[int], Any]
+    add: Callable[[Any, Inputs], Any]
+
+
+def _widen(span: Range, x: Inputs) -> Range:
+    x = x.astype(jnp.float32)
+    return Range(jnp.minimum(span.low, jnp.min(x)), jnp.maximum(span.high, jnp.max(x)))
+
+
+def _add_products(sums: Float[Array, "inputs inputs"], x: Inputs) -> Float[Array, "inputs inputs"]:
+    rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
+    return sums + jnp.einsum("ri,rj->ij", rows, rows, precision=jax.lax.Precision.HIGHEST)
+
+
+RANGE = Statistic(lambda _: Range(jnp.float32(jnp.inf), jnp.float32(-jnp.inf)), _widen)
+HESSIAN = Statistic(lambda width: jnp.zeros((width, width), jnp.float32), _add_products)
+
+
+def activation_ranges(
+    reasoner: Reasoner,
+    weights: Weights,
+    batches: Iterable[Batch],
+    *,
+    steps: int,
+    headroom: float = 1.0,
+) -> PerSite[tuple[float, float]]:
+    """Measure the smallest and largest input of every Dense.
+
+    Args:
+      reasoner: with exact products; what it stores its carry in is taken into account.
+      weights: of the scheme that will be deployed, simulated.
+      batches: of one shape, without padding puzzles.
+      steps: supervision steps of a rollout.
+      headroom: factor on both ends of every range.
+
+    Raises:
+      ValueError: no batch, or headroom not positive.
+    """
+    if not headroom > 0:
+        raise ValueError(f"headroom must be positive, got headroom={headroom}")
+    spans = collect(reasoner, weights, batches, steps=steps, statistic=RANGE)
+    return {s: (float(r.low) * headroom, float(r.high) * headroom) for s, r in spans.items()}
+
+
+def hessians(
+    reasoner: Reasoner, weights: Weights, batches: Iterable[Batch], *, steps: int
+) -> PerSite[Float[Array, "inputs inputs"]]:
+    """Sum x x^T over the inputs x of every Dense (per token, not normalised).
+
+    Args:
+      reasoner, weights, batches, steps: as for `activation_ranges`.
+
+    Raises:
+      ValueError: no batch.
+    """
+    return collect(reasoner, weights, batches, steps=steps, statistic=HESSIAN)
+
+
+def collect(
+    reasoner: Reasoner,
+    weights: Weights,
+    batches: Iterable[Batch],
+    *,
+    steps: int,
+    statistic: Statistic,
+) -> PerSite:
+    """Fold a statistic over the trajectories of all batches.
+
+    Raises:
+      ValueError: no batch.
+    """
+    empty = {site: statistic.empty(width) for site, width in input_widths(weights.params).items()}
+    summary = None
+    for batch in batches:
+        start = empty if summary is None else summary
+        _, summary = observed_rollout(reasoner, weights, batch, start, steps, statistic)
+    if summary is None:
+        raise ValueError("calibration needs at least one batch, got none")
+    return summary
+
+
+def input_widths(params: Params) -> PerSite[int]:
+    """List the sites of a parameter tree and the widths of their inputs."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {
+        leaf_name(path).removesuffix("/kernel"): kernel.shape[0]
+        for path, kernel in leaves
+        if is_kernel(path)
+    }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def observed_rollout(
+    reasoner: Reasoner,
+    weights: Weights,
+    batch: Batch,
+    summary: PerSite,
+    steps: int,
+    statistic: Statistic,
+) -> tuple[Latents, PerSite]:
+    """Run `act.rollout` with a read-out after every H-cycle and summarise all inputs.
+
+    Returns:
+      The last latents (those of `act.rollout`) and the summaries.
+    """
+    c, e = reasoner.config, inject(reasoner, weights, batch)
+
+    def apply(summary: PerSite, method: str, *args: Array) -> tuple:
+        out, state = reasoner.module.apply(
+            {"params": weights.params}, *args, method=method, mutable=["intermediates"]
+        )
+        return out, _fold(summary, state["intermediates"], statistic)
+
+    def l_cycle(carry: tuple, _: None) -> tuple[tuple, None]:
+        (z_H, z_L), summary = carry
+        z_L, summary = apply(summary, "update_L", z_L, z_H + e)
+        return (Latents(z_H, z_L), summary), None
+
+    def h_cycle(carry: tuple, _: None) -> tuple[tuple, None]:
+        ((z_H, z_L), summary), _ = jax.lax.scan(l_cycle, carry, length=c.L_cycles)
+        z_H, summary = apply(summary, "update_H", z_H, z_L)
+        latents = reasoner.store(Latents(z_H, z_L))
+        _, summary = apply(summary, "read_out", latents.z_H)
+        return (latents, summary), None
+
+    start = reasoner.start(weights.buffers, batch.inputs.shape[0])
+    carry, _ = jax.lax.scan(h_cycle, (start, summary), length=steps * c.H_cycles)
+    return carry
+
+
+def _fold(summary: PerSite, intermediates: Any, statistic: Statistic) -> PerSite:
+    """Add the inputs that one application of a method has sown (`<site>/input/<call>`)."""
+    summary = dict(summary)
+    for path, x in jax.tree_util.tree_leaves_with_path(intermediates):
+        site = leaf_name(path).rsplit("/", 2)[0]
+        summary[site] = statistic.add(summary[site], x)
+    return summary

@@ -1,0 +1,50 @@
+"""The carry's memory formats."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quant.carry import CarryStore
+from quant.scheme import CarryPrecision
+from tests.quant import oracle
+from trm_jax.types import Latents
+
+
+def latents(dtype=jnp.float32) -> Latents:
+    z = np.random.default_rng(0).normal(size=(2, 2, 3, 8))
+    z[0, 0, 0] = 0.0
+    return Latents(*jnp.asarray(z, dtype))
+
+
+@pytest.mark.parametrize(
+    ("precision", "bits"), [(CarryPrecision.INT8, 8), (CarryPrecision.INT16, 16)]
+)
+def test_integer_carries_have_a_scale_per_token(precision, bits):
+    before, after = latents(), CarryStore(precision)(latents())
+    for z, got in zip(before, after, strict=True):
+        rows = zip(np.asarray(z).reshape(-1, 8), np.asarray(got).reshape(-1, 8), strict=True)
+        for token, back in rows:
+            q, scale, _ = oracle.quantise_row(token.tolist(), bits, symmetric=True)
+            # s and q*s in float32: three roundings
+            np.testing.assert_allclose(back, np.array(q) * scale, rtol=3 * 2.0**-24)
+
+
+def test_float_carries_are_casts():
+    for precision, dtype in (
+        (CarryPrecision.BF16, jnp.bfloat16),
+        (CarryPrecision.FP16, jnp.float16),
+    ):
+        for z, got in zip(latents(), CarryStore(precision)(latents()), strict=True):
+            np.testing.assert_array_equal(got, z.astype(dtype).astype(jnp.float32))
+
+
+@pytest.mark.parametrize("precision", CarryPrecision)
+def test_storing_keeps_the_dtype_and_is_idempotent(precision):
+    store = CarryStore(precision)
+    once = store(latents())
+    # a second store finds the grid's own points, up to the ulp of a recomputed scale
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2.0**-22), store(once), once)
+    assert all(z.dtype == jnp.bfloat16 for z in store(latents(jnp.bfloat16)))
+    assert store == CarryStore(precision)
+    assert hash(store) == hash(CarryStore(precision))
