@@ -140,7 +140,9 @@ def convert_back(source: str, out: Path) -> str:
 def list_published() -> Table:
     """Lay the known public checkpoints out as a table."""
     name = Column("name", no_wrap=True)  # it is what one copies
-    result = Table(name, "where", "claimed by its authors", title="public checkpoints")
+    result = Table(
+        name, Column("where", overflow="fold"), "claimed by its authors", title="public checkpoints"
+    )
     for row in describe():
         result.add_row(*row)
     return result
