@@ -134,6 +134,23 @@ ARC_TRM_ATT_PUBLIC = dataclasses.replace(ARC_TRM_ATT, num_puzzle_identifiers=876
 SUDOKU_HRM = HRMConfig(vocab_size=11, seq_len=81)
 MAZE_HRM = HRMConfig(vocab_size=6, seq_len=900)
 
+# Small models of the same design, trained by this project and bundled (trm_jax/zoo). All widths
+# keep SwiGLU at 256, the smallest the released rule allows; one prefix position is enough for
+# an embedding as wide as the state.
+MINI_SUDOKU_TRM_MLP = TRMConfig(
+    vocab_size=8, seq_len=36, hidden_size=128, num_heads=4, expansion=3.0, puzzle_emb_ndim=128,
+    puzzle_emb_len=1, H_cycles=2, L_cycles=2, forward_dtype="float32",
+    mixer=Mixer.MLP, positions=Positions.NONE,
+)  # fmt: skip
+MINI_SUDOKU_TRM_ATT = dataclasses.replace(
+    MINI_SUDOKU_TRM_MLP, mixer=Mixer.ATTENTION, positions=Positions.ROPE
+)
+MINI_SUDOKU_HRM = HRMConfig(
+    vocab_size=8, seq_len=36, hidden_size=128, num_heads=4, expansion=3.0, puzzle_emb_ndim=128,
+    H_cycles=2, L_cycles=2, H_layers=2, L_layers=2, no_ACT_continue=True, forward_dtype="float32",
+)  # fmt: skip
+MINI_MAZE_TRM_ATT = dataclasses.replace(MINI_SUDOKU_TRM_ATT, vocab_size=6, seq_len=64)
+
 PRESETS: dict[str, Config] = {
     "sudoku-trm-mlp": SUDOKU_TRM_MLP,
     "sudoku-trm-att": SUDOKU_TRM_ATT,
@@ -142,8 +159,12 @@ PRESETS: dict[str, Config] = {
     "arc-trm-att-public": ARC_TRM_ATT_PUBLIC,
     "sudoku-hrm": SUDOKU_HRM,
     "maze-hrm": MAZE_HRM,
+    "sudoku-trm-mlp-mini": MINI_SUDOKU_TRM_MLP,
+    "sudoku-trm-att-mini": MINI_SUDOKU_TRM_ATT,
+    "sudoku-hrm-mini": MINI_SUDOKU_HRM,
+    "maze-trm-att-mini": MINI_MAZE_TRM_ATT,
 }
-"""The published configurations (REFERENCE 1.1)."""
+"""The published configurations (REFERENCE 1.1) and the bundled small ones."""
 
 
 def preset(name: str) -> Config:

@@ -31,22 +31,37 @@ def identity(latents: Latents) -> Latents:
 
 
 def repeat_L(
-    networks: Networks, params: Params, latents: Latents, e: Injection, times: int
+    networks: Networks,
+    params: Params,
+    latents: Latents,
+    e: Injection,
+    times: int,
+    unroll: bool = False,
 ) -> Latents:
-    """Update z_L `times` times at fixed z_H."""
+    """Update z_L `times` times at fixed z_H.
+
+    Args:
+      unroll: lay the updates out one after the other; under a gradient this saves stacking
+        what the backward pass needs (a third of a training step on CPU).
+    """
 
     def body(z_L: State, _: None) -> tuple[State, None]:
         return networks.update_L(params, z_L, latents.z_H + e), None
 
-    z_L, _ = jax.lax.scan(body, latents.z_L, length=times)
+    z_L, _ = jax.lax.scan(body, latents.z_L, length=times, unroll=unroll)
     return Latents(latents.z_H, z_L)
 
 
 def h_cycle(
-    networks: Networks, params: Params, latents: Latents, e: Injection, L_cycles: int
+    networks: Networks,
+    params: Params,
+    latents: Latents,
+    e: Injection,
+    L_cycles: int,
+    unroll: bool = False,
 ) -> Latents:
     """Run one H-cycle: L_cycles updates of z_L, then one of z_H."""
-    z_H, z_L = repeat_L(networks, params, latents, e, L_cycles)
+    z_H, z_L = repeat_L(networks, params, latents, e, L_cycles, unroll)
     return Latents(networks.update_H(params, z_H, z_L), z_L)
 
 
@@ -100,4 +115,4 @@ def run_cycles_one_step_gradient(
         H_cycles=H_cycles - 1, L_cycles=L_cycles, observe=lambda _: None,
     )  # fmt: skip
     latents = repeat_L(networks, frozen, latents, frozen_e, L_cycles - live_L_cycles)
-    return h_cycle(networks, params, jax.lax.stop_gradient(latents), e, live_L_cycles)
+    return h_cycle(networks, params, jax.lax.stop_gradient(latents), e, live_L_cycles, unroll=True)

@@ -1,0 +1,82 @@
+"""The bundled models and puzzles: what runs when nothing was downloaded.
+
+Everything here was trained by `experiments.train` on puzzles of this project's generators; each
+folder holds a model (safetensors + config.json) and its card (README.md). This module only finds
+files.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_jax.checkpoint import load_model
+from trm_jax.config import Config
+from trm_jax.types import Weights
+
+ROOT = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooEntry:
+    """A bundled model.
+
+    Attributes:
+      name: of the model, its preset and its folder.
+      task: the puzzles it solves, a key of `PUZZLES`.
+    """
+
+    name: str
+    task: str
+
+    @property
+    def directory(self) -> Path:
+        """Folder of the model."""
+        return ROOT / self.name
+
+
+PUZZLES = {"sudoku": ROOT / "puzzles" / "sudoku-6x6", "maze": ROOT / "puzzles" / "maze-8x8"}
+"""Held-out puzzles of each task, in the released layout (test split)."""
+
+MODELS = {
+    entry.name: entry
+    for entry in (
+        ZooEntry(name="sudoku-trm-mlp-mini", task="sudoku"),
+        ZooEntry(name="sudoku-trm-att-mini", task="sudoku"),
+        ZooEntry(name="sudoku-hrm-mini", task="sudoku"),
+        ZooEntry(name="maze-trm-att-mini", task="maze"),
+    )
+}
+"""The bundled models; the first of each task is its default."""
+
+
+def load(name: str) -> tuple[Config, Weights]:
+    """Load a bundled model.
+
+    Raises:
+      ValueError: unknown name; the message lists the known ones.
+    """
+    if name not in MODELS:
+        raise ValueError(f"unknown bundled model {name!r}; known: {', '.join(MODELS)}")
+    return load_model(MODELS[name].directory)
+
+
+def default(task: str) -> str:
+    """Name the default model of a task.
+
+    Raises:
+      ValueError: unknown task.
+    """
+    for entry in MODELS.values():
+        if entry.task == task:
+            return entry.name
+    raise ValueError(f"unknown task {task!r}; known: {', '.join(PUZZLES)}")
+
+
+def puzzles(task: str) -> Path:
+    """Find the held-out puzzles of a task: a data set folder with a test split.
+
+    Raises:
+      ValueError: unknown task.
+    """
+    if task not in PUZZLES:
+        raise ValueError(f"unknown task {task!r}; known: {', '.join(PUZZLES)}")
+    return PUZZLES[task]
