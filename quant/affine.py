@@ -16,9 +16,8 @@ Grids of b bits:
 Zero rule: a range always contains 0 (low <= 0 <= high), so 0 is exactly representable, z lies
 on the grid and fits every runtime's zero-point field. Ranges that contain 0 anyway give the
 published integers (Sec. 3.4: scale (max-min)/15, zp round(-min/scale)); for a one-sided row the
-published z leaves [0, 15] and the row is clipped to one level. A constant row becomes q_max
-(or 0), so it survives. If s would be below the smallest normal float32 the data is zero for
-all purposes: s = 1, every q = z.
+published z leaves [0, 15]. A constant row is q_max (or 0): it survives. If s would be below the
+smallest normal float32 the data is zero for all purposes: s = 1, every q = z.
 
 Error: |x - x'| <= s/2 (and a few float32 ulp of x) for low <= x <= high, since z is off
 by at most half a step. Idempotence: quantise(dequantise(q)) = q exactly.
@@ -27,8 +26,7 @@ Why 1/s: XLA turns x / broadcast(s) into x * broadcast(1/s), AQT multiplies as w
 makes jit, eager and NumPy agree bit for bit. The barriers hold s itself still: without them
 XLA folds x / (a/7) into x * 7 / a under jit.
 
-Not here: bytes (packing.py), which tensors (ptq.py), fake quantisation of products
-(dot_general.py).
+Not here: bytes (packing.py), which tensors (ptq.py), products (dot_general.py).
 """
 
 import enum
@@ -45,7 +43,6 @@ from jaxtyping import Float, Integer
 WEIGHT_BITS = (2, 3, 4, 5, 6, 7, 8)
 BITS = (*WEIGHT_BITS, 16)  # 16: activations and carries of int16 kernels
 CLIP_FACTORS = tuple(k / 100 for k in range(100, 4, -1))
-"""Shrink factors that MSE clipping tries, 1.00 first; 2-bit Gaussian rows choose about 0.25."""
 
 
 class Symmetry(enum.Enum):
@@ -69,7 +66,6 @@ class Grid:
 
     Attributes:
       bits: width of an integer.
-      symmetry: symmetric (narrow range) or asymmetric (all 2^bits levels).
       channel_axes: axes that have a scale per index; () is per tensor.
 
     Raises:
@@ -144,7 +140,7 @@ def calibrate(x: Float[Array, "..."], grid: Grid, clipping: Clipping = Clipping.
 
     Args:
       clipping: MINMAX covers all data. MSE tries the ranges (c*low, c*high) for every c in
-        CLIP_FACTORS and keeps the first of least sum of squared errors.
+        CLIP_FACTORS, 1.00 down to 0.05, and keeps the first of least squared error.
     """
     x = x.astype(jnp.float32)
     axes = grid.reduced_axes(x.ndim)
@@ -175,7 +171,7 @@ def scale_zero_point(span: Range, grid: Grid) -> Affine:
     scale = jax.lax.optimization_barrier(jnp.where(scale < tiny, 1.0, scale))
     if grid.is_symmetric:
         return Affine(scale, jnp.zeros_like(scale, jnp.int32))
-    zero_point = jnp.clip(jnp.round(-low * _reciprocal(scale)), grid.q_min, grid.q_max)
+    zero_point = jnp.clip(jnp.round(-low * jax.lax.reciprocal(scale)), grid.q_min, grid.q_max)
     return Affine(scale, zero_point.astype(jnp.int32))
 
 
@@ -196,8 +192,7 @@ def dequantise(q: QTensor) -> Float[Array, "..."]:
 def fake_quantise(x: Float[Array, "*axes"], affine: Affine, grid: Grid) -> Float[Array, "*axes"]:
     """Dequantise the quantised x, float32, with a straight-through gradient.
 
-    The gradient with respect to x is 1 where x did not saturate and 0 where it did; scale and
-    zero point get none.
+    The gradient is 1 where x did not saturate and 0 where it did; scale and zero point get none.
     """
     return dequantise(quantise(x, affine, grid))
 
@@ -226,12 +221,11 @@ def validate(q: QTensor) -> None:
     """
     grid = q.grid
     qvalue, scale, zero_point = (np.asarray(a) for a in (q.qvalue, q.scale, q.zero_point))
-    shape = list(qvalue.shape)
-    for axis in grid.reduced_axes(qvalue.ndim):
-        shape[axis] = 1
-    if scale.shape != tuple(shape) or zero_point.shape != tuple(shape):
+    shared = grid.reduced_axes(qvalue.ndim)
+    shape = tuple(1 if axis in shared else n for axis, n in enumerate(qvalue.shape))
+    if scale.shape != shape or zero_point.shape != shape:
         raise ValueError(
-            f"scale and zero_point must have shape {tuple(shape)} for {grid} over integers of"
+            f"scale and zero_point must have shape {shape} for {grid} over integers of"
             f" shape {qvalue.shape}, got {scale.shape} and {zero_point.shape}"
         )
     dtypes = (qvalue.dtype, scale.dtype, zero_point.dtype)
@@ -249,11 +243,7 @@ def validate(q: QTensor) -> None:
         raise ValueError("a symmetric grid has zero_point 0 everywhere")
 
 
-def _reciprocal(scale: Array) -> Array:
-    return jax.lax.optimization_barrier(1.0 / scale)
-
-
 def _unclipped(x: Array, affine: Affine) -> Array:
-    """round(x/s) + z as float32: exact up to 2^24, and saturation is still to come."""
-    steps = jnp.round(x.astype(jnp.float32) * _reciprocal(affine.scale))
+    """round(x/s) + z as float32 (exact up to 2^24), before saturation."""
+    steps = jnp.round(x.astype(jnp.float32) * jax.lax.reciprocal(affine.scale))
     return steps + affine.zero_point.astype(jnp.float32)

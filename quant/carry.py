@@ -6,31 +6,46 @@ a symmetric grid per token (one scale per position, as dynamic quantisation woul
 Left out: rounding inside an H-cycle, which belongs to the integer simulation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 
 from quant.affine import Grid, calibrate, dequantise, quantise, scale_zero_point
-from quant.scheme import CarryPrecision
+from quant.scheme import CarryPrecision, Scheme
+from trm_jax.recursion import identity
 from trm_jax.types import Latents, State
 
 _BITS = {CarryPrecision.INT8: 8, CarryPrecision.INT16: 16}
 _DTYPES = {CarryPrecision.BF16: jnp.bfloat16, CarryPrecision.FP16: jnp.float16}
 
 
+def carry_store(scheme: Scheme) -> Callable[[Latents], Latents]:
+    """Choose the `store` of a reasoner; schemes that round nothing share one function."""
+    if scheme.carry is CarryPrecision.ARITHMETIC:
+        return identity
+    return CarryStore(scheme.carry)
+
+
 @dataclass(frozen=True)
 class CarryStore:
-    """Rounds latents to a precision and reads them back; hashable, so it can be static."""
+    """Rounds latents to a precision and reads them back; hashable, so it can be static.
+
+    Raises:
+      ValueError: ARITHMETIC, which names no format.
+    """
 
     precision: CarryPrecision
+
+    def __post_init__(self) -> None:
+        if self.precision is CarryPrecision.ARITHMETIC:
+            raise ValueError("ARITHMETIC rounds nothing; use carry_store(scheme)")
 
     def __call__(self, latents: Latents) -> Latents:
         return Latents(*(self.round(z) for z in latents))
 
     def round(self, z: State) -> State:
         """Round one state; the dtype stays the arithmetic's."""
-        if self.precision is CarryPrecision.ARITHMETIC:
-            return z
         if self.precision in _DTYPES:
             return z.astype(_DTYPES[self.precision]).astype(z.dtype)
         grid = Grid(bits=_BITS[self.precision], channel_axes=(0, 1))

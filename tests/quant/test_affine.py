@@ -115,7 +115,7 @@ def test_one_sided_rows_reach_the_end_of_the_grid():
     np.testing.assert_array_equal(q.qvalue, [[5, 10], [15, 0]])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(MATRICES, GRIDS)
 def test_invariants_error_and_idempotence(x, grid):
     q = run(x, grid)
@@ -129,7 +129,7 @@ def test_invariants_error_and_idempotence(x, grid):
     assert np.all(np.abs(np.asarray(back) - x) <= bound + tiny)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(hnp.arrays(np.float32, (9, 1), elements=FLOATS), GRIDS)
 def test_monotone(x, grid):
     x = np.sort(x, axis=0)
@@ -144,7 +144,7 @@ def test_powers_of_two_scale_through(x, grid, factor):
     np.testing.assert_array_equal(run(x, grid).qvalue, run(x * np.float32(factor), grid).qvalue)
 
 
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("bits", [4, 8])
 def test_jit_equals_eager_and_numpy_bit_for_bit(bits):
     x = np.random.default_rng(0).normal(size=(129, 31)).astype(np.float32)
     for grid in grids(bits):
@@ -161,7 +161,7 @@ def test_jit_equals_eager_and_numpy_bit_for_bit(bits):
         np.testing.assert_array_equal(eager.qvalue, expected)
 
 
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("bits", [2, 4])
 def test_mse_clipping_is_the_best_of_its_search(bits):
     x = np.random.default_rng(bits).standard_t(3, size=(65, 2)).astype(np.float32)
     for grid in grids(bits):

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quant.carry import CarryStore
-from quant.scheme import CarryPrecision
+from quant.carry import CarryStore, carry_store
+from quant.scheme import CarryPrecision, parse
 from tests.quant import oracle
+from trm_jax.recursion import identity
 from trm_jax.types import Latents
 
 
@@ -39,12 +40,19 @@ def test_float_carries_are_casts():
             np.testing.assert_array_equal(got, z.astype(dtype).astype(jnp.float32))
 
 
-@pytest.mark.parametrize("precision", CarryPrecision)
-def test_storing_keeps_the_dtype_and_is_idempotent(precision):
-    store = CarryStore(precision)
+@pytest.mark.parametrize("name", ["carrybf16", "carryfp16", "carry16", "carry8"])
+def test_storing_keeps_the_dtype_and_is_idempotent(name):
+    store = carry_store(parse(f"fp32_{name}"))
     once = store(latents())
     # a second store finds the grid's own points, up to the ulp of a recomputed scale
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2.0**-22), store(once), once)
     assert all(z.dtype == jnp.bfloat16 for z in store(latents(jnp.bfloat16)))
-    assert store == CarryStore(precision)
-    assert hash(store) == hash(CarryStore(precision))
+    twin = carry_store(parse(f"w4t-sym_{name}"))
+    assert store == twin
+    assert hash(store) == hash(twin)
+
+
+def test_the_arithmetics_own_format_rounds_nothing():
+    assert carry_store(parse("int4_naive")) is identity
+    with pytest.raises(ValueError, match="rounds nothing"):
+        CarryStore(CarryPrecision.ARITHMETIC)

@@ -61,18 +61,17 @@ def test_simulated_kernels_are_those_of_the_papers_formulas(
     weights, name, bits, symmetric, per_channel
 ):
     simulated = simulate(weights, parse(name))
-    for key, leaf in named(weights.params).items():
-        if not key.endswith("kernel"):
-            continue
-        w, got = np.asarray(leaf), np.asarray(named(simulated.params)[key])
+    for site in ("lm_head", "q_head", "L_level/layers_0/mlp_t/down_proj"):
+        w, got = (np.asarray(named(t.params)[f"{site}/kernel"]) for t in (weights, simulated))
         groups = w.T if per_channel else w.reshape(1, -1)  # torch rows are our columns
         for row, back in zip(groups, got.T if per_channel else got.reshape(1, -1), strict=True):
             q, scale, zero = oracle.quantise_row(row.tolist(), bits, symmetric)
             expected = np.array([(i - zero) * scale for i in q])
             off = np.abs(back - expected)
             # s and q*s in float32: three roundings; a tie may fall to the other side
-            tied = np.array([oracle.near_tie(x, scale) for x in row.tolist()])
-            assert np.all(off <= 3 * 2.0**-24 * np.abs(expected) + tied * scale)
+            different = row[off > 3 * 2.0**-24 * np.abs(expected)]
+            assert all(oracle.near_tie(x, scale) for x in different.tolist())
+            assert np.all(off <= 1.001 * scale)
 
 
 def test_simulation_leaves_tables_and_states_alone(weights):
