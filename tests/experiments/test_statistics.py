@@ -19,8 +19,13 @@ from experiments.statistics import (
 
 @pytest.mark.parametrize(
     ("successes", "total", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)  # fmt: skip
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilson_is_the_published_table(successes, total, low, high):
     """Newcombe, Statistics in Medicine 17 (1998), Table I, method 3, printed to four digits."""
     found = wilson(successes, total)

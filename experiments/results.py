@@ -1,0 +1,227 @@
+"""Rows of a sweep on disk: append-only, resumable, mergeable.
+
+    OUT/spec.json     {"spec": {...}, "runs": [environment of every start]}
+    OUT/rows.jsonl    one `Row` per line, in the order in which they were finished
+
+With several processes each writes files of its own, spec-K.json and rows-K.jsonl. A row is
+complete or absent: it is written in one piece and synced; a last line without its newline was
+cut off by a kill and is dropped. Nothing is ever overwritten.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments import spec as specs
+from experiments.spec import Spec
+
+
+class Moments(NamedTuple):
+    """Sum and sum of squares over the puzzles of a shard."""
+
+    total: float
+    squares: float
+
+
+class Key(NamedTuple):
+    """The unit of work: one scheme on the puzzles [start, stop)."""
+
+    scheme: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one scheme did on one shard; lists run over `Grid.cycles`.
+
+    Attributes:
+      digest: of the spec (`Spec.digest`).
+      scored_cells, correct_cells: counts over the shard.
+      exact, lenient: one bit per puzzle, hex, first puzzle in the highest bit.
+      cell_error: share of wrong cells of a puzzle.
+      infidelity: 1 - cosine to full precision at the same depth.
+      similarity, residual: cosine to and relative change since one H-cycle before.
+      call_similarity: cosine of successive network outputs in the first supervision step.
+    """
+
+    digest: str
+    scheme: str
+    start: int
+    stop: int
+    scored_cells: int
+    correct_cells: tuple[int, ...]
+    exact: tuple[str, ...]
+    lenient: tuple[str, ...]
+    cell_error: tuple[Moments, ...]
+    infidelity: tuple[Moments, ...]
+    similarity: tuple[Moments, ...]
+    residual: tuple[Moments, ...]
+    call_similarity: Moments
+
+    @property
+    def key(self) -> Key:
+        return Key(self.scheme, self.start, self.stop)
+
+
+MOMENTS = ("cell_error", "infidelity", "similarity", "residual")
+
+
+def row_from_dict(values: dict[str, Any]) -> Row:
+    """Rebuild a row from JSON.
+
+    Raises:
+      TypeError, KeyError: fields are missing or unknown.
+    """
+    moments = {name: tuple(Moments(*pair) for pair in values[name]) for name in MOMENTS}
+    lists = {name: tuple(values[name]) for name in ("correct_cells", "exact", "lenient")}
+    single = {"call_similarity": Moments(*values["call_similarity"])}
+    return Row(**{**values, **moments, **lists, **single})
+
+
+def to_hex(flags: np.ndarray) -> tuple[str, ...]:
+    """Pack every row of flags into a hex string, the first flag in the highest bit."""
+    return tuple(np.packbits(row).tobytes().hex() for row in flags)
+
+
+def from_hex(text: str, count: int) -> np.ndarray:
+    """Unpack `count` flags (the inverse of `to_hex` for one row)."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)
+
+
+class Folder:
+    """The files of one process in a folder of results.
+
+    Attributes:
+      path: the folder.
+      process: index of the process, or None where there is only one.
+    """
+
+    def __init__(self, path: Path, process: int | None = None) -> None:
+        suffix = "" if process is None else f"-{process}"
+        self.path = path
+        self.spec_file = path / f"spec{suffix}.json"
+        self.rows_file = path / f"rows{suffix}.jsonl"
+
+    def check(self, spec: Spec, *, resume: bool) -> None:
+        """Refuse a folder that this sweep must not write into. Changes nothing.
+
+        Raises:
+          FileExistsError: the folder is in use and `resume` is off.
+          ValueError: its rows are of another sweep; the message says what differs.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{self.path} is a file; --out names a folder")
+        used = self.path.is_dir() and any(self.path.iterdir())
+        if used and not resume:
+            raise FileExistsError(
+                f"{self.path} is not empty: add --resume to go on with it (finished rows are"
+                " kept), or choose another --out"
+            )
+        for found in read_specs(self.path):
+            if problems := specs.differences(found, spec):
+                raise ValueError(
+                    f"{self.path} holds rows of another sweep ({'; '.join(problems)});"
+                    " choose another --out"
+                )
+
+    def open(self, spec: Spec, environment: dict[str, Any]) -> None:
+        """Note the start of a run, widen the spec to it, and drop a line that a kill cut off."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        runs = [environment]
+        if self.spec_file.exists():
+            before = _read_json(self.spec_file)
+            runs = [*before["runs"], environment]
+            spec = specs.union([specs.from_dict(before["spec"]), spec])
+        text = json.dumps({"spec": specs.to_dict(spec), "runs": runs}, indent=1)
+        work = self.spec_file.with_suffix(".new")
+        work.write_text(text + "\n", encoding="utf-8")
+        os.replace(work, self.spec_file)
+        if self.rows_file.exists():
+            whole = self.rows_file.read_bytes().rfind(b"\n") + 1
+            os.truncate(self.rows_file, whole)
+
+    def append(self, row: Row) -> None:
+        """Write a finished row and wait until it is on the disk."""
+        line = json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n"
+        with self.rows_file.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_specs(folder: Path) -> list[Spec]:
+    """Read the specs of all processes of a folder.
+
+    Raises:
+      ValueError: one is damaged.
+    """
+    files = sorted(folder.glob("spec*.json")) if folder.is_dir() else []
+    return [specs.from_dict(_read_json(file)["spec"]) for file in files]
+
+
+def read_rows(folder: Path, digest: str) -> list[Row]:
+    """Read the rows of all processes of a folder, a cut-off last line left out.
+
+    Raises:
+      ValueError: a line is damaged, or of another sweep.
+    """
+    rows = []
+    for file in sorted(folder.glob("rows*.jsonl")):
+        *lines, _ = file.read_bytes().split(b"\n")  # what follows the last newline is cut off
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = row_from_dict(json.loads(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(
+                    f"{file}, line {number} is damaged ({error!r}); delete the line and --resume"
+                ) from error
+            if row.digest != digest:
+                raise ValueError(
+                    f"{file}, line {number} is of another sweep ({row.digest}, not {digest});"
+                    " keep one sweep in a folder"
+                )
+            rows.append(row)
+    return rows
+
+
+def merge(folders: Sequence[Path]) -> tuple[Spec, list[Row]]:
+    """Join the rows of folders.
+
+    Raises:
+      FileNotFoundError: a folder has no spec.
+      ValueError: the folders are of different sweeps, or damaged.
+    """
+    found = [spec for folder in folders for spec in _some(read_specs(folder), folder)]
+    spec = specs.union(found)
+    return spec, [row for folder in folders for row in read_rows(folder, spec.digest)]
+
+
+def pending(spec: Spec, rows: Iterable[Row], process: int, processes: int) -> list[Key]:
+    """List the work that is left to a process, shard by shard."""
+    done = {row.key for row in rows}
+    mine = spec.shards[process::processes]
+    keys = [Key(scheme, *shard) for shard in mine for scheme in spec.schemes]
+    return [key for key in keys if key not in done]
+
+
+def _some(found: list[Spec], folder: Path) -> list[Spec]:
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no sweep (no spec.json)")
+    return found
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not the spec of a sweep: {error}") from error
+    if not isinstance(document, dict) or document.keys() != {"spec", "runs"}:
+        raise ValueError(f"{file} is not the spec of a sweep: it needs `spec` and `runs`")
+    return document

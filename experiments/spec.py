@@ -1,0 +1,118 @@
+"""The frozen specification of a sweep: what its rows mean and what its report needs.
+
+`identity` is the part that decides the numbers of a row; rows of another identity never mix.
+Schemes and the number of puzzles are not in it, so a sweep can be widened by resuming it.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.depths import Grid
+
+FORMAT = 1  # of rows and spec files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """One sweep.
+
+    Attributes:
+      task, model, data: names for headings.
+      model_sha256, data_sha256: what was run on what.
+      num_parameters: weights of the model without its puzzle table.
+      gflops_per_cycle: cost of an H-cycle for one puzzle.
+      num_puzzles: the first so many puzzles of the data.
+      batch_size: puzzles in a shard, the unit of work and of resuming.
+      schemes: names as `quant.scheme.Scheme.name` writes them, full precision first.
+      bytes: stored size of the model under each scheme, puzzle table included.
+      grid: depths.
+      dtype: arithmetic of schemes that do not name one.
+      seed: of the bootstrap.
+    """
+
+    task: str
+    model: str
+    model_sha256: str
+    num_parameters: int
+    gflops_per_cycle: float
+    data: str
+    data_sha256: str
+    num_puzzles: int
+    batch_size: int
+    schemes: tuple[str, ...]
+    bytes: tuple[int, ...]
+    grid: Grid
+    dtype: str
+    seed: int
+
+    @property
+    def reference(self) -> str:
+        """The full-precision scheme that all others are compared with."""
+        return self.schemes[0]
+
+    @property
+    def shards(self) -> tuple[tuple[int, int], ...]:
+        """First puzzle and end of every shard."""
+        starts = range(0, self.num_puzzles, self.batch_size)
+        return tuple((i, min(i + self.batch_size, self.num_puzzles)) for i in starts)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers of a row."""
+        names = ("task", "model_sha256", "data_sha256", "batch_size", "dtype")
+        values = {name: getattr(self, name) for name in names}
+        return {**values, "cycles": list(self.grid.cycles), "format": FORMAT}
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the identity, written into every row."""
+        text = json.dumps(self.identity, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def to_dict(spec: Spec) -> dict[str, Any]:
+    """Make a JSON-ready dict."""
+    return dataclasses.asdict(spec)
+
+
+def from_dict(values: dict[str, Any]) -> Spec:
+    """Rebuild a spec from `to_dict`.
+
+    Raises:
+      ValueError: fields are missing or unknown.
+    """
+    try:
+        lists = {name: tuple(values[name]) for name in ("schemes", "bytes")}
+        grid = values["grid"]
+        grid = Grid(tuple(grid["T"]), tuple(grid["n"]), grid["H_cycles"])
+        return Spec(**{**values, **lists, "grid": grid})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not the spec of a sweep: {error}") from error
+
+
+def differences(found: Spec, wanted: Spec) -> list[str]:
+    """List in words where two identities differ."""
+    pairs = ((name, found.identity[name], value) for name, value in wanted.identity.items())
+    return [f"{name} is {was}, asked for {value}" for name, was, value in pairs if was != value]
+
+
+def union(specs: list[Spec]) -> Spec:
+    """Join specs of one identity: all schemes, and the most puzzles.
+
+    Raises:
+      ValueError: identities differ.
+    """
+    first, *rest = specs
+    for other in rest:
+        if problems := differences(first, other):
+            raise ValueError(f"rows of different sweeps do not merge: {'; '.join(problems)}")
+    sizes = {k: size for spec in specs for k, size in zip(spec.schemes, spec.bytes, strict=True)}
+    return dataclasses.replace(
+        first,
+        schemes=tuple(sizes),
+        bytes=tuple(sizes.values()),
+        num_puzzles=max(spec.num_puzzles for spec in specs),
+    )

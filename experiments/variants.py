@@ -1,0 +1,102 @@
+"""A model under a scheme: compressed weights, quantised products, rounded carry, arithmetic.
+
+Static activations need ranges. They are calibrated on the last puzzles of the data, which a
+sweep then must not evaluate, over as many supervision steps as the sweep runs.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from experiments.models import Model
+from experiments.puzzles import Puzzles
+from experiments.spec import Spec
+from quant import ptq
+from quant.calibrate import activation_ranges
+from quant.carry import CarryStore
+from quant.dot_general import Ranges, site_dot_general
+from quant.scheme import CarryPrecision, FloatDtype, paper_name, parse
+from trm_jax.data.batches import gather
+from trm_jax.models import build
+from trm_jax.reasoner import Reasoner
+from trm_jax.recursion import identity
+from trm_jax.types import Batch, Weights
+
+CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L)
+CALIBRATION_BATCH = 32
+
+
+class Variant(NamedTuple):
+    """A model under a scheme, ready to run."""
+
+    reasoner: Reasoner
+    weights: Weights
+
+
+def label(name: str, dtype: str) -> str:
+    """Name a scheme for people: the paper's name if it has one, and the arithmetic if unusual."""
+    scheme = parse(name)
+    short = paper_name(scheme) or name
+    inherits = scheme.float_dtype is FloatDtype.FP32 and dtype != "float32"
+    return f"{short} ({FLOAT_NAMES[dtype]})" if inherits else short
+
+
+FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
+
+
+def make_variant(spec: Spec, model: Model, puzzles: Puzzles, name: str) -> Variant:
+    """Compress a model and lay its weights on every local device.
+
+    Raises:
+      ValueError: weights that the scheme's format cannot hold.
+    """
+    scheme = parse(name)
+    inherits = scheme.float_dtype is FloatDtype.FP32
+    arithmetic = spec.dtype if inherits else scheme.float_dtype.dtype
+    config = dataclasses.replace(model.config, forward_dtype=arithmetic)
+    # one shared `identity` keeps equal reasoners equal, and with them their compiled code
+    kept = scheme.carry is CarryPrecision.ARITHMETIC
+    store = identity if kept else CarryStore(scheme.carry)
+    weights = ptq.simulate(model.weights, scheme)
+    ranges = None
+    if scheme.activations.is_static:
+        exact = Variant(build(config, store=store), weights)
+        ranges = calibrate(puzzles, exact, spec.grid.steps)
+    reasoner = build(config, site_dot_general(scheme, ranges), store)
+    everywhere = NamedSharding(Mesh(np.asarray(jax.local_devices()), ("batch",)), PartitionSpec())
+    return Variant(reasoner, jax.device_put(weights, everywhere))
+
+
+def check_calibration(schemes: Sequence[str], num_puzzles: int, total: int) -> None:
+    """Demand that puzzles are left to calibrate static activations on.
+
+    Raises:
+      ValueError: the calibration puzzles would be evaluated too.
+    """
+    left = max(total - CALIBRATION_PUZZLES, 0)
+    static = [name for name in schemes if parse(name).activations.is_static]
+    if static and num_puzzles > left:
+        raise ValueError(
+            f"{static[0]} calibrates its activations on the last {CALIBRATION_PUZZLES} of the"
+            f" {total} puzzles, so at most {left} can be evaluated, got {num_puzzles};"
+            " lower --limit or leave the scheme out"
+        )
+
+
+def calibrate(puzzles: Puzzles, exact: Variant, steps: int) -> Ranges:
+    """Measure the input ranges of a scheme's products along whole trajectories.
+
+    Args:
+      exact: the scheme without its static activations.
+      steps: supervision steps.
+    """
+    total = len(puzzles.dataset)
+    last = np.arange(total - CALIBRATION_PUZZLES, total).reshape(-1, CALIBRATION_BATCH)
+    hosts = (gather(puzzles.dataset, rows, CALIBRATION_BATCH) for rows in last)
+    batches = (Batch(*(jnp.asarray(x) for x in host[:3])) for host in hosts)
+    return activation_ranges(*exact, batches, steps=steps)
