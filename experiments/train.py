@@ -11,13 +11,17 @@ from; written every --save-every steps and at the end of a segment), model/ (EMA
 trained on; the test split is never read.
 
 Every draw is a function of (seed, step): a run that was stopped or killed and resumed passes
-through the same states as one that was not.
+through the same states as one that was not. Ctrl-C and SIGTERM end a segment like --max-minutes:
+the state is saved. --start MODEL begins from the weights of an earlier run (a curriculum).
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +42,7 @@ from trm_jax.evaluate import Readout, measure, trajectory
 from trm_jax.models import build
 from trm_jax.reasoner import Reasoner
 from trm_jax.train import Recipe, TrainState, averaged, init_state, make_train_step
-from trm_jax.types import Batch
+from trm_jax.types import Batch, Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,7 @@ class Spec:
     data: str
     augmentation: str
     valid: int
+    start: str | None
     recipe: Recipe
 
 
@@ -198,6 +203,33 @@ def open_run(spec: Spec, out: Path, resume: bool) -> checkpoint.TrainCheckpointe
     return checkpoint.TrainCheckpointer(out / "state")
 
 
+def start_weights(model: str | None, config: Config) -> Weights | None:
+    """Load the weights to start from.
+
+    Raises:
+      ValueError: the model is of another configuration.
+    """
+    if model is None:
+        return None
+    found, weights = checkpoint.load_model(Path(model))
+    if found != config:
+        raise ValueError(f"--start {model} is of another configuration: {found} against {config}")
+    return weights
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and SIGTERM into an event while the block runs, so that nothing is lost."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pace:
     """When to write and when to stop; none of it changes the result."""
@@ -240,7 +272,7 @@ def run(spec: Spec, pace: Pace, out: Path, *, resume: bool) -> bool:
     reasoner = build(config)
     puzzles, valid = split(load_puzzles(Path(spec.data), config), spec.valid)
     keeper = open_run(spec, out, resume)
-    state = init_state(reasoner, spec.recipe, puzzles)
+    state = init_state(reasoner, spec.recipe, puzzles, start_weights(spec.start, config))
     if resume and keeper.latest() is not None:
         state = keeper.restore(state)
     rows = rows_until(out / "rows.jsonl", int(state.step))
@@ -249,7 +281,7 @@ def run(spec: Spec, pace: Pace, out: Path, *, resume: bool) -> bool:
     deadline = time.monotonic() + 60 * pace.max_minutes
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bar, stop_signals() as stop:
         task = bar.add_task("training", total=spec.recipe.total_steps, completed=int(state.step))
         for now, row in train(reasoner, spec, pace, state, puzzles, valid):
             state, step = now, int(now.step)
@@ -261,7 +293,7 @@ def run(spec: Spec, pace: Pace, out: Path, *, resume: bool) -> bool:
                 bar.update(task, completed=step, description=said)
             if step % pace.save_every == 0:
                 keeper.save(step, state)
-            if time.monotonic() > deadline:
+            if stop.is_set() or time.monotonic() > deadline:
                 break
     done = int(state.step) >= spec.recipe.total_steps
     if keeper.latest() != int(state.step):
@@ -285,11 +317,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--resume", action="store_true", help="go on with the run in OUT")
     p.add_argument("--augmentation", help="none, maze, sudoku-2x3, ... (default: by the preset)")
     p.add_argument("--valid", type=int, default=256, help="puzzles held back (%(default)s)")
+    p.add_argument("--start", metavar="MODEL", help="weights to start from (a model folder)")
     p.add_argument("--max-minutes", type=float, default=float("inf"), help="end of the segment")
     for name in ("log_every", "valid_every", "save_every"):
         p.add_argument("--" + name.replace("_", "-"), type=int, default=getattr(Pace, name))
     for field in dataclasses.fields(Recipe):
         flag = "--" + field.name.replace("_", "-")
+        if isinstance(field.default, bool):
+            p.add_argument(flag, action="store_true", help="see trm_jax/train.py")
+            continue
         kind = float if isinstance(field.default, float) else int
         required = field.default is dataclasses.MISSING
         default = None if required else field.default
@@ -309,8 +345,9 @@ def main(argv: list[str] | None = None) -> int:
         recipe = Recipe(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe)})
         named = args.augmentation or default_augmentation(preset(args.preset))
         spec = Spec(
-            preset=args.preset, data=args.data, augmentation=named, valid=args.valid, recipe=recipe
-        )
+            preset=args.preset, data=args.data, augmentation=named, valid=args.valid,
+            start=args.start, recipe=recipe,
+        )  # fmt: skip
         pace = Pace(
             log_every=args.log_every, valid_every=args.valid_every, save_every=args.save_every,
             max_minutes=args.max_minutes,

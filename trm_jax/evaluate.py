@@ -113,7 +113,9 @@ def call_outputs(
         z_L = networks.update_L(weights.params, z_L, z_H + e)
         return (z_H, z_L), z_L
 
-    def h_step(carry: tuple[State, State], _: None) -> tuple[tuple[State, State], State]:
+    def h_step(
+        carry: tuple[State, State], _: None
+    ) -> tuple[tuple[State, State], Float[Array, "calls batch pos emb"]]:
         (z_H, z_L), outputs = jax.lax.scan(l_step, carry, length=c.L_cycles)
         z_H = networks.update_H(weights.params, z_H, z_L)
         return (z_H, z_L), jnp.concatenate([outputs, z_H[None]])

@@ -31,7 +31,13 @@ from trm_jax.types import Batch, Carry, Latents, Outputs, Params, Weights
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Hyper-parameters. Defaults are the released Sudoku and Maze ones."""
+    """Hyper-parameters. Defaults are the released Sudoku and Maze ones.
+
+    Attributes:
+      stagger: fill the slots over the first halt_max_steps steps instead of all at once. As
+        released, all slots take new puzzles together until halting is learned: of a small
+        batch, 16 updates in a row then see the same few puzzles.
+    """
 
     total_steps: int
     batch_size: int = 768
@@ -45,6 +51,7 @@ class Recipe:
     b2: float = 0.95
     ema: float = 0.999
     seed: int = 0
+    stagger: bool = False
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "batch_size"):
@@ -68,19 +75,25 @@ Metrics = dict[str, Float[Array, ""]]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
-def init_state(reasoner: Reasoner, recipe: Recipe, puzzles: Batch) -> TrainState:
-    """Draw weights and an empty carry.
+def init_state(
+    reasoner: Reasoner, recipe: Recipe, puzzles: Batch, weights: Weights | None = None
+) -> TrainState:
+    """Make the state before the first step: weights, zero moments, an empty carry.
 
     Args:
       puzzles: the training set; only its shapes and dtypes matter here.
+      weights: where to start from; drawn at random if not given.
     """
-    weights = reasoner.init(jax.random.key(recipe.seed))
+    weights = weights or reasoner.init(jax.random.key(recipe.seed))
     slots = jax.tree.map(lambda a: jnp.zeros((recipe.batch_size, *a.shape[1:]), jnp.int32), puzzles)
     # a copy: the step donates its state, and one buffer cannot be given away twice
     ema = jax.tree.map(jnp.copy, weights.params)
     optimiser = scale_by_adam_atan2(recipe.b1, recipe.b2).init(weights.params)
     optimiser = jax.tree.map(jnp.copy, optimiser)
     carry = jax.tree.map(jnp.copy, empty_carry(reasoner, weights.buffers, slots))
+    if recipe.stagger:
+        turns = jnp.arange(recipe.batch_size, dtype=jnp.int32) % reasoner.config.halt_max_steps
+        carry = carry._replace(steps=turns, halted=turns == 0)
     return TrainState(jnp.zeros((), jnp.int32), weights, optimiser, ema, carry)  # type: ignore[arg-type]
 
 
