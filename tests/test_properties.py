@@ -119,7 +119,7 @@ def test_scan_equals_python_loop(name: str) -> None:
     assert_within_drift(c, Latents(*(jnp.stack(z) for z in zip(*seen, strict=True))))
 
 
-@pytest.mark.parametrize("name", ("attention", "mlp"))
+@pytest.mark.parametrize("name", ["attention", "mlp"])
 def test_jit_equals_eager(name: str) -> None:
     c = case(name)
     with jax.disable_jit():
@@ -127,7 +127,7 @@ def test_jit_equals_eager(name: str) -> None:
     assert_within_drift(c, jax.tree.map(lambda x: x[0], seen))
 
 
-@pytest.mark.parametrize("name", ("mlp", "hrm"))
+@pytest.mark.parametrize("name", ["mlp", "hrm"])
 def test_depth_is_one_trajectory(name: str) -> None:
     c = case(name)  # H = 2, n = 2
     for H_cycles, steps in ((1, 4), (4, 1)):
@@ -150,7 +150,7 @@ def test_neighbours_and_padding_change_nothing(name: str) -> None:
         assert not np.array_equal(padded[:, 1:], full[:, 1:])
 
 
-@pytest.mark.parametrize("name", ("attention", "mlp"))
+@pytest.mark.parametrize("name", ["attention", "mlp"])
 def test_split_batches_change_nothing(name: str) -> None:
     c = case(name)
     parts = [c.run(jax.tree.map(lambda a, i=i: a[i : i + 1], c.batch)) for i in range(4)]

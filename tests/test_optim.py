@@ -1,0 +1,105 @@
+"""Optimisers against the released outputs and float64 loops."""
+
+import math
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from trm_jax.optim import (
+    apply_decoupled,
+    ema_update,
+    learning_rate,
+    scale_by_adam_atan2,
+    sign_sgd,
+)
+
+
+def adam_atan2_loop(
+    p: float, grads: list[float], lr: float, wd: float, b1: float, b2: float
+) -> list[float]:
+    """Follow one number through p(1 - lr wd) - lr / (1-b1^t) atan2(m, sqrt(v) / sqrt(1-b2^t))."""
+    m = v = 0.0
+    path = []
+    for t, g in enumerate(grads, 1):
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        step = math.atan2(m, math.sqrt(v) / math.sqrt(1 - b2**t)) / (1 - b1**t)
+        p = p * (1 - lr * wd) - lr * step
+        path.append(p)
+    return path
+
+
+def run(p: np.ndarray, grads: np.ndarray, lr: float, wd: float, b1: float, b2: float) -> np.ndarray:
+    """Follow our optimiser; returns the parameters after every update."""
+    optimiser = scale_by_adam_atan2(b1, b2)
+    params = {"w": jnp.asarray(p, jnp.float32)}
+    state = optimiser.init(params)
+    path = []
+    for g in grads:
+        direction, state = optimiser.update({"w": jnp.asarray(g, jnp.float32)}, state)
+        params = apply_decoupled(params, direction, jnp.float32(lr), wd)
+        path.append(params["w"])
+    return np.stack(path)
+
+
+def test_adam_atan2_equals_released_formula(golden: Path) -> None:
+    d = np.load(golden / "adam_atan2.npz")
+    ours = run(d["params"][0], d["grads"], *(float(d[k]) for k in ("lr", "wd", "b1", "b2")))
+    # five updates of at most 0.01 * pi/2 to numbers of a few units: their float32 ulps
+    np.testing.assert_allclose(ours, d["params"][1:], rtol=1e-6, atol=1e-6)
+
+
+def test_adam_atan2_has_no_epsilon() -> None:
+    grads = np.array([[1e-12, 0.0, 5.0], [-1e-12, 0.0, -1e6], [2e-12, 0.0, 3.0]])
+    starts = (0.5, -0.5, 2.0)
+    ours = run(np.array(starts), grads, 0.1, 0.5, 0.9, 0.95)
+    for i, start in enumerate(starts):  # tiny gradients count in full, zero ones only decay
+        exact = adam_atan2_loop(start, grads[:, i].tolist(), 0.1, 0.5, 0.9, 0.95)
+        np.testing.assert_allclose(ours[:, i], exact, rtol=1e-5)
+
+
+def test_sign_sgd_equals_released_output(golden: Path) -> None:
+    d = np.load(golden / "signsgd.npz")
+    moved = sign_sgd(
+        jnp.asarray(d["w0"]), jnp.asarray(d["ids"]), jnp.asarray(d["grad"]),
+        jnp.float32(d["lr"]), float(d["wd"]),
+    )  # fmt: skip
+    np.testing.assert_allclose(moved, d["w1"], rtol=1e-6, atol=1e-7)
+    untouched = sorted(set(range(6)) - set(d["ids"].tolist()))
+    np.testing.assert_array_equal(moved[np.array(untouched)], d["w0"][untouched])
+
+
+def test_sign_sgd_sums_duplicates_before_the_sign() -> None:
+    table = jnp.full((3, 2), 10.0)
+    ids = jnp.array([1, 1, 2])
+    grads = jnp.array([[3.0, 1.0], [-1.0, -1.0], [-0.1, 0.0]])
+    moved = sign_sgd(table, ids, grads, jnp.float32(1.0), 0.0)
+    # row 1: 3 - 1 > 0 and 1 - 1 = 0; row 2: -0.1 and 0; row 0 is not in the batch
+    np.testing.assert_array_equal(moved, [[10.0, 10.0], [9.0, 10.0], [11.0, 10.0]])
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [(1, 0.25), (2, 0.5), (4, 1.0), (9, 0.55), (14, 0.1), (20, 0.1)],
+)
+def test_schedule_warms_up_then_follows_the_cosine(step: int, expected: float) -> None:
+    rate = learning_rate(jnp.int32(step), base=2.0, warmup_steps=4, total_steps=14, min_ratio=0.1)
+    assert float(rate) == pytest.approx(2.0 * expected, rel=1e-6)
+
+
+def test_released_schedule_is_constant_after_warm_up() -> None:
+    rates = [
+        float(
+            learning_rate(
+                jnp.int32(s), base=1e-4, warmup_steps=2000, total_steps=65_104, min_ratio=1.0
+            )
+        )
+        for s in (1000, 2000, 30_000, 65_104)
+    ]
+    assert rates == pytest.approx([5e-5, 1e-4, 1e-4, 1e-4], rel=1e-6)
+
+
+def test_ema_follows_slowly() -> None:
+    average = ema_update({"w": jnp.array([0.0, 8.0])}, {"w": jnp.array([4.0, 8.0])}, 0.75)
+    np.testing.assert_array_equal(average["w"], [1.0, 8.0])
