@@ -1,0 +1,1 @@
+"""Speed measured against a named rival in the same run."""

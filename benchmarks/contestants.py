@@ -1,0 +1,146 @@
+"""Who fills a depth x precision grid: one rollout per precision, or every cell on its own.
+
+`SharedRollouts` is what experiments.sweep does: a trajectory per scheme and a read-out at every
+depth, fidelity and residuals included. The rivals run a cell from the initial states to exactly
+its depth and only count right answers, so the comparison does not favour us. A program is
+compiled once per depth, before anything is timed.
+"""
+
+import dataclasses
+import importlib.util
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from benchmarks.subject import Subject
+from benchmarks.timing import num_threads
+from trm_jax import metrics
+from trm_jax.act import predictions, rollout
+from trm_jax.evaluate import Readout, measure, trajectory
+from trm_jax.models import build
+from trm_jax.reasoner import Reasoner
+from trm_jax.torch_names import strip_prefixes, to_torch
+from trm_jax.types import Batch, Logits, Weights
+
+Variants = Mapping[str, Weights]
+"""Weights of a model under each scheme, full precision first."""
+
+
+class SharedRollouts:
+    """One rollout per scheme, read out at all depths.
+
+    Attributes:
+      compile_seconds: time to compile the rollout and the read-out.
+    """
+
+    def __init__(self, subject: Subject, variants: Variants, depths: tuple[int, ...]) -> None:
+        self.batch, self.variants = subject.batch, variants
+        self.reasoner = reasoner = subject.reasoner
+        steps = -(-max(depths) // subject.config.H_cycles)
+        given = (subject.weights, self.batch)
+        states = jax.eval_shape(partial(trajectory, reasoner, steps=steps), *given)
+        start = time.perf_counter()
+        self.roll = trajectory.lower(reasoner, *given, steps=steps).compile()
+        self.read = measure.lower(reasoner, *given, states, states, depths=depths).compile()
+        self.compile_seconds = time.perf_counter() - start
+
+    def run(self) -> list[Readout]:
+        """Fill the grid."""
+        readouts, reference = [], None
+        for weights in self.variants.values():
+            states = self.roll(weights, self.batch)
+            reference = states if reference is None else reference
+            readouts.append(self.read(weights, self.batch, states, reference))
+        return readouts
+
+    def logits(self, scheme: str, depth: int) -> np.ndarray:
+        """Decode the state of the trajectory at `depth` H-cycles."""
+        weights = self.variants[scheme]
+        z_H = self.roll(weights, self.batch)[depth - 1]
+        return np.asarray(self.reasoner.read_out(weights.params, z_H).logits)
+
+
+class Rival(Protocol):
+    """Fills one cell at a time."""
+
+    name: str
+    compile_seconds: float
+
+    def run(self, scheme: str, depth: int) -> object:
+        """Roll out to `depth` H-cycles and count; the result is ready on return."""
+
+    def logits(self, scheme: str, depth: int) -> np.ndarray:
+        """Roll out to `depth` H-cycles, for the check that both compute the same."""
+
+
+@partial(jax.jit, static_argnames=("reasoner", "cycles"))
+def single_cell(
+    reasoner: Reasoner, weights: Weights, batch: Batch, *, cycles: int
+) -> tuple[Logits, jax.Array, jax.Array]:
+    """Run one cell: logits, right cells and exactly solved puzzles."""
+    latents, _ = rollout(reasoner, weights, batch, steps=cycles, observe=lambda _: None)
+    logits = reasoner.read_out(weights.params, latents.z_H).logits
+    answers = predictions(logits)
+    right = metrics.correct_cells(answers, batch.labels)
+    return logits, right, metrics.puzzle_exact(answers, batch.labels)
+
+
+class JaxCells:
+    """The same JAX code, one rollout for every cell."""
+
+    name = "JAX cell by cell"
+
+    def __init__(self, subject: Subject, variants: Variants, depths: tuple[int, ...]) -> None:
+        self.batch, self.variants = subject.batch, variants
+        reasoner = _one_cycle_a_step(subject)
+        start = time.perf_counter()
+        self.programs = {
+            depth: single_cell.lower(reasoner, subject.weights, self.batch, cycles=depth).compile()
+            for depth in depths
+        }
+        self.compile_seconds = time.perf_counter() - start
+
+    def run(self, scheme: str, depth: int) -> object:
+        return jax.block_until_ready(self.programs[depth](self.variants[scheme], self.batch))
+
+    def logits(self, scheme: str, depth: int) -> np.ndarray:
+        return np.asarray(self.programs[depth](self.variants[scheme], self.batch)[0])
+
+
+def _one_cycle_a_step(subject: Subject) -> Reasoner:
+    """Rebuild the reasoner so that steps count H-cycles: T steps of 1 are 1 step of T."""
+    return build(dataclasses.replace(subject.config, H_cycles=1))
+
+
+class TorchCells:
+    """PyTorch, eager, one forward for every cell, with as many threads as JAX has."""
+
+    name = "PyTorch cell by cell"
+    compile_seconds = 0.0  # eager
+
+    def __init__(self, subject: Subject, variants: Variants) -> None:
+        from benchmarks.torch_reasoner import TorchReasoner, torch
+
+        config, threads = subject.config, num_threads()
+        self.models = {}
+        for scheme, weights in variants.items():
+            tensors = {strip_prefixes(k): v for k, v in to_torch(config, weights).items()}
+            self.models[scheme] = TorchReasoner(config, tensors, threads)
+        inputs, labels, identifiers = (torch.tensor(np.asarray(x)).long() for x in subject.batch)
+        self.puzzles, self.labels = (inputs, identifiers), labels
+
+    def run(self, scheme: str, depth: int) -> object:
+        right = self.models[scheme].logits(*self.puzzles, depth).argmax(-1) == self.labels
+        return right.sum(-1), right.all(-1)
+
+    def logits(self, scheme: str, depth: int) -> np.ndarray:
+        return self.models[scheme].logits(*self.puzzles, depth).numpy()
+
+
+def torch_installed() -> bool:
+    """Say whether the PyTorch rival can run."""
+    return importlib.util.find_spec("torch") is not None

@@ -1,0 +1,95 @@
+"""What is timed: a model in float32 and a batch of puzzles.
+
+Bundled or named model and puzzles as in experiments.sweep, or a preset with random weights and
+random tokens, whose cost is the same.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import models, puzzles
+from experiments.tasks import task_named
+from trm_jax.config import PRESETS, Config, preset
+from trm_jax.data.batches import gather
+from trm_jax.models import build
+from trm_jax.reasoner import Reasoner
+from trm_jax.types import Batch, Weights
+
+
+class Subject(NamedTuple):
+    """A model, its puzzles, and how to call them."""
+
+    name: str
+    reasoner: Reasoner
+    weights: Weights
+    batch: Batch
+
+    @property
+    def config(self) -> Config:
+        return self.reasoner.config
+
+    @property
+    def num_puzzles(self) -> int:
+        return self.batch.inputs.shape[0]
+
+
+def add_options(parser: argparse.ArgumentParser, limit: int) -> None:
+    """Declare the options that choose a subject.
+
+    Args:
+      limit: default number of puzzles.
+    """
+    parser.add_argument("--task", default="sudoku", help="sudoku or maze (%(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", metavar="NAME|PATH|hf:...", help="default: the bundled one")
+    which.add_argument("--preset", choices=sorted(PRESETS), help="random weights of this size")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="puzzles (default: bundled)")
+    parser.add_argument(
+        "--limit", type=int, default=limit, metavar="N", help="puzzles, one batch (%(default)s)"
+    )
+
+
+def load(args: argparse.Namespace) -> Subject:
+    """Load or draw what the options name.
+
+    Raises:
+      ValueError, OSError, ModuleNotFoundError: unknown, missing or not fitting.
+    """
+    if args.limit < 1:
+        raise ValueError(f"--limit must be at least 1, got {args.limit}")
+    if args.preset:
+        return draw(args.preset, args.limit)
+    task = task_named(args.task)
+    data = puzzles.load(args.data, task)
+    model = models.load(args.model, task)
+    puzzles.check_fit(model, data)
+    rows = np.arange(min(args.limit, len(data.dataset)))
+    host = gather(data.dataset, rows, len(rows))
+    batch = Batch(*(jnp.asarray(x) for x in host[:3]))
+    return Subject(f"{model.name} ({model.origin})", _float32(model.config), model.weights, batch)
+
+
+def draw(name: str, num_puzzles: int) -> Subject:
+    """Draw random weights and tokens for a preset.
+
+    The released initialisation leaves the puzzle table at zero; here its rows are drawn too, so
+    that a rival which forgets them is found out.
+    """
+    reasoner = _float32(preset(name))
+    c = reasoner.config
+    weights = reasoner.init(jax.random.key(0))
+    table = jax.random.normal(jax.random.key(1), weights.puzzle_emb.shape) * 0.02
+    shape = (num_puzzles, c.seq_len)
+    inputs, labels = jax.random.randint(jax.random.key(2), (2, *shape), 0, c.vocab_size)
+    batch = Batch(inputs, labels, jnp.zeros(num_puzzles, jnp.int32))
+    return Subject(f"{name}, random weights", reasoner, weights._replace(puzzle_emb=table), batch)
+
+
+def _float32(config: Config) -> Reasoner:
+    return build(dataclasses.replace(config, forward_dtype="float32"))

@@ -1,0 +1,41 @@
+"""Wall time of a function, its spread over repeats, and the threads it may use."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+
+
+class Spread(NamedTuple):
+    """Repeated measurements of one quantity."""
+
+    median: float
+    min: float
+    max: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.3g} ({self.min:.3g} to {self.max:.3g})"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Summarise repeats."""
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Time one call, arrays it returns included."""
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def num_threads() -> int:
+    """Count the cores this process may use, which is what XLA's CPU pool takes.
+
+    `taskset` lowers it; not every system knows affinity.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
