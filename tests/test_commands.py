@@ -1,0 +1,146 @@
+"""The documented commands: every one names flags that exist, and the quick ones run.
+
+Documented is each `python -m MODULE ...` in a fenced block of README.md or BUILD.md, or indented
+in the docstring of a program (a module with a `__main__` guard). A trailing backslash goes on in
+the next line; a comment, a redirection or && ends the command.
+
+A command that begins like a key of `QUICK` runs, in an empty folder, with the options given
+there appended: the last option wins, so they make it small. The others need what a test does not
+have (a network, a checkpoint, an hour); their flags are looked up in `--help`.
+"""
+
+import ast
+import importlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("trm_jax", "quant", "export", "experiments", "benchmarks")
+PROMPT = "python -m "
+TEST_COMMAND = "python -m pytest"
+QUICK = {
+    "experiments.sweep --task": "--limit 8 --out out",
+    "trm_jax.convert --list": "",
+    "trm_jax.data.sudoku generate": "--num-train 4 --num-test 2 --workers 1",
+    "trm_jax.data.maze generate": "--num-train 4 --num-test 2 --workers 1",
+    "benchmarks.depth_grid": "--limit 1 --repeats 1 --schemes fp32,int8 --depths 1x1,2",
+    "benchmarks.rollout_gflops": "--limit 1 --repeats 1 --steps 1",
+}
+OUT_OF_REACH = {"--model", "--data", "--preset", "--coordinator"}
+"""Options of commands that need a download, another host, or minutes for a full-size model."""
+
+Command = tuple[str, ...]
+"""Module and arguments."""
+
+
+def programs() -> list[str]:
+    """Find the modules that can be run."""
+    files = (file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py")))
+    return [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        for file in files
+        if 'if __name__ == "__main__":' in file.read_text()
+    ]
+
+
+def parse(text: str) -> list[Command]:
+    """Read the commands of a text."""
+    lines = re.sub(r"\\\n\s*", "", text).splitlines()
+    parts = (part.strip() for line in lines for part in re.split(r"&&|\s#\s|>", line))
+    return [tuple(shlex.split(p.removeprefix(PROMPT))) for p in parts if p.startswith(PROMPT)]
+
+
+def fenced(name: str) -> list[Command]:
+    """Read the commands in the fenced blocks of a document."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
+    return [command for block in blocks for command in parse(block)]
+
+
+def in_docstring(program: str) -> list[Command]:
+    """Read the commands in a program's docstring."""
+    source = (ROOT / program.replace(".", "/")).with_suffix(".py").read_text()
+    return parse(ast.get_docstring(ast.parse(source)) or "")
+
+
+def documented() -> list[Command]:
+    """Collect the commands of everything that is there, each once."""
+    documents = [name for name in ("README.md", "BUILD.md") if (ROOT / name).exists()]
+    sources = [fenced(name) for name in documents] + [in_docstring(p) for p in programs()]
+    ours = (c for commands in sources for c in commands if c[0].split(".")[0] in PACKAGES)
+    return list(dict.fromkeys(ours))
+
+
+def is_quick(command: Command) -> bool:
+    """Say whether a command runs in this test."""
+    return quick_options(command) is not None and not OUT_OF_REACH & set(command)
+
+
+def quick_options(command: Command) -> Command | None:
+    """Find the options that make a command small."""
+    line = " ".join(command)
+    return next((tuple(v.split()) for k, v in QUICK.items() if line.startswith(k)), None)
+
+
+def run(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def help_of(command: Command, capsys: pytest.CaptureFixture[str]) -> str:
+    """Print the help of a command, or of the subcommand it names."""
+    module, *arguments = command
+    main = importlib.import_module(module).main
+    subcommand = [word for word in arguments[:1] if not word.startswith("-")]
+    texts = []
+    for words in ([], subcommand):
+        with pytest.raises(SystemExit) as exit_info:
+            main([*words, "--help"])
+        assert exit_info.value.code == 0
+        texts.append(capsys.readouterr().out)
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("command", documented(), ids=" ".join)
+def test_documented_flags_exist(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    described = set(re.findall(r"--[\w-]+", help_of(command, capsys)))
+    flags = {word.partition("=")[0] for word in command[1:] if word.startswith("--")}
+    assert flags <= described
+
+
+@pytest.mark.parametrize("command", list(filter(is_quick, documented())), ids=" ".join)
+def test_quick_commands_run(command: Command, tmp_path: Path) -> None:
+    result = run((*command, *(quick_options(command) or ())), tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout
+    if command[0].startswith("benchmarks."):
+        assert all(json.loads(line) for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("program", programs())
+def test_programs_say_how_to_run_them(program: str) -> None:
+    commands = in_docstring(program)
+    assert program in {command[0] for command in commands}
+    assert len(commands) >= 2
+
+
+def test_readme_names_the_main_job_and_the_test_command() -> None:
+    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.M)
+    commands = [command for block in blocks for command in parse(block)]
+    assert any(command[:2] == ("experiments.sweep", "--task") for command in commands)
+    assert any(line == TEST_COMMAND for block in blocks for line in block.splitlines())
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == TEST_COMMAND
+
+
+def test_unknown_flag_would_be_found(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(AssertionError):
+        test_documented_flags_exist(("experiments.report", "DIR", "--no-such"), capsys)
