@@ -50,6 +50,7 @@ def test_round_trip_is_exact(name: str, tmp_path: Path) -> None:
     assert_same(loaded, weights)
     assert load_metadata(tmp_path / "m") == {"steps": 7}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m"]
+    assert len({p.stat().st_mode for p in (tmp_path / "m").iterdir()}) == 1
 
 
 def test_bfloat16_storage_rounds_each_weight_once(weights: Weights, tmp_path: Path) -> None:

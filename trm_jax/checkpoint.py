@@ -132,6 +132,8 @@ def save_model(
     with staged(path) as work:
         save_file({k: v.astype(storage) for k, v in tensors.items()}, work / MODEL_FILE)
         (work / CONFIG_FILE).write_text(text, encoding="utf-8")
+        # safetensors writes for its owner alone; readers of one file may read the other
+        (work / MODEL_FILE).chmod((work / CONFIG_FILE).stat().st_mode)
 
 
 def load_model(path: Path) -> tuple[Config, Weights]:

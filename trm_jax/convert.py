@@ -99,7 +99,8 @@ def load_torch(source: str, hints: Hints = NO_HINTS) -> tuple[Config, Weights, d
     told = _yaml_fields(where, file, expected)
     tensors = read_tensors(file)
     config = resolve_config(tensors, expected, told, dict(hints.fields))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     notes: dict[str, object] = {"source": source, "file": file.name, "sha256": digest}
     return config, from_torch(tensors, config), notes
 
