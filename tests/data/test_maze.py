@@ -14,6 +14,7 @@ from trm_jax.data.maze_solver import (
     PATH,
     START,
     WALL,
+    has_one_shortest_path,
     shortest_path,
     solve_maze,
 )
@@ -144,3 +145,29 @@ def test_augmented_answers_still_solve_their_maze(shape):
         assert (answer == PATH).sum() + 1 == found[place_of(grid, START)]
     # 8 images of a square maze, 4 of an oblong one; 40 draws miss one with a chance below 0.04
     assert len({row.tobytes() for row in inputs[:40]}) == (8 if shape[0] == shape[1] else 4)
+
+
+def test_one_path_mazes_have_one_shortest_path_and_others_are_told_apart() -> None:
+    def count(maze: np.ndarray) -> int:
+        """Count shortest paths by walking a queue, cell by cell."""
+        (start,), (goal,) = (np.argwhere(maze == token).tolist() for token in (3, 4))
+        distance, ways, queue = {tuple(start): 0}, {tuple(start): 1}, [tuple(start)]
+        for cell in queue:
+            for dr, dc in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+                near = (cell[0] + dr, cell[1] + dc)
+                if min(near) < 0 or max(near) >= len(maze) or maze[near] == 1:
+                    continue
+                if near not in distance:
+                    distance[near], ways[near] = distance[cell] + 1, 0
+                    queue.append(near)
+                if distance[near] == distance[cell] + 1:
+                    ways[near] += ways[cell]
+        return ways[tuple(goal)]
+
+    free, _ = generate_mazes(40, height=6, width=6, min_path=6, seed=2)
+    counts = [count(maze.reshape(6, 6)) for maze in free]
+    assert [has_one_shortest_path(maze.reshape(6, 6)) for maze in free] == [n == 1 for n in counts]
+    assert 1 in counts
+    assert max(counts) > 1
+    single, _ = generate_mazes(10, height=6, width=6, min_path=6, seed=2, one_path=True)
+    assert all(count(maze.reshape(6, 6)) == 1 for maze in single)

@@ -69,6 +69,7 @@ def test_killed_and_resumed_run_is_the_uninterrupted_one(
         (["--preset", "sudoku-hrm-mini"], "the preset needs seq_len=36 vocab_size=8"),
         (["--data", "nowhere"], "nowhere"),
         (["--valid", "20"], "--valid must lie between 1 and 19 puzzles, got 20"),
+        (["--start", "nowhere"], "nowhere"),
         (["--augmentation", "blur"], "unknown augmentation 'blur'; known: maze, none"),
         (["--total-steps", "0"], "total_steps must be at least 1"),
     ],
@@ -81,6 +82,7 @@ def test_bad_input_is_one_line_and_code_2(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+    assert not (tmp_path / "out" / "rows.jsonl").exists()
 
 
 def test_a_run_that_leaves_the_numbers_stops_with_the_tensor_named(

@@ -157,6 +157,7 @@ def generate(args: argparse.Namespace) -> None:
             width=width,
             min_path=args.min_path,
             wall_prob=parse_walls(args.walls),
+            one_path=args.one_path,
         )
     )
     make = functools.partial(generate_mazes, **spec, seed=args.seed)
@@ -203,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.add_argument("--shape", default="30x30", help="height x width (%(default)s)")
     made.add_argument("--min-path", type=int, default=111, help="least moves (%(default)s)")
     made.add_argument("--walls", default="0.3-0.5", help="share of walls (%(default)s)")
+    made.add_argument("--one-path", action="store_true", help="only one shortest path each")
     read.add_argument("--aug", action="store_true", help="add turns and mirror images")
     read.add_argument("--check", action="store_true", help="refuse paths that are not shortest")
     args = parser.parse_args(argv)

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trm_jax.data.maze_solver import FREE, GOAL, START, WALL, Grid, free_cells, solve_maze
+from trm_jax.data.maze_solver import (
+    FREE,
+    GOAL,
+    START,
+    WALL,
+    Grid,
+    free_cells,
+    has_one_shortest_path,
+    solve_maze,
+)
 from trm_jax.data.sudoku_solver import bits_of
 
 ATTEMPTS = 200_000  # random walls tried for one maze; Maze-Hard needs about 300
@@ -27,6 +36,8 @@ class MazeSpec:
       width: columns of the maze.
       min_path: least number of moves from start to goal (111 for Maze-Hard).
       wall_prob: share of walls, or a range from which each maze draws its share.
+      one_path: only mazes with a single shortest path, whose label is no matter of ties (of
+        8x8 mazes with paths of 12 moves or more one in nine has). Not so in Maze-Hard.
 
     Raises:
       ValueError: a size, bound or probability outside its range.
@@ -36,6 +47,7 @@ class MazeSpec:
     width: int = 30
     min_path: int = 111
     wall_prob: float | tuple[float, float] = (0.3, 0.5)
+    one_path: bool = False
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):
@@ -93,7 +105,7 @@ def generate_one(spec: MazeSpec, rng: np.random.Generator) -> Grid:
     """
     for _ in range(ATTEMPTS):
         tokens = _try_walls(spec, rng)
-        if tokens is not None:
+        if tokens is not None and (not spec.one_path or has_one_shortest_path(tokens)):
             return tokens
     raise ValueError(
         f"no maze of {spec.height}x{spec.width} with a shortest path of {spec.min_path} moves or"
@@ -110,6 +122,7 @@ def generate_mazes(
     min_path: int = 111,
     seed: int = 0,
     wall_prob: float | tuple[float, float] = (0.3, 0.5),
+    one_path: bool = False,
     start: int = 0,
     progress: Callable[[int], object] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -125,6 +138,7 @@ def generate_mazes(
       min_path: least number of moves from start to goal (111 for Maze-Hard: more than 110).
       seed: of the whole set.
       wall_prob: share of walls, or a range from which each maze draws its share.
+      one_path: only mazes with a single shortest path.
       start: index of the first maze in the set.
       progress: called with the number of mazes made so far.
 
@@ -135,7 +149,9 @@ def generate_mazes(
     Raises:
       ValueError: see `MazeSpec` and `generate_one`.
     """
-    spec = MazeSpec(height=height, width=width, min_path=min_path, wall_prob=wall_prob)
+    spec = MazeSpec(
+        height=height, width=width, min_path=min_path, wall_prob=wall_prob, one_path=one_path
+    )
     inputs = np.empty((num, height * width), np.int8)
     labels = np.empty((num, height * width), np.int8)
     for k in range(num):

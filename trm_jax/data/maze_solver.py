@@ -86,6 +86,22 @@ def shortest_path(tokens: Grid) -> list[tuple[int, int]]:
     return [maze.position(cell) for cell in path]
 
 
+def has_one_shortest_path(tokens: Grid) -> bool:
+    """Say whether only one shortest path leads from start to goal.
+
+    It does if at every distance just one cell lies on shortest paths: d moves from the start
+    and the rest from the goal.
+
+    Raises:
+      ValueError: see `shortest_path`.
+    """
+    distance = len(shortest_path(tokens)) - 1
+    maze = free_cells((tokens != WALL) & (tokens != PAD))
+    here, there = (1 << r * maze.stride + c for r, c in (_only(tokens, t) for t in (START, GOAL)))
+    ahead, back = maze.layers(here)[: distance + 1], maze.layers(there)[distance::-1]
+    return all((a & b).bit_count() == 1 for a, b in zip(ahead, back, strict=True))
+
+
 def solve_maze(tokens: Grid) -> Grid:
     """Mark the shortest path; start and goal keep their tokens.
 

@@ -1,0 +1,81 @@
+"""What a training run reads: puzzles for the device and the symmetries that fit them."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from trm_jax.augment import Augment, maze_augmentation, no_augmentation, sudoku_augmentation
+from trm_jax.config import Config
+from trm_jax.data.format import load_dataset
+from trm_jax.types import IGNORE_LABEL, Batch
+
+AUGMENTATIONS: dict[str, Augment] = {
+    "none": no_augmentation,
+    "sudoku-2x2": sudoku_augmentation(2, 2),
+    "sudoku-2x3": sudoku_augmentation(2, 3),
+    "sudoku-3x3": sudoku_augmentation(3, 3),
+}
+
+
+def augmentation(name: str, seq_len: int) -> Augment:
+    """Look an augmentation up by name; `maze` fits any square.
+
+    Raises:
+      ValueError: unknown name, or a maze that is not square.
+    """
+    if name == "maze":
+        side = round(seq_len**0.5)
+        if side * side != seq_len:
+            raise ValueError(f"maze augmentation needs square mazes, got {seq_len} cells")
+        return maze_augmentation(side)
+    if name not in AUGMENTATIONS:
+        known = ", ".join(["maze", *AUGMENTATIONS])
+        raise ValueError(f"unknown augmentation {name!r}; known: {known}")
+    return AUGMENTATIONS[name]
+
+
+def load_puzzles(folder: Path, config: Config) -> Batch:
+    """Read the training split as one batch of int16 arrays for the device.
+
+    Raises:
+      ValueError: the puzzles do not fit the configuration.
+      FileNotFoundError: there is no such data set.
+    """
+    data = load_dataset(folder / "train")
+    meta = data.metadata
+    wanted = (config.seq_len, config.vocab_size)
+    if (meta.seq_len, meta.vocab_size) != wanted:
+        raise ValueError(
+            f"{folder} has seq_len={meta.seq_len} vocab_size={meta.vocab_size}; the preset needs"
+            f" seq_len={wanted[0]} vocab_size={wanted[1]}"
+        )
+    if meta.num_puzzle_identifiers > config.num_puzzle_identifiers:
+        raise ValueError(
+            f"{folder} has {meta.num_puzzle_identifiers} puzzle identifiers; the preset's table"
+            f" has {config.num_puzzle_identifiers} rows"
+        )
+    labels = np.asarray(data.labels, np.int16)
+    if meta.ignore_label_id is not None:
+        labels = np.where(labels == meta.ignore_label_id, np.int16(IGNORE_LABEL), labels)
+    identifiers = np.repeat(data.puzzle_identifiers, np.diff(data.puzzle_indices))
+    return Batch(jnp.asarray(data.inputs, jnp.int16), jnp.asarray(labels), jnp.asarray(identifiers))
+
+
+def split(puzzles: Batch, valid: int) -> tuple[Batch, Batch]:
+    """Cut the last puzzles off for validation.
+
+    Raises:
+      ValueError: nothing would be left on one side.
+    """
+    total = puzzles.inputs.shape[0]
+    if not 0 < valid < total:
+        raise ValueError(f"--valid must lie between 1 and {total - 1} puzzles, got {valid}")
+    train = jax.tree.map(lambda a: a[:-valid], puzzles)
+    return train, jax.tree.map(lambda a: a[-valid:].astype(jnp.int32), puzzles)
+
+
+def default_augmentation(config: Config) -> str:
+    """Choose the symmetries by the size of the puzzle."""
+    return {16: "sudoku-2x2", 36: "sudoku-2x3", 81: "sudoku-3x3"}.get(config.seq_len, "maze")
