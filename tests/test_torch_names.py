@@ -73,6 +73,9 @@ def test_layout_of_a_linear_layer_by_hand() -> None:
     theirs = released[FULL + "H_level.layers.0.mlp.gate_up_proj.weight"]
     assert theirs.shape == (2 * 256, 8)  # (out, in); SwiGLU rounds 5 up to 256
     assert theirs[300, 5] == gate_up[5, 300]
+    o_proj = weights.params["H_level"]["layers_0"]["self_attn"]["o_proj"]["kernel"]
+    square = released[FULL + "H_level.layers.0.self_attn.o_proj.weight"]
+    assert square[1, 5] == o_proj[5, 1] != o_proj[1, 5]  # no shape tells a square one apart
 
 
 def test_initial_states_are_bfloat16_only_where_exact() -> None:
