@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.transforms import Bbox
 
 from experiments import statistics
 from experiments.analysis import Outcome, compare
@@ -26,6 +27,13 @@ COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#C
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
 FLOOR = 1e-8  # smallest infidelity drawn: float32 cannot tell less from 0
+MARGIN = 6  # pixels kept free around a point's bar
+SIDES = [
+    (dx, dy, "left" if dx > 0 else "right")
+    for dy in (6, -12, 18, -24, 30, -36, 42, -48)
+    for dx in (10, -10)
+]
+"""Where a point's name may stand: offsets in points, nearest first."""
 INK = "#222222"
 STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
@@ -78,7 +86,8 @@ def fidelity_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
                 x, y, yerr=[[y - low], [high - y]], color=_colour(i), marker=_marker(i),
                 markersize=7, capsize=3, linewidth=1.2,
             )  # fmt: skip
-            points.append((x, y, label(outcome.scheme, spec.dtype), _text_colour(i)))
+            name = label(outcome.scheme, spec.dtype)
+            points.append((x, y, low, high, name, _text_colour(i)))
         _fidelity_axis(ax)
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, -2.0), max(high, 2.0))  # noise must not fill the axis
@@ -169,7 +178,8 @@ def _label_ends(ax: Axes, depth: int, names: Sequence[str], ends: Sequence[float
     """Write names to the right of the lines' ends, moved apart, with leaders."""
     low, high = ax.get_ylim()
     fractions = [(end - low) / (high - low) for end in ends]
-    for i, (name, end, at) in enumerate(zip(names, ends, spread(fractions, 0.055), strict=True)):
+    heights = spread(fractions[::-1], 0.055)[::-1]  # of equal ends the first stands on top
+    for i, (name, end, at) in enumerate(zip(names, ends, heights, strict=True)):
         ax.annotate(
             name, (depth, end), (1.05, at), xycoords="data", textcoords="axes fraction",
             color=_text_colour(i), va="center", fontsize=8, annotation_clip=False,
@@ -196,20 +206,19 @@ def _fidelity_axis(ax: Axes) -> None:
 
 
 def _label_points(ax: Axes, points: Sequence[tuple]) -> None:
-    """Write a name beside each point, on the first side where it covers no other name."""
-    sides = ((8, 6, "left"), (8, -12, "left"), (-8, 6, "right"), (-8, -12, "right"),
-             (8, 18, "left"), (8, -24, "left"), (-8, 18, "right"), (-8, -24, "right"))  # fmt: skip
-    taken = []
-    for x, y, name, colour in points:
-        for dx, dy, align in sides:
+    """Write a name beside each point, on the first side where it covers no name and no bar."""
+    to_pixels = ax.transData.transform
+    corners = [to_pixels([(x, low), (x, high)]) for x, _, low, high, *_ in points]
+    taken = [Bbox(ends + np.multiply(MARGIN, [[-1, -1], [1, 1]])) for ends in corners]
+    for x, y, _, _, name, colour in points:
+        for dx, dy, align in SIDES:
             text = ax.annotate(
                 name, (x, y), (dx, dy), textcoords="offset points", ha=align, color=colour
             )
             extent = text.get_window_extent()
-            inside = ax.bbox.contains(extent.x0, extent.y0)
-            inside = inside and ax.bbox.contains(extent.x1, extent.y1)
+            inside = all(ax.bbox.contains(*corner) for corner in (extent.min, extent.max))
             if inside and not any(extent.overlaps(other) for other in taken):
                 break
-            if (dx, dy, align) != sides[-1]:
+            if (dx, dy, align) != SIDES[-1]:
                 text.remove()
         taken.append(extent)

@@ -18,13 +18,12 @@ from experiments.puzzles import Puzzles
 from experiments.spec import Spec
 from quant import ptq
 from quant.calibrate import activation_ranges
-from quant.carry import CarryStore
+from quant.carry import carry_store
 from quant.dot_general import Ranges, site_dot_general
-from quant.scheme import CarryPrecision, FloatDtype, paper_name, parse
+from quant.scheme import FloatDtype, paper_name, parse
 from trm_jax.data.batches import gather
 from trm_jax.models import build
 from trm_jax.reasoner import Reasoner
-from trm_jax.recursion import identity
 from trm_jax.types import Batch, Weights
 
 CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L)
@@ -59,9 +58,7 @@ def make_variant(spec: Spec, model: Model, puzzles: Puzzles, name: str) -> Varia
     inherits = scheme.float_dtype is FloatDtype.FP32
     arithmetic = spec.dtype if inherits else scheme.float_dtype.dtype
     config = dataclasses.replace(model.config, forward_dtype=arithmetic)
-    # one shared `identity` keeps equal reasoners equal, and with them their compiled code
-    kept = scheme.carry is CarryPrecision.ARITHMETIC
-    store = identity if kept else CarryStore(scheme.carry)
+    store = carry_store(scheme)
     weights = ptq.simulate(model.weights, scheme)
     ranges = None
     if scheme.activations.is_static:

@@ -1,0 +1,152 @@
+"""Rows on disk: complete or absent, never mixed, never overwritten."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from experiments import results
+from experiments import spec as specs
+from experiments.depths import Grid
+from experiments.results import Folder, Key, Moments, Row, from_hex, read_rows, to_hex
+from experiments.spec import Spec
+
+SPEC = Spec(
+    task="sudoku", model="m", model_sha256="1", num_parameters=7, gflops_per_cycle=0.5,
+    data="d", data_sha256="2", num_puzzles=10, batch_size=4, schemes=("fp32", "w8c-sym"),
+    bytes=(28, 9), grid=Grid((1, 2), (1, 2), 2), dtype="float32", seed=0,
+)  # fmt: skip
+WIDER = dataclasses.replace(
+    SPEC, schemes=("fp32", "w4t-sym"), bytes=(28, 5), num_puzzles=12, model="renamed"
+)
+OTHER = dataclasses.replace(SPEC, dtype="bfloat16")
+
+
+def row(scheme: str = "fp32", start: int = 0, stop: int = 4, digest: str = SPEC.digest) -> Row:
+    """Make a row with numbers that tell its fields apart."""
+    m = (Moments(0.1, 0.01), Moments(1 / 3, 0.2), Moments(0.0, 0.0))
+    return Row(
+        digest=digest, scheme=scheme, start=start, stop=stop, scored_cells=64,
+        correct_cells=(1, 2, 3), exact=("a0",) * 3, lenient=("f0",) * 3, cell_error=m,
+        infidelity=m[::-1], similarity=m, residual=m[::-1], call_similarity=Moments(0.7, 0.5),
+    )  # fmt: skip
+
+
+def test_flags_are_one_bit_each_first_one_highest():
+    flags = np.asarray([[1, 0, 1], [0, 0, 1]], bool)
+    assert to_hex(flags) == ("a0", "20")
+    np.testing.assert_array_equal(from_hex("a0", 3), flags[0])
+    many = np.random.default_rng(0).random(77) < 0.5
+    np.testing.assert_array_equal(from_hex(*to_hex(many[None]), 77), many)
+
+
+def test_rows_come_back_exactly(tmp_path):
+    folder = Folder(tmp_path)
+    folder.open(SPEC, {})
+    rows = [row(), row("w8c-sym")]
+    for each in rows:
+        folder.append(each)
+    assert read_rows(tmp_path, SPEC.digest) == rows
+
+
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_line_cut_off_by_a_kill_is_dropped_and_done_again(tmp_path, cut):
+    folder = Folder(tmp_path)
+    folder.open(SPEC, {})
+    folder.append(row())
+    folder.append(row("w8c-sym"))
+    whole = folder.rows_file.read_bytes()
+    folder.rows_file.write_bytes(whole[:-cut])
+    assert read_rows(tmp_path, SPEC.digest) == [row()]
+    left = results.pending(SPEC, read_rows(tmp_path, SPEC.digest), 0, 1)
+    assert left[0] == Key("w8c-sym", 0, 4)
+    folder.open(SPEC, {})
+    folder.append(row("w8c-sym"))
+    assert folder.rows_file.read_bytes() == whole
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    folder = Folder(tmp_path)
+    folder.open(SPEC, {})
+    folder.append(row())
+    folder.rows_file.write_bytes(b'{"digest": 1}\n' + folder.rows_file.read_bytes())
+    with pytest.raises(ValueError, match=r"rows\.jsonl, line 1 is damaged"):
+        read_rows(tmp_path, SPEC.digest)
+
+
+def test_rows_of_another_sweep_are_refused(tmp_path):
+    folder = Folder(tmp_path)
+    folder.open(SPEC, {})
+    folder.append(row(digest=OTHER.digest))
+    with pytest.raises(ValueError, match="line 1 is of another sweep"):
+        read_rows(tmp_path, SPEC.digest)
+
+
+def test_a_used_folder_is_only_resumed_and_only_by_its_own_sweep(tmp_path):
+    out = tmp_path / "out"
+    Folder(out).check(SPEC, resume=False)  # not there yet
+    Folder(out).open(SPEC, {})
+    with pytest.raises(FileExistsError, match="add --resume"):
+        Folder(out).check(SPEC, resume=False)
+    Folder(out).check(WIDER, resume=True)
+    with pytest.raises(ValueError, match="dtype is float32, asked for bfloat16"):
+        Folder(out).check(OTHER, resume=True)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(FileExistsError, match="is a file"):
+        Folder(file).check(SPEC, resume=True)
+
+
+def test_resuming_widens_the_spec_and_notes_every_start(tmp_path):
+    Folder(tmp_path).open(SPEC, {"started": 1})
+    Folder(tmp_path).open(WIDER, {"started": 2})
+    (found,) = results.read_specs(tmp_path)
+    assert found.schemes == ("fp32", "w8c-sym", "w4t-sym")
+    assert found.bytes == (28, 9, 5)
+    assert found.num_puzzles == 12
+    document = json.loads((tmp_path / "spec.json").read_text())
+    assert [run["started"] for run in document["runs"]] == [1, 2]
+
+
+def test_what_a_row_means_depends_on_all_that_decides_its_numbers():
+    changes = {
+        "task": "maze", "model_sha256": "3", "data_sha256": "3", "batch_size": 5,
+        "dtype": "float16", "grid": Grid((1, 2), (1, 3), 2),
+    }  # fmt: skip
+    digests = {dataclasses.replace(SPEC, **{k: v}).digest for k, v in changes.items()}
+    assert len(digests | {SPEC.digest}) == len(changes) + 1
+    assert WIDER.digest == SPEC.digest
+
+
+def test_spec_survives_json():
+    assert specs.from_dict(json.loads(json.dumps(specs.to_dict(SPEC)))) == SPEC
+    with pytest.raises(ValueError, match="not the spec"):
+        specs.from_dict({"task": "sudoku"})
+
+
+def test_processes_share_the_work_without_gap_or_overlap():
+    everything = results.pending(SPEC, [], 0, 1)
+    assert everything == [
+        Key(scheme, start, stop)
+        for start, stop in ((0, 4), (4, 8), (8, 10))
+        for scheme in SPEC.schemes
+    ]
+    shares = [results.pending(SPEC, [], k, 2) for k in range(2)]
+    assert sorted(shares[0] + shares[1]) == sorted(everything)
+    assert results.pending(SPEC, [row("w8c-sym", 4, 8)], 1, 2) == [Key("fp32", 4, 8)]
+
+
+def test_folders_and_processes_merge(tmp_path):
+    folders = [Folder(tmp_path / "a"), Folder(tmp_path / "b", 0), Folder(tmp_path / "b", 1)]
+    for folder, each in zip(folders, (row(), row("w8c-sym"), row("w4t-sym")), strict=True):
+        folder.open(SPEC if folder is folders[0] else WIDER, {})
+        folder.append(each)
+    spec, rows = results.merge([tmp_path / "a", tmp_path / "b"])
+    assert spec.schemes == ("fp32", "w8c-sym", "w4t-sym")
+    assert {each.scheme for each in rows} == set(spec.schemes)
+    Folder(tmp_path / "c").open(OTHER, {})
+    with pytest.raises(ValueError, match="do not merge: dtype"):
+        results.merge([tmp_path / "a", tmp_path / "c"])
+    with pytest.raises(FileNotFoundError, match="holds no sweep"):
+        results.merge([tmp_path / "nothing"])
