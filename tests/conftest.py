@@ -10,8 +10,8 @@ from jaxtyping import install_import_hook
 # Shapes are checked in tests only: the hook rewrites the packages as they are imported.
 install_import_hook(["trm_jax", "quant", "export"], "beartype.beartype")
 
-import jax
-import pytest
+import jax  # noqa: E402 - the hook comes first
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -34,10 +34,19 @@ def softmax_attention(q: Heads, k: Heads, v: Heads) -> Heads:
     return jnp.einsum("bhsj,bhjk->bhsk", share, v).swapaxes(1, 2)
 
 
+def elu_plus_one(x: Heads) -> Heads:
+    """Map features to positive ones: x + 1 above 0, exp(x) below.
+
+    Written out: elu(x) + 1 cancels to 0 for x < -17, and 0 / 0 would follow. exp is held
+    at exp(-40), so that a product of two features stays above the smallest float32.
+    """
+    return jnp.where(x > 0, x + 1.0, jnp.exp(jnp.clip(x, -40.0, 0.0)))
+
+
 def linear_attention(q: Heads, k: Heads, v: Heads) -> Heads:
     """Attend in O(pos) with the elu+1 feature map (App. J), sums in float32."""
     q32, k32, v32 = (x.astype(jnp.float32) for x in (q, k, v))
-    q32, k32 = nn.elu(q32) + 1.0, nn.elu(k32) + 1.0
+    q32, k32 = elu_plus_one(q32), elu_plus_one(k32)
     memory = jnp.einsum("bshk,bshj->bhkj", k32, v32)
     norm = jnp.einsum("bshk,bhk->bsh", q32, jnp.sum(k32, axis=1))
     mixed = jnp.einsum("bshk,bhkj->bshj", q32, memory) / norm[..., None]
