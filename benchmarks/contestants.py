@@ -72,9 +72,11 @@ class Rival(Protocol):
 
     def run(self, scheme: str, depth: int) -> object:
         """Roll out to `depth` H-cycles and count; the result is ready on return."""
+        ...
 
     def logits(self, scheme: str, depth: int) -> np.ndarray:
         """Roll out to `depth` H-cycles, for the check that both compute the same."""
+        ...
 
 
 @partial(jax.jit, static_argnames=("reasoner", "cycles"))
