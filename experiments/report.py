@@ -42,7 +42,10 @@ def report(spec: Spec, rows: Sequence[Row], out: Path, console: Console) -> None
         console.print(tables.to_rich(table))
     if measured[0].num_puzzles < spec.num_puzzles:
         left = spec.num_puzzles - measured[0].num_puzzles
-        console.print(f"{left} of {spec.num_puzzles} puzzles are not finished: --resume goes on")
+        console.print(
+            f"{left} of {spec.num_puzzles} puzzles are not finished here: --resume goes on;"
+            " rows of other folders join with experiments.report"
+        )
     out.mkdir(parents=True, exist_ok=True)
     files = {
         "grid.md": tables.to_markdown(grid),

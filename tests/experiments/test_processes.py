@@ -79,7 +79,7 @@ def test_two_processes_share_the_work_and_one_reports(alone, tiny_root, tmp_path
     both = [start(tiny.arguments(tiny_root, out, *OPTIONS, *together, str(k))) for k in range(2)]
     printed = [finish(process) for process in both]
     assert "22 puzzles" in printed[0]
-    assert printed[1] == ""
+    assert "puzzles" not in printed[1]
     files = [out / f"rows-{k}.jsonl" for k in range(2)]
     assert [len(file.read_text().splitlines()) for file in files] == [4, 4]
     assert_same(alone, out)
