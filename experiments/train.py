@@ -2,7 +2,9 @@
 
     python -m experiments.train --preset sudoku-trm-mlp-mini --data data/sudoku-6x6 \\
         --total-steps 1500 --batch-size 64 --lr 1e-3 --weight-decay 0.1 --out runs/mlp
-    ... the same command with --resume --max-minutes 30 goes on for half an hour
+    python -m experiments.train --preset sudoku-trm-mlp-mini --data data/sudoku-6x6 \\
+        --total-steps 1500 --batch-size 64 --lr 1e-3 --weight-decay 0.1 --out runs/mlp \\
+        --resume --max-minutes 30
 
 DATA is a folder in the released .npy layout (`python -m trm_jax.data.sudoku generate ...`).
 OUT gets spec.json, rows.jsonl (one row of metrics every --log-every steps), state/ (to resume
