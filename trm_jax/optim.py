@@ -1,6 +1,6 @@
 """Optimisers of the released recipe (REFERENCE 1.5): AdamATan2, sign-SGD, schedule, EMA."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTran
 
 
 def apply_decoupled(
-    params: Params, direction: Params, lr: Float[Array, ""], weight_decay: float
+    params: Params, direction: Any, lr: Float[Array, ""], weight_decay: float
 ) -> Params:
     """Move: p <- p (1 - lr wd) - lr direction. Decay reaches every parameter, as released."""
     return jax.tree.map(lambda p, d: p * (1 - lr * weight_decay) - lr * d, params, direction)

@@ -7,6 +7,7 @@ be a static argument of `jax.jit`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -108,22 +109,24 @@ class Reasoner:
         self, params: Params, inputs: Tokens, rows: Float[Array, "batch id_emb"]
     ) -> Injection:
         """Make the injection e."""
-        return self.module.apply({"params": params}, inputs, rows, method="embed")
+        return self._apply("embed", params, inputs, rows)
+
+    def _apply(self, method: str, params: Params, *arguments: Array) -> Any:
+        """Call a method of the module (Flax types its results as anything)."""
+        return self.module.apply({"params": params}, *arguments, method=method)
 
     @property
     def networks(self) -> Networks:
         """The two state updates as functions of the parameters."""
 
         def apply(method: str) -> Callable[[Params, State, Injection], State]:
-            return lambda params, z, injection: self.module.apply(
-                {"params": params}, z, injection, method=method
-            )
+            return lambda params, z, injection: self._apply(method, params, z, injection)
 
         return Networks(apply("update_L"), apply("update_H"))
 
     def read_out(self, params: Params, z_H: State) -> Outputs:
         """Decode the answer state."""
-        return self.module.apply({"params": params}, z_H, method="read_out")
+        return self._apply("read_out", params, z_H)
 
     def start(self, buffers: Buffers, batch_size: int) -> Latents:
         """Broadcast the initial states over a batch."""
