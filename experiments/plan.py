@@ -25,7 +25,7 @@ DEFAULT_SCHEMES = ("fp32", "bf16", "fp16", "int8", "int4_naive", "int4_calibrate
                    "int3_naive", "int3_calibrated")  # fmt: skip
 DEFAULT_LIMIT = 200  # the bundled models under eight schemes in less than 3 minutes on 2 cores
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-CPU_BATCH, DEVICE_BATCH = 64, 256
+CPU_BATCH, DEVICE_BATCH = 50, 250  # divide round limits: a padded shard costs like a full one
 CPU_BYTES, DEVICE_BYTES = 2**30, 2**33  # for the two trajectories that are alive at a time
 
 

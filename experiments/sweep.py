@@ -80,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
         type=int,
         metavar="N",
         help="puzzles in a shard, the unit of"
-        " resuming (default: what memory allows, at most 64 on a CPU)",
+        " resuming (default: what memory allows, at most 50 on a CPU)",
     )
     p.add_argument(
         "--dtype",
