@@ -106,6 +106,7 @@ def generate_splits(
 
 
 def save_facts(args: argparse.Namespace, spec: dict[str, object]) -> None:
-    """Write generator.json: what a generated data set was made from."""
+    """Write generator.json, what a generated data set was made from, and say so."""
     facts = spec | {name: getattr(args, name) for name in ("seed", "num_train", "num_test")}
     (args.out / "generator.json").write_text(json.dumps(facts))
+    sys.stdout.write(f"{args.out}: {args.num_train} training, {args.num_test} test puzzles\n")
