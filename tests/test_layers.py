@@ -137,11 +137,10 @@ def test_attention_is_an_average_and_keeps_the_dtype(mix) -> None:
     assert bool(jnp.isfinite(low).all())
 
 
-# phi = elu + 1 of a query far below zero vanishes in float32, so linear attention is held to
-# the size of activations that norms and weights of unit scale produce
-@pytest.mark.parametrize(("mix", "size"), [(softmax_attention, 300), (linear_attention, 3)])
-def test_attention_survives_large_activations(mix, size: int) -> None:
-    q, k, v = size * draw(1, 6, 2, 4), size * draw(1, 6, 2, 4), draw(1, 6, 2, 4)
+@pytest.mark.parametrize("mix", [softmax_attention, linear_attention])
+def test_attention_survives_large_activations(mix) -> None:
+    # far below zero elu + 1 vanishes in float32: the feature map must not divide 0 by 0 there
+    q, k, v = 300 * draw(1, 6, 2, 4), 300 * draw(1, 6, 2, 4), draw(1, 6, 2, 4)
     mixed = mix(q, k, v)
     assert bool(jnp.isfinite(mixed).all())
     assert np.abs(mixed).max() <= np.abs(v).max() * (1 + 32 * EPS32)

@@ -8,7 +8,7 @@ import pytest
 from quant.calibrate import RANGE, activation_ranges, hessians, input_widths, observed_rollout
 from quant.carry import CarryStore
 from quant.scheme import CarryPrecision
-from tests.quant.models import random_weights
+from tests.samples import random_weights
 from trm_jax.act import inject, rollout
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
 from trm_jax.models import build
