@@ -17,7 +17,6 @@ makes it a single-thread comparison.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -32,6 +31,7 @@ from rich.table import Table
 from benchmarks import subject as subjects
 from benchmarks.contestants import JaxCells, Rival, SharedRollouts, TorchCells, torch_installed
 from benchmarks.grids import Cell, Plan, make_plan
+from benchmarks.program import make_parser, report
 from benchmarks.subject import Subject
 from benchmarks.timing import num_threads, seconds, spread
 from quant import ptq
@@ -188,10 +188,7 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.depth_grid", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    p = make_parser("benchmarks.depth_grid", __doc__)
     subjects.add_options(p, LIMIT)
     p.add_argument("--schemes", default=SCHEMES, help="weights only (default: %(default)s)")
     p.add_argument("--depths", metavar="T,..xn,..", help="one grid instead, as experiments.sweep")
@@ -199,27 +196,27 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    """Load what the options name and time it.
+
+    Raises:
+      ValueError: options that do not fit.
+    """
+    if args.repeats < 1:
+        raise ValueError(f"--repeats must be at least 1, got {args.repeats}")
+    subject = subjects.load(args)
+    plan = make_plan(subject.config, args.depths, args.schemes)
+    rivals = "with PyTorch" if torch_installed() else "torch is not installed, so without it"
+    console.print(
+        f"{subject.name}: {subject.num_puzzles} puzzles, float32, {num_threads()} threads,"
+        f" {len(plan.schemes)} schemes, {args.repeats} repeats; {rivals}"
+    )
+    return run(subject, plan, args.repeats, console)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
-    console = Console(stderr=True)
-    try:
-        if args.repeats < 1:
-            raise ValueError(f"--repeats must be at least 1, got {args.repeats}")
-        subject = subjects.load(args)
-        plan = make_plan(subject.config, args.depths, args.schemes)
-        rivals = "with PyTorch" if torch_installed() else "torch is not installed, so without it"
-        console.print(
-            f"{subject.name}: {subject.num_puzzles} puzzles, float32, {num_threads()} threads,"
-            f" {len(plan.schemes)} schemes, {args.repeats} repeats; {rivals}"
-        )
-        rows = run(subject, plan, args.repeats, console)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    show(rows, console)
-    sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
-    return 0
+    return report(partial(measure, parser().parse_args(argv)), show)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ shown. The table goes to stderr, JSON rows go to stdout.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import subject as subjects
+from benchmarks.program import make_parser, report
 from benchmarks.subject import Subject
 from benchmarks.timing import Spread, num_threads, seconds, spread
 from trm_jax.config import Config, Mixer, blocks_per_step, flops_per_step
@@ -154,10 +155,7 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.rollout_gflops", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    p = make_parser("benchmarks.rollout_gflops", __doc__)
     subjects.add_options(p, LIMIT)
     p.add_argument(
         "--steps", type=int, metavar="N", help="supervision steps (default: the model's)"
@@ -166,26 +164,26 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    """Load what the options name and time it.
+
+    Raises:
+      ValueError: options that do not fit.
+    """
+    subject = subjects.load(args)
+    steps = subject.config.halt_max_steps if args.steps is None else args.steps
+    if min(steps, args.repeats) < 1:
+        raise ValueError(f"--steps {steps} and --repeats {args.repeats} must be at least 1")
+    console.print(
+        f"{subject.name}: {subject.num_puzzles} puzzles, {steps} supervision steps, float32,"
+        f" {num_threads()} threads, {args.repeats} repeats"
+    )
+    return measure(subject, steps, args.repeats)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
-    console = Console(stderr=True)
-    try:
-        subject = subjects.load(args)
-        steps = subject.config.halt_max_steps if args.steps is None else args.steps
-        if min(steps, args.repeats) < 1:
-            raise ValueError(f"--steps {steps} and --repeats {args.repeats} must be at least 1")
-        console.print(
-            f"{subject.name}: {subject.num_puzzles} puzzles, {steps} supervision steps, float32,"
-            f" {num_threads()} threads, {args.repeats} repeats"
-        )
-        rows = measure(subject, steps, args.repeats)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    show(rows, console)
-    sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
-    return 0
+    return report(partial(run, parser().parse_args(argv)), show)
 
 
 if __name__ == "__main__":

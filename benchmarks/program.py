@@ -1,0 +1,36 @@
+"""The frame of a benchmark program: help from the docstring, errors, table and rows."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+
+Rows = Sequence[dict[str, Any]]
+
+
+def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Make a parser that prints a module docstring as it stands."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {prog}", description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+
+
+def report(measure: Callable[[Console], Rows], show: Callable[[Rows, Console], None]) -> int:
+    """Measure, then write the table to stderr and the rows to stdout as JSON lines.
+
+    Returns:
+      The exit code: 2 if the input was at fault.
+    """
+    console = Console(stderr=True)
+    try:
+        rows = measure(console)
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    show(rows, console)
+    sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
+    return 0
