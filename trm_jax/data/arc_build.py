@@ -1,123 +1,24 @@
-"""Build ARC data sets in the released layout, with the released identifiers in their order.
-
-All augmentations are drawn before anything is written (`plan`), because the released builder
-draws them first and the translations after them from one stream. A plan holds eleven bytes per
-augmented task; grids are made again from it one task at a time, so memory does not grow with
-the number of augmentations.
+"""Write ARC data sets in the released layout, one example after the other.
 
 The released builder visits its two splits in the order of a Python set, which changes from run
-to run. Here train comes first; identifiers and the test split are the same either way.
+to run, and draws translations as it goes. Here train comes first, as in about half of its runs;
+identifiers and the test split are the same either way.
 """
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
 
 from trm_jax.data import arc_grid
-from trm_jax.data.arc_augment import (
-    IDENTITY,
-    Augmentation,
-    augment,
-    augmentations,
-    augmented_name,
-)
-from trm_jax.data.arc_tasks import MAX_SIDE, TEST, TRAIN, Pair, Task, task_json
-from trm_jax.data.format import BLANK_IDENTIFIER, Metadata
-
-SEED = 42  # of the released builder
-
-Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True)
-class Group:
-    """A task with its augmentations.
-
-    Attributes:
-      task: as read.
-      split: where its questions go, "train" or "test"; demonstrations go to train.
-      drawn: transform and colours of each augmentation; the identity is not listed.
-    """
-
-    task: Task
-    split: str
-    drawn: UInt8[np.ndarray, "drawn 11"]
-
-    @property
-    def num_puzzles(self) -> int:
-        """Count the augmentations and the identity."""
-        return len(self.drawn) + 1
-
-    def augmentations(self) -> Iterator[Augmentation]:
-        """Yield the identity, then the augmentations."""
-        yield IDENTITY
-        for transform, *colours in self.drawn.tolist():
-            yield Augmentation(transform, bytes(colours))
-
-    def names(self) -> Iterator[str]:
-        """Yield the names of the augmented tasks."""
-        return (augmented_name(self.task.name, aug) for aug in self.augmentations())
-
-    def pairs(self, split: str) -> tuple[Pair, ...]:
-        """List the pairs of a split, in the order of the file."""
-        return tuple(p for p in self.task.pairs if (self.split, TRAIN)[p.kind == TRAIN] == split)
-
-
-def plan(
-    subsets: Mapping[str, Sequence[Task]],
-    *,
-    test_set_name: str,
-    num_aug: int,
-    rng: np.random.RandomState,
-    progress: Progress = lambda done: None,
-) -> tuple[Group, ...]:
-    """Shuffle the tasks of each subset and draw their augmentations.
-
-    Args:
-      subsets: tasks by subset, in the order of the command line.
-      test_set_name: the subset whose questions are the test split.
-      num_aug: augmentations per task; a task may have fewer different ones.
-      rng: NumPy's legacy generator, `RandomState(SEED)` for the published identifiers.
-      progress: called with the number of tasks done.
-
-    Raises:
-      ValueError: the test set is no subset, a task comes twice, or a question that would be
-        trained on has no answer.
-    """
-    if test_set_name not in subsets:
-        raise ValueError(f"the test set {test_set_name!r} is none of the subsets {list(subsets)}")
-    seen: dict[str, str] = {}
-    groups = []
-    for subset, tasks in subsets.items():
-        split = TEST if subset == test_set_name else TRAIN
-        shuffled = list(tasks)
-        rng.shuffle(shuffled)
-        for task in shuffled:
-            if task.name in seen:
-                raise ValueError(f"task {task.name} is in {seen[task.name]} and in {subset}")
-            seen[task.name] = subset
-            if split == TRAIN and any(pair.output is None for pair in task.pairs):
-                raise ValueError(
-                    f"task {task.name} of the subset {subset} has a question without an answer,"
-                    " so it cannot be trained on: add its solutions, or make it the test set"
-                )
-            rows = [[a.transform, *a.colours] for a in augmentations(task, num_aug, rng)]
-            groups.append(Group(task, split, np.array(rows, np.uint8).reshape(-1, 11)))
-            progress(len(groups))
-    return tuple(groups)
-
-
-def identifiers(groups: Sequence[Group]) -> Iterator[str]:
-    """Yield the names of the puzzle identifiers in order, blank first."""
-    yield BLANK_IDENTIFIER
-    for group in groups:
-        yield from group.names()
+from trm_jax.data.arc_augment import Augmentation, augment
+from trm_jax.data.arc_plan import Group, Progress, identifiers
+from trm_jax.data.arc_tasks import MAX_SIDE, TEST, TRAIN, Pair, task_json
+from trm_jax.data.format import Metadata
 
 
 def write_index(groups: Sequence[Group], out: Path) -> None:
@@ -129,16 +30,6 @@ def write_index(groups: Sequence[Group], out: Path) -> None:
         file.write("]")
     tests = {g.task.name: task_json(g.task) for g in groups if g.split == TEST}
     (out / "test_puzzles.json").write_text(json.dumps(tests))
-
-
-def translate(
-    grids: Sequence[np.ndarray], side: int, rng: np.random.RandomState
-) -> tuple[int, int]:
-    """Draw the row and column at which all of the grids still fit the canvas."""
-    return (
-        int(rng.randint(0, side - max(grid.shape[0] for grid in grids) + 1)),
-        int(rng.randint(0, side - max(grid.shape[1] for grid in grids) + 1)),
-    )
 
 
 def encode_pair(
@@ -155,11 +46,13 @@ def encode_pair(
     return question, answer
 
 
-def _train_place(
+def draw_place(
     pair: Pair, augmentation: Augmentation, side: int, rng: np.random.RandomState
 ) -> tuple[int, int]:
+    """Draw a row and a column at which both turned grids fit the canvas."""
     grids = [augment(g, augmentation) for g in (pair.input, pair.output) if g is not None]
-    return translate(grids, side, rng)
+    rows, columns = (side - max(grid.shape[axis] for grid in grids) for axis in (0, 1))
+    return int(rng.randint(0, rows + 1)), int(rng.randint(0, columns + 1))
 
 
 def group_examples(
@@ -174,7 +67,7 @@ def group_examples(
         still = int(rng.randint(0, len(pairs)))
         for at, pair in enumerate(pairs):
             moves = split == TRAIN and at != still
-            place = _train_place(pair, augmentation, side, rng) if moves else (0, 0)
+            place = draw_place(pair, augmentation, side, rng) if moves else (0, 0)
             yield encode_pair(pair, augmentation, side, place)
 
 
@@ -196,12 +89,35 @@ def check_canvas(groups: Sequence[Group], side: int) -> None:
             )
 
 
-def _npy(path: Path, rows: int, columns: int) -> IO[bytes]:
-    """Open an .npy file of bytes whose rows are to be appended."""
-    file = open(path, "wb")
+class Numbered(NamedTuple):
+    """A group with pairs in a split.
+
+    Attributes:
+      group: the task and its augmentations.
+      first: identifier of the task without augmentation.
+      size: pairs of each augmented task.
+    """
+
+    group: Group
+    first: int
+    size: int
+
+
+def number_groups(groups: Sequence[Group], split: str) -> list[Numbered]:
+    """Number all groups and keep those that have pairs in a split."""
+    firsts = np.cumsum([1, *(group.num_puzzles for group in groups)]).tolist()
+    numbered = zip(groups, firsts, strict=False)  # the last number is that of the next group
+    sized = (Numbered(group, first, len(group.pairs(split))) for group, first in numbered)
+    return [entry for entry in sized if entry.size]
+
+
+@contextlib.contextmanager
+def _npy_rows(path: Path, rows: int, columns: int) -> Iterator[Callable[[bytes], object]]:
+    """Open an .npy file of bytes; yields the function that appends a row."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (rows, columns)}
-    np.lib.format.write_array_header_1_0(file, header)
-    return file
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file.write
 
 
 def write_split(
@@ -213,7 +129,7 @@ def write_split(
     rng: np.random.RandomState,
     progress: Progress = lambda done: None,
 ) -> Metadata:
-    """Write OUT/SPLIT, one example after the other; dataset.json comes last.
+    """Write OUT/SPLIT; dataset.json comes last, so that a broken-off split does not load.
 
     Args:
       groups: the whole plan.
@@ -230,38 +146,48 @@ def write_split(
       ValueError: a grid is larger than the canvas.
     """
     check_canvas(groups, side)
-    numbered, first = [], 1
-    for group in groups:
-        if group.pairs(split):
-            numbered.append((group, first))
-        first += group.num_puzzles
-    sizes = [len(g.pairs(split)) for g, _ in numbered for _ in range(g.num_puzzles)]
+    numbered = number_groups(groups, split)
     folder = out / split
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset.json").unlink(missing_ok=True)
-    shape = (sum(sizes), side * side)
-    with _npy(folder / "all__inputs.npy", *shape) as inputs:
-        with _npy(folder / "all__labels.npy", *shape) as labels:
-            for at, (group, _) in enumerate(numbered):
-                for question, answer in group_examples(group, split, side, rng):
-                    inputs.write(question.tobytes())
-                    labels.write(answer.tobytes())
-                progress(at + 1)
-    ids = [np.arange(number, number + group.num_puzzles) for group, number in numbered]
+    shape = sum(entry.size * entry.group.num_puzzles for entry in numbered), side * side
+    with (
+        _npy_rows(folder / "all__inputs.npy", *shape) as add_input,
+        _npy_rows(folder / "all__labels.npy", *shape) as add_label,
+    ):
+        for at, entry in enumerate(numbered):
+            for question, answer in group_examples(entry.group, split, side, rng):
+                add_input(question.tobytes())
+                add_label(answer.tobytes())
+            progress(at + 1)
+    _write_puzzles(numbered, folder)
+    metadata = _metadata(groups, numbered, side)
+    (folder / "dataset.json").write_text(json.dumps(dataclasses.asdict(metadata)))
+    return metadata
+
+
+def _write_puzzles(numbered: Sequence[Numbered], folder: Path) -> None:
+    """Write the identifier of each puzzle and where puzzles and groups begin."""
+    counts = [entry.group.num_puzzles for entry in numbered]
+    ids = [np.arange(e.first, e.first + n) for e, n in zip(numbered, counts, strict=True)]
+    sizes = np.repeat([entry.size for entry in numbered], counts)
     arrays = {
         "puzzle_identifiers": np.concatenate(ids),
         "puzzle_indices": np.cumsum([0, *sizes]),
-        "group_indices": np.cumsum([0, *(group.num_puzzles for group, _ in numbered)]),
+        "group_indices": np.cumsum([0, *counts]),
     }
     for name, values in arrays.items():
         np.save(folder / f"all__{name}.npy", values.astype(np.int32))
-    metadata = Metadata(
+
+
+def _metadata(groups: Sequence[Group], numbered: Sequence[Numbered], side: int) -> Metadata:
+    puzzles = sum(entry.group.num_puzzles for entry in numbered)
+    examples = sum(entry.size * entry.group.num_puzzles for entry in numbered)
+    return Metadata(
         seq_len=side * side,
         vocab_size=arc_grid.VOCAB_SIZE,
-        num_puzzle_identifiers=first,
+        num_puzzle_identifiers=1 + sum(group.num_puzzles for group in groups),
         total_groups=len(numbered),
-        mean_puzzle_examples=sum(sizes) / len(sizes),
-        total_puzzles=len(sizes),
+        mean_puzzle_examples=examples / puzzles,
+        total_puzzles=puzzles,
     )
-    (folder / "dataset.json").write_text(json.dumps(dataclasses.asdict(metadata)))
-    return metadata
