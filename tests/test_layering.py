@@ -76,6 +76,11 @@ def is_rim(module: str) -> bool:
     return parts[0] == "trm_jax" and len(parts) > 1 and parts[1] in RIM | {"data", "zoo"}
 
 
+def is_program(module: str) -> bool:
+    """Say whether `python -m` runs it: export has three programs beside its libraries."""
+    return 'if __name__ == "__main__":' in MODULES[module].read_text(encoding="utf-8")
+
+
 def is_numeric(module: str) -> bool:
     return module.startswith(("trm_jax", "quant")) and not is_rim(module)
 
@@ -117,7 +122,7 @@ def test_foreign_packages_stay_in_their_place(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_arguments_are_parsed_at_the_rim(module: str) -> None:
     if "argparse" in imports(module):
-        assert is_rim(module) or module.startswith("experiments")
+        assert is_rim(module) or module.startswith("experiments") or is_program(module)
 
 
 def test_configurations_need_no_jax() -> None:
