@@ -6,7 +6,7 @@ task; grids are made again from it one task at a time (`arc_build`), so that mem
 with the number of augmentations.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,12 @@ class Group:
         return tuple(p for p in self.task.pairs if (self.split, TRAIN)[p.kind == TRAIN] == split)
 
 
+def group_of(task: Task, split: str, drawn: Iterable[Augmentation]) -> Group:
+    """Pack a task with its augmentations."""
+    rows = [[augmentation.transform, *augmentation.colours] for augmentation in drawn]
+    return Group(task, split, np.array(rows, np.uint8).reshape(-1, 11))
+
+
 def plan(
     subsets: Mapping[str, Sequence[Task]],
     *,
@@ -93,15 +99,18 @@ def plan(
             if task.name in seen:
                 raise ValueError(f"task {task.name} is in {seen[task.name]} and in {subset}")
             seen[task.name] = subset
-            if split == TRAIN and any(pair.output is None for pair in task.pairs):
-                raise ValueError(
-                    f"task {task.name} of the subset {subset} has a question without an answer,"
-                    " so it cannot be trained on: add its solutions, or make it the test set"
-                )
-            rows = [[a.transform, *a.colours] for a in augmentations(task, num_aug, rng)]
-            groups.append(Group(task, split, np.array(rows, np.uint8).reshape(-1, 11)))
+            _check_answers(task, split, subset)
+            groups.append(group_of(task, split, augmentations(task, num_aug, rng)))
             progress(len(groups))
     return tuple(groups)
+
+
+def _check_answers(task: Task, split: str, subset: str) -> None:
+    if split == TRAIN and any(pair.output is None for pair in task.pairs):
+        raise ValueError(
+            f"task {task.name} of the subset {subset} has a question without an answer, so it"
+            " cannot be trained on: add its solutions, or make the subset the test set"
+        )
 
 
 def identifiers(groups: Sequence[Group]) -> Iterator[str]:

@@ -21,7 +21,8 @@ MAX_SIDE = 30
 NUM_COLOURS = 10
 TRAIN, TEST = "train", "test"
 
-Grid = UInt8[np.ndarray, "rows columns"]
+Grid = UInt8[np.ndarray, "_ _"]
+"""Rows and columns of colours. The axes are unnamed because turning a grid swaps them."""
 
 
 @dataclass(frozen=True, eq=False)
