@@ -1,0 +1,173 @@
+"""Models to operator graphs: what a device runs, from the integers that were evaluated.
+
+    block    z, injection -> z      one application of the network: all its layers. HRM has two
+                                    networks, so two graphs: block_L and block_H
+    head     z_H -> logits, q       token logits behind the prefix; q = (halt, continue)
+    step     x, z_H, z_L -> z_H, z_L, logits, q
+                                    a supervision step, its cycles unrolled over shared weights;
+                                    x is the injection (the embedded puzzle)
+
+The host owns the rest: embedding, recursion, halting, argmax (runtime.py). Shapes are static.
+Metadata: scheme, plan, target and a hash of the parameters, by METADATA's names.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from export.builder import GraphBuilder, binary, reshaped, sliced
+from export.graph import Graph, Model
+from export.lower_block import Sites, level
+from export.lower_linear import linear
+from export.matrices import Dense, SiteRange
+from export.plan import Plan
+from quant.affine import QTensor
+from quant.ptq import QuantisedParams, leaf_name
+from trm_jax.config import Config, HRMConfig, to_dict
+
+Ranges = Mapping[str, SiteRange]
+"""Calibrated ends of input and output of every site (ranges.py)."""
+
+METADATA = {"scheme": "trm.scheme", "plan": "trm.plan", "config": "trm.config",
+            "parameters": "trm.parameters.sha256"}  # fmt: skip
+"""Names of a model's metadata entries, each UTF-8 text."""
+
+
+def lower(
+    config: Config,
+    quantised: QuantisedParams,
+    plan: Plan,
+    *,
+    batch: int,
+    graphs: tuple[str, ...] = ("block", "head"),
+    ranges: Ranges | None = None,
+) -> Model:
+    """Lower a model under a numerics plan.
+
+    Args:
+      quantised: parameters of the plan's scheme (`plan.quantise_for`, `ptq.quantise_params`).
+      batch: puzzles per call.
+      graphs: any of block, head, step.
+      ranges: needed by static numerics.
+
+    Raises:
+      ValueError: unknown graph, bad batch, missing ranges, or parameters of another scheme.
+    """
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got batch={batch}")
+    if unknown := sorted(set(graphs) - {"block", "head", "step"}) or not graphs:
+        raise ValueError(f"graphs must be some of block, head, step, got {unknown or 'none'}")
+    sites = dense_sites(quantised, plan, ranges or {})
+    made: list[Graph] = []
+    if "block" in graphs:
+        made += [block_graph(config, sites, name, batch) for name in sorted(set(blocks_of(config)))]
+    if "head" in graphs:
+        made.append(head_graph(config, sites, batch))
+    if "step" in graphs:
+        made.append(step_graph(config, sites, batch))
+    return Model(
+        graphs=tuple(made),
+        description=f"recursive reasoner, {plan.scheme_name} as {plan.name}",
+        metadata=_metadata(config, quantised, plan),
+    )
+
+
+def blocks_of(config: Config) -> tuple[str, str]:
+    """Name the graphs that update z_L and z_H; TRM has one for both."""
+    return ("block_L", "block_H") if isinstance(config, HRMConfig) else ("block", "block")
+
+
+def dense_sites(quantised: QuantisedParams, plan: Plan, ranges: Ranges) -> Sites:
+    """Collect every Dense of a parameter tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(
+        quantised, is_leaf=lambda leaf: isinstance(leaf, QTensor)
+    )
+    values: dict[str, Any] = {leaf_name(path): leaf for path, leaf in leaves}
+    sites = [name.removesuffix("/kernel") for name in values if name.endswith("/kernel")]
+    biases = {site: values.get(f"{site}/bias") for site in sites}
+    return {
+        site: Dense(
+            site=site,
+            kernel=values[f"{site}/kernel"],
+            bias=None if biases[site] is None else np.asarray(biases[site], np.float32),
+            plan=plan.of(site),
+            span=ranges.get(site),
+        )
+        for site in sites
+    }
+
+
+def block_graph(config: Config, sites: Sites, name: str, batch: int) -> Graph:
+    """Lower one application of a network."""
+    g, shape = GraphBuilder(name), (batch, config.num_positions, config.hidden_size)
+    z, injection = g.input("z", shape), g.input("injection", shape)
+    out = apply_network(g, z, injection, config, sites, name == "block_H", "")
+    return g.finish({"z": z, "injection": injection}, {"z": out})
+
+
+def apply_network(
+    g: GraphBuilder, z: str, injection: str, config: Config, sites: Sites, is_H: bool, path: str
+) -> str:
+    """Apply the network that updates z_L, or z_H; TRM's is the same."""
+    if is_H and isinstance(config, HRMConfig):
+        return level(g, z, injection, "H_level", config, sites, config.H_layers, path)
+    return level(g, z, injection, "L_level", config, sites, config.L_layers, path)
+
+
+def head_graph(config: Config, sites: Sites, batch: int) -> Graph:
+    """Lower the read-out."""
+    g = GraphBuilder("head")
+    z_H = g.input("z_H", (batch, config.num_positions, config.hidden_size))
+    logits, q = read_out(g, z_H, config, sites)
+    return g.finish({"z_H": z_H}, {"logits": logits, "q": q})
+
+
+def read_out(g: GraphBuilder, z_H: str, config: Config, sites: Sites) -> tuple[str, str]:
+    """Decode z_H: logits of the cells behind the prefix, halting logits of position 0."""
+    batch, _, emb = g.shape(z_H)
+    size = (batch, config.seq_len, emb)
+    cells = sliced(g, z_H, (0, config.prefix_len, 0), size, "lm_head/cells")
+    first = sliced(g, z_H, (0, 0, 0), (batch, 1, emb), "q_head/first")
+    first = reshaped(g, first, (batch, emb), "q_head/row")
+    return (
+        linear(g, cells, sites["lm_head"], "lm_head"),
+        linear(g, first, sites["q_head"], "q_head"),
+    )
+
+
+def step_graph(config: Config, sites: Sites, batch: int) -> Graph:
+    """Lower a supervision step, unrolled."""
+    g, shape = GraphBuilder("step"), (batch, config.num_positions, config.hidden_size)
+    ends = {name: g.input(name, shape) for name in ("x", "z_H", "z_L")}
+    x, z_H, z_L = ends.values()
+    for h in range(config.H_cycles):
+        injection = binary(g, "ADD", z_H, x, f"H_{h}/injection")
+        for i in range(config.L_cycles):
+            z_L = apply_network(g, z_L, injection, config, sites, False, f"H_{h}/L_{i}/")
+        z_H = apply_network(g, z_H, z_L, config, sites, True, f"H_{h}/z_H/")
+    logits, q = read_out(g, z_H, config, sites)
+    return g.finish(ends, {"z_H": z_H, "z_L": z_L, "logits": logits, "q": q})
+
+
+def parameters_sha256(quantised: QuantisedParams) -> str:
+    """Hash all parameters: names and bytes of every array in the order of the tree."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(quantised):
+        array = np.asarray(leaf)
+        digest.update(f"{leaf_name(path)} {array.dtype} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _metadata(config: Config, quantised: QuantisedParams, plan: Plan) -> dict[str, bytes]:
+    texts = {
+        "scheme": plan.scheme_name,
+        "plan": f"{plan.name} for {plan.target.value}",
+        "config": json.dumps(to_dict(config), sort_keys=True),
+        "parameters": parameters_sha256(quantised),
+    }
+    return {METADATA[key]: text.encode() for key, text in texts.items()}

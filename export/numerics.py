@@ -1,0 +1,159 @@
+"""How one matrix is stored and multiplied, and which of that a target computes right.
+
+    scheme        numerics      the device computes
+    fp32          FLOAT32       float32 products
+    fp16          FLOAT16       float16 weights, expanded; float32 products
+    w...          WEIGHT_ONLY   integer weights, expanded; float32 products
+    w..._a8da     DYNAMIC       int8 inputs, one asymmetric range per row at run time
+    w..._a8d      DYNAMIC       the same, symmetric (LiteRT without XNNPACK only)
+    w..._a8s      STATIC_INT8   int8 inputs and outputs over calibrated ranges
+    w..._a16s     INT16         int16 inputs and outputs over calibrated ranges
+
+Left out: roles (plan.py), operators (lower_linear.py), what a runtime has (legality.py).
+"""
+
+import enum
+from dataclasses import dataclass, replace
+
+from export.graph import DType
+from quant.affine import Symmetry
+from quant.scheme import Activations, FloatDtype, Scheme
+
+
+class Target(enum.Enum):
+    """What runs the file."""
+
+    LITERT = "litert"  # with XNNPACK, its default
+    LITERT_BUILTIN = "litert-builtin"  # its own kernels, no delegate
+    TFLITE_RUNTIME = "tflite-runtime"  # 2.14
+    TFLM = "tflm"
+    AI_HUB = "aihub"
+
+
+class Numerics(enum.Enum):
+    """Arithmetic of a matrix product."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    WEIGHT_ONLY = "weight_only"
+    DYNAMIC = "dynamic"
+    STATIC_INT8 = "static_int8"
+    INT16 = "int16"
+
+    @property
+    def is_static(self) -> bool:
+        return self in (Numerics.STATIC_INT8, Numerics.INT16)
+
+
+class ZeroPoints(enum.Enum):
+    """What becomes of the zero points z of asymmetric weights s (q - z)."""
+
+    STORED = "stored"  # beside the scales, for DEQUANTIZE
+    RANK_ONE = "rank_one"  # s q x minus s z sum(x): a second, tiny product
+    SHIFTED = "shifted"  # q - z is what is stored: 5 bits, so no smaller than int8
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixPlan:
+    """How the matrices of one role are stored and multiplied.
+
+    Attributes:
+      scheme: the simulation this equals.
+      carrier: type of the stored weights.
+      zero_points: for asymmetric weights; symmetric ones have none.
+    """
+
+    scheme: Scheme
+    numerics: Numerics
+    carrier: DType
+    zero_points: ZeroPoints = ZeroPoints.STORED
+
+    @property
+    def asymmetric_inputs(self) -> bool:
+        """Say whether the rows of dynamic inputs have a zero point."""
+        return self.scheme.activations is Activations.DYNAMIC_INT8_ASYM
+
+    @property
+    def name(self) -> str:
+        parts = [self.numerics.value, self.carrier.value.lower()]
+        weights = self.scheme.weights
+        if weights and weights.symmetry is Symmetry.ASYMMETRIC:
+            parts.append(self.zero_points.value)
+        return "-".join(parts)
+
+
+INTEGERS = {
+    Activations.NONE: Numerics.WEIGHT_ONLY,
+    Activations.DYNAMIC_INT8: Numerics.DYNAMIC,
+    Activations.DYNAMIC_INT8_ASYM: Numerics.DYNAMIC,
+    Activations.STATIC_INT8: Numerics.STATIC_INT8,
+    Activations.STATIC_INT16: Numerics.INT16,
+}
+
+
+def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
+    """Make the plan of a matrix that computes a scheme on a target.
+
+    Raises:
+      ValueError: the target cannot compute it; the message names what can be done.
+    """
+    if scheme.weights is None:
+        return _float_plan(scheme, target)
+    numerics = INTEGERS[scheme.activations]
+    _check_target(scheme, numerics, target)
+    packs = target in (Target.LITERT, Target.LITERT_BUILTIN) and numerics is not Numerics.INT16
+    carrier = DType.INT4 if packs and scheme.weights.bits <= 4 else DType.INT8
+    plan = MatrixPlan(scheme=scheme, numerics=numerics, carrier=carrier)
+    if scheme.weights.symmetry is Symmetry.SYMMETRIC:
+        return plan
+    fits = scheme.weights.bits < 8  # q - z into an int8
+    if numerics.is_static and not fits:
+        raise ValueError(
+            f"static products take symmetric int8 weights, and q - z of {scheme.name} does not fit"
+            " an int8; use w8c-sym, 7 bits or fewer, or dynamic inputs (_a8da)"
+        )
+    if numerics.is_static or (carrier is DType.INT8 and fits):
+        return replace(plan, carrier=DType.INT8, zero_points=ZeroPoints.SHIFTED)
+    rank_one = numerics is Numerics.DYNAMIC
+    return replace(plan, zero_points=ZeroPoints.RANK_ONE if rank_one else ZeroPoints.STORED)
+
+
+def _float_plan(scheme: Scheme, target: Target) -> MatrixPlan:
+    if scheme.activations is not Activations.NONE:
+        raise ValueError(
+            f"{scheme.name} quantises inputs but not weights, which no runtime computes;"
+            " quantise the weights too, e.g. w8c-sym_a8da"
+        )
+    if scheme.float_dtype is FloatDtype.FP32:
+        return MatrixPlan(scheme=scheme, numerics=Numerics.FLOAT32, carrier=DType.FLOAT32)
+    if scheme.float_dtype is FloatDtype.FP16 and target is not Target.TFLM:
+        return MatrixPlan(scheme=scheme, numerics=Numerics.FLOAT16, carrier=DType.FLOAT16)
+    raise ValueError(
+        f"{target.value} has no {scheme.float_dtype.value} kernels; use fp32"
+        f"{'' if target is Target.TFLM else ' or fp16'}"
+    )
+
+
+def _check_target(scheme: Scheme, numerics: Numerics, target: Target) -> None:
+    """Refuse arithmetic that a target lacks, or has in another form than simulated."""
+    if scheme.float_dtype is not FloatDtype.FP32:
+        raise ValueError(
+            f"{scheme.name}: exported arithmetic around integer weights is float32;"
+            " leave the float format out of the scheme"
+        )
+    lacks = {
+        Target.TFLITE_RUNTIME: (Numerics.DYNAMIC, Numerics.INT16),
+        Target.TFLM: (Numerics.DYNAMIC, Numerics.WEIGHT_ONLY),
+        Target.AI_HUB: (Numerics.DYNAMIC, Numerics.WEIGHT_ONLY, Numerics.INT16),
+    }
+    if numerics in lacks.get(target, ()):
+        static = scheme.weights.name if scheme.weights else ""
+        raise ValueError(
+            f"{target.value} does not compute {scheme.name} right ({numerics.value} products);"
+            f" use {static}_a8s, or target {Target.LITERT.value}"
+        )
+    if target is Target.LITERT and scheme.activations is Activations.DYNAMIC_INT8:
+        raise ValueError(
+            f"XNNPACK gives dynamic rows a zero point, {scheme.name} has none; use"
+            f" {scheme.name.replace('a8d', 'a8da')}, or target {Target.LITERT_BUILTIN.value}"
+        )
