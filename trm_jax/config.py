@@ -149,6 +149,11 @@ MINI_SUDOKU_HRM = HRMConfig(
     vocab_size=8, seq_len=36, hidden_size=128, num_heads=4, expansion=3.0, puzzle_emb_ndim=128,
     H_cycles=2, L_cycles=2, H_layers=2, L_layers=2, no_ACT_continue=True, forward_dtype="float32",
 )  # fmt: skip
+MIDI_SUDOKU_TRM_MLP = TRMConfig(  # 9x9, between the small models and the published size
+    vocab_size=11, seq_len=81, hidden_size=192, num_heads=6, puzzle_emb_ndim=192,
+    puzzle_emb_len=1, H_cycles=2, L_cycles=2, forward_dtype="float32",
+    mixer=Mixer.MLP, positions=Positions.NONE,
+)  # fmt: skip
 MINI_MAZE_TRM_ATT = dataclasses.replace(MINI_SUDOKU_TRM_ATT, vocab_size=6, seq_len=64)
 
 PRESETS: dict[str, Config] = {
@@ -162,6 +167,7 @@ PRESETS: dict[str, Config] = {
     "sudoku-trm-mlp-mini": MINI_SUDOKU_TRM_MLP,
     "sudoku-trm-att-mini": MINI_SUDOKU_TRM_ATT,
     "sudoku-hrm-mini": MINI_SUDOKU_HRM,
+    "sudoku-trm-mlp-midi": MIDI_SUDOKU_TRM_MLP,
     "maze-trm-att-mini": MINI_MAZE_TRM_ATT,
 }
 """The published configurations (REFERENCE 1.1) and the bundled small ones."""
