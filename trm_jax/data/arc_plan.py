@@ -93,9 +93,7 @@ def plan(
     groups = []
     for subset, tasks in subsets.items():
         split = TEST if subset == test_set_name else TRAIN
-        shuffled = list(tasks)
-        rng.shuffle(shuffled)
-        for task in shuffled:
+        for task in (tasks[i] for i in rng.permutation(len(tasks))):
             if task.name in seen:
                 raise ValueError(f"task {task.name} is in {seen[task.name]} and in {subset}")
             seen[task.name] = subset

@@ -1,8 +1,8 @@
 """Simple transformations of small grids: the rules behind the generated ARC-like tasks.
 
 A rule is named after what it does and decodes itself: `recolour-3-5`, `turn-1` (a dihedral
-transform), `gravity-down`, `fill-4`. Black (0) is background for all of them. Turned or
-repainted, a rule stays a rule, so ARC's augmentation applies.
+transform), `gravity-down`, `fill-4`. Black (0) is background for all of them. ARC's
+augmentation applies: turned or repainted, each rule is another one as simple.
 """
 
 import functools

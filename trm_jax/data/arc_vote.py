@@ -167,15 +167,18 @@ def score_tasks(
         raise ValueError(f"the numbers of attempts must be at least 1, got {list(ks)}")
     scores = []
     for task in tasks:
-        known = [pair for pair in task.questions if pair.output is not None]
-        ranks = [_rank(votes.ranked(task.name, p.input), p.output) for p in known]
-        if known:
+        ranks = [
+            _rank(votes.ranked(task.name, pair.input), pair.output)
+            for pair in task.questions
+            if pair.output is not None
+        ]
+        if ranks:
             right = {k: sum(rank < k for rank in ranks) for k in ks}
-            scores.append(TaskScore(task.name, len(known), right))
+            scores.append(TaskScore(task.name, len(ranks), right))
     return scores
 
 
-def _rank(candidates: Sequence[Candidate], answer: Grid | None) -> float:
+def _rank(candidates: Sequence[Candidate], answer: Grid) -> float:
     """Find the place of the right answer, counted from 0; infinite where it is missing."""
     places = (i for i, c in enumerate(candidates) if np.array_equal(c.grid, answer))
     return next(places, float("inf"))
