@@ -8,6 +8,7 @@ A grid is kept once, however often it is voted for.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,10 +179,10 @@ def score_tasks(
     return scores
 
 
-def _rank(candidates: Sequence[Candidate], answer: Grid) -> float:
+def _rank(candidates: Sequence[Candidate], answer: Grid) -> int | float:
     """Find the place of the right answer, counted from 0; infinite where it is missing."""
     places = (i for i, c in enumerate(candidates) if np.array_equal(c.grid, answer))
-    return next(places, float("inf"))
+    return next(places, math.inf)
 
 
 Submission = dict[str, list[dict[str, list[list[int]]]]]
