@@ -101,8 +101,8 @@ def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
         return _float_plan(scheme, target)
     numerics = INTEGERS[scheme.activations]
     _check_target(scheme, numerics, target)
-    packs = target in (Target.LITERT, Target.LITERT_BUILTIN) and numerics is not Numerics.INT16
-    carrier = DType.INT4 if packs and scheme.weights.bits <= 4 else DType.INT8
+    packed = scheme.weights.bits <= 4 and _takes_int4(scheme, numerics, target)
+    carrier = DType.INT4 if packed else DType.INT8
     plan = MatrixPlan(scheme=scheme, numerics=numerics, carrier=carrier)
     if scheme.weights.symmetry is Symmetry.SYMMETRIC:
         return plan
@@ -115,7 +115,28 @@ def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
     if numerics.is_static or (carrier is DType.INT8 and fits):
         return replace(plan, carrier=DType.INT8, zero_points=ZeroPoints.SHIFTED)
     rank_one = numerics is Numerics.DYNAMIC
+    if rank_one and target is Target.LITERT_BUILTIN:
+        raise ValueError(
+            f"{target.value} computes {scheme.name} wrong: q - z needs 9 bits, and its kernels"
+            f" misplace the sum of a row; use 7 bits or fewer, or target {Target.LITERT.value}"
+        )
     return replace(plan, zero_points=ZeroPoints.RANK_ONE if rank_one else ZeroPoints.STORED)
+
+
+def _takes_int4(scheme: Scheme, numerics: Numerics, target: Target) -> bool:
+    """Say whether a target multiplies by packed int4 weights and computes them right.
+
+    LiteRT's own dynamic kernels do so only for symmetric rows and weights (no -8).
+    """
+    if target is Target.LITERT:
+        return numerics is not Numerics.INT16
+    if target is Target.LITERT_BUILTIN and scheme.weights:
+        plain = (
+            scheme.activations is not Activations.DYNAMIC_INT8_ASYM
+            and scheme.weights.symmetry is Symmetry.SYMMETRIC
+        )
+        return numerics is Numerics.WEIGHT_ONLY or (numerics is Numerics.DYNAMIC and plain)
+    return False
 
 
 def _float_plan(scheme: Scheme, target: Target) -> MatrixPlan:
