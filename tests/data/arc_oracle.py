@@ -8,34 +8,20 @@ from collections import defaultdict
 HASHES = {
     # SHA-256 (first 16 digits) of the files that the released dataset/build_arc_dataset.py
     # (SamsungSAILMontreal/TinyRecursiveModels e7b6871) writes when it visits train first, run on
-    # shared/data/arc_kaggle_combined with --subsets evaluation --test-set-name evaluation
-    # --num-aug 3 and with --subsets training evaluation concept --num-aug 2.
-    ("evaluation", 3): {
-        "test/all__group_indices.npy": "0ae09f1a67c017e7",
-        "test/all__inputs.npy": "4ef16ab3305620d0",
-        "test/all__labels.npy": "c09b2d917041ed73",
-        "test/all__puzzle_identifiers.npy": "4ee0a7468a4f50af",
-        "test/all__puzzle_indices.npy": "186db284c9d169c1",
-        "test_puzzles.json": "989d41e024ac744f",
-        "identifiers.json": "a0727193ad4c4047",
-        "train/all__group_indices.npy": "0ae09f1a67c017e7",
-        "train/all__inputs.npy": "2d619a58b9de979b",
-        "train/all__labels.npy": "10faaee24f28a34d",
-        "train/all__puzzle_identifiers.npy": "4ee0a7468a4f50af",
-        "train/all__puzzle_indices.npy": "7ee2cb6816d79d1c",
-    },
-    ("training evaluation concept", 2): {
-        "identifiers.json": "f448a3b7a11e41a1",
-        "test/all__inputs.npy": "b53a9123c72a6067",
-        "test/all__labels.npy": "3821f10dbbc30562",
-        "test/all__puzzle_identifiers.npy": "3eb38b0ae6fcafc4",
-        "test_puzzles.json": "2e0c7b5a769263e0",
-        "train/all__group_indices.npy": "5318f198e89f9e7b",
-        "train/all__inputs.npy": "52991d73a16ba61b",
-        "train/all__labels.npy": "c319856c692b77b0",
-        "train/all__puzzle_identifiers.npy": "e830a399d90dc268",
-        "train/all__puzzle_indices.npy": "e29d9c0f7f0dcb52",
-    },
+    # the first 15 tasks by name of each subset of shared/data/arc_kaggle_combined with
+    # --subsets training evaluation concept --test-set-name evaluation --num-aug 5.
+    "identifiers.json": "53fb03b347cbd120",
+    "test/all__group_indices.npy": "0a370fc61bcc313a",
+    "test/all__inputs.npy": "72fe658e2d29c7ba",
+    "test/all__labels.npy": "33395eb4bded66cd",
+    "test/all__puzzle_identifiers.npy": "db59058838cc047e",
+    "test/all__puzzle_indices.npy": "bea748c8fd1749e9",
+    "test_puzzles.json": "cdcfc615ec49fa7a",
+    "train/all__group_indices.npy": "068344e8f006e3a2",
+    "train/all__inputs.npy": "89b2c56993b7a2c3",
+    "train/all__labels.npy": "fc624eecc43e0424",
+    "train/all__puzzle_identifiers.npy": "cb41216a5f6085c1",
+    "train/all__puzzle_indices.npy": "a43a9e5d236a87f2",
 }
 
 
