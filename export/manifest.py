@@ -1,0 +1,177 @@
+"""manifest.json: what an export is, byte by byte, and what it must answer.
+
+    DIR/model.tflite       the graphs; weights inside
+    DIR/host.safetensors   what the host loop needs: embed_tokens, embed_pos (learned positions
+                           only), H_init, L_init, puzzle_emb
+    DIR/manifest.json      this record as JSON; written last, so a folder without it is unfinished
+
+Expected answers are the simulation's, on puzzles where the runtime of the exporting host gave
+the same; a runtime that gives others computes something else.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.numerics import Target
+from quant.scheme import CarryPrecision
+from trm_jax import config as configs
+from trm_jax.config import Config
+
+FORMAT = 1
+MODEL_FILE, HOST_FILE, MANIFEST_FILE = "model.tflite", "host.safetensors", "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFacts:
+    """Size and hash of a file."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """Puzzles and the answers of the simulation; rows are puzzles.
+
+    Attributes:
+      steps: supervision steps.
+      confirmed_by: runtime that gave the same answers as the file was made, or empty.
+    """
+
+    steps: int
+    inputs: tuple[tuple[int, ...], ...]
+    puzzle_identifiers: tuple[int, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    confirmed_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything there is to say about an export.
+
+    Attributes:
+      model: name of the source; source: where it was loaded from; parameters_sha256: of the
+        parameters as they were quantised.
+      task: sudoku or maze, or empty where nobody said.
+      scheme, plan: names that decode themselves.
+      batch: puzzles per call.
+      ranges: calibrated ends of the inputs and outputs of static products, by site.
+      weight_bytes: constants of the graphs, packed, scales included.
+      operators: graph -> operator -> how often.
+      files: name -> facts.
+    """
+
+    model: str
+    source: str
+    parameters_sha256: str
+    task: str
+    config: Config
+    scheme: str
+    plan: str
+    carry: CarryPrecision
+    target: Target
+    batch: int
+    ranges: Mapping[str, tuple[tuple[float, float], tuple[float, float]]]
+    weight_bytes: int
+    operators: Mapping[str, Mapping[str, int]]
+    files: Mapping[str, FileFacts]
+    expected: Expected
+
+    @property
+    def total_bytes(self) -> int:
+        """Size on disk without the manifest."""
+        return sum(facts.bytes for facts in self.files.values())
+
+
+def facts_of(content: bytes) -> FileFacts:
+    """Measure a file."""
+    return FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def dump(manifest: Manifest) -> str:
+    """Write a manifest as JSON."""
+    values = dataclasses.asdict(manifest)
+    values |= {
+        "format": FORMAT,
+        "config": configs.to_dict(manifest.config),
+        "carry": manifest.carry.value,
+        "target": manifest.target.value,
+    }
+    return json.dumps(values, indent=1) + "\n"
+
+
+def parse(text: str) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+      ValueError: not the manifest of an export; the message says what is wrong.
+    """
+    try:
+        values = json.loads(text)
+        return _from_dict(dict(values))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not the manifest of an export: {error!r}") from error
+
+
+def load(folder: Path) -> Manifest:
+    """Read the manifest of a folder.
+
+    Raises:
+      FileNotFoundError: none there.
+      ValueError: damaged.
+    """
+    file = folder / MANIFEST_FILE
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"no {MANIFEST_FILE} in {folder}: not an export, or an unfinished one;"
+            " `python -m export.tflite --out DIR` makes one"
+        )
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; export again") from error
+
+
+def _from_dict(values: dict[str, Any]) -> Manifest:
+    if values.pop("format") != FORMAT:
+        raise ValueError(f"format must be {FORMAT}")
+    expected = {
+        name: tuple(tuple(int(t) for t in row) for row in values["expected"].pop(name))
+        for name in ("inputs", "tokens")
+    }
+    rest = dict(values.pop("expected"))
+    identifiers = tuple(int(i) for i in rest.pop("puzzle_identifiers"))
+    made = Manifest(
+        config=configs.from_dict(values.pop("config")),
+        carry=CarryPrecision(values.pop("carry")),
+        target=Target(values.pop("target")),
+        ranges={k: (tuple(i), tuple(o)) for k, (i, o) in values.pop("ranges").items()},
+        files={name: FileFacts(**facts) for name, facts in values.pop("files").items()},
+        expected=Expected(**expected, **rest, puzzle_identifiers=identifiers),
+        **values,
+    )
+    _check(made)
+    return made
+
+
+def _check(made: Manifest) -> None:
+    c, expected = made.config, made.expected
+    if set(made.files) != {MODEL_FILE, HOST_FILE}:
+        raise ValueError(f"files must be {MODEL_FILE} and {HOST_FILE}, got {sorted(made.files)}")
+    if not isinstance(made.batch, int) or made.batch < 1:
+        raise ValueError(f"batch must be at least 1, got {made.batch!r}")
+    rows = (*expected.inputs, *expected.tokens)
+    if any(len(row) != c.seq_len or not _in(row, c.vocab_size) for row in rows):
+        raise ValueError(f"expected puzzles must have {c.seq_len} tokens below {c.vocab_size}")
+    lengths = {len(expected.inputs), len(expected.tokens), len(expected.puzzle_identifiers)}
+    if len(lengths) != 1:
+        raise ValueError(f"expected inputs, tokens and identifiers differ in number: {lengths}")
+
+
+def _in(row: tuple[int, ...], vocab_size: int) -> bool:
+    return all(0 <= token < vocab_size for token in row)

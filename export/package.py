@@ -1,0 +1,253 @@
+"""Makes an export: quantise, calibrate, lower, refuse what is illegal, write, try, record.
+
+One function per stage, so that experiments can look at what lies between. Left out: choosing
+models and puzzles (tflite.py), devices (issue: TFLM package).
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from export import manifest as manifests
+from export.backends import open_runtime
+from export.flatbuffer import write
+from export.graph import Model, Tensor
+from export.integrity import Export
+from export.legality import demand_legal
+from export.lower import lower, parameters_sha256
+from export.manifest import HOST_FILE, MANIFEST_FILE, MODEL_FILE, Expected, Manifest, facts_of
+from export.matrices import SiteRange
+from export.numerics import Target
+from export.plan import Plan, quantise_for
+from export.ranges import calibrated
+from export.runtime import Solver
+from export.schema import encode
+from export.simulation import plan_dot_general
+from quant.carry import CarryStore
+from quant.ptq import QuantisedParams, dequantise_params, simulate
+from quant.scheme import CarryPrecision, FloatDtype
+from trm_jax.act import predictions
+from trm_jax.checkpoint import staged
+from trm_jax.config import Config, Positions
+from trm_jax.evaluate import Trajectory, trajectory
+from trm_jax.models import build
+from trm_jax.reasoner import Reasoner
+from trm_jax.recursion import identity
+from trm_jax.tensor_files import save_tensors
+from trm_jax.types import Batch, Weights
+
+CALIBRATION_BATCH = 32
+TRIED, KEPT = 16, 8  # puzzles that are tried, and kept as expected answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A model that is to be exported.
+
+    Attributes:
+      name: for headings; origin: what loads it again.
+      task: sudoku, maze, or empty.
+    """
+
+    name: str
+    origin: str
+    task: str
+    config: Config
+    weights: Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """The JAX twin of an export: what it must compute.
+
+    Attributes:
+      exact: the same with exact products, for calibration.
+    """
+
+    reasoner: Reasoner
+    weights: Weights
+    ranges: Mapping[str, SiteRange]
+    quantised: QuantisedParams
+
+
+def simulation_of(source: Source, plan: Plan, batches: list[Batch], steps: int) -> Simulation:
+    """Quantise a model under a plan and build its simulation.
+
+    Args:
+      batches: puzzles that static products are calibrated on; others read none.
+      steps: supervision steps of their rollouts.
+
+    Raises:
+      ValueError: a static plan without puzzles.
+    """
+    config = dataclasses.replace(source.config, forward_dtype="float32")
+    quantised = quantise_for(source.weights.params, plan)
+    rest = simulate(source.weights, plan.mixer.scheme)
+    weights = Weights(dequantise_params(quantised), rest.buffers, rest.puzzle_emb)
+    store = identity if plan.carry is CarryPrecision.ARITHMETIC else CarryStore(plan.carry)
+    ranges: Mapping[str, SiteRange] = {}
+    if plan.needs_ranges:
+        ranges = calibrated(build(config, store=store), weights, batches, steps=steps)
+    reasoner = build(config, plan_dot_general(plan, ranges), store)
+    return Simulation(reasoner=reasoner, weights=weights, ranges=ranges, quantised=quantised)
+
+
+def make(
+    source: Source, plan: Plan, twin: Simulation, *, batch: int
+) -> tuple[Model, dict[str, np.ndarray]]:
+    """Make graphs and host tensors.
+
+    Raises:
+      ValueError: the target would refuse the graphs, or compute them wrong.
+    """
+    config = twin.reasoner.config
+    model = lower(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
+    demand_legal(model, plan.target)
+    half = plan.mixer.scheme.float_dtype is FloatDtype.FP16
+    params, weights = twin.weights.params, twin.weights
+    host = {
+        "embed_tokens": params["embed_tokens"]["embedding"],
+        "H_init": weights.buffers.H_init,
+        "L_init": weights.buffers.L_init,
+        "puzzle_emb": weights.puzzle_emb,
+    }
+    if source.config.positions is Positions.LEARNED:
+        host["embed_pos"] = params["embed_pos"]["embedding"]
+    dtype = np.float16 if half else np.float32
+    return model, {name: np.asarray(value, dtype) for name, value in host.items()}
+
+
+def export(
+    folder: Path,
+    source: Source,
+    plan: Plan,
+    twin: Simulation,
+    tried: Batch,
+    *,
+    batch: int,
+    steps: int,
+) -> Manifest:
+    """Write an export.
+
+    Args:
+      folder: is replaced file by file if it exists.
+      tried: puzzles for the expected answers (TRIED of them are enough).
+      batch: puzzles per call of the graphs.
+      steps: supervision steps of the expected answers.
+
+    Raises:
+      ValueError: illegal for the target, or the runtime here answers otherwise than simulated.
+      RuntimeError: the runtime refuses the file.
+    """
+    model, host = make(source, plan, twin, batch=batch)
+    nothing = Expected(steps=steps, inputs=(), puzzle_identifiers=(), tokens=(), confirmed_by="")
+    with staged(folder) as work:
+        save_tensors(host, work / HOST_FILE)
+        contents = {MODEL_FILE: write(model), HOST_FILE: (work / HOST_FILE).read_bytes()}
+        (work / MODEL_FILE).write_bytes(contents[MODEL_FILE])
+        draft = Manifest(
+            model=source.name,
+            source=source.origin,
+            parameters_sha256=parameters_sha256(twin.quantised),
+            task=source.task,
+            config=twin.reasoner.config,
+            scheme=plan.scheme_name,
+            plan=plan.name,
+            carry=plan.carry,
+            target=plan.target,
+            batch=batch,
+            ranges={site: (span.input, span.output) for site, span in twin.ranges.items()},
+            weight_bytes=weight_bytes(model),
+            operators=operators(model),
+            files={name: facts_of(content) for name, content in contents.items()},
+            expected=nothing,
+        )
+        made = Export(manifest=draft, model=model, host=host)
+        final = dataclasses.replace(draft, expected=expect(made, twin, tried, steps))
+        (work / MANIFEST_FILE).write_text(manifests.dump(final), encoding="utf-8")
+    return final
+
+
+def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected:
+    """Choose puzzles on which simulation and runtime agree, and record their answers.
+
+    Raises:
+      ValueError: they agree on none of them.
+      RuntimeError: the runtime refuses the file.
+    """
+    first = Batch(*(x[:TRIED] for x in tried))
+    simulated = answers(twin, first, steps)
+    agree, confirmed = np.ones(len(simulated), bool), ""
+    target = made.manifest.target
+    if target is not Target.AI_HUB:  # phones are not here
+        inputs, identifiers = np.asarray(first.inputs), np.asarray(first.puzzle_identifiers)
+        runtime = open_runtime(target, made.model)
+        try:
+            solved = Solver(made, runtime).solve(inputs, identifiers, steps=steps)
+        finally:
+            runtime.close()
+        agree, confirmed = (solved.tokens == simulated).all(axis=1), target.value
+    if not agree.any():
+        raise ValueError(
+            f"{target.value} answers none of {len(simulated)} puzzles as simulated under"
+            f" {made.manifest.scheme}: the file computes something else"
+        )
+    kept = np.flatnonzero(agree)[:KEPT]
+    return Expected(
+        steps=steps,
+        inputs=_rows(np.asarray(first.inputs)[kept]),
+        puzzle_identifiers=tuple(int(i) for i in np.asarray(first.puzzle_identifiers)[kept]),
+        tokens=_rows(simulated[kept]),
+        confirmed_by=confirmed,
+    )
+
+
+def answers(twin: Simulation, batch: Batch, steps: int) -> np.ndarray:
+    """Answer puzzles by the simulation."""
+    return np.asarray(tokens_of(twin, run(twin, batch, steps)[-1]))
+
+
+def run(twin: Simulation, batch: Batch, steps: int) -> Trajectory:
+    """Roll the simulation out: z_H after every H-cycle."""
+    return trajectory(twin.reasoner, twin.weights, batch, steps=steps)
+
+
+def tokens_of(twin: Simulation, z_H: jax.Array) -> jax.Array:
+    """Read answers out of a state."""
+    return predictions(twin.reasoner.read_out(twin.weights.params, jnp.asarray(z_H)).logits)
+
+
+def weight_bytes(model: Model) -> int:
+    """Count the bytes of all constants, each stored once, scales and zero points included."""
+    stored: dict[bytes, int] = {}
+    for graph in model.graphs:
+        for tensor in graph.tensors:
+            if tensor.data is not None:
+                stored[encode(tensor.data, tensor.dtype)] = _bytes(tensor)
+    return sum(stored.values())
+
+
+def _bytes(tensor: Tensor) -> int:
+    assert tensor.data is not None
+    quant = tensor.quant
+    around = (
+        0
+        if quant is None
+        else quant.scale.size * 4 + int(quant.zero_point.any()) * (quant.zero_point.size)
+    )
+    return len(encode(tensor.data, tensor.dtype)) + around
+
+
+def operators(model: Model) -> dict[str, dict[str, int]]:
+    """Count the operators of every graph."""
+    return {graph.name: dict(Counter(op.code for op in graph.ops)) for graph in model.graphs}
+
+
+def _rows(values: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(v) for v in row) for row in values)

@@ -1,0 +1,220 @@
+"""The host loop: puzzles in, answers out, over any runtime (sections 3.1 and 4.1).
+
+The host embeds the puzzle, repeats the block graph as the recursion says, keeps the carry in
+memory in its precision, asks the head graph and decides when to halt. Only matrix products live
+in the runtime, so that cycle counts and halting stay free. All of it is NumPy:
+
+    one H-cycle:   z_L <- block_L(z_L, z_H + e), L_cycles times;   z_H <- block_H(z_H, z_L)
+
+The graphs take a fixed number of puzzles; the last group is padded.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+from jaxtyping import Float, Int
+
+from export.contract import Arrays, Runtime
+from export.integrity import Export
+from export.lower import blocks_of
+from quant.scheme import CarryPrecision
+from trm_jax.config import Config
+
+Tokens = Int[np.ndarray, "batch seq"]
+State = Float[np.ndarray, "batch pos emb"]
+Observe = Callable[[slice, int, np.ndarray], None]
+"""(puzzles of the group, H-cycles done, their z_H), after every H-cycle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """Answers.
+
+    Attributes:
+      tokens: most likely token of every cell.
+      q_halt, q_continue: halting logits at the last step of a puzzle.
+      steps: supervision steps that a puzzle used.
+    """
+
+    tokens: Int[np.ndarray, "batch seq"]
+    q_halt: Float[np.ndarray, " batch"]
+    q_continue: Float[np.ndarray, " batch"]
+    steps: Int[np.ndarray, " batch"]
+
+
+class Solver:
+    """An export on a runtime."""
+
+    def __init__(self, export: Export, runtime: Runtime) -> None:
+        self.config, self.batch = export.config, export.manifest.batch
+        self._host, self._runtime = export.host, runtime
+        self._store = carry_store(export.manifest.carry)
+
+    def solve(
+        self,
+        inputs: Tokens,
+        puzzle_identifiers: Int[np.ndarray, " batch"] | None = None,
+        *,
+        steps: int | None = None,
+        H_cycles: int | None = None,
+        L_cycles: int | None = None,
+        halt: bool = False,
+        observe: Observe | None = None,
+    ) -> Solution:
+        """Answer puzzles.
+
+        Args:
+          puzzle_identifiers: rows of the puzzle table; 0 if left out.
+          steps: supervision steps, at most; the configuration's if left out.
+          H_cycles, L_cycles: as configured if left out.
+          halt: freeze a puzzle at the first step whose halting logit says so.
+          observe: sees z_H after every H-cycle.
+
+        Raises:
+          ValueError: puzzles of another size or alphabet, unknown identifiers, no steps.
+        """
+        c = self.config
+        if puzzle_identifiers is None:
+            puzzle_identifiers = np.zeros(len(inputs), np.int32)
+        check_puzzles(inputs, puzzle_identifiers, c)
+        depth = (steps or c.halt_max_steps, H_cycles or c.H_cycles, L_cycles or c.L_cycles)
+        if min(depth) < 1 or steps == 0:
+            raise ValueError(f"steps and cycles must be at least 1, got {depth}")
+        parts = [
+            self._group(inputs, puzzle_identifiers, rows, depth, halt, observe)
+            for rows in groups(len(inputs), self.batch)
+        ]
+        if not parts:
+            raise ValueError("there is no puzzle to solve")
+        return Solution(
+            tokens=np.concatenate([p.tokens for p in parts]),
+            q_halt=np.concatenate([p.q_halt for p in parts]),
+            q_continue=np.concatenate([p.q_continue for p in parts]),
+            steps=np.concatenate([p.steps for p in parts]),
+        )
+
+    def _group(
+        self, inputs: Tokens, identifiers: np.ndarray, rows: slice,
+        depth: tuple[int, int, int], halt: bool, observe: Observe | None,
+    ) -> Solution:  # fmt: skip
+        """Answer at most `batch` puzzles."""
+        num = rows.stop - rows.start
+        steps, H_cycles, L_cycles = depth
+        e = embed(self._padded(inputs[rows]), self._padded(identifiers[rows]), self._host,
+                  self.config)  # fmt: skip
+        z_H, z_L = self.start()
+        kept: Arrays = {}
+        running, used = np.arange(self.batch) < num, np.zeros(self.batch, np.int32)
+        for step in range(1, steps + 1):
+            for cycle in range(H_cycles):
+                z_H, z_L = self.h_cycle(z_H, z_L, e, L_cycles)
+                if observe is not None:
+                    observe(rows, (step - 1) * H_cycles + cycle + 1, z_H[:num])
+            used[running] = step
+            if halt or step == steps:
+                out = self._runtime.run("head", {"z_H": z_H})
+                # a puzzle that has halted keeps the answer of its own last step
+                kept = {k: np.where(_like(running, v), v, kept.get(k, v)) for k, v in out.items()}
+                running &= ~(wants_to_halt(out["q"], self.config) & halt)
+            if not running.any():
+                break
+        return Solution(
+            tokens=np.argmax(kept["logits"][:num], axis=-1).astype(np.int32),
+            q_halt=kept["q"][:num, 0], q_continue=kept["q"][:num, 1], steps=used[:num],
+        )  # fmt: skip
+
+    def start(self) -> tuple[State, State]:
+        """Broadcast the initial states over a group."""
+        shape = (self.batch, self.config.num_positions, self.config.hidden_size)
+        z_H, z_L = (
+            np.broadcast_to(self._host[name].astype(np.float32), shape).copy()
+            for name in ("H_init", "L_init")
+        )
+        return z_H, z_L
+
+    def h_cycle(self, z_H: State, z_L: State, e: State, L_cycles: int) -> tuple[State, State]:
+        """Run one H-cycle, and what memory does to the carry behind it."""
+        update_L, update_H = blocks_of(self.config)
+        injection = z_H + e
+        for _ in range(L_cycles):
+            z_L = self._runtime.run(update_L, {"z": z_L, "injection": injection})["z"]
+        z_H = self._runtime.run(update_H, {"z": z_H, "injection": z_L})["z"]
+        return self._store(z_H), self._store(z_L)
+
+    def _padded(self, values: np.ndarray) -> np.ndarray:
+        missing = self.batch - len(values)
+        return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+
+
+def groups(total: int, size: int) -> Iterator[slice]:
+    """Cut a range into groups."""
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+def embed(
+    inputs: Tokens, identifiers: np.ndarray, host: Mapping[str, np.ndarray], config: Config
+) -> State:
+    """Make the injection, as trm_jax/embedding.py does in float32."""
+    rows = host["puzzle_emb"][identifiers].astype(np.float32)
+    room = config.prefix_len * config.hidden_size - rows.shape[-1]
+    prefix = np.pad(rows, ((0, 0), (0, room))).reshape(
+        -1, config.prefix_len, config.hidden_size)  # fmt: skip
+    e = np.concatenate([prefix, host["embed_tokens"][inputs].astype(np.float32)], axis=1)
+    if "embed_pos" in host:
+        e = np.float32(math.sqrt(0.5)) * (e + host["embed_pos"].astype(np.float32)[None])
+    return np.float32(math.sqrt(config.hidden_size)) * e
+
+
+def wants_to_halt(q: Float[np.ndarray, "batch two"], config: Config) -> np.ndarray:
+    """Apply the halting rule of trm_jax/act.py."""
+    return q[:, 0] > (0.0 if config.no_ACT_continue else q[:, 1])
+
+
+def carry_store(precision: CarryPrecision) -> Callable[[np.ndarray], np.ndarray]:
+    """Choose what memory does to a state: quant/carry.py in NumPy, the same bits."""
+    floats = {CarryPrecision.BF16: np.dtype(ml_dtypes.bfloat16),
+              CarryPrecision.FP16: np.dtype(np.float16)}  # fmt: skip
+    if precision is CarryPrecision.ARITHMETIC:
+        return lambda z: z
+    if precision in floats:
+        return lambda z: z.astype(floats[precision]).astype(np.float32)
+    top = np.float32({CarryPrecision.INT16: 32767, CarryPrecision.INT8: 127}[precision])
+    return lambda z: _round_per_token(z, top)
+
+
+def _round_per_token(z: np.ndarray, top: np.float32) -> np.ndarray:
+    scale = np.abs(z).max(axis=-1, keepdims=True) / top
+    scale = np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
+    return np.clip(np.round(z * (np.float32(1) / scale)), -top, top) * scale
+
+
+def check_puzzles(inputs: np.ndarray, identifiers: np.ndarray, config: Config) -> None:
+    """Demand puzzles that a model can read.
+
+    Raises:
+      ValueError: another size or alphabet, or unknown identifiers; the message shows the value.
+    """
+    if inputs.ndim != 2 or inputs.shape[1] != config.seq_len:
+        raise ValueError(
+            f"the model reads puzzles of {config.seq_len} cells, got an array of {inputs.shape}"
+        )
+    for name, values, end in (
+        ("tokens", inputs, config.vocab_size),
+        ("puzzle identifiers", identifiers, config.num_puzzle_identifiers),
+    ):
+        if not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f"{name} must be integers, got {values.dtype}")
+        if values.size and not (0 <= values.min() and values.max() < end):
+            raise ValueError(
+                f"{name} must lie in 0..{end - 1}, got {values.min()} to {values.max()}"
+            )
+    if len(identifiers) != len(inputs):
+        raise ValueError(f"{len(inputs)} puzzles need as many identifiers, got {len(identifiers)}")
+
+
+def _like(flags: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return flags.reshape(flags.shape + (1,) * (x.ndim - 1))
