@@ -1,0 +1,186 @@
+#include "commands.h"
+
+#include <string.h>
+
+#include "board.h"
+#include "text.h"
+
+enum { MOST_CYCLES = 1024 };
+
+static const char DIGITS[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+static const char *const HALTING[TRM_HALTING_COUNT] = {"never", "q", "qc"};
+static const char *const TYPES[TRM_TYPE_COUNT] = {"float32", "int16", "int8"};
+
+static trm_text reply(trm_session *session) {
+  return (trm_text){.at = session->line, .room = session->room};
+}
+
+static trm_status info(trm_session *session, const char *arguments) {
+  const trm_rows *rows = session->machine->rows;
+  trm_text text = reply(session);
+  (void)arguments;
+  trm_put_words(&text, "info");
+  trm_put_field(&text, "seq", rows->seq);
+  trm_put_field(&text, "vocab", rows->vocab);
+  trm_put_field(&text, "ids", rows->ids);
+  trm_put_field(&text, "emb", rows->emb);
+  trm_put_field(&text, "positions", rows->prefix + rows->seq);
+  trm_put_words(&text, " type=");
+  trm_put_words(&text, TYPES[rows->type]);
+  trm_put_words(&text, " model=");
+  for (int i = 0; i < 4; i++) { /* as the SHA-256 is written: first byte first */
+    trm_put(&text, DIGITS[rows->model_id[i] >> 4]);
+    trm_put(&text, DIGITS[rows->model_id[i] & 15]);
+  }
+  trm_put_field(&text, "state_bytes", 2 * (uint64_t)trm_state_bytes(rows));
+  trm_put_field(&text, "vectors", session->vectors_status.code ? 0 : session->vectors->count);
+  trm_put_field(&text, "ticks_per_second", board_ticks_per_second());
+  trm_send(&text);
+  return trm_fine();
+}
+
+/* Step past `word` if the text begins with it. */
+static int skip(const char **at, const char *word) {
+  size_t length = strlen(word);
+  if (strncmp(*at, word, length)) return 0;
+  *at += length;
+  return 1;
+}
+
+static trm_status set_count(const char **at, uint32_t *value) {
+  uint32_t number;
+  if (!trm_get_number(at, &number)) return trm_fail(TRM_BAD_SETTING, 0, 0);
+  if (number < 1 || number > MOST_CYCLES) return trm_fail(TRM_DEPTH_RANGE, number, MOST_CYCLES);
+  *value = number;
+  return trm_fine();
+}
+
+static trm_status set_halting(const char **at, trm_halting *halting) {
+  for (int i = TRM_HALTING_COUNT - 1; i >= 0; i--) /* qc before q */
+    if (skip(at, HALTING[i])) {
+      *halting = (trm_halting)i;
+      return trm_fine();
+    }
+  return trm_fail(TRM_BAD_SETTING, 0, 0);
+}
+
+static trm_status set_one(const char **at, trm_depth *depth) {
+  if (skip(at, "H=")) return set_count(at, &depth->H_cycles);
+  if (skip(at, "L=")) return set_count(at, &depth->L_cycles);
+  if (skip(at, "steps=")) return set_count(at, &depth->max_steps);
+  if (skip(at, "halt=")) return set_halting(at, &depth->halting);
+  return trm_fail(TRM_BAD_SETTING, 0, 0);
+}
+
+static trm_status set(trm_session *session, const char *arguments) {
+  trm_depth depth = session->depth; /* all or nothing */
+  while (*arguments) {
+    if (!skip(&arguments, " ")) return trm_fail(TRM_BAD_SETTING, 0, 0);
+    trm_status status = set_one(&arguments, &depth);
+    if (status.code) return status;
+  }
+  session->depth = depth;
+  trm_text text = reply(session);
+  trm_put_words(&text, "set");
+  trm_put_field(&text, "H", depth.H_cycles);
+  trm_put_field(&text, "L", depth.L_cycles);
+  trm_put_field(&text, "steps", depth.max_steps);
+  trm_put_words(&text, " halt=");
+  trm_put_words(&text, HALTING[depth.halting]);
+  trm_send(&text);
+  return trm_fine();
+}
+
+static trm_status read_puzzle(trm_session *session, const char *at, uint32_t *id) {
+  trm_machine *m = session->machine;
+  if (!skip(&at, " ") || !trm_get_number(&at, id) || !skip(&at, " "))
+    return trm_fail(TRM_BAD_NUMBER, 0, 0);
+  uint32_t cells = (uint32_t)strlen(at);
+  if (cells != m->rows->seq) return trm_fail(TRM_PUZZLE_SIZE, cells, m->rows->seq);
+  for (uint32_t t = 0; t < cells; t++) {
+    const char *digit = strchr(DIGITS, at[t]);
+    if (!digit) return trm_fail(TRM_BAD_TOKEN, t, m->rows->vocab);
+    m->inputs[t] = (uint8_t)(digit - DIGITS);
+  }
+  return trm_fine();
+}
+
+static void tell(trm_session *session, const trm_outcome *outcome, uint64_t ticks) {
+  trm_machine *m = session->machine;
+  trm_text text = reply(session);
+  uint32_t bits, bytes = trm_state_bytes(m->rows);
+  memcpy(&bits, &outcome->q_halt, 4);
+  trm_put_words(&text, "solved");
+  trm_put_field(&text, "steps", outcome->steps);
+  trm_put_field(&text, "halted", outcome->halted);
+  trm_put_words(&text, " q_bits=");
+  trm_put_hex(&text, bits);
+  trm_put_field(&text, "saturated", outcome->saturated);
+  trm_put_words(&text, " states=");
+  trm_put_hex(&text, trm_crc32(0, m->z_H, bytes));
+  trm_put(&text, ',');
+  trm_put_hex(&text, trm_crc32(0, m->z_L, bytes));
+  trm_put_field(&text, "ticks", ticks);
+  trm_put_words(&text, " tokens=");
+  for (uint32_t t = 0; t < m->rows->seq; t++) trm_put(&text, DIGITS[m->answer[t]]);
+  trm_send(&text);
+}
+
+static trm_status solve(trm_session *session, const char *arguments) {
+  trm_outcome outcome;
+  uint32_t id;
+  trm_status status = read_puzzle(session, arguments, &id);
+  if (status.code) return status;
+  uint64_t start = board_ticks();
+  status = trm_solve(session->machine, &session->depth, id, &outcome);
+  if (!status.code) tell(session, &outcome, board_ticks() - start);
+  return status;
+}
+
+static void tell_verdict(trm_session *session, uint32_t index, const trm_verdict *verdict) {
+  trm_text text = reply(session);
+  trm_put_words(&text, "vector ");
+  trm_put_number(&text, index);
+  trm_put_words(&text, trm_passed(verdict) ? " passed" : " failed");
+  trm_put_field(&text, "wrong_cells", verdict->wrong_cells);
+  trm_put_field(&text, "steps", verdict->steps);
+  trm_put_field(&text, "wanted_steps", verdict->wanted_steps);
+  trm_put_words(&text, verdict->states_differ ? " states=differ" : "");
+  trm_send(&text);
+}
+
+static trm_status test(trm_session *session, const char *arguments) {
+  uint32_t failed = 0;
+  uint64_t start = board_ticks();
+  (void)arguments;
+  if (session->vectors_status.code) return session->vectors_status;
+  for (uint32_t i = 0; i < session->vectors->count; i++) {
+    trm_verdict verdict;
+    trm_status status = trm_vectors_run(session->vectors, session->machine, i, &verdict);
+    if (status.code) return status;
+    failed += !trm_passed(&verdict);
+    tell_verdict(session, i, &verdict);
+  }
+  trm_text text = reply(session);
+  trm_put_words(&text, "tested ");
+  trm_put_number(&text, session->vectors->count);
+  trm_put_words(&text, " failed ");
+  trm_put_number(&text, failed);
+  trm_put_field(&text, "ticks", board_ticks() - start);
+  trm_send(&text);
+  return trm_fine();
+}
+
+typedef trm_status (*command)(trm_session *session, const char *arguments);
+
+trm_status trm_answer(trm_session *session, const char *line) {
+  static const struct {
+    const char *name;
+    command run;
+  } COMMANDS[] = {{"info", info}, {"set", set}, {"solve", solve}, {"test", test}};
+  for (unsigned i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
+    const char *at = line;
+    if (skip(&at, COMMANDS[i].name) && (!*at || *at == ' ')) return COMMANDS[i].run(session, at);
+  }
+  return trm_fail(TRM_UNKNOWN_COMMAND, 0, 0);
+}

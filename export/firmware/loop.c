@@ -1,0 +1,121 @@
+#include "loop.h"
+
+#include <string.h>
+
+uint32_t trm_state_bytes(const trm_rows *rows) {
+  uint64_t bytes = ((uint64_t)rows->prefix + rows->seq) * rows->emb * trm_size(rows->type);
+  /* more than any memory: trm_take then refuses with words */
+  return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+}
+
+static trm_status check_pair(const trm_rows *rows, const trm_block *block) {
+  if (memcmp(rows->model_id, block->model_id, TRM_MODEL_ID_BYTES))
+    return trm_fail(TRM_OTHER_MODEL, trm_u32(rows->model_id), trm_u32(block->model_id));
+  if (rows->type != block->carry) return trm_fail(TRM_OTHER_TYPE, rows->type, block->carry);
+  const uint32_t pairs[][2] = {{rows->prefix + rows->seq, block->positions},
+                               {rows->emb, block->emb},
+                               {rows->seq, block->seq},
+                               {rows->vocab, block->vocab}};
+  for (unsigned i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+    if (pairs[i][0] != pairs[i][1]) return trm_fail(TRM_OTHER_SHAPE, pairs[i][0], pairs[i][1]);
+  return trm_fine();
+}
+
+trm_status trm_machine_start(trm_machine *machine, const trm_rows *rows, const trm_block *block,
+                             trm_memory *memory) {
+  uint32_t sizes[5] = {trm_state_bytes(rows), trm_state_bytes(rows),
+                       rows->emb * trm_size(rows->type), rows->seq, rows->seq};
+  void *taken[5] = {0};
+  trm_status status = check_pair(rows, block);
+  for (unsigned i = 0; i < 5 && !status.code; i++) status = trm_take(memory, sizes[i], &taken[i]);
+  *machine = (trm_machine){.rows = rows, .block = block, .z_H = taken[0], .z_L = taken[1],
+                           .row = taken[2], .inputs = taken[3], .answer = taken[4]};
+  return status;
+}
+
+static void count_up(uint32_t *counter, uint32_t more) {
+  *counter = *counter > UINT32_MAX - more ? UINT32_MAX : *counter + more;
+}
+
+/* Repeat the row that was just read over all positions of a state. */
+static void fill(const trm_machine *m, void *z) {
+  uint32_t bytes = m->rows->emb * trm_size(m->rows->type);
+  for (uint32_t p = 0; p < m->rows->prefix + m->rows->seq; p++)
+    memcpy((uint8_t *)z + p * bytes, m->row, bytes);
+}
+
+/* z_L <- net(z_L, z_H + e) */
+static trm_status update_L(trm_machine *m, uint32_t id, trm_outcome *outcome) {
+  const trm_rows *rows = m->rows;
+  uint32_t bytes = rows->emb * trm_size(rows->type);
+  uint8_t *injection = m->block->injection(m->block->context, TRM_UPDATE_L);
+  for (uint32_t p = 0; p < rows->prefix + rows->seq; p++) {
+    int some = trm_read_embedding(rows, id, m->inputs, p, m->row);
+    count_up(&outcome->saturated,
+             trm_inject(rows->type, &rows->combine_L, (uint8_t *)m->z_H + p * bytes,
+                        some ? m->row : NULL, injection + p * bytes, rows->emb));
+  }
+  return m->block->apply(m->block->context, TRM_UPDATE_L, m->z_L);
+}
+
+/* z_H <- net(z_H, z_L) */
+static trm_status update_H(trm_machine *m, trm_outcome *outcome) {
+  uint32_t count = (m->rows->prefix + m->rows->seq) * m->rows->emb;
+  void *injection = m->block->injection(m->block->context, TRM_UPDATE_H);
+  count_up(&outcome->saturated,
+           trm_inject(m->rows->type, &m->rows->combine_H, m->z_L, NULL, injection, count));
+  return m->block->apply(m->block->context, TRM_UPDATE_H, m->z_H);
+}
+
+static trm_status supervision_step(trm_machine *m, const trm_depth *depth, uint32_t id,
+                                   trm_outcome *outcome) {
+  trm_status status = trm_fine();
+  for (uint32_t h = 0; h < depth->H_cycles && !status.code; h++) {
+    for (uint32_t l = 0; l < depth->L_cycles && !status.code; l++)
+      status = update_L(m, id, outcome);
+    if (!status.code) status = update_H(m, outcome);
+  }
+  return status;
+}
+
+static int wants_to_halt(const trm_outputs *outputs, trm_halting halting) {
+  if (halting == TRM_HALT_NEVER) return 0;
+  return outputs->q_halt > (halting == TRM_HALT_Q ? 0.0f : outputs->q_continue);
+}
+
+static void decode(trm_machine *m, const trm_outputs *outputs) {
+  uint32_t bytes = m->rows->vocab * trm_size(m->block->logits);
+  for (uint32_t t = 0; t < m->rows->seq; t++)
+    m->answer[t] = (uint8_t)trm_argmax(m->block->logits,
+                                       (const uint8_t *)outputs->logits + t * bytes,
+                                       m->rows->vocab);
+}
+
+static trm_status check_puzzle(const trm_machine *m, uint32_t id) {
+  for (uint32_t t = 0; t < m->rows->seq; t++)
+    if (m->inputs[t] >= m->rows->vocab) return trm_fail(TRM_BAD_TOKEN, t, m->rows->vocab);
+  return trm_rows_check_puzzle(m->rows, id);
+}
+
+trm_status trm_solve(trm_machine *machine, const trm_depth *depth, uint32_t id,
+                     trm_outcome *outcome) {
+  trm_outputs outputs = {0};
+  *outcome = (trm_outcome){0};
+  trm_status status = check_puzzle(machine, id);
+  if (status.code) return status;
+  trm_read_L_init(machine->rows, machine->row);
+  fill(machine, machine->z_L);
+  trm_read_H_init(machine->rows, machine->row);
+  fill(machine, machine->z_H);
+  while (outcome->steps < depth->max_steps && !outcome->halted) {
+    status = supervision_step(machine, depth, id, outcome);
+    if (!status.code)
+      status = machine->block->read_out(machine->block->context, machine->z_H, &outputs);
+    if (status.code) return status;
+    outcome->steps++;
+    outcome->halted = (uint32_t)wants_to_halt(&outputs, depth->halting);
+  }
+  outcome->q_halt = outputs.q_halt;
+  decode(machine, &outputs);
+  return trm_fine();
+}

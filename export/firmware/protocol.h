@@ -1,0 +1,49 @@
+/* The line protocol: a puzzle in; solution, steps and ticks out.
+
+   Lines are ASCII and end in \n (a \r before it is ignored). Every line of the device ends in
+   ` *XXXXXXXX`, the CRC-32 of what stands before the blank, as eight lowercase hexadecimal
+   digits; a line to the device may end so too and is then checked. Tokens are single characters,
+   0-9 then a-z for 0 to 35.
+
+     info                              info seq=81 vocab=11 ids=1 emb=512 positions=97 type=int16
+                                        model=1f2e3d4c state_bytes=198656 vectors=4
+                                        ticks_per_second=32000000
+     set [H=3] [L=6] [steps=16] [halt=never|q|qc]
+                                       set H=3 L=6 steps=16 halt=q
+     solve ID TOKENS                   solved steps=5 halted=1 q_bits=3f800000 saturated=0
+                                        states=0badcafe,0badcafe ticks=123456 tokens=2345...
+     test                              vector 0 passed ...; tested 4 failed 0 ticks=123456
+     quit                              bye
+     anything that cannot be done      error CODE words
+
+   q_bits is q_halt's float32 as bits; states the CRC-32 of z_H and z_L: equal numbers mean equal
+   bits on any machine. */
+#ifndef TRM_PROTOCOL_H
+#define TRM_PROTOCOL_H
+
+#include "loop.h"
+#include "text.h"
+#include "vectors.h"
+
+typedef struct {
+  trm_machine *machine;
+  const trm_vectors *vectors; /* with what `vectors_status` says about them */
+  trm_status vectors_status;
+  trm_depth depth;
+  char *line; /* of `room` characters, used for requests and replies in turn */
+  uint32_t room;
+} trm_session;
+
+/* Characters that any request or reply of a model needs. */
+uint32_t trm_line_room(uint32_t seq);
+
+/* Answer lines until `quit` or the end of the input. */
+void trm_serve(trm_session *session);
+
+/* Write one line and its checksum. */
+void trm_send(const trm_text *text);
+
+/* Write one line with an error; also for errors before a session could start. */
+void trm_report(trm_status status);
+
+#endif

@@ -1,0 +1,54 @@
+/* The row file: everything a model needs besides its graphs, streamed from flash row by row.
+
+   Bytes are written down in export/flash_rows.py. Opening checks magic, size, fields and the
+   checksum of all but the puzzle rows; a puzzle row is checked when it is asked for, so start-up
+   does not read a table of 100 MB. */
+#ifndef TRM_ROWS_H
+#define TRM_ROWS_H
+
+#include "bytes.h"
+#include "carry.h"
+#include "flash.h"
+#include "status.h"
+
+#define TRM_MODEL_ID_BYTES 32
+
+typedef enum {
+  TRM_HALT_NEVER = 0,
+  TRM_HALT_Q = 1,          /* q_halt > 0 */
+  TRM_HALT_Q_CONTINUE = 2, /* q_halt > q_continue (HRM, learned) */
+  TRM_HALTING_COUNT
+} trm_halting;
+
+/* How far to think; all free at run time. */
+typedef struct {
+  uint32_t H_cycles, L_cycles, max_steps;
+  trm_halting halting;
+} trm_depth;
+
+typedef struct {
+  trm_flash flash;
+  uint32_t file_bytes;
+  uint8_t model_id[TRM_MODEL_ID_BYTES];
+  trm_type type;
+  uint32_t vocab, seq, prefix, emb, ids, id_emb;
+  trm_depth depth;
+  trm_combine combine_L, combine_H;
+  uint32_t rows_at, puzzles_at, checksums_at; /* byte offsets; the first row is L_init */
+} trm_rows;
+
+/* Read and check the head of a row file. */
+trm_status trm_rows_open(trm_rows *rows, trm_flash flash);
+
+/* Check the stored row of a puzzle. */
+trm_status trm_rows_check_puzzle(const trm_rows *rows, uint32_t id);
+
+void trm_read_L_init(const trm_rows *rows, void *row);
+void trm_read_H_init(const trm_rows *rows, void *row);
+
+/* Read the embedding of one position: of a prefix position (part of the puzzle's row) or of a
+   cell (its token's row). Returns false where the embedding is zero: nothing was read. */
+int trm_read_embedding(const trm_rows *rows, uint32_t id, const uint8_t *tokens, uint32_t position,
+                       void *row);
+
+#endif

@@ -1,0 +1,352 @@
+"""The firmware on this computer and on an emulated Cortex-M55, against NumPy: same bits."""
+
+import dataclasses
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import flash_rows, golden_vectors
+from export.flash_rows import Combine, Depth, Halting, RowFile, combine_for
+from export.golden_vectors import Vector, VectorFile, state_checksum
+from tests.export.firmware_machines import FIRMWARE, Emulated, Host, Machine, make, need
+from tests.export.firmware_oracle import DEPTH, DOUBLE_ID, Rollout, rollout
+
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+TYPES = {"float32": np.float32, "int16": np.int16, "int8": np.int8}
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
+    need("make", "gcc")
+    return Host(tmp_path_factory.mktemp("host"))
+
+
+@pytest.fixture(scope="module", params=["host", "cortex-m55"])
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    if request.param == "host":
+        return request.getfixturevalue("host")
+    need("make", "arm-none-eabi-gcc", "qemu-system-arm")
+    return Emulated(tmp_path_factory.mktemp("an547"))
+
+
+def random_rows(kind: str, seed: int = 0) -> RowFile:
+    """A small model's rows; integers as large as they get, so that injections saturate."""
+    rng = np.random.default_rng(seed)
+    dtype = np.dtype(TYPES[kind])
+
+    def rows(*shape: int) -> np.ndarray:
+        if kind == "float32":
+            return rng.normal(size=shape).astype(dtype)
+        limits = np.iinfo(dtype)
+        return rng.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype)
+
+    return RowFile(
+        model_id=DOUBLE_ID, seq=11, prefix=2, depth=DEPTH, H_init=rows(6), L_init=rows(6),
+        token_rows=rows(7, 6), puzzle_rows=rows(3, 8),
+        combine_L=combine_for(z=(0.7, 3), e=0.9, injection=(0.6, -5)),
+        combine_H=combine_for(z=(0.7, 3), e=None, injection=(0.6, -5)),
+    )  # fmt: skip
+
+
+def solve_line(puzzle: int, inputs: np.ndarray) -> str:
+    return f"solve {puzzle} " + "".join(DIGITS[t] for t in inputs)
+
+
+def expected_line(wanted: Rollout) -> str:
+    """What a device must say, without the ticks."""
+    return (
+        f"solved steps={wanted.steps} halted={int(wanted.halted)}"
+        f" q_bits={wanted.q_halt.view(np.uint32):08x} saturated={wanted.saturated}"
+        f" states={state_checksum(wanted.z_H):08x},{state_checksum(wanted.z_L):08x}"
+        f" tokens={''.join(DIGITS[t] for t in wanted.tokens)}"
+    )
+
+
+def without_ticks(line: str) -> str:
+    return re.sub(r" ticks=\d+", "", line)
+
+
+def write_flash(folder: Path, rows: RowFile, vectors: VectorFile | None = None) -> Path:
+    path = folder / "flash.bin"
+    tail = b"" if vectors is None else golden_vectors.write(vectors)
+    path.write_bytes(flash_rows.write(rows) + tail)
+    return path
+
+
+def vectors_of(rows: RowFile, count: int = 4, has_states: bool = True) -> VectorFile:
+    """Vectors from the oracle."""
+    rng = np.random.default_rng(7)
+    made = []
+    for i in range(count):
+        inputs = rng.integers(0, len(rows.token_rows), rows.seq)
+        wanted = rollout(rows, i % len(rows.puzzle_rows), inputs, rows.depth)
+        states = (state_checksum(wanted.z_H), state_checksum(wanted.z_L))
+        made.append(Vector(puzzle=i % len(rows.puzzle_rows), inputs=inputs, tokens=wanted.tokens,
+                           steps=wanted.steps, states=states if has_states else None))  # fmt: skip
+    return VectorFile(model_id=DOUBLE_ID, depth=rows.depth, vectors=made)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_rollouts_have_the_oracle_s_bits(kind: str, machine: Machine, tmp_path: Path) -> None:
+    rows = random_rows(kind)
+    rng = np.random.default_rng(1)
+    lines, wanted = [], []
+    for halting, word in zip(Halting, ("never", "q", "qc"), strict=True):
+        for H_cycles, L_cycles, steps in ((2, 3, 5), (1, 1, 1), (1, 6, 8)):
+            depth = Depth(
+                H_cycles=H_cycles, L_cycles=L_cycles, halt_max_steps=steps, halting=halting
+            )
+            lines.append(f"set H={H_cycles} L={L_cycles} steps={steps} halt={word}")
+            for puzzle in range(3):
+                inputs = rng.integers(0, 7, 11)
+                lines.append(solve_line(puzzle, inputs))
+                wanted.append(rollout(rows, puzzle, inputs, depth))
+    said = machine.talk(write_flash(tmp_path, rows), [*lines, "quit"]).lines
+    assert said[-1] == "bye"
+    solved = [without_ticks(line) for line in said if line.startswith("solved")]
+    assert solved == [expected_line(w) for w in wanted]
+    # the cases are worth comparing: some halt early, some do not, and integers saturate
+    assert len({w.steps for w in wanted}) > 2
+    assert {w.halted for w in wanted} == {True, False}
+    assert any(w.saturated for w in wanted) == (kind != "float32")
+
+
+def test_a_plain_sum_saturates_and_nothing_else(machine: Machine, tmp_path: Path) -> None:
+    rows = dataclasses.replace(
+        random_rows("int8"), combine_L=flash_rows.PLAIN, combine_H=flash_rows.PASS
+    )
+    inputs = np.arange(11) % 7
+    said = machine.talk(write_flash(tmp_path, rows), [solve_line(2, inputs), "quit"])
+    assert without_ticks(said.lines[0]) == expected_line(rollout(rows, 2, inputs, DEPTH))
+    assert said.status == 0
+
+
+def test_extreme_constants_do_not_overflow(machine: Machine, tmp_path: Path) -> None:
+    low, high = -(2**31), 2**31 - 1
+    far = Combine(z_factor=low, e_factor=high, offset=-(2**61), shift=40)
+    rows = dataclasses.replace(random_rows("int16"), combine_L=far)
+    inputs = np.arange(11) % 7
+    said = machine.talk(write_flash(tmp_path, rows), [solve_line(0, inputs), "quit"]).lines
+    assert without_ticks(said[0]) == expected_line(rollout(rows, 0, inputs, DEPTH))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_self_test_passes_and_sees_one_wrong_bit(
+    kind: str, machine: Machine, tmp_path: Path
+) -> None:
+    rows = random_rows(kind)
+    good = vectors_of(rows)
+    states = good.vectors[1].states
+    assert states is not None
+    bad = [
+        good.vectors[0],
+        dataclasses.replace(good.vectors[1], states=(states[0] ^ 1, states[1])),
+        dataclasses.replace(good.vectors[2], tokens=(good.vectors[2].tokens + 1) % 7),
+        dataclasses.replace(good.vectors[3], steps=good.vectors[3].steps + 1),
+    ]
+    said = machine.talk(write_flash(tmp_path, rows, good), ["test", "quit"]).lines
+    assert without_ticks(said[-2]) == "tested 4 failed 0"
+    flash = write_flash(tmp_path, rows, dataclasses.replace(good, vectors=bad))
+    said = machine.talk(flash, ["test", "quit"]).lines
+    assert [line.split()[2] for line in said[:4]] == ["passed", "failed", "failed", "failed"]
+    assert said[1].endswith("states=differ")
+    assert "wrong_cells=11" in said[2]
+    assert f"wanted_steps={bad[3].steps}" in said[3]
+    assert without_ticks(said[4]) == "tested 4 failed 3"
+
+
+def test_states_are_compared_only_where_the_file_says_so(host: Host, tmp_path: Path) -> None:
+    rows = random_rows("int8")
+    flash = write_flash(tmp_path, rows, vectors_of(rows, 1, has_states=False))
+    assert "tested 1 failed 0" in host.talk(flash, ["test"]).lines[-1]
+
+
+def test_info_and_settings(machine: Machine, tmp_path: Path) -> None:
+    rows = random_rows("int16")
+    lines = ["info", "set", "set steps=9 halt=never", "", "set H=2 L=0", "set", "quit"]
+    said = machine.talk(write_flash(tmp_path, rows, vectors_of(rows)), lines).lines
+    state_bytes = 2 * 13 * 6 * 2
+    assert said[0].rpartition(" ")[0] == (
+        f"info seq=11 vocab=7 ids=3 emb=6 positions=13 type=int16 model={DOUBLE_ID[:4].hex()}"
+        f" state_bytes={state_bytes} vectors=4"
+    )
+    assert said[1:] == [
+        "set H=2 L=3 steps=5 halt=q",
+        "set H=2 L=3 steps=9 halt=never",
+        "error 44 H, L and steps must be 1 to 1024, got 0",
+        "set H=2 L=3 steps=9 halt=never",  # a refused line changes nothing
+        "bye",
+    ]
+
+
+REFUSED = {
+    "solve 0 01234": "puzzle of 5 cells, this model takes 11",
+    "solve 3 00000000000": "no puzzle row 3, flash has 3 rows",
+    "solve 0 00000007000": "cell 7 holds no token of this model; tokens are the first 7",
+    "solve 0 0000000000!": "cell 10 holds no token",
+    "solve x 00000000000": "not a number",
+    "solve 99999999999 00000000000": "not a number",
+    "solve": "not a number",
+    "set depth=3": "unknown setting",
+    "set H=1 L=": "unknown setting",
+    "set H=4294967297": "unknown setting",
+    "set steps=2000": "must be 1 to 1024, got 2000",
+    "restart": "unknown command; known: info, set, solve, test, quit",
+    "information": "unknown command",
+    "test": "no test vectors behind the row file",
+    "info *00000000": "not what it says: send it again",
+    "x" * 400: "longer than 266 characters",
+}
+
+
+def test_bad_requests_are_refused_in_words(machine: Machine, tmp_path: Path) -> None:
+    flash = write_flash(tmp_path, random_rows("int8"))
+    said = machine.talk(flash, [*REFUSED, "info *5f8d2d76", "quit"]).lines
+    for request, line, words in zip(REFUSED, said, REFUSED.values(), strict=False):
+        assert line.startswith("error "), request
+        assert words in line, request
+    assert said[-1] == "bye"
+
+
+def test_a_line_with_its_checksum_is_taken(host: Host, tmp_path: Path) -> None:
+    import zlib
+
+    line = solve_line(1, np.zeros(11, np.int32))
+    flash = write_flash(tmp_path, random_rows("int8"))
+    plain, checked = host.talk(flash, [line, f"{line} *{zlib.crc32(line.encode()):08x}"]).lines
+    assert without_ticks(plain) == without_ticks(checked)
+    assert plain.startswith("solved")
+
+
+def damage(data: bytes, at: int, new: bytes) -> bytes:
+    return data[:at] + new + data[at + len(new) :]
+
+
+@pytest.mark.parametrize(
+    ("at", "new", "words"),
+    [
+        (0, b"X", "no row file in flash"),
+        (8, b"\0\0\0\x7f", "row file says 2130706432 bytes, flash has room for"),
+        (16, b"Affine", "row file damaged"),
+        (48, b"\3", "the value 3 at byte 48 is not supported"),
+        (52, b"\x25", "the value 37 at byte 52 is not supported"),
+        (56, b"\x0c", "row file damaged"),
+        (68, b"\xff\xff", "the value"),
+        (76, b"\0\0", "the value 0 at byte 76"),
+        (82, b"\3", "the value 3 at byte 82"),
+        (108, b"\x3f", "the value 63 at byte 108"),
+        (200, b"\1\2\3", "row file damaged"),
+    ],
+)
+def test_damaged_row_files_are_refused(
+    at: int, new: bytes, words: str, host: Host, tmp_path: Path
+) -> None:
+    data = flash_rows.write(random_rows("int16"))
+    flash = tmp_path / "flash.bin"
+    flash.write_bytes(damage(data, at, new))
+    said = host.talk(flash, ["info"])
+    assert said.status == 1
+    assert len(said.lines) == 1
+    assert words in said.lines[0]
+
+
+def test_a_damaged_puzzle_row_harms_that_puzzle_only(machine: Machine, tmp_path: Path) -> None:
+    rows = random_rows("int16")
+    data = flash_rows.write(rows)
+    row = rows.puzzle_rows[1].tobytes()
+    flash = tmp_path / "flash.bin"
+    flash.write_bytes(damage(data, data.index(row) + 3, b"\x55"))
+    cells = np.zeros(11, np.int32)
+    lines = [solve_line(puzzle, cells) for puzzle in (0, 1, 2)]
+    said = machine.talk(flash, [*lines, "quit"]).lines
+    assert [line.split()[0] for line in said] == ["solved", "error", "solved", "bye"]
+    assert "row of puzzle 1 damaged" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("at", "new", "words"),
+    [
+        (0, b"X", "no test vectors"),
+        (8, b"\0\0\0\x7f", "the value 2130706432 at byte 8"),
+        (16, b"B", "flash is for another model"),
+        (48, b"\x09", "the value 9 at byte 48"),
+        (52, b"\xff\xff\xff\xff", "at byte 52"),
+        (60, b"\0", "the value 0 at byte 60"),
+        (90, b"\x55", "test vectors damaged"),
+    ],
+)
+def test_damaged_vectors_are_refused(
+    at: int, new: bytes, words: str, host: Host, tmp_path: Path
+) -> None:
+    rows = random_rows("int8")
+    flash = write_flash(tmp_path, rows, vectors_of(rows))
+    data = flash.read_bytes()
+    flash.write_bytes(damage(data, len(flash_rows.write(rows)) + at, new))
+    said = host.talk(flash, ["test", "info"]).lines
+    assert words in said[0]
+    assert "vectors=0" in said[1]  # the rest still works
+
+
+def test_random_damage_never_confuses_the_firmware(host: Host, tmp_path: Path) -> None:
+    """The sanitizers watch: any flash gives answers or errors, never a stray access."""
+    rng = np.random.default_rng(3)
+    rows = random_rows("int8")
+    path = write_flash(tmp_path, rows, vectors_of(rows))
+    data = path.read_bytes()
+    for _ in range(60):
+        mutant = bytearray(data[: rng.integers(len(data) // 2, len(data) + 1)])
+        for at in rng.integers(0, len(mutant), rng.integers(1, 4)):
+            mutant[at] = rng.integers(256)
+        path.write_bytes(bytes(mutant))
+        said = host.talk(path, ["info", solve_line(1, np.zeros(11, np.int32)), "test"])
+        assert said.status in (0, 1)
+        assert said.lines
+
+
+def test_another_model_and_too_little_memory_are_refused(host: Host, tmp_path: Path) -> None:
+    rows = random_rows("float32")
+    flash = write_flash(tmp_path, dataclasses.replace(rows, model_id=bytes(32)))
+    said = host.talk(flash, ["info"])
+    assert "flash is for another model: its id begins 00000000" in said.lines[0]
+    said = host.talk(write_flash(tmp_path, rows), ["info"], "512")
+    assert re.search(r"states need \d+ more bytes than the 512 given; raise STATE_BYTES",
+                     said.lines[0])  # fmt: skip
+
+
+def test_instructions_do_not_depend_on_the_run(tmp_path: Path) -> None:
+    need("make", "arm-none-eabi-gcc", "qemu-system-arm")
+    device = Emulated(tmp_path)
+    flash = write_flash(tmp_path, random_rows("int16"))
+    line = solve_line(0, np.zeros(11, np.int32))
+    counts = {device.talk(flash, [line, "quit"]).lines[0].split("ticks=")[1] for _ in range(2)}
+    assert len(counts) == 1
+
+
+def test_the_console_may_be_the_debugger_s(tmp_path: Path) -> None:
+    need("make", "arm-none-eabi-gcc", "qemu-system-arm")
+    device = Emulated(tmp_path, "CONSOLE=semihosting")
+    said = device.talk(write_flash(tmp_path, random_rows("int8")), ["set", "quit"])
+    assert said.lines == ["set H=2 L=3 steps=5 halt=q", "bye"]
+    assert said.status == 0
+
+
+def test_nothing_asks_for_a_heap(tmp_path: Path) -> None:
+    need("make", "arm-none-eabi-gcc")
+    make("an547", f"BUILD={tmp_path}")
+    elf = str(tmp_path / "an547" / "double.elf")
+    listed = subprocess.run(
+        ["arm-none-eabi-nm", elf], capture_output=True, text=True, check=True
+    ).stdout
+    names = {line.split()[-1] for line in listed.splitlines()}
+    assert "trm_solve" in names
+    assert not names & {"malloc", "_malloc_r", "calloc", "free", "sbrk", "_sbrk", "printf"}
+
+
+def test_make_alone_says_what_to_do() -> None:
+    need("make")
+    done = subprocess.run(["make", "-C", str(FIRMWARE)], capture_output=True, text=True, check=True)
+    assert "TFLM_LIB" in done.stdout
+    assert "make host" in done.stdout
