@@ -12,8 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from litert_converter.mlir import ir, passmanager
-from litert_converter.mlir._mlir_libs import converter_api_ext as converter
+from litert_converter.mlir import ir, passmanager  # pyright: ignore
+from litert_converter.mlir._mlir_libs import (  # pyright: ignore
+    converter_api_ext as converter,  # pyright: ignore
+)
 
 from trm_jax.reasoner import Reasoner
 from trm_jax.types import Params
@@ -64,11 +66,11 @@ def convert(
     """Convert a function of float32 arrays to a .tflite with one signature."""
     shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in inputs.values()]
     exported = jax.export.export(jax.jit(function), platforms=["cpu"])(*shapes)
-    context = ir.Context()
+    context = ir.Context()  # pyright: ignore
     converter.prepare_mlir_context(context)
     with context:
-        module = ir.Module.parse(exported.mlir_module())
+        module = ir.Module.parse(exported.mlir_module())  # pyright: ignore
         converter.set_signature(module.operation, name, list(inputs), list(outputs))
-        passes = passmanager.PassManager()
+        passes = passmanager.PassManager()  # pyright: ignore
         converter.run_convert_to_tfl_passes(module, passes, converter.ConvertToTFLConfig())
         return converter.export_flatbuffer_to_bytes(module.operation)
