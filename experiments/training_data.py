@@ -1,5 +1,6 @@
 """What a training run reads: puzzles for the device and the symmetries that fit them."""
 
+import hashlib
 from pathlib import Path
 
 import jax
@@ -61,6 +62,14 @@ def load_puzzles(folder: Path, config: Config) -> Batch:
         labels = np.where(labels == meta.ignore_label_id, np.int16(IGNORE_LABEL), labels)
     identifiers = np.repeat(data.puzzle_identifiers, np.diff(data.puzzle_indices))
     return Batch(jnp.asarray(data.inputs, jnp.int16), jnp.asarray(labels), jnp.asarray(identifiers))
+
+
+def fingerprint(puzzles: Batch) -> str:
+    """Hash the puzzles, so that a run goes on with the data it began with."""
+    digest = hashlib.sha256()
+    for array in puzzles:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def split(puzzles: Batch, valid: int) -> tuple[Batch, Batch]:

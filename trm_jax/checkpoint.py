@@ -22,41 +22,19 @@ from typing import Any, TypeVar, cast
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from flax.traverse_util import flatten_dict, unflatten_dict
-from jax import Array
-from safetensors import SafetensorError
-from safetensors.flax import load_file, save_file
 
 from trm_jax.config import Config, from_dict, to_dict
 from trm_jax.models import build
-from trm_jax.types import Buffers, Weights
+from trm_jax.tensor_files import load_tensors, save_tensors
+from trm_jax.tensor_names import Shape, check_shapes, flatten, unflatten
+from trm_jax.types import Weights
 
 FORMAT = 1
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 STORAGE = ("float32", "bfloat16", "float16")
 
-Shape = tuple[int, ...]
 State = TypeVar("State")
-
-
-def flatten(weights: Weights) -> dict[str, Array]:
-    """Give every leaf its flat name."""
-    params = cast(dict[str, Array], flatten_dict(weights.params, sep="/"))
-    return {
-        **{f"params/{name}": value for name, value in params.items()},
-        "buffers/H_init": weights.buffers.H_init,
-        "buffers/L_init": weights.buffers.L_init,
-        "puzzle_emb": weights.puzzle_emb,
-    }
-
-
-def unflatten(tensors: dict[str, Array]) -> Weights:
-    """Rebuild weights from flat names (the inverse of `flatten`)."""
-    prefix = "params/"
-    params = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    buffers = Buffers(tensors["buffers/H_init"], tensors["buffers/L_init"])
-    return Weights(unflatten_dict(params, sep="/"), buffers, tensors["puzzle_emb"])
 
 
 def weight_shapes(config: Config) -> dict[str, Shape]:
@@ -64,24 +42,6 @@ def weight_shapes(config: Config) -> dict[str, Shape]:
     init = build(config).init
     leaves = jax.eval_shape(lambda key: flatten(init(key)), jax.random.key(0))
     return {name: leaf.shape for name, leaf in leaves.items()}
-
-
-def check_shapes(found: dict[str, Shape], expected: dict[str, Shape], origin: str) -> None:
-    """Demand the same names and shapes on both sides.
-
-    Raises:
-      ValueError: lists every missing and unknown name and every pair of shapes that differ.
-    """
-    problems = [f"{n}: missing, expected {expected[n]}" for n in sorted(expected.keys() - found)]
-    problems += [f"{n}: unknown, shape {found[n]}" for n in sorted(found.keys() - expected)]
-    problems += [
-        f"{n}: found {found[n]}, expected {expected[n]}"
-        for n in sorted(expected.keys() & found)
-        if found[n] != expected[n]
-    ]
-    if problems:
-        listed = "\n  ".join(problems)
-        raise ValueError(f"{origin} does not fit the configuration:\n  {listed}")
 
 
 @contextmanager
@@ -130,10 +90,8 @@ def save_model(
     document = {"format": FORMAT, "config": to_dict(config), "metadata": metadata or {}}
     text = json.dumps(document, indent=2) + "\n"
     with staged(path) as work:
-        save_file({k: v.astype(storage) for k, v in tensors.items()}, work / MODEL_FILE)
+        save_tensors({k: v.astype(storage) for k, v in tensors.items()}, work / MODEL_FILE)
         (work / CONFIG_FILE).write_text(text, encoding="utf-8")
-        # safetensors writes for its owner alone; readers of one file may read the other
-        (work / MODEL_FILE).chmod((work / CONFIG_FILE).stat().st_mode)
 
 
 def load_model(path: Path) -> tuple[Config, Weights]:
@@ -146,13 +104,10 @@ def load_model(path: Path) -> tuple[Config, Weights]:
     """
     config = from_dict(_read_document(path)["config"])
     file = _existing(path, MODEL_FILE)
-    try:
-        tensors = load_file(file)
-    except SafetensorError as error:
-        raise ValueError(f"{file} is truncated or not a safetensors file: {error}") from error
+    tensors = load_tensors(file)
     shapes = {name: value.shape for name, value in tensors.items()}
     check_shapes(shapes, weight_shapes(config), str(file))
-    return config, unflatten({k: v.astype(jnp.float32) for k, v in tensors.items()})
+    return config, unflatten({k: jnp.asarray(v, jnp.float32) for k, v in tensors.items()})
 
 
 def load_metadata(path: Path) -> dict[str, object]:
@@ -210,6 +165,10 @@ class TrainCheckpointer:
     def latest(self) -> int | None:
         """Name the newest complete step, or None."""
         return self._manager.latest_step()
+
+    def steps(self) -> list[int]:
+        """List the complete steps."""
+        return sorted(self._manager.all_steps())
 
     def restore(self, like: State, step: int | None = None) -> State:
         """Read a state back.

@@ -1,5 +1,9 @@
-"""Optimisers of the released recipe (REFERENCE 1.5): AdamATan2, sign-SGD, schedule, EMA."""
+"""Optimisers of the released recipe (REFERENCE 1.5): AdamATan2, sign-SGD, schedule, EMA.
 
+AdamW is there beside AdamATan2, because public reproductions of the release use it.
+"""
+
+import enum
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +13,13 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from trm_jax.types import Params, PuzzleTable
+
+
+class Optimizer(enum.StrEnum):
+    """How the gradients of the parameters become a direction; decay is decoupled in both."""
+
+    ADAM_ATAN2 = "adam_atan2"  # as released
+    ADAMW = "adamw"
 
 
 class AdamATan2State(NamedTuple):
@@ -43,6 +54,20 @@ def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTran
         return direction, AdamATan2State(count, m, v)
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def scale_by(
+    optimizer: Optimizer, *, b1: float, b2: float, eps: float
+) -> optax.GradientTransformation:
+    """Make the direction of an optimiser; its state is (count, first, second moments).
+
+    Args:
+      eps: AdamW's term beside sqrt(v) (after bias correction); AdamATan2 has none. Where it is
+        not small against a gradient's size, as at the very start, it shrinks the step.
+    """
+    if optimizer is Optimizer.ADAMW:
+        return optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+    return scale_by_adam_atan2(b1, b2)
 
 
 def apply_decoupled(

@@ -3,70 +3,47 @@
 Every draw (puzzles, symmetries, exploration) is a function of (seed, step), so a run that was
 stopped and resumed takes the same path as one that was not. Puzzles are drawn with
 replacement; the released loader passes over all groups in epochs instead.
+
+Parameters, moments and average are float32; `forward_dtype` of the configuration is what the
+network computes in. With a mesh the slots are spread over its devices.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
+from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
 from trm_jax.act import continue_target, empty_carry, halt, refill, supervise
 from trm_jax.augment import Augment
+from trm_jax.gradients import first_not_finite, in_turns, watched
 from trm_jax.losses import binary_cross_entropy, sequence_losses, step_metrics
 from trm_jax.optim import (
-    AdamATan2State,
     apply_decoupled,
     ema_update,
     learning_rate,
-    scale_by_adam_atan2,
+    scale_by,
     sign_sgd,
 )
+from trm_jax.parallel import everywhere, over_batch
 from trm_jax.reasoner import Reasoner
+from trm_jax.recipe import Recipe
 from trm_jax.types import Batch, Carry, Latents, Outputs, Params, Weights
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Hyper-parameters. Defaults are the released Sudoku and Maze ones.
-
-    Attributes:
-      stagger: fill the slots over the first halt_max_steps steps instead of all at once. As
-        released, all slots take new puzzles together until halting is learned: of a small
-        batch, 16 updates in a row then see the same few puzzles.
-    """
-
-    total_steps: int
-    batch_size: int = 768
-    lr: float = 1e-4
-    puzzle_emb_lr: float = 1e-4
-    weight_decay: float = 1.0
-    puzzle_emb_weight_decay: float = 1.0
-    warmup_steps: int = 2000
-    lr_min_ratio: float = 1.0
-    b1: float = 0.9
-    b2: float = 0.95
-    ema: float = 0.999
-    seed: int = 0
-    stagger: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("total_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {name}={getattr(self, name)}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must lie in [0, 1), got ema={self.ema}")
-
-
 class TrainState(NamedTuple):
-    """All that a resumed run needs; `step` counts the updates done."""
+    """All that a resumed run needs; `step` counts the updates done.
+
+    `optimiser` is the triple (count, first, second moments) of either optimiser.
+    """
 
     step: Int[Array, ""]
     weights: Weights
-    optimiser: AdamATan2State
+    optimiser: Any
     ema: Params
     carry: Carry
 
@@ -88,13 +65,29 @@ def init_state(
     slots = jax.tree.map(lambda a: jnp.zeros((recipe.batch_size, *a.shape[1:]), jnp.int32), puzzles)
     # a copy: the step donates its state, and one buffer cannot be given away twice
     ema = jax.tree.map(jnp.copy, weights.params)
-    optimiser = scale_by_adam_atan2(recipe.b1, recipe.b2).init(weights.params)
-    optimiser = jax.tree.map(jnp.copy, optimiser)
+    optimiser = jax.tree.map(jnp.copy, direction(recipe).init(weights.params))
     carry = jax.tree.map(jnp.copy, empty_carry(reasoner, weights.buffers, slots))
     if recipe.stagger:
         turns = jnp.arange(recipe.batch_size, dtype=jnp.int32) % reasoner.config.halt_max_steps
         carry = carry._replace(steps=turns, halted=turns == 0)
     return TrainState(jnp.zeros((), jnp.int32), weights, optimiser, ema, carry)  # type: ignore[arg-type]
+
+
+def direction(recipe: Recipe) -> optax.GradientTransformation:
+    """Make the optimiser that a recipe names."""
+    return scale_by(recipe.optimizer, b1=recipe.b1, b2=recipe.b2, eps=recipe.adam_eps)
+
+
+def shardings(mesh: Mesh) -> TrainState:
+    """Say where the parts of a state live: slots over the devices, the rest on each."""
+    copy = everywhere(mesh)
+    return TrainState(copy, copy, copy, copy, over_batch(mesh))  # type: ignore[arg-type]
+
+
+def place(state: TrainState, mesh: Mesh) -> TrainState:
+    """Lay a state out over a mesh."""
+    spread = (jax.device_put(part, to) for part, to in zip(state, shardings(mesh), strict=True))
+    return TrainState(*spread)
 
 
 def averaged(state: TrainState) -> Weights:
@@ -128,10 +121,19 @@ def draw(key: Array, puzzles: Batch, size: int, augment: Augment) -> Batch:
     return Batch(inputs, labels, picked.puzzle_identifiers)
 
 
-def make_train_step(reasoner: Reasoner, recipe: Recipe, augment: Augment) -> TrainStep:
-    """Compile one update: draw, refill, one supervision step, gradients, optimisers, EMA."""
-    adam = scale_by_adam_atan2(recipe.b1, recipe.b2)
-    gradient = jax.value_and_grad(_loss, argnums=(0, 1), has_aux=True)
+def make_train_step(
+    reasoner: Reasoner, recipe: Recipe, augment: Augment, mesh: Mesh | None = None
+) -> jax.stages.Wrapped:
+    """Compile one update: draw, refill, one supervision step, gradients, optimisers, EMA.
+
+    Args:
+      mesh: devices that share the slots; the state must lie as `place` lays it.
+
+    Returns:
+      A jitted `TrainStep`. The state that goes in is used up.
+    """
+    adam = direction(recipe)
+    gradient = in_turns(jax.value_and_grad(_loss, argnums=(0, 1), has_aux=True), recipe.accumulate)
 
     def step(state: TrainState, puzzles: Batch) -> tuple[TrainState, Metrics]:
         count = state.step + 1
@@ -139,6 +141,8 @@ def make_train_step(reasoner: Reasoner, recipe: Recipe, augment: Augment) -> Tra
         data_key, halt_key = jax.random.split(key)
         weights = state.weights
         incoming = draw(data_key, puzzles, recipe.batch_size, augment)
+        if mesh is not None:
+            incoming = jax.lax.with_sharding_constraint(incoming, over_batch(mesh))
         carry = refill(reasoner, weights.buffers, state.carry, incoming)
         ids = carry.batch.puzzle_identifiers
         (loss, (latents, out)), (grads, row_grads) = gradient(
@@ -153,22 +157,32 @@ def make_train_step(reasoner: Reasoner, recipe: Recipe, augment: Augment) -> Tra
                 total_steps=recipe.total_steps, min_ratio=recipe.lr_min_ratio,
             )  # fmt: skip
 
-        direction, optimiser = adam.update(grads, state.optimiser)  # type: ignore[arg-type]
-        params = apply_decoupled(weights.params, direction, rate(recipe.lr), recipe.weight_decay)
+        move, optimiser = adam.update(grads, state.optimiser)
+        params = apply_decoupled(weights.params, move, rate(recipe.lr), recipe.weight_decay)
         table = sign_sgd(
             weights.puzzle_emb, ids, row_grads,
             rate(recipe.puzzle_emb_lr), recipe.puzzle_emb_weight_decay,
         )  # fmt: skip
+        moved = Weights(params, weights.buffers, table)
         metrics = step_metrics(
             sequence_losses(out, carry.batch.labels), out.q_halt, halted, steps
-        ) | {"loss": loss, "lr": rate(recipe.lr)}
+        ) | {
+            "loss": loss,
+            "lr": rate(recipe.lr),
+            "not_finite": first_not_finite(watched(grads, moved, optimiser)),
+        }
         new = TrainState(
             count,
-            Weights(params, weights.buffers, table),
-            optimiser,  # type: ignore[arg-type]
+            moved,
+            optimiser,
             ema_update(state.ema, params, recipe.ema),
             Carry(latents, steps, halted, carry.batch),
         )
         return new, metrics
 
-    return jax.jit(step, donate_argnums=0)
+    if mesh is None:
+        return jax.jit(step, donate_argnums=0)
+    layout, copy = shardings(mesh), everywhere(mesh)
+    return jax.jit(
+        step, donate_argnums=0, in_shardings=(layout, copy), out_shardings=(layout, copy)
+    )

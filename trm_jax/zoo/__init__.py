@@ -41,6 +41,7 @@ MODELS = {
     for entry in (
         ZooEntry(name="sudoku-trm-mlp-mini", task="sudoku"),
         ZooEntry(name="sudoku-trm-att-mini", task="sudoku"),
+        ZooEntry(name="sudoku-hrm-mini", task="sudoku"),
         ZooEntry(name="maze-trm-att-mini", task="maze"),
     )
 }

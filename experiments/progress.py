@@ -1,0 +1,38 @@
+"""Progress of a long program: a bar on a terminal, a line per report in a log."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+Show = Callable[[int, str], None]
+"""(steps done, what there is to say; empty: only move on)."""
+
+
+@contextlib.contextmanager
+def progress(title: str, total: int, done: int) -> Iterator[Show]:
+    """Show progress on standard error while the block runs.
+
+    Args:
+      total: steps at the end.
+      done: steps before the block.
+    """
+    if not sys.stderr.isatty():
+        yield lambda step, text: text and sys.stderr.write(f"{title} {step}/{total}  {text}\n")
+        return
+    from rich.console import Console  # flax brings rich; a log does without it
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=total, completed=done)
+
+        def show(step: int, text: str) -> None:
+            bar.update(task, completed=step, **({"description": text} if text else {}))
+
+        yield show

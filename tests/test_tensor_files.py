@@ -1,0 +1,93 @@
+"""Safetensors files against the reference implementation, both ways, and damaged ones."""
+
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.flax import load_file, save_file
+
+from trm_jax.tensor_files import load_tensors, save_tensors
+
+
+def tensors() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 5)).astype(np.float32)
+    return {
+        "b/float": values,
+        "a": values.astype(jnp.bfloat16),
+        "half": values[0].astype(np.float16),
+        "scalar": np.float32(2.5).reshape(()),
+        "empty": np.zeros((0, 4), np.float32),
+        "codes": rng.integers(-128, 128, 7).astype(np.int8),
+        "ids": np.arange(3, dtype=np.int32),
+    }
+
+
+def same(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        assert np.asarray(value).dtype == np.asarray(b[name]).dtype
+        np.testing.assert_array_equal(np.asarray(value), np.asarray(b[name]))
+
+
+def test_the_reference_reads_ours_and_we_read_the_reference(tmp_path: Path) -> None:
+    save_tensors(tensors(), tmp_path / "ours")
+    same(load_file(tmp_path / "ours"), tensors())
+    save_file({k: jnp.asarray(v) for k, v in tensors().items()}, tmp_path / "theirs")
+    same(load_tensors(tmp_path / "theirs"), tensors())
+
+
+def test_bytes(tmp_path: Path) -> None:
+    save_tensors({"w": np.array([1.0], np.float32)}, tmp_path / "f")
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    header += b" " * (-len(header) % 8)
+    expected = len(header).to_bytes(8, "little") + header + bytes.fromhex("0000803f")
+    assert (tmp_path / "f").read_bytes() == expected
+
+
+def write(path: Path, header: object, data: bytes) -> Path:
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def entry(dtype: str = "F32", shape: tuple = (1,), offsets: tuple = (0, 4)) -> dict:
+    return {"w": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}
+
+
+def test_metadata_is_not_a_tensor(tmp_path: Path) -> None:
+    file = write(tmp_path / "f", {"__metadata__": {"format": "pt"}, **entry()}, bytes(4))
+    assert load_tensors(file).keys() == {"w"}
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        (entry(), b"123"),  # cut
+        (entry(), b"12345"),  # too long
+        (entry(shape=(2,)), b"1234"),
+        (entry(offsets=(2, 1)), b"1234"),
+        (entry(offsets=(0, 4), dtype="F8"), b"1234"),
+        ({"w": 3}, b""),
+        ({"w": {"dtype": "F32"}}, b""),
+        ([], b""),
+    ],
+)
+def test_contradictions_are_told(tmp_path: Path, header: object, data: bytes) -> None:
+    with pytest.raises(ValueError, match="f is truncated or not a safetensors file"):
+        load_tensors(write(tmp_path / "f", header, data))
+
+
+@pytest.mark.parametrize("raw", [b"", b"1234567", b"\xff" * 40, (9).to_bytes(8, "little") + b"x"])
+def test_no_header(tmp_path: Path, raw: bytes) -> None:
+    (tmp_path / "f").write_bytes(raw)
+    with pytest.raises(ValueError, match="truncated or not a safetensors file"):
+        load_tensors(tmp_path / "f")
+
+
+def test_unknown_dtype_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="w has dtype complex64"):
+        save_tensors({"w": np.zeros(1, np.complex64)}, tmp_path / "f")
+    assert not (tmp_path / "f").exists()

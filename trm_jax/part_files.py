@@ -1,0 +1,123 @@
+"""A stream of bytes in parts small enough to carry, each checked when it is read.
+
+    DIR/part-000.bin, part-001.bin, ...   the stream, cut every PART_BYTES
+    DIR/manifest.json                     {"sha256": of `body`, "body": {"format": 1,
+        "parts": [{"bytes", "sha256"}, ...], and what the caller adds}}
+
+`body` is hashed as JSON with sorted keys and no spaces; hashes are lower-case hexadecimal.
+"""
+
+import hashlib
+import json
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+PART_BYTES = 15 * 2**20
+MANIFEST = "manifest.json"
+
+
+def part_name(index: int) -> str:
+    """Name a part by its number from 0."""
+    return f"part-{index:03d}.bin"
+
+
+def check_free(path: Path) -> None:
+    """Demand that a folder may be written: new, empty, or one of these to be replaced.
+
+    Raises:
+      ValueError: it holds something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file; choose a folder")
+    if path.exists() and any(path.iterdir()) and not (path / MANIFEST).is_file():
+        raise ValueError(f"{path} holds other files; choose another folder")
+
+
+def _manifest(stream: bytes, body: dict[str, object]) -> str:
+    parts = [
+        {"bytes": len(part), "sha256": hashlib.sha256(part).hexdigest()} for part in _cut(stream)
+    ]
+    body = {"format": FORMAT, **body, "parts": parts}
+    return json.dumps({"sha256": _hash(body), "body": body})
+
+
+def _cut(stream: bytes) -> list[bytes]:
+    return [stream[i : i + PART_BYTES] for i in range(0, len(stream), PART_BYTES)]
+
+
+def _hash(body: dict[str, object]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def total_bytes(stream: bytes, body: dict[str, object]) -> int:
+    """Count the bytes that `write` would put into files."""
+    return len(stream) + len(_manifest(stream, body))
+
+
+def write(path: Path, stream: bytes, body: dict[str, object]) -> None:
+    """Write beside `path`, then change places: a kill loses neither old nor new files.
+
+    Args:
+      body: JSON-ready additions to the manifest.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tag = secrets.token_hex(4)
+    work, old = (path.parent / f".{path.name}.{tag}.{end}" for end in ("new", "old"))
+    work.mkdir()
+    try:
+        for i, part in enumerate(_cut(stream)):
+            (work / part_name(i)).write_bytes(part)
+        (work / MANIFEST).write_text(_manifest(stream, body))
+        if path.exists():
+            path.rename(old)
+        work.rename(path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read and check `body`.
+
+    Raises:
+      FileNotFoundError: no such folder or file.
+      ValueError: damaged, or of another format.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise FileNotFoundError(f"{path} is no compact state: there is no {file}")
+    try:
+        document = json.loads(file.read_text())
+        body, stated = document["body"], document["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is truncated or no manifest: {error!r}") from error
+    if not isinstance(body, dict) or _hash(body) != stated:
+        raise ValueError(f"{file} was changed after it was written: its hash differs")
+    if body.get("format") != FORMAT:
+        raise ValueError(f"{file} has format {body.get('format')}; this version reads {FORMAT}")
+    return body
+
+
+def read_stream(path: Path, body: dict[str, Any]) -> bytes:
+    """Join the parts that a manifest names.
+
+    Raises:
+      FileNotFoundError: a part is missing.
+      ValueError: a part is truncated or damaged.
+    """
+    found = []
+    for i, said in enumerate(body["parts"]):
+        file = path / part_name(i)
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is missing; there must be {len(body['parts'])} parts")
+        data = file.read_bytes()
+        if len(data) != said["bytes"]:
+            raise ValueError(f"{file} is truncated: {len(data)} of {said['bytes']} bytes")
+        if hashlib.sha256(data).hexdigest() != said["sha256"]:
+            raise ValueError(f"{file} is damaged: its hash is not the manifest's")
+        found.append(data)
+    return b"".join(found)

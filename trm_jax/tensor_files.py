@@ -1,0 +1,95 @@
+"""Safetensors files, read and written with NumPy alone: a training machine may have no more.
+
+    bytes 0 to 7    N, the size of the header in bytes, unsigned little-endian
+    N bytes         header: JSON {name: {"dtype", "shape", "data_offsets": [begin, end]}, ...},
+                    with "__metadata__" as an optional entry, padded with spaces to a multiple of 8
+    the rest        arrays, little-endian, row-major; offsets count from here; nothing between
+
+Left out: reading parts of a file, and dtypes that no weight has (8-bit floats, complex).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+DTYPES = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(jnp.bfloat16),
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "I16": np.dtype(np.int16),
+    "I8": np.dtype(np.int8),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+}
+CODES = {dtype: code for code, dtype in DTYPES.items()}
+MAX_HEADER = 100_000_000  # bytes; the format's own limit
+
+
+def save_tensors(tensors: Mapping[str, Any], path: Path) -> None:
+    """Write named arrays, sorted by name.
+
+    Raises:
+      ValueError: a dtype that the format, or this file, does not know.
+    """
+    header, blobs, end = {}, [], 0
+    for name, value in sorted(tensors.items()):
+        array = np.asarray(value)
+        if array.dtype not in CODES:
+            raise ValueError(f"{name} has dtype {array.dtype}; known: {', '.join(map(str, CODES))}")
+        begin, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": CODES[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
+        blobs.append(array.tobytes())  # row-major, and every supported machine is little-endian
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.writelines(blobs)
+
+
+def load_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of a file.
+
+    Raises:
+      ValueError: the file is truncated or not of this format.
+    """
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    if len(raw) < 8 or size > min(MAX_HEADER, len(raw) - 8):
+        raise _broken(path, f"{len(raw)} bytes, and a header of {size}")
+    try:
+        header = json.loads(raw[8 : 8 + size])
+        header.pop("__metadata__", None)
+        data = memoryview(raw)[8 + size :]
+        tensors = {name: _array(name, entry, data) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _broken(path, str(error)) from error
+    if len(data) != (stored := sum(x.nbytes for x in tensors.values())):
+        raise _broken(path, f"{len(data)} bytes of data, {stored} in the header")
+    return tensors
+
+
+def _broken(path: Path, what: str) -> ValueError:
+    return ValueError(f"{path} is truncated or not a safetensors file: {what}")
+
+
+def _array(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
+    """Cut one array out of the data; raises ValueError where its entry contradicts itself."""
+    dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
+    begin, end = entry["data_offsets"]
+    if not 0 <= begin <= end <= len(data):
+        raise ValueError(f"{name} lies at {begin} to {end} of {len(data)} bytes")
+    if end - begin != dtype.itemsize * math.prod(shape):
+        raise ValueError(f"{name} of {entry['dtype']} {shape} cannot have {end - begin} bytes")
+    return np.frombuffer(data[begin:end], dtype).reshape(shape)
