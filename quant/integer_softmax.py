@@ -1,0 +1,149 @@
+"""SOFTMAX over the last axis as TFLM computes it, for int8 and int16.
+
+    int8     exponentials in Q5 to Q0, their sum in Q12, one reciprocal per row by Newton-Raphson;
+             output scale 1/256, zero point -128
+    int16    exponentials and the reciprocal 1/(1 + x) interpolated in tables of 513 values;
+             output scale 2^-15
+
+A row has at most 256 different distances from its maximum (65,536 for int16), so the
+exponentials are one table, made on the host. Left out: int8 to int16, other axes.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jaxtyping import Int8, Int16, Int32
+
+from quant.integer_encoding import Encoding, multiplier
+from quant.integer_fixed import high_mul, rescale, rounding_shift
+from quant.integer_functions import exp_of_negative, reciprocal
+from quant.integer_tables import on_host
+
+LARGEST_SCALE = 2.0**31 - 1
+INT16_RANGE = 65535
+
+
+class SoftmaxInt8(NamedTuple):
+    """Exponentials in Q0 of the differences 0, -1, ..., -255; 0 where the kernel skips."""
+
+    exponentials: Int32[Any, " entries"]
+
+
+def prepare_softmax_int8(x: Encoding, beta: float = 1.0) -> SoftmaxInt8:
+    """Prepare SOFTMAX of int8.
+
+    Raises:
+      ValueError: x is not int8, or its scale is so small that the kernel aborts.
+    """
+    if x.bits != 8:
+        raise ValueError(f"needs an int8 encoding, got bits={x.bits}")
+    bits = 5
+    real = min(float(np.float32(beta)) * x.scale * 2.0 ** (31 - bits), LARGEST_SCALE)
+    if real <= 1:
+        raise ValueError(f"SOFTMAX needs beta * scale above 2^-26, got scale={x.scale}")
+    scale = multiplier(real)
+    radius = math.floor((2**bits - 1) * 2.0 ** (31 - bits) / 2.0 ** int(scale.shift))
+    steps = -np.arange(256, dtype=np.int32)
+
+    def kernel(inside: Array) -> Array:
+        shifted = inside << jnp.asarray(scale.shift)
+        return exp_of_negative(high_mul(shifted, jnp.asarray(scale.significand)), bits)
+
+    values = on_host(kernel, np.maximum(steps, -radius))
+    return SoftmaxInt8(np.where(steps >= -radius, values, 0).astype(np.int32))
+
+
+def softmax_int8(x: Int8[Array, "*lead last"], op: SoftmaxInt8) -> Int8[Array, "*lead last"]:
+    """Apply SOFTMAX to the last axis; the result has scale 1/256 and zero point -128."""
+    below = jnp.max(x, axis=-1, keepdims=True).astype(jnp.int32) - x.astype(jnp.int32)
+    powers = jnp.asarray(op.exponentials)[below]
+    total = jnp.sum(rounding_shift(powers, 12), axis=-1, keepdims=True, dtype=jnp.int32)
+    scale, digits = reciprocal(total, 12)
+    shares = rounding_shift(high_mul(powers, scale), digits + 23) - 128
+    # what the kernel skipped is -128 whatever the sum; its exponential 0 gives just that
+    return jnp.clip(shares, -128, 127).astype(jnp.int8)
+
+
+class SoftmaxInt16(NamedTuple):
+    """Exponentials in Q0.15 of the differences 0 to -65535; 1/(1 + x) of every int16."""
+
+    exponentials: Int32[Any, " entries"]
+    reciprocals: Int32[Any, " entries"]
+
+
+def prepare_softmax_int16(x: Encoding, beta: float = 1.0) -> SoftmaxInt16:
+    """Prepare SOFTMAX of int16.
+
+    Raises:
+      ValueError: x is not int16.
+    """
+    if x.bits != 16:
+        raise ValueError(f"needs an int16 encoding, got bits={x.bits}")
+    scale = multiplier(x.scale * float(np.float32(beta)) / (10.0 / INT16_RANGE))
+    steps = -np.arange(INT16_RANGE + 1, dtype=np.int32)
+    scaled = on_host(lambda value: rescale(value, *map(jnp.asarray, scale)), steps)
+    one = np.float32(1)
+    exponentials = samples(10.0, 32767, lambda v: np.exp(v.astype(np.float64)).astype(np.float32))
+    reciprocals = samples(1.0, -32768, lambda v: one / (one + v))
+    every = np.arange(-32768, 32768)
+    return SoftmaxInt16(
+        interpolate(np.clip(scaled.astype(np.int64) + 32767, -32768, 32767), exponentials),
+        interpolate(every, reciprocals),
+    )
+
+
+def softmax_int16(x: Int16[Array, "*lead last"], op: SoftmaxInt16) -> Int16[Array, "*lead last"]:
+    """Apply SOFTMAX to the last axis."""
+    below = jnp.max(x, axis=-1, keepdims=True).astype(jnp.int32) - x.astype(jnp.int32)
+    powers = jnp.asarray(op.exponentials)[below]
+    total = jnp.sum(powers, axis=-1, keepdims=True, dtype=jnp.int32)
+    zeros = lax.clz(total)
+    normal = (total << (zeros - 1)).astype(jnp.uint32) + jnp.uint32(1 << 13)
+    centred = jnp.clip((normal >> 14).astype(jnp.int32) - (1 << 16), 0, INT16_RANGE)
+    scale = jnp.asarray(op.reciprocals)[centred]
+    places = 31 - zeros
+    shares = (powers * scale + (1 << (places - 1))) >> places
+    return jnp.clip(shares, 0, 32767).astype(jnp.int16)
+
+
+def samples(
+    span: float, centre: int, function: Callable[[np.ndarray], np.ndarray]
+) -> Int32[np.ndarray, " samples"]:
+    """Sample a function for interpolation, 513 values in float32 like the kernel.
+
+    Inner samples give way by half the error of interpolation in the middle of their step.
+
+    Args:
+      span: length of the domain, as 65,535 steps.
+      centre: the integer that means 0.
+    """
+    f = np.float32
+    step = f(span) / f(INT16_RANGE)
+    low, high = step * f(-32768 - centre), step * f(32767 - centre)
+    unit = f(2) / f(INT16_RANGE)
+    gain = f(65536) / (unit * f(32767) - unit * f(-32768))
+    width = (high - low) / f(512)
+    index = np.arange(512, dtype=np.float32)
+    here, after = (function(low + i * width) * gain for i in (index, index + f(1)))
+    middle = function(low + index * width + width / f(2)) * gain
+    error = _round((after + _round(here)) / f(2)) - _round(middle)
+    inner = _round(here) - _round(error / f(2))
+    last = _round(function(np.asarray([high], np.float32)) * gain)
+    return np.clip(np.concatenate([inner, last]), -32768, 32767).astype(np.int32)
+
+
+def interpolate(x: np.ndarray, values: np.ndarray) -> Int32[np.ndarray, " entries"]:
+    """Interpolate int16 in 513 samples, ties up."""
+    index, offset = 256 + (x >> 7), x & 127
+    base = values[index]
+    return (base + (((values[index + 1] - base) * offset + 64) >> 7)).astype(np.int32)
+
+
+def _round(x: np.ndarray) -> np.ndarray:
+    """Round float32, ties away from zero."""
+    wide = x.astype(np.float64)
+    return (np.sign(wide) * np.floor(np.abs(wide) + 0.5)).astype(np.float32)

@@ -1,0 +1,119 @@
+"""Functions of one variable as TFLM computes them: LOGISTIC, RSQRT, DECODE.
+
+A function of an int8 or int16 is a table of 256 or 65,536 entries, made once from what the
+kernel does for every input. DECODE is the same with a table per channel.
+
+    LOGISTIC int8    gemmlowp's logistic in Q4, output scale 1/256, zero point -128
+    LOGISTIC int16   interpolation in 256 values of the sigmoid, output scale 2^-15
+    RSQRT            integer Newton-Raphson; negative numbers make the device fail: here they are
+                     cut to 0, whose answer is the largest integer
+
+Left out: SOFTMAX (integer_softmax.py).
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Int8, Int32, Integer, UInt8
+
+from quant.integer_encoding import Encoding, multiplier
+from quant.integer_fixed import rescale, rounding_shift
+from quant.integer_functions import inverse_sqrt, logistic
+
+Table = Integer[np.ndarray, " entries"]
+SIGMOID_STEPS = 24  # steps per unit of the int16 sigmoid
+
+
+def every_integer(encoding: Encoding) -> Int32[np.ndarray, " entries"]:
+    """List the integers of an encoding: the inputs of a table, in its order."""
+    return np.arange(encoding.q_min, encoding.q_max + 1, dtype=np.int32)
+
+
+def look_up(x: Integer[Array, "*axes"], table: Any) -> Integer[Array, "*axes"]:
+    """Apply a table to int8 or int16."""
+    return jnp.asarray(table)[x.astype(jnp.int32) - jnp.iinfo(x.dtype).min]
+
+
+def decode(
+    indices: UInt8[Array, "outputs inputs"], tables: Int8[Array, "channels entries"]
+) -> Int8[Array, "outputs inputs"]:
+    """Apply TFLM_DECODE's tables: one per output, or one for all.
+
+    Args:
+      indices: unpacked, 4 bits for 16 entries.
+    """
+    rows = jnp.broadcast_to(tables, (indices.shape[0], tables.shape[1]))
+    return jnp.take_along_axis(rows, indices.astype(jnp.int32), axis=1)
+
+
+def logistic_table(x: Encoding) -> Table:
+    """Tabulate LOGISTIC; its output encoding is fixed."""
+    return _logistic_int8(x) if x.bits == 8 else _logistic_int16(x)
+
+
+def _logistic_int8(x: Encoding) -> Table:
+    bits = 4
+    scale = multiplier(x.scale * 2.0 ** (31 - bits))
+    radius = math.floor((2**bits - 1) * 2.0 ** (31 - bits) / 2.0 ** int(scale.shift))
+    steps = every_integer(x) - x.zero_point
+
+    def kernel(inside: Array) -> Array:
+        raw = logistic(rescale(inside, *map(jnp.asarray, scale)), bits)
+        return jnp.clip(rounding_shift(raw, 23) - 128, -128, 127)
+
+    values = on_host(kernel, np.clip(steps, -radius, radius))
+    values = np.where(steps <= -radius, -128, np.where(steps >= radius, 127, values))
+    return values.astype(np.int8)
+
+
+def sigmoid_samples() -> Integer[np.ndarray, " samples"]:
+    """Sample the sigmoid at k/24 in 16 bits, as the int16 kernel holds it."""
+    samples = 1 / (1 + np.exp(-np.arange(256) / SIGMOID_STEPS))
+    return np.minimum(np.floor(samples * 2**16 + 0.5), 65535).astype(np.int64)
+
+
+def _logistic_int16(x: Encoding) -> Table:
+    log2 = np.log(np.float32(x.scale)) * (np.float32(1) / np.log(np.float32(2)))
+    factor, places = 3, 0
+    if round(float(log2)) != -12 or abs(float(log2) + 12) >= 1e-3:
+        real = x.scale * 4096.0 * 3.0
+        while real <= 32767.0 / 2.0 and places <= 30:
+            real, places = real * 2, places + 1
+        if real > 32767.0:
+            raise ValueError(f"LOGISTIC int16 needs a scale below 2.66, got scale={x.scale}")
+        factor = int(real)
+    half = (1 << places) >> 1
+    steps = (every_integer(x).astype(np.int64) * factor + half) >> places
+    samples = sigmoid_samples()
+    size = np.abs(steps)
+    index = np.minimum(size >> 9, 254)
+    low, high = samples[index], samples[index + 1]
+    result = np.where(size >> 9 >= 255, 0x7FFF << 10, (low << 9) + (size & 511) * (high - low))
+    result = np.where(steps >= 0, result + 512, (1 << 25) - result + 511)
+    return (result >> 10).astype(np.int16)
+
+
+def rsqrt_table(x: Encoding, y: Encoding) -> Table:
+    """Tabulate RSQRT."""
+    kept = 20  # fraction bits between the two multiplications
+    scale = multiplier(float(1.0 / np.float64(np.sqrt(np.float32(x.scale)) * np.float32(y.scale))))
+    steps = np.maximum(every_integer(x) - x.zero_point, 0)
+
+    def kernel(value: Array) -> Array:
+        significand, shift = inverse_sqrt(jnp.maximum(value, 1))
+        data = rescale(jnp.ones_like(value), significand, shift + kept)
+        return rescale(data, jnp.asarray(scale.significand), jnp.asarray(scale.shift) - kept)
+
+    values = np.where(steps == 0, y.q_max, on_host(kernel, steps) + y.zero_point)
+    return np.clip(values, y.q_min, y.q_max).astype(y.dtype)
+
+
+def on_host(kernel: Callable[[Array], Array], values: np.ndarray) -> np.ndarray:
+    """Run a kernel on constants, also while a caller is being traced."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(kernel(jnp.asarray(values, jnp.int32)))
