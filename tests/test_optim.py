@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from trm_jax.optim import (
+    Optimizer,
     apply_decoupled,
     ema_update,
     learning_rate,
+    scale_by,
     scale_by_adam_atan2,
     sign_sgd,
 )
@@ -57,6 +59,32 @@ def test_adam_atan2_has_no_epsilon() -> None:
     for i, start in enumerate(starts):  # tiny gradients count in full, zero ones only decay
         exact = adam_atan2_loop(start, grads[:, i].tolist(), 0.1, 0.5, 0.9, 0.95)
         np.testing.assert_allclose(ours[:, i], exact, rtol=1e-5)
+
+
+def test_adamw_is_adam_with_decoupled_decay() -> None:
+    grads = np.random.default_rng(0).normal(size=6).astype(np.float32) * 1e-3
+    lr, decay, b1, b2, eps = 0.01, 0.5, 0.9, 0.95, 1e-4  # an eps that counts at this size
+    optimiser = scale_by(Optimizer.ADAMW, b1=b1, b2=b2, eps=eps)
+    params = {"w": jnp.float32(2.0)}
+    state = optimiser.init(params)
+    p, m, v = 2.0, 0.0, 0.0
+    for t, g in enumerate(grads.astype(float), 1):
+        direction, state = optimiser.update({"w": jnp.float32(g)}, state)
+        params = apply_decoupled(params, direction, jnp.float32(lr), decay)
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        adam = m / (1 - b1**t) / (math.sqrt(v / (1 - b2**t)) + eps)
+        p = p * (1 - lr * decay) - lr * adam
+        # a step of size 0.01 in float32 arithmetic: some ulps of 2.4e-7 near 2
+        assert float(params["w"]) == pytest.approx(p, abs=1e-6)
+
+
+def test_both_optimisers_keep_count_and_two_moments() -> None:
+    params = {"w": jnp.zeros((2, 3))}
+    for optimizer in Optimizer:
+        state = scale_by(optimizer, b1=0.9, b2=0.95, eps=1e-8).init(params)
+        count, first, second = state
+        assert int(count) == 0
+        assert first.keys() == second.keys() == params.keys()
 
 
 def test_sign_sgd_equals_released_output(golden: Path) -> None:

@@ -115,6 +115,29 @@ def test_the_printed_command_goes_on(data: Path, whole: Path, tmp_path: Path) ->
     same(weights(out), weights(whole))
 
 
+def test_a_compact_state_goes_on_elsewhere(
+    data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    carried, there = tmp_path / "carried", tmp_path / "there"
+    first = ["--max-steps", 4, "--compact-out", carried]
+    assert train.main(command(data, tmp_path / "here", *first)) == 0
+    assert f"{carried}: 0.1 MiB" in capsys.readouterr().err
+    elsewhere = save_mazes(tmp_path / "elsewhere")  # the same puzzles under another path
+    begin = ["--compact-in", carried, "--max-steps", 1]
+    assert train.main(command(elsewhere, there, *begin)) == 0
+    assert rows(there) == rows(whole)[:2]  # the log came along
+    before = weights(tmp_path / "here")
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), weights(there), before)
+    # one step of the average: (1 - ema) lr (pi/2 + decay 2) < 1e-3 x 1e-4 x 4, and an ulp
+    assert max(jax.tree.leaves(moved._replace(puzzle_emb=0.0))) < 1e-6
+    assert train.main(command(elsewhere, there, "--resume")) == 0
+    assert [row["step"] for row in rows(there)] == [2, 4, 6]
+    assert train.main(command(data, tmp_path / "new", *begin, "--lr", 1)) == 2
+    assert "recipe lr: 0.0001 there, 1.0 now" in capsys.readouterr().err
+    assert train.main(command(save_mazes(tmp_path / "o", 19), tmp_path / "o2", *begin)) == 2
+    assert "data_sha256" in capsys.readouterr().err
+
+
 def test_a_run_is_not_overwritten_or_mixed(
     data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
