@@ -30,7 +30,7 @@ RESOLVERS = {
 
 
 def run(
-    data: bytes, signature: str, target: Target = Target.LITERT, **inputs: Array
+    data: bytes, signature: str, target: Target = Target.LITERT, **inputs: Array | np.ndarray
 ) -> dict[str, np.ndarray]:
     """Call one graph of a file."""
     interpreter = Interpreter(model_content=data, experimental_op_resolver_type=RESOLVERS[target])

@@ -32,33 +32,36 @@ def plan_of(scheme: str, target: Target = Target.LITERT) -> Plan:
     return plan_for(parse(scheme), target)
 
 
-@pytest.mark.parametrize("scheme", ["fp32", "int4_calibrated"])
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_float_arithmetic_equals_jax(kind: str, scheme: str) -> None:
-    check_float(CONFIGS[kind], random_weights(CONFIGS[kind]).params, scheme, batch=3)
+def test_float_graphs_equal_jax(kind: str) -> None:
+    config = CONFIGS[kind]
+    params = random_weights(config).params
+    check_blocks_and_head(config, params, "fp32", batch=3)
+    check_step(config, params)
 
 
-@pytest.mark.parametrize("scheme", ["fp16", "int8", "int4_naive", "w8c-asym", "w2c-asym"])
+@pytest.mark.parametrize(
+    "scheme", ["fp16", "int8", "int4_calibrated", "int4_naive", "w8c-asym", "w2c-asym"]
+)
 def test_weight_only_schemes_equal_their_simulation(scheme: str) -> None:
-    check_float(CONFIGS["mlp"], random_weights(CONFIGS["mlp"]).params, scheme, batch=1)
+    check_blocks_and_head(CONFIGS["mlp"], random_weights(CONFIGS["mlp"]).params, scheme, batch=1)
 
 
 def test_the_bundled_model_equals_jax() -> None:
     config, weights = load("sudoku-trm-mlp-mini")
-    check_float(config, weights.params, "fp32", batch=1)
+    check_blocks_and_head(config, weights.params, "fp32", batch=1)
 
 
-def check_float(config: Config, params: dict, scheme: str, batch: int) -> None:
-    """Compare all graphs of a model whose products are float32."""
+def check_blocks_and_head(config: Config, params: dict, scheme: str, batch: int) -> None:
+    """Compare single applications of a model whose products are float32."""
     plan = plan_of(scheme)
     quantised = quantise_for(params, plan)
-    model = lower(config, quantised, plan, batch=batch, graphs=("block", "head", "step"))
+    model = lower(config, quantised, plan, batch=batch)
     data, simulated = write(model), dequantise_params(quantised)
     reasoner = reasoner_of(config, plan_dot_general(plan))
     x, z_H, z_L = states(config, batch, 3)
 
-    networks = reasoner.networks
-    for update, name in zip(networks, blocks_of(config), strict=True):
+    for update, name in zip(reasoner.networks, blocks_of(config), strict=True):
         apply = jax.jit(lambda z, update=update: update(simulated, z, x))
         bound = float_drift(apply, z_L, model.graph(name))
         assert rms(run(data, name, z=z_L, injection=x)["z"] - apply(z_L)) <= bound
@@ -69,17 +72,27 @@ def check_float(config: Config, params: dict, scheme: str, batch: int) -> None:
     assert rms(got["logits"] - want.logits) <= bound
     assert rms(got["q"] - np.stack([want.q_halt, want.q_continue], -1)) <= bound
 
+
+def check_step(config: Config, params: dict) -> None:
+    """Compare a supervision step in one graph, fp32."""
+    plan = plan_of("fp32")
+    model = lower(config, params, plan, batch=2, graphs=("step",))
+    networks = reasoner_of(config, plan_dot_general(plan)).networks
+    x, z_H, z_L = states(config, 2, 3)
+
     @jax.jit
     def step(z: jax.Array) -> jax.Array:
         latents, _ = run_cycles(
-            networks, simulated, Latents(z, z_L), x, H_cycles=config.H_cycles,
+            networks, params, Latents(z, z_L), x, H_cycles=config.H_cycles,
             L_cycles=config.L_cycles, observe=lambda _: None,
         )  # fmt: skip
         return jax.numpy.stack(latents)
 
-    got = run(data, "step", x=x, z_H=z_H, z_L=z_L)
-    bound = float_drift(step, z_H, model.graph("step"))
+    got = run(write(model), "step", x=x, z_H=z_H, z_L=z_L)
+    bound = float_drift(step, z_H, model.graphs[0])
     assert rms(np.stack([got["z_H"], got["z_L"]]) - step(z_H)) <= bound
+    alone = run(write(lower(config, params, plan, batch=2)), "head", z_H=got["z_H"])
+    np.testing.assert_array_equal(got["logits"], alone["logits"])
 
 
 @pytest.mark.parametrize("target", [Target.LITERT, Target.LITERT_BUILTIN], ids=lambda t: t.value)
