@@ -42,11 +42,10 @@ from trm_jax.recursion import identity
 from trm_jax.tensor_files import save_tensors
 from trm_jax.types import Batch, Weights
 
-CALIBRATION_BATCH = 32
 TRIED, KEPT = 16, 8  # puzzles that are tried, and kept as expected answers
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Source:
     """A model that is to be exported.
 

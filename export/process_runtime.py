@@ -49,7 +49,8 @@ class Worker:
 
     def __init__(self, kind: str, python: str, how_to: str) -> None:
         self.kind, self._how_to = kind, how_to
-        self._log = tempfile.TemporaryFile()  # what the runtime says as it dies
+        # what the runtime says as it dies; closed with the process
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [python, "-s", str(WORKER), kind],
             stdin=subprocess.PIPE,

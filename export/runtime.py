@@ -208,7 +208,7 @@ def check_puzzles(inputs: np.ndarray, identifiers: np.ndarray, config: Config) -
     ):
         if not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f"{name} must be integers, got {values.dtype}")
-        if values.size and not (0 <= values.min() and values.max() < end):
+        if values.size and (values.min() < 0 or values.max() >= end):
             raise ValueError(
                 f"{name} must lie in 0..{end - 1}, got {values.min()} to {values.max()}"
             )

@@ -1,0 +1,107 @@
+"""Solve a puzzle with an export and print it as a person reads it.
+
+    python -m export.solve runs/int4 --random
+    python -m export.solve runs/int4 ..3.1.5..4..1.....6....4.3...2..1.6..
+
+PUZZLE is a string, or a file that holds one. Sudoku: row by row, blanks . or 0. Mazes: # wall,
+. or space free, S start, G goal; rows end at line breaks or /. The model halts when it thinks
+it is done; --steps bounds how long it may think, --all-steps lets it use them all.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from export import puzzle_text
+from export.backends import open_runtime
+from export.integrity import Export, open_export
+from export.numerics import Target
+from export.runtime import Solver
+from export.sources import load_puzzles
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m export.solve", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
+    p.add_argument("puzzle", nargs="?", metavar="PUZZLE", help="a string or a file")
+    p.add_argument("--random", action="store_true", help="take one of the bundled puzzles")
+    p.add_argument("--seed", type=int, help="of --random (default: another puzzle every time)")
+    p.add_argument("--data", type=Path, metavar="DIR", help="where --random takes from")
+    p.add_argument(
+        "--steps", type=int, metavar="N", help="supervision steps, at most (the model's)"
+    )
+    p.add_argument("--all-steps", action="store_true", help="do not halt early")
+    p.add_argument("--runtime", choices=[t.value for t in Target],
+                   help="other than what it was exported for")  # fmt: skip
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
+    return p
+
+
+def puzzle_of(args: argparse.Namespace, export: Export) -> np.ndarray:
+    """Find the puzzle of a command line.
+
+    Raises:
+      ValueError: none or two are named, or it is of another size or alphabet.
+      OSError: its file cannot be read.
+    """
+    if (args.puzzle is None) == (not args.random):
+        raise ValueError("name one puzzle: a string, a file, or --random")
+    if args.random:
+        dataset = load_puzzles(args.data, export.config)
+        row = int(np.random.default_rng(args.seed).integers(len(dataset)))
+        return np.asarray(dataset.inputs[row], np.int32)
+    text = args.puzzle
+    if len(text) < 256 and Path(text).is_file():
+        text = Path(text).read_text(encoding="utf-8")
+    return puzzle_text.read(text, export.manifest.task, export.config)
+
+
+def solve(args: argparse.Namespace) -> str:
+    """Solve the puzzle of a command line and draw it.
+
+    Raises:
+      ValueError, OSError, RuntimeError: bad input, or a runtime's refusal.
+    """
+    export = open_export(args.folder)
+    puzzle = puzzle_of(args, export)
+    target = Target(args.runtime) if args.runtime else export.manifest.target
+    runtime = open_runtime(target, export.model, threads=args.threads)
+    try:
+        start = time.perf_counter()
+        solution = Solver(export, runtime).solve(
+            puzzle[None], steps=args.steps, halt=not args.all_steps
+        )
+        seconds = time.perf_counter() - start
+    finally:
+        runtime.close()
+    answer, task = solution.tokens[0], export.manifest.task
+    verdict = "right" if puzzle_text.is_right(puzzle, answer, task) else "WRONG by the rules"
+    return "\n".join([
+        puzzle_text.show(puzzle, task), "", puzzle_text.show(answer, task), "",
+        f"{verdict}; supervision steps: {solution.steps[0]}; {1e3 * seconds:.1f} ms"
+        f" ({export.manifest.model} as {export.manifest.scheme} on {target.value})",
+    ])  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    try:
+        text = solve(args)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

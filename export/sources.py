@@ -1,0 +1,92 @@
+"""Find the model and the puzzles that a command names."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from export.package import Source
+from trm_jax import checkpoint, convert, zoo
+from trm_jax.config import Config
+from trm_jax.data.batches import gather
+from trm_jax.data.format import PuzzleDataset, load_dataset
+from trm_jax.types import Batch
+
+CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L); the last ones of the data
+CALIBRATION_BATCH = 32
+
+
+def load_model(name: str) -> Source:
+    """Load a bundled model, a model directory, or a PyTorch checkpoint.
+
+    Raises:
+      ValueError: unknown, or not a checkpoint of these architectures.
+      OSError: missing, or not to be downloaded.
+      ModuleNotFoundError: a PyTorch file, and torch is not installed.
+    """
+    if name in zoo.MODELS:
+        return Source(name, name, zoo.MODELS[name].task, *zoo.load(name))
+    path = Path(name)
+    if (path / checkpoint.CONFIG_FILE).is_file():
+        config, weights = checkpoint.load_model(path)
+    elif path.exists():
+        config, weights, _ = convert.load_torch(name, convert.NO_HINTS)
+    else:
+        raise ValueError(
+            f"unknown model {name!r}: no such file or directory; bundled: {', '.join(zoo.MODELS)};"
+            " a PyTorch release is converted by `python -m trm_jax.convert`"
+        )
+    return Source(path.name, str(path.resolve()), task_of(config), config, weights)
+
+
+def task_of(config: Config) -> str:
+    """Tell the task by the alphabet, or return an empty name."""
+    side = round(config.seq_len**0.5)
+    if side * side != config.seq_len:
+        return ""
+    return {6: "maze", side + 2: "sudoku"}.get(config.vocab_size, "")
+
+
+def load_puzzles(folder: Path | None, config: Config) -> PuzzleDataset:
+    """Load puzzles that a model can read.
+
+    Args:
+      folder: a data set, or one split of it; None is what is bundled.
+
+    Raises:
+      FileNotFoundError: missing.
+      ValueError: damaged, of another size or alphabet, or nothing bundled fits.
+    """
+    task = task_of(config)
+    if folder is None and task not in zoo.PUZZLES:
+        raise ValueError(
+            f"no bundled puzzles for {config.seq_len} cells of {config.vocab_size} tokens;"
+            " name some with --data"
+        )
+    root = zoo.puzzles(task) if folder is None else folder
+    dataset = load_dataset(root if (root / "dataset.json").is_file() else root / "test")
+    meta = dataset.metadata
+    if (meta.seq_len, meta.vocab_size) != (config.seq_len, config.vocab_size):
+        raise ValueError(
+            f"the model reads {config.seq_len} cells of {config.vocab_size} tokens, {root} has"
+            f" {meta.seq_len} of {meta.vocab_size}; name fitting puzzles with --data"
+        )
+    return dataset
+
+
+def batch_of(dataset: PuzzleDataset, rows: np.ndarray) -> Batch:
+    """Gather puzzles."""
+    return Batch(*(jnp.asarray(x) for x in gather(dataset, rows, len(rows))[:3]))
+
+
+def calibration(dataset: PuzzleDataset) -> list[Batch]:
+    """Gather the last puzzles of a data set, on which static products are calibrated.
+
+    Raises:
+      ValueError: there are too few.
+    """
+    total = len(dataset)
+    if total < CALIBRATION_PUZZLES:
+        raise ValueError(f"calibration takes {CALIBRATION_PUZZLES} puzzles, the data has {total}")
+    rows = np.arange(total - CALIBRATION_PUZZLES, total).reshape(-1, CALIBRATION_BATCH)
+    return [batch_of(dataset, part) for part in rows]

@@ -1,0 +1,120 @@
+"""Export a model: quantised as simulated, lowered for a runtime, tried, with a manifest.
+
+    python -m export.tflite --model sudoku-trm-mlp-mini --scheme int4_calibrated \\
+        --target litert --out runs/int4
+    python -m export.tflite --model maze-trm-att-mini --scheme w8c-sym_a8s \\
+        --target tflite-runtime --out runs/maze-int8
+
+Into --out go model.tflite, host.safetensors (embeddings and initial states, for the host loop)
+and manifest.json. What the target would refuse, or compute wrong without a word, is refused
+here, with what to use instead. `python -m export.verify DIR` checks an export again,
+`python -m export.solve DIR PUZZLE` uses it.
+
+Schemes are the paper's names or long ones (quant/scheme.py): int8 and int4_calibrated store
+integers and multiply in float32, w8c-sym_a8da multiplies int8 by int8 with dynamic ranges (the
+fast one on hosts), w8c-sym_a8s with calibrated ranges. Roles may differ:
+--scheme mixer=w8c-sym_a8da,channel=w4c-asym_a8da,head=w8c-sym_a8da.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from export.manifest import MODEL_FILE, Manifest
+from export.numerics import Target
+from export.package import TRIED, export, simulation_of
+from export.plan import Plan, Role, mixed, plan_for
+from export.sources import batch_of, calibration, load_model, load_puzzles
+from quant.scheme import parse
+
+BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m export.tflite", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    p.add_argument("--model", required=True, metavar="NAME|PATH",
+                   help="bundled name, model directory or PyTorch checkpoint")  # fmt: skip
+    p.add_argument("--scheme", required=True, help="one for all matrices, or ROLE=SCHEME,...")
+    p.add_argument("--target", default="litert", choices=[t.value for t in Target],
+                   help="what will run it (%(default)s)")  # fmt: skip
+    p.add_argument("--out", required=True, type=Path, metavar="DIR")
+    p.add_argument("--data", type=Path, metavar="DIR",
+                   help="puzzles to calibrate on and to answer (default: bundled)")  # fmt: skip
+    p.add_argument("--batch", type=int, default=BATCH, metavar="N",
+                   help="puzzles per call of the graphs (%(default)s)")  # fmt: skip
+    p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
+    return p
+
+
+def plan_named(text: str, target: Target) -> Plan:
+    """Read a scheme, or one per role, as a plan.
+
+    Raises:
+      ValueError: unknown names, a role is missing, or the target cannot compute it.
+    """
+    if "=" not in text:
+        return plan_for(parse(text), target)
+    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    roles = {role.value for role in Role}
+    if set(parts) != roles:
+        raise ValueError(f"a scheme per role names {sorted(roles)}, got {sorted(parts)}")
+    return mixed(**{role: plan_for(parse(name), target) for role, name in parts.items()})
+
+
+def run(args: argparse.Namespace) -> Manifest:
+    """Export as a command line says.
+
+    Raises:
+      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or a runtime's refusal.
+    """
+    plan = plan_named(args.scheme, Target(args.target))
+    source = load_model(args.model)
+    dataset = load_puzzles(args.data, source.config)
+    steps = args.steps or source.config.halt_max_steps
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    errors = Console(stderr=True)
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("quantising", total=2)
+        batches = calibration(dataset) if plan.needs_ranges else []
+        twin = simulation_of(source, plan, batches, steps)
+        bar.update(task, description="lowering and trying", advance=1)
+        tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
+        return export(args.out, source, plan, twin, tried, batch=args.batch, steps=steps)
+
+
+def summary(made: Manifest, folder: Path) -> str:
+    """Say what was made."""
+    size = made.files[MODEL_FILE].bytes
+    return (
+        f"{made.model} as {made.scheme} ({made.plan}) for {made.target.value}\n"
+        f"{folder / MODEL_FILE}: {size:,} bytes, {made.weight_bytes:,} of them weights;"
+        f" with host tensors {made.total_bytes:,} bytes\n"
+        f"expected answers: {len(made.expected.tokens)} puzzles at {made.expected.steps} steps,"
+        f" confirmed by {made.expected.confirmed_by or 'nothing here'}\n"
+        f"next: python -m export.verify {folder}"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    try:
+        made = run(args)
+    except (OSError, ValueError, RuntimeError, ModuleNotFoundError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    sys.stdout.write(summary(made, args.out) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
