@@ -9,7 +9,8 @@
 #define STATE_BYTES (1u << 20)
 #endif
 
-enum { SEMIHOSTING_WRITEC = 0x03, SEMIHOSTING_READC = 0x07, SEMIHOSTING_EXIT_EXTENDED = 0x20 };
+enum { SEMIHOSTING_OPEN = 0x01, SEMIHOSTING_WRITE = 0x05, SEMIHOSTING_READ = 0x06 };
+enum { SEMIHOSTING_EXIT_EXTENDED = 0x20 };
 enum { STOPPED_BY_APPLICATION = 0x20026 };
 enum { CPU_HERTZ = 32000000, UART_DIVISOR = 217 }; /* 25 MHz / 115200 baud */
 enum { TICKS_PER_ROUND = 1 << 24 };                /* SysTick counts 24 bits down */
@@ -40,10 +41,36 @@ static int semihost(int operation, const void *argument) {
 #endif
 
 #ifdef CONSOLE_SEMIHOSTING
-int board_read(void) { return semihost(SEMIHOSTING_READC, 0); }
+/* (READC and WRITEC would be simpler, but QEMU 7.2 never comes back from READC) */
+static intptr_t console_in, console_out;
 
-void board_write(char c) { semihost(SEMIHOSTING_WRITEC, &c); }
+static intptr_t open_terminal(uintptr_t mode) {
+  static const char NAME[] = ":tt";
+  const uintptr_t request[3] = {(uintptr_t)NAME, mode, sizeof NAME - 1};
+  return semihost(SEMIHOSTING_OPEN, request);
+}
+
+static void open_console(void) {
+  console_in = open_terminal(0);  /* "r" */
+  console_out = open_terminal(4); /* "w" */
+}
+
+int board_read(void) {
+  uint8_t c;
+  const uintptr_t one[3] = {(uintptr_t)console_in, (uintptr_t)&c, 1};
+  return semihost(SEMIHOSTING_READ, one) == 0 ? c : -1; /* 0 bytes were not read */
+}
+
+void board_write(char c) {
+  const uintptr_t one[3] = {(uintptr_t)console_out, (uintptr_t)&c, 1};
+  semihost(SEMIHOSTING_WRITE, one);
+}
 #else
+static void open_console(void) {
+  UART->divisor = UART_DIVISOR;
+  UART->control = UART_ENABLE;
+}
+
 int board_read(void) {
   while (!(UART->state & UART_RX_FULL)) {
   }
@@ -60,8 +87,7 @@ void board_write(char c) {
 void board_tick_overflow(void) { rounds++; }
 
 void board_start(void) {
-  UART->divisor = UART_DIVISOR;
-  UART->control = UART_ENABLE;
+  open_console();
   SYSTICK->reload = TICKS_PER_ROUND - 1;
   SYSTICK->value = 0;
   SYSTICK->control = 7; /* CPU clock, interrupt, on */

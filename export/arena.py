@@ -1,0 +1,66 @@
+"""Arena of TFLM graphs, measured with its interpreter for hosts, never guessed.
+
+TFLM fills an arena from both ends: the head holds tensors while a graph runs, the tail what
+stays (tensor records, operator data). Graphs that share an allocator, as the firmware's do,
+need the largest head and the sum of the tails.
+
+The host has 64-bit pointers, so its tail is larger than a Cortex-M's; its kernels are the
+reference ones, so scratch memory of CMSIS-NN is not in the head: MARGIN is for that. The figure
+is an upper bound but for this scratch; a board that refuses it names ARENA_BYTES.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+MARGIN = 16 * 1024  # bytes: CMSIS-NN's scratch is two or four int16 rows of the widest input
+_PROBE = """
+import sys
+from tflite_micro import runtime
+content = sys.stdin.buffer.read()
+interpreter = runtime.Interpreter.from_bytes(content, arena_size=int(sys.argv[1]))
+interpreter.invoke()
+interpreter.print_allocations()
+"""
+_ROOM = 256 << 20  # bytes for the measurement: far more than any microcontroller has
+_LINE = re.compile(r"Arena allocation (head|tail) (\d+) bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arena:
+    """Bytes of an arena at its two ends."""
+
+    head: int
+    tail: int
+
+
+def measure(file: bytes) -> Arena:
+    """Let TFLM place one graph and read what it used.
+
+    Raises:
+      RuntimeError: TFLM is not installed, or refuses the graph.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, str(_ROOM)], input=file, capture_output=True, check=False
+    )
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    found = {end: int(size) for end, size in _LINE.findall(said)}
+    if found.keys() != {"head", "tail"}:
+        last = said.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise RuntimeError(
+            f"TFLM did not place the graph: {last[0]}; the measurement needs"
+            " `pip install --pre tflite-micro`"
+        )
+    return Arena(**found)
+
+
+def shared_arena(files: Iterable[bytes]) -> Arena:
+    """Measure graphs that share one allocator.
+
+    Raises:
+      RuntimeError: as `measure`.
+    """
+    arenas = [measure(file) for file in files]
+    return Arena(head=max(a.head for a in arenas), tail=sum(a.tail for a in arenas))
