@@ -1,7 +1,8 @@
 """SOFTMAX over the last axis as TFLM computes it, for int8 and int16.
 
     int8     exponentials in Q5 to Q0, their sum in Q12, one reciprocal per row by Newton-Raphson;
-             output scale 1/256, zero point -128
+             output scale 1/256, zero point -128. The kernel aborts the device when the sum
+             is 512 or more, which takes 512 positions with scores alike: `count_too_flat`
     int16    exponentials and the reciprocal 1/(1 + x) interpolated in tables of 513 values;
              output scale 2^-15
 
@@ -9,10 +10,10 @@ A row has at most 256 different distances from its maximum (65,536 for int16), s
 exponentials are one table, made on the host. Left out: int8 to int16, other axes.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -21,8 +22,9 @@ from jaxtyping import Int8, Int16, Int32
 from quant.integer_encoding import Encoding, multiplier
 from quant.integer_fixed import high_mul, rescale, rounding_shift
 from quant.integer_functions import exp_of_negative, reciprocal
-from quant.integer_tables import on_host
+from quant.integer_tables import input_radius, on_host
 
+EXP_BITS = 5  # integer bits of the int8 kernel's argument of exp
 LARGEST_SCALE = 2.0**31 - 1
 INT16_RANGE = 65535
 
@@ -41,31 +43,42 @@ def prepare_softmax_int8(x: Encoding, beta: float = 1.0) -> SoftmaxInt8:
     """
     if x.bits != 8:
         raise ValueError(f"needs an int8 encoding, got bits={x.bits}")
-    bits = 5
-    real = min(float(np.float32(beta)) * x.scale * 2.0 ** (31 - bits), LARGEST_SCALE)
+    real = min(float(np.float32(beta)) * x.scale * 2.0 ** (31 - EXP_BITS), LARGEST_SCALE)
     if real <= 1:
         raise ValueError(f"SOFTMAX needs beta * scale above 2^-26, got scale={x.scale}")
     scale = multiplier(real)
-    radius = math.floor((2**bits - 1) * 2.0 ** (31 - bits) / 2.0 ** int(scale.shift))
+    radius = input_radius(EXP_BITS, scale)
     steps = -np.arange(256, dtype=np.int32)
-
-    def kernel(inside: Array) -> Array:
-        shifted = inside << jnp.asarray(scale.shift)
-        return exp_of_negative(high_mul(shifted, jnp.asarray(scale.significand)), bits)
-
-    values = on_host(kernel, np.maximum(steps, -radius))
+    values = on_host(_exp_kernel, np.maximum(steps, -radius), *scale)
     return SoftmaxInt8(np.where(steps >= -radius, values, 0).astype(np.int32))
+
+
+@jax.jit
+def _exp_kernel(steps: Array, significand: Array, shift: Array) -> Array:
+    return exp_of_negative(high_mul(steps << shift, significand), EXP_BITS)
 
 
 def softmax_int8(x: Int8[Array, "*lead last"], op: SoftmaxInt8) -> Int8[Array, "*lead last"]:
     """Apply SOFTMAX to the last axis; the result has scale 1/256 and zero point -128."""
-    below = jnp.max(x, axis=-1, keepdims=True).astype(jnp.int32) - x.astype(jnp.int32)
-    powers = jnp.asarray(op.exponentials)[below]
-    total = jnp.sum(rounding_shift(powers, 12), axis=-1, keepdims=True, dtype=jnp.int32)
-    scale, digits = reciprocal(total, 12)
-    shares = rounding_shift(high_mul(powers, scale), digits + 23) - 128
-    # what the kernel skipped is -128 whatever the sum; its exponential 0 gives just that
+    powers = _powers(x, op)
+    scale, digits = reciprocal(_sum_in_q12(powers), 12)
+    # what the kernel skips is -128 whatever the sum; its exponential 0 gives just that
+    shares = rounding_shift(high_mul(powers, scale), jnp.minimum(digits + 23, 31)) - 128
     return jnp.clip(shares, -128, 127).astype(jnp.int8)
+
+
+def count_too_flat(x: Int8[Array, "*lead last"], op: SoftmaxInt8) -> Int32[Array, ""]:
+    """Count the rows on which the int8 kernel aborts: their exponentials sum to 512 or more."""
+    return jnp.sum(_sum_in_q12(_powers(x, op)) >= 512 << 19, dtype=jnp.int32)
+
+
+def _powers(x: Array, op: SoftmaxInt8) -> Array:
+    below = jnp.max(x, axis=-1, keepdims=True).astype(jnp.int32) - x.astype(jnp.int32)
+    return jnp.asarray(op.exponentials)[below]
+
+
+def _sum_in_q12(powers: Array) -> Array:
+    return jnp.sum(rounding_shift(powers, 12), axis=-1, keepdims=True, dtype=jnp.int32)
 
 
 class SoftmaxInt16(NamedTuple):
@@ -85,7 +98,7 @@ def prepare_softmax_int16(x: Encoding, beta: float = 1.0) -> SoftmaxInt16:
         raise ValueError(f"needs an int16 encoding, got bits={x.bits}")
     scale = multiplier(x.scale * float(np.float32(beta)) / (10.0 / INT16_RANGE))
     steps = -np.arange(INT16_RANGE + 1, dtype=np.int32)
-    scaled = on_host(lambda value: rescale(value, *map(jnp.asarray, scale)), steps)
+    scaled = on_host(jax.jit(rescale), steps, *scale)
     one = np.float32(1)
     exponentials = samples(10.0, 32767, lambda v: np.exp(v.astype(np.float64)).astype(np.float32))
     reciprocals = samples(1.0, -32768, lambda v: one / (one + v))

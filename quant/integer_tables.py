@@ -21,11 +21,12 @@ import numpy as np
 from jax import Array
 from jaxtyping import Int8, Int32, Integer, UInt8
 
-from quant.integer_encoding import Encoding, multiplier
+from quant.integer_encoding import Encoding, Multiplier, multiplier
 from quant.integer_fixed import rescale, rounding_shift
 from quant.integer_functions import inverse_sqrt, logistic
 
 Table = Integer[np.ndarray, " entries"]
+LOGISTIC_BITS = 4  # integer bits of the int8 kernel's argument
 SIGMOID_STEPS = 24  # steps per unit of the int16 sigmoid
 
 
@@ -57,24 +58,36 @@ def logistic_table(x: Encoding) -> Table:
 
 
 def _logistic_int8(x: Encoding) -> Table:
-    bits = 4
-    scale = multiplier(x.scale * 2.0 ** (31 - bits))
-    radius = math.floor((2**bits - 1) * 2.0 ** (31 - bits) / 2.0 ** int(scale.shift))
+    scale = multiplier(x.scale * 2.0 ** (31 - LOGISTIC_BITS))
+    radius = input_radius(LOGISTIC_BITS, scale)
     steps = every_integer(x) - x.zero_point
-
-    def kernel(inside: Array) -> Array:
-        raw = logistic(rescale(inside, *map(jnp.asarray, scale)), bits)
-        return jnp.clip(rounding_shift(raw, 23) - 128, -128, 127)
-
-    values = on_host(kernel, np.clip(steps, -radius, radius))
+    values = on_host(_logistic_kernel, np.clip(steps, -radius, radius), *scale)
     values = np.where(steps <= -radius, -128, np.where(steps >= radius, 127, values))
     return values.astype(np.int8)
 
 
+@jax.jit
+def _logistic_kernel(steps: Array, significand: Array, shift: Array) -> Array:
+    raw = logistic(rescale(steps, significand, shift), LOGISTIC_BITS)
+    return jnp.clip(rounding_shift(raw, 23) - 128, -128, 127)
+
+
+def input_radius(integer_bits: int, scale: Multiplier) -> int:
+    """Bound the integers whose product with `scale` fits Qm."""
+    most = (2**integer_bits - 1) * 2.0 ** (31 - integer_bits)
+    return math.floor(most / 2.0 ** int(scale.shift))
+
+
 def sigmoid_samples() -> Integer[np.ndarray, " samples"]:
-    """Sample the sigmoid at k/24 in 16 bits, as the int16 kernel holds it."""
-    samples = 1 / (1 + np.exp(-np.arange(256) / SIGMOID_STEPS))
-    return np.minimum(np.floor(samples * 2**16 + 0.5), 65535).astype(np.int64)
+    """Sample the sigmoid at k/24 in 16 bits, for the interpolation of the int16 kernel.
+
+    Every sample is lifted by half of what the chord to the next one misses in its middle,
+    which halves the error of interpolation; the last one is the end of the range.
+    """
+    k = np.arange(256)
+    sample, middle, after = (2**16 / (1 + np.exp(-(k + d) / SIGMOID_STEPS)) for d in (0, 0.5, 1))
+    lifted = np.floor(sample + (middle - (sample + after) / 2) / 2 + 0.5).astype(np.int64)
+    return np.where(k == 255, 65535, lifted)
 
 
 def _logistic_int16(x: Encoding) -> Table:
@@ -99,21 +112,26 @@ def _logistic_int16(x: Encoding) -> Table:
 
 
 def rsqrt_table(x: Encoding, y: Encoding) -> Table:
-    """Tabulate RSQRT."""
-    kept = 20  # fraction bits between the two multiplications
-    scale = multiplier(float(1.0 / np.float64(np.sqrt(np.float32(x.scale)) * np.float32(y.scale))))
+    """Tabulate RSQRT.
+
+    The multiplier is made in float64, as in the wheel of 2026-10-23 (8f6596d). The source of
+    2026-08-20 (90b983c) makes it in float32: about one int16 in a thousand differs, by 1.
+    """
+    scale = multiplier(1.0 / (math.sqrt(x.scale) * y.scale))
     steps = np.maximum(every_integer(x) - x.zero_point, 0)
-
-    def kernel(value: Array) -> Array:
-        significand, shift = inverse_sqrt(jnp.maximum(value, 1))
-        data = rescale(jnp.ones_like(value), significand, shift + kept)
-        return rescale(data, jnp.asarray(scale.significand), jnp.asarray(scale.shift) - kept)
-
-    values = np.where(steps == 0, y.q_max, on_host(kernel, steps) + y.zero_point)
+    values = on_host(_rsqrt_kernel, np.maximum(steps, 1), *scale) + y.zero_point
+    values = np.where(steps == 0, y.q_max, values)
     return np.clip(values, y.q_min, y.q_max).astype(y.dtype)
 
 
-def on_host(kernel: Callable[[Array], Array], values: np.ndarray) -> np.ndarray:
-    """Run a kernel on constants, also while a caller is being traced."""
+@jax.jit
+def _rsqrt_kernel(steps: Array, significand: Array, shift: Array) -> Array:
+    kept = 20  # fraction bits between the two multiplications
+    inverse, places = inverse_sqrt(steps)
+    return rescale(rescale(jnp.ones_like(steps), inverse, places + kept), significand, shift - kept)
+
+
+def on_host(kernel: Callable[..., Array], *values: Any) -> np.ndarray:
+    """Run a kernel on integer constants, also while a caller is being traced."""
     with jax.ensure_compile_time_eval():
-        return np.asarray(kernel(jnp.asarray(values, jnp.int32)))
+        return np.asarray(kernel(*(jnp.asarray(value, jnp.int32) for value in values)))

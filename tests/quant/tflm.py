@@ -65,7 +65,7 @@ def one(code: str, xs: list[np.ndarray], encodings: list[Encoding | None], shape
     ins = [activation(f"x{i}", x.shape, e) for i, (x, e) in
            enumerate(zip(xs, encodings, strict=True))]  # fmt: skip
     out = activation("y", shape, y)
-    op = Op(code=code, version=version, inputs=(*(t.name for t in ins), *(c.name for c in constants)),
-            outputs=("y",), options=options or {})  # fmt: skip
+    names = tuple(t.name for t in (*ins, *constants))
+    op = Op(code=code, version=version, inputs=names, outputs=("y",), options=options or {})
     fed = {f"x{i}": x for i, x in enumerate(xs)}
     return run([*ins, *constants, out], [op], fed, ("y",))[0]
