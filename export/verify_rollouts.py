@@ -27,7 +27,7 @@ class Group(NamedTuple):
       exact, simulated_exact: solved by the runtime, by the simulation.
       cells, correct, simulated_correct: scored cells, and how many of them are right.
       equal_cells: cells on which both say the same.
-      fidelity: of the runtime's last state to the simulation's.
+      fidelity: of the runtime's last state (`last`) to the simulation's.
     """
 
     exact: np.ndarray
@@ -38,6 +38,7 @@ class Group(NamedTuple):
     equal_cells: np.ndarray
     fidelity: np.ndarray
     solution: Solution
+    last: np.ndarray
 
 
 class Rollouts(NamedTuple):
@@ -88,7 +89,7 @@ def compare_group(
         correct_cells(answers, labels), correct_cells(simulated, labels),
         jnp.sum(answers == simulated, axis=-1), token_cosine(jnp.asarray(last), state),
     )  # fmt: skip
-    return Group(*(np.asarray(x) for x in numbers), solution=solution)
+    return Group(*(np.asarray(x) for x in numbers), solution=solution, last=last)
 
 
 def join(groups: list[Group], seq_len: int) -> Rollouts:

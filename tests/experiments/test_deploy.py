@@ -1,0 +1,110 @@
+"""The deployment program on a tiny model: rows, resuming, table and figure."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import deploy, deploy_report, deploy_rows
+from experiments.results import Moments
+from tests.experiments import tiny
+
+NAMES = "fp32,w4c-asym_a8da"
+
+
+def arguments(root: Path, out: Path, *more: str) -> list[str]:
+    return [*tiny.arguments(root, out), "--schemes", NAMES, "--limit", "7", "--batch", "4",
+            "--steps", "2", *more]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("deploy")
+    tiny.write(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def out(root: Path) -> Path:
+    assert deploy.main(arguments(root, root / "out")) == 0
+    return root / "out"
+
+
+def lines(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_every_scheme_and_group_has_one_row(out: Path) -> None:
+    rows = lines(out / "rows.jsonl")
+    keys = [(row["scheme"], row["start"], row["stop"]) for row in rows]
+    assert keys == [(s, *part) for s in ("fp32", "w4c-asym_a8da") for part in ((0, 4), (4, 7))]
+    for row in rows:
+        if row["scheme"] == "fp32":  # float32 in the runtime: other sums, the same answers
+            assert row["exact"] == row["simulated_exact"]
+            assert row["equal_cells"] == 16 * (row["stop"] - row["start"])
+            assert row["disagreement"][0] == row["infidelity"][0] < 1e-4
+    assert {p["scheme"] for p in lines(out / "probes.jsonl")} == {"fp32", "w4c-asym_a8da"}
+    for name in ("summary.md", "summary.csv", "pareto.png", "pareto.svg"):
+        assert (out / name).stat().st_size > 0
+
+
+def test_a_killed_deployment_goes_on(
+    out: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = out / "rows.jsonl"
+    whole = file.read_bytes()
+    before = lines(file)
+    file.write_bytes(whole[: whole.rstrip(b"\n").rfind(b"\n") + 30])  # a kill in the last line
+    assert deploy.main(arguments(root, out)) == 0
+    assert lines(file) == before
+    assert "w4c-asym_a8da" in capsys.readouterr().out
+
+
+def test_rows_of_another_deployment_are_refused(
+    out: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy.main(arguments(root, out, "--steps", "3")) == 2
+    assert "of another deployment" in capsys.readouterr().err
+
+
+def test_a_scheme_the_target_cannot_compute_is_listed(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--schemes", "fp32,w8c-sym_a8d", "--limit", "1")
+    assert deploy.main(arguments(root, tmp_path / "out", *more)) == 0
+    assert "left out: w8c-sym_a8d" in capsys.readouterr().out
+
+
+BAD = {
+    "--limit 0": ("--limit", "0"), "too many": ("--limit", "99"),
+    "calibration": ("--schemes", "w8c-sym_a8s"), "scheme": ("--schemes", "int5_magic"),
+    "task": ("--task", "chess"), "model": ("--model", "nobody"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_exits_with_2(
+    name: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy.main(arguments(root, tmp_path / "out", *BAD[name])) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_pareto_keeps_what_nothing_beats() -> None:
+    points = [(4, 0.9), (1, 0.5), (2, 0.5), (3, 0.9), (5, 0.95)]
+    assert deploy_report.pareto(points) == [(1, 0.5), (3, 0.9), (5, 0.95)]
+
+
+def test_damaged_lines_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    row = deploy_rows.Row(
+        digest="d", scheme="s", start=0, stop=1, exact="80", simulated_exact="80", lenient="80",
+        cells=4, correct=4, equal_cells=4, infidelity=Moments(0, 0), disagreement=Moments(0, 0),
+    )  # fmt: skip
+    deploy_rows.append(file, row)
+    assert deploy_rows.read(file, "d", deploy_rows.row_from_dict) == [row]
+    file.write_bytes(b"{}\n" + file.read_bytes())
+    with pytest.raises(ValueError, match="line 1 is damaged"):
+        deploy_rows.read(file, "d", deploy_rows.row_from_dict)
+    assert np.isfinite(row.cells)

@@ -1,0 +1,128 @@
+"""The checks of `export.verify`, and that each of them can fail."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import legality, package, verify, verify_operators, verify_rollouts
+from export.backends import LiteRT
+from export.contract import Runtime
+from export.graph import DType, Model, Tensor
+from export.integrity import Export, open_export
+from export.numerics import Target
+from export.plan import plan_for
+from export.runtime import embed
+from export.verify_block import check_blocks
+from quant.scheme import parse
+from tests.export import tiny_export as tiny
+
+CONFIG = tiny.configs()["mlp"]
+SCHEMES = ("fp32", "w4c-asym", "w4c-asym_a8da", "w8c-sym_a8s")
+
+
+def opened(model: Model) -> Runtime:
+    return LiteRT(model, threads=1, xnnpack=True)
+
+
+@pytest.fixture(scope="module", params=SCHEMES)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    return tiny.make(tmp_path_factory.mktemp("e") / "e", CONFIG, request.param)
+
+
+def with_filter(model: Model, change: float) -> Model:
+    """Move one weight of the first product by `change` steps (or by that number)."""
+    graph = model.graphs[0]
+    kernel = next(t for t in graph.tensors if t.name.endswith("/kernel"))
+    assert kernel.data is not None
+    data = kernel.data.copy()
+    step = 1 if kernel.dtype is not DType.FLOAT32 else change
+    data[0, 0] += step if data[0, 0] <= 0 else -step
+    tensors = tuple(
+        dataclasses.replace(t, data=data) if t.name == kernel.name else t for t in graph.tensors
+    )
+    return Model(graphs=(dataclasses.replace(graph, tensors=tensors), *model.graphs[1:]))
+
+
+def test_products_lie_within_their_bounds(made: Export) -> None:
+    cut = verify_operators.products(made.model)
+    sites = {"gate_up_proj", "down_proj", "lm_head", "q_head"}
+    checks = [verify_operators.check(g, opened(cut), i) for i, g in enumerate(cut.graphs)]
+    assert {check.name.split("/")[-2] for check in checks if "kernel" in check.name} == sites
+    assert all(check.passed for check in checks)
+    assert legality.check(made.model, made.manifest.target) == []
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "w4c-asym"])
+def test_a_product_with_another_weight_is_found(scheme: str, tmp_path: Path) -> None:
+    cut = verify_operators.products(tiny.make(tmp_path / "e", CONFIG, scheme).model)
+    wrong = opened(with_filter(cut, 0.5))
+    assert not verify_operators.check(cut.graphs[0], wrong, 0).passed
+
+
+def test_blocks_lie_within_their_bounds_and_damage_does_not(made: Export) -> None:
+    scheme = made.manifest.scheme
+    twin = tiny.simulation(CONFIG, scheme)
+    batch = tiny.puzzles(CONFIG, tiny.BATCH)
+    z = np.asarray(package.run(twin, batch, 1)[-1])
+    e = embed(*tiny.arrays(batch), made.host, CONFIG)
+    (good,) = check_blocks(twin, opened(made.model), z, e)
+    assert good.passed, good
+    assert good.bound < 0.2  # a bound that everything keeps would be none
+    if scheme == "fp32":
+        (bad,) = check_blocks(twin, opened(with_filter(made.model, 0.5)), z, e)
+        assert not bad.passed
+
+
+def test_joined_rollouts_compare_in_pairs() -> None:
+    exact = np.asarray([True] * 8 + [False] * 8)
+    none = np.zeros(16)
+    base = {"exact": exact, "simulated_exact": ~exact, "equal": exact, "equal_cells": 1.0,
+            "fidelity": none}  # fmt: skip
+    balanced = verify_rollouts.Rollouts(**base)  # type: ignore[arg-type]
+    assert balanced.mcnemar == 1.0
+    worse = balanced._replace(exact=none.astype(bool), simulated_exact=exact)
+    assert worse.mcnemar == pytest.approx(2 * 0.5**8)  # eight heads in a row, or tails
+    assert verify_rollouts.rate(exact).startswith("0.5000 [0.280, 0.720]")  # Wilson, by hand
+
+
+def test_an_export_that_computes_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = tiny.simulation(CONFIG, "fp32")
+    other = dataclasses.replace(twin, weights=twin.weights._replace(
+        buffers=twin.weights.buffers._replace(H_init=twin.weights.buffers.H_init + 9.0)))  # fmt: skip
+    monkeypatch.setattr(package, "answers", lambda *_: package.np.full((4, 4), -1))
+    with pytest.raises(ValueError, match="computes something else"):
+        package.export(tmp_path / "e", tiny.source(CONFIG), plan_for(parse("fp32"), Target.LITERT),
+                       other, tiny.puzzles(CONFIG, 4), batch=2, steps=1)  # fmt: skip
+    assert not (tmp_path / "e").exists()
+
+
+def test_illegal_models_are_not_written(tmp_path: Path) -> None:
+    plan = plan_for(parse("w4c-asym_a8da"), Target.LITERT)
+    forced = dataclasses.replace(plan, target=Target.LITERT_BUILTIN)
+    twin = tiny.simulation(CONFIG, "w4c-asym_a8da")
+    with pytest.raises(ValueError, match=r"silent garbage.*holds -8"):
+        package.export(tmp_path / "e", tiny.source(CONFIG), forced, twin, tiny.puzzles(CONFIG, 4),
+                       batch=2, steps=1)  # fmt: skip
+    assert not (tmp_path / "e").exists()
+
+
+def test_weight_bytes_are_close_to_the_file(made: Export) -> None:
+    assert made.manifest.weight_bytes < made.manifest.files["model.tflite"].bytes
+
+
+def test_verify_names_another_model(tmp_path: Path) -> None:
+    export = tiny.make(tmp_path / "e", CONFIG, "fp32")
+    assert open_export(tmp_path / "e").manifest == export.manifest
+    with pytest.raises(ValueError, match="unknown model 'tiny'"):
+        verify.twin_of(export, None, None)  # type: ignore[arg-type]
+
+
+def test_tensors_of_a_cut_product_are_the_models_own(made: Export) -> None:
+    cut = verify_operators.products(made.model)
+    kernels = {t.name for g in cut.graphs for t in g.tensors if t.data is not None}
+    whole: dict[str, Tensor] = {t.name: t for g in made.model.graphs for t in g.tensors}
+    assert kernels <= set(whole)
