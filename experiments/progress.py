@@ -17,7 +17,12 @@ def progress(title: str, total: int, done: int) -> Iterator[Show]:
       done: steps before the block.
     """
     if not sys.stderr.isatty():
-        yield lambda step, text: text and sys.stderr.write(f"{title} {step}/{total}  {text}\n")
+
+        def write(step: int, text: str) -> None:
+            if text:
+                sys.stderr.write(f"{title} {step}/{total}  {text}\n")
+
+        yield write
         return
     from rich.console import Console  # flax brings rich; a log does without it
     from rich.progress import (
@@ -33,6 +38,6 @@ def progress(title: str, total: int, done: int) -> Iterator[Show]:
         task = bar.add_task(title, total=total, completed=done)
 
         def show(step: int, text: str) -> None:
-            bar.update(task, completed=step, **({"description": text} if text else {}))
+            bar.update(task, completed=step, description=text or None)
 
         yield show
