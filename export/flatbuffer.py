@@ -4,7 +4,7 @@ Byte format (TFLite schema version 3, file identifier TFL3): one flatbuffer tabl
 
     buffers[0]      empty, meant by every tensor that has no data
     buffers[1...]   elements little endian in row-major order, int4 two to a byte (low nibble
-                    first, quant/packing.py), aligned to 16 bytes; equal bytes are stored once
+                    first, quant/packing.py), aligned to 16 bytes; equal bytes once
     metadata        name -> buffer
 
 Weights always lie inside the flatbuffer: TFLM takes external buffers for activations and
@@ -20,7 +20,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from export.flatbuffer_read import read
-from export.graph import Graph, Model, Op, Quant, Tensor
+from export.graph import Graph, Model, Op, Tensor
 from export.schema import IDENTIFIER, OPTIONS, PLAIN, encode
 
 __all__ = ["read", "write"]
@@ -29,14 +29,14 @@ ALIGNMENT = 16  # bytes; SIMD kernels read weights in place
 
 
 class AlignedBuffer(schema.BufferT):
-    """A buffer whose bytes start at a multiple of ALIGNMENT."""
+    """A buffer whose bytes start at a multiple of ALIGNMENT; of 4 if they are fewer."""
 
     def Pack(self, builder: flatbuffers.Builder) -> int:
         """Write bytes and table (the generated code's hook, hence its name)."""
         data = None
         if self.data is not None:
             content = bytes(self.data)
-            builder.StartVector(1, len(content), ALIGNMENT)
+            builder.StartVector(1, len(content), ALIGNMENT if len(content) >= ALIGNMENT else 4)
             builder.head -= len(content)
             builder.Bytes[builder.head : builder.head + len(content)] = content
             data = builder.EndVector()
@@ -46,36 +46,27 @@ class AlignedBuffer(schema.BufferT):
         return schema.BufferEnd(builder)
 
 
-class SharedQuantization(schema.QuantizationParametersT):
-    """Scales and zero points, stored once however many tensors or graphs have them.
+class SharingBuilder(flatbuffers.Builder):
+    """Writes equal vectors and strings once.
 
     A zero point takes 8 bytes where a row of 97 int4 weights takes 49: the zeros of symmetric
-    filters are worth sharing too.
+    filters, and the scales that several graphs use, are worth sharing.
     """
 
-    def __init__(self, quant: Quant, made: dict[tuple, int]) -> None:
-        super().__init__()
-        self.quant, self.made = quant, made
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.made: dict[tuple[str, bytes], int] = {}
 
-    def Pack(self, builder: flatbuffers.Builder) -> int:
-        """Write the table or find it (the generated code's hook)."""
-        scale, zero_point = (self._vector(builder, v) for v in self._arrays())
-        axis = self.quant.axis or 0
-        if (key := (scale, zero_point, axis)) not in self.made:
-            schema.QuantizationParametersStart(builder)
-            schema.QuantizationParametersAddScale(builder, scale)
-            schema.QuantizationParametersAddZeroPoint(builder, zero_point)
-            schema.QuantizationParametersAddQuantizedDimension(builder, axis)
-            self.made[key] = schema.QuantizationParametersEnd(builder)
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        key = (x.dtype.str, x.tobytes())
+        if key not in self.made:
+            self.made[key] = super().CreateNumpyVector(x)
         return self.made[key]
 
-    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.asarray(self.quant.scale, "<f4"), np.asarray(self.quant.zero_point, "<i8")
-
-    def _vector(self, builder: flatbuffers.Builder, values: np.ndarray) -> int:
-        key = (values.dtype.str, values.tobytes())
+    def CreateString(self, s: str, encoding: str = "utf-8", errors: str = "strict") -> int:
+        key = ("text", s.encode(encoding, errors))
         if key not in self.made:
-            self.made[key] = builder.CreateNumpyVector(values)
+            self.made[key] = super().CreateString(s, encoding, errors)
         return self.made[key]
 
 
@@ -84,7 +75,6 @@ class Buffers:
 
     def __init__(self) -> None:
         self.contents: dict[bytes, int] = {b"": 0}
-        self.quantization: dict[tuple, int] = {}  # what SharedQuantization has written
 
     def index(self, content: bytes) -> int:
         """Find or add a buffer."""
@@ -114,7 +104,7 @@ def write(model: Model) -> bytes:
         signatureDefs=[_write_signature(i, graph) for i, graph in enumerate(model.graphs)],
     )
     table.buffers = buffers.tables()
-    builder = flatbuffers.Builder(1024 + sum(map(len, buffers.contents)))
+    builder = SharingBuilder(1024 + sum(map(len, buffers.contents)))
     builder.Finish(table.Pack(builder), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
 
@@ -146,8 +136,12 @@ def _write_tensor(tensor: Tensor, buffers: Buffers) -> schema.TensorT:
         type=getattr(schema.TensorType, tensor.dtype.value),
         buffer=buffers.index(content),
         hasRank=True,
-        quantization=None if quant is None else SharedQuantization(quant, buffers.quantization),
-    )
+        quantization=None if quant is None else schema.QuantizationParametersT(
+            scale=np.asarray(quant.scale, "<f4"),
+            zeroPoint=np.asarray(quant.zero_point, "<i8"),
+            quantizedDimension=quant.axis or 0,
+        ),
+    )  # fmt: skip
 
 
 def _write_op(op: Op, code: int, inputs: list[int], outputs: list[int]) -> schema.OperatorT:

@@ -4,7 +4,7 @@
     FLOAT16       DEQUANTIZE(filter), FC
     WEIGHT_ONLY   DEQUANTIZE(filter), FC
     DYNAMIC       FC of float input and integer filter (the kernel quantises every row); with
-                  rank-one zero points      FC(x, q) + FC(x, 1) * (-s z)
+                  rank-one zero points      FC(x, q) - FC(x, 1) * DEQUANTIZE(z)
     STATIC_INT8   QUANTIZE, FC of int8, DEQUANTIZE
     INT16         QUANTIZE, FC of int16 x int8, DEQUANTIZE
 
@@ -84,9 +84,10 @@ def _dynamic(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
         unit = Quant(scale=np.ones(1, np.float32), zero_point=np.zeros(1, np.int64))
         row = g.constant(f"ones/{width}", np.ones((1, width)), DType.INT8, unit)
         sums = fully_connected(g, x, row, f"{path}/row_sums", version=9, options=options)
-        shift = -held.scale * held.zero_point.astype(np.float32)
-        shifts = g.constant(f"{dense.site}/zero_points", shift)
-        y = binary(g, "ADD", y, binary(g, "MUL", sums, shifts, f"{path}/shift"), f"{path}/shifted")
+        name = f"{dense.site}/zero_points"  # int8 on the filter's own grid: a byte each
+        points = g.constant(name, held.zero_point, DType.INT8, symmetric.quant)
+        shift = binary(g, "MUL", sums, _expanded(g, points, version=5), f"{path}/shift")
+        y = binary(g, "SUB", y, shift, f"{path}/shifted")
     return _plus_bias(g, y, dense, path)
 
 
