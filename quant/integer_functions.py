@@ -53,10 +53,13 @@ def _exp_near_zero(x: Ints) -> Ints:
 def one_over_one_plus(x: Ints) -> Ints:
     """Compute 1 / (1 + x) in Q0 for x in [0, 1) in Q0."""
     half = (x >> 1) + (1 << 30)  # (1 + x) / 2
-    y = high_mul(half, q(-32 / 17, 2)) + q(48 / 17, 2)  # Q2
-    for _ in range(3):
+
+    def improve(_: Array, y: Array) -> Array:  # Q2
         residue = (1 << 29) - high_mul(half, y)
-        y = y + saturating_shift(high_mul(y, residue), 2)  # Q4 to Q2
+        return y + saturating_shift(high_mul(y, residue), 2)  # Q4 to Q2
+
+    # a loop, not three copies: fused copies take XLA seconds to compile
+    y = lax.fori_loop(0, 3, improve, high_mul(half, q(-32 / 17, 2)) + q(48 / 17, 2))
     return saturating_shift(y, 1)  # y / 2 is Q1 with the same integer
 
 
@@ -82,11 +85,13 @@ def inverse_sqrt(x: Ints) -> tuple[Int32[Array, "*axes"], Int32[Array, "*axes"]]
     """Compute 1/sqrt(x) for integers 0 < x < 2^29 as significand * 2^(shift - 31)."""
     pairs = (lax.clz(x) - 1) // 2 - 1
     halved = (x << (2 * pairs)) >> 1  # in Q3
-    y = jnp.full_like(x, 1 << 28)
-    for _ in range(5):
+
+    def improve(_: Array, y: Array) -> Array:  # Q3
         cube = saturating_shift(high_mul(high_mul(y, y), y), 6)  # Q9 to Q3
         step = high_mul(y, q(1.5, 3)) - high_mul(rounding_shift(halved, 1), cube)
-        y = saturating_shift(step, 3)  # Q6 to Q3
+        return saturating_shift(step, 3)  # Q6 to Q3
+
+    y = lax.fori_loop(0, 5, improve, jnp.full_like(x, 1 << 28))
     significand = high_mul(y, q(math.sqrt(0.5), 0))
     right = 11 - pairs
     significand = jnp.where(right < 0, significand << jnp.maximum(-right, 0), significand)

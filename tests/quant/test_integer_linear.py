@@ -24,6 +24,7 @@ from quant.integer_softmax import (
     softmax_int16,
 )
 from quant.integer_tables import decode
+from tests.quant.integer_graph import decoded
 from tests.quant.tflm import activation, constant, one, quant_of, run
 
 linear_jit, matmul_jit, decode_jit = jax.jit(linear), jax.jit(batch_matmul), jax.jit(decode)
@@ -112,25 +113,6 @@ def test_fully_connected(shape: tuple, channels: bool, bits: int) -> None:
         assert np.array_equal(linear_jit(p.values, op), wanted)
 
 
-def decode_ops(indices: np.ndarray, tables: np.ndarray, scales: np.ndarray) -> tuple:
-    """TFLM_DECODE: 16 bytes of header (type 0, version 1, .., version 1, bits, stride), tables."""
-    header = bytes([0, 1, 0, 0, 1, 4, tables.shape[1], *(0,) * 9])
-    ancillary = np.frombuffer(header + tables.tobytes(), np.uint8)
-    packed = (indices[:, 0::2] << 4) | indices[:, 1::2]  # high nibble first
-    outputs, inputs = indices.shape
-    axis = 0 if tables.shape[0] > 1 else None
-    weights = activation("w", (outputs, 1, 1, inputs), Encoding(scale=1.0))
-    weights = type(weights)(name="w", shape=weights.shape, dtype=DType.INT8,
-                            quant=quant_of(scales, 0, axis))  # fmt: skip
-    tensors = [
-        constant("i", packed.reshape(-1).astype(np.uint8)),
-        constant("t", ancillary),
-        weights,
-    ]
-    op = Op(code="TFLM_DECODE", inputs=("i", "t"), outputs=("w",), custom_options=b"")
-    return tensors, op
-
-
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("shared", [False, True])
 def test_decoded_conv(bits: int, shared: bool) -> None:
@@ -142,10 +124,10 @@ def test_decoded_conv(bits: int, shared: bool) -> None:
         indices = rng.integers(0, 16, (12, 34)).astype(np.uint8)
         weights = np.asarray(decode_jit(indices, tables))
         assert np.array_equal(weights[3], tables[0 if shared else 3][indices[3]])
-        tensors, decoding = decode_ops(indices, tables, p.scales)
+        tensors, decoding = decoded("w", indices, tables, p.scales)
         bias = p.tensors((12, 1, 1, 34), DType.INT8, "int32")[1]
         options = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
-        product = Op(code="CONV_2D", version=3, inputs=("x", "w", "b"), outputs=("y",),
+        product = Op(code="CONV_2D", version=3, inputs=("x", "w/kernel", "b"), outputs=("y",),
                      options=options)  # fmt: skip
         ends = [activation("x", (1, 1, 4, 34), p.x), activation("y", (1, 1, 4, 12), p.y)]
         fed = {"x": p.values.reshape(1, 1, 4, 34)}
