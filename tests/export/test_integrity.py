@@ -20,6 +20,7 @@ from tests.export.mutants import mutant
 from trm_jax.tensor_files import load_tensors, save_tensors
 
 MUTANTS = 1000
+READ = 200  # by the reader alone; test_flatbuffer.py gives it a thousand more
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +72,9 @@ def test_a_thousand_mutants_are_refused_before_any_interpreter(
             open_export(copy)
 
 
-def test_a_thousand_mutants_without_their_hash_do_not_crash_the_reader(made: Path) -> None:
+def test_mutants_without_their_hash_do_not_crash_the_reader(made: Path) -> None:
     command = [sys.executable, "-m", "tests.export.mutants", str(made / manifest.MODEL_FILE),
-               str(MUTANTS)]  # fmt: skip
+               str(READ)]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from export.lower import blocks_of
 from export.numerics import Target
 from export.package import Simulation, answers, make, run
 from export.plan import plan_for
-from export.runtime import Solver, carry_store
+from export.runtime import Solver, carry_store, check_puzzles
 from quant.carry import CarryStore
 from quant.scheme import CarryPrecision, parse
 from tests.export import tiny_export as tiny
@@ -141,16 +141,22 @@ BAD = {
     "float": (np.zeros((1, 4)), None, "must be integers"),
     "identifier": (np.zeros((1, 4), np.int32), np.asarray([3]), "identifiers must lie in 0..2"),
     "number": (np.zeros((2, 4), np.int32), np.asarray([0]), "as many identifiers"),
-    "none": (np.zeros((0, 4), np.int32), None, "no puzzle"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_wrong_puzzles_are_refused(name: str) -> None:
     inputs, ids, message = BAD[name]
-    solver, _ = solver_in_jax(KINDS["mlp"])
     with pytest.raises(ValueError, match=message):
-        solver.solve(inputs, ids)
+        check_puzzles(inputs, np.zeros(len(inputs), int) if ids is None else ids, KINDS["mlp"])
+
+
+def test_no_puzzles_and_no_steps_are_refused() -> None:
+    solver, _ = solver_in_jax(KINDS["mlp"])
+    with pytest.raises(ValueError, match="no puzzle"):
+        solver.solve(np.zeros((0, 4), np.int32))
+    with pytest.raises(ValueError, match="must be at least 1"):
+        solver.solve(np.zeros((1, 4), np.int32), steps=0)
 
 
 ON_RUNTIMES = [
