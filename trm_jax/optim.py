@@ -4,6 +4,7 @@ AdamW is there beside AdamATan2, because public reproductions of the release use
 """
 
 import enum
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,51 +23,62 @@ class Optimizer(enum.StrEnum):
     ADAMW = "adamw"
 
 
-class AdamATan2State(NamedTuple):
-    """Moments and the number of updates done."""
+class MomentState(NamedTuple):
+    """The number of updates done, and first and second moments."""
 
     count: Int[Array, ""]
     m: Params
     v: Params
 
 
-def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTransformation:
-    """Make Adam's direction with atan2 instead of a division (no epsilon, bounded by pi/2).
+Combine = Callable[[Array, Array, Array], Array]
+"""(m, root of the corrected v, correction of m) -> direction."""
+
+
+def scale_by_moments(b1: float, b2: float, combine: Combine) -> optax.GradientTransformation:
+    """Make a direction of gradient moments.
 
     m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2;
-    direction = atan2(m, sqrt(v) / sqrt(1-b2^t)) / (1-b1^t).
+    direction = combine(m, sqrt(v) / sqrt(1-b2^t), 1-b1^t).
     """
 
-    def init(params: Params) -> AdamATan2State:
+    def init(params: Params) -> MomentState:
         zeros = jax.tree.map(jnp.zeros_like, params)
-        return AdamATan2State(jnp.zeros((), jnp.int32), zeros, zeros)
+        return MomentState(jnp.zeros((), jnp.int32), zeros, zeros)
 
     def update(
-        grads: Params, state: AdamATan2State, params: Params | None = None
-    ) -> tuple[Params, AdamATan2State]:
+        grads: Params, state: MomentState, params: Params | None = None
+    ) -> tuple[Params, MomentState]:
         del params
         count = state.count + 1
         t = count.astype(jnp.float32)
         m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.m, grads)
         v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.v, grads)
         c1, c2 = 1 - b1**t, jnp.sqrt(1 - b2**t)
-        direction = jax.tree.map(lambda m, v: jnp.arctan2(m, jnp.sqrt(v) / c2) / c1, m, v)
-        return direction, AdamATan2State(count, m, v)
+        direction = jax.tree.map(lambda m, v: combine(m, jnp.sqrt(v) / c2, c1), m, v)
+        return direction, MomentState(count, m, v)
 
     return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTransformation:
+    """Make Adam's direction with atan2 instead of a division (no epsilon, bounded by pi/2)."""
+    return scale_by_moments(b1, b2, lambda m, root, c1: jnp.arctan2(m, root) / c1)
 
 
 def scale_by(
     optimizer: Optimizer, *, b1: float, b2: float, eps: float
 ) -> optax.GradientTransformation:
-    """Make the direction of an optimiser; its state is (count, first, second moments).
+    """Make the direction of an optimiser.
+
+    AdamW's is `optax.scale_by_adam`, written again because that one mixes dtypes implicitly.
 
     Args:
-      eps: AdamW's term beside sqrt(v) (after bias correction); AdamATan2 has none. Where it is
-        not small against a gradient's size, as at the very start, it shrinks the step.
+      eps: AdamW's term beside the root of the corrected v; AdamATan2 has none. Where it is not
+        small against a weight's gradients, it shrinks that weight's steps.
     """
     if optimizer is Optimizer.ADAMW:
-        return optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+        return scale_by_moments(b1, b2, lambda m, root, c1: m / c1 / (root + eps))
     return scale_by_adam_atan2(b1, b2)
 
 

@@ -9,7 +9,7 @@ network computes in. With a mesh the slots are spread over its devices.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from trm_jax.augment import Augment
 from trm_jax.gradients import first_not_finite, in_turns, watched
 from trm_jax.losses import binary_cross_entropy, sequence_losses, step_metrics
 from trm_jax.optim import (
+    MomentState,
     apply_decoupled,
     ema_update,
     learning_rate,
@@ -36,14 +37,11 @@ from trm_jax.types import Batch, Carry, Latents, Outputs, Params, Weights
 
 
 class TrainState(NamedTuple):
-    """All that a resumed run needs; `step` counts the updates done.
-
-    `optimiser` is the triple (count, first, second moments) of either optimiser.
-    """
+    """All that a resumed run needs; `step` counts the updates done."""
 
     step: Int[Array, ""]
     weights: Weights
-    optimiser: Any
+    optimiser: MomentState
     ema: Params
     carry: Carry
 

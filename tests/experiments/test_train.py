@@ -157,7 +157,7 @@ def test_a_killed_run_leaves_a_state_to_go_on_from(data: Path, whole: Path, tmp_
     line += command(data, out, "--total-steps", 100_000, "--log-every", 50, "--save-every", 50)
     run = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        patience = time.monotonic() + 120
+        patience = time.monotonic() + 600
         while not list(out.glob("state/[0-9]*0")) and time.monotonic() < patience:
             assert run.poll() is None
             time.sleep(0.02)
@@ -177,13 +177,13 @@ def test_stop_signal_ends_a_segment_cleanly(data: Path, tmp_path: Path) -> None:
     line += command(data, out, "--total-steps", 100_000, "--log-every", 1)
     run = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
-        patience = time.monotonic() + 120
+        patience = time.monotonic() + 600
         while not (out / "rows.jsonl").exists() or not (out / "rows.jsonl").read_text():
             assert run.poll() is None
             assert time.monotonic() < patience
             time.sleep(0.02)
         run.terminate()
-        error = run.communicate(timeout=120)[1]
+        error = run.communicate(timeout=600)[1]
     finally:
         run.kill()
     assert run.returncode == 0
