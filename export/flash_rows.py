@@ -142,9 +142,7 @@ class RowFile:
             raise ValueError(f"model_id must be a SHA-256, got {len(self.model_id)} bytes")
 
 
-def combine_for(
-    *, z: tuple[float, int], e: float | None, injection: tuple[float, int]
-) -> Combine:
+def combine_for(*, z: tuple[float, int], e: float | None, injection: tuple[float, int]) -> Combine:
     """Fold scales and zero points into the constants of an injection.
 
     Args:

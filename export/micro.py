@@ -20,24 +20,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax.numpy as jnp
-import numpy as np
-
 from export import flash_rows, golden_vectors, tflm_sources
 from export.arena import MARGIN, Arena, shared_arena
-from export.flash_rows import Depth, Halting, RowFile, combine_for, scaled_rows
+from export.flash_contents import BITS, end_of, row_file, states, vector_file
 from export.flatbuffer import write
-from export.golden_vectors import Vector, VectorFile
-from export.graph import DType, Graph, Model, Tensor
+from export.graph import DType
 from export.integrity import Export, open_export
 from export.lower import blocks_of
-from export.manifest import Expected
 from export.numerics import Target
-from quant.affine import Affine, Grid, Symmetry, calibrate, quantise, scale_zero_point
-from trm_jax.config import Config, Positions
+from trm_jax.config import Positions
 
-BITS = {DType.INT16: 16, DType.INT8: 8}
-LINE_ROOM = 256  # commands and numbers around the tokens (firmware/protocol.c)
+ROLES = ("update_L", "update_H", "head")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +52,7 @@ def package(made: Export) -> Package:
     """
     _check(made)
     names = (*blocks_of(made.config), "head")
-    roles = dict(zip(("update_L", "update_H", "head"), names, strict=True))
+    roles: dict[str, str] = dict(zip(ROLES, names, strict=True))
     models = {name: dataclasses.replace(made.model, graphs=(made.model.graph(name),))
               for name in dict.fromkeys(names)}  # fmt: skip
     graphs = {name: write(model) for name, model in models.items()}
@@ -87,75 +80,6 @@ def package(made: Export) -> Package:
 def arena_bytes(arena: Arena) -> int:
     """Add the margin, and round up to 16."""
     return -(-(arena.head + arena.tail + MARGIN) // 16) * 16
-
-
-def states(rows: RowFile) -> int:
-    """Count what the firmware takes for states, a row, puzzle and answer, and a line."""
-    emb, size = rows.token_rows.shape[1], rows.token_rows.itemsize
-    state = (rows.prefix + rows.seq) * emb * size
-    parts = (state, state, emb * size, rows.seq, rows.seq, rows.seq + LINE_ROOM)
-    return sum(-(-part // 16) * 16 for part in parts)
-
-
-def row_file(made: Export, roles: Mapping[str, str], model_id: bytes) -> RowFile:
-    """Bring initial states and embeddings into the number format of the graphs' states.
-
-    Raises:
-      ValueError: states of graphs that pass them on differ in type or scale.
-    """
-    c = made.config
-    update_L, update_H = (made.model.graph(roles[role]) for role in ("update_L", "update_H"))
-    z_L, z_H = _end(update_L, "z"), _end(update_H, "z")
-    host = {name: np.asarray(value, np.float32) for name, value in made.host.items()}
-    tokens = scaled_rows(host["embed_tokens"], c.hidden_size)
-    puzzles = scaled_rows(host["puzzle_emb"], c.hidden_size)
-    common = dict(model_id=model_id, seq=c.seq_len, prefix=c.prefix_len, depth=depth_of(c))
-    if z_L.dtype is DType.FLOAT32:
-        return RowFile(**common, H_init=host["H_init"], L_init=host["L_init"], token_rows=tokens,
-                       puzzle_rows=puzzles)  # fmt: skip
-    grid = Grid(bits=BITS[z_L.dtype])
-    everything = jnp.concatenate([jnp.asarray(tokens).ravel(), jnp.asarray(puzzles).ravel()])
-    affine = scale_zero_point(calibrate(everything, grid), grid)  # one scale for all rows
-    e_scale = float(affine.scale.reshape(()))
-
-    def on_grid(rows: np.ndarray) -> np.ndarray:
-        return _integers(rows, (e_scale, 0), z_L.dtype)
-
-    return RowFile(
-        **common,
-        H_init=_integers(host["H_init"], _scale(z_H), z_H.dtype),
-        L_init=_integers(host["L_init"], _scale(z_L), z_L.dtype),
-        token_rows=on_grid(tokens), puzzle_rows=on_grid(puzzles),
-        combine_L=combine_for(
-            z=_scale(z_H), e=e_scale, injection=_scale(_end(update_L, "injection"))
-        ),
-        combine_H=combine_for(
-            z=_scale(z_L), e=None, injection=_scale(_end(update_H, "injection"))
-        ),
-    )  # fmt: skip
-
-
-def depth_of(config: Config) -> Depth:
-    """Take the configured depth and halting rule."""
-    return Depth(
-        H_cycles=config.H_cycles,
-        L_cycles=config.L_cycles,
-        halt_max_steps=config.halt_max_steps,
-        halting=Halting.Q if config.no_ACT_continue else Halting.Q_CONTINUE,
-    )
-
-
-def vector_file(expected: Expected, depth: Depth, model_id: bytes) -> VectorFile:
-    """Turn an export's expected answers into test vectors: all steps, no early halt."""
-    fixed = dataclasses.replace(depth, halt_max_steps=expected.steps, halting=Halting.NEVER)
-    vectors = [
-        Vector(puzzle=puzzle, inputs=np.asarray(inputs), tokens=np.asarray(tokens),
-               steps=expected.steps)
-        for puzzle, inputs, tokens in zip(
-            expected.puzzle_identifiers, expected.inputs, expected.tokens, strict=True
-        )
-    ]  # fmt: skip
-    return VectorFile(model_id=model_id, depth=fixed, vectors=vectors)
 
 
 def readme(made: Export, facts: Mapping[str, object]) -> str:
@@ -192,41 +116,12 @@ def _check(made: Export) -> None:
         raise ValueError(f"the firmware solves one puzzle at a time, export has batch={m.batch}")
     if made.config.positions is Positions.LEARNED:
         raise ValueError("the row file has no learned positions; use rope or none")
-    wanted = None
-    for name in (*blocks_of(made.config), "head"):
-        graph = made.model.graph(name)
-        ends = ["z_H"] if name == "head" else ["z", "injection"]
-        types = {_end(graph, end).dtype for end in ends}
-        wanted = wanted or types
-        if types != wanted or len(types) > 1 or types <= {DType.FLOAT32, *BITS} is False:
-            raise ValueError(f"states of all graphs must have one type, {name!r} has {types}")
-
-
-def _end(graph: Graph, name: str) -> Tensor:
-    return graph.tensor(graph.inputs[name])
-
-
-def _scale(tensor: Tensor) -> tuple[float, int]:
-    """Read scale and zero point of an integer end.
-
-    Raises:
-      ValueError: it has none, or several.
-    """
-    if tensor.quant is None or tensor.quant.scale.size != 1:
-        raise ValueError(f"{tensor.name!r} needs one scale to be a state of integers")
-    return float(tensor.quant.scale[0]), int(tensor.quant.zero_point[0])
-
-
-def _integers(x: np.ndarray, scale: tuple[float, int], dtype: DType) -> np.ndarray:
-    """Round onto the integers of a tensor; int8 with a zero point is uint8's grid less 128."""
-    bits, shape = BITS[dtype], (1,) * x.ndim
-    middle = 0 if scale[1] == 0 else 128
-    grid = Grid(bits=bits, symmetry=Symmetry.ASYMMETRIC if middle else Symmetry.SYMMETRIC)
-    affine = Affine(
-        jnp.full(shape, scale[0], jnp.float32), jnp.full(shape, scale[1] + middle, jnp.int32)
-    )
-    qvalue = np.asarray(quantise(jnp.asarray(x), affine, grid).qvalue)
-    return (qvalue.astype(np.int32) - middle).astype(dtype.numpy)
+    ends = [("head", "z_H")]
+    ends += [(name, end) for name in blocks_of(made.config) for end in ("z", "injection")]
+    types = {end_of(made.model.graph(name), end).dtype for name, end in ends}
+    if len(types) > 1 or not types <= {DType.FLOAT32, *BITS}:
+        found = ", ".join(sorted(dtype.value for dtype in types))
+        raise ValueError(f"states must all be float32, int16 or int8, got {found}")
 
 
 def _facts(
@@ -249,8 +144,10 @@ def _facts(
 
 def main(argv: list[str] | None = None) -> int:
     """Write a package."""
-    parser = argparse.ArgumentParser(prog="python -m export.micro", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m export.micro", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("export", type=Path, help="folder of an export for tflm, batch 1")
     parser.add_argument("folder", type=Path, help="folder of the package")
     arguments = parser.parse_args(argv)

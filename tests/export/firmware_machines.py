@@ -72,7 +72,8 @@ class Emulated:
     def talk(self, flash: Path, lines: Sequence[str]) -> Talk:
         command = (
             "qemu-system-arm", "-machine", "mps3-an547", "-display", "none", "-monitor", "none",
-            "-semihosting-config", "enable=on,target=native", *self.console, "-icount", "shift=0", "-kernel", str(self.elf),
+            "-semihosting-config", "enable=on,target=native", *self.console,
+            "-icount", "shift=0", "-kernel", str(self.elf),
             "-device", f"loader,file={flash},addr={FLASH_BASE:#x},force-raw=on",
         )  # fmt: skip
         return collect(command, lines)

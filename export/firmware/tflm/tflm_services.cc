@@ -1,4 +1,4 @@
-/* What TFLM asks of a platform: messages and time.
+/* What TFLM asks of a platform: messages, time, and no heap.
 
    Messages go to the console, every line after `# `: a client of the line protocol skips them.
    The formatter knows what TFLM's messages use (%d %i %u %x %s %c %p, l and z before them) and
@@ -6,6 +6,7 @@
 #include "tensorflow/lite/micro/debug_log.h"
 #include "tensorflow/lite/micro/micro_time.h"
 
+#include <cstddef>
 #include <cstdint>
 
 #include "../board.h"
@@ -110,6 +111,23 @@ extern "C" int DebugVsnprintf(char *buffer, size_t room, const char *format, va_
   if (room) buffer[sink.used < room ? sink.used : room - 1] = 0;
   return static_cast<int>(sink.used);
 }
+
+/* TFLM's virtual destructors name these, and nothing ever calls them: objects live to the end.
+   Without them the linker would take the library's, and with those a heap. */
+void operator delete(void *) noexcept { __builtin_trap(); }
+
+void operator delete(void *, std::size_t) noexcept { __builtin_trap(); }
+
+extern "C" [[noreturn]] void __cxa_pure_virtual() { __builtin_trap(); }
+
+#ifdef __arm__
+/* newlib's own would bring stdio and signals, which take a heap; a trap shows as a fault */
+extern "C" [[noreturn]] void abort() { __builtin_trap(); }
+
+extern "C" [[noreturn]] void __assert_func(const char *, int, const char *, const char *) {
+  __builtin_trap();
+}
+#endif
 
 namespace tflite {
 

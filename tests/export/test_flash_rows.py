@@ -1,0 +1,150 @@
+"""The row file against literal bytes, and the constants of injections against exact fractions."""
+
+import zlib
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from export.flash_rows import (
+    Combine,
+    Depth,
+    Halting,
+    RowFile,
+    combine_for,
+    read,
+    scaled_rows,
+    write,
+)
+
+ID = bytes(range(32))
+DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q_CONTINUE)
+
+
+def small(**changes: object) -> RowFile:
+    """Two tokens, one cell, one prefix position, two elements, int16."""
+    values: dict = {
+        "model_id": ID, "seq": 1, "prefix": 1, "depth": DEPTH,
+        "H_init": np.asarray([3, -3], np.int16), "L_init": np.asarray([1, -1], np.int16),
+        "token_rows": np.asarray([[5, 6], [256, -2]], np.int16),
+        "puzzle_rows": np.asarray([[7, 8], [9, 10]], np.int16),
+        "combine_L": Combine(z_factor=1, e_factor=-1, offset=-2, shift=3),
+        "combine_H": Combine(z_factor=4, e_factor=0, offset=2**40, shift=5),
+    }  # fmt: skip
+    return RowFile(**{**values, **changes})
+
+
+def test_bytes() -> None:
+    checked = bytes.fromhex(
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"  # model id
+        "01000000 02000000 01000000 01000000 02000000 02000000 02000000"  # int16, sizes
+        "0200 0300 1000 0200 00000000"  # H, L, steps, halting
+        "01000000 ffffffff feffffffffffffff 00000000 03000000"
+        "04000000 00000000 0000000000010000 00000000 05000000"
+        "0000000000000000"
+        "0100 ffff 0300 fdff 0500 0600 0001 feff"  # L_init, H_init, tokens 0 and 1
+    )
+    rows = (bytes.fromhex("0700 0800"), bytes.fromhex("0900 0a00"))
+    sums = b"".join(zlib.crc32(row).to_bytes(4, "little") for row in rows)
+    wanted = b"TRMROWS1" + (192).to_bytes(4, "little") + zlib.crc32(checked).to_bytes(4, "little")
+    wanted += checked + b"".join(rows) + bytes(8) + sums + bytes(8)
+    assert write(small()) == wanted
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int8])
+def test_what_was_written_is_read_back(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(*shape: int) -> np.ndarray:
+        return rng.integers(-100, 100, shape).astype(dtype)
+
+    file = small(
+        seq=5, prefix=2, H_init=rows(3), L_init=rows(3), token_rows=rows(7, 3),
+        puzzle_rows=rows(4, 5),
+    )  # fmt: skip
+    data = write(file)
+    assert len(data) % 16 == 0
+    again = read(data + b"whatever stands behind")
+    for name in ("H_init", "L_init", "token_rows", "puzzle_rows"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(file, name))
+        assert getattr(again, name).dtype == dtype
+    for name in ("model_id", "seq", "prefix", "depth", "combine_L", "combine_H"):
+        assert getattr(again, name) == getattr(file, name)
+    assert write(again) == data
+
+
+def test_a_puzzle_costs_two_kilobytes_at_hidden_512() -> None:
+    def size(ids: int) -> int:
+        row = np.zeros(512, np.float32)
+        tokens, puzzles = np.zeros((11, 512), np.float32), np.zeros((ids, 512), np.float32)
+        return len(write(small(H_init=row, L_init=row, token_rows=tokens, puzzle_rows=puzzles)))
+
+    assert size(9) - size(1) == 8 * (2048 + 4)  # a row and its checksum
+
+
+def test_damage_is_a_value_error() -> None:
+    data = write(small())
+    for at in range(len(data)):
+        mutant = bytearray(data)
+        mutant[at] ^= 0x40
+        padding = 168 <= at < 176 or at >= 184  # zeros between and behind the puzzle rows
+        if padding:
+            read(bytes(mutant))
+            continue
+        with pytest.raises(ValueError, match=r"row file|element type|damaged"):
+            read(bytes(mutant))
+    for end in range(len(data)):
+        with pytest.raises(ValueError, match="row file"):
+            read(data[:end])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"H_init": np.zeros(3, np.int16)}, "initial states must have 2 elements"),
+        ({"H_init": np.zeros(2, np.int8)}, "must all be float32, int16 or int8"),
+        ({"token_rows": np.zeros((37, 2), np.int16)}, "1 to 36 tokens, got vocab=37"),
+        ({"puzzle_rows": np.zeros((1, 3), np.int16)}, "3 elements do not fit into 1 prefix"),
+        ({"puzzle_rows": np.zeros((0, 2), np.int16)}, "needs a puzzle row"),
+        ({"model_id": b"short"}, "SHA-256, got 5 bytes"),
+    ],
+)
+def test_what_the_format_cannot_hold_is_refused(changes: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        small(**changes)
+
+
+def test_depths_are_checked() -> None:
+    with pytest.raises(ValueError, match="L_cycles must be 1 to 1024, got 0"):
+        Depth(H_cycles=1, L_cycles=0, halt_max_steps=1)
+
+
+def test_one_scale_for_all_is_a_plain_sum() -> None:
+    combine = combine_for(z=(0.03, 0), e=0.03, injection=(0.03, 0))
+    values = np.arange(-300, 300)
+    total = combine.z_factor * values + combine.e_factor * 7 + combine.offset
+    np.testing.assert_array_equal(total >> combine.shift, values + 7)
+
+
+def test_constants_round_the_real_sum_to_the_nearest_step() -> None:
+    z, e, injection = (0.0123, 5), 0.0456, (0.021, -9)
+    combine = combine_for(z=z, e=e, injection=injection)
+    rng = np.random.default_rng(1)
+    for zq, eq in rng.integers(-(2**15), 2**15, (500, 2)):
+        real = Fraction(z[0]) * int(zq - z[1]) + Fraction(e) * int(eq)
+        exact = real / Fraction(injection[0]) + injection[1]
+        total = combine.z_factor * int(zq) + combine.e_factor * int(eq) + combine.offset
+        # half a step of rounding, and factors of 29 bits and more: 2^16 / 2^28 at most
+        assert abs(Fraction(total >> combine.shift) - exact) <= Fraction(1, 2) + Fraction(1, 2**12)
+
+
+def test_scales_too_far_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match="too far apart"):
+        combine_for(z=(1e12, 0), e=None, injection=(1e-3, 0))
+
+
+def test_rows_are_scaled_as_the_model_does() -> None:
+    table = np.asarray([[1.0, -0.1]], np.float32)
+    wanted = np.float32(np.float64(512) ** 0.5) * table
+    np.testing.assert_array_equal(scaled_rows(table, 512), wanted)
+    assert scaled_rows(table, 512).dtype == np.float32
