@@ -90,7 +90,7 @@ WRONG_MANIFESTS: dict[str, tuple[Edit, str]] = {
     "configuration": (lambda m: m["config"].update(seq_len=5), "must have 5 tokens"),
     "cycles": (lambda m: m["config"].update(H_cycles=9), "another configuration"),
     "batch": (lambda m: m.update(batch=4), "expected float32"),
-    "no batch": (lambda m: m.update(batch="many"), "batch must be at least 1"),
+    "no batch": (lambda m: m.update(batch=0), "batch must be at least 1"),
     "parameters": (lambda m: m.update(parameters_sha256="0" * 64), "other parameters"),
     "files": (lambda m: m["files"].pop("host.safetensors"), "files must be"),
     "hash": (lambda m: m["files"]["model.tflite"].update(sha256="0" * 64), "was changed"),
