@@ -36,6 +36,7 @@ ONLY_IN = {
     "aqt": ("quant.dot_general",),
     "ai_edge_litert": ("export.",),
     "flatbuffers": ("export.",),
+    "litert_converter": ("export.jax_oracle",),
     "tensorflow": ("export.",),
     "qai_hub": ("export.",),
 }
