@@ -54,7 +54,8 @@ def quantise_floats(x: Float[Array, "*axes"], y: Encoding) -> Elements:
 def dequantise_integers(x: Elements, encoding: Encoding) -> Float[Array, "*axes"]:
     """Apply DEQUANTIZE: (q - zero_point) * scale, rounded once to float32."""
     steps = x.astype(jnp.int32) - encoding.zero_point
-    return steps.astype(jnp.float32) * jnp.float32(encoding.scale)
+    # a barrier: XLA moves a constant factor past a later product, which rounds differently
+    return lax.optimization_barrier(steps.astype(jnp.float32) * jnp.float32(encoding.scale))
 
 
 class Add(NamedTuple):

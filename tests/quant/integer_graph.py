@@ -43,8 +43,8 @@ def decoded(name: str, indices: np.ndarray, tables: np.ndarray, scales: np.ndarr
 class GraphOps:
     """Operators as records; a value is (tensor name, shape)."""
 
-    def __init__(self, kernels: Mapping[str, QTensor], encodings: Encodings) -> None:
-        self.kernels, self.encodings = kernels, encodings
+    def __init__(self, kernels: Mapping[str, QTensor], encodings: Encodings, eps: float) -> None:
+        self.kernels, self.encodings, self.eps = kernels, encodings, eps
         self.tensors: dict[str, Tensor] = {}
         self.ops: list[Op] = []
 
@@ -82,13 +82,25 @@ class GraphOps:
     def multiply(self, name: str, a: Tagged, b: Tagged) -> Tagged:
         return self.made("MUL", (a.value[0], b.value[0]), name, a.value[1], name, 2)
 
-    def mean(self, name: str, x: Tagged) -> Tagged:
+    def norm(self, name: str, x: Tagged) -> Tagged:
         source, shape = x.value
+        row = (*shape[:-1], 1)
         axis = self.integers("axis/3", [3])
-        return self.made("MEAN", (source, axis), name, (*shape[:-1], 1), name, 2, keepDims=True)
-
-    def rsqrt(self, name: str, x: Tagged) -> Tagged:
-        return self.made("RSQRT", x.value[:1], name, x.value[1], name)
+        eps = constant("eps", np.asarray([self.eps], np.float32))
+        self.tensors["eps"] = eps
+        steps = [("DEQUANTIZE", (source,), "real", shape, {}),
+                 ("MUL", ("real", "real"), "square", shape, {}),
+                 ("MEAN", ("square", axis), "mean", row, {"keepDims": True}),
+                 ("ADD", ("mean", "eps"), "shifted", row, {}),
+                 ("RSQRT", ("shifted",), "inverse", row, {}),
+                 ("MUL", ("real", "inverse"), "scaled", shape, {})]  # fmt: skip
+        local = {step[2] for step in steps}
+        for code, inputs, result, size, options in steps:
+            names = tuple(f"{name}/{i}" if i in local else i for i in inputs)
+            self.tensors[f"{name}/{result}"] = activation(f"{name}/{result}", size, None)
+            self.ops.append(Op(code=code, inputs=names, outputs=(f"{name}/{result}",),
+                               version=2, options=options))  # fmt: skip
+        return self.made("QUANTIZE", (f"{name}/scaled",), name, shape, name, 2)
 
     def logistic(self, name: str, x: Tagged) -> Tagged:
         return self.made("LOGISTIC", x.value[:1], name, x.value[1], name)
@@ -114,7 +126,7 @@ class GraphOps:
 def tflm_level(kernels: Mapping[str, QTensor], config: ReasonerConfig, encodings: Encodings):
     """Make a function of the integers of one puzzle's z and injection, run by TFLM."""
     assert all(encodings[n] == SIGMOID for n in encodings if n.endswith("/sigmoid"))
-    ops = GraphOps(kernels, encodings)
+    ops = GraphOps(kernels, encodings, config.rms_norm_eps)
     shape = (1, 1, config.num_positions, config.hidden_size)
     ends = {name: activation(name, shape, encodings[name]) for name in ("z", "injection")}
     ops.tensors.update(ends)

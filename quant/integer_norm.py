@@ -1,0 +1,36 @@
+"""RMSNorm as an island of float32 between integers, bit for bit as TFLM's kernels add it up.
+
+    DEQUANTIZE, MUL, MEAN, ADD, RSQRT, MUL, QUANTIZE
+
+TFLM adds a row from left to right in float32, so this does: an order of additions is part of
+the result. Squares are made before the loop, lest a compiler fuse multiplication and addition.
+A device must be built without such fusion too (-ffp-contract=off) to give the same bits.
+Left out: the norm in integers (MUL, MEAN, RSQRT, MUL of integer_elementwise.py and
+integer_tables.py): where rows differ in size by more than 180 times, it loses the small ones.
+"""
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float, Integer
+
+from quant.integer_elementwise import dequantise_integers, quantise_floats
+from quant.integer_encoding import Encoding
+
+
+def float_norm(x: Float[Array, "*lead last"], eps: float) -> Float[Array, "*lead last"]:
+    """Normalise the last axis to unit mean square, with additions from left to right."""
+    squares = lax.optimization_barrier(jnp.moveaxis(x * x, -1, 0))
+    total = lax.fori_loop(
+        0, len(squares), lambda i, sum: sum + squares[i], jnp.zeros_like(squares[0])
+    )
+    # barriers: XLA divides by multiplying with a reciprocal, and makes 1/sqrt one approximation
+    count = lax.optimization_barrier(jnp.full_like(total, x.shape[-1]))
+    root = lax.optimization_barrier(jnp.sqrt(total / count + jnp.float32(eps)))
+    return x * (1.0 / root)[..., None]
+
+
+def norm_island(
+    x: Integer[Array, "*lead last"], x_encoding: Encoding, y_encoding: Encoding, eps: float
+) -> Integer[Array, "*lead last"]:
+    """Normalise integers by way of float32."""
+    return quantise_floats(float_norm(dequantise_integers(x, x_encoding), eps), y_encoding)
