@@ -5,7 +5,6 @@ models and puzzles (tflite.py), devices (issue: TFLM package).
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ import numpy as np
 
 from export import manifest as manifests
 from export.backends import open_runtime
+from export.census import operators, weight_bytes
 from export.flatbuffer import write
-from export.graph import Model, Tensor
+from export.graph import Model
 from export.integrity import Export
 from export.legality import demand_legal
 from export.lower import lower, parameters_sha256
@@ -27,7 +27,6 @@ from export.numerics import Target
 from export.plan import Plan, quantise_for
 from export.ranges import calibrated
 from export.runtime import Solver
-from export.schema import encode
 from export.simulation import plan_dot_general
 from quant.carry import CarryStore
 from quant.ptq import QuantisedParams, dequantise_params, simulate
@@ -220,32 +219,6 @@ def run(twin: Simulation, batch: Batch, steps: int) -> Trajectory:
 def tokens_of(twin: Simulation, z_H: jax.Array) -> jax.Array:
     """Read answers out of a state."""
     return predictions(twin.reasoner.read_out(twin.weights.params, jnp.asarray(z_H)).logits)
-
-
-def weight_bytes(model: Model) -> int:
-    """Count the bytes of all constants, each stored once, scales and zero points included."""
-    stored: dict[bytes, int] = {}
-    for graph in model.graphs:
-        for tensor in graph.tensors:
-            if tensor.data is not None:
-                stored[encode(tensor.data, tensor.dtype)] = _bytes(tensor)
-    return sum(stored.values())
-
-
-def _bytes(tensor: Tensor) -> int:
-    assert tensor.data is not None
-    quant = tensor.quant
-    around = (
-        0
-        if quant is None
-        else quant.scale.size * 4 + int(quant.zero_point.any()) * (quant.zero_point.size)
-    )
-    return len(encode(tensor.data, tensor.dtype)) + around
-
-
-def operators(model: Model) -> dict[str, dict[str, int]]:
-    """Count the operators of every graph."""
-    return {graph.name: dict(Counter(op.code for op in graph.ops)) for graph in model.graphs}
 
 
 def _rows(values: np.ndarray) -> tuple[tuple[int, ...], ...]:
