@@ -185,7 +185,8 @@ class IntegerOps:
         return Tagged(multiply(a.value, b.value, op), name)
 
     def norm(self, name: str, x: Tagged) -> Tagged:
-        return Tagged(norm_island(x.value, *self._encoded(x.name, name), self.eps), name)
+        source, target = self._encoded(x.name, name)
+        return Tagged(norm_island(x.value, source, target, self.eps), name)
 
     def logistic(self, name: str, x: Tagged) -> Tagged:
         return Tagged(look_up(x.value, logistic_table(self.encodings[x.name])), name)

@@ -10,13 +10,13 @@
     rescale_wide     of 64-bit accumulators, m first rounded to 15 bits; rounded once in every build
 
 JAX's default has no int64, and x64 switched on inside jit is slower (7.1 against 1.6 ns per
-high_mul on an x86 core), so a 64-bit number is a `Wide`, two halves of 32 bits: CPU, GPU and
+high_mul on a busy x86 core), so a 64-bit number is a `Wide`, two halves of 32 bits: CPU, GPU and
 TPU alike. The high half of a product is `jax.lax.mulhi`, or before JAX had it
 four products of 16 bits (11 ns).
 Left out: where multipliers come from, and operators.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -32,8 +32,8 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 class Wide(NamedTuple):
     """A 64-bit two's complement integer: high * 2^32 + low."""
 
-    high: Int32[Array, "*axes"]
-    low: UInt32[Array, "*axes"]
+    high: Int32[Any, "*axes"]
+    low: UInt32[Any, "*axes"]
 
 
 def wide_product(a: Ints, b: Broadcast) -> Wide:
