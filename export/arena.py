@@ -6,7 +6,7 @@ need the largest head and the sum of the tails.
 
 The host has 64-bit pointers, so its tail is larger than a Cortex-M's; its kernels are the
 reference ones, so scratch memory of CMSIS-NN is not in the head: MARGIN is for that. The figure
-is an upper bound but for this scratch; a board that refuses it names ARENA_BYTES.
+is an upper bound but for this scratch; a board that refuses it names TRM_ARENA_BYTES.
 """
 
 import re

@@ -4,6 +4,10 @@ uint32_t trm_u16(const uint8_t *at) { return (uint32_t)at[0] | (uint32_t)at[1] <
 
 uint32_t trm_u32(const uint8_t *at) { return trm_u16(at) | trm_u16(at + 2) << 16; }
 
+uint32_t trm_hash_begin(const uint8_t *at) {
+  return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
 int64_t trm_i64(const uint8_t *at) {
   /* to signed by gcc's defined wrap-around */
   return (int64_t)((uint64_t)trm_u32(at) | (uint64_t)trm_u32(at + 4) << 32);

@@ -17,6 +17,8 @@ extern "C" {
 uint32_t trm_u16(const uint8_t *at);
 uint32_t trm_u32(const uint8_t *at);
 int64_t trm_i64(const uint8_t *at);
+/* First four bytes in the order in which a hash is written. */
+uint32_t trm_hash_begin(const uint8_t *at);
 
 /* Continue a CRC over more bytes; begin with 0. */
 uint32_t trm_crc32(uint32_t crc, const void *data, size_t bytes);

@@ -28,10 +28,7 @@ static trm_status info(trm_session *session, const char *arguments) {
   trm_put_words(&text, " type=");
   trm_put_words(&text, TYPES[rows->type]);
   trm_put_words(&text, " model=");
-  for (int i = 0; i < 4; i++) { /* as the SHA-256 is written: first byte first */
-    trm_put(&text, DIGITS[rows->model_id[i] >> 4]);
-    trm_put(&text, DIGITS[rows->model_id[i] & 15]);
-  }
+  trm_put_hex(&text, trm_hash_begin(rows->model_id));
   trm_put_field(&text, "state_bytes", 2 * (uint64_t)trm_state_bytes(rows));
   trm_put_field(&text, "vectors", session->vectors_status.code ? 0 : session->vectors->count);
   trm_put_field(&text, "ticks_per_second", board_ticks_per_second());

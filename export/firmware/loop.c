@@ -10,7 +10,8 @@ uint32_t trm_state_bytes(const trm_rows *rows) {
 
 static trm_status check_pair(const trm_rows *rows, const trm_block *block) {
   if (memcmp(rows->model_id, block->model_id, TRM_MODEL_ID_BYTES))
-    return trm_fail(TRM_OTHER_MODEL, trm_u32(rows->model_id), trm_u32(block->model_id));
+    return trm_fail(TRM_OTHER_MODEL, trm_hash_begin(rows->model_id),
+                    trm_hash_begin(block->model_id));
   if (rows->type != block->carry) return trm_fail(TRM_OTHER_TYPE, rows->type, block->carry);
   const uint32_t pairs[][2] = {{rows->prefix + rows->seq, block->positions},
                                {rows->emb, block->emb},

@@ -12,7 +12,8 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_ROW_DAMAGED] = "row of puzzle %g damaged (stored checksum %w); load flash.bin again",
     [TRM_NO_VECTOR_FILE] =
         "no test vectors behind the row file: they must begin with TRMVECT1; load flash.bin",
-    [TRM_VECTOR_FILE_DAMAGED] = "test vectors damaged: checksum %g, stored %w; load flash.bin again",
+    [TRM_VECTOR_FILE_DAMAGED] =
+        "test vectors damaged: checksum %g, stored %w; load flash.bin again",
     [TRM_VECTOR_FILE_FIELD] =
         "test vectors: the value %g at byte %w is not supported; write them again",
     [TRM_OTHER_MODEL] =
@@ -27,7 +28,7 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_MODEL_OPERATORS] =
         "operator %g of %w could not be registered; the TFLM library lacks it or is older",
     [TRM_ARENA_TOO_SMALL] =
-        "TFLM could not place graph %g in an arena of %w bytes; raise ARENA_BYTES",
+        "TFLM could not place graph %g in an arena of %w bytes; raise TRM_ARENA_BYTES",
     [TRM_MODEL_ENDS] =
         "graph %g has other inputs or outputs than expected (%w); export it with export.lower",
     [TRM_CARRY_RANGES] =

@@ -8,7 +8,8 @@ static void read_at(const trm_vectors *v, uint32_t offset, void *to, uint32_t by
 
 static trm_status check_fields(const trm_rows *rows, const uint8_t *header, uint32_t bytes) {
   if (memcmp(header + 16, rows->model_id, TRM_MODEL_ID_BYTES))
-    return trm_fail(TRM_OTHER_MODEL, trm_u32(header + 16), trm_u32(rows->model_id));
+    return trm_fail(TRM_OTHER_MODEL, trm_hash_begin(header + 16),
+                    trm_hash_begin(rows->model_id));
   if (trm_u16(header + 48) != rows->seq)
     return trm_fail(TRM_VECTOR_FILE_FIELD, trm_u16(header + 48), 48);
   if (trm_u16(header + 50) > 1) return trm_fail(TRM_VECTOR_FILE_FIELD, trm_u16(header + 50), 50);

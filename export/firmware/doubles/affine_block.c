@@ -9,7 +9,8 @@
 
    No result leaves the type's range (the factors sum to less than 1). Read-out, p = prefix:
 
-     logits[t][v] = z_H[p + t][v mod emb];  q_halt = sum of z_H[0], in order;  q_continue = z_H[0][0]
+     logits[t][v] = z_H[p + t][v mod emb]
+     q_halt = sum of z_H[0], in order;  q_continue = z_H[0][0]
 
    It takes its shape from the row file, and its model id is the text below. */
 #include <string.h>
