@@ -144,32 +144,41 @@ def export(
       RuntimeError: the runtime refuses the file.
     """
     model, host = make(source, plan, twin, batch=batch)
-    nothing = Expected(steps=steps, inputs=(), puzzle_identifiers=(), tokens=(), confirmed_by="")
     with staged(folder) as work:
         save_tensors(host, work / HOST_FILE)
         contents = {MODEL_FILE: write(model), HOST_FILE: (work / HOST_FILE).read_bytes()}
         (work / MODEL_FILE).write_bytes(contents[MODEL_FILE])
-        draft = Manifest(
-            model=source.name,
-            source=source.origin,
-            parameters_sha256=parameters_sha256(twin.quantised),
-            task=source.task,
-            config=twin.reasoner.config,
-            scheme=plan.scheme_name,
-            plan=plan.name,
-            carry=plan.carry,
-            target=plan.target,
-            batch=batch,
-            ranges={site: (span.input, span.output) for site, span in twin.ranges.items()},
-            weight_bytes=weight_bytes(model),
-            operators=operators(model),
-            files={name: facts_of(content) for name, content in contents.items()},
-            expected=nothing,
-        )
+        draft = _draft(source, plan, twin, model, contents, batch=batch, steps=steps)
         made = Export(manifest=draft, model=model, host=host)
         final = dataclasses.replace(draft, expected=expect(made, twin, tried, steps))
         (work / MANIFEST_FILE).write_text(manifests.dump(final), encoding="utf-8")
     return final
+
+
+def _draft(
+    source: Source, plan: Plan, twin: Simulation, model: Model, contents: Mapping[str, bytes],
+    *, batch: int, steps: int,
+) -> Manifest:  # fmt: skip
+    """Make a manifest that expects no answers yet."""
+    return Manifest(
+        model=source.name,
+        source=source.origin,
+        parameters_sha256=parameters_sha256(twin.quantised),
+        task=source.task,
+        config=twin.reasoner.config,
+        scheme=plan.scheme_name,
+        plan=plan.name,
+        carry=plan.carry,
+        target=plan.target,
+        batch=batch,
+        ranges={site: (span.input, span.output) for site, span in twin.ranges.items()},
+        weight_bytes=weight_bytes(model),
+        operators=operators(model),
+        files={name: facts_of(content) for name, content in contents.items()},
+        expected=Expected(
+            steps=steps, inputs=(), puzzle_identifiers=(), tokens=(), confirmed_by=""
+        ),
+    )
 
 
 def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected:

@@ -9,8 +9,9 @@ in the runtime, so that cycle counts and halting stay free. All of it is NumPy:
 The graphs take a fixed number of puzzles; the last group is padded.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -80,25 +81,25 @@ class Solver:
         if puzzle_identifiers is None:
             puzzle_identifiers = np.zeros(len(inputs), np.int32)
         check_puzzles(inputs, puzzle_identifiers, c)
-        depth = (steps or c.halt_max_steps, H_cycles or c.H_cycles, L_cycles or c.L_cycles)
-        if min(depth) < 1 or steps == 0:
-            raise ValueError(f"steps and cycles must be at least 1, got {depth}")
+        depth = tuple(
+            configured if asked is None else asked
+            for asked, configured in (
+                (steps, c.halt_max_steps), (H_cycles, c.H_cycles), (L_cycles, c.L_cycles)
+            )
+        )  # fmt: skip
+        if not len(inputs) or min(depth) < 1:
+            raise ValueError(
+                f"puzzles, steps and cycles must be at least 1, got {len(inputs)} and {depth}"
+            )
         parts = [
             self._group(inputs, puzzle_identifiers, rows, depth, halt, observe)
             for rows in groups(len(inputs), self.batch)
         ]
-        if not parts:
-            raise ValueError("there is no puzzle to solve")
-        return Solution(
-            tokens=np.concatenate([p.tokens for p in parts]),
-            q_halt=np.concatenate([p.q_halt for p in parts]),
-            q_continue=np.concatenate([p.q_continue for p in parts]),
-            steps=np.concatenate([p.steps for p in parts]),
-        )
+        return join(parts)
 
     def _group(
         self, inputs: Tokens, identifiers: np.ndarray, rows: slice,
-        depth: tuple[int, int, int], halt: bool, observe: Observe | None,
+        depth: tuple[int, ...], halt: bool, observe: Observe | None,
     ) -> Solution:  # fmt: skip
         """Answer at most `batch` puzzles."""
         num = rows.stop - rows.start
@@ -147,6 +148,12 @@ class Solver:
     def _padded(self, values: np.ndarray) -> np.ndarray:
         missing = self.batch - len(values)
         return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+
+
+def join(parts: Sequence[Solution]) -> Solution:
+    """Put the answers of groups one behind the other."""
+    names = [field.name for field in dataclasses.fields(Solution)]
+    return Solution(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 
 def groups(total: int, size: int) -> Iterator[slice]:

@@ -153,7 +153,7 @@ def test_wrong_puzzles_are_refused(name: str) -> None:
 
 def test_no_puzzles_and_no_steps_are_refused() -> None:
     solver, _ = solver_in_jax(KINDS["mlp"])
-    with pytest.raises(ValueError, match="no puzzle"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         solver.solve(np.zeros((0, 4), np.int32))
     with pytest.raises(ValueError, match="must be at least 1"):
         solver.solve(np.zeros((1, 4), np.int32), steps=0)
