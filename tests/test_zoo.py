@@ -26,9 +26,9 @@ def test_bundled_model_solves_held_out_puzzles(name: str) -> None:
     depths = (config.H_cycles, config.H_cycles * config.halt_max_steps)
     read = measure(reasoner, weights, batch, states, states, depths=depths)
     first, last = np.asarray(read.exact).mean(axis=1)
-    # An untrained model solves none of these puzzles; one that solves 15 % (the least of the
-    # cards) fails to solve 1 of 32 with probability 0.006, and the weights and puzzles are fixed.
-    assert last >= 1 / 32
+    # An untrained model solves none of these puzzles; one that solves 65 % (the least of the
+    # cards) solves fewer than 12 of 32 with probability 0.0005, and weights and puzzles are fixed.
+    assert last >= 12 / 32
     assert last >= first
 
 
