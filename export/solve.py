@@ -4,8 +4,9 @@
     python -m export.solve runs/int4 ..3.1.5..4..1.....6....4.3...2..1.6..
 
 PUZZLE is a string, or a file that holds one. Sudoku: row by row, blanks . or 0. Mazes: # wall,
-. or space free, S start, G goal; rows end at line breaks or /. The model halts when it thinks
-it is done; --steps bounds how long it may think, --all-steps lets it use them all.
+. or space free, S start, G goal; rows end at line breaks or /. The model thinks for all its
+steps, as it is evaluated, or for --steps; with --halt it stops when it believes itself done,
+which is only as good as its halting head (the model's card says).
 """
 
 import argparse
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--steps", type=int, metavar="N", help="supervision steps, at most (the model's)"
     )
-    p.add_argument("--all-steps", action="store_true", help="do not halt early")
+    p.add_argument("--halt", action="store_true", help="stop when the model believes itself done")
     p.add_argument("--runtime", choices=[t.value for t in Target],
                    help="other than what it was exported for")  # fmt: skip
     p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
@@ -77,7 +78,7 @@ def solve(args: argparse.Namespace) -> str:
     try:
         start = time.perf_counter()
         solution = Solver(export, runtime).solve(
-            puzzle[None], steps=args.steps, halt=not args.all_steps
+            puzzle[None], steps=args.steps, halt=args.halt
         )
         seconds = time.perf_counter() - start
     finally:
