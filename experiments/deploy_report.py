@@ -145,7 +145,8 @@ def _flags(rows: Sequence[Row], name: str) -> np.ndarray:
 
 def _fidelity(parts: Sequence[Moments], count: int) -> Interval:
     total, squares = (float(sum(column)) for column in zip(*parts, strict=True))
-    return statistics.complement(statistics.mean(total, squares, count))
+    found = statistics.complement(statistics.mean(total, squares, count))
+    return Interval(*(min(end, 1.0) for end in found))  # float32 cosines may end above 1
 
 
 def _fields(name: str, interval: Interval) -> dict[str, float]:
