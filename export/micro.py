@@ -1,6 +1,10 @@
 """From an export for TFLM to a package for a board: sources, flash file, sizes, words.
 
-    python -m export.micro EXPORT FOLDER
+    python -m export.tflite --model sudoku-trm-mlp-mini --scheme fp32 --target tflm --batch 1 \\
+        --out runs/tflm
+    python -m export.micro runs/tflm runs/board
+
+Into the folder go
 
     FOLDER/g_GRAPH_model_data.h/.cc, trm_op_resolver.h, trm_package.h/.cc    (tflm_sources.py)
     FOLDER/flash.bin      row file (flash_rows.py) and test vectors (golden_vectors.py)

@@ -77,9 +77,7 @@ def solve(args: argparse.Namespace) -> str:
     runtime = open_runtime(target, export.model, threads=args.threads)
     try:
         start = time.perf_counter()
-        solution = Solver(export, runtime).solve(
-            puzzle[None], steps=args.steps, halt=args.halt
-        )
+        solution = Solver(export, runtime).solve(puzzle[None], steps=args.steps, halt=args.halt)
         seconds = time.perf_counter() - start
     finally:
         runtime.close()

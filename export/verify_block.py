@@ -71,7 +71,8 @@ class Shaken:
         if grid is None:
             return None
         ends = dict(self.exact.ranges)[site].output
-        return float(scale_zero_point(Range(*(jnp.float32(e) for e in ends)), grid).scale)
+        with jax.ensure_compile_time_eval():  # ranges are constants, also while a model is traced
+            return float(scale_zero_point(Range(*(jnp.float32(e) for e in ends)), grid).scale)
 
 
 def check_blocks(

@@ -31,9 +31,12 @@ QUICK = {
     "trm_jax.data.sudoku generate": "--num-train 4 --num-test 2 --workers 1",
     "trm_jax.data.maze generate": "--num-train 4 --num-test 2 --workers 1",
     "trm_jax.data.arc generate": "--num-train 2 --num-test 2 --num-aug 1",
+    "experiments.deploy --task": "--limit 2 --batch 2 --steps 1 --schemes fp32,int8 --out out",
     "benchmarks.depth_grid": "--limit 1 --repeats 1 --schemes fp32,int8 --depths 1x1,2",
     "benchmarks.rollout_gflops": "--limit 1 --repeats 1 --steps 1",
 }
+WORKERS = {"export.runtime_worker"}
+"""Modules that run in a process of their own but are started by others, not by people."""
 OUT_OF_REACH = {"--model", "--data", "--preset", "--coordinator"}
 """Options of commands that need a download, another host, or minutes for a full-size model."""
 
@@ -44,11 +47,12 @@ Command = tuple[str, ...]
 def programs() -> list[str]:
     """Find the modules that can be run."""
     files = (file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py")))
-    return [
+    found = (
         ".".join(file.relative_to(ROOT).with_suffix("").parts)
         for file in files
         if 'if __name__ == "__main__":' in file.read_text()
-    ]
+    )
+    return [name for name in found if name not in WORKERS]
 
 
 def parse(text: str) -> list[Command]:

@@ -38,6 +38,8 @@ ONLY_IN = {
     "flatbuffers": ("export.",),
     "litert_converter": ("export.jax_oracle",),
     "tensorflow": ("export.",),
+    "tflite_micro": ("export.",),
+    "tflite_runtime": ("export.",),
     "qai_hub": ("export.",),
 }
 """Foreign packages and the modules (by prefix) that may know them."""
@@ -78,7 +80,7 @@ def is_rim(module: str) -> bool:
 
 
 def is_program(module: str) -> bool:
-    """Say whether `python -m` runs it: export has three programs beside its libraries."""
+    """Say whether `python -m` runs it: export has programs beside its libraries."""
     return 'if __name__ == "__main__":' in MODULES[module].read_text(encoding="utf-8")
 
 

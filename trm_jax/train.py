@@ -172,7 +172,7 @@ def make_train_step(
         new = TrainState(
             count,
             moved,
-            optimiser,
+            optimiser,  # type: ignore[arg-type]
             ema_update(state.ema, params, recipe.ema),
             Carry(latents, steps, halted, carry.batch),
         )
