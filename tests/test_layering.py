@@ -26,7 +26,10 @@ ORDER = (  # a module imports from rows above its own only
     {"evaluate", "train"},
 )
 ROW = {f"trm_jax.{name}": row for row, names in enumerate(ORDER) for name in names}
-RIM = {"convert", "checkpoint", "published", "torch_config", "torch_files", "torch_names"}
+RIM = {
+    "convert", "checkpoint", "compact_state", "part_files", "published", "tensor_files",
+    "torch_config", "torch_files", "torch_names",
+}  # fmt: skip
 """Leaves of trm_jax besides data and zoo: numeric modules never import them."""
 ONLY_IN = {
     "torch": ("trm_jax.torch_files",),
