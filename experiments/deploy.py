@@ -45,10 +45,11 @@ from export.numerics import Target
 from export.package import TRIED, Simulation, Source, export, run, simulation_of
 from export.plan import plan_for
 from export.runtime import Solver, groups
-from export.sources import CALIBRATION_PUZZLES, batch_of, calibration, load_model, load_puzzles
+from export.sources import batch_of, calibration, load_model, load_puzzles
 from export.verify_rollouts import compare_group
 from quant.scheme import parse
 from trm_jax import zoo
+from trm_jax.data.calibration import CALIBRATION_PUZZLES
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.metrics import token_cosine
 

@@ -21,13 +21,10 @@ from quant.calibrate import activation_ranges
 from quant.carry import carry_store
 from quant.dot_general import Ranges, site_dot_general
 from quant.scheme import FloatDtype, paper_name, parse
-from trm_jax.data.batches import gather
+from trm_jax.data.calibration import CALIBRATION_PUZZLES, calibration_batches
 from trm_jax.models import build
 from trm_jax.reasoner import Reasoner
 from trm_jax.types import Batch, Weights
-
-CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L)
-CALIBRATION_BATCH = 32
 
 
 class Variant(NamedTuple):
@@ -92,8 +89,6 @@ def calibrate(puzzles: Puzzles, exact: Variant, steps: int) -> Ranges:
       exact: the scheme without its static activations.
       steps: supervision steps.
     """
-    total = len(puzzles.dataset)
-    last = np.arange(total - CALIBRATION_PUZZLES, total).reshape(-1, CALIBRATION_BATCH)
-    hosts = (gather(puzzles.dataset, rows, CALIBRATION_BATCH) for rows in last)
+    hosts = calibration_batches(puzzles.dataset)
     batches = (Batch(*(jnp.asarray(x) for x in host[:3])) for host in hosts)
     return activation_ranges(*exact, batches, steps=steps)

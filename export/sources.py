@@ -8,12 +8,10 @@ import numpy as np
 from export.package import Source
 from trm_jax import checkpoint, convert, zoo
 from trm_jax.config import Config
-from trm_jax.data.batches import gather
+from trm_jax.data.batches import PuzzleBatch, gather
+from trm_jax.data.calibration import calibration_batches
 from trm_jax.data.format import PuzzleDataset, load_dataset
 from trm_jax.types import Batch
-
-CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L); the last ones of the data
-CALIBRATION_BATCH = 32
 
 
 def load_model(name: str) -> Source:
@@ -76,7 +74,7 @@ def load_puzzles(folder: Path | None, config: Config) -> PuzzleDataset:
 
 def batch_of(dataset: PuzzleDataset, rows: np.ndarray) -> Batch:
     """Gather puzzles."""
-    return Batch(*(jnp.asarray(x) for x in gather(dataset, rows, len(rows))[:3]))
+    return _on_device(gather(dataset, rows, len(rows)))
 
 
 def calibration(dataset: PuzzleDataset) -> list[Batch]:
@@ -85,8 +83,8 @@ def calibration(dataset: PuzzleDataset) -> list[Batch]:
     Raises:
       ValueError: there are too few.
     """
-    total = len(dataset)
-    if total < CALIBRATION_PUZZLES:
-        raise ValueError(f"calibration takes {CALIBRATION_PUZZLES} puzzles, the data has {total}")
-    rows = np.arange(total - CALIBRATION_PUZZLES, total).reshape(-1, CALIBRATION_BATCH)
-    return [batch_of(dataset, part) for part in rows]
+    return [_on_device(host) for host in calibration_batches(dataset)]
+
+
+def _on_device(host: PuzzleBatch) -> Batch:
+    return Batch(*(jnp.asarray(x) for x in host[:3]))
