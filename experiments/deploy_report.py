@@ -78,7 +78,7 @@ def table(title: str, found: Sequence[Mapping[str, Any]]) -> Table:
 def pareto_figure(title: str, found: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw exact match against bytes; the staircase joins what nothing beats in both."""
     with mpl.rc_context(figures.STYLE):
-        figure = figures._figure(7.6, 4.8)
+        figure = figures.figure_of(7.6, 4.8)
         ax = figure.subplots()
         front = pareto([(r["file_bytes"], r["exact"]) for r in found])
         front.append((max(r["file_bytes"] for r in found), front[-1][1]))  # on to the largest
@@ -86,10 +86,10 @@ def pareto_figure(title: str, found: Sequence[Mapping[str, Any]]) -> Figure:
         points = []
         for i, r in enumerate(found):
             x, (y, low, high) = r["file_bytes"], _interval(r, "exact")
-            colour = figures._colour(i)
+            colour = figures.colour(i)
             ax.errorbar(x, y, yerr=[[y - low], [high - y]], color=colour, capsize=3,
-                        marker=figures._marker(i), markersize=7, linewidth=1.2)  # fmt: skip
-            points.append((x, y, low, high, r["scheme"], figures._text_colour(i)))
+                        marker=figures.marker(i), markersize=7, linewidth=1.2)  # fmt: skip
+            points.append((x, y, low, high, r["scheme"], figures.text_colour(i)))
         ax.set_xscale("log")
         left, right = ax.get_xlim()
         ax.set_xlim(left / 1.6, right * 1.6)  # room for names
@@ -106,7 +106,7 @@ def pareto_figure(title: str, found: Sequence[Mapping[str, Any]]) -> Figure:
             x=0.01, ha="left", fontsize=10,
         )  # fmt: skip
         figure.canvas.draw()
-        figures._label_points(ax, points)
+        figures.label_points(ax, points)
         return figure
 
 

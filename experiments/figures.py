@@ -46,7 +46,7 @@ STYLE: dict[Any, Any] = {
 def accuracy_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
     """Draw exact match and cell accuracy against depth, one line per scheme."""
     with mpl.rc_context(STYLE):
-        figure = _figure(9.6, 4.6)
+        figure = figure_of(9.6, 4.6)
         axes = figure.subplots(1, 2, sharex=True)
         for ax, metric, name in zip(
             axes,
@@ -73,7 +73,7 @@ def accuracy_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
 def fidelity_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
     """Draw each scheme's change of exact match against its one-step fidelity."""
     with mpl.rc_context(STYLE):
-        figure = _figure(7.6, 4.8)
+        figure = figure_of(7.6, 4.8)
         ax = figure.subplots()
         ax.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
         points = []
@@ -83,11 +83,11 @@ def fidelity_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
             change = statistics.bootstrap_difference(pairs, spec.seed)
             x, (y, low, high) = max(lost, FLOOR), (100 * value for value in change)
             ax.errorbar(
-                x, y, yerr=[[y - low], [high - y]], color=_colour(i), marker=_marker(i),
+                x, y, yerr=[[y - low], [high - y]], color=colour(i), marker=marker(i),
                 markersize=7, capsize=3, linewidth=1.2,
             )  # fmt: skip
             name = label(outcome.scheme, spec.dtype)
-            points.append((x, y, low, high, name, _text_colour(i)))
+            points.append((x, y, low, high, name, text_colour(i)))
         _fidelity_axis(ax)
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, -2.0), max(high, 2.0))  # noise must not fill the axis
@@ -100,7 +100,7 @@ def fidelity_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
             x=0.01, ha="left", fontsize=10,
         )  # fmt: skip
         figure.canvas.draw()
-        _label_points(ax, points)
+        label_points(ax, points)
         return figure
 
 
@@ -132,22 +132,25 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     return moved.tolist()
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
+    """Make an empty figure of a size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _colour(i: int) -> str:
+def colour(i: int) -> str:
+    """Choose the colour of the i-th line."""
     return COLOURS[i % len(COLOURS)]
 
 
-def _text_colour(i: int) -> tuple[float, ...]:
+def text_colour(i: int) -> tuple[float, ...]:
     """Darken a line's colour until small letters in it can be read on white."""
-    return tuple(0.7 * channel for channel in to_rgb(_colour(i)))
+    return tuple(0.7 * channel for channel in to_rgb(colour(i)))
 
 
-def _marker(i: int) -> str:
+def marker(i: int) -> str:
+    """Choose the marker of the i-th line."""
     return MARKERS[i % len(MARKERS)]
 
 
@@ -157,9 +160,9 @@ def _subject(spec: Spec, outcomes: Sequence[Outcome]) -> str:
 
 def _line(ax: Axes, i: int, cycles: Sequence[int], values: Sequence[statistics.Interval]) -> None:
     value, low, high = np.transpose(values)
-    ax.fill_between(cycles, low, high, color=_colour(i), alpha=0.08, linewidth=0)
+    ax.fill_between(cycles, low, high, color=colour(i), alpha=0.08, linewidth=0)
     ax.plot(
-        cycles, value, color=_colour(i), marker=_marker(i), markersize=4, linewidth=1.4,
+        cycles, value, color=colour(i), marker=marker(i), markersize=4, linewidth=1.4,
         linestyle=DASHES[i % len(DASHES)],
     )  # fmt: skip
 
@@ -182,9 +185,9 @@ def _label_ends(ax: Axes, depth: int, names: Sequence[str], ends: Sequence[float
     for i, (name, end, at) in enumerate(zip(names, ends, heights, strict=True)):
         ax.annotate(
             name, (depth, end), (1.05, at), xycoords="data", textcoords="axes fraction",
-            color=_text_colour(i), va="center", fontsize=8, annotation_clip=False,
+            color=text_colour(i), va="center", fontsize=8, annotation_clip=False,
             arrowprops={
-                "arrowstyle": "-", "color": _colour(i), "lw": 0.7, "shrinkB": 1,
+                "arrowstyle": "-", "color": colour(i), "lw": 0.7, "shrinkB": 1,
                 "relpos": (0.0, 0.5),
             },
         )  # fmt: skip
@@ -205,7 +208,7 @@ def _fidelity_axis(ax: Axes) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _label_points(ax: Axes, points: Sequence[tuple]) -> None:
+def label_points(ax: Axes, points: Sequence[tuple]) -> None:
     """Write a name beside each point, on the first side where it covers no name and no bar."""
     to_pixels = ax.transData.transform
     corners = [to_pixels([(x, low), (x, high)]) for x, _, low, high, *_ in points]

@@ -1,16 +1,10 @@
-"""Find the model a program was asked for, wherever it lives.
+"""The model a program was asked for, with what reports say about it.
 
-(nothing)              the task's bundled model
-sudoku-trm-mlp-mini    a bundled model (trm_jax/zoo)
-runs/model             a model directory (model.safetensors + config.json)
-step_21700             a checkpoint of the PyTorch release, or a directory with one
-hf:owner/name/file     the same on the Hugging Face Hub, `@revision` optional
-trm-mlp-sudoku-...     a known public checkpoint (`python -m trm_jax.convert --list`)
+How a name finds a model is written in trm_jax/located.py; no name is the task's bundled model.
 """
 
 import hashlib
 import json
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +12,7 @@ import numpy as np
 from experiments.tasks import Task
 from trm_jax import checkpoint, convert, zoo
 from trm_jax.config import Config, to_dict
-from trm_jax.data.hub import PREFIX as HUB
-from trm_jax.published import PUBLISHED
+from trm_jax.located import locate
 from trm_jax.types import Weights
 
 
@@ -55,7 +48,7 @@ def load(source: str | None, task: Task, hints: convert.Hints = convert.NO_HINTS
     """Load the model of a command line.
 
     Args:
-      source: see the module; None is the task's bundled model.
+      source: a name that `locate` knows; None is the task's bundled model.
       hints: what a PyTorch checkpoint does not show (its preset).
 
     Raises:
@@ -64,26 +57,10 @@ def load(source: str | None, task: Task, hints: convert.Hints = convert.NO_HINTS
       ModuleNotFoundError: a PyTorch file, and torch is not installed.
     """
     name = zoo.default(task.value) if source is None else source
-    if name in zoo.MODELS:
-        return _model(name, "bundled", *zoo.load(name))
-    if (Path(name) / checkpoint.CONFIG_FILE).is_file():
-        return _model(_short(name), name, *checkpoint.load_model(Path(name)))
-    if name in PUBLISHED or name.startswith(HUB) or Path(name).exists():
-        config, weights, _ = convert.load_torch(name, hints)
-        return _model(_short(name), name, config, weights)
-    raise ValueError(
-        f"unknown model {name!r}: no such file or directory; bundled: {', '.join(zoo.MODELS)};"
-        " public: see `python -m trm_jax.convert --list`; or hf:owner/name/file"
-    )
-
-
-def _model(name: str, origin: str, config: Config, weights: Weights) -> Model:
-    return Model(name, origin, config, weights, hash_model(config, weights))
-
-
-def _short(source: str) -> str:
-    """Name a folder after the last part of a path or Hub source."""
-    return Path(source.removeprefix(HUB).partition("@")[0]).name or "model"
+    found = locate(name, hints)
+    digest = hash_model(found.config, found.weights)
+    origin = "bundled" if name in zoo.MODELS else name
+    return Model(found.name, origin, found.config, found.weights, digest)
 
 
 def hash_model(config: Config, weights: Weights) -> str:

@@ -6,35 +6,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from export.package import Source
-from trm_jax import checkpoint, convert, zoo
+from trm_jax import zoo
 from trm_jax.config import Config
 from trm_jax.data.batches import PuzzleBatch, gather
 from trm_jax.data.calibration import calibration_batches
 from trm_jax.data.format import PuzzleDataset, load_dataset
+from trm_jax.located import locate
 from trm_jax.types import Batch
 
 
 def load_model(name: str) -> Source:
-    """Load a bundled model, a model directory, or a PyTorch checkpoint.
+    """Load the model of a name (trm_jax/located.py).
 
     Raises:
       ValueError: unknown, or not a checkpoint of these architectures.
       OSError: missing, or not to be downloaded.
       ModuleNotFoundError: a PyTorch file, and torch is not installed.
     """
-    if name in zoo.MODELS:
-        return Source(name, name, zoo.MODELS[name].task, *zoo.load(name))
-    path = Path(name)
-    if (path / checkpoint.CONFIG_FILE).is_file():
-        config, weights = checkpoint.load_model(path)
-    elif path.exists():
-        config, weights, _ = convert.load_torch(name, convert.NO_HINTS)
-    else:
-        raise ValueError(
-            f"unknown model {name!r}: no such file or directory; bundled: {', '.join(zoo.MODELS)};"
-            " a PyTorch release is converted by `python -m trm_jax.convert`"
-        )
-    return Source(path.name, str(path.resolve()), task_of(config), config, weights)
+    found = locate(name)
+    task = zoo.MODELS[name].task if name in zoo.MODELS else task_of(found.config)
+    return Source(found.name, found.origin, task, found.config, found.weights)
 
 
 def task_of(config: Config) -> str:

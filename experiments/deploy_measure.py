@@ -1,0 +1,201 @@
+"""What a deployment on a runtime of this computer measures, and its files as they grow.
+
+Exports are made once, rows and probes appended as soon as they are there. Left out: the command
+line and the report (deploy_host.py), the format of the lines (deploy_rows.py).
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import deploy_rows
+from experiments.deploy_rows import Probe, Row
+from experiments.models import hash_model
+from experiments.puzzles import hash_dataset
+from experiments.results import to_hex
+from experiments.rollouts import moments
+from experiments.tasks import Task, second_score, side_of
+from export.backends import open_runtime
+from export.integrity import open_export
+from export.manifest import MANIFEST_FILE
+from export.numerics import Target
+from export.package import TRIED, Simulation, Source, export, run, simulation_of
+from export.plan import plan_for
+from export.runtime import Solver, groups
+from export.sources import batch_of, calibration
+from export.verify_rollouts import compare_group
+from quant.scheme import parse
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.metrics import token_cosine
+
+FULL = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a command line asks for, loaded.
+
+    Attributes:
+      steps: supervision steps; limit: the first so many puzzles.
+    """
+
+    task: Task
+    source: Source
+    dataset: PuzzleDataset
+    target: Target
+    schemes: tuple[str, ...]
+    limit: int
+    batch: int
+    steps: int
+    threads: int
+    out: Path
+
+    @property
+    def digest(self) -> str:
+        """Hash what decides the numbers of a row."""
+        parts = (hash_model(self.source.config, self.source.weights), hash_dataset(self.dataset),
+                 self.target.value, self.batch, self.steps)  # fmt: skip
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def folder_of(job: Job, scheme: str) -> Path:
+    """Name the folder of an export."""
+    return job.out / "exports" / scheme
+
+
+def twin_of(job: Job, scheme: str) -> Simulation:
+    """Build a scheme's simulation, and its export if it is not there yet.
+
+    Raises:
+      ValueError: the target does not compute the scheme right.
+      RuntimeError: the runtime refuses it.
+    """
+    plan = plan_for(parse(scheme), job.target)
+    batches = calibration(job.dataset) if plan.needs_ranges else []
+    twin = simulation_of(job.source, plan, batches, job.steps)
+    folder = folder_of(job, scheme)
+    if not (folder / MANIFEST_FILE).exists():
+        tried = batch_of(job.dataset, np.arange(min(TRIED, len(job.dataset))))
+        export(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
+    return twin
+
+
+class References:
+    """Full-precision last states, each group computed once."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.twin = simulation_of(job.source, plan_for(parse(FULL), job.target), [], job.steps)
+        self.states: dict[int, np.ndarray] = {}
+
+    def at(self, rows: slice) -> np.ndarray:
+        if rows.start not in self.states:
+            full = np.resize(np.arange(rows.start, rows.stop), self.job.batch)
+            last = run(self.twin, batch_of(self.job.dataset, full), self.job.steps)[-1]
+            self.states[rows.start] = np.asarray(last)[: rows.stop - rows.start]
+        return self.states[rows.start]
+
+
+def measure(
+    job: Job, scheme: str, rows: slice, solver: Solver, twin: Simulation, references: References
+) -> Row:
+    """Run a group of puzzles on runtime and simulation."""
+    index = np.arange(rows.start, rows.stop)
+    found = compare_group(solver, twin, job.dataset, index, job.steps)
+    fidelity = token_cosine(jnp.asarray(found.last), jnp.asarray(references.at(rows)))
+    lenient = second_score(job.task, side_of(job.task, job.dataset, "the data"))
+    answered = lenient(jnp.asarray(found.solution.tokens), batch_of(job.dataset, index))
+    bits = {"exact": found.exact, "simulated_exact": found.simulated_exact,
+            "lenient": np.asarray(answered)}  # fmt: skip
+    return Row(
+        digest=job.digest,
+        scheme=scheme,
+        start=rows.start,
+        stop=rows.stop,
+        **{name: to_hex(flags[None])[0] for name, flags in bits.items()},
+        cells=int(found.cells.sum()),
+        correct=int(found.correct.sum()),
+        equal_cells=int(found.equal_cells.sum()),
+        infidelity=moments(1 - np.asarray(fidelity, np.float64)[None])[0],
+        disagreement=moments(1 - found.fidelity.astype(np.float64)[None])[0],
+    )
+
+
+def probe(job: Job, scheme: str) -> Probe:
+    """Time and weigh an export in a fresh process.
+
+    Raises:
+      RuntimeError: it failed there.
+    """
+    command = [sys.executable, "-m", "experiments.deploy_probe", str(folder_of(job, scheme)),
+               "--threads", str(job.threads)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the probe of {scheme} failed: {done.stderr.strip()}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Probe(digest=job.digest, scheme=scheme, step_ms=tuple(found["step_ms"]),
+                 memory_bytes=found["memory_bytes"])  # fmt: skip
+
+
+class Files(NamedTuple):
+    """Finished rows and probes, in memory and on the disk."""
+
+    rows: list[Row]
+    probes: list[Probe]
+    out: Path
+
+    def add_row(self, row: Row) -> None:
+        self.rows.append(row)
+        deploy_rows.append(self.out / "rows.jsonl", row)
+
+    def add_probe(self, probe: Probe) -> None:
+        self.probes.append(probe)
+        deploy_rows.append(self.out / "probes.jsonl", probe)
+
+
+def open_files(job: Job) -> Files:
+    """Read what is finished.
+
+    Raises:
+      ValueError: it is damaged, or of another deployment.
+    """
+    job.out.mkdir(parents=True, exist_ok=True)
+    rows = deploy_rows.read(job.out / "rows.jsonl", job.digest, deploy_rows.row_from_dict)
+    probes = deploy_rows.read(job.out / "probes.jsonl", job.digest, deploy_rows.probe_from_dict)
+    return Files(rows, probes, job.out)
+
+
+def run_scheme(
+    job: Job, scheme: str, files: Files, references: References, advance: Callable[[int], None]
+) -> None:
+    """Measure what is left of a scheme.
+
+    Raises:
+      ValueError: the target does not compute it right.
+      RuntimeError: the runtime refuses it.
+    """
+    done = {(row.start, row.stop) for row in files.rows if row.scheme == scheme}
+    wanted = list(groups(job.limit, job.batch))
+    left = [rows for rows in wanted if (rows.start, rows.stop) not in done]
+    advance(len(wanted) - len(left))
+    if left:
+        twin = twin_of(job, scheme)
+        made = open_export(folder_of(job, scheme))
+        runtime = open_runtime(job.target, made.model, threads=job.threads)
+        try:
+            solver = Solver(made, runtime)
+            for rows in left:
+                files.add_row(measure(job, scheme, rows, solver, twin, references))
+                advance(1)
+        finally:
+            runtime.close()
+    if scheme not in {p.scheme for p in files.probes}:
+        files.add_probe(probe(job, scheme))
