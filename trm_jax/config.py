@@ -150,7 +150,7 @@ MINI_SUDOKU_HRM = HRMConfig(
     H_cycles=2, L_cycles=2, H_layers=2, L_layers=2, no_ACT_continue=True, forward_dtype="float32",
 )  # fmt: skip
 MIDI_SUDOKU_TRM_MLP = TRMConfig(  # 9x9, between the small models and the published size
-    vocab_size=11, seq_len=81, hidden_size=192, num_heads=6, puzzle_emb_ndim=192,
+    vocab_size=11, seq_len=81, hidden_size=192, num_heads=6, expansion=2.0, puzzle_emb_ndim=192,
     puzzle_emb_len=1, H_cycles=2, L_cycles=2, forward_dtype="float32",
     mixer=Mixer.MLP, positions=Positions.NONE,
 )  # fmt: skip
