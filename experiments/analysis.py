@@ -41,11 +41,11 @@ class Outcome:
 
     def cell(self, cycles: int) -> Interval:
         """Estimate cell accuracy; its interval treats puzzles, not cells, as independent."""
-        return _clipped(statistics.complement(self._mean("cell_error", cycles)))
+        return clipped(statistics.complement(self._mean("cell_error", cycles)))
 
     def fidelity(self, cycles: int) -> Interval:
         """Estimate carry-trajectory fidelity at a depth (Eq. 4)."""
-        return _clipped(statistics.complement(self._mean("infidelity", cycles)), floor=-1.0)
+        return clipped(statistics.complement(self._mean("infidelity", cycles)), floor=-1.0)
 
     def similarity(self, cycles: int) -> Interval:
         """Estimate the cosine to the state one H-cycle before."""
@@ -100,6 +100,7 @@ def compare(reference: Outcome, other: Outcome, cycles: int) -> Pairs:
     return statistics.pairs(reference.solved(cycles), other.solved(cycles))
 
 
-def _clipped(interval: Interval, floor: float = 0.0) -> Interval:
+def clipped(interval: Interval, floor: float = 0.0) -> Interval:
+    """Cut an interval to what its number can be."""
     low, high = np.clip(interval[1:], floor, 1.0)
     return Interval(interval.value, float(low), float(high))

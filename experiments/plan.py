@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments import models, puzzles
-from experiments.depths import Grid, parse_depths
+from experiments.depths import parse_depths
 from experiments.models import Model
 from experiments.puzzles import Puzzles
 from experiments.spec import Spec
@@ -63,7 +63,7 @@ def prepare(args: argparse.Namespace) -> Job:
     model = models.load(args.model, task, Hints(preset=args.preset))
     puzzles.check_fit(model, data)
     grid = parse_depths(args.depths, model.config)
-    num_puzzles = _limit(args.limit, len(data.dataset))
+    num_puzzles = choose_limit(args.limit, len(data.dataset))
     check_calibration(schemes, num_puzzles, len(data.dataset))
     spec = Spec(
         task=task.value,
@@ -74,11 +74,11 @@ def prepare(args: argparse.Namespace) -> Job:
         data=data.name,
         data_sha256=data.sha256,
         num_puzzles=num_puzzles,
-        batch_size=_batch_size(args.batch_size, model.config, grid),
+        batch_size=choose_batch_size(args.batch_size, model.config, grid.steps),
         schemes=schemes,
         bytes=tuple(ptq.footprint(model.weights, parse(name)).total for name in schemes),
         grid=grid,
-        dtype=_dtype(args.dtype),
+        dtype=choose_dtype(args.dtype),
         seed=args.seed,
     )
     return Job(spec, model, data)
@@ -107,7 +107,12 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _limit(limit: int, total: int) -> int:
+def choose_limit(limit: int, total: int) -> int:
+    """Choose how many puzzles to evaluate; 0 asks for all.
+
+    Raises:
+      ValueError: there are none, or a negative number was asked for.
+    """
     if limit < 0:
         raise ValueError(f"--limit must be 0 (all puzzles) or more, got {limit}")
     if total == 0:
@@ -115,19 +120,28 @@ def _limit(limit: int, total: int) -> int:
     return min(limit or total, total)
 
 
-def _dtype(name: str) -> str:
+def choose_dtype(name: str) -> str:
+    """Choose the arithmetic: `auto` is float32 on CPU and bfloat16 on accelerators."""
     if name != "auto":
         return name
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
-def _batch_size(size: int | None, config: Config, grid: Grid) -> int:
-    """Choose how many trajectories fit; what one needs is known from the shapes."""
+def choose_batch_size(size: int | None, config: Config, steps: int) -> int:
+    """Choose how many trajectories fit; what one needs is known from the shapes.
+
+    Args:
+      size: what was asked for, or None.
+      steps: supervision steps of a trajectory.
+
+    Raises:
+      ValueError: less than one puzzle was asked for.
+    """
     if size is not None:
         if size < 1:
             raise ValueError(f"--batch-size must be at least 1, got {size}")
         return size
-    cycles = grid.steps * config.H_cycles
+    cycles = steps * config.H_cycles
     each = 2 * 4 * cycles * config.num_positions * config.hidden_size  # two, of float32
     if jax.default_backend() == "cpu":
         return max(1, min(CPU_BATCH, CPU_BYTES // each))

@@ -143,17 +143,31 @@ class Folder:
         work = self.spec_file.with_suffix(".new")
         work.write_text(text + "\n", encoding="utf-8")
         os.replace(work, self.spec_file)
-        if self.rows_file.exists():
-            whole = self.rows_file.read_bytes().rfind(b"\n") + 1
-            os.truncate(self.rows_file, whole)
+        drop_torn_line(self.rows_file)
 
     def append(self, row: Row) -> None:
         """Write a finished row and wait until it is on the disk."""
-        line = json.dumps(dataclasses.asdict(row), separators=(",", ":")) + "\n"
-        with self.rows_file.open("ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.rows_file, dataclasses.asdict(row))
+
+
+def drop_torn_line(file: Path) -> None:
+    """Cut off the last line if a kill left it without its newline."""
+    if file.exists():
+        os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
+
+
+def append_line(file: Path, values: dict[str, Any]) -> None:
+    """Write one line of JSON in one piece and wait until it is on the disk."""
+    line = json.dumps(values, separators=(",", ":")) + "\n"
+    with file.open("ab") as handle:
+        handle.write(line.encode())
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def whole_lines(file: Path) -> list[bytes]:
+    """Read the lines that are complete; what follows the last newline was cut off."""
+    return file.read_bytes().split(b"\n")[:-1]
 
 
 def read_specs(folder: Path) -> list[Spec]:
@@ -174,8 +188,7 @@ def read_rows(folder: Path, digest: str) -> list[Row]:
     """
     rows = []
     for file in sorted(folder.glob("rows*.jsonl")):
-        *lines, _ = file.read_bytes().split(b"\n")  # what follows the last newline is cut off
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(whole_lines(file), start=1):
             try:
                 row = row_from_dict(json.loads(line))
             except (ValueError, TypeError, KeyError) as error:

@@ -22,6 +22,7 @@ from experiments.spec import Spec
 from experiments.tasks import Task, second_score
 from experiments.variants import Variant, make_variant
 from trm_jax.data.batches import PuzzleBatch, gather
+from trm_jax.data.format import PuzzleDataset
 from trm_jax.evaluate import (
     Readout,
     Trajectory,
@@ -54,7 +55,10 @@ class Runner:
         self.spec = spec
         self.dataset = puzzles.dataset
         self.lenient = second_score(Task(spec.task), puzzles.side)
-        self.variants = {name: make_variant(spec, model, puzzles, name) for name in spec.schemes}
+        self.variants = {
+            name: make_variant(model, puzzles, name, dtype=spec.dtype, steps=spec.grid.steps)
+            for name in spec.schemes
+        }
 
     def rows(self, keys: Sequence[Key]) -> Iterator[Row]:
         """Measure keys, which come shard by shard, and yield every row as it is finished."""
@@ -65,10 +69,8 @@ class Runner:
 
     def prepare(self, start: int, stop: int) -> Shard:
         """Load a shard, padded to one size for all shards, and run it in full precision."""
-        devices = len(jax.local_devices())
         size = min(self.spec.batch_size, self.spec.num_puzzles)
-        host = gather(self.dataset, np.arange(start, stop), -(-size // devices) * devices)
-        batch = shard_batch(Batch(*(jnp.asarray(x) for x in host[:3])))
+        host, batch = load_shard(self.dataset, start, stop, size)
         return Shard(host, batch, self.run(self.variants[self.spec.reference], batch))
 
     def run(self, variant: Variant, batch: Batch) -> Trajectory:
@@ -87,6 +89,15 @@ class Runner:
         calls = consecutive_similarity(*variant, shard.batch)
         readout, calls = jax.device_get((readout, calls))
         return make_row(self.spec.digest, key, shard.host, readout, calls)
+
+
+def load_shard(
+    dataset: PuzzleDataset, start: int, stop: int, size: int
+) -> tuple[PuzzleBatch, Batch]:
+    """Load the puzzles of a shard, padded to one size for all shards, on host and devices."""
+    devices = len(jax.local_devices())
+    host = gather(dataset, np.arange(start, stop), -(-size // devices) * devices)
+    return host, shard_batch(Batch(*(jnp.asarray(x) for x in host[:3])))
 
 
 def make_row(digest: str, key: Key, host: PuzzleBatch, readout: Readout, calls: np.ndarray) -> Row:

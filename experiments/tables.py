@@ -49,12 +49,12 @@ def grid_records(spec: Spec, outcomes: Sequence[Outcome]) -> list[Record]:
         {
             "scheme": label(outcome.scheme, spec.dtype), "T": t, "n": n, "h_cycles": t * n,
             "gflops": t * n * spec.gflops_per_cycle, "puzzles": outcome.num_puzzles,
-            **_fields("exact", outcome.exact(t * n)),
-            **_fields("lenient", outcome.lenient(t * n)),
-            **_fields("cell", outcome.cell(t * n)),
-            **_fields("fidelity", outcome.fidelity(t * n)),
-            **_fields("similarity", outcome.similarity(t * n)),
-            **_fields("residual", outcome.residual(t * n)),
+            **fields("exact", outcome.exact(t * n)),
+            **fields("lenient", outcome.lenient(t * n)),
+            **fields("cell", outcome.cell(t * n)),
+            **fields("fidelity", outcome.fidelity(t * n)),
+            **fields("similarity", outcome.similarity(t * n)),
+            **fields("residual", outcome.residual(t * n)),
         }
         for outcome in outcomes
         for t in reversed(spec.grid.T)
@@ -73,13 +73,13 @@ def summary_records(spec: Spec, outcomes: Sequence[Outcome]) -> list[Record]:
         records.append({
             "scheme": label(outcome.scheme, spec.dtype), "bytes": sizes[outcome.scheme],
             "h_cycles": deepest, "puzzles": outcome.num_puzzles,
-            **_fields("exact", outcome.exact(deepest)),
-            **_fields("lenient", outcome.lenient(deepest)),
-            **_fields("cell", outcome.cell(deepest)),
-            **_fields("fidelity_one_step", outcome.fidelity(one_step)),
-            **_fields("fidelity", outcome.fidelity(deepest)),
-            **_fields("consecutive_similarity", outcome.call_similarity),
-            **_fields("exact_difference", difference),
+            **fields("exact", outcome.exact(deepest)),
+            **fields("lenient", outcome.lenient(deepest)),
+            **fields("cell", outcome.cell(deepest)),
+            **fields("fidelity_one_step", outcome.fidelity(one_step)),
+            **fields("fidelity", outcome.fidelity(deepest)),
+            **fields("consecutive_similarity", outcome.call_similarity),
+            **fields("exact_difference", difference),
             "lost": pairs.lost, "gained": pairs.gained, "mcnemar_p": statistics.mcnemar(pairs),
         })  # fmt: skip
     return records
@@ -119,13 +119,14 @@ def summary_table(spec: Spec, outcomes: Sequence[Outcome]) -> Table:
               "McNemar p"]  # fmt: skip
     rows = []
     for i, record in enumerate(summary_records(spec, outcomes)):
-        points = Interval(*(100 * x for x in _interval(record, "exact_difference")))
+        points = Interval(*(100 * x for x in interval_of(record, "exact_difference")))
         rows.append([
             record["scheme"], size_text(record["bytes"]),
-            with_interval(_interval(record, "exact")), with_interval(_interval(record, "lenient")),
-            with_error(_interval(record, "cell")),
-            with_error(_interval(record, "fidelity_one_step")),
-            with_error(_interval(record, "fidelity")),
+            with_interval(interval_of(record, "exact")),
+            with_interval(interval_of(record, "lenient")),
+            with_error(interval_of(record, "cell")),
+            with_error(interval_of(record, "fidelity_one_step")),
+            with_error(interval_of(record, "fidelity")),
             f"{record['consecutive_similarity']:.3f}",
             "" if i == 0 else f"{points.value:+.1f}\n[{points.low:+.1f}, {points.high:+.1f}]",
             "" if i == 0 else p_text(record["mcnemar_p"]),
@@ -194,9 +195,11 @@ def p_text(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _fields(name: str, interval: Interval) -> Record:
+def fields(name: str, interval: Interval) -> Record:
+    """Make the three fields of a record that hold a number and its interval."""
     return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
 
 
-def _interval(record: Record, name: str) -> Interval:
+def interval_of(record: Record, name: str) -> Interval:
+    """Read the fields that `fields` made."""
     return Interval(record[name], record[f"{name}_low"], record[f"{name}_high"])

@@ -8,14 +8,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.models import Model
 from experiments.puzzles import Puzzles
-from experiments.spec import Spec
 from quant import ptq
 from quant.calibrate import activation_ranges
 from quant.carry import carry_store
@@ -23,6 +19,7 @@ from quant.dot_general import Ranges, site_dot_general
 from quant.scheme import FloatDtype, paper_name, parse
 from trm_jax.data.calibration import CALIBRATION_PUZZLES, calibration_batches
 from trm_jax.models import build
+from trm_jax.parallel import device_mesh, replicate
 from trm_jax.reasoner import Reasoner
 from trm_jax.types import Batch, Weights
 
@@ -45,25 +42,35 @@ def label(name: str, dtype: str) -> str:
 FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
 
 
-def make_variant(spec: Spec, model: Model, puzzles: Puzzles, name: str) -> Variant:
+def make_variant(model: Model, puzzles: Puzzles, name: str, *, dtype: str, steps: int) -> Variant:
     """Compress a model and lay its weights on every local device.
+
+    Args:
+      puzzles: where static activations find their calibration puzzles.
+      name: of the scheme.
+      dtype: arithmetic of a scheme that names none.
+      steps: supervision steps over which static activations are calibrated.
 
     Raises:
       ValueError: weights that the scheme's format cannot hold.
     """
     scheme = parse(name)
     inherits = scheme.float_dtype is FloatDtype.FP32
-    arithmetic = spec.dtype if inherits else scheme.float_dtype.dtype
+    arithmetic = dtype if inherits else scheme.float_dtype.dtype
     config = dataclasses.replace(model.config, forward_dtype=arithmetic)
     store = carry_store(scheme)
     weights = ptq.simulate(model.weights, scheme)
     ranges = None
     if scheme.activations.is_static:
         exact = Variant(build(config, store=store), weights)
-        ranges = calibrate(puzzles, exact, spec.grid.steps)
+        ranges = calibrate(puzzles, exact, steps)
     reasoner = build(config, site_dot_general(scheme, ranges), store)
-    everywhere = NamedSharding(Mesh(np.asarray(jax.local_devices()), ("batch",)), PartitionSpec())
-    return Variant(reasoner, jax.device_put(weights, everywhere))
+    return Variant(reasoner, on_every_device(weights))
+
+
+def on_every_device(weights: Weights) -> Weights:
+    """Copy weights to all local devices."""
+    return replicate(weights, device_mesh())
 
 
 def check_calibration(schemes: Sequence[str], num_puzzles: int, total: int) -> None:

@@ -1,0 +1,182 @@
+"""Rows of an ablation on disk: append-only, resumable, readable without computing anything.
+
+    OUT/ablation.json   {"spec": {...}, "runs": [environment of every start]}
+    OUT/rows.jsonl      one `AblationRow` per line, in the order in which they were finished
+    OUT/trained/        models that a study trained, one folder each (retraining.py)
+
+A row is one variant of one study on one shard of puzzles. Its digest covers everything that
+decides its numbers, so rows made otherwise (other weights, fewer training steps) never mix.
+Studies and puzzles may be added by resuming.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.ablation_spec import AblationSpec, Facts, joined, spec_from_dict
+from experiments.results import Moments, append_line, drop_torn_line, whole_lines
+
+SPEC_FILE, ROWS_FILE = "ablation.json", "rows.jsonl"
+
+
+class RowKey(NamedTuple):
+    """The unit of work: one variant on the puzzles [start, stop)."""
+
+    study: str
+    variant: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationRow:
+    """What one variant did on one shard, at its own depth.
+
+    Attributes:
+      digest: of what decides the numbers (`AblationSpec.planned`).
+      scored_cells, correct_cells: counts over the shard.
+      exact, lenient: one bit per puzzle, hex, first puzzle in the highest bit.
+      cell_error: share of wrong cells of a puzzle.
+      infidelity_one_step, infidelity: 1 - cosine to the reference after one supervision step and
+        at the variant's depth; None where the states have other shapes (a smaller student).
+      facts: numbers and words about the variant, the same in all its rows.
+    """
+
+    digest: str
+    study: str
+    variant: str
+    start: int
+    stop: int
+    scored_cells: int
+    correct_cells: int
+    exact: str
+    lenient: str
+    cell_error: Moments
+    infidelity_one_step: Moments | None
+    infidelity: Moments | None
+    facts: Facts
+
+    @property
+    def key(self) -> RowKey:
+        return RowKey(self.study, self.variant, self.start, self.stop)
+
+
+def row_from_dict(values: dict[str, Any]) -> AblationRow:
+    """Rebuild a row from JSON.
+
+    Raises:
+      TypeError, KeyError: fields are missing or unknown.
+    """
+    names = ("cell_error", "infidelity_one_step", "infidelity")
+    moments = {k: None if values[k] is None else Moments(*values[k]) for k in names}
+    return AblationRow(**{**values, **moments})
+
+
+class AblationFolder:
+    """The files of an ablation."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spec_file, self.rows_file = path / SPEC_FILE, path / ROWS_FILE
+
+    def check(self, spec: AblationSpec, *, resume: bool) -> None:
+        """Refuse a folder that this ablation must not write into. Changes nothing.
+
+        Raises:
+          FileExistsError: the folder is in use and `resume` is off.
+          ValueError: its rows are of another ablation; the message says what differs.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{self.path} is a file; --out names a folder")
+        if self.path.is_dir() and any(self.path.iterdir()) and not resume:
+            raise FileExistsError(
+                f"{self.path} is not empty: add --resume to go on with it (finished rows are"
+                " kept), or choose another --out"
+            )
+        if self.spec_file.exists():
+            try:
+                joined(read_spec(self.path), spec)
+            except ValueError as error:
+                raise ValueError(f"{self.path}: {error}; choose another --out") from error
+
+    def open(self, spec: AblationSpec, environment: dict[str, Any]) -> None:
+        """Note the start of a run, widen the spec to it, and drop a line that a kill cut off."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        runs = [environment]
+        if self.spec_file.exists():
+            runs = [*_read_document(self.path)["runs"], environment]
+            spec = joined(read_spec(self.path), spec)
+        text = json.dumps({"spec": dataclasses.asdict(spec), "runs": runs}, indent=1)
+        work = self.spec_file.with_suffix(".new")
+        work.write_text(text + "\n", encoding="utf-8")
+        os.replace(work, self.spec_file)
+        drop_torn_line(self.rows_file)
+
+    def append(self, row: AblationRow) -> None:
+        """Write a finished row and wait until it is on the disk."""
+        append_line(self.rows_file, dataclasses.asdict(row))
+
+
+def read_spec(folder: Path) -> AblationSpec:
+    """Read what an ablation is.
+
+    Raises:
+      FileNotFoundError: the folder holds none.
+      ValueError: its ablation.json is damaged.
+    """
+    return spec_from_dict(_read_document(folder)["spec"])
+
+
+def read_rows(folder: Path, spec: AblationSpec) -> list[AblationRow]:
+    """Read the rows of a folder, a cut-off last line left out.
+
+    Raises:
+      ValueError: a line is damaged, or not of this ablation.
+    """
+    file, digests = folder / ROWS_FILE, {each.name: each.digest for each in spec.planned}
+    rows = []
+    for number, line in enumerate(whole_lines(file) if file.exists() else [], start=1):
+        try:
+            row = row_from_dict(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{file}, line {number} is damaged ({error!r}); delete the line and --resume"
+            ) from error
+        if digests.get((row.study, row.variant)) != row.digest:
+            raise ValueError(
+                f"{file}, line {number} ({row.study}: {row.variant}) is not of this ablation;"
+                " delete the line and --resume"
+            )
+        rows.append(row)
+    return rows
+
+
+def pending(spec: AblationSpec, rows: Iterable[AblationRow]) -> list[RowKey]:
+    """List the work that is left, variant by variant."""
+    done = {row.key for row in rows}
+    keys = [RowKey(*each.name, *shard) for each in spec.planned for shard in spec.shards]
+    return [key for key in keys if key not in done]
+
+
+def finished_shards(spec: AblationSpec, rows: Sequence[AblationRow], study: str) -> list[tuple]:
+    """List the shards that every variant of a study has finished, in order."""
+    done = {row.key for row in rows}
+    names = [each.name for each in spec.planned if each.study == study]
+    return [s for s in spec.shards if all(RowKey(*name, *s) in done for name in names)]
+
+
+def _read_document(folder: Path) -> dict[str, Any]:
+    file = folder / SPEC_FILE
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} holds no ablation (no {SPEC_FILE})")
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not the spec of an ablation: {error}") from error
+    if not isinstance(document, dict) or document.keys() != {"spec", "runs"}:
+        raise ValueError(f"{file} is not the spec of an ablation: it needs `spec` and `runs`")
+    return document

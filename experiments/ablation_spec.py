@@ -1,0 +1,119 @@
+"""The frozen specification of an ablation: what its rows mean and what its tables need.
+
+`identity` decides the numbers of all rows, `settings` those of one variant; the digest of a
+variant covers both. The number of puzzles is in neither, and variants may be added: an ablation
+can be widened by resuming it.
+"""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+FORMAT = 1  # of rows and spec files
+
+Facts = dict[str, float | str]
+"""Named numbers and words: `bytes`, `parameters`, `train_seconds`, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A variant as the spec lists it.
+
+    Attributes:
+      reference: the variant of the same study that it is compared with (itself: a reference).
+      settings: what decides its numbers beside the model and the puzzles.
+      digest: written into its rows.
+    """
+
+    study: str
+    variant: str
+    reference: str
+    settings: Facts
+    digest: str
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.study, self.variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationSpec:
+    """One ablation.
+
+    Attributes:
+      task, model, data: names for headings.
+      model_sha256, data_sha256: what was run on what.
+      num_parameters: weights of the model without its puzzle table.
+      num_puzzles: the first so many puzzles of the data.
+      batch_size: puzzles in a shard.
+      dtype: arithmetic where a variant names none.
+      seed: of the bootstrap; training has it in its settings.
+      planned: variants in the order of the tables.
+    """
+
+    task: str
+    model: str
+    model_sha256: str
+    num_parameters: int
+    data: str
+    data_sha256: str
+    num_puzzles: int
+    batch_size: int
+    dtype: str
+    seed: int
+    planned: tuple[Planned, ...] = ()
+
+    @property
+    def shards(self) -> tuple[tuple[int, int], ...]:
+        """First puzzle and end of every shard."""
+        starts = range(0, self.num_puzzles, self.batch_size)
+        return tuple((i, min(i + self.batch_size, self.num_puzzles)) for i in starts)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers of all rows."""
+        names = ("task", "model_sha256", "data_sha256", "batch_size", "dtype")
+        return {name: getattr(self, name) for name in names} | {"format": FORMAT}
+
+    def plan(self, study: str, variant: str, reference: str, settings: Facts) -> Planned:
+        """Make the entry of a variant, with its digest."""
+        values = {"study": study, "variant": variant, "reference": reference, "settings": settings}
+        text = json.dumps(self.identity | values, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return Planned(**values, digest=digest)
+
+
+def spec_from_dict(values: dict[str, Any]) -> AblationSpec:
+    """Rebuild a spec from `dataclasses.asdict`.
+
+    Raises:
+      ValueError: fields are missing or unknown.
+    """
+    try:
+        planned = tuple(Planned(**each) for each in values["planned"])
+        return AblationSpec(**{**values, "planned": planned})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not the spec of an ablation: {error}") from error
+
+
+def joined(found: AblationSpec, wanted: AblationSpec) -> AblationSpec:
+    """Join two specs of one ablation: all variants, and the most puzzles.
+
+    Raises:
+      ValueError: their rows must not mix; the message says what differs.
+    """
+    pairs = ((name, found.identity[name], value) for name, value in wanted.identity.items())
+    problems = [f"{name} is {was}, asked for {value}" for name, was, value in pairs if was != value]
+    entries = {each.name: each for each in found.planned}
+    for new in wanted.planned:
+        old = entries.setdefault(new.name, new)
+        if not problems and old.digest != new.digest:
+            problems.append(
+                f"{new.study}: {new.variant} was made with {old.settings}, asked for {new.settings}"
+            )
+    if problems:
+        raise ValueError(f"rows of different ablations do not mix: {'; '.join(problems)}")
+    most = max(found.num_puzzles, wanted.num_puzzles)
+    return dataclasses.replace(wanted, planned=tuple(entries.values()), num_puzzles=most)
