@@ -1,0 +1,78 @@
+"""Print what a model needs on a device under every scheme: memory, work, energy, budgets.
+
+    python -m experiments.footprint
+    python -m experiments.footprint --models arc-trm-att,sudoku-trm-mlp-mini \\
+        --schemes fp32,w4c-asym_a8s_carry8 --out runs/footprint
+
+Models are presets (all published configurations if not named) or model directories; nothing is
+run, everything follows from shapes, so no checkpoint is needed. Four tables: GFLOPs per H-cycle,
+step and puzzle with linear layers and attention apart; stored bytes and peak memory (full load,
+one block streamed, weights executed from flash) against 4 and 8 MiB; energy by the paper's
+figure and by a model with stated assumptions (export/energy.py); and each figure of the paper
+beside ours with the difference explained (Tables 1-6 and 15, App. G and H).
+
+Into --out go footprint.jsonl (one row per model and scheme), footprint.csv and footprint.md.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments import footprint_checks, footprint_rows, footprint_tables, tables
+from experiments.report import make_console
+from trm_jax import checkpoint
+from trm_jax.config import PRESETS, Config, preset
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m experiments.footprint", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    p.add_argument("--models", default=",".join(footprint_rows.PUBLISHED), metavar="NAME,..",
+                   help="presets or model directories (%(default)s)")  # fmt: skip
+    p.add_argument("--schemes", default=",".join(footprint_rows.SCHEMES), metavar="NAME,..",
+                   help="%(default)s")  # fmt: skip
+    p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/footprint")
+    return p
+
+
+def config_of(name: str) -> Config:
+    """Find a configuration by preset or model directory.
+
+    Raises:
+      ValueError: neither, or a damaged directory.
+    """
+    if name not in PRESETS and (Path(name) / checkpoint.CONFIG_FILE).is_file():
+        return checkpoint.load_model(Path(name))[0]
+    return preset(name)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    out = args.out or Path("runs") / "footprint"
+    try:
+        names = [name.strip() for name in args.models.split(",")]
+        schemes = [name.strip() for name in args.schemes.split(",")]
+        rows = footprint_rows.records({name: config_of(name) for name in names}, schemes)
+        footprint_rows.write(out, rows)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    made = [*footprint_tables.all_tables(rows), footprint_checks.table(footprint_checks.checks())]
+    (out / "footprint.csv").write_text(tables.to_csv(rows), encoding="utf-8")
+    text = "\n".join(tables.to_markdown(table) for table in made)
+    (out / "footprint.md").write_text(text, encoding="utf-8")
+    console = make_console()
+    for table in made:
+        console.print(f"[bold]{table.title}[/bold]")
+        console.print(tables.to_rich(table))
+    console.print(f"rows and tables: {out}", soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

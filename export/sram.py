@@ -1,0 +1,128 @@
+"""Peak memory of one puzzle on a device, from the shapes: Table 15, and what it leaves out.
+
+What must be in memory at a time:
+
+    weights      all of them (FULL), one block (STREAMING), or none: executed from flash
+                 (IN_PLACE); the puzzle table never, only its row
+    states       z_H and z_L in the carry's format, and the injected embedding
+    working set  the largest of a block's operators: input, output, and what waits beside them
+
+WHOLE runs every operator over all positions, all attention heads at once. CHUNKED runs matrix
+products CHUNK rows at a time; of attention only k and v are whole, a chunk of queries goes
+through one head after the other and its result takes the place of the residual's rows.
+Elementwise operators work in place. An interpreter's arena, with its copies and alignment, lies
+above this. `paper_sram` is Table 15's own formula.
+"""
+
+import enum
+from typing import NamedTuple
+
+from quant.packing import SCALE_BYTES
+from quant.scheme import Activations, CarryPrecision, FloatDtype, Scheme
+from trm_jax.config import Config, Mixer
+
+CHUNK = 128  # rows of a matrix product at a time, as the exported graphs have them
+
+
+class Residency(enum.Enum):
+    """Which weights are in memory."""
+
+    FULL = "full load"
+    STREAMING = "streaming"
+    IN_PLACE = "from flash"
+
+
+class Schedule(enum.Enum):
+    """How much of a tensor an operator takes at a time."""
+
+    WHOLE = "whole"
+    CHUNKED = "chunked"
+
+
+class Sram(NamedTuple):
+    """Bytes in memory at the peak."""
+
+    weights: int
+    states: int
+    working: int
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+
+ACTIVATION_BYTES = {Activations.STATIC_INT8: 1, Activations.STATIC_INT16: 2}
+CARRY_BYTES = {CarryPrecision.BF16: 2, CarryPrecision.FP16: 2, CarryPrecision.INT16: 2,
+               CarryPrecision.INT8: 1}  # fmt: skip
+SCALED = (CarryPrecision.INT16, CarryPrecision.INT8)  # one float32 scale per token
+
+
+def float_bytes(scheme: Scheme) -> int:
+    """Count the bytes of what is not quantised."""
+    return 4 if scheme.float_dtype is FloatDtype.FP32 else 2
+
+
+def activation_bytes(scheme: Scheme) -> int:
+    """Count the bytes of an activation in memory: dynamic inputs are int8 one row at a time."""
+    return ACTIVATION_BYTES.get(scheme.activations, float_bytes(scheme))
+
+
+def state_bytes(config: Config, scheme: Scheme) -> int:
+    """Count z_H, z_L and the injected embedding."""
+    elements = config.num_positions * config.hidden_size
+    each = CARRY_BYTES.get(scheme.carry, float_bytes(scheme))
+    scales = SCALE_BYTES * config.num_positions if scheme.carry in SCALED else 0
+    return 2 * (elements * each + scales) + elements * activation_bytes(scheme)
+
+
+def working_elements(config: Config, schedule: Schedule) -> int:
+    """Count the activations that one block holds at its peak, states aside.
+
+    Raises:
+      ValueError: linear attention, which no device graph has.
+    """
+    if config.mixer is Mixer.LINEAR_ATTENTION:
+        raise ValueError("no device graph has linear attention; use mixer=attention")
+    mix = _mlp_mixing if config.mixer is Mixer.MLP else _attention
+    return max(mix(config, schedule), _swiglu(config, schedule, transposed=False))
+
+
+def _attention(config: Config, schedule: Schedule) -> int:
+    """Residual, q, k, v, scores, mixed values; chunked: q, one head's scores, mixed of a chunk."""
+    pos, width = config.num_positions, config.hidden_size
+    if schedule is Schedule.CHUNKED:
+        return 3 * pos * width + min(CHUNK, pos) * (2 * width + pos)
+    return 5 * pos * width + config.num_heads * pos * pos
+
+
+def _mlp_mixing(config: Config, schedule: Schedule) -> int:
+    """Transposing needs both copies; then a SwiGLU over positions."""
+    state = config.num_positions * config.hidden_size
+    return max(2 * state, _swiglu(config, schedule, transposed=True))
+
+
+def _swiglu(config: Config, schedule: Schedule, *, transposed: bool) -> int:
+    """Residual and gate_up; the product stands in place of the gate while the result comes."""
+    sizes = (config.num_positions, config.hidden_size)
+    rows, width = sizes[::-1] if transposed else sizes
+    chunk = min(CHUNK, rows) if schedule is Schedule.CHUNKED else rows
+    inner = config.swiglu_size(width)
+    return rows * width + chunk * max(2 * inner, inner + width)
+
+
+def paper_sram(config: Config, weight_bytes: int, residency: Residency, scheme: Scheme) -> int:
+    """Compute Table 15 as the paper did (decoded from its figures, which it gives exactly).
+
+    Args:
+      weight_bytes: of all blocks, without scales, as `residency` FULL holds them.
+      scheme: only the bytes of the carry and of activations are read.
+
+    Returns:
+      Bytes; the table prints MiB.
+    """
+    layers = config.L_layers
+    held = {Residency.FULL: weight_bytes, Residency.STREAMING: weight_bytes // layers}[residency]
+    state = config.num_positions * config.hidden_size
+    carry = CARRY_BYTES.get(scheme.carry, float_bytes(scheme))
+    gate_up = 2 * config.num_positions * config.swiglu_size(config.hidden_size)
+    return held + 2 * state * carry + gate_up * activation_bytes(scheme)

@@ -1,0 +1,69 @@
+"""The footprint program: the paper's figures reproduced, rows read back, bad input refused."""
+
+import json
+
+import pytest
+
+from experiments import footprint, footprint_checks, footprint_rows, footprint_tables
+from trm_jax.config import PRESETS
+
+UNCLEAR = {
+    "Table 1, SVD rank 16", "Table 3, FP32", "Table 3, FP16", "Table 3, INT8",
+    "Table 3, INT4 naive", "App. G, Sudoku per step", "App. G, Maze over Sudoku",
+}  # fmt: skip
+"""Figures that no way of counting gives: 3.2 and 26.7 MB, and the MFLOPs of App. G."""
+
+
+def test_the_papers_way_of_counting_gives_its_figures():
+    found = footprint_checks.checks()
+    assert {check.where for check in found if not check.reproduced} == UNCLEAR
+    assert sum(check.where.startswith("Table 15") for check in found) == 14
+    assert all(check.why for check in found)
+
+
+def test_a_wrong_figure_would_be_found():
+    check = footprint_checks.checks()[0]
+    assert check.reproduced
+    assert check.as_paper is not None
+    wrong = footprint_checks.Check(**{**vars(check), "printed": 1.05 * check.as_paper})
+    assert not wrong.reproduced
+
+
+def test_rows_are_read_back(tmp_path, capsys):
+    models = "sudoku-trm-mlp-mini,sudoku-hrm-mini"
+    out = tmp_path / "out"
+    assert footprint.main(["--models", models, "--schemes", "fp32,int8", "--out", str(out)]) == 0
+    assert "GFLOPs" in capsys.readouterr().out
+    configs = {name: PRESETS[name] for name in models.split(",")}
+    rows = footprint_rows.read(out)
+    assert rows == json.loads(json.dumps(footprint_rows.records(configs, ("fp32", "int8"))))
+    assert "Reproduced" in (out / "footprint.md").read_text()
+    assert len((out / "footprint.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_tables_have_a_row_each():
+    names = ("sudoku-trm-mlp-mini", "maze-trm-att-mini")
+    rows = footprint_rows.records({name: PRESETS[name] for name in names}, ("fp32", "int8"))
+    work, memory, energy = footprint_tables.all_tables(rows)
+    assert [row[0] for row in work.rows] == list(names)
+    assert [len(table.rows) for table in (memory, energy)] == [4, 4]
+    assert all(len(row) == len(t.header) for t in (work, memory, energy) for row in t.rows)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--models", "nobody"], "unknown preset 'nobody'"),
+        (["--models", "sudoku-hrm-mini", "--schemes", "int5"], "unknown scheme 'int5'"),
+    ],
+)
+def test_bad_input_exits_with_2(flags, message, tmp_path, capsys):
+    assert footprint.main([*flags, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_row_is_named(tmp_path):
+    (tmp_path / footprint_rows.FILE).write_text("{")
+    with pytest.raises(ValueError, match="is damaged"):
+        footprint_rows.read(tmp_path)
