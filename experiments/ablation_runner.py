@@ -71,7 +71,7 @@ class StudyRunner:
     def row(self, key: RowKey, planned: Planned) -> AblationRow:
         """Run a variant on a shard and count."""
         size = min(self.spec.batch_size, self.spec.num_puzzles)
-        shard = Shard(key.start, *load_shard(self.puzzles.dataset, key.start, key.stop, size))
+        shard = Shard(key.start, *load_shard(self.puzzles, key.start, key.stop, size))
         subject, reference = self.subject(key.variant), self.subject(planned.reference)
         reference_ends = self.reference_ends(reference, shard)
         states = reference_ends if subject is reference else run(subject, shard.batch)

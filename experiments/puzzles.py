@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Integer
 
 from experiments.models import Model
 from experiments.tasks import Task, side_of
 from trm_jax import zoo
+from trm_jax.data.batches import evaluation_order
 from trm_jax.data.format import ARRAYS, PuzzleDataset, load_dataset
 
 
@@ -20,6 +22,7 @@ class Puzzles(NamedTuple):
       folder: the split that was read.
       side: cells in a row.
       sha256: of examples, answers and identifiers.
+      order: rows of the data set in the order in which they are measured.
     """
 
     task: Task
@@ -28,6 +31,7 @@ class Puzzles(NamedTuple):
     dataset: PuzzleDataset
     side: int
     sha256: str
+    order: Integer[np.ndarray, " puzzles"]
 
 
 def load(folder: Path | None, task: Task) -> Puzzles:
@@ -47,7 +51,8 @@ def load(folder: Path | None, task: Task) -> Puzzles:
     dataset = load_dataset(split)
     side = side_of(task, dataset, str(split))
     name = f"{task.value} {side}x{side} ({'bundled' if folder is None else split})"
-    return Puzzles(task, name, split, dataset, side, hash_dataset(dataset))
+    digest = hash_dataset(dataset)
+    return Puzzles(task, name, split, dataset, side, digest, evaluation_order(dataset))
 
 
 def check_fit(model: Model, puzzles: Puzzles) -> None:

@@ -22,7 +22,6 @@ from experiments.spec import Spec
 from experiments.tasks import Task, second_score
 from experiments.variants import Variant, make_variant
 from trm_jax.data.batches import PuzzleBatch, gather
-from trm_jax.data.format import PuzzleDataset
 from trm_jax.evaluate import (
     Readout,
     Trajectory,
@@ -53,7 +52,7 @@ class Runner:
 
     def __init__(self, spec: Spec, model: Model, puzzles: Puzzles) -> None:
         self.spec = spec
-        self.dataset = puzzles.dataset
+        self.puzzles = puzzles
         self.lenient = second_score(Task(spec.task), puzzles.side)
         self.variants = {
             name: make_variant(model, puzzles, name, dtype=spec.dtype, steps=spec.grid.steps)
@@ -70,7 +69,7 @@ class Runner:
     def prepare(self, start: int, stop: int) -> Shard:
         """Load a shard, padded to one size for all shards, and run it in full precision."""
         size = min(self.spec.batch_size, self.spec.num_puzzles)
-        host, batch = load_shard(self.dataset, start, stop, size)
+        host, batch = load_shard(self.puzzles, start, stop, size)
         return Shard(host, batch, self.run(self.variants[self.spec.reference], batch))
 
     def run(self, variant: Variant, batch: Batch) -> Trajectory:
@@ -91,12 +90,11 @@ class Runner:
         return make_row(self.spec.digest, key, shard.host, readout, calls)
 
 
-def load_shard(
-    dataset: PuzzleDataset, start: int, stop: int, size: int
-) -> tuple[PuzzleBatch, Batch]:
+def load_shard(puzzles: Puzzles, start: int, stop: int, size: int) -> tuple[PuzzleBatch, Batch]:
     """Load the puzzles of a shard, padded to one size for all shards, on host and devices."""
     devices = len(jax.local_devices())
-    host = gather(dataset, np.arange(start, stop), -(-size // devices) * devices)
+    rows = puzzles.order[start:stop]
+    host = gather(puzzles.dataset, rows, -(-size // devices) * devices)
     return host, shard_batch(Batch(*(jnp.asarray(x) for x in host[:3])))
 
 

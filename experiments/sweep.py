@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m experiments.sweep", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    p.add_argument("--task", required=True, help="sudoku or maze")
+    p.add_argument("--task", required=True, help="sudoku, maze or arc")
     p.add_argument(
         "--model",
         metavar="NAME|PATH|hf:...",

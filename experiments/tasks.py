@@ -1,13 +1,16 @@
 """What the programs need to know of a task: the shape of its puzzles and its scores.
 
-Sudoku has one right answer. A maze may have several shortest paths of which the label marks
-one, so mazes carry a lenient score beside exact match.
+Sudoku has one right answer, and so has an ARC question: its whole canvas must be right wherever
+the label scores it, as released (votes over augmentations: experiments/arc.py). A maze may have
+several shortest paths of which the label marks one, so mazes carry a lenient score beside exact
+match.
 """
 
 import enum
 import math
 from collections.abc import Callable
 
+from trm_jax.data import arc_grid
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.evaluate import Lenient, any_shortest_path, strict
 
@@ -17,17 +20,20 @@ class Task(enum.Enum):
 
     SUDOKU = "sudoku"
     MAZE = "maze"
+    ARC = "arc"
 
 
 VOCAB_SIZE: dict[Task, Callable[[int], int]] = {
     Task.SUDOKU: lambda side: side + 2,  # pad, blank, digits
     Task.MAZE: lambda side: 6,  # pad and "# SGo"
+    Task.ARC: lambda side: arc_grid.VOCAB_SIZE,  # pad, end of grid, colours
 }
 """Tokens of a puzzle with `side` cells in a row, pad included."""
 
 LENIENT: dict[Task, Callable[[int], Lenient] | None] = {
     Task.SUDOKU: None,
     Task.MAZE: any_shortest_path,
+    Task.ARC: None,
 }
 """The second score beside exact match, or None where only one answer is right."""
 

@@ -73,18 +73,46 @@ def fingerprint(puzzles: Batch) -> str:
 
 
 def split(puzzles: Batch, valid: int) -> tuple[Batch, Batch]:
-    """Cut the last puzzles off for validation.
+    """Hold puzzles back for validation.
+
+    Without identifiers these are the last ones. With them (ARC) a puzzle left out of one
+    augmentation would be seen in the others: the last pair of every task is held back under all
+    augmentations, and `valid` of these, evenly spread over the tasks, are validated on.
 
     Raises:
       ValueError: nothing would be left on one side.
     """
-    total = puzzles.inputs.shape[0]
+    identifiers = np.asarray(puzzles.puzzle_identifiers)
+    total = len(identifiers)
     if not 0 < valid < total:
         raise ValueError(f"--valid must lie between 1 and {total - 1} puzzles, got {valid}")
-    train = jax.tree.map(lambda a: a[:-valid], puzzles)
-    return train, jax.tree.map(lambda a: a[-valid:].astype(jnp.int32), puzzles)
+    held = np.arange(total) >= total - valid
+    if identifiers.min() != identifiers.max():
+        held = _last_pairs(identifiers)
+        if valid > held.sum():
+            raise ValueError(f"--valid must be at most {held.sum()}, one pair per augmented task")
+    rows = np.flatnonzero(held)
+    chosen = rows[np.linspace(0, len(rows), valid, endpoint=False).astype(int)]
+    return (
+        jax.tree.map(lambda a: a[~held], puzzles),
+        jax.tree.map(lambda a: a[chosen].astype(jnp.int32), puzzles),
+    )
+
+
+def _last_pairs(identifiers: np.ndarray) -> np.ndarray:
+    """Mark the last example of every puzzle; examples of one puzzle follow each other.
+
+    Raises:
+      ValueError: a puzzle has no other example.
+    """
+    last = np.append(identifiers[1:] != identifiers[:-1], True)
+    if (last[1:] & last[:-1]).any():
+        raise ValueError("a task with a single pair leaves nothing to train on")
+    return last
 
 
 def default_augmentation(config: Config) -> str:
-    """Choose the symmetries by the size of the puzzle."""
+    """Choose the symmetries by the size of the puzzle; ARC's are in the data set."""
+    if config.num_puzzle_identifiers > 1:
+        return "none"
     return {16: "sudoku-2x2", 36: "sudoku-2x3", 81: "sudoku-3x3"}.get(config.seq_len, "maze")

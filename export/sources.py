@@ -8,6 +8,7 @@ import numpy as np
 from export.package import Source
 from trm_jax import zoo
 from trm_jax.config import Config
+from trm_jax.data.arc_grid import VOCAB_SIZE as ARC_TOKENS
 from trm_jax.data.batches import PuzzleBatch, gather
 from trm_jax.data.calibration import calibration_batches
 from trm_jax.data.format import PuzzleDataset, load_dataset
@@ -29,10 +30,15 @@ def load_model(name: str) -> Source:
 
 
 def task_of(config: Config) -> str:
-    """Tell the task by the alphabet, or return an empty name."""
+    """Tell the task by the alphabet, or return an empty name.
+
+    A 10x10 Sudoku has as many tokens as ARC, but no puzzle identifiers.
+    """
     side = round(config.seq_len**0.5)
     if side * side != config.seq_len:
         return ""
+    if config.vocab_size == ARC_TOKENS and config.num_puzzle_identifiers > 1:
+        return "arc"
     return {6: "maze", side + 2: "sudoku"}.get(config.vocab_size, "")
 
 

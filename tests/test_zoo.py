@@ -6,7 +6,7 @@ import pytest
 
 from trm_jax import zoo
 from trm_jax.config import preset
-from trm_jax.data.batches import gather
+from trm_jax.data.batches import evaluation_order, gather
 from trm_jax.data.format import load_dataset
 from trm_jax.evaluate import measure, trajectory
 from trm_jax.models import build
@@ -19,7 +19,7 @@ def test_bundled_model_solves_held_out_puzzles(name: str) -> None:
     assert config == preset(name)
     data = load_dataset(zoo.puzzles(zoo.MODELS[name].task) / "test")
     assert len(data) >= 1000
-    host = gather(data, np.arange(32), 32)
+    host = gather(data, evaluation_order(data)[:32], 32)
     batch = Batch(*(jnp.asarray(a) for a in host[:3]))
     reasoner = build(config)
     states = trajectory(reasoner, weights, batch, steps=config.halt_max_steps)
@@ -35,7 +35,7 @@ def test_bundled_model_solves_held_out_puzzles(name: str) -> None:
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown bundled model 'x'; known: sudoku-trm-mlp-mini"):
         zoo.load("x")
-    with pytest.raises(ValueError, match="unknown task 'x'; known: sudoku, maze"):
+    with pytest.raises(ValueError, match="unknown task 'x'; known: sudoku, maze, arc"):
         zoo.puzzles("x")
     with pytest.raises(ValueError, match="unknown task 'x'"):
         zoo.default("x")

@@ -155,6 +155,9 @@ MIDI_SUDOKU_TRM_MLP = TRMConfig(  # 9x9, between the small models and the publis
     mixer=Mixer.MLP, positions=Positions.NONE,
 )  # fmt: skip
 MINI_MAZE_TRM_ATT = dataclasses.replace(MINI_SUDOKU_TRM_ATT, vocab_size=6, seq_len=64)
+MINI_ARC_TRM_ATT = dataclasses.replace(  # a canvas of 6 x 6; 40 tasks in 16 augmentations, blank
+    MINI_SUDOKU_TRM_ATT, vocab_size=12, seq_len=36, num_puzzle_identifiers=641
+)
 
 PRESETS: dict[str, Config] = {
     "sudoku-trm-mlp": SUDOKU_TRM_MLP,
@@ -169,6 +172,7 @@ PRESETS: dict[str, Config] = {
     "sudoku-hrm-mini": MINI_SUDOKU_HRM,
     "sudoku-trm-mlp-midi": MIDI_SUDOKU_TRM_MLP,
     "maze-trm-att-mini": MINI_MAZE_TRM_ATT,
+    "arc-trm-att-mini": MINI_ARC_TRM_ATT,
 }
 """The published configurations (REFERENCE 1.1) and the bundled small ones."""
 

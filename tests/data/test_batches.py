@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trm_jax import types
-from trm_jax.data.batches import IGNORE_LABEL, eval_batches, train_batches
+from trm_jax.data.batches import IGNORE_LABEL, eval_batches, evaluation_order, train_batches
 from trm_jax.data.format import Metadata, PuzzleDataset, from_examples
 
 
@@ -53,6 +53,13 @@ def test_evaluation_keeps_the_order_and_pads_the_last_batch():
     assert batches[1].inputs.tolist() == [[3, 1], [4, 1], [0, 0]]
     assert batches[1].labels.tolist() == [[3, -100], [4, -100], [-100, -100]]
     assert all(array.dtype == np.int32 for array in batches[0][:3])
+
+
+def test_the_order_of_evaluation_goes_round_the_groups():
+    assert evaluation_order(numbered(5)).tolist() == [0, 1, 2, 3, 4]
+    rows = evaluation_order(several_examples())
+    examples = [(0, 0), (6, 1), (1, 0), (2, 0), (3, 0), (7, 1), (4, 0), (5, 0)]  # row, group
+    assert rows.tolist() == [row for row, _ in examples]
 
 
 def test_identifiers_belong_to_puzzles_and_padding_is_blank():

@@ -23,13 +23,22 @@ def test_sides_and_alphabets():
         side_of(Task.MAZE, SUDOKU, "here")
     with pytest.raises(ValueError, match=r"here: puzzles must be square, got 80 cells"):
         side_of(Task.SUDOKU, from_examples(ONES[:, 1:], ONES[:, 1:], vocab_size=11), "here")
-    with pytest.raises(ValueError, match=r"unknown task 'arc'; known: sudoku, maze"):
-        task_named("arc")
+    with pytest.raises(ValueError, match=r"unknown task 'chess'; known: sudoku, maze, arc"):
+        task_named("chess")
+
+
+@pytest.mark.parametrize("side", [6, 10, 30])
+def test_arc_has_twelve_tokens_on_any_canvas(side):
+    ones = np.ones((2, side * side), np.int32)
+    assert side_of(Task.ARC, from_examples(ones, ones, vocab_size=12), "here") == side
+    with pytest.raises(ValueError, match=r"has 12 tokens, got vocab_size=11"):
+        side_of(Task.ARC, SUDOKU, "here")
 
 
 def test_only_mazes_have_a_second_score():
     """A detour of equal length through open cells: wrong by the label, right for a maze."""
     assert second_score(Task.SUDOKU, 9) is strict
+    assert second_score(Task.ARC, 9) is strict
     maze = [[3, 2, 2, 4]]  # start, free / free, goal: two shortest paths
     label, other = [[3, 5, 2, 4]], jnp.asarray([[3, 2, 5, 4]])
     batch = Batch(*map(jnp.asarray, (maze, label, [0])))

@@ -55,6 +55,24 @@ def gather(dataset: PuzzleDataset, examples: np.ndarray, batch_size: int) -> Puz
     return PuzzleBatch(inputs, labels, identifiers, num)
 
 
+def evaluation_order(dataset: PuzzleDataset) -> np.ndarray:
+    """Order the examples so that any first few are spread over all groups.
+
+    First the first example of every group's first puzzle, then their further examples, then the
+    same of the second puzzles, ... Where each group is one example this is the order of the
+    data set. An ARC split holds one task's augmentations after the other: of it these are all
+    questions as they are, then all of them under a first augmentation, and so on.
+
+    Returns:
+      Row numbers, each once.
+    """
+    sizes, puzzles = np.diff(dataset.puzzle_indices), np.diff(dataset.group_indices)
+    group = np.repeat(np.arange(len(puzzles)), puzzles)
+    turn = np.arange(len(sizes)) - dataset.group_indices[:-1][group]
+    example = np.arange(len(dataset)) - np.repeat(dataset.puzzle_indices[:-1], sizes)
+    return np.lexsort((np.repeat(group, sizes), example, np.repeat(turn, sizes)))
+
+
 def _check_batch_size(batch_size: int) -> None:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")

@@ -1,13 +1,14 @@
-"""Which puzzles static activations are calibrated on: the last ones of a data set.
+"""Which puzzles static activations are calibrated on: the last ones in the order of evaluation.
+
+Of ARC these are questions under their last augmentations: as hard as the evaluated ones, but no
+strangers to them.
 
 The sweep's simulation and the exports must take the same ones, or their integers differ.
 """
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from trm_jax.data.batches import PuzzleBatch, gather
+from trm_jax.data.batches import PuzzleBatch, evaluation_order, gather
 from trm_jax.data.format import PuzzleDataset
 
 CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L)
@@ -23,5 +24,6 @@ def calibration_batches(dataset: PuzzleDataset) -> Iterator[PuzzleBatch]:
     total = len(dataset)
     if total < CALIBRATION_PUZZLES:
         raise ValueError(f"calibration takes {CALIBRATION_PUZZLES} puzzles, the data has {total}")
-    for start in range(total - CALIBRATION_PUZZLES, total, CALIBRATION_BATCH):
-        yield gather(dataset, np.arange(start, start + CALIBRATION_BATCH), CALIBRATION_BATCH)
+    rows = evaluation_order(dataset)[-CALIBRATION_PUZZLES:]
+    for start in range(0, CALIBRATION_PUZZLES, CALIBRATION_BATCH):
+        yield gather(dataset, rows[start : start + CALIBRATION_BATCH], CALIBRATION_BATCH)

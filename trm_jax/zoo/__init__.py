@@ -33,7 +33,10 @@ class ZooEntry:
         return ROOT / self.name
 
 
-PUZZLES = {"sudoku": ROOT / "puzzles" / "sudoku-6x6", "maze": ROOT / "puzzles" / "maze-8x8"}
+PUZZLES = {
+    task: ROOT / "puzzles" / folder
+    for task, folder in (("sudoku", "sudoku-6x6"), ("maze", "maze-8x8"), ("arc", "arc-6x6"))
+}
 """Held-out puzzles of each task, in the released layout (test split)."""
 
 MODELS = {
