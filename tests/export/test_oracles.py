@@ -102,11 +102,12 @@ def test_the_quantised_graph_equals_the_quantizers(recipe: str, scheme: str) -> 
         )["FULLY_CONNECTED"]  # fmt: skip
 
 
-def test_the_float_graph_equals_tensorflows(recwarn: pytest.WarningsRecorder) -> None:
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_float_graph_equals_tensorflows(kind: str, recwarn: pytest.WarningsRecorder) -> None:
     tensorflow = pytest.importorskip("tensorflow", reason="the second oracle needs extra [tf]")
     from jax.experimental import jax2tf
 
-    config = CONFIGS["attention"]
+    config = CONFIGS[kind]
     reasoner, params = build(config), random_weights(config).params
     z, injection = states(config, 2, 2)
     spec = tensorflow.TensorSpec(z.shape, tensorflow.float32)
@@ -124,7 +125,8 @@ def test_the_float_graph_equals_tensorflows(recwarn: pytest.WarningsRecorder) ->
     interpreter.invoke()
     theirs = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     data = float_model(config, params)
-    ours = run(data, "block", z=z, injection=injection)["z"]
-    drift = float_drift(lambda z: update(z, jnp.asarray(injection)), z, read(data).graph("block"))
+    name = blocks_of(config)[0]
+    ours = run(data, name, z=z, injection=injection)["z"]
+    drift = float_drift(lambda z: update(z, jnp.asarray(injection)), z, read(data).graph(name))
     assert rms(ours - theirs) <= drift
     recwarn.clear()
