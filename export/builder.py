@@ -7,6 +7,7 @@ used here; FULLY_CONNECTED, QUANTIZE and DEQUANTIZE depend on numerics: lower_li
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,9 +27,20 @@ class GraphBuilder:
     def shape(self, name: str) -> Shape:
         return self.tensors[name].shape
 
-    def input(self, name: str, shape: Shape) -> str:
-        """Declare a float32 tensor that is fed."""
-        self.tensors[name] = Tensor(name=name, shape=shape)
+    def type_of(self, name: str) -> dict[str, Any]:
+        """Name `dtype` and `quant` of what only moves elements of a tensor."""
+        tensor = self.tensors[name]
+        return {"dtype": tensor.dtype, "quant": tensor.quant}
+
+    def input(
+        self,
+        name: str,
+        shape: Shape,
+        dtype: DType = DType.FLOAT32,
+        quant: Quant | None = None,
+    ) -> str:
+        """Declare a tensor that is fed."""
+        self.tensors[name] = Tensor(name=name, shape=shape, dtype=dtype, quant=quant)
         return name
 
     def constant(
@@ -129,7 +141,7 @@ def reshaped(g: GraphBuilder, x: str, shape: Shape, name: str) -> str:
 def transposed(g: GraphBuilder, x: str, order: Shape, name: str) -> str:
     """Permute the axes."""
     shape = tuple(g.shape(x)[axis] for axis in order)
-    return g.op("TRANSPOSE", (x, _integers(g, order)), name, (shape,))[0]
+    return g.op("TRANSPOSE", (x, _integers(g, order)), name, (shape,), **g.type_of(x))[0]
 
 
 def split(g: GraphBuilder, x: str, parts: int, name: str) -> tuple[str, ...]:
@@ -137,7 +149,8 @@ def split(g: GraphBuilder, x: str, parts: int, name: str) -> tuple[str, ...]:
     *lead, width = g.shape(x)
     axis = g.constant(f"axis/{len(lead)}", np.asarray(len(lead)), DType.INT32)
     shapes = ((*lead, width // parts),) * parts
-    return g.op("SPLIT", (axis, x), name, shapes, options={"numSplits": parts})
+    options: dict[str, OptionValue] = {"numSplits": parts}
+    return g.op("SPLIT", (axis, x), name, shapes, options=options, **g.type_of(x))
 
 
 def joined(g: GraphBuilder, parts: tuple[str, ...], name: str) -> str:
@@ -151,7 +164,8 @@ def sliced(g: GraphBuilder, x: str, begin: Shape, size: Shape, name: str) -> str
     """Cut a box out."""
     if size == g.shape(x):
         return x
-    return g.op("SLICE", (x, _integers(g, begin), _integers(g, size)), name, (size,))[0]
+    inputs = (x, _integers(g, begin), _integers(g, size))
+    return g.op("SLICE", inputs, name, (size,), **g.type_of(x))[0]
 
 
 def padded(g: GraphBuilder, x: str, columns: int, name: str) -> str:
@@ -165,10 +179,13 @@ def padded(g: GraphBuilder, x: str, columns: int, name: str) -> str:
     return g.op("PAD", (x, pads), name, ((*lead, width + columns),))[0]
 
 
-def batch_matmul(g: GraphBuilder, a: str, b: str, name: str) -> str:
+def batch_matmul(g: GraphBuilder, a: str, b: str, name: str, **made: Any) -> str:
     """Multiply a (..., n, k) by the transpose of b (..., m, k).
 
     Always the transpose (`adj_y`): TFLM keeps a permanent transposed copy per operator otherwise.
+
+    Args:
+      made: dtype and quant of the result; float32 if left out.
     """
     shape = (*g.shape(a)[:-1], g.shape(b)[-2])
-    return g.op("BATCH_MATMUL", (a, b), name, (shape,), options={"adjY": True})[0]
+    return g.op("BATCH_MATMUL", (a, b), name, (shape,), options={"adjY": True}, **made)[0]

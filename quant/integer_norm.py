@@ -34,3 +34,24 @@ def norm_island(
 ) -> Integer[Array, "*lead last"]:
     """Normalise integers by way of float32."""
     return quantise_floats(float_norm(dequantise_integers(x, x_encoding), eps), y_encoding)
+
+
+def residual_island(
+    h: Integer[Array, "*lead last"],
+    y: Integer[Array, "*lead last"],
+    encodings: tuple[Encoding, Encoding, Encoding],
+    eps: float,
+) -> Integer[Array, "*lead last"]:
+    """Add integers in float32 and normalise the sum: DEQUANTIZE twice, ADD, and the norm.
+
+    Args:
+      encodings: of h, of y and of the result.
+    """
+    total = _unfused(h, encodings[0]) + _unfused(y, encodings[1])
+    return quantise_floats(float_norm(total, eps), encodings[2])
+
+
+def _unfused(x: Integer[Array, "*axes"], encoding: Encoding) -> Float[Array, "*axes"]:
+    # bounds that nothing exceeds: without them LLVM fuses product and sum, which rounds once
+    bound = jnp.float32(2.0**encoding.bits * encoding.scale)
+    return jnp.clip(dequantise_integers(x, encoding), -bound, bound)

@@ -1,0 +1,154 @@
+"""An attention level (TRM or HRM) in the integers of a device: one description, three readings.
+
+    level(z, injection, network, config, ops)    the operators of trm_jax/mixing.py in the order
+                                                 of the deployed graph, given what an operator is:
+    SpanOps         float32: computes, and notes the span of every tensor (calibration)
+    MixedOps        8 and 16 bits: TFLM's arithmetic      (both in integer_attention_ops.py)
+    AttentionGraph  tensors and operators of the same names (export/lower_attention.py)
+
+Heads are operators of their own: each has scales of its own, and on a device only one head's
+scores exist at a time. Behind the heads everything is by token, so a graph may do `tail` for a
+few tokens at once. The residual sum and its norm are one island of float32 (integer_norm.py):
+the sum is never rounded. Widths of the integers are a choice by role (`Widths`); where an
+operand has another width than its operator, the reading puts a QUANTIZE before it.
+Left out: linear attention, the MLP mixer (integer_block.py), the recursion around a level.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, runtime_checkable
+
+from quant.integer_encoding import BITS
+from trm_jax.config import HRMConfig, Mixer, Positions, ReasonerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Widths:
+    """Bits of activations by role, 8 or 16.
+
+    Attributes:
+      state: z, injection, their sum, and what norms give.
+      product: into and out of the products with weights.
+      gate: SwiGLU between its two products.
+      scores: rotary positions, and queries times keys.
+      share: the softmax, and shares times values.
+
+    Raises:
+      ValueError: another width.
+    """
+
+    state: int
+    product: int
+    gate: int
+    scores: int
+    share: int
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if (bits := getattr(self, field.name)) not in BITS:
+                raise ValueError(
+                    f"{field.name} must be one of {list(BITS)} bits, got {field.name}={bits}"
+                )
+
+
+INT8 = Widths(state=8, product=8, gate=8, scores=8, share=8)
+INT16 = Widths(state=16, product=16, gate=16, scores=16, share=16)
+MIXED = Widths(state=16, product=8, gate=16, scores=16, share=16)
+"""int8 only where weights are multiplied, which is nearly all of the work."""
+
+
+@runtime_checkable
+class AttentionOps(Protocol):
+    """What an operator is; every result is called `name`, every operand what made it."""
+
+    def linear(self, name: str, x: Any) -> Any: ...
+    def add(self, name: str, a: Any, b: Any) -> Any: ...
+    def multiply(self, name: str, a: Any, b: Any) -> Any: ...
+    def logistic(self, name: str, x: Any) -> Any: ...
+    def halves(self, x: Any) -> tuple[Any, Any]: ...
+    def transpose(self, x: Any) -> Any: ...
+    def joined(self, name: str, parts: Sequence[Any]) -> Any: ...
+    def rotate(self, name: str, x: Any) -> Any:
+        """Apply rotary positions to one head."""
+        ...
+
+    def matmul(self, name: str, a: Any, b: Any) -> Any:
+        """Multiply a by the transpose of b."""
+        ...
+
+    def softmax(self, name: str, x: Any, beta: float) -> Any: ...
+    def residual(self, name: str, h: Any, y: Any) -> Any:
+        """Compute rms_norm(h + y)."""
+        ...
+
+    def by_queries(self, part: Callable[[Any], Any], x: Any) -> Any:
+        """Apply `part` to some rows of x at a time; the rows do not see each other."""
+        ...
+
+    def by_tokens(self, part: Callable[..., Any], *xs: Any) -> Any:
+        """Apply `part` to some tokens of all xs at a time."""
+        ...
+
+
+def level(z: Any, injection: Any, network: str, config: ReasonerConfig, ops: AttentionOps) -> Any:
+    """Apply a network, L_level or H_level, to `z` and `injection`.
+
+    Raises:
+      ValueError: the mixer is not Mixer.ATTENTION.
+    """
+    h = injected(z, injection, network, ops)
+    for site in layer_sites(network, config):
+        heads = [attend(h, site, i, config, ops) for i in range(config.num_heads)]
+        h = ops.by_tokens(lambda rows, *parts, at=site: tail(rows, parts, at, ops), h, *heads)
+    return h
+
+
+def layer_sites(network: str, config: ReasonerConfig) -> tuple[str, ...]:
+    """Name the blocks of a network.
+
+    Raises:
+      ValueError: the mixer is not Mixer.ATTENTION.
+    """
+    if config.mixer is not Mixer.ATTENTION:
+        raise ValueError(f"needs Mixer.ATTENTION, got {config.mixer}; see quant/integer_block.py")
+    of_H = network == "H_level" and isinstance(config, HRMConfig)
+    layers = config.H_layers if of_H else config.L_layers
+    return tuple(f"{network}/layers_{i}" for i in range(layers))
+
+
+def injected(z: Any, injection: Any, network: str, ops: AttentionOps) -> Any:
+    """Add the injection to the state."""
+    return ops.add(f"{network}/h", z, injection)
+
+
+def attend(h: Any, site: str, head: int, config: ReasonerConfig, ops: AttentionOps) -> Any:
+    """Let one head look at all positions."""
+    path = f"{site}/self_attn"
+    q, k, v = (ops.linear(head_site(path, part, head), h) for part in "qkv")
+    if config.positions is Positions.ROPE:
+        q, k = (ops.rotate(f"{head_site(path, part, head)}/rotated", x)
+                for part, x in (("q", q), ("k", k)))  # fmt: skip
+    columns = ops.transpose(v)
+
+    def part(queries: Any) -> Any:
+        scores = ops.matmul(f"{path}/scores/{head}", queries, k)
+        share = ops.softmax(f"{path}/share/{head}", scores, config.head_dim**-0.5)
+        return ops.matmul(f"{path}/mixed", share, columns)
+
+    return ops.by_queries(part, q)
+
+
+def tail(h: Any, heads: Sequence[Any], site: str, ops: AttentionOps) -> Any:
+    """Do the rest of a block, token by token: rms(h + o_proj(heads)), then its SwiGLU."""
+    mixed = ops.joined(f"{site}/self_attn/mixed", heads)
+    h = ops.residual(f"{site}/self_attn/norm", h, ops.linear(f"{site}/self_attn/o_proj", mixed))
+    path = f"{site}/mlp"
+    gate, up = ops.halves(ops.linear(f"{path}/gate_up_proj", h))
+    silu = ops.multiply(f"{path}/silu", gate, ops.logistic(f"{path}/sigmoid", gate))
+    product = ops.multiply(f"{path}/product", silu, up)
+    return ops.residual(f"{path}/norm", h, ops.linear(f"{path}/down_proj", product))
+
+
+def head_site(path: str, part: str, head: int) -> str:
+    """Name one head's share of the fused product: `.../qkv_proj/q/0`."""
+    return f"{path}/qkv_proj/{part}/{head}"
