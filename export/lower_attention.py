@@ -3,7 +3,7 @@
 Tensors are (batch, 1, rows, width), so that products are 1x1 CONV_2D, which has a scale per
 output in every width. Memory decides the shape of the graph: a head's scores exist for
 `Chunks.queries` rows at a time, what lies behind the heads for `Chunks.tokens`; the pieces are
-joined in threes of at most 10, TFLM's limit. A tensor's other width is made once and kept.
+joined by trees of at most 10, TFLM's limit. A tensor's other width is made once and kept.
 
     block graph     z, injection -> z, all layers                              (block_graph)
     stage graphs    the same cut where the host can hold what passes between   (stages.py)
