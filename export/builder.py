@@ -153,11 +153,13 @@ def split(g: GraphBuilder, x: str, parts: int, name: str) -> tuple[str, ...]:
     return g.op("SPLIT", (axis, x), name, shapes, options=options, **g.type_of(x))
 
 
-def joined(g: GraphBuilder, parts: tuple[str, ...], name: str) -> str:
-    """Concatenate along the last axis."""
-    shape = (*g.shape(parts[0])[:-1], sum(g.shape(part)[-1] for part in parts))
-    axis = len(shape) - 1
-    return g.op("CONCATENATION", parts, name, (shape,), options={"axis": axis})[0]
+def joined(g: GraphBuilder, parts: tuple[str, ...], name: str, axis: int = -1) -> str:
+    """Concatenate along an axis."""
+    shape = list(g.shape(parts[0]))
+    shape[axis] = sum(g.shape(part)[axis] for part in parts)
+    options: dict[str, OptionValue] = {"axis": axis % len(shape)}
+    like = g.type_of(parts[0])
+    return g.op("CONCATENATION", parts, name, (tuple(shape),), options=options, **like)[0]
 
 
 def sliced(g: GraphBuilder, x: str, begin: Shape, size: Shape, name: str) -> str:

@@ -11,10 +11,10 @@ joined by trees of at most 10, TFLM's limit. A tensor's other width is made once
 Left out: the heads of the model, and int4 beside int16 inputs, which TFLM refuses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,22 +22,33 @@ from export.builder import (
     GraphBuilder,
     batch_matmul,
     binary,
+    joined,
     sliced,
     split,
     transposed,
 )
-from export.graph import DType, Graph, Quant
+from export.graph import DType, Graph, OptionValue, Quant
 from export.lower_block import rms_norm
 from quant.affine import QTensor, Symmetry
-from quant.integer_attention import Widths, level
-from quant.integer_attention_ops import matmul_bits
-from quant.integer_attention_spans import ROTARY_NAME, Encodings, Kernels, integer_tables
+from quant.integer_attention import level
+from quant.integer_attention_spans import (
+    ROTARY_NAME,
+    Encodings,
+    Kernels,
+    integer_tables,
+    other_width,
+)
 from quant.integer_block import filter_of
 from quant.integer_encoding import Encoding
 from trm_jax.config import ReasonerConfig
 
 DTYPES = {8: DType.INT8, 16: DType.INT16}
-CONV = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
+CONV: dict[str, OptionValue] = {
+    "strideW": 1,
+    "strideH": 1,
+    "dilationWFactor": 1,
+    "dilationHFactor": 1,
+}
 CONV_VERSIONS = {(8, DType.INT8): 3, (8, DType.INT4): 7, (16, DType.INT8): 4}
 MOST_JOINED = 10  # inputs of CONCATENATION in TFLM
 ROWS = 2  # the axis of positions
@@ -64,11 +75,10 @@ class Chunks:
 
 
 class Written(NamedTuple):
-    """A tensor of the graph, and where its encoding is found."""
+    """A tensor of the graph, and the name of its encoding."""
 
     tensor: str
     name: str
-    bits: int
 
 
 class AttentionGraph:
@@ -80,45 +90,45 @@ class AttentionGraph:
         kernels: Kernels,
         encodings: Encodings,
         config: ReasonerConfig,
-        widths: Widths,
         chunks: Chunks,
     ) -> None:
         self.g, self.kernels, self.encodings = g, kernels, encodings
-        self.config, self.widths, self.chunks = config, widths, chunks
+        self.config, self.chunks = config, chunks
         self._casts: dict[tuple[str, int], Written] = {}
 
-    def input(self, tensor: str, name: str, shape: tuple[int, ...], bits: int) -> Written:
+    def input(self, tensor: str, name: str, shape: tuple[int, ...]) -> Written:
         """Declare what is fed, in the encoding of `name`."""
-        quant = quant_of(self.encodings[name, bits])
-        self.g.input(tensor, shape, DTYPES[bits], quant)
-        return Written(tensor, name, bits)
+        self.g.input(tensor, shape, **self._encoded(name))
+        return Written(tensor, name)
 
     def linear(self, name: str, x: Written) -> Written:
-        bits = self.widths.product
-        x, kernel = self._cast(x, bits), self.kernels[name]
+        x, kernel = self._cast(x, name), self.kernels[name]
         weights, scales = filter_of(kernel)
-        carrier = carrier_of(kernel, bits)
-        held = Quant(scale=scales, zero_point=np.zeros(scales.size, np.int64), axis=0)
+        bits = self._bits(name)
+        carrier, zeros = carrier_of(kernel, bits), np.zeros(scales.size, np.int64)
+        held = Quant(scale=scales, zero_point=zeros, axis=0)
         stored = self.g.constant(f"{name}/kernel", weights[:, None, None], carrier, held)
         inputs: tuple[str, ...] = (x.tensor, stored)
         if bits == 16:  # without a bias the kernel would take 64-bit sums
-            unit = np.float32(self.encodings[x.name, bits].scale) * scales
-            quant = Quant(scale=unit, zero_point=np.zeros(scales.size, np.int64), axis=0)
-            zeros = np.zeros(len(weights))
-            inputs += (self.g.constant(f"{name}/bias", zeros, DType.INT32, quant),)
+            unit = np.float32(self.encodings[x.name].scale) * scales
+            quant = Quant(scale=unit, zero_point=zeros, axis=0)
+            nothing = np.zeros(len(weights))
+            inputs += (self.g.constant(f"{name}/bias", nothing, DType.INT32, quant),)
         shape = (*self.g.shape(x.tensor)[:-1], len(weights))
-        version = CONV_VERSIONS[bits, carrier]
-        return self._op("CONV_2D", inputs, name, shape, bits, version=version, options=CONV)
+        return self._op("CONV_2D", inputs, name, shape, CONV_VERSIONS[bits, carrier], CONV)
 
     def add(self, name: str, a: Written, b: Written) -> Written:
-        return self._add(name, a, b, self.widths.state)
+        a, b = self._cast(a, name), self._cast(b, name)
+        options = {} if self._bits(name) == 8 else {"potScaleInt16": False}
+        return self._op("ADD", (a.tensor, b.tensor), name, self.g.shape(a.tensor), 2, options)
 
     def multiply(self, name: str, a: Written, b: Written) -> Written:
-        return self._multiply(name, a, b, self.widths.gate)
+        a, b = self._cast(a, name), self._cast(b, name)
+        return self._op("MUL", (a.tensor, b.tensor), name, self.g.shape(a.tensor), 2)
 
     def logistic(self, name: str, x: Written) -> Written:
-        x = self._cast(x, self.widths.gate)
-        return self._op("LOGISTIC", (x.tensor,), name, self.g.shape(x.tensor), x.bits)
+        x = self._cast(x, name)
+        return self._op("LOGISTIC", (x.tensor,), name, self.g.shape(x.tensor))
 
     def halves(self, x: Written) -> tuple[Written, Written]:
         first, second = split(self.g, x.tensor, 2, f"{x.tensor}/halves")
@@ -128,37 +138,36 @@ class AttentionGraph:
         return x._replace(tensor=transposed(self.g, x.tensor, (0, 1, 3, 2), f"{x.tensor}/columns"))
 
     def joined(self, name: str, parts: Sequence[Written]) -> Written:
-        return self._concatenated(list(parts), 3, name)
+        return self._concatenated(parts, 3, name)
 
     def rotate(self, name: str, x: Written) -> Written:
-        bits = self.widths.scores
-        x = self._cast(x, bits)
+        x = self._cast(x, name)
         cos, sin = (
-            Written(self._table(f"{ROTARY_NAME}/{end}/{bits}", table, bits), ROTARY_NAME, bits)
-            for end, table in zip(("cos", "sin"), integer_tables(self.config, bits), strict=True)
-        )
-        along = self._multiply(f"{name}/cos", x, cos, bits)
+            Written(self.g.constant(end, table[None], **self._encoded(ROTARY_NAME)), ROTARY_NAME)
+            for end, table in zip(("rotary/cos", "rotary/sin"),
+                                  integer_tables(self.config, self._bits(name)), strict=True)
+        )  # fmt: skip
+        along = self.multiply(f"{name}/cos", x, cos)
         first, second = self.halves(x)
-        turned = self._concatenated([second, first], 3, f"{name}/swapped")
-        return self._add(name, along, self._multiply(f"{name}/sin", turned, sin, bits), bits)
+        turned = self._concatenated((second, first), 3, f"{name}/swapped")
+        return self.add(name, along, self.multiply(f"{name}/sin", turned, sin))
 
     def matmul(self, name: str, a: Written, b: Written) -> Written:
-        bits = matmul_bits(name, self.widths)
-        a, b = self._cast(a, bits), self._cast(b, bits)
-        made = batch_matmul(self.g, a.tensor, b.tensor, name, **self._encoded(name, bits))
-        return Written(made, name, bits)
+        a, b = self._cast(a, name), self._cast(b, name)
+        made = batch_matmul(self.g, a.tensor, b.tensor, name, **self._encoded(name))
+        return Written(made, name)
 
     def softmax(self, name: str, x: Written, beta: float) -> Written:
-        x = self._cast(x, self.widths.share)
-        shape = self.g.shape(x.tensor)
-        return self._op("SOFTMAX", (x.tensor,), name, shape, x.bits, options={"beta": beta})
+        x = self._cast(x, name)
+        return self._op("SOFTMAX", (x.tensor,), name, self.g.shape(x.tensor), 1, {"beta": beta})
 
     def residual(self, name: str, h: Written, y: Written) -> Written:
-        bits = self.widths.state
         total = binary(self.g, "ADD", self._real(h), self._real(y), f"{name}/sum")
         normed = rms_norm(self.g, total, self.config, f"{name}/real")
-        shape = self.g.shape(normed)
-        return self._op("QUANTIZE", (normed,), name, shape, bits, version=1 if bits == 8 else 2)
+        return self._op("QUANTIZE", (normed,), name, self.g.shape(normed), self._bits(name) // 8)
+
+    def each_head(self, part: Callable[[str], Written], count: int) -> Sequence[Written]:
+        return [part(str(i)) for i in range(count)]
 
     def by_queries(self, part: Callable[[Written], Written], x: Written) -> Written:
         return self._in_chunks(part, (x,), self.chunks.queries)
@@ -179,65 +188,43 @@ class AttentionGraph:
         name = f"{x.tensor}/rows/{start}"
         return x._replace(tensor=sliced(self.g, x.tensor, (0, 0, start, 0), size, name))
 
-    def _concatenated(self, parts: list[Written], axis: int, name: str) -> Written:
-        while len(parts) > 1:
-            groups = [parts[i : i + MOST_JOINED] for i in range(0, len(parts), MOST_JOINED)]
-            parts = [self._concatenation(group, axis, name) for group in groups]
-        return parts[0]
+    def _concatenated(self, parts: Sequence[Written], axis: int, name: str) -> Written:
+        tensors = [part.tensor for part in parts]
+        while len(tensors) > 1:
+            groups = (tensors[i : i + MOST_JOINED] for i in range(0, len(tensors), MOST_JOINED))
+            tensors = [joined(self.g, tuple(g), name, axis) if len(g) > 1 else g[0] for g in groups]
+        return parts[0]._replace(tensor=tensors[0])
 
-    def _concatenation(self, parts: list[Written], axis: int, name: str) -> Written:
-        if len(parts) == 1:
-            return parts[0]
-        shapes = [self.g.shape(part.tensor) for part in parts]
-        shape = list(shapes[0])
-        shape[axis] = sum(s[axis] for s in shapes)
-        first, names = parts[0], tuple(part.tensor for part in parts)
-        made = self.g.op(
-            "CONCATENATION", names, name, (tuple(shape),), options={"axis": axis},
-            **self._encoded(first.name, first.bits),
-        )  # fmt: skip
-        return first._replace(tensor=made[0])
-
-    def _add(self, name: str, a: Written, b: Written, bits: int) -> Written:
-        a, b = self._cast(a, bits), self._cast(b, bits)
-        options = {} if bits == 8 else {"potScaleInt16": False}
-        shape, inputs = self.g.shape(a.tensor), (a.tensor, b.tensor)
-        return self._op("ADD", inputs, name, shape, bits, version=2, options=options)
-
-    def _multiply(self, name: str, a: Written, b: Written, bits: int) -> Written:
-        a, b = self._cast(a, bits), self._cast(b, bits)
-        shape, inputs = self.g.shape(a.tensor), (a.tensor, b.tensor)
-        return self._op("MUL", inputs, name, shape, bits, version=2)
-
-    def _cast(self, x: Written, bits: int) -> Written:
-        if x.bits == bits:
+    def _cast(self, x: Written, like: str) -> Written:
+        bits = self._bits(like)
+        if self._bits(x.name) == bits:
             return x
         if (x.tensor, bits) not in self._casts:
-            shape = self.g.shape(x.tensor)
-            made = self._op("QUANTIZE", (x.tensor,), x.name, shape, bits, version=2,
-                            tensor=f"{x.tensor}/int{bits}")  # fmt: skip
-            self._casts[x.tensor, bits] = made
+            shape, name = self.g.shape(x.tensor), other_width(x.name, bits)
+            made = self.g.op("QUANTIZE", (x.tensor,), f"{x.tensor}@{bits}", (shape,), version=2,
+                             **self._encoded(name))  # fmt: skip
+            self._casts[x.tensor, bits] = Written(made[0], name)
         return self._casts[x.tensor, bits]
 
     def _real(self, x: Written) -> str:
-        shape, version = self.g.shape(x.tensor), 2 if x.bits == 8 else 3
-        return self.g.op("DEQUANTIZE", (x.tensor,), f"{x.tensor}/real", (shape,),
-                         version=version)[0]  # fmt: skip
-
-    def _table(self, tensor: str, values: np.ndarray, bits: int) -> str:
-        quant = quant_of(self.encodings[ROTARY_NAME, bits])
-        return self.g.constant(tensor, values[None], DTYPES[bits], quant)
+        shape, version = self.g.shape(x.tensor), self._bits(x.name) // 8 + 1
+        name = f"{x.tensor}/real"
+        return self.g.op("DEQUANTIZE", (x.tensor,), name, (shape,), version=version)[0]
 
     def _op(
-        self, code: str, inputs: tuple[str, ...], name: str, shape: tuple[int, ...], bits: int,
-        *, version: int = 1, options: dict | None = None, tensor: str = "",
+        self, code: str, inputs: tuple[str, ...], name: str, shape: tuple[int, ...],
+        version: int = 1, options: Mapping[str, OptionValue] | None = None,
     ) -> Written:  # fmt: skip
-        made = self.g.op(code, inputs, tensor or name, (shape,), version=version,
-                         options=options, **self._encoded(name, bits))  # fmt: skip
-        return Written(made[0], name, bits)
+        made = self.g.op(code, inputs, name, (shape,), version=version, options=options,
+                         **self._encoded(name))  # fmt: skip
+        return Written(made[0], name)
 
-    def _encoded(self, name: str, bits: int) -> dict:
-        return {"dtype": DTYPES[bits], "quant": quant_of(self.encodings[name, bits])}
+    def _bits(self, name: str) -> int:
+        return self.encodings[name].bits
+
+    def _encoded(self, name: str) -> dict[str, Any]:
+        encoding = self.encodings[name]
+        return {"dtype": DTYPES[encoding.bits], "quant": quant_of(encoding)}
 
 
 def block_graph(
@@ -246,18 +233,15 @@ def block_graph(
     config: ReasonerConfig,
     kernels: Kernels,
     encodings: Encodings,
-    widths: Widths,
     chunks: Chunks,
     *,
     batch: int = 1,
 ) -> Graph:
     """Lower one application of a network, L_level or H_level."""
     g = GraphBuilder(name)
-    ops = AttentionGraph(g, kernels, encodings, config, widths, chunks)
+    ops = AttentionGraph(g, kernels, encodings, config, chunks)
     shape = (batch, 1, config.num_positions, config.hidden_size)
-    z, injection = (
-        ops.input(end, f"{network}/{end}", shape, widths.state) for end in ("z", "injection")
-    )
+    z, injection = (ops.input(end, f"{network}/{end}", shape) for end in ("z", "injection"))
     out = level(z, injection, network, config, ops)
     return g.finish({"z": z.tensor, "injection": injection.tensor}, {"z": out.tensor})
 

@@ -9,8 +9,8 @@
 Heads are operators of their own: each has scales of its own, and on a device only one head's
 scores exist at a time. Behind the heads everything is by token, so a graph may do `tail` for a
 few tokens at once. The residual sum and its norm are one island of float32 (integer_norm.py):
-the sum is never rounded. Widths of the integers are a choice by role (`Widths`); where an
-operand has another width than its operator, the reading puts a QUANTIZE before it.
+the sum is never rounded. Widths of the integers are a choice by role (`Widths`), and an operator
+has the width of its result; where an operand has another one, a QUANTIZE comes before it.
 Left out: linear attention, the MLP mixer (integer_block.py), the recursion around a level.
 """
 
@@ -56,6 +56,28 @@ INT16 = Widths(state=16, product=16, gate=16, scores=16, share=16)
 MIXED = Widths(state=16, product=8, gate=16, scores=16, share=16)
 """int8 only where weights are multiplied, which is nearly all of the work."""
 
+ROLES = {
+    "state": ("z", "injection", "h", "norm"),
+    "product": ("q", "k", "v", "o_proj", "gate_up_proj", "down_proj"),
+    "gate": ("silu", "sigmoid", "product"),
+    "scores": ("rotary", "rotated", "cos", "sin", "scores"),
+    "share": ("share", "mixed"),
+}
+"""Role of a tensor by the last word of its name that is no number."""
+
+
+def bits_of(name: str, widths: Widths) -> int:
+    """Look up the width of a tensor.
+
+    Raises:
+      KeyError: a name that no operator here gives.
+    """
+    last = next(word for word in reversed(name.split("/")) if not word.isdigit())
+    roles = [role for role, words in ROLES.items() if last in words]
+    if not roles:
+        raise KeyError(name)
+    return getattr(widths, roles[0])
+
 
 @runtime_checkable
 class AttentionOps(Protocol):
@@ -81,6 +103,10 @@ class AttentionOps(Protocol):
         """Compute rms_norm(h + y)."""
         ...
 
+    def each_head(self, part: Callable[[str], Any], count: int) -> Sequence[Any]:
+        """Apply `part` to every head, named 0, 1, ...; or once to all of them, named *."""
+        ...
+
     def by_queries(self, part: Callable[[Any], Any], x: Any) -> Any:
         """Apply `part` to some rows of x at a time; the rows do not see each other."""
         ...
@@ -98,7 +124,7 @@ def level(z: Any, injection: Any, network: str, config: ReasonerConfig, ops: Att
     """
     h = injected(z, injection, network, ops)
     for site in layer_sites(network, config):
-        heads = [attend(h, site, i, config, ops) for i in range(config.num_heads)]
+        heads = heads_of(h, site, config, ops)
         h = ops.by_tokens(lambda rows, *parts, at=site: tail(rows, parts, at, ops), h, *heads)
     return h
 
@@ -111,8 +137,9 @@ def layer_sites(network: str, config: ReasonerConfig) -> tuple[str, ...]:
     """
     if config.mixer is not Mixer.ATTENTION:
         raise ValueError(f"needs Mixer.ATTENTION, got {config.mixer}; see quant/integer_block.py")
-    of_H = network == "H_level" and isinstance(config, HRMConfig)
-    layers = config.H_layers if of_H else config.L_layers
+    layers = config.L_layers
+    if network == "H_level" and isinstance(config, HRMConfig):
+        layers = config.H_layers
     return tuple(f"{network}/layers_{i}" for i in range(layers))
 
 
@@ -121,7 +148,12 @@ def injected(z: Any, injection: Any, network: str, ops: AttentionOps) -> Any:
     return ops.add(f"{network}/h", z, injection)
 
 
-def attend(h: Any, site: str, head: int, config: ReasonerConfig, ops: AttentionOps) -> Any:
+def heads_of(h: Any, site: str, config: ReasonerConfig, ops: AttentionOps) -> Sequence[Any]:
+    """Let every head look at all positions."""
+    return ops.each_head(lambda head: attend(h, site, head, config, ops), config.num_heads)
+
+
+def attend(h: Any, site: str, head: str, config: ReasonerConfig, ops: AttentionOps) -> Any:
     """Let one head look at all positions."""
     path = f"{site}/self_attn"
     q, k, v = (ops.linear(head_site(path, part, head), h) for part in "qkv")
@@ -133,14 +165,14 @@ def attend(h: Any, site: str, head: int, config: ReasonerConfig, ops: AttentionO
     def part(queries: Any) -> Any:
         scores = ops.matmul(f"{path}/scores/{head}", queries, k)
         share = ops.softmax(f"{path}/share/{head}", scores, config.head_dim**-0.5)
-        return ops.matmul(f"{path}/mixed", share, columns)
+        return ops.matmul(f"{path}/mixed/{head}", share, columns)
 
     return ops.by_queries(part, q)
 
 
 def tail(h: Any, heads: Sequence[Any], site: str, ops: AttentionOps) -> Any:
     """Do the rest of a block, token by token: rms(h + o_proj(heads)), then its SwiGLU."""
-    mixed = ops.joined(f"{site}/self_attn/mixed", heads)
+    mixed = ops.joined(f"{site}/self_attn/joined", heads)
     h = ops.residual(f"{site}/self_attn/norm", h, ops.linear(f"{site}/self_attn/o_proj", mixed))
     path = f"{site}/mlp"
     gate, up = ops.halves(ops.linear(f"{path}/gate_up_proj", h))
@@ -149,6 +181,6 @@ def tail(h: Any, heads: Sequence[Any], site: str, ops: AttentionOps) -> Any:
     return ops.residual(f"{path}/norm", h, ops.linear(f"{path}/down_proj", product))
 
 
-def head_site(path: str, part: str, head: int) -> str:
+def head_site(path: str, part: str, head: str) -> str:
     """Name one head's share of the fused product: `.../qkv_proj/q/0`."""
     return f"{path}/qkv_proj/{part}/{head}"

@@ -1,8 +1,9 @@
 """Spans of an attention level's tensors, and the encodings made of them.
 
-Encodings are keyed by (tensor, bits): what is needed in two widths has two encodings of one
-span. int8 is asymmetric over the span, int16 symmetric over its larger end; sigmoid and softmax
-have the encodings that their kernels insist on, the tables of rotary positions one of their own.
+A tensor has the encoding of its own width under its name, and one of the other width under
+`NAME@8` or `NAME@16`, for a QUANTIZE before an operator of that width. int8 is asymmetric over
+the span, int16 symmetric over its larger end; sigmoid and softmax have the encodings that their
+kernels insist on, the tables of rotary positions one of their own.
 Left out: the loop of a calibration.
 """
 
@@ -16,7 +17,7 @@ from jax import Array
 from jaxtyping import Float, Integer
 
 from quant.affine import QTensor, dequantise
-from quant.integer_attention import layer_sites, level
+from quant.integer_attention import Widths, bits_of, layer_sites, level
 from quant.integer_elementwise import quantise_floats
 from quant.integer_encoding import BITS, Encoding
 from quant.integer_norm import float_norm
@@ -24,8 +25,7 @@ from trm_jax.config import ReasonerConfig
 from trm_jax.layers import rotary_tables
 
 Kernels = Mapping[str, QTensor]
-Encodings = Mapping[tuple[str, int], Encoding]
-"""By tensor and bits."""
+Encodings = Mapping[str, Encoding]
 Spans = Mapping[str, tuple[Any, Any]]
 """Smallest and largest value of every tensor."""
 
@@ -85,6 +85,9 @@ class SpanOps:
     def residual(self, name: str, h: Array, y: Array) -> Array:
         return self.noted(name, float_norm(h + y, self.config.rms_norm_eps))
 
+    def each_head(self, part: Callable[[str], Array], count: int) -> Sequence[Array]:
+        return [part(str(i)) for i in range(count)]
+
     def by_queries(self, part: Callable[[Array], Array], x: Array) -> Array:
         return part(x)
 
@@ -92,9 +95,8 @@ class SpanOps:
         return part(*xs)
 
     def noted(self, name: str, x: Array) -> Array:
-        """Widen a span; heads that are joined share one."""
-        low, high = self.spans.get(name, (jnp.float32(0), jnp.float32(0)))
-        self.spans[name] = jnp.minimum(low, jnp.min(x)), jnp.maximum(high, jnp.max(x))
+        """Remember the ends, 0 among them."""
+        self.spans[name] = jnp.minimum(0.0, jnp.min(x)), jnp.maximum(0.0, jnp.max(x))
         return x
 
 
@@ -140,11 +142,12 @@ def spans_of_level(
 
 
 def encodings_of(
-    spans: Spans, config: ReasonerConfig, headroom: float = 1.0
-) -> dict[tuple[str, int], Encoding]:
-    """Make the encodings of calibrated spans, of 8 and of 16 bits.
+    spans: Spans, config: ReasonerConfig, widths: Widths, headroom: float = 1.0
+) -> dict[str, Encoding]:
+    """Make the encodings of calibrated spans.
 
-    The state that a network takes is the one that it makes: `z` and its last norm share one.
+    The state that a network takes is the one that it makes, so `z` and its last norm share one;
+    heads that are joined do too.
 
     Args:
       headroom: factor on both ends of every span, for puzzles that were not seen.
@@ -152,16 +155,35 @@ def encodings_of(
     known = {name: (float(low) * headroom, float(high) * headroom)
              for name, (low, high) in spans.items()}  # fmt: skip
     for network in networks_of(spans):
-        ends = f"{network}/z", f"{layer_sites(network, config)[-1]}/mlp/norm"
-        low, high = zip(*(known[name] for name in ends), strict=True)
-        known.update(dict.fromkeys(ends, (min(low), max(high))))
-    made = {(name, bits): encoding_of(*span, bits) for name, span in known.items() for bits in BITS}
-    units = {name.replace("/scores/", "/share/") for name in known if "/scores/" in name}
-    units |= {name.replace("/silu", "/sigmoid") for name in known if name.endswith("/silu")}
+        last = f"{layer_sites(network, config)[-1]}/mlp/norm"
+        _share_one(known, [f"{network}/z", last])
+        for site in layer_sites(network, config):
+            _share_one(known, [f"{site}/self_attn/mixed/{i}" for i in range(config.num_heads)])
+    made: dict[str, Encoding] = {}
     for bits in BITS:
-        made.update({(name, bits): UNIT[bits] for name in units})
-        made[ROTARY_NAME, bits] = ROTARY[bits]
+        fixed = dict.fromkeys(_units(known), UNIT[bits]) | {ROTARY_NAME: ROTARY[bits]}
+        grids = {name: encoding_of(*span, bits) for name, span in known.items()} | fixed
+        made |= {
+            name if bits_of(name, widths) == bits else other_width(name, bits): grid
+            for name, grid in grids.items()
+        }
     return made
+
+
+def other_width(name: str, bits: int) -> str:
+    """Name a tensor's integers of a width that is not its own."""
+    return f"{name.split('@')[0]}@{bits}"
+
+
+def _share_one(spans: dict[str, tuple[float, float]], names: Sequence[str]) -> None:
+    low, high = zip(*(spans[name] for name in names), strict=True)
+    spans.update(dict.fromkeys(names, (min(low), max(high))))
+
+
+def _units(names: Iterable[str]) -> set[str]:
+    """Name the results of SOFTMAX and LOGISTIC after what goes into them."""
+    swaps = (("/scores/", "/share/"), ("/silu", "/sigmoid"))
+    return {name.replace(*swap) for name in names for swap in swaps if swap[0] in name}
 
 
 def networks_of(names: Iterable[str]) -> list[str]:

@@ -15,6 +15,7 @@ from quant.integer_attention import Widths
 from quant.integer_attention_ops import integer_level, kernels_of
 from quant.integer_attention_spans import encodings_of, spans_of_level
 from quant.integer_elementwise import quantise_floats
+from quant.integer_encoding import Encoding
 from quant.ptq import quantise_params, simulate
 from quant.scheme import parse
 from trm_jax import zoo
@@ -32,8 +33,11 @@ class Case(NamedTuple):
 
     config: Config
     kernels: dict[str, QTensor]
-    encodings: dict
+    spans: dict
     steps: list[Step]
+
+    def encodings(self, widths: Widths) -> dict[str, Encoding]:
+        return encodings_of(self.spans, self.config, widths)
 
 
 def calibrated(config: Config, weights: Weights, batch: Batch, scheme: str) -> Case:
@@ -59,7 +63,7 @@ def calibrated(config: Config, weights: Weights, batch: Batch, scheme: str) -> C
         for _ in range(config.L_cycles):
             z_L = apply(networks[0], z_L, z_H + x)
         z_H = apply(networks[1], z_H, z_L)
-    return Case(config, kernels, encodings_of(spans, config), steps)
+    return Case(config, kernels, spans, steps)
 
 
 def trained(name: str, task: str, scheme: str, puzzles: int) -> Case:
@@ -73,8 +77,8 @@ def trained(name: str, task: str, scheme: str, puzzles: int) -> Case:
 
 def simulated(case: Case, network: str, widths: Widths) -> Callable[..., Any]:
     """Make a jitted function of z and injection."""
-    return jax.jit(lambda z, e: integer_level(
-        z, e, case.kernels, network, case.config, case.encodings, widths))  # fmt: skip
+    known = case.encodings(widths)
+    return jax.jit(lambda z, e: integer_level(z, e, case.kernels, network, case.config, known))
 
 
 def device(graph: Graph, arena: int = 16 << 20) -> Callable[..., list[np.ndarray]]:
@@ -93,4 +97,4 @@ def device(graph: Graph, arena: int = 16 << 20) -> Callable[..., list[np.ndarray
 
 def encoded(case: Case, name: str, x: Any, widths: Widths) -> Any:
     """Quantise a state."""
-    return quantise_floats(x, case.encodings[name, widths.state])
+    return quantise_floats(x, case.encodings(widths)[name])

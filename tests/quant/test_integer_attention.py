@@ -27,7 +27,7 @@ class Tiny:
 
     def error(self, widths: Widths) -> float:
         """Measure the relative distance of levels to float32."""
-        end, found = self.case.encodings["L_level/z", widths.state], []
+        end, found = self.case.encodings(widths)["L_level/z"], []
         for _, z, injection, wanted in self.case.steps[::4]:
             z_q = encoded(self.case, "L_level/z", z, widths)
             e_q = encoded(self.case, "L_level/injection", injection, widths)
@@ -43,7 +43,8 @@ def tiny() -> Tiny:
 
 
 def graph_of(case: Case, network: str, widths: Widths, chunks: Chunks) -> Any:
-    return block_graph(network, network, case.config, case.kernels, case.encodings, widths, chunks)
+    known = case.encodings(widths)
+    return block_graph(network, network, case.config, case.kernels, known, chunks)
 
 
 def hold_equal(
