@@ -15,7 +15,7 @@ Left out: linear attention, the MLP mixer (integer_block.py), the recursion arou
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 from quant.integer_encoding import BITS
@@ -55,6 +55,19 @@ INT8 = Widths(state=8, product=8, gate=8, scores=8, share=8)
 INT16 = Widths(state=16, product=16, gate=16, scores=16, share=16)
 MIXED = Widths(state=16, product=8, gate=16, scores=16, share=16)
 """int8 only where weights are multiplied, which is nearly all of the work."""
+
+MOST_FLAT = 511
+"""Positions that int8 SOFTMAX takes whatever they hold (integer_softmax.py)."""
+
+
+def int8_widths(config: ReasonerConfig) -> Widths:
+    """Choose int8 everywhere, but for the softmax of long rows: its int8 kernel may abort.
+
+    Where more than 511 scores are alike, the sum of exponentials does not fit that kernel; and
+    its results, in steps of 1/256, would all be 0.
+    """
+    return INT8 if config.num_positions <= MOST_FLAT else replace(INT8, share=16)
+
 
 ROLES = {
     "state": ("z", "injection", "h", "norm"),

@@ -1,0 +1,228 @@
+"""Measure the memory that an attention network takes on a microcontroller, at any size.
+
+    python -m experiments.attention_arena --preset maze-trm-att
+    python -m experiments.attention_arena --preset maze-trm-att --heads 2 --queries 50 --whole
+
+The network of a preset is cut into graphs that share one arena (export/stages.py), with random
+int8 weights and int8 activations: memory depends on neither values nor scales. TFLM's host
+interpreter places every kind of graph once and says what it took; its pointers have 64 bits, so
+the tails are an upper bound for a Cortex-M, and its kernels have none of CMSIS-NN's scratch
+(export/arena.py). --whole measures a block in one graph too.
+
+Rows go to --out as they are measured (rows.jsonl); a second run measures only what is missing.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.progress import progress
+from export.arena import measure
+from export.flatbuffer import write
+from export.graph import Graph, Model
+from export.lower_attention import Chunks, block_graph
+from export.stages import Cut, stage_graphs
+from quant.affine import Grid, QTensor
+from quant.integer_attention import int8_widths
+from quant.integer_attention_ops import kernels_of
+from quant.integer_attention_spans import encodings_of, spans_of_level
+from quant.ptq import QuantisedParams
+from trm_jax.config import PRESETS, Mixer, ReasonerConfig, preset
+
+ROWS_FILE = "rows.jsonl"
+SPAN = (-4.0, 4.0)  # of every tensor; any would do
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArenaRow:
+    """What one kind of graph takes, in bytes.
+
+    Attributes:
+      key: what was cut how; graph: the first of its kind; count: graphs of this kind.
+      weights: constants of one such graph; head: what it needs while it runs; tail: what stays.
+    """
+
+    key: str
+    graph: str
+    count: int
+    operators: int
+    weights: int
+    head: int
+    tail: int
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m experiments.attention_arena", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    attention = sorted(n for n, c in PRESETS.items() if c.mixer is Mixer.ATTENTION)
+    p.add_argument("--preset", default="maze-trm-att", choices=attention, help="%(default)s")
+    p.add_argument("--heads", type=int, default=1, help="in one graph (%(default)s)")
+    p.add_argument("--tokens", type=int, default=100, help="of a tail's call (%(default)s)")
+    p.add_argument("--queries", type=int, default=100, help="of scores at a time (%(default)s)")
+    p.add_argument("--whole", action="store_true", help="measure a block in one graph too")
+    p.add_argument("--out", type=Path, metavar="DIR", default=Path("runs/attention-arena"))
+    return p
+
+
+def random_network(config: ReasonerConfig) -> QuantisedParams:
+    """Draw the int8 kernels of L_level."""
+    rng, d = np.random.default_rng(0), config.hidden_size
+    inner = config.swiglu_size(d)
+
+    def dense(inputs: int, outputs: int) -> dict[str, QTensor]:
+        kernel = QTensor(
+            qvalue=jnp.asarray(rng.integers(-127, 128, (inputs, outputs)), jnp.int8),
+            scale=jnp.full((1, outputs), 1e-3, jnp.float32),
+            zero_point=jnp.zeros((1, outputs), jnp.int32),
+            grid=Grid(bits=8, channel_axes=(-1,)),
+        )
+        return {"kernel": kernel}
+
+    def block() -> dict[str, dict]:
+        return {
+            "self_attn": {"qkv_proj": dense(d, 3 * d), "o_proj": dense(d, d)},
+            "mlp": {"gate_up_proj": dense(d, 2 * inner), "down_proj": dense(inner, d)},
+        }
+
+    return {"L_level": {f"layers_{i}": block() for i in range(config.L_layers)}}
+
+
+def graphs_of(config: ReasonerConfig, cut: Cut, *, whole: bool) -> tuple[Graph, ...]:
+    """Make the graphs of a network with random weights: cut, or a block in one."""
+    kernels = kernels_of(random_network(config), config)
+    state = jax.ShapeDtypeStruct((1, config.num_positions, config.hidden_size), jnp.float32)
+    _, names = jax.eval_shape(
+        lambda z, e: spans_of_level(z, e, kernels, "L_level", config), state, state
+    )
+    encodings = encodings_of(dict.fromkeys(names, SPAN), config, int8_widths(config))
+    if whole:
+        chunks = Chunks(queries=cut.queries, tokens=cut.tokens)
+        return (block_graph("block", "L_level", config, kernels, encodings, chunks),)
+    return stage_graphs("L_level", config, kernels, encodings, cut)
+
+
+def kinds_of(graphs: Sequence[Graph]) -> list[list[Graph]]:
+    """Group graphs that differ in constants and names alone."""
+    kinds: dict[tuple, list[Graph]] = {}
+    for graph in graphs:
+        shapes = tuple((t.shape, t.dtype, t.data is None) for t in graph.tensors)
+        kinds.setdefault((shapes, tuple(op.code for op in graph.ops)), []).append(graph)
+    return list(kinds.values())
+
+
+def measured(key: str, kinds: Sequence[Sequence[Graph]]) -> Iterator[ArenaRow]:
+    """Let TFLM place one graph of every kind.
+
+    Raises:
+      RuntimeError: TFLM is not installed, or refuses a graph.
+    """
+    for kind in kinds:
+        graph = kind[0]
+        arena = measure(write(Model(graphs=(graph,))))
+        weights = sum(t.data.nbytes for t in graph.tensors if t.data is not None)
+        yield ArenaRow(
+            key=key, graph=graph.name, count=len(kind), operators=len(graph.ops),
+            weights=weights, head=arena.head, tail=arena.tail,
+        )  # fmt: skip
+
+
+def key_of(name: str, cut: Cut, *, whole: bool) -> str:
+    """Name what was cut how."""
+    parts = "block" if whole else f"heads={cut.heads}"
+    return f"{name} {parts} tokens={cut.tokens} queries={cut.queries}"
+
+
+def rows_of(name: str, cut: Cut, folder: Path, *, whole: bool) -> list[ArenaRow]:
+    """Measure what no row in the folder says yet.
+
+    Raises:
+      ValueError: a row that cannot be read.
+      RuntimeError: as `measured`.
+    """
+    key = key_of(name, cut, whole=whole)
+    if known := [row for row in read_rows(folder) if row.key == key]:
+        return known
+    kinds, found = kinds_of(graphs_of(preset(name), cut, whole=whole)), []
+    with progress("measuring", len(kinds), 0) as show:
+        for row in measured(key, kinds):
+            found.append(row)
+            show(len(found), row.graph)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ROWS_FILE).open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(dataclasses.asdict(row)) + "\n" for row in found)
+    return found
+
+
+def read_rows(folder: Path) -> list[ArenaRow]:
+    """Read the rows of a folder.
+
+    Raises:
+      ValueError: not rows of this program; the message names the file.
+    """
+    file = folder / ROWS_FILE
+    if not file.is_file():
+        return []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return [ArenaRow(**json.loads(line)) for line in lines]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} holds no rows of this program: {error}; move it away") from error
+
+
+def totals(rows: Sequence[ArenaRow], config: ReasonerConfig) -> Mapping[str, int]:
+    """Add up one shared arena, what lies beside it, and flash, in bytes."""
+    state = config.num_positions * config.hidden_size
+    arena = max(row.head for row in rows) + sum(row.count * row.tail for row in rows)
+    beside = 3 * state if len(rows) > 1 else 2 * state
+    weights = sum(row.count * row.weights for row in rows)
+    return {"arena": arena, "states": beside, "SRAM": arena + beside, "flash": weights}
+
+
+def report(name: str, rows: Sequence[ArenaRow]) -> str:
+    """Say what was measured."""
+    config, found = preset(name), totals(rows, preset(name))
+    widths = int8_widths(config)
+    held = "z_H, z_L and mixed" if len(rows) > 1 else "z_H and z_L"
+    table = [
+        f"  {r.graph:<22}{r.count:>4}{r.operators:>8}{r.weights:>12,}{r.head:>12,}{r.tail:>10,}"
+        for r in rows
+    ]
+    return "\n".join([
+        f"{rows[0].key}: {config.num_positions} positions of {config.hidden_size},"
+        f" {config.num_heads} heads, {config.L_layers} layers; random int8 weights, int8"
+        f" activations, softmax int{widths.share}",
+        f"  {'graph':<22}{'n':>4}{'ops':>8}{'constants':>12}{'head':>12}{'tail':>10}", *table,
+        f"  shared arena   {found['arena']:>12,} bytes (largest head, sum of tails; measured)",
+        f"  states         {found['states']:>12,} bytes ({held}, int8; counted)",
+        f"  SRAM in all    {found['SRAM']:>12,} bytes (without stack and firmware)",
+        f"  flash          {found['flash']:>12,} bytes (constants of the network)",
+    ])  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    try:
+        cut = Cut(heads=args.heads, tokens=args.tokens, queries=args.queries)
+        for whole in (False, True) if args.whole else (False,):
+            rows = rows_of(args.preset, cut, args.out, whole=whole)
+            sys.stdout.write(report(args.preset, rows) + "\n")
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
