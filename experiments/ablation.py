@@ -8,6 +8,7 @@ A study is a function from a context to its interventions, the reference first. 
 nothing yet: compressing and training happen in `Intervention.make`, when a row needs it.
 """
 
+import dataclasses
 import enum
 import functools
 import math
@@ -22,6 +23,7 @@ from experiments.puzzles import Puzzles
 from experiments.tasks import Task
 from quant import ptq
 from quant.scheme import Scheme, parse
+from trm_jax.config import Config
 from trm_jax.reasoner import Reasoner
 from trm_jax.types import Batch, Weights
 
@@ -37,7 +39,11 @@ class Effort(enum.Enum):
     """How long studies train."""
 
     DEFAULT = "default"
-    QUICK = "quick"  # a tenth of the updates: shows that everything runs, not what training gives
+    QUICK = "quick"  # shows that everything runs, not what training gives
+
+    def of(self, number: int) -> int:
+        """Scale a number of updates or training puzzles: a twentieth of it when quick."""
+        return number if self is Effort.DEFAULT else -(-number // 20)
 
 
 def as_given(batch: Batch) -> Batch:
@@ -79,6 +85,16 @@ class Intervention:
     settings: Facts = field(default_factory=dict)
 
 
+class Announcer:
+    """Passes on what long work is doing, to whoever shows progress at the time."""
+
+    def __init__(self) -> None:
+        self.listener: Callable[[str], object] = lambda text: None
+
+    def __call__(self, text: str) -> None:
+        self.listener(text)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Context:
     """What a study is given.
@@ -90,6 +106,7 @@ class Context:
       folder: where trained models and generated puzzles are kept.
       train_data: data set to train on; None generates puzzles.
       others: models beside `model` that a study of architectures compares.
+      announce: takes a line on what is being done.
     """
 
     task: Task
@@ -102,11 +119,17 @@ class Context:
     folder: Path
     train_data: Path | None = None
     others: tuple[str, ...] = ()
+    announce: Announcer = field(default_factory=Announcer)
 
     @property
     def steps(self) -> int:
         """Supervision steps at full depth."""
         return self.model.config.halt_max_steps
+
+    @property
+    def config(self) -> Config:
+        """The model's configuration in this run's arithmetic."""
+        return dataclasses.replace(self.model.config, forward_dtype=self.dtype)
 
     @functools.cached_property
     def original(self) -> Subject:

@@ -47,6 +47,11 @@ class TrainState(NamedTuple):
 
 
 Metrics = dict[str, Float[Array, ""]]
+Objective = Callable[
+    [Params, Float[Array, "batch id_emb"], Reasoner, Carry],
+    tuple[Float[Array, ""], tuple[Latents, Outputs]],
+]
+"""(params, puzzle rows, reasoner, carry) -> loss and what the supervision step left."""
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
@@ -93,13 +98,13 @@ def averaged(state: TrainState) -> Weights:
     return state.weights._replace(params=state.ema)
 
 
-def _loss(
+def supervised(
     params: Params,
     rows: Float[Array, "batch id_emb"],
     reasoner: Reasoner,
     carry: Carry,
 ) -> tuple[Float[Array, ""], tuple[Latents, Outputs]]:
-    """Sum the loss over slots, divided by the batch as released."""
+    """Sum the released loss over slots, divided by the batch (the `Objective` of training)."""
     latents, out = supervise(reasoner, params, rows, carry)
     losses = sequence_losses(out, carry.batch.labels)
     total = losses.lm_loss + 0.5 * losses.q_halt_loss
@@ -120,18 +125,25 @@ def draw(key: Array, puzzles: Batch, size: int, augment: Augment) -> Batch:
 
 
 def make_train_step(
-    reasoner: Reasoner, recipe: Recipe, augment: Augment, mesh: Mesh | None = None
+    reasoner: Reasoner,
+    recipe: Recipe,
+    augment: Augment,
+    mesh: Mesh | None = None,
+    objective: Objective = supervised,
 ) -> jax.stages.Wrapped:
     """Compile one update: draw, refill, one supervision step, gradients, optimisers, EMA.
 
     Args:
+      objective: what is minimised; it runs the supervision step itself.
       mesh: devices that share the slots; the state must lie as `place` lays it.
 
     Returns:
       A jitted `TrainStep`. The state that goes in is used up.
     """
     adam = direction(recipe)
-    gradient = in_turns(jax.value_and_grad(_loss, argnums=(0, 1), has_aux=True), recipe.accumulate)
+    gradient = in_turns(
+        jax.value_and_grad(objective, argnums=(0, 1), has_aux=True), recipe.accumulate
+    )
 
     def step(state: TrainState, puzzles: Batch) -> tuple[TrainState, Metrics]:
         count = state.step + 1

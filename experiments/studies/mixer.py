@@ -4,10 +4,11 @@ Each architecture is compared with itself in full precision. By default all bund
 read the same puzzles take part; --models names others.
 """
 
-import functools
+import dataclasses
 
 from experiments import models
 from experiments.ablation import FULL, Context, Intervention, NotApplicable, Subject, subject
+from experiments.ablation_spec import Facts
 from experiments.models import Model
 from experiments.puzzles import check_fit
 from trm_jax import zoo
@@ -51,12 +52,10 @@ def fits(model: Model, context: Context) -> bool:
 def under(context: Context, model: Model, scheme: str) -> Intervention:
     """Put one architecture under one precision."""
 
-    @functools.cache
     def make() -> Subject:
-        whole = model.sha256 == context.model.sha256 and scheme == FULL
-        made = context.original if whole else subject(context, scheme, model)
-        made.facts.update(architecture=model.architecture, model=model.name)
-        return made
+        made = subject(context, scheme, model)
+        names: Facts = {"architecture": model.architecture, "model": model.name}
+        return dataclasses.replace(made, facts=made.facts | names)
 
     return Intervention(
         name=f"{model.name} {scheme}", make=make, reference=f"{model.name} {FULL}",
