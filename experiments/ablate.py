@@ -6,6 +6,7 @@
 
 Studies (all that apply to task and model, unless --only names some):
 
+    activations       dynamic and static int8, with and without the states; carry (Sec. 4.2)
     mixer             MLP mixing, attention and HRM under INT8 and INT4 (Table 10)
     truncation        half and a quarter of the context (Table 12)
     pruning           25 and 50 % of the output neurons (Table 13)
@@ -39,6 +40,7 @@ from experiments.progress import progress
 from experiments.report import make_console
 from experiments.rollouts import matmul_precision
 from experiments.studies import (
+    activations,
     distillation,
     linear_attention,
     mixer,
@@ -52,6 +54,7 @@ from trm_jax.config import PRESETS
 class Study(enum.Enum):
     """A study; the value is its name on the command line and in rows."""
 
+    ACTIVATIONS = "activations"
     MIXER = "mixer"
     TRUNCATION = "truncation"
     PRUNING = "pruning"
@@ -61,6 +64,7 @@ class Study(enum.Enum):
 
 
 STUDIES: dict[enum.Enum, StudyFunction] = {
+    Study.ACTIVATIONS: activations.interventions,
     Study.MIXER: mixer.interventions,
     Study.TRUNCATION: truncation.interventions,
     Study.PRUNING: pruning.interventions,

@@ -1,14 +1,16 @@
-"""What the inputs of every Dense look like along whole trajectories: ranges and Hessians.
+"""What goes through a model along whole trajectories: ranges and Hessians.
 
 A recursive network meets its own outputs, so one forward pass says little: the statistics here
 run over every L-cycle, H-cycle and supervision step, over both roles of a shared network (z_L
 and z_H), and over a read-out after every H-cycle, as the depth grid needs. Dense sows its
-input; a statistic is folded into the carry of the scan, so no trajectory is stored.
+input, blocks their states; a statistic is folded into the carry of the scan, so no trajectory
+is stored.
 
 Serves static activations (dot_general.py) and error-compensating rounding. Left out:
 percentiles; a saturated carry stays wrong for all later cycles, so ranges get headroom instead.
 """
 
+import enum
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
@@ -29,16 +31,25 @@ PerSite = dict[str, Value]
 Inputs = Float[Array, "*lead inputs"]
 
 
+class Seen(enum.Enum):
+    """What a statistic looks at; the value is the Flax collection that it is sown into."""
+
+    INPUTS = "intermediates"  # of every Dense
+    STATES = "states"  # between the operators of every block (`layers.at_site`)
+
+
 class Statistic(NamedTuple):
     """A sum in the wide sense: how inputs are summarised and summaries merged.
 
     Attributes:
       empty: summary of no input, from the width of a site's input.
       add: (summary, inputs) -> summary; associative over batches.
+      seen: what it summarises.
     """
 
     empty: Callable[[int], Any]
     add: Callable[[Any, Inputs], Any]
+    seen: tuple[Seen, ...] = (Seen.INPUTS,)
 
 
 def _widen(span: Range, x: Inputs) -> Range:
@@ -52,6 +63,7 @@ def _add_products(sums: Float[Array, "inputs inputs"], x: Inputs) -> Float[Array
 
 
 RANGE = Statistic(lambda _: Range(jnp.float32(jnp.inf), jnp.float32(-jnp.inf)), _widen)
+EVERY_RANGE = RANGE._replace(seen=(Seen.INPUTS, Seen.STATES))
 HESSIAN = Statistic(lambda width: jnp.zeros((width, width), jnp.float32), _add_products)
 
 
@@ -81,6 +93,23 @@ def activation_ranges(
     return {s: (float(r.low) * headroom, float(r.high) * headroom) for s, r in spans.items()}
 
 
+def input_and_state_ranges(
+    reasoner: Reasoner, weights: Weights, batches: Iterable[Batch], *, steps: int
+) -> tuple[PerSite[tuple[float, float]], PerSite[tuple[float, float]]]:
+    """Measure the smallest and largest input of every Dense, and state between operators.
+
+    Args:
+      reasoner, weights, batches, steps: as for `activation_ranges`.
+
+    Raises:
+      ValueError: no batch.
+    """
+    spans = collect(reasoner, weights, batches, steps=steps, statistic=EVERY_RANGE)
+    ends = {site: (float(span.low), float(span.high)) for site, span in spans.items()}
+    inputs = {site: ends.pop(site) for site in input_widths(weights.params)}
+    return inputs, ends
+
+
 def hessians(
     reasoner: Reasoner, weights: Weights, batches: Iterable[Batch], *, steps: int
 ) -> PerSite[Float[Array, "inputs inputs"]]:
@@ -108,7 +137,8 @@ def collect(
     Raises:
       ValueError: no batch.
     """
-    empty = {site: statistic.empty(width) for site, width in input_widths(weights.params).items()}
+    widths = (WIDTHS[seen](reasoner, weights.params) for seen in statistic.seen)
+    empty = {site: statistic.empty(n) for sites in widths for site, n in sites.items()}
     summary = None
     for batch in batches:
         start = empty if summary is None else summary
@@ -128,6 +158,27 @@ def input_widths(params: Params) -> PerSite[int]:
     }
 
 
+def state_widths(reasoner: Reasoner, params: Params) -> PerSite[int]:
+    """List the sites of states and the widths of their last axes, computing nothing."""
+    c = reasoner.config
+    shape = (1, c.num_positions, c.hidden_size)
+    z = jax.ShapeDtypeStruct(shape, jnp.dtype(c.forward_dtype))
+
+    def sown(params: Params, z: Array) -> list[Any]:
+        apply = functools.partial(reasoner.module.apply, {"params": params}, z, z)
+        return [apply(method=m, mutable=["states"])[1] for m in ("update_L", "update_H")]
+
+    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(sown, params, z))
+    # a path begins with the number of the method and the name of the collection
+    return {_site(path[2:]): leaf.shape[-1] for path, leaf in leaves}
+
+
+WIDTHS: dict[Seen, Callable[[Reasoner, Params], PerSite[int]]] = {
+    Seen.INPUTS: lambda reasoner, params: input_widths(params),
+    Seen.STATES: state_widths,
+}
+
+
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def observed_rollout(
     reasoner: Reasoner,
@@ -143,12 +194,15 @@ def observed_rollout(
       The last latents (those of `act.rollout`) and the summaries.
     """
     c, e = reasoner.config, inject(reasoner, weights, batch)
+    collections = [seen.value for seen in statistic.seen]
 
     def apply(summary: PerSite, method: str, *args: Array) -> tuple:
         out, state = reasoner.module.apply(
-            {"params": weights.params}, *args, method=method, mutable=["intermediates"]
+            {"params": weights.params}, *args, method=method, mutable=collections
         )
-        return out, _fold(summary, state["intermediates"], statistic)
+        for name in collections:
+            summary = _fold(summary, state.get(name, {}), statistic)
+        return out, summary
 
     def l_cycle(carry: tuple, _: None) -> tuple[tuple, None]:
         (z_H, z_L), summary = carry
@@ -167,10 +221,15 @@ def observed_rollout(
     return carry
 
 
-def _fold(summary: PerSite, intermediates: Any, statistic: Statistic) -> PerSite:
-    """Add the inputs that one application of a method has sown (`<site>/input/<call>`)."""
+def _fold(summary: PerSite, sown: Any, statistic: Statistic) -> PerSite:
+    """Add what one application of a method has sown."""
     summary = dict(summary)
-    for path, x in jax.tree_util.tree_leaves_with_path(intermediates):
-        site = leaf_name(path).rsplit("/", 2)[0]
+    for path, x in jax.tree_util.tree_leaves_with_path(sown):
+        site = _site(path)
         summary[site] = statistic.add(summary[site], x)
     return summary
+
+
+def _site(path: tuple) -> str:
+    """Name the site of what was sown: `<Dense>/input/<call>` or `<state>/<call>`."""
+    return leaf_name(path).rsplit("/", 1)[0].removesuffix("/input")

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from trm_jax.config import HRMConfig
-from trm_jax.layers import exact_dot_general
+from trm_jax.layers import as_computed, exact_dot_general
 from trm_jax.mixing import Level
 from trm_jax.reasoner import Reasoner, ReasonerModule
 from trm_jax.recursion import identity
-from trm_jax.types import Injection, Latents, SiteDotGeneral, State
+from trm_jax.types import Injection, Latents, OnState, SiteDotGeneral, State
 
 
 class HRMModule(ReasonerModule):
@@ -16,7 +16,7 @@ class HRMModule(ReasonerModule):
     def setup(self) -> None:
         super().setup()
         assert isinstance(self.config, HRMConfig)
-        self.H_level = Level(self.config, self.config.H_layers, self.dot_general)
+        self.H_level = Level(self.config, self.config.H_layers, self.dot_general, self.on_state)
 
     def update_H(self, z_H: State, injection: Injection) -> State:
         return self.H_level(z_H, injection)
@@ -26,6 +26,7 @@ def hrm(
     config: HRMConfig,
     dot_general: SiteDotGeneral = exact_dot_general,
     store: Callable[[Latents], Latents] = identity,
+    on_state: OnState = as_computed,
 ) -> Reasoner:
     """Build an HRM; in training only the very last update of each state carries gradient."""
-    return Reasoner(config, HRMModule(config, dot_general), 1, store)
+    return Reasoner(config, HRMModule(config, dot_general, on_state), 1, store)

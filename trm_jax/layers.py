@@ -11,13 +11,28 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
 
-from trm_jax.types import DotGeneral, SiteDotGeneral
+from trm_jax.types import DotGeneral, OnState, SiteDotGeneral
 
 
 def exact_dot_general(site: str) -> DotGeneral:
     """Choose the unquantised product for every site."""
     del site
     return jax.lax.dot_general
+
+
+def as_computed(site: str, state: Array) -> Array:
+    """Keep the state of every site as it was computed."""
+    del site
+    return state
+
+
+def at_site(module: nn.Module, on_state: OnState, name: str, state: Array) -> Array:
+    """Hand a state to what happens at its site.
+
+    Before that it is sown into the collection `states`, which costs nothing unless a caller asks.
+    """
+    module.sow("states", name, state)
+    return on_state("/".join((*module.path, name)), state)
 
 
 def rms_norm(x: Float[Array, "*axes"], eps: float) -> Float[Array, "*axes"]:

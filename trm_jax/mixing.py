@@ -13,11 +13,13 @@ from trm_jax.layers import (
     Dense,
     SwiGLU,
     apply_rotary,
+    as_computed,
+    at_site,
     exact_dot_general,
     rms_norm,
     rotary_tables,
 )
-from trm_jax.types import Injection, SiteDotGeneral, State
+from trm_jax.types import Injection, OnState, SiteDotGeneral, State
 
 Heads = Float[Array, "batch pos heads head_dim"]
 
@@ -76,10 +78,15 @@ class SelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """One layer of a level: mixing over positions, then SwiGLU over channels."""
+    """One layer of a level: mixing over positions, then SwiGLU over channels.
+
+    Sites of states, for either half (`mlp_t` or `self_attn`, and `mlp`): `_out` what the half
+    adds, `_sum` the residual sum, `_norm` the sum normalised.
+    """
 
     config: ReasonerConfig
     dot_general: SiteDotGeneral = exact_dot_general
+    on_state: OnState = as_computed
 
     @nn.compact
     def __call__(self, h: State) -> State:
@@ -88,24 +95,36 @@ class Block(nn.Module):
             # the norm runs over the position axis here, as in the released code
             u = h.swapaxes(1, 2)
             mlp_t = SwiGLU(c.swiglu_size(c.num_positions), self.dot_general, name="mlp_t")
-            h = rms_norm(u + mlp_t(u), c.rms_norm_eps).swapaxes(1, 2)
+            h = self.updated("mlp_t", u, mlp_t(u)).swapaxes(1, 2)
         else:
             attention = SelfAttention(c, self.dot_general, name="self_attn")
-            h = rms_norm(h + attention(h), c.rms_norm_eps)
+            h = self.updated("self_attn", h, attention(h))
         mlp = SwiGLU(c.swiglu_size(c.hidden_size), self.dot_general, name="mlp")
-        return rms_norm(h + mlp(h), c.rms_norm_eps)
+        return self.updated("mlp", h, mlp(h))
+
+    def updated(self, half: str, h: State, out: State) -> State:
+        """Add what one half computed and normalise."""
+        out = at_site(self, self.on_state, f"{half}_out", out)
+        total = at_site(self, self.on_state, f"{half}_sum", h + out)
+        normed = rms_norm(total, self.config.rms_norm_eps)
+        return at_site(self, self.on_state, f"{half}_norm", normed)
 
 
 class Level(nn.Module):
-    """A stack of blocks applied to state + injection (L_level, H_level)."""
+    """A stack of blocks applied to state + injection (L_level, H_level).
+
+    Sites of states: `injection`, and `start`, its sum with the state.
+    """
 
     config: ReasonerConfig
     num_layers: int
     dot_general: SiteDotGeneral = exact_dot_general
+    on_state: OnState = as_computed
 
     @nn.compact
     def __call__(self, h: State, injection: Injection) -> State:
-        h = h + injection
+        injection = at_site(self, self.on_state, "injection", injection)
+        h = at_site(self, self.on_state, "start", h + injection)
         for i in range(self.num_layers):
-            h = Block(self.config, self.dot_general, name=f"layers_{i}")(h)
+            h = Block(self.config, self.dot_general, self.on_state, name=f"layers_{i}")(h)
         return h

@@ -4,19 +4,20 @@ from collections.abc import Callable
 
 from trm_jax.config import Config, HRMConfig
 from trm_jax.hrm import hrm
-from trm_jax.layers import exact_dot_general
+from trm_jax.layers import as_computed, exact_dot_general
 from trm_jax.reasoner import Reasoner
 from trm_jax.recursion import identity
 from trm_jax.trm import trm
-from trm_jax.types import Latents, SiteDotGeneral
+from trm_jax.types import Latents, OnState, SiteDotGeneral
 
 
 def build(
     config: Config,
     dot_general: SiteDotGeneral = exact_dot_general,
     store: Callable[[Latents], Latents] = identity,
+    on_state: OnState = as_computed,
 ) -> Reasoner:
     """Build the reasoner that the configuration describes."""
     if isinstance(config, HRMConfig):
-        return hrm(config, dot_general, store)
-    return trm(config, dot_general, store)
+        return hrm(config, dot_general, store, on_state)
+    return trm(config, dot_general, store, on_state)

@@ -17,13 +17,14 @@ from jaxtyping import Float
 
 from trm_jax.config import Config, Positions, ReasonerConfig
 from trm_jax.embedding import combine
-from trm_jax.layers import Dense, Embedding, exact_dot_general
+from trm_jax.layers import Dense, Embedding, as_computed, exact_dot_general
 from trm_jax.mixing import Level
 from trm_jax.recursion import Networks, identity
 from trm_jax.types import (
     Buffers,
     Injection,
     Latents,
+    OnState,
     Outputs,
     Params,
     SiteDotGeneral,
@@ -38,13 +39,14 @@ class ReasonerModule(nn.Module):
 
     config: ReasonerConfig
     dot_general: SiteDotGeneral = exact_dot_general
+    on_state: OnState = as_computed
 
     def setup(self) -> None:
         c = self.config
         self.embed_tokens = Embedding(c.vocab_size, c.hidden_size)
         if c.positions is Positions.LEARNED:
             self.embed_pos = Embedding(c.num_positions, c.hidden_size)
-        self.L_level = Level(c, c.L_layers, self.dot_general)
+        self.L_level = Level(c, c.L_layers, self.dot_general, self.on_state)
         self.lm_head = Dense(c.vocab_size, dot_general=self.dot_general)
         self.q_head = Dense(
             2, use_bias=True, dot_general=self.dot_general,

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 from trm_jax.config import TRMConfig
-from trm_jax.layers import exact_dot_general
+from trm_jax.layers import as_computed, exact_dot_general
 from trm_jax.reasoner import Reasoner, ReasonerModule
 from trm_jax.recursion import identity
-from trm_jax.types import Injection, Latents, SiteDotGeneral, State
+from trm_jax.types import Injection, Latents, OnState, SiteDotGeneral, State
 
 
 class TRMModule(ReasonerModule):
@@ -20,6 +20,7 @@ def trm(
     config: TRMConfig,
     dot_general: SiteDotGeneral = exact_dot_general,
     store: Callable[[Latents], Latents] = identity,
+    on_state: OnState = as_computed,
 ) -> Reasoner:
     """Build a TRM; in training every L-cycle of the last H-cycle carries gradient."""
-    return Reasoner(config, TRMModule(config, dot_general), config.L_cycles, store)
+    return Reasoner(config, TRMModule(config, dot_general, on_state), config.L_cycles, store)

@@ -37,6 +37,9 @@ DotGeneral = Callable[..., Array]
 SiteDotGeneral = Callable[[str], DotGeneral]
 """Chooses the `dot_general` of one Dense from its site, e.g. `L_level/layers_0/mlp/down_proj`."""
 
+OnState = Callable[[str, Array], Array]
+"""What happens to a state between two operators, by its site, e.g. `L_level/layers_0/mlp_sum`."""
+
 IGNORE_LABEL = -100  # label of cells that count neither in the loss nor in a metric
 
 

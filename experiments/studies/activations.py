@@ -1,0 +1,84 @@
+"""Activations and states in few bits (section 4.2), and the carry in memory (App. M).
+
+    dynamic   inputs of products in int8, one range per row at run time
+    static    the same with calibrated ranges: everything between products stays in float (the
+              paper's operator exclusion), or every state is static int8 too (its naive static)
+    carry     z_H and z_L are rounded between H-cycles only (host-side compression)
+
+Dynamic and static come with one weight scale per channel and per tensor, int8 both. Static
+ranges are calibrated on the last puzzles of the data, which are not evaluated, along whole
+trajectories.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from experiments.ablation import Context, Intervention, NotApplicable, Subject, compressed, sizes
+from experiments.variants import check_calibration, on_every_device
+from quant import ptq
+from quant.calibrate import input_and_state_ranges
+from quant.dot_general import Ranges, site_dot_general
+from quant.scheme import parse
+from quant.states import static_states
+from trm_jax.data.calibration import calibration_batches
+from trm_jax.layers import as_computed
+from trm_jax.models import build
+from trm_jax.types import Batch
+
+DYNAMIC = ("w8c-sym_a8d", "w8t-sym_a8d")
+STATIC = ("w8c-sym_a8s", "w8t-sym_a8s")
+CARRY = ("fp32_carryfp16", "fp32_carry16", "fp32_carry8")
+
+Calibrated = Callable[[str], tuple[Ranges, Ranges]]
+"""Scheme -> ranges of its products' inputs and of its states, measured once."""
+
+
+def interventions(context: Context) -> tuple[Intervention, ...]:
+    """List full precision, then dynamic, static and carry variants.
+
+    Raises:
+      NotApplicable: no puzzles would be left to calibrate on.
+    """
+    try:
+        check_calibration(STATIC, context.num_puzzles, len(context.puzzles.dataset))
+    except ValueError as error:
+        raise NotApplicable(str(error)) from error
+    calibrated = functools.cache(functools.partial(calibrate, context))
+    return (
+        context.full(),
+        *(compressed(context, scheme) for scheme in DYNAMIC),
+        *(static(context, scheme, calibrated, states=False) for scheme in STATIC),
+        *(static(context, scheme, calibrated, states=True) for scheme in STATIC),
+        *(compressed(context, scheme) for scheme in CARRY),
+    )
+
+
+def calibrate(context: Context, scheme: str) -> tuple[Ranges, Ranges]:
+    """Measure all ranges of a scheme's weights in one pass over whole trajectories."""
+    context.announce(f"calibrating {scheme}")
+    weights = ptq.simulate(context.model.weights, parse(scheme))
+    hosts = calibration_batches(context.puzzles.dataset)
+    batches = (Batch(*(jnp.asarray(x) for x in host[:3])) for host in hosts)
+    return input_and_state_ranges(build(context.config), weights, batches, steps=context.steps)
+
+
+def static(context: Context, name: str, calibrated: Calibrated, *, states: bool) -> Intervention:
+    """Put the inputs of products on static grids, and the states too if asked to."""
+    scheme = parse(name)
+
+    def make() -> Subject:
+        inputs, between = calibrated(name)
+        on_state = static_states(between) if states else as_computed
+        weights = ptq.simulate(context.model.weights, scheme)
+        return Subject(
+            reasoner=build(context.config, site_dot_general(scheme, inputs), on_state=on_state),
+            weights=on_every_device(weights), steps=context.steps,
+            facts={**sizes(context.model.weights, scheme)},
+        )  # fmt: skip
+
+    return Intervention(
+        name=f"{name}, states too" if states else name, make=make,
+        settings={"scheme": name, "states": "a8s" if states else "float"},
+    )  # fmt: skip
