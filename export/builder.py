@@ -27,11 +27,6 @@ class GraphBuilder:
     def shape(self, name: str) -> Shape:
         return self.tensors[name].shape
 
-    def type_of(self, name: str) -> dict[str, Any]:
-        """Name `dtype` and `quant` of what only moves elements of a tensor."""
-        tensor = self.tensors[name]
-        return {"dtype": tensor.dtype, "quant": tensor.quant}
-
     def input(
         self,
         name: str,
@@ -69,6 +64,7 @@ class GraphBuilder:
         options: Mapping[str, OptionValue] | None = None,
         dtype: DType = DType.FLOAT32,
         quant: Quant | None = None,
+        custom_options: bytes | None = None,
     ) -> tuple[str, ...]:
         """Add an operator; its results are called after it, numbered where names repeat."""
         outputs = []
@@ -79,9 +75,25 @@ class GraphBuilder:
             )
         made = tuple(outputs)
         self.ops.append(
-            Op(code=code, version=version, inputs=inputs, outputs=made, options=options or {})
-        )
+            Op(code=code, version=version, inputs=inputs, outputs=made, options=options or {},
+               custom_options=custom_options)
+        )  # fmt: skip
         return made
+
+    def moved(
+        self,
+        code: str,
+        inputs: tuple[str | None, ...],
+        like: str,
+        name: str,
+        shapes: tuple[Shape, ...],
+        options: Mapping[str, OptionValue] | None = None,
+    ) -> tuple[str, ...]:
+        """Add an operator that only moves elements: results mean what `like` means."""
+        x = self.tensors[like]
+        return self.op(
+            code, inputs, name, shapes, options=options, dtype=x.dtype, quant=x.quant
+        )  # fmt: skip
 
     def finish(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Graph:
         """Close the graph; constants stand in the order of their first use."""
@@ -135,13 +147,13 @@ def reshaped(g: GraphBuilder, x: str, shape: Shape, name: str) -> str:
     """Change the shape."""
     assert math.prod(shape) == math.prod(g.shape(x)), (shape, g.shape(x))
     inputs = (x, _integers(g, shape))
-    return g.op("RESHAPE", inputs, name, (shape,), options={"newShape": shape})[0]
+    return g.moved("RESHAPE", inputs, x, name, (shape,), {"newShape": shape})[0]
 
 
 def transposed(g: GraphBuilder, x: str, order: Shape, name: str) -> str:
     """Permute the axes."""
     shape = tuple(g.shape(x)[axis] for axis in order)
-    return g.op("TRANSPOSE", (x, _integers(g, order)), name, (shape,), **g.type_of(x))[0]
+    return g.moved("TRANSPOSE", (x, _integers(g, order)), x, name, (shape,))[0]
 
 
 def split(g: GraphBuilder, x: str, parts: int, name: str) -> tuple[str, ...]:
@@ -149,17 +161,15 @@ def split(g: GraphBuilder, x: str, parts: int, name: str) -> tuple[str, ...]:
     *lead, width = g.shape(x)
     axis = g.constant(f"axis/{len(lead)}", np.asarray(len(lead)), DType.INT32)
     shapes = ((*lead, width // parts),) * parts
-    options: dict[str, OptionValue] = {"numSplits": parts}
-    return g.op("SPLIT", (axis, x), name, shapes, options=options, **g.type_of(x))
+    return g.moved("SPLIT", (axis, x), x, name, shapes, {"numSplits": parts})
 
 
 def joined(g: GraphBuilder, parts: tuple[str, ...], name: str, axis: int = -1) -> str:
     """Concatenate along an axis."""
     shape = list(g.shape(parts[0]))
     shape[axis] = sum(g.shape(part)[axis] for part in parts)
-    options: dict[str, OptionValue] = {"axis": axis % len(shape)}
-    like = g.type_of(parts[0])
-    return g.op("CONCATENATION", parts, name, (tuple(shape),), options=options, **like)[0]
+    options = {"axis": axis % len(shape)}
+    return g.moved("CONCATENATION", parts, parts[0], name, (tuple(shape),), options)[0]
 
 
 def sliced(g: GraphBuilder, x: str, begin: Shape, size: Shape, name: str) -> str:
@@ -167,7 +177,7 @@ def sliced(g: GraphBuilder, x: str, begin: Shape, size: Shape, name: str) -> str
     if size == g.shape(x):
         return x
     inputs = (x, _integers(g, begin), _integers(g, size))
-    return g.op("SLICE", inputs, name, (size,), **g.type_of(x))[0]
+    return g.moved("SLICE", inputs, x, name, (size,))[0]
 
 
 def padded(g: GraphBuilder, x: str, columns: int, name: str) -> str:
@@ -178,7 +188,7 @@ def padded(g: GraphBuilder, x: str, columns: int, name: str) -> str:
     pads = g.constant(
         f"pad/{len(lead)}x{columns}", np.asarray([[0, 0]] * len(lead) + [[0, columns]]), DType.INT32
     )
-    return g.op("PAD", (x, pads), name, ((*lead, width + columns),))[0]
+    return g.moved("PAD", (x, pads), x, name, ((*lead, width + columns),))[0]
 
 
 def batch_matmul(g: GraphBuilder, a: str, b: str, name: str, **made: Any) -> str:
