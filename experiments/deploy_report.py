@@ -14,7 +14,7 @@ from experiments.deploy_rows import Probe, Row
 from experiments.results import Moments, from_hex
 from experiments.statistics import Interval
 from experiments.tables import Table
-from export.manifest import MODEL_FILE, Manifest
+from export.manifest import Manifest
 from quant.scheme import paper_name, parse
 
 SEED = 0  # of the bootstrap
@@ -38,7 +38,7 @@ def records(
         seq_len = manifest.config.seq_len
         found.append({
             "scheme": paper_name(parse(scheme)) or scheme, "plan": manifest.plan,
-            "file_bytes": manifest.files[MODEL_FILE].bytes, "weight_bytes": manifest.weight_bytes,
+            "file_bytes": manifest.model_bytes, "weight_bytes": manifest.weight_bytes,
             "total_bytes": manifest.total_bytes, "memory_bytes": costs[scheme].memory_bytes,
             "step_ms": middle, "step_ms_p10": low, "step_ms_p90": high, "puzzles": solved.size,
             **_fields("exact", statistics.wilson(int(solved.sum()), solved.size)),

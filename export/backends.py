@@ -4,6 +4,7 @@
     LITERT_BUILTIN    LiteRT's own kernels, no delegate
     TFLITE_RUNTIME    tflite-runtime 2.14, in a process of its own (process_runtime.py)
     TFLM              TFLM's interpreter for hosts, likewise
+    ONNX              ONNX Runtime, of graphs in ONNX's words (onnx_runtime.py)
 
 Every runtime is given `write(model)` of a model that was read and checked: bytes of its own
 making, so that a damaged file meets a ValueError and not an interpreter. Left out: the loop that
@@ -16,6 +17,7 @@ import numpy as np
 
 from export.contract import Arrays, Runtime, check_inputs
 from export.flatbuffer import write
+from export.formats import onnx_file
 from export.graph import Model
 from export.numerics import Target
 from export.process_runtime import open_in, start
@@ -70,6 +72,11 @@ def open_runtime(target: Target, model: Model, *, threads: int = 1) -> Runtime:
     """
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
+    if target is Target.ONNX:
+        onnx_file()  # says how to install what is missing
+        from export.onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(model, threads=threads)
     if target in (Target.TFLITE_RUNTIME, Target.TFLM):
         worker = start(target)
         try:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from export import manifest as manifests
-from export.flatbuffer import read
+from export.formats import read_files
 from export.graph import DType, Model
 from export.lower import METADATA, blocks_of
-from export.manifest import HOST_FILE, MODEL_FILE, Manifest, facts_of
+from export.manifest import HOST_FILE, Manifest, facts_of
 from trm_jax.config import Config, Positions, to_dict
 from trm_jax.tensor_files import load_tensors
 
@@ -43,14 +43,17 @@ def open_export(folder: Path) -> Export:
     Raises:
       FileNotFoundError: a file is missing.
       ValueError: a file is damaged, or does not belong to this manifest.
+      ModuleNotFoundError: its format's packages are not installed.
     """
     manifest = manifests.load(folder)
-    contents = {name: _content(folder / name, manifest) for name in (MODEL_FILE, HOST_FILE)}
+    names = (*manifest.model_files, HOST_FILE)
+    contents = {name: _content(folder / name, manifest) for name in names}
+    del contents[HOST_FILE]
     try:
-        model = read(contents[MODEL_FILE])
+        model = read_files(contents, manifest.target)
         check_model(model, manifest)
     except ValueError as error:
-        raise ValueError(f"{folder / MODEL_FILE}: {error}") from error
+        raise ValueError(f"{folder / manifest.model_files[0]}: {error}") from error
     host = load_tensors(folder / HOST_FILE)
     check_host(host, manifest.config)
     return Export(manifest=manifest, model=model, host=host)

@@ -15,40 +15,16 @@ has seen them computed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from export.graph import DType, Graph, Model, Op, Tensor
 from export.legality_table import BUILTIN, NEWEST, ROWS, RUNTIME, TFLM, XNNPACK, Use, Verdict
 from export.numerics import Target
+from export.onnx_legality import check_onnx
+from export.violation import Violation
 
 MOST_CONCATENATED = 10  # inputs of CONCATENATION in TFLM
 LOWEST = {DType.INT4: -8, DType.INT8: -128}
 FILTERED = ("FULLY_CONNECTED", "CONV_2D")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Violation:
-    """Something that a target does not compute right.
-
-    Attributes:
-      tensor: the filter of a product, else the result of the operator.
-      verdict: WRONG or REFUSED.
-      instead: what works there, or empty.
-    """
-
-    graph: str
-    tensor: str
-    use: Use
-    verdict: Verdict
-    reason: str
-    instead: str
-
-    def __str__(self) -> str:
-        act = "computes silent garbage for" if self.verdict is Verdict.WRONG else "refuses"
-        hint = f"; instead: {self.instead}" if self.instead else ""
-        return (
-            f"graph {self.graph!r}, tensor {self.tensor!r}: {act} {self.use}: {self.reason}{hint}"
-        )
 
 
 def demand_legal(model: Model, target: Target) -> None:
@@ -71,6 +47,8 @@ def demand_legal(model: Model, target: Target) -> None:
 
 def check(model: Model, target: Target) -> list[Violation]:
     """List what a target does not compute right."""
+    if target is Target.ONNX:
+        return check_onnx(model)
     return [
         violation
         for graph in model.graphs

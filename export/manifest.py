@@ -1,6 +1,7 @@
 """manifest.json: what an export is, byte by byte, and what it must answer.
 
-    DIR/model.tflite       the graphs; weights inside
+    DIR/model.tflite       the graphs; weights inside. For ONNX one file per graph instead:
+                           block.onnx, head.onnx
     DIR/host.safetensors   what the host loop needs: embed_tokens, embed_pos (learned positions
                            only), H_init, L_init, puzzle_emb
     DIR/manifest.json      this record as JSON; written last, so a folder without it is unfinished
@@ -83,6 +84,18 @@ class Manifest:
     expected: Expected
 
     @property
+    def model_files(self) -> tuple[str, ...]:
+        """Names of the files that hold the graphs."""
+        if self.target is Target.ONNX:
+            return tuple(f"{graph}.onnx" for graph in self.operators)
+        return (MODEL_FILE,)
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the files that hold the graphs."""
+        return sum(self.files[name].bytes for name in self.model_files)
+
+    @property
     def total_bytes(self) -> int:
         """Size on disk without the manifest."""
         return sum(facts.bytes for facts in self.files.values())
@@ -161,8 +174,9 @@ def _from_dict(values: dict[str, Any]) -> Manifest:
 
 def _check(made: Manifest) -> None:
     c, expected = made.config, made.expected
-    if set(made.files) != {MODEL_FILE, HOST_FILE}:
-        raise ValueError(f"files must be {MODEL_FILE} and {HOST_FILE}, got {sorted(made.files)}")
+    wanted = {*made.model_files, HOST_FILE}
+    if set(made.files) != wanted or any(Path(name).name != name for name in wanted):
+        raise ValueError(f"files must be {sorted(wanted)}, got {sorted(made.files)}")
     if not isinstance(made.batch, int) or made.batch < 1:
         raise ValueError(f"batch must be at least 1, got {made.batch!r}")
     rows = (*expected.inputs, *expected.tokens)

@@ -28,6 +28,7 @@ class Target(enum.Enum):
     TFLITE_RUNTIME = "tflite-runtime"  # 2.14
     TFLM = "tflm"
     AI_HUB = "aihub"
+    ONNX = "onnx"  # ONNX Runtime here, QNN on phones
 
 
 class Numerics(enum.Enum):
@@ -128,6 +129,8 @@ def _takes_int4(scheme: Scheme, numerics: Numerics, target: Target) -> bool:
 
     LiteRT's own dynamic kernels do so only for symmetric rows and weights (no -8).
     """
+    if target is Target.ONNX:
+        return True
     if target is Target.LITERT:
         return numerics is not Numerics.INT16
     if target is Target.LITERT_BUILTIN and scheme.weights:
@@ -166,6 +169,7 @@ def _check_target(scheme: Scheme, numerics: Numerics, target: Target) -> None:
         Target.TFLITE_RUNTIME: (Numerics.DYNAMIC, Numerics.INT16),
         Target.TFLM: (Numerics.DYNAMIC, Numerics.WEIGHT_ONLY),
         Target.AI_HUB: (Numerics.DYNAMIC, Numerics.WEIGHT_ONLY, Numerics.INT16),
+        Target.ONNX: (Numerics.DYNAMIC,),
     }
     if numerics in lacks.get(target, ()):
         static = scheme.weights.name if scheme.weights else ""

@@ -16,14 +16,15 @@ import numpy as np
 from export import manifest as manifests
 from export.backends import open_runtime
 from export.census import operators, weight_bytes
-from export.flatbuffer import write
+from export.formats import write_files
 from export.graph import Model
 from export.integrity import Export
 from export.legality import demand_legal
 from export.lower import lower, parameters_sha256
-from export.manifest import HOST_FILE, MANIFEST_FILE, MODEL_FILE, Expected, Manifest, facts_of
+from export.manifest import HOST_FILE, MANIFEST_FILE, Expected, Manifest, facts_of
 from export.matrices import SiteRange
 from export.numerics import Target
+from export.onnx_translate import translate
 from export.plan import Plan, quantise_for
 from export.ranges import calibrated
 from export.runtime import Solver
@@ -106,6 +107,8 @@ def make(
     """
     config = twin.reasoner.config
     model = lower(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
+    if plan.target is Target.ONNX:
+        model = translate(model)
     demand_legal(model, plan.target)
     half = plan.mixer.scheme.float_dtype is FloatDtype.FP16
     params, weights = twin.weights.params, twin.weights
@@ -146,8 +149,10 @@ def export(
     model, host = make(source, plan, twin, batch=batch)
     with staged(folder) as work:
         save_tensors(host, work / HOST_FILE)
-        contents = {MODEL_FILE: write(model), HOST_FILE: (work / HOST_FILE).read_bytes()}
-        (work / MODEL_FILE).write_bytes(contents[MODEL_FILE])
+        contents = write_files(model, plan.target)
+        for name, content in contents.items():
+            (work / name).write_bytes(content)
+        contents[HOST_FILE] = (work / HOST_FILE).read_bytes()
         draft = _draft(source, plan, twin, model, contents, batch=batch, steps=steps)
         made = Export(manifest=draft, model=model, host=host)
         final = dataclasses.replace(draft, expected=expect(made, twin, tried, steps))

@@ -19,6 +19,7 @@ import numpy as np
 
 from export import puzzle_text
 from export.backends import open_runtime
+from export.formats import demand_runs
 from export.integrity import Export, open_export
 from export.numerics import Target
 from export.runtime import Solver
@@ -74,6 +75,7 @@ def solve(args: argparse.Namespace) -> str:
     export = open_export(args.folder)
     puzzle = puzzle_of(args, export)
     target = Target(args.runtime) if args.runtime else export.manifest.target
+    demand_runs(export.manifest.target, target)
     runtime = open_runtime(target, export.model, threads=args.threads)
     try:
         start = time.perf_counter()

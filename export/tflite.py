@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from export.manifest import MODEL_FILE, Manifest
+from export.manifest import Manifest
 from export.numerics import Target
 from export.package import TRIED, export, simulation_of
 from export.plan import Plan, Role, mixed, plan_for
@@ -37,15 +37,21 @@ BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill t
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
+    p = options("python -m export.tflite", __doc__)
+    p.add_argument("--target", default="litert", choices=[t.value for t in Target],
+                   help="what will run it (%(default)s)")  # fmt: skip
+    return p
+
+
+def options(program: str, description: str | None) -> argparse.ArgumentParser:
+    """Declare what every export command asks for; the target is the command's own."""
     p = argparse.ArgumentParser(
-        prog="python -m export.tflite", description=__doc__,
+        prog=program, description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     p.add_argument("--model", required=True, metavar="NAME|PATH",
                    help="bundled name, model directory or PyTorch checkpoint")  # fmt: skip
     p.add_argument("--scheme", required=True, help="one for all matrices, or ROLE=SCHEME,...")
-    p.add_argument("--target", default="litert", choices=[t.value for t in Target],
-                   help="what will run it (%(default)s)")  # fmt: skip
     p.add_argument("--out", required=True, type=Path, metavar="DIR")
     p.add_argument("--data", type=Path, metavar="DIR",
                    help="puzzles to calibrate on and to answer (default: bundled)")  # fmt: skip
@@ -93,10 +99,10 @@ def run(args: argparse.Namespace) -> Manifest:
 
 def summary(made: Manifest, folder: Path) -> str:
     """Say what was made."""
-    size = made.files[MODEL_FILE].bytes
     return (
         f"{made.model} as {made.scheme} ({made.plan}) for {made.target.value}\n"
-        f"{folder / MODEL_FILE}: {size:,} bytes, {made.weight_bytes:,} of them weights;"
+        f"{', '.join(str(folder / name) for name in made.model_files)}:"
+        f" {made.model_bytes:,} bytes, {made.weight_bytes:,} of them weights;"
         f" with host tensors {made.total_bytes:,} bytes\n"
         f"expected answers: {len(made.expected.tokens)} puzzles at {made.expected.steps} steps,"
         f" confirmed by {made.expected.confirmed_by or 'nothing here'}\n"
@@ -106,7 +112,11 @@ def summary(made: Manifest, folder: Path) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
+    return command(parser().parse_args(argv))
+
+
+def command(args: argparse.Namespace) -> int:
+    """Export, say what was made or what is wrong; returns the exit code."""
     try:
         made = run(args)
     except (OSError, ValueError, RuntimeError, ModuleNotFoundError) as error:

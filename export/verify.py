@@ -28,8 +28,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from export import verify_operators, verify_rollouts
+from export import onnx_products, verify_operators, verify_rollouts
 from export.backends import open_runtime
+from export.formats import demand_runs
 from export.integrity import Export, open_export
 from export.legality import check
 from export.lower import parameters_sha256
@@ -91,6 +92,7 @@ def verdicts(args: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
     manifest, expected = export.manifest, export.manifest.expected
     yield "files", True, f"{manifest.total_bytes:,} bytes, as the manifest says"
     target = Target(args.runtime) if args.runtime else manifest.target
+    demand_runs(manifest.target, target)
     found = check(export.model, target)
     yield "legality", not found, "; ".join(map(str, found[:3])) or f"{target.value} computes it"
     yield operators(export, target)
@@ -116,10 +118,11 @@ def verdicts(args: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
 
 def operators(export: Export, target: Target) -> tuple[str, bool, str]:
     """Check every product alone."""
-    cut = verify_operators.products(export.model)
+    suite = onnx_products if target is Target.ONNX else verify_operators
+    cut = suite.products(export.model)
     runtime = open_runtime(target, cut)
     try:
-        checks = [verify_operators.check(g, runtime, i) for i, g in enumerate(cut.graphs)]
+        checks = [suite.check(g, runtime, i) for i, g in enumerate(cut.graphs)]
     finally:
         runtime.close()
     worst = max(checks, key=lambda c: c.worst)

@@ -64,7 +64,7 @@ def check(graph: Graph, runtime: Runtime, seed: int) -> Check:
         low, high = real(np.asarray(limits(y.dtype)), y.quant)
         expected = np.clip(expected, low, high)
     hybrid = x.dtype is DType.FLOAT32 and not dequantised and source.quant is not None
-    bound = _bound(rows, weights, y.quant, hybrid)
+    bound = bound_of(rows, weights, y.quant, hybrid)
     return Check(source.name, float(np.max(np.abs(got - expected) / bound)))
 
 
@@ -84,7 +84,14 @@ def real(values: np.ndarray, quant: Quant | None) -> np.ndarray:
     return (values.astype(np.float64) - zero) * scale
 
 
-def _bound(x: np.ndarray, w: np.ndarray, y: Quant | None, hybrid: bool) -> np.ndarray:
+def bound_of(x: np.ndarray, w: np.ndarray, y: Quant | None, hybrid: bool) -> np.ndarray:
+    """Bound every output of a product (the table above).
+
+    Args:
+      x: rows, inputs.  w: outputs, inputs.
+      y: grid of the output, if there is one.
+      hybrid: the kernel rounds its rows to int8.
+    """
     bound = FLOAT_ERROR * (np.abs(x) @ np.abs(w).T) + np.finfo(np.float32).tiny
     if hybrid:
         reach = np.maximum(np.ptp(x, axis=1), 2 * np.abs(x).max(axis=1))

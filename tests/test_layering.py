@@ -44,6 +44,8 @@ ONLY_IN = {
     "tflite_micro": ("export.",),
     "tflite_runtime": ("export.",),
     "qai_hub": ("export.",),
+    "onnx": ("export.",),
+    "onnxruntime": ("export.",),
 }
 """Foreign packages and the modules (by prefix) that may know them."""
 

@@ -1,0 +1,227 @@
+"""ONNX graphs against the TFLite schema's, the simulation, and onnx's reference evaluator."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import legality, onnx_products, package, tflite, verify
+from export import onnx as command
+from export.backends import LiteRT, open_runtime
+from export.formats import demand_runs
+from export.graph import DType, Graph, Model, Tensor
+from export.integrity import Export, open_export
+from export.lower import lower
+from export.matrices import SiteRange
+from export.numerics import Target
+from export.onnx_legality import USES, check_onnx, use_in
+from export.onnx_translate import translate
+from export.plan import plan_for, quantise_for
+from export.runtime import embed
+from export.verify_block import check_blocks
+from quant.calibrate import input_widths
+from quant.scheme import parse
+from tests.export import tiny_export as tiny
+from tests.export.models import CONFIGS, float_drift, states
+from tests.rounding import rms
+from tests.samples import random_weights
+
+onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
+ort = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+from export import onnx_file  # noqa: E402
+from export.onnx_runtime import OnnxRuntime  # noqa: E402
+
+CONFIG = tiny.configs()["mlp"]
+SCHEMES = ("fp32", "int4_calibrated", "w8c-sym_a8s", "w4c-sym_a16s")
+OTHERS = ("fp16", "int8", "w4t-sym", "w8t-sym", "w4c-sym_a8s", "w8c-sym_a16s")
+
+
+@pytest.fixture(scope="module", params=SCHEMES)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    return tiny.make(tmp_path_factory.mktemp("e") / "e", CONFIG, request.param, Target.ONNX)
+
+
+@functools.cache
+def lowered(kind: str, scheme: str, target: Target = Target.ONNX) -> Model:
+    """Lower a tiny model, in the TFLite schema's words; static ranges are [-4, 4] everywhere."""
+    config, plan = CONFIGS[kind], plan_for(parse(scheme), target)
+    quantised = quantise_for(random_weights(config).params, plan)
+    span = SiteRange((-4.0, 4.0), (-4.0, 4.0))
+    ranges = dict.fromkeys(input_widths(random_weights(config).params), span)
+    return lower(config, quantised, plan, batch=3, ranges=ranges)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_float_graphs_of_every_mixer_are_the_tflite_ones(kind: str) -> None:
+    before = lowered(kind, "fp32")
+    z, injection = (np.asarray(s) for s in states(CONFIGS[kind], 3, 2))
+    name = before.graphs[0].name
+    litert = LiteRT(before, threads=1, xnnpack=False)
+
+    def in_litert(state: np.ndarray) -> np.ndarray:
+        return litert.run(name, {"z": np.asarray(state), "injection": injection})["z"]
+
+    got = OnnxRuntime(translate(before), threads=1).run(name, {"z": z, "injection": injection})["z"]
+    assert rms(got - in_litert(z)) <= float_drift(in_litert, z, before.graph(name))
+
+
+def test_signatures_are_the_tflite_ones(made: Export) -> None:
+    block = made.model.graph("block")
+    assert dict(block.inputs) == {"z": "z", "injection": "injection"}
+    assert dict(block.outputs) == {"z": "z_out"}  # ONNX wants another name than the input's
+    assert list(made.model.graph("head").outputs) == ["logits", "q"]
+    kernels = {t.name for t in block.tensors if t.name.endswith("/kernel")}
+    assert "L_level/layers_0/mlp_t/gate_up_proj/kernel" in kernels
+
+
+@pytest.mark.parametrize("scheme", SCHEMES + OTHERS)
+def test_products_lie_within_their_bounds(scheme: str) -> None:
+    model = translate(lowered("mlp", scheme))
+    cut = onnx_products.products(model)
+    runtime = open_runtime(Target.ONNX, cut)
+    checks = [onnx_products.check(g, runtime, i) for i, g in enumerate(cut.graphs)]
+    kernels = {t.name for g in model.graphs for t in g.tensors if t.name.endswith("/kernel")}
+    assert {check.name for check in checks} == kernels
+    assert all(check.passed for check in checks), checks
+    assert legality.check(model, Target.ONNX) == []
+
+
+def test_static_blocks_lie_within_their_bounds(made: Export) -> None:
+    if not made.manifest.ranges:
+        return  # float products: compared with LiteRT's graph above
+    batch = tiny.puzzles(CONFIG, tiny.BATCH)
+    twin = tiny.simulation(CONFIG, made.manifest.scheme, Target.ONNX)
+    z = np.asarray(package.run(twin, batch, 1)[-1])
+    e = embed(*tiny.arrays(batch), made.host, CONFIG)
+    (found,) = check_blocks(twin, open_runtime(Target.ONNX, made.model), z, e)
+    assert found.passed, found
+    assert found.bound < 0.2  # a bound that everything keeps would be none
+
+
+def with_changed_filter(model: Model) -> Model:
+    graph = model.graphs[0]
+    kernel = next(t for t in graph.tensors if t.name.endswith("/kernel"))
+    assert kernel.data is not None
+    data = kernel.data.copy()
+    data[0, 0] += 1 if data[0, 0] <= 0 else -1
+    tensors = tuple(
+        dataclasses.replace(t, data=data) if t.name == kernel.name else t for t in graph.tensors
+    )
+    return Model(graphs=(dataclasses.replace(graph, tensors=tensors), *model.graphs[1:]))
+
+
+@pytest.mark.parametrize("scheme", ["fp32", "w4c-sym_a16s"])
+def test_another_weight_is_found(scheme: str) -> None:
+    cut = onnx_products.products(translate(lowered("mlp", scheme)))
+    wrong = open_runtime(Target.ONNX, with_changed_filter(cut))
+    assert not onnx_products.check(cut.graphs[0], wrong, 0).passed
+
+
+def test_weight_only_products_are_not_rounded_in_silence() -> None:
+    """ONNX Runtime's default rounds the rows of such products to int8; EXACT does not."""
+    cut = onnx_products.products(translate(lowered("mlp", "int8")))
+
+    class Default(OnnxRuntime):
+        def __init__(self, model: Model) -> None:
+            super().__init__(model, threads=1)
+            for graph in model.graphs:
+                content = onnx_file.write_graph(graph, {})
+                self._sessions[graph.name] = ort.InferenceSession(content)
+
+    assert onnx_products.check(cut.graphs[0], OnnxRuntime(cut, threads=1), 0).passed
+    assert onnx_products.check(cut.graphs[0], Default(cut), 0).worst > 100
+
+
+def test_files_are_read_as_they_were_written(made: Export) -> None:
+    files = onnx_file.write(made.model)
+    assert onnx_file.write(onnx_file.read(files)) == files
+    opsets = {onnx.load_from_string(content).opset_import[0].version for content in files.values()}
+    new = {DType.INT4, DType.UINT16} & {t.dtype for g in made.model.graphs for t in g.tensors}
+    assert max(opsets) == (21 if new else 18)
+
+
+def test_the_bytes_of_a_small_file_mean_what_the_graph_says() -> None:
+    """int4 lies two to a byte, low nibble first; onnx's own reader is the other side."""
+    data = np.asarray([[1, -2], [-8, 7]], np.int8)
+    graph = Graph(
+        name="g", ops=(), inputs={}, outputs={"w": "w"},
+        tensors=(Tensor(name="w", shape=(2, 2), dtype=DType.INT4, data=data),),
+    )  # fmt: skip
+    (proto,) = onnx_file._graph_proto(graph).initializer
+    assert proto.raw_data == bytes([0xE1, 0x78])  # -2, 1; 7, -8
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(proto).astype(np.int8), data)
+
+
+@pytest.mark.parametrize("scheme", ["fp16", "w4c-sym_a16s", "w4c-asym"])
+def test_every_operator_is_the_reference_evaluators(scheme: str) -> None:
+    """A whole block in ONNX Runtime against onnx's NumPy implementation of the same file."""
+    model = translate(lowered("mlp", scheme))
+    z, injection = (np.asarray(s) for s in states(CONFIGS["mlp"], 3, 2))
+    content = onnx_file.write_graph(model.graph("block"), {})
+    (want,) = ReferenceEvaluator(content).run(None, {"z": z, "injection": injection})
+    got = open_runtime(Target.ONNX, model).run("block", {"z": z, "injection": injection})["z"]
+    # outputs are normalised (rms 1): float sums in another order, a flipped step of 1/32767
+    assert rms(got - want) < 1e-4
+
+
+def test_measured_uses_are_what_models_need() -> None:
+    """No row of the table that nothing uses, no use that it lacks."""
+    used = set()
+    models = [lowered(kind, "fp32") for kind in CONFIGS]
+    models += [lowered("mlp", scheme) for scheme in (*SCHEMES, *OTHERS)]
+    for model in map(translate, models):
+        assert check_onnx(model) == []
+        used |= {use_in(g, op) for g in model.graphs for op in g.ops}
+    assert used == USES
+
+
+def test_unmeasured_operators_are_refused(made: Export) -> None:
+    graph = made.model.graphs[0]
+    op = dataclasses.replace(graph.ops[0], code="Einsum")
+    changed = dataclasses.replace(graph, ops=(op, *graph.ops[1:]))
+    (found,) = legality.check(Model(graphs=(changed,)), Target.ONNX)
+    assert "was not measured" in str(found)
+
+
+def test_what_onnx_has_no_form_for_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not compute w8c-sym_a8da right"):
+        plan_for(parse("w8c-sym_a8da"), Target.ONNX)
+    with pytest.raises(ValueError, match=r"asymmetricQuantizeInputs.*has no ONNX form"):
+        translate(lowered("mlp", "w8c-sym_a8da", Target.LITERT))
+    with pytest.raises(ValueError, match="quantises every row at run time"):
+        translate(lowered("mlp", "w8c-sym_a8d", Target.LITERT_BUILTIN))
+
+
+def test_a_runtime_of_another_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="export again with --target litert"):
+        demand_runs(Target.ONNX, Target.LITERT)
+    demand_runs(Target.LITERT, Target.TFLM)
+
+
+def test_damage_is_told(made: Export, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"not an ONNX file|is not ONNX"):
+        onnx_file.read({"block.onnx": b"\xff\x00nonsense"})
+    files = onnx_file.write(made.model)
+    with pytest.raises(ValueError, match="holds graph 'head'"):
+        onnx_file.read({"block.onnx": files["head.onnx"]})
+
+
+def test_the_command_exports_and_verify_agrees(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "e"
+    arguments = ["--model", "sudoku-trm-mlp-mini", "--scheme", "int4_calibrated", "--steps", "1",
+                 "--batch", "8"]  # fmt: skip
+    assert command.main([*arguments, "--out", str(folder)]) == 0
+    assert "confirmed by onnx" in capsys.readouterr().out
+    assert set(open_export(folder).manifest.files) == {
+        "block.onnx", "head.onnx", "host.safetensors",
+    }  # fmt: skip
+    assert verify.main([str(folder), "--limit", "8"]) == 0
+    assert verify.main([str(folder), "--runtime", "litert"]) == 2
+    assert tflite.main([*arguments[:2], "--scheme", "int5", "--out", str(folder)]) == 2
