@@ -1,0 +1,64 @@
+"""Judge carry-trajectory fidelity as a predictor of damage, beside signals without a reference.
+
+    python -m experiments.predictor runs/sweep-sudoku-sudoku-trm-mlp-mini
+    python -m experiments.predictor runs/sweep-* --out runs/predictor
+
+Reads finished sweeps (experiments.sweep), the more models, schemes and depths the better, and
+computes nothing on puzzles. Four answers, printed and written into --out (default:
+runs/predictor): how each signal ranks the exact match lost (Spearman, Kendall, with bootstrap
+intervals over schemes); where fidelity fails (pairs of schemes it orders wrongly although both
+it and McNemar's test are sure); and how often "deploy if one-step fidelity reaches a threshold"
+errs on models, and on puzzles, that the threshold was not chosen on. points.csv has every
+(model, scheme, depth), predictor.svg the picture.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments import predictor_points, predictor_tables, tables
+from experiments.predictor_study import study
+from experiments.predictor_tables import study_tables
+from experiments.report import make_console
+from experiments.runs import read_sweeps
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m experiments.predictor", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    p.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folder of a sweep")
+    p.add_argument("--seed", type=int, default=0, help="of the bootstrap (%(default)s)")
+    p.add_argument("--out", type=Path, metavar="DIR", default=Path("runs/predictor"))
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    try:
+        found = study(read_sweeps(args.folders), args.seed)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    made = study_tables(found)
+    args.out.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(map(tables.to_markdown, made))
+    (args.out / "predictor.md").write_text(text, encoding="utf-8")
+    points = tables.to_csv(predictor_points.records(found.points))
+    (args.out / "points.csv").write_text(points, encoding="utf-8")
+    picture = predictor_tables.figure(found.points)
+    (args.out / "predictor.svg").write_text(picture, encoding="utf-8")
+    console = make_console()
+    for table in made:
+        console.print(f"[bold]{table.title}[/bold]")
+        console.print(tables.to_rich(table))
+    console.print(f"tables, points and figure: {args.out}", soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Pictures: well-formed, inside their frame, names clear of each other."""
+
+import itertools
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from experiments import charts, svg
+from experiments.charts import Dot, Series
+from experiments.statistics import Interval
+from experiments.svg import Box, Scale
+
+NS = "{http://www.w3.org/2000/svg}"
+FULL = Interval(0.95, 0.9, 0.97)
+
+
+def texts(picture: str) -> list[ET.Element]:
+    """Find the lines of text of a picture."""
+    return list(ET.fromstring(picture).iter(f"{NS}text"))
+
+
+def box(text: ET.Element) -> Box:
+    """Estimate where a line stands, as the layout does."""
+    x, y = float(text.get("x", 0)), float(text.get("y", 0))
+    width = svg.text_width(text.text or "")
+    left = x - {"start": 0, "middle": width / 2, "end": width}[text.get("text-anchor", "start")]
+    return Box(left, y - svg.LINE + 3, left + width, y + 3)
+
+
+def eight_equal_lines() -> str:
+    """Draw the worst case: eight lines that end in one point."""
+    series = [Series(f"scheme-{i}", i, (1, 2, 4), (FULL,) * 3) for i in range(8)]
+    return charts.lines("title", series, "depth", "share")
+
+
+def crowded_scatter() -> str:
+    """Draw points that nearly coincide."""
+    dots = [Dot(f"scheme-{i}", i, 1e5 * (1 + i / 50), FULL) for i in range(6)]
+    ticks = ((1e4, 1e5, 1e6), ("10", "100", "1000"))
+    return charts.scatter("title", dots, "size", "share", x_ticks=ticks, labelled=True)
+
+
+@pytest.mark.parametrize("draw", [eight_equal_lines, crowded_scatter])
+def test_names_do_not_overlap(draw):
+    names = [t for t in texts(draw()) if (t.text or "").startswith("scheme-")]
+    assert len(names) >= 6
+    clashes = [
+        (a.text, b.text) for a, b in itertools.combinations(names, 2) if box(a).overlaps(box(b))
+    ]
+    assert clashes == []
+
+
+PICTURES = {
+    "lines": eight_equal_lines,
+    "scatter": crowded_scatter,
+    "rows": lambda: charts.rows("t", [("a & b", [Dot("x<y", 0, 0, FULL, hollow=True)])], "share"),
+    "bars": lambda: charts.bars("t", [("a", 3.0, "3"), ("b", 120.0, "120")],
+                                [(4.0, "4 MB"), (8.0, "8 MB")], "MiB"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)
+def test_pictures_are_well_formed_and_keep_inside(draw):
+    root = ET.fromstring(draw())
+    _, _, width, height = map(float, root.get("viewBox", "").split())
+    frame = Box(-1, -1, width + 1, height + 1)
+    upright = [t for t in root.iter(f"{NS}text") if t.get("transform") is None]
+    assert [t.text for t in upright if not box(t).inside(frame)] == []
+    assert root.find(f"{NS}title") is not None
+
+
+def test_colours_follow_the_reader_and_print():
+    picture = eight_equal_lines()
+    assert "prefers-color-scheme:dark" in picture
+    assert "@media print" in picture
+    assert "#" not in picture.replace(svg.STYLE, "").replace("&#", "")  # variables only
+
+
+def test_scales():
+    linear, log = Scale(0, 2, 100, 0), Scale(1, 100, 0, 10, log=True)
+    assert [linear(v) for v in (0, 1, 2)] == [100, 50, 0]
+    assert log(10) == pytest.approx(5)
+
+
+def test_text_is_escaped():
+    assert (
+        svg.write(0, 0, "a<b & c") == '<text x="0" y="0" text-anchor="start">a&lt;b &amp; c</text>'
+    )
+    assert svg.element("p", title='"x"') == '<p title="&quot;x&quot;"/>'

@@ -1,0 +1,144 @@
+"""Correlations against SciPy on explicit resamples; the rule on cases that are known."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments import predictor, predictor_rule
+from experiments.predictor_points import ONE_STEP, SIGNALS, points
+from experiments.predictor_rank import counterexamples, kendall, rank, spearman
+from experiments.predictor_rule import Case, by_model, by_puzzles, judge, learn
+from experiments.results import Folder, Moments
+from experiments.runs import Sweep
+from tests.experiments.test_report import ROWS, SPEC, make_row
+
+SCHEMES = ("fp32", "w8c-sym", "w4t-sym", "w3t-sym")
+SOLVED = {"fp32": 7, "w8c-sym": 7, "w4t-sym": 5, "w3t-sym": 1}
+LOST = {"fp32": 0.0, "w8c-sym": 0.001, "w4t-sym": 0.05, "w3t-sym": 0.3}
+
+
+def sweep(model: str = "m", lost: dict[str, float] = LOST) -> Sweep:
+    """Make a sweep in which each scheme solves the first so many of 10 puzzles."""
+    from experiments.analysis import outcomes
+
+    spec = dataclasses.replace(SPEC, model=model, schemes=SCHEMES, bytes=(9,) * 4)
+    rows = []
+    for scheme in SCHEMES:
+        for shard, (start, stop) in enumerate(spec.shards):
+            count = stop - start
+            bits = [start + i < SOLVED[scheme] for i in range(count)]
+            flags = f"{int(''.join('01'[b] for b in bits).ljust(8, '0'), 2):02x}"
+            moment = Moments(lost[scheme] * count, lost[scheme] ** 2 * count)
+            rows.append(dataclasses.replace(
+                make_row("fp32", shard), digest=spec.digest, scheme=scheme,
+                exact=(flags,) * 3, infidelity=(moment,) * 3,
+            ))  # fmt: skip
+    return Sweep(spec, outcomes(spec, rows))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_weighted_correlations_are_those_of_the_resample(ties):
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(2, 12))
+    y += x
+    if ties:
+        x, y = np.round(x), np.round(2 * y) / 2
+    weights = rng.multinomial(12, [1 / 12] * 12, size=20).astype(float)
+    for i, sample in enumerate(weights):
+        drawn = np.repeat(np.arange(12), sample.astype(int))
+        rho = stats.spearmanr(x[drawn], y[drawn]).statistic
+        tau = stats.kendalltau(x[drawn], y[drawn]).statistic
+        assert spearman(x, y, weights)[i] == pytest.approx(rho, abs=1e-12)
+        assert kendall(x, y, weights)[i] == pytest.approx(tau, abs=1e-12)
+
+
+def test_a_constant_side_has_no_correlation():
+    ones, y, weights = np.ones(5), np.arange(5.0), np.ones((1, 5))
+    assert np.isnan(spearman(ones, y, weights))
+    assert np.isnan(kendall(ones, y, weights))
+
+
+def test_fidelity_ranks_a_sweep_that_it_orders():
+    found = points(sweep())
+    assert len(found) == 3 * len(SPEC.grid.cycles)
+    assert {p.loss.value for p in found if p.scheme == "int8"} == {0.0}
+    assert [p.loss.value for p in found if p.full_depth] == pytest.approx([0.0, 0.2, 0.6])
+    perfect = rank(found, ONE_STEP, seed=0)
+    assert perfect.spearman.value == pytest.approx(1.0)
+    assert (perfect.count, perfect.curves) == (9, 3)
+    assert set(found[0].signals) == set(SIGNALS)
+    with pytest.raises(ValueError, match="at least 3 schemes, got 2"):
+        rank([p for p in found if p.scheme != "int8"], ONE_STEP, seed=0)
+
+
+def test_a_pair_in_the_wrong_order_is_found():
+    """The scheme that solves 1 of 10 gets the fidelity of the one that solves 7."""
+    wrong = {**LOST, "w8c-sym": 0.3, "w3t-sym": 0.001}
+    assert counterexamples(sweep(), 4) == []
+    found = counterexamples(sweep(lost=wrong), 4)
+    assert [(c.better, c.worse) for c in found] == [("int3_naive", "int8")]
+    assert found[0].p == pytest.approx(2 / 2**6)  # six puzzles, all one way
+    assert not found[0].holds  # 0.03 against 0.05 / 3 pairs
+
+
+def case(fidelity: float, harmful: bool) -> Case:
+    """Make a case."""
+    return Case("m", "s", fidelity, 0.3 if harmful else 0.0, harmful, unsure=False)
+
+
+def test_the_threshold_has_the_fewest_errors_and_the_widest_gap():
+    clean = [case(0.99, False), case(0.98, False), case(0.7, True), case(0.6, True)]
+    assert learn(clean) == pytest.approx(0.84)
+    assert learn([*clean, case(0.95, True)]) == pytest.approx(0.965)
+    with pytest.raises(ValueError, match="at least one case"):
+        learn([])
+
+
+def test_held_out_cases_are_judged():
+    learned = [case(0.99, False), case(0.6, True), case(0.5, True)]
+    held_out = [case(0.9, True), case(0.7, False), case(0.2, True), case(0.95, False)]
+    verdict = judge("x", [(learned, held_out)])
+    assert verdict.thresholds == (pytest.approx(0.795),)
+    assert (verdict.wrongly_deployed, verdict.wrongly_refused, verdict.total) == (1, 1, 4)
+    assert verdict.constant == 2  # "harmful" is commoner where it was learned
+    assert verdict.error.value == 0.5
+
+
+def test_splits_by_model_and_by_puzzles():
+    one, two = sweep("a"), sweep("b")
+    assert by_model([one]) is None
+    verdict = by_model([one, two])
+    assert verdict is not None
+    assert (verdict.total, len(verdict.thresholds), len(verdict.mistakes)) == (6, 2, 0)
+    halves = [predictor_rule.half(one, i) for i in (0, 1)]
+    assert [h.reference.num_puzzles for h in halves if h] == [4 + 2, 4]
+    puzzles = by_puzzles([one, two])
+    assert puzzles is not None
+    assert puzzles.total == 6
+
+
+def test_the_program_writes_its_files(tmp_path, capsys):
+    made = sweep()
+    folder = Folder(tmp_path / "sweep")
+    folder.open(made.spec, {})
+    for outcome in made.outcomes:
+        for row in outcome.rows:
+            folder.append(row)
+    out = tmp_path / "out"
+    assert predictor.main([str(tmp_path / "sweep"), "--out", str(out)]) == 0
+    assert "Rank correlation" in capsys.readouterr().out
+    assert {f.name for f in out.iterdir()} == {"predictor.md", "points.csv", "predictor.svg"}
+    assert len((out / "points.csv").read_text().splitlines()) == 1 + 9
+    assert predictor.main([str(tmp_path), "--out", str(out)]) == 2
+    assert "holds no sweep" in capsys.readouterr().err
+
+
+def test_too_few_schemes_are_refused(tmp_path, capsys):
+    folder = Folder(tmp_path)
+    folder.open(SPEC, {})
+    for row in ROWS:
+        folder.append(row)
+    assert predictor.main([str(tmp_path)]) == 2
+    assert "at least 3 schemes" in capsys.readouterr().err
