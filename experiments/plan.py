@@ -70,6 +70,7 @@ def prepare(args: argparse.Namespace) -> Job:
         model=model.name,
         model_sha256=model.sha256,
         num_parameters=model.num_parameters,
+        architecture=model.architecture,
         gflops_per_cycle=flops_per_step(model.config) / model.config.H_cycles / 1e9,
         data=data.name,
         data_sha256=data.sha256,

@@ -23,6 +23,7 @@ class Spec:
       task, model, data: names for headings.
       model_sha256, data_sha256: what was run on what.
       num_parameters: weights of the model without its puzzle table.
+      architecture: and mixer, for reports; empty in folders of earlier versions.
       gflops_per_cycle: cost of an H-cycle for one puzzle.
       num_puzzles: the first so many puzzles of the data.
       batch_size: puzzles in a shard, the unit of work and of resuming.
@@ -47,6 +48,7 @@ class Spec:
     grid: Grid
     dtype: str
     seed: int
+    architecture: str = ""
 
     @property
     def reference(self) -> str:

@@ -1,0 +1,98 @@
+"""Write a report as one self-contained page: no script, no outside resource.
+
+Every text is escaped; only pictures, which this project draws, go in as markup. The page follows
+the reader's light or dark setting, scrolls wide tables, and prints black on white.
+"""
+
+from html import escape
+
+from experiments.document import Block, Command, Document, Figure, Items, Paragraph, Section
+from experiments.svg import element
+from experiments.tables import Table
+
+STYLE = """
+:root{color-scheme:light dark;--page:#fff;--ink:#1c1c1c;--soft:#5c5c5c;--rule:#d8d8d8;--tint:#f4f5f7;--link:#0b5fa5}
+@media (prefers-color-scheme:dark){:root{--page:#16181b;--ink:#e4e4e4;--soft:#a5a5a5;--rule:#3a3d42;--tint:#1f2226;--link:#7cc0ff}}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:76rem;padding:1.5rem;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+h1{font-size:1.7rem;margin:.2rem 0}h2{font-size:1.25rem;margin:2.4rem 0 .6rem;border-bottom:1px solid var(--rule)}
+p,li{max-width:48rem}.soft,figcaption,caption{color:var(--soft)}a{color:var(--link)}
+nav ul{columns:2;padding-left:1.2rem}
+.wide{overflow-x:auto;margin:1rem 0}
+table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
+caption{text-align:left;font-weight:600;padding:.3rem 0}
+th,td{padding:.22rem .6rem;text-align:right;vertical-align:top}
+th:first-child,td:first-child{text-align:left}
+td.text{text-align:left;max-width:26rem;font-variant-numeric:normal}
+thead th{border-bottom:1px solid var(--soft);vertical-align:bottom}
+tr.first td{border-top:1px solid var(--rule)}
+small{color:var(--soft);white-space:nowrap}
+figure{margin:1.2rem 0}.row{display:flex;flex-wrap:wrap;gap:1rem}
+svg{max-width:100%;height:auto}
+pre{background:var(--tint);padding:.6rem .8rem;overflow-x:auto;font-size:.85rem}
+@media print{:root{--page:#fff;--ink:#000;--soft:#444;--rule:#bbb;--tint:#fff;--link:#000}
+body{max-width:none;padding:0;font-size:11px}.wide{overflow:visible}figure,tr{break-inside:avoid}nav{display:none}}
+""".strip()  # noqa: E501 - rules read best one a line
+LONG = 34  # letters from which a cell is text, not a number
+
+
+def render(document: Document) -> str:
+    """Write the page."""
+    links = "".join(
+        element("li", element("a", escape(s.title), href=f"#{s.anchor}")) for s in document.sections
+    )
+    head = (
+        element("meta", charset="utf-8")
+        + element("meta", name="viewport", content="width=device-width,initial-scale=1")
+        + element("title", escape(document.title))
+        + element("style", STYLE)
+    )
+    body = (
+        element("h1", escape(document.title))
+        + element("p", escape(document.subtitle), class_="soft")
+        + element("nav", element("ul", links))
+        + "".join(map(_section, document.sections))
+    )
+    page = element("head", head) + "\n" + element("body", body)
+    return "<!doctype html>\n" + element("html", page, lang="en") + "\n"
+
+
+def _section(section: Section) -> str:
+    heading = element("h2", escape(section.title), id=section.anchor)
+    return "\n" + heading + "\n" + "\n".join(map(_block, section.blocks))
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Paragraph(text):
+            return element("p", escape(text))
+        case Items(texts):
+            return element("ul", "".join(element("li", escape(text)) for text in texts))
+        case Command(text, line):
+            return element("p", escape(text)) + element("pre", escape(line))
+        case Figure(_, pictures, caption):
+            drawn = element("div", "".join(pictures), class_="row")
+            return element("figure", drawn + element("figcaption", escape(caption)))
+        case Table():
+            return _table(block)
+
+
+def _table(table: Table) -> str:
+    header = element("tr", "".join(element("th", _lines(cell)) for cell in table.header))
+    rows = [
+        element("tr", "".join(map(_cell, row)), class_="first" if i in table.sections else None)
+        for i, row in enumerate(table.rows)
+    ]
+    caption = element("caption", escape(table.title))
+    whole = caption + element("thead", header) + element("tbody", "".join(rows))
+    return element("div", element("table", whole), class_="wide")
+
+
+def _cell(text: str) -> str:
+    value, _, error = text.partition("\n")
+    content = escape(value) + (f"<br>{element('small', escape(error))}" if error else "")
+    return element("td", content or "&nbsp;", class_="text" if len(value) >= LONG else None)
+
+
+def _lines(text: str) -> str:
+    return "<br>".join(map(escape, text.split("\n")))

@@ -1,0 +1,127 @@
+"""Sections on interventions beside precision (Tables 1, 12-14, App. J, Sec. 3.7, 4.2, 4.6).
+
+Each study's own table, then ours beside the paper's where a variant has a row there.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from experiments import ablation_tables, paper
+from experiments.document import Block, Command, Paragraph, Section
+from experiments.paper import PaperTable
+from experiments.report_cells import number
+from experiments.report_results import Results
+from experiments.tables import Record, Table, interval_of, with_error, with_interval
+
+Numbers = tuple[float | None, float | None]
+"""Exact match and cell accuracy as the paper prints them, as shares."""
+
+
+class Known(NamedTuple):
+    """A study that the paper has a table of.
+
+    Attributes:
+      find: (task, variant) -> the paper's numbers, or None.
+    """
+
+    table: PaperTable
+    find: Callable[[str, str], Numbers | None]
+
+
+def _of_task(table: PaperTable, task: str, row: str) -> Numbers | None:
+    columns = [f"{task} {name}" for name in ("PExact", "CellAcc")]
+    if (row,) not in table.rows or columns[0] not in table.columns:
+        return None
+    exact, cell = (table.fraction((row,), column) for column in columns)
+    return exact, cell
+
+
+def _pruning(task: str, variant: str) -> Numbers | None:
+    share = re.match(r"(\d+)% of all linears", variant)
+    return _of_task(paper.PRUNING, task, f"{share[1]}%" if share else "0%")
+
+
+def _truncation(task: str, variant: str) -> Numbers | None:
+    share = re.match(r"(\d+)% context, n=1$", variant)
+    if not share or task not in paper.TRUNCATION.columns:
+        return None
+    row = (f"{share[1]}%",)
+    return (paper.TRUNCATION.fraction(row, task), None) if row in paper.TRUNCATION.rows else None
+
+
+def _distillation(task: str, variant: str) -> Numbers | None:
+    table = paper.DISTILLATION
+    if not variant.startswith("student") or (task,) not in table.rows:
+        return None
+    return table.fraction((task,), "PExact"), table.fraction((task,), "CellAcc")
+
+
+def _linear_attention(task: str, variant: str) -> Numbers | None:
+    table = paper.LINEAR_ATTENTION
+    row = next((r for r in ("zero-shot", "retrained") if r in variant), "softmax")
+    found = (table.fraction((row,), name) for name in ("PExact", "CellAcc"))
+    return (next(found), next(found)) if task == "maze" else None
+
+
+def _qat(task: str, variant: str) -> Numbers | None:
+    return (0.0, 0.0) if "int4" in variant and "no gradient" in variant else None
+
+
+KNOWN = {
+    "truncation": Known(paper.TRUNCATION, _truncation),
+    "pruning": Known(paper.PRUNING, _pruning),
+    "distillation": Known(paper.DISTILLATION, _distillation),
+    "linear_attention": Known(paper.LINEAR_ATTENTION, _linear_attention),
+    "qat": Known(paper.QAT, _qat),
+}
+"""Studies whose variants have rows in the paper."""
+
+
+def ablation_section(results: Results) -> Section:
+    """Show every study, and beside the paper where it can be."""
+    blocks: list[Block] = [Paragraph(
+        "The paper's pattern: cells stay right, puzzles fall to zero, whatever the intervention."
+        " Every variant is paired with its reference on the same puzzles."
+    )]  # fmt: skip
+    for ablation in results.ablations:
+        blocks += ablation_tables.tables(ablation)
+    for study, known in KNOWN.items():
+        records = results.records_of(study)
+        if table := comparison(known, records):
+            blocks.append(table)
+        elif not records:
+            text = f"{known.table.title} ({_where(known.table)}) was not measured; with:"
+            task = "maze" if study == "linear_attention" else "sudoku"
+            line = f"python -m experiments.ablate --task {task} --only {study}"
+            blocks.append(Command(text, line))
+    title = "Other interventions (Tables 1, 12-14, App. J, Sec. 3.7, 4.2)"
+    return Section("interventions", title, tuple(blocks))
+
+
+def comparison(known: Known, records: Sequence[Record]) -> Table | None:
+    """Lay variants that the paper has beside its numbers; None if there is none."""
+    body = []
+    for record in records:
+        theirs = known.find(record["task"], record["variant"])
+        if theirs is not None:
+            body.append((
+                record["task"], record["variant"], with_interval(interval_of(record, "exact")),
+                number(theirs[0]), with_error(interval_of(record, "cell")), number(theirs[1]),
+            ))  # fmt: skip
+    header = ("Task", "Variant", "Exact", "Exact,\npaper", "Cell", "Cell,\npaper")
+    title = f"{_where(known.table)}, ours and the paper's: {known.table.title}"
+    return Table(title, header, tuple(body), frozenset()) if body else None
+
+
+def vote_section(results: Results) -> Section:
+    """Show ARC with augment-and-vote."""
+    blocks: list[Block] = [t for printed in results.votes for t in printed.tables]
+    if not blocks:
+        blocks.append(Command("ARC with augment-and-vote was not measured; with:",
+                              "python -m experiments.arc --help"))  # fmt: skip
+    return Section("arc", "ARC with augment-and-vote (Tables 3, 4, 16)", tuple(blocks))
+
+
+def _where(table: PaperTable) -> str:
+    return f"Table {table.number}" if table.number.isdecimal() else table.number

@@ -1,0 +1,141 @@
+"""Sections on precision: every scheme at full depth beside the paper (Tables 3, 7-10, Fig. 4)."""
+
+from experiments import paper, statistics
+from experiments.analysis import compare
+from experiments.charts import Dot, rows
+from experiments.document import Block, Command, Figure, Paragraph, Section
+from experiments.report_cells import NONE, number, point_number, points, printed, rate
+from experiments.report_results import Results, architecture_of
+from experiments.runs import Sweep
+from experiments.tables import Table, p_text, size_text, with_error, with_interval
+from experiments.variants import label
+from quant.scheme import paper_name, parse
+
+NOT_MEASURED, SWEEP_LINE = "Not measured here; with:", "python -m experiments.sweep --task "
+SHOWN = ("fp32", "int8", "int4_naive", "int4_calibrated")
+
+
+def precision_section(results: Results) -> Section:
+    """Compare precisions, model by model."""
+    blocks: list[Block] = [Paragraph(
+        "Exact match: puzzles without a wrong cell, with 95 % Wilson intervals. Changes against"
+        " full precision are paired on the same puzzles (bootstrap interval, McNemar's exact"
+        " test). The paper prints no intervals: those beside its rates follow from its n."
+    )]  # fmt: skip
+    blocks += [scheme_table(sweep) for sweep in results.sweeps]
+    missing = {"sudoku", "maze", "arc"} - {sweep.spec.task for sweep in results.sweeps}
+    blocks += [
+        Command(f"No sweep of {task} was given; measure it with:", f"{SWEEP_LINE}{task}")
+        for task in sorted(missing)
+    ]
+    return Section(
+        "precision", "Precision (Tables 3, 8, 9, 10, 16-18 at full depth)", tuple(blocks)
+    )
+
+
+def architecture_section(results: Results) -> Section:
+    """Draw Fig. 4: naive and calibrated INT4 by architecture, ours and the paper's."""
+    groups = [
+        (f"{sweep.spec.task} {architecture_of(sweep)}", dots)
+        for sweep in results.sweeps
+        if (dots := _dots(sweep))
+    ]
+    text = (
+        "The paper's claim: at equal full-precision accuracy per-tensor INT4 breaks MLP mixing and"
+        " spares attention, so fragility is architectural (Table 10, Fig. 4)."
+    )
+    blocks: list[Block] = [Paragraph(text)]
+    if groups:
+        picture = rows("Exact match by architecture and precision", groups, "exact match")
+        blocks.append(Figure("architectures", (picture,), "Filled: ours. Hollow: the paper's."
+                             " Whiskers: 95 % intervals, the paper's from its n."))  # fmt: skip
+    else:
+        blocks.append(Command(NOT_MEASURED, f"{SWEEP_LINE}sudoku"))
+    return Section("architecture", "Architecture (Table 10, Fig. 4)", tuple(blocks))
+
+
+def similarity_section(results: Results) -> Section:
+    """Compare consecutive similarity and fidelity with Tables 7 and 8."""
+    blocks = [Paragraph(
+        "Consecutive similarity (Eq. 3) looks at one model alone; fidelity (Eq. 4) compares its"
+        " state with full precision. Both over the first supervision step."
+    ), *(signal_table(sweep) for sweep in results.sweeps)]  # fmt: skip
+    if not results.sweeps:
+        blocks.append(Command(NOT_MEASURED, f"{SWEEP_LINE}sudoku"))
+    return Section("signals", "Carry-state signals (Tables 7, 8)", tuple(blocks))
+
+
+def scheme_table(sweep: Sweep) -> Table:
+    """Lay one sweep's schemes out beside the paper's."""
+    spec, deepest, full = sweep.spec, sweep.spec.grid.deepest, sweep.reference
+    architecture = architecture_of(sweep)
+    base = printed(spec.task, architecture, "fp32")
+    body = []
+    for outcome, size in zip(sweep.outcomes, spec.bytes, strict=True):
+        name = paper_name(parse(outcome.scheme)) or outcome.scheme
+        theirs = printed(spec.task, architecture, name)
+        pairs = compare(full, outcome, deepest)
+        change = statistics.bootstrap_difference(pairs, spec.seed)
+        first = outcome is full
+        body.append((
+            label(outcome.scheme, spec.dtype), size_text(size),
+            with_interval(outcome.exact(deepest)),
+            rate(theirs.exact, theirs.total) if theirs else NONE,
+            "" if first else points(change), "" if first else p_text(statistics.mcnemar(pairs)),
+            "" if first or not (theirs and base) else point_number(theirs.exact, base.exact),
+            with_error(outcome.cell(deepest)), number(theirs.cell if theirs else None),
+            with_error(outcome.fidelity(spec.grid.H_cycles)),
+            number(theirs.fidelity if theirs else None),
+        ))  # fmt: skip
+    header = ("Scheme", "Size", "Exact", "Exact,\npaper", "Change,\npp", "McNemar\np",
+              "Change,\npaper", "Cell", "Cell,\npaper", "Fidelity,\n1 step",
+              "Fidelity,\npaper")  # fmt: skip
+    source = f"; paper: {base.source}" if base else ""
+    title = (
+        f"{spec.model} ({architecture}, {spec.num_parameters:,} weights) on {spec.data},"
+        f" {full.num_puzzles} puzzles, T={max(spec.grid.T)}, n={max(spec.grid.n)}{source}"
+    )
+    return Table(title, header, tuple(body), frozenset())
+
+
+def signal_table(sweep: Sweep) -> Table:
+    """Lay out both signals of a sweep beside the paper's."""
+    spec, step = sweep.spec, sweep.spec.grid.H_cycles
+    task, architecture = spec.task, architecture_of(sweep)
+    body = []
+    for outcome in sweep.outcomes:
+        name = paper_name(parse(outcome.scheme)) or outcome.scheme
+        known = (name,) in paper.SIMILARITY.rows and _is_papers(task, architecture)
+        theirs = printed(task, architecture, name)
+        calls = outcome.call_similarity
+        body.append((
+            label(outcome.scheme, spec.dtype), with_error(calls),
+            f"{calls.value - sweep.reference.call_similarity.value:+.3f}",
+            number(paper.SIMILARITY.value((name,), task)) if known else NONE,
+            with_error(outcome.fidelity(step)), number(theirs.fidelity if theirs else None),
+            f"{outcome.residual(step).value:.3f}",
+        ))  # fmt: skip
+    header = ("Scheme", "Consecutive\nsimilarity", "Change", "Similarity,\npaper", "Fidelity",
+              "Fidelity,\npaper", "Residual")  # fmt: skip
+    title = f"{spec.model} ({architecture}), {sweep.reference.num_puzzles} puzzles"
+    return Table(title, header, tuple(body), frozenset())
+
+
+def _is_papers(task: str, architecture: str) -> bool:
+    """Tables 7 and 8 are of TRM-MLP on Sudoku and TRM-Att elsewhere."""
+    return architecture == ("TRM-MLP" if task == "sudoku" else "TRM-Att")
+
+
+def _dots(sweep: Sweep) -> list[Dot]:
+    spec, found = sweep.spec, []
+    for i, name in enumerate(SHOWN):
+        outcome = sweep.scheme(parse(name).name)
+        if outcome is not None:
+            found.append(Dot(name, i, 0, outcome.exact(spec.grid.deepest)))
+        theirs = printed(spec.task, architecture_of(sweep), name)
+        if theirs is not None and theirs.exact is not None:
+            hits = round(theirs.exact * theirs.total)
+            found.append(
+                Dot(f"{name}, paper", i, 0, statistics.wilson(hits, theirs.total), hollow=True)
+            )
+    return found

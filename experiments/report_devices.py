@@ -1,0 +1,153 @@
+"""Sections on devices: what was measured there (Table 11), and the scheme to take by a rule.
+
+The rule, for a model that was swept, of the published size of its task and architecture:
+
+    1. harmless   the lower end of the paired 95 % interval of the change of exact match, against
+                  full precision on the same puzzles, is not below -MARGIN
+    2. fits       the published configuration's peak memory under the scheme fits the budget,
+                  with weights loaded, streamed, or read from flash (a phone has no budget)
+    3. smallest   of what is left, the fewest bytes
+
+and of the depths the shallowest that is as harmless under that scheme. Weight-only schemes keep
+float32 activations, so that they fit less than their bytes suggest; the rule counts that.
+"""
+
+from typing import NamedTuple
+
+from experiments import paper, statistics
+from experiments.analysis import Outcome
+from experiments.document import Block, Command, Paragraph, Section
+from experiments.report_cells import NONE, points
+from experiments.report_results import Results, architecture_of
+from experiments.runs import Sweep
+from experiments.statistics import Interval
+from experiments.tables import Table, size_text, with_interval
+from experiments.variants import label
+from export.footprint import BUDGETS, Footprint, footprint
+from quant.scheme import parse
+from trm_jax.config import (
+    ARC_TRM_ATT,
+    MAZE_HRM,
+    MAZE_TRM_ATT,
+    SUDOKU_HRM,
+    SUDOKU_TRM_ATT,
+    SUDOKU_TRM_MLP,
+    Config,
+)
+
+MARGIN = 0.05
+PUBLISHED: dict[tuple[str, str], Config] = {
+    ("sudoku", "TRM-MLP"): SUDOKU_TRM_MLP, ("sudoku", "TRM-Att"): SUDOKU_TRM_ATT,
+    ("sudoku", "HRM"): SUDOKU_HRM, ("maze", "TRM-Att"): MAZE_TRM_ATT,
+    ("maze", "HRM"): MAZE_HRM, ("arc", "TRM-Att"): ARC_TRM_ATT,
+}  # fmt: skip
+PHONE = "phone"
+
+
+class Choice(NamedTuple):
+    """What the rule says of a model on a device.
+
+    Attributes:
+      how: how the weights are held.
+      cycles: the shallowest harmless depth in H-cycles.
+    """
+
+    outcome: Outcome
+    found: Footprint
+    how: str
+    cycles: int
+
+
+def device_section(results: Results) -> Section:
+    """Show what was measured on targets, beside Table 11."""
+    blocks: list[Block] = [t for printed in results.deployments for t in printed.tables]
+    if not blocks:
+        line = "python -m experiments.deploy --task sudoku"
+        blocks.append(Command("No deployment was given; measure one with:", line))
+    blocks.append(_paper_devices())
+    return Section("devices", "Devices (Table 11, Sec. 4.7)", tuple(blocks))
+
+
+def recommendation_section(results: Results) -> Section:
+    """Say which scheme to take on each device."""
+    if not results.sweeps:
+        line = "python -m experiments.sweep --task sudoku"
+        command = Command("No sweep was given; measure one with:", line)
+        return Section("recommended", "Recommended schemes", (command,))
+    text = (
+        "The rule: of the schemes that are harmless (lower end of the paired 95 % interval of the"
+        f" change of exact match at least -{100 * MARGIN:.0f} pp) and whose published size fits"
+        " the device, the one with the fewest bytes; then the shallowest depth that is as"
+        " harmless. Accuracy is measured on the model given, memory is that of the published size"
+        " of its task and architecture. Harmless at this size is no promise for another."
+    )
+    rows = [row for sweep in results.sweeps for row in _rows(sweep)]
+    header = ("Model", "Device", "Scheme", "Stored,\npublished size", "Peak", "Weights", "Exact",
+              "Change, pp", "Depth", "Share of\nfull work")  # fmt: skip
+    table = Table("Recommended scheme for each device", header, tuple(rows), frozenset())
+    return Section("recommended", "Recommended schemes", (Paragraph(text), table))
+
+
+def choose(sweep: Sweep, budget: int | None) -> Choice | None:
+    """Apply the rule; None if no scheme passes, or the published size is not known."""
+    config = PUBLISHED.get((sweep.spec.task, architecture_of(sweep)))
+    if config is None:
+        return None
+    passing = []
+    for outcome in sweep.outcomes:
+        found = footprint(config, parse(outcome.scheme))
+        how = found.residency_for(budget) if budget else None
+        harmless = change(sweep, outcome, sweep.spec.grid.deepest).low >= -MARGIN
+        if harmless and (budget is None or how is not None):
+            text = how.value if how else "any"
+            passing.append(Choice(outcome, found, text, _shallowest(sweep, outcome)))
+    return min(passing, key=lambda choice: choice.found.backbone.total, default=None)
+
+
+def change(sweep: Sweep, outcome: Outcome, cycles: int) -> Interval:
+    """Estimate the change of exact match against full precision at full depth."""
+    pairs = statistics.pairs(
+        sweep.reference.solved(sweep.spec.grid.deepest), outcome.solved(cycles)
+    )
+    return statistics.bootstrap_difference(pairs, sweep.spec.seed)
+
+
+def _shallowest(sweep: Sweep, outcome: Outcome) -> int:
+    depths = sweep.spec.grid.cycles
+    return next((c for c in depths if change(sweep, outcome, c).low >= -MARGIN), depths[-1])
+
+
+def _rows(sweep: Sweep) -> list[tuple[str, ...]]:
+    budgets: dict[str, int | None] = {**BUDGETS, PHONE: None}
+    rows = []
+    for i, (device, budget) in enumerate(budgets.items()):
+        name = f"{sweep.spec.model} ({architecture_of(sweep)})" if i == 0 else ""
+        choice = choose(sweep, budget)
+        if choice is None:
+            rows.append((name, device, "none passes", *(NONE,) * 7))
+            continue
+        rows.append((name, device, *_choice_cells(sweep, choice, budget)))
+    return rows
+
+
+def _choice_cells(sweep: Sweep, choice: Choice, budget: int | None) -> tuple[str, ...]:
+    found, deepest = choice.found, sweep.spec.grid.deepest
+    way = found.residency_for(budget) if budget else None
+    peak = f"{found.sram(way).total / 2**20:.2f} MiB" if way else NONE
+    return (
+        label(choice.outcome.scheme, sweep.spec.dtype), size_text(found.backbone.total), peak,
+        choice.how, with_interval(choice.outcome.exact(choice.cycles)),
+        points(change(sweep, choice.outcome, choice.cycles)), f"{choice.cycles} H-cycles",
+        f"{choice.cycles / deepest:.0%}",
+    )  # fmt: skip
+
+
+def _paper_devices() -> Table:
+    source = paper.DEVICES
+    rows = tuple(
+        (*key, *(f"{value:,.4g}" if value is not None else NONE for value in values))
+        for key, values in source.rows.items()
+    )
+    header = ("Task", "Scheme", "Device", "Step, ms", "Puzzle, ms", "Peak, MB", "Size, MB", "Exact")
+    title = "The paper's Table 11, measured over AI Hub (not ours). " + source.notes[0]
+    return Table(title, header, rows, frozenset())

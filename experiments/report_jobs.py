@@ -1,0 +1,114 @@
+"""Everything that the default report needs, as commands of the programs that measure it.
+
+The bundled models on bundled puzzles, unless a task is given another model. Full, it takes at
+most an hour on two cores; quick, a few puzzles of everything in at most five minutes, to see that
+all of it runs: its numbers decide nothing. Each job is a process of its own that writes one
+folder and, killed, goes on where it was.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_jax import zoo
+
+WEIGHTS = "fp32,bf16,fp16,int8,w6t-sym,w5t-sym,int4_naive,w4c-sym,int4_calibrated,int3_naive,w3c-sym,int3_calibrated,int2_calibrated"  # noqa: E501
+INPUTS = "w8c-sym_a8da,w8c-sym_a8s,w8c-sym_a8s_carry8,w4c-asym_a8s_carry8,w4c-asym_a16s_carry16"
+QUICK_SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive"
+LIMIT, QUICK_LIMIT, QUICK_DEPLOYED = 200, 16, 8  # puzzles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One program to run.
+
+    Attributes:
+      name: of its folder.
+      module: to run with `python -m`; arguments: without --out.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+
+    def command(self, folder: Path) -> list[str]:
+        """Write the command line after `python -m`."""
+        return [self.module, *self.arguments, "--out", str(folder / self.name)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A task with the model and puzzles that stand for it.
+
+    Attributes:
+      model, data: as experiments.sweep takes them; None is what is bundled.
+    """
+
+    task: str
+    model: str | None
+    data: str | None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Options that every program shares."""
+        model = ("--model", self.model) if self.model else ()
+        data = ("--data", self.data) if self.data else ()
+        return ("--task", self.task, *model, *data)
+
+
+def subjects(models: Mapping[str, str], data: Mapping[str, str]) -> list[Subject]:
+    """List what is measured: every bundled model, or the one that stands for its task.
+
+    Raises:
+      ValueError: an unknown task.
+    """
+    tasks = list(dict.fromkeys(entry.task for entry in zoo.MODELS.values()))
+    if unknown := sorted({*models, *data} - set(tasks)):
+        raise ValueError(f"unknown task {unknown[0]!r}; known: {', '.join(tasks)}")
+    bundled = [
+        Subject(task=entry.task, model=entry.name, data=None)
+        for entry in zoo.MODELS.values()
+        if entry.task not in models and entry.task not in data
+    ]
+    given = [
+        Subject(task=task, model=models.get(task), data=data.get(task))
+        for task in tasks
+        if task in models or task in data
+    ]
+    return [*bundled, *given]
+
+
+def jobs(found: list[Subject], *, quick: bool) -> list[Job]:
+    """List every job, the cheap ones first."""
+    first = {subject.task: subject for subject in reversed(found)}
+    return [
+        Job(name="footprint", module="experiments.footprint", arguments=()),
+        *(_sweep(subject, quick) for subject in found),
+        *(_ablation(subject, quick) for subject in reversed(first.values())),
+        *(_deployment(s, quick) for s in reversed(first.values()) if s.task != "arc"),
+    ]
+
+
+def _name(kind: str, subject: Subject) -> str:
+    return f"{kind}-{subject.task}-{Path(subject.model or 'bundled').name.replace(':', '-')}"
+
+
+def _sweep(subject: Subject, quick: bool) -> Job:
+    schemes = QUICK_SCHEMES if quick else f"{WEIGHTS},{INPUTS}"
+    limit = QUICK_LIMIT if quick else LIMIT
+    size = ("--batch-size", str(max(limit // 4, 1)))  # several shards, for the predictor's halves
+    options = ("--schemes", schemes, "--limit", str(limit), *size, "--resume")
+    arguments = (*subject.arguments, *options)
+    return Job(name=_name("sweep", subject), module="experiments.sweep", arguments=arguments)
+
+
+def _ablation(subject: Subject, quick: bool) -> Job:
+    options = ("--resume", *(("--quick",) if quick else ()))
+    arguments = (*subject.arguments, *options)
+    return Job(name=_name("ablate", subject), module="experiments.ablate", arguments=arguments)
+
+
+def _deployment(subject: Subject, quick: bool) -> Job:
+    few = ("--limit", str(QUICK_DEPLOYED), "--batch", str(QUICK_DEPLOYED), "--schemes", "fp32,int8")
+    arguments = (*subject.arguments, *(few if quick else ()))
+    return Job(name=_name("deploy", subject), module="experiments.deploy", arguments=arguments)

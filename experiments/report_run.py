@@ -1,0 +1,92 @@
+"""Run the jobs of a report one after the other, and remember which are done.
+
+    DIR/jobs.jsonl    one line per finished job: its command and its seconds
+    DIR/NAME          its folder
+    DIR/NAME.log      what it printed
+
+A job whose line is there is not run again; a job that a kill cut off goes on by its program's own
+--resume. A job that fails does not keep others from running: what is missing is named.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.progress import progress
+from experiments.report_jobs import Job
+
+FILE = "jobs.jsonl"
+
+
+class Failure(NamedTuple):
+    """A job that ended with an error.
+
+    Attributes:
+      words: the last line that it printed.
+    """
+
+    job: Job
+    words: str
+
+
+def run_all(jobs: Sequence[Job], folder: Path) -> list[Failure]:
+    """Run what is not done yet.
+
+    Raises:
+      OSError: the folder cannot be written.
+      ValueError: jobs.jsonl is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = done(folder)
+    left = [job for job in jobs if job.command(folder) not in finished]
+    failures = []
+    with progress("report", len(jobs), len(jobs) - len(left)) as show:
+        for i, job in enumerate(left, start=len(jobs) - len(left)):
+            show(i, job.name)
+            if words := run(job, folder):
+                failures.append(Failure(job, words))
+        show(len(jobs), "")
+    return failures
+
+
+def run(job: Job, folder: Path) -> str:
+    """Run one job; returns what went wrong, or nothing."""
+    started = time.monotonic()
+    command, log = job.command(folder), folder / f"{job.name}.log"
+    with log.open("w", encoding="utf-8") as out:
+        code = subprocess.run(
+            [sys.executable, "-m", *command], stdout=out, stderr=subprocess.STDOUT
+        ).returncode
+    if code:
+        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return lines[-1] if lines else f"exit code {code}, and no word; see {log}"
+    seconds = round(time.monotonic() - started, 1)
+    with (folder / FILE).open("a", encoding="utf-8") as out:
+        out.write(json.dumps({"command": command, "seconds": seconds}) + "\n")
+    return ""
+
+
+def done(folder: Path) -> list[list[str]]:
+    """List the commands that were finished.
+
+    Raises:
+      ValueError: a line is damaged.
+    """
+    file = folder / FILE
+    if not file.exists():
+        return []
+    try:
+        return [json.loads(line)["command"] for line in file.read_text().splitlines()]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error!r}); delete its last line") from error
+
+
+def seconds_of(folder: Path) -> float:
+    """Sum the seconds of all finished jobs."""
+    file = folder / FILE
+    lines = file.read_text().splitlines() if file.exists() else []
+    return sum(json.loads(line)["seconds"] for line in lines)

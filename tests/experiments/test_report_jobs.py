@@ -1,0 +1,67 @@
+"""The default report: which jobs there are, resuming them, and what a failure leaves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import report, report_run
+from experiments.report_jobs import Job, jobs, subjects
+from trm_jax import zoo
+
+FINE = Job(name="fine", module="json.tool", arguments=("--help",))
+BROKEN = Job(name="broken", module="json.tool", arguments=("no-such-file",))
+
+
+def test_every_bundled_model_is_swept():
+    made = jobs(subjects({}, {}), quick=False)
+    swept = {job.arguments[job.arguments.index("--model") + 1] for job in made
+             if job.module == "experiments.sweep"}  # fmt: skip
+    assert swept == set(zoo.MODELS)
+    assert len({job.name for job in made}) == len(made)
+    assert {"experiments.footprint", "experiments.ablate", "experiments.deploy"} <= {
+        job.module for job in made
+    }
+
+
+def test_a_given_model_takes_the_place_of_its_task():
+    found = subjects({"sudoku": "hf:a/b/c"}, {"maze": "data/maze"})
+    assert [s.model for s in found if s.task == "sudoku"] == ["hf:a/b/c"]
+    assert [(s.model, s.data) for s in found if s.task == "maze"] == [(None, "data/maze")]
+    assert all("/" not in job.name and ":" not in job.name for job in jobs(found, quick=True))
+    with pytest.raises(ValueError, match="unknown task 'chess'"):
+        subjects({"chess": "x"}, {})
+
+
+def test_finished_jobs_do_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Job, "command", lambda self, folder: [self.module, *self.arguments])
+    ran = []
+    real = report_run.run
+    monkeypatch.setattr(report_run, "run", lambda job, out: ran.append(job.name) or real(job, out))
+    failures = report_run.run_all([FINE, BROKEN], tmp_path)
+    assert [f.job for f in failures] == [BROKEN]
+    assert "no-such-file" in failures[0].words
+    report_run.run_all([FINE, BROKEN], tmp_path)
+    assert ran == ["fine", "broken", "broken"]
+    lines = [json.loads(line) for line in (tmp_path / report_run.FILE).read_text().splitlines()]
+    assert [line["command"] for line in lines] == [["json.tool", "--help"]]
+    assert report_run.seconds_of(tmp_path) == lines[0]["seconds"]
+    (tmp_path / report_run.FILE).write_text("{")
+    with pytest.raises(ValueError, match="is damaged"):
+        report_run.done(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name folders of results"),
+        (["--quick"], "belong to --all"),
+        (["--all", "x"], "give no folders"),
+        (["--all", "--out", "x.html"], "writes a folder"),
+        (["--all", "--model", "sudoku"], "take TASK=VALUE"),
+        (["--all", "--model", "maze=a", "--model", "maze=b"], "given twice"),
+    ],
+)
+def test_bad_input_exits_with_2(arguments, message, capsys):
+    assert report.main(arguments) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,181 @@
+"""The one report: complete without runs, right numbers with them, self-contained, escaped."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from experiments import paper, render_html, render_markdown, report, report_page
+from experiments.document import Command, Document, Items, Paragraph, Section
+from experiments.paper_grids import GRIDS
+from experiments.report_claims import Verdict, destroyed, loses, lossless
+from experiments.report_devices import choose
+from experiments.report_results import Results, read_results
+from experiments.results import Folder
+from experiments.runs import Kind, kind_of, read_tables
+from experiments.statistics import Interval
+from experiments.tables import Table, to_markdown
+from tests.experiments.test_predictor import sweep
+
+VOID = {"meta", "br"}
+
+
+class Page(HTMLParser):
+    """Collects what a page is made of, and checks that tags are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a finished sweep, of the shape of a bundled model's."""
+    made = sweep("sudoku-trm-mlp-mini")
+    path = tmp_path_factory.mktemp("runs") / "sweep"
+    files = Folder(path)
+    files.open(made.spec, {})
+    for outcome in made.outcomes:
+        for row in outcome.rows:
+            files.append(row)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pages(folder: Path) -> dict[str, str]:
+    """The page with a sweep and the page without anything, as text."""
+    found = {"sweep": read_results([folder]), "nothing": read_results([])}
+    return {k: render_html.render(report_page.document(r)) for k, r in found.items()}
+
+
+@pytest.mark.parametrize("name", ["sweep", "nothing"])
+def test_the_page_stands_alone(pages: dict[str, str], name: str) -> None:
+    page = Page(pages[name])
+    assert page.open == []
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "img", "iframe", "object"})
+    targets = [a.get("href") or a.get("src") for _, a in page.tags if a.get("href") or a.get("src")]
+    assert all(target and target.startswith("#") for target in targets)
+    assert "url(" not in pages[name]
+    assert "@import" not in pages[name]
+    anchors = {a.get("id") for tag, a in page.tags if tag == "h2"}
+    assert {target.removeprefix("#") for target in targets if target} == anchors
+
+
+def test_without_runs_every_section_says_how_to_make_it(pages: dict[str, str]) -> None:
+    commands = set(re.findall(r"python -m (experiments\.\w+)", pages["nothing"]))
+    assert commands >= {"experiments.sweep", "experiments.ablate", "experiments.deploy",
+                        "experiments.footprint", "experiments.report"}  # fmt: skip
+
+
+def test_ours_stands_beside_the_papers(pages: dict[str, str]) -> None:
+    text = re.sub(r"<[^>]*>", " ", pages["sweep"])
+    row = re.search(r"int4_naive\s+9\.0|int4_naive.*?int3_naive", text, re.S)
+    assert row is not None
+    assert "0.5000" in row[0]  # ours: 5 of 10
+    assert "0.102" in row[0]  # Table 9
+    assert "-63.6" in row[0]  # 10.2 - 73.8
+
+
+def test_every_table_of_the_paper_has_a_place(pages: dict[str, str]) -> None:
+    numbers = [t.number for t in paper.TABLES] + [grid.number for grid in GRIDS.values()]
+    headings = " ".join(re.findall(r"<h2[^>]*>(.*?)</h2>", pages["nothing"]))
+    spans = re.findall(r"(\d+)-(\d+)", headings)
+    covered = {str(n) for first, last in spans for n in range(int(first), int(last) + 1)}
+    covered |= set(re.findall(r"\d+", headings))
+    assert {n for n in numbers if n.isdecimal()} <= covered
+
+
+def test_text_is_escaped() -> None:
+    evil = "<script>alert('x')</script> & _so_ *on*"
+    table = Table(evil, (evil,), ((evil,),), frozenset())
+    blocks = (Paragraph(evil), Items((evil,)), Command(evil, evil), table)
+    text = render_html.render(Document(evil, evil, (Section("a", evil, blocks),)))
+    assert "<script" not in text
+    # title, h1, subtitle, link, h2, paragraph, item, command twice, caption, header, cell
+    assert text.count("&lt;script&gt;") == 12
+    assert Page(text).open == []
+
+
+def test_markdown_has_everything_and_its_pictures(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "out" / "r.html"
+    assert report.main([str(folder), "--out", str(page)]) == 0
+    text = page.with_suffix(".md").read_text()
+    files = re.findall(r"\]\((r-figures/[^)]*)\)", text)
+    assert files
+    assert all((page.parent / file).is_file() for file in files)
+    document = report_page.document(read_results([folder]))
+    assert text == render_markdown.render(document, "r-figures")
+    assert all(f"## {section.title}" in text for section in document.sections)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "keeps", "breaks"),
+    [
+        (-0.01, 0.03, Verdict.SAME, Verdict.OTHER),
+        (-0.50, -0.03, Verdict.OTHER, Verdict.SAME),
+        (-0.05, 0.01, Verdict.OPEN, Verdict.OPEN),
+    ],
+)
+def test_verdicts_follow_the_interval(low, high, keeps, breaks) -> None:
+    change = Interval((low + high) / 2, low, high)
+    assert lossless(change) is keeps
+    assert loses(change) is breaks
+
+
+def test_destroyed_is_decided_by_the_interval_too() -> None:
+    assert destroyed(Interval(0.0, 0.0, 0.02)) is Verdict.SAME
+    assert destroyed(Interval(0.5, 0.4, 0.6)) is Verdict.OTHER
+    assert destroyed(Interval(0.1, 0.03, 0.25)) is Verdict.OPEN
+
+
+def test_the_recommended_scheme_is_the_smallest_harmless_one_that_fits() -> None:
+    """int8 solves what full precision solves; the 4- and 3-bit schemes lose puzzles."""
+    made = sweep("sudoku-trm-mlp-mini")
+    phone, board = choose(made, None), choose(made, 4 * 2**20)
+    assert phone is not None
+    assert phone.outcome.scheme == "w8c-sym"
+    assert board is not None
+    assert (board.outcome.scheme, board.how) == ("w8c-sym", "from flash")
+    assert choose(made, 2**20) is None
+    assert choose(made._replace(spec=sweep("somebody").spec), None) is None
+
+
+def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
+    assert kind_of(folder) is Kind.SWEEP
+    for mark, kind in (("summary.csv", Kind.DEPLOYMENT), ("footprint.jsonl", Kind.FOOTPRINT),
+                       ("ablation.json", Kind.ABLATION), ("votes.json", Kind.VOTES)):  # fmt: skip
+        (tmp_path / mark).mkdir()
+        (tmp_path / mark / mark).touch()
+        assert kind_of(tmp_path / mark) is kind
+    with pytest.raises(FileNotFoundError, match="no folder of results"):
+        kind_of(tmp_path)
+
+
+def test_printed_tables_are_read_back(tmp_path: Path) -> None:
+    tables = [Table(t, ("a", "b"), (("1", "2 [.1, .2]"), ("3", "")), frozenset()) for t in "xy"]
+    (tmp_path / "summary.md").write_text("\n".join(map(to_markdown, tables)))
+    assert read_tables(tmp_path) == tables
+    with pytest.raises(FileNotFoundError, match="not finished"):
+        read_tables(tmp_path / "none")
+
+
+def test_empty_results_are_results() -> None:
+    found = read_results([])
+    assert found.sweeps == []
+    assert found.footprints  # they follow from shapes
+    assert isinstance(found, Results)
