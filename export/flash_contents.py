@@ -2,24 +2,25 @@
 
 Integer rows are on one symmetric grid of their own (quant/affine.py), as wide as they need;
 initial states on the grid of the state they begin. The constants of the injections fold these
-scales (flash_rows.combine_for). Left out: bytes (flash_rows.py, golden_vectors.py).
+scales (quant/integer_carry.py). Left out: bytes (flash_rows.py, golden_vectors.py).
 """
 
 import dataclasses
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 import numpy as np
 
 from export.flash_rows import Depth, Halting, RowFile, combine_for, scaled_rows
 from export.golden_vectors import Vector, VectorFile
-from export.graph import DType, Graph, Tensor
+from export.graph import DType, Tensor
 from export.integrity import Export
 from export.manifest import Expected
-from quant.affine import Affine, Grid, Symmetry, calibrate, quantise, scale_zero_point
+from export.states import BITS, encoding_of
+from export.states import end as end_of
+from quant.integer_carry import on_grid, row_scale
+from quant.integer_encoding import Encoding
 from trm_jax.config import Config
 
-BITS = {DType.INT16: 16, DType.INT8: 8}
 LINE_ROOM = 256  # commands and numbers around the tokens (firmware/protocol.c)
 
 
@@ -41,21 +42,14 @@ def row_file(made: Export, roles: Mapping[str, str], model_id: bytes) -> RowFile
             model_id=model_id, depth=depth, seq=c.seq_len, prefix=c.prefix_len,
             H_init=host["H_init"], L_init=host["L_init"], token_rows=tokens, puzzle_rows=puzzles,
         )  # fmt: skip
-    grid = Grid(bits=BITS[z_L.dtype])
-    everything = jnp.concatenate([jnp.asarray(tokens).ravel(), jnp.asarray(puzzles).ravel()])
-    affine = scale_zero_point(calibrate(everything, grid), grid)  # one scale for all rows
-    e_scale = float(affine.scale.reshape(()))
-
-    def on_grid(rows: np.ndarray) -> np.ndarray:
-        return _integers(rows, (e_scale, 0), z_L.dtype)
-
+    e = Encoding(scale=row_scale((tokens, puzzles), BITS[z_L.dtype]), bits=BITS[z_L.dtype])
     return RowFile(
         model_id=model_id, depth=depth, seq=c.seq_len, prefix=c.prefix_len,
-        H_init=_integers(host["H_init"], _scale(z_H), z_H.dtype),
-        L_init=_integers(host["L_init"], _scale(z_L), z_L.dtype),
-        token_rows=on_grid(tokens), puzzle_rows=on_grid(puzzles),
+        H_init=on_grid(host["H_init"], encoding_of(z_H)),
+        L_init=on_grid(host["L_init"], encoding_of(z_L)),
+        token_rows=on_grid(tokens, e), puzzle_rows=on_grid(puzzles, e),
         combine_L=combine_for(
-            z=_scale(z_H), e=e_scale, injection=_scale(end_of(update_L, "injection"))
+            z=_scale(z_H), e=e.scale, injection=_scale(end_of(update_L, "injection"))
         ),
         combine_H=combine_for(
             z=_scale(z_L), e=None, injection=_scale(end_of(update_H, "injection"))
@@ -94,29 +88,6 @@ def states(rows: RowFile) -> int:
     return sum(-(-part // 16) * 16 for part in parts)
 
 
-def end_of(graph: Graph, name: str) -> Tensor:
-    """Look up an input of a graph by its name in the signature."""
-    return graph.tensor(graph.inputs[name])
-
-
 def _scale(tensor: Tensor) -> tuple[float, int]:
-    """Read scale and zero point of an integer end.
-
-    Raises:
-      ValueError: it has none, or several.
-    """
-    if tensor.quant is None or tensor.quant.scale.size != 1:
-        raise ValueError(f"{tensor.name!r} needs one scale to be a state of integers")
-    return float(tensor.quant.scale[0]), int(tensor.quant.zero_point[0])
-
-
-def _integers(x: np.ndarray, scale: tuple[float, int], dtype: DType) -> np.ndarray:
-    """Round onto the integers of a tensor; int8 with a zero point is uint8's grid less 128."""
-    bits, shape = BITS[dtype], (1,) * x.ndim
-    middle = 0 if scale[1] == 0 else 128
-    grid = Grid(bits=bits, symmetry=Symmetry.ASYMMETRIC if middle else Symmetry.SYMMETRIC)
-    affine = Affine(
-        jnp.full(shape, scale[0], jnp.float32), jnp.full(shape, scale[1] + middle, jnp.int32)
-    )
-    qvalue = np.asarray(quantise(jnp.asarray(x), affine, grid).qvalue)
-    return (qvalue.astype(np.int32) - middle).astype(dtype.numpy)
+    encoding = encoding_of(tensor)
+    return encoding.scale, encoding.zero_point

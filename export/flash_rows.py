@@ -34,12 +34,18 @@ is firmware/rows.c.
 """
 
 import enum
-import math
 import struct
 import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from quant.integer_carry import Combine, combine_for, scaled_rows
+
+__all__ = [
+    "PASS", "PLAIN", "Combine", "Depth", "Halting", "RowFile",
+    "combine_for", "padded", "padding", "read", "scaled_rows", "write",
+]  # fmt: skip
 
 MAGIC = b"TRMROWS1"
 HEADER = struct.Struct("<8sII32s7I4HI iiqII iiqII 8x")
@@ -48,7 +54,6 @@ MOST_TOKENS = 36
 MOST_CYCLES = 1024
 MODEL_ID_BYTES = 32
 DTYPES = (np.dtype("<f4"), np.dtype("<i2"), np.dtype("i1"))
-FACTOR_BITS = 30
 
 
 class Halting(enum.IntEnum):
@@ -57,16 +62,6 @@ class Halting(enum.IntEnum):
     NEVER = 0
     Q = 1  # q_halt > 0
     Q_CONTINUE = 2  # q_halt > q_continue
-
-
-@dataclass(frozen=True, kw_only=True)
-class Combine:
-    """Fixed-point injection: (z_factor * z + e_factor * e + offset) >> shift, then clamped."""
-
-    z_factor: int
-    e_factor: int
-    offset: int
-    shift: int
 
 
 PLAIN = Combine(z_factor=1, e_factor=1, offset=0, shift=0)
@@ -140,33 +135,6 @@ class RowFile:
             raise ValueError("a row file needs a puzzle row and a cell")
         if len(self.model_id) != MODEL_ID_BYTES:
             raise ValueError(f"model_id must be a SHA-256, got {len(self.model_id)} bytes")
-
-
-def combine_for(*, z: tuple[float, int], e: float | None, injection: tuple[float, int]) -> Combine:
-    """Fold scales and zero points into the constants of an injection.
-
-    Args:
-      z, injection: (scale, zero point) of the state and of the sum.
-      e: scale of the embedding rows, which have zero point 0; None: no embedding.
-
-    Raises:
-      ValueError: a ratio of scales outside 2^-31 .. 2^29.
-    """
-    ratios = [z[0] / injection[0]] + ([] if e is None else [e / injection[0]])
-    # as many bits as an int32 has for the larger ratio, both over one power of two
-    shift = min(FACTOR_BITS - math.frexp(max(ratios))[1], 62)
-    factors = [round(ratio * 2.0**shift) for ratio in ratios]
-    if shift < 1 or not 0 < max(factors) < 2**31:
-        raise ValueError(f"scales of state and injection are too far apart: ratios {ratios}")
-    offset = (injection[1] << shift) - factors[0] * z[1] + (1 << (shift - 1))
-    return Combine(
-        z_factor=factors[0], e_factor=0 if e is None else factors[1], offset=offset, shift=shift
-    )
-
-
-def scaled_rows(table: np.ndarray, hidden_size: int) -> np.ndarray:
-    """Scale embedding rows as the model does (embedding.combine), float32."""
-    return np.float32(math.sqrt(hidden_size)) * np.asarray(table, np.float32)
 
 
 def write(file: RowFile) -> bytes:

@@ -17,7 +17,7 @@ from export import manifest as manifests
 from export.formats import read_files
 from export.graph import DType, Model
 from export.lower import METADATA, blocks_of
-from export.manifest import HOST_FILE, Manifest, facts_of
+from export.manifest import HOST_FILE, IntegerFacts, Manifest, facts_of
 from trm_jax.config import Config, Positions, to_dict
 from trm_jax.tensor_files import load_tensors
 
@@ -74,13 +74,42 @@ def check_model(model: Model, manifest: Manifest) -> None:
         for end, names in (("takes", graph.inputs), ("gives", graph.outputs)):
             got = {key: graph.tensor(tensor) for key, tensor in names.items()}
             shapes = {key: tensor.shape for key, tensor in got.items()}
-            if shapes != ends[end] or any(t.dtype is not DType.FLOAT32 for t in got.values()):
-                raise ValueError(f"graph {name!r} {end} {shapes}, expected float32 {ends[end]}")
+            dtype = end_type(manifest)
+            if shapes != ends[end] or any(t.dtype is not dtype for t in got.values()):
+                raise ValueError(
+                    f"graph {name!r} {end} {shapes}, expected {dtype.value.lower()} {ends[end]}"
+                )
+    if manifest.integers is not None:
+        check_encodings(model, manifest.integers)
     texts = {key: model.metadata.get(name, b"") for key, name in METADATA.items()}
     if json.loads(texts["config"] or b"null") != to_dict(manifest.config):
         raise ValueError("the model was made for another configuration than its manifest's")
     if texts["parameters"] != manifest.parameters_sha256.encode():
         raise ValueError("the model holds other parameters than its manifest says")
+
+
+def end_type(manifest: Manifest) -> DType:
+    """Choose the element type of what graphs take and give."""
+    bits = None if manifest.integers is None else manifest.integers.bits
+    return {None: DType.FLOAT32, 16: DType.INT16, 8: DType.INT8}[bits]
+
+
+def check_encodings(model: Model, integers: IntegerFacts) -> None:
+    """Demand ends that mean what a manifest says: states pass from graph to graph as they are.
+
+    Raises:
+      ValueError: a scale or zero point differs; the message shows both sides.
+    """
+    names = {"z": "z", "z_H": "z", "injection": "injection", "logits": "lm_head", "q": "q_head"}
+    for graph in model.graphs:
+        for end, tensor in (*graph.inputs.items(), *graph.outputs.items()):
+            quant = graph.tensor(tensor).quant
+            found = quant and (float(quant.scale[0]), int(quant.zero_point[0]))
+            wanted = integers.encodings.get(names[end])
+            if found != wanted:
+                raise ValueError(
+                    f"{end} of graph {graph.name!r} means {found}, its manifest says {wanted}"
+                )
 
 
 def signatures(config: Config, batch: int) -> dict[str, dict[str, Shapes]]:

@@ -100,6 +100,8 @@ def _check_op(graph: Graph, op: Op, target: Target) -> Iterator[Violation]:
 
 def _newest(op: Op, target: Target) -> int:
     """Look up the newest version that a target loads."""
+    if op.is_custom:
+        return op.version
     litert, tflite_runtime = NEWEST[op.code]
     return {TFLM: op.version, RUNTIME: tflite_runtime}.get(target, litert)
 

@@ -122,6 +122,9 @@ PRODUCTS = {
 }  # fmt: skip
 """Products with constant filters."""
 
+DECODE = Use("TFLM_DECODE", (DType.UINT8,))
+OTHERS = (XNNPACK, BUILTIN, RUNTIME)
+
 CASTS = {
     Use("QUANTIZE", (F32, I8)): Row(),
     Use("QUANTIZE", (F32, I16)): Row(since=2),
@@ -169,7 +172,12 @@ PLAIN_ROWS = {
     Use("EXP", (I16,)): _lacking(TFLM),
 }
 
-ROWS: dict[Use, Row] = {**PRODUCTS, **CASTS, **PLAIN_ROWS}
+ROWS: dict[Use, Row] = {
+    **PRODUCTS, **CASTS, **PLAIN_ROWS,
+    DECODE: Row(
+        refused=OTHERS, why="it is an operator of TFLM's own", instead="the same weights as int8"
+    ),
+}  # fmt: skip
 
 NEWEST = {
     "FULLY_CONNECTED": (14, 10),

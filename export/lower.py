@@ -22,10 +22,12 @@ import numpy as np
 from export.builder import GraphBuilder, binary, reshaped, sliced
 from export.graph import Graph, Model
 from export.lower_block import Sites, level
+from export.lower_integer import integer_graphs
 from export.lower_linear import linear
 from export.matrices import Dense, SiteRange
 from export.plan import Plan
 from quant.affine import QTensor
+from quant.integer_model import IntegerModel
 from quant.ptq import QuantisedParams, leaf_name
 from trm_jax.config import Config, HRMConfig, to_dict
 
@@ -71,6 +73,27 @@ def lower(
         made.append(step_graph(config, sites, batch))
     return Model(
         graphs=tuple(made),
+        description=f"recursive reasoner, {plan.scheme_name} as {plan.name}",
+        metadata=_metadata(config, quantised, plan),
+    )
+
+
+def lower_integers(
+    config: Config, quantised: QuantisedParams, integers: IntegerModel, plan: Plan, *, batch: int
+) -> Model:
+    """Lower a model to graphs of integers (lower_integer.py).
+
+    Args:
+      quantised: parameters that `integers` were made of; the metadata holds their hash.
+      batch: puzzles per call.
+
+    Raises:
+      ValueError: bad batch, or a configuration without integers.
+    """
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got batch={batch}")
+    return Model(
+        graphs=integer_graphs(integers, plan, batch=batch),
         description=f"recursive reasoner, {plan.scheme_name} as {plan.name}",
         metadata=_metadata(config, quantised, plan),
     )

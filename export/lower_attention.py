@@ -38,8 +38,8 @@ from quant.integer_attention_spans import (
     integer_tables,
     other_width,
 )
-from quant.integer_block import filter_of
 from quant.integer_encoding import Encoding
+from quant.integer_ops import filter_of
 from trm_jax.config import ReasonerConfig
 
 DTYPES = {8: DType.INT8, 16: DType.INT16}

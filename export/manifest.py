@@ -52,6 +52,24 @@ class Expected:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntegerFacts:
+    """What decides the integers of a graph, and how much room they have.
+
+    Attributes:
+      bits: of activations and carry.
+      headroom: factor that the calibrated ranges were widened by.
+      encodings: tensor -> (scale, zero point); rows of embeddings are `e`.
+      accumulator_bits: product -> bits that its sums can need at most, sign included; an int32
+        overflows above 32, and products above it have int64 sums.
+    """
+
+    bits: int
+    headroom: float
+    encodings: Mapping[str, tuple[float, int]]
+    accumulator_bits: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything there is to say about an export.
 
@@ -65,6 +83,7 @@ class Manifest:
       weight_bytes: constants of the graphs, packed, scales included.
       operators: graph -> operator -> how often.
       files: name -> facts.
+      integers: of a plan of integers; None where activations are floats.
     """
 
     model: str
@@ -82,6 +101,7 @@ class Manifest:
     operators: Mapping[str, Mapping[str, int]]
     files: Mapping[str, FileFacts]
     expected: Expected
+    integers: IntegerFacts | None = None
 
     @property
     def model_files(self) -> tuple[str, ...]:
@@ -158,6 +178,7 @@ def _from_dict(values: dict[str, Any]) -> Manifest:
         for name in ("inputs", "tokens")
     }
     rest = dict(values.pop("expected"))
+    integers = values.pop("integers", None)
     identifiers = tuple(int(i) for i in rest.pop("puzzle_identifiers"))
     made = Manifest(
         config=configs.from_dict(values.pop("config")),
@@ -166,10 +187,16 @@ def _from_dict(values: dict[str, Any]) -> Manifest:
         ranges={k: (tuple(i), tuple(o)) for k, (i, o) in values.pop("ranges").items()},
         files={name: FileFacts(**facts) for name, facts in values.pop("files").items()},
         expected=Expected(**expected, **rest, puzzle_identifiers=identifiers),
+        integers=None if integers is None else _integers(integers),
         **values,
     )
     _check(made)
     return made
+
+
+def _integers(values: dict[str, Any]) -> IntegerFacts:
+    encodings = {k: (float(s), int(z)) for k, (s, z) in values.pop("encodings").items()}
+    return IntegerFacts(encodings=encodings, **values)
 
 
 def _check(made: Manifest) -> None:

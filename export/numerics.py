@@ -8,6 +8,7 @@
     w..._a8d      DYNAMIC       the same, symmetric (LiteRT without XNNPACK only)
     w..._a8s      STATIC_INT8   int8 inputs and outputs over calibrated ranges
     w..._a16s     INT16         int16 inputs and outputs over calibrated ranges
+    w..._tflm     TFLM_INTEGER  integers of one graph from end to end (lower_integer.py)
 
 Left out: roles (plan.py), operators (lower_linear.py), what a runtime has (legality.py).
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from export.graph import DType
 from quant.affine import Symmetry
-from quant.scheme import Activations, FloatDtype, Scheme
+from quant.scheme import Activations, FloatDtype, Scheme, WeightScheme
 
 
 class Target(enum.Enum):
@@ -40,6 +41,7 @@ class Numerics(enum.Enum):
     DYNAMIC = "dynamic"
     STATIC_INT8 = "static_int8"
     INT16 = "int16"
+    TFLM_INTEGER = "tflm_integer"
 
     @property
     def is_static(self) -> bool:
@@ -52,6 +54,7 @@ class ZeroPoints(enum.Enum):
     STORED = "stored"  # beside the scales, for DEQUANTIZE
     RANK_ONE = "rank_one"  # s q x minus s z sum(x): a second, tiny product
     SHIFTED = "shifted"  # q - z is what is stored: 5 bits, so no smaller than int8
+    TABLE = "table"  # 4-bit codes into a table of q - z per channel: TFLM_DECODE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,11 @@ class MatrixPlan:
     def name(self) -> str:
         parts = [self.numerics.value, self.carrier.value.lower()]
         weights = self.scheme.weights
-        if weights and weights.symmetry is Symmetry.ASYMMETRIC:
+        if self.numerics is Numerics.TFLM_INTEGER:
+            int16 = self.scheme.activations is Activations.STATIC_INT16
+            parts.insert(1, "int16" if int16 else "int8")
+        asymmetric = weights is not None and weights.symmetry is Symmetry.ASYMMETRIC
+        if asymmetric or self.zero_points is ZeroPoints.TABLE:
             parts.append(self.zero_points.value)
         return "-".join(parts)
 
@@ -100,6 +107,8 @@ def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
     """
     if scheme.weights is None:
         return _float_plan(scheme, target)
+    if scheme.is_integer:
+        return _integer_plan(scheme, scheme.weights, target)
     numerics = INTEGERS[scheme.activations]
     _check_target(scheme, numerics, target)
     packed = scheme.weights.bits <= 4 and _takes_int4(scheme, numerics, target)
@@ -122,6 +131,32 @@ def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
             f" misplace the sum of a row; use 7 bits or fewer, or target {Target.LITERT.value}"
         )
     return replace(plan, zero_points=ZeroPoints.RANK_ONE if rank_one else ZeroPoints.STORED)
+
+
+def _integer_plan(scheme: Scheme, weights: WeightScheme, target: Target) -> MatrixPlan:
+    """Plan for graphs of integers: packed filters where a kernel takes them, else tables.
+
+    int8 kernels take symmetric int4 filters; int16 ones take int8 that a table decodes.
+    """
+    if target is not Target.TFLM:
+        raise ValueError(
+            f"{scheme.name} is TFLite Micro's arithmetic, which {target.value} rounds otherwise;"
+            f" use target {Target.TFLM.value}"
+        )
+    int16 = scheme.activations is Activations.STATIC_INT16
+    symmetric = weights.symmetry is Symmetry.SYMMETRIC
+    if weights.bits > 4:
+        if weights.bits == 8 and not symmetric:
+            raise ValueError(
+                f"q - zero_point of {scheme.name} needs 9 bits; use w8c-sym, or 7 bits or fewer"
+            )
+        carrier, points = DType.INT8, ZeroPoints.STORED if symmetric else ZeroPoints.SHIFTED
+    else:
+        carrier = DType.INT4
+        points = ZeroPoints.STORED if symmetric and not int16 else ZeroPoints.TABLE
+    return MatrixPlan(
+        scheme=scheme, numerics=Numerics.TFLM_INTEGER, carrier=carrier, zero_points=points
+    )
 
 
 def _takes_int4(scheme: Scheme, numerics: Numerics, target: Target) -> bool:

@@ -1,7 +1,7 @@
 """Makes an export: quantise, calibrate, lower, refuse what is illegal, write, try, record.
 
 One function per stage, so that experiments can look at what lies between. Left out: choosing
-models and puzzles (tflite.py), devices (issue: TFLM package).
+models and puzzles (tflite.py), devices (micro.py).
 """
 
 import dataclasses
@@ -18,9 +18,10 @@ from export.backends import open_runtime
 from export.census import operators, weight_bytes
 from export.formats import write_files
 from export.graph import Model
+from export.integer_facts import integer_facts
 from export.integrity import Export
 from export.legality import demand_legal
-from export.lower import lower, parameters_sha256
+from export.lower import lower, lower_integers, parameters_sha256
 from export.manifest import HOST_FILE, MANIFEST_FILE, Expected, Manifest, facts_of
 from export.matrices import SiteRange
 from export.numerics import Target
@@ -30,6 +31,7 @@ from export.ranges import calibrated
 from export.runtime import Solver
 from export.simulation import plan_dot_general
 from quant.carry import CarryStore
+from quant.integer import IntegerModel, calibrated_model, simulate_integers
 from quant.ptq import QuantisedParams, dequantise_params, simulate
 from quant.scheme import CarryPrecision, FloatDtype
 from trm_jax.act import predictions
@@ -66,13 +68,16 @@ class Simulation:
     """The JAX twin of an export: what it must compute.
 
     Attributes:
-      exact: the same with exact products, for calibration.
+      weights: those that the reasoner reads.
+      ranges: of static products; integers have encodings of their own.
+      integers: what a plan of integers computes with.
     """
 
     reasoner: Reasoner
     weights: Weights
     ranges: Mapping[str, SiteRange]
     quantised: QuantisedParams
+    integers: IntegerModel | None = None
 
 
 def simulation_of(source: Source, plan: Plan, batches: list[Batch], steps: int) -> Simulation:
@@ -87,6 +92,8 @@ def simulation_of(source: Source, plan: Plan, batches: list[Batch], steps: int) 
     """
     config = dataclasses.replace(source.config, forward_dtype="float32")
     quantised = quantise_for(source.weights.params, plan)
+    if plan.is_integer:
+        return _integer_simulation(config, source.weights, plan, quantised, batches, steps)
     rest = simulate(source.weights, plan.mixer.scheme)
     weights = Weights(dequantise_params(quantised), rest.buffers, rest.puzzle_emb)
     store = identity if plan.carry is CarryPrecision.ARITHMETIC else CarryStore(plan.carry)
@@ -95,6 +102,19 @@ def simulation_of(source: Source, plan: Plan, batches: list[Batch], steps: int) 
         ranges = calibrated(build(config, store=store), weights, batches, steps=steps)
     reasoner = build(config, plan_dot_general(plan, ranges), store)
     return Simulation(reasoner=reasoner, weights=weights, ranges=ranges, quantised=quantised)
+
+
+def _integer_simulation(
+    config: Config, weights: Weights, plan: Plan, quantised: QuantisedParams,
+    batches: list[Batch], steps: int,
+) -> Simulation:  # fmt: skip
+    """Calibrate integers and simulate them."""
+    scheme = plan.mixer.scheme
+    integers = calibrated_model(config, weights, quantised, scheme, batches, steps=steps)
+    reasoner, used = simulate_integers(integers)
+    return Simulation(
+        reasoner=reasoner, weights=used, ranges={}, quantised=quantised, integers=integers
+    )
 
 
 def make(
@@ -106,20 +126,23 @@ def make(
       ValueError: the target would refuse the graphs, or compute them wrong.
     """
     config = twin.reasoner.config
-    model = lower(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
+    if twin.integers is not None:
+        model = lower_integers(config, twin.quantised, twin.integers, plan, batch=batch)
+    else:
+        model = lower(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
     if plan.target is Target.ONNX:
         model = translate(model)
     demand_legal(model, plan.target)
     half = plan.mixer.scheme.float_dtype is FloatDtype.FP16
-    params, weights = twin.weights.params, twin.weights
+    weights = simulate(source.weights, plan.mixer.scheme)
     host = {
-        "embed_tokens": params["embed_tokens"]["embedding"],
+        "embed_tokens": weights.params["embed_tokens"]["embedding"],
         "H_init": weights.buffers.H_init,
         "L_init": weights.buffers.L_init,
         "puzzle_emb": weights.puzzle_emb,
     }
     if source.config.positions is Positions.LEARNED:
-        host["embed_pos"] = params["embed_pos"]["embedding"]
+        host["embed_pos"] = weights.params["embed_pos"]["embedding"]
     dtype = np.float16 if half else np.float32
     return model, {name: np.asarray(value, dtype) for name, value in host.items()}
 
@@ -180,6 +203,7 @@ def _draft(
         weight_bytes=weight_bytes(model),
         operators=operators(model),
         files={name: facts_of(content) for name, content in contents.items()},
+        integers=None if twin.integers is None else integer_facts(twin.integers),
         expected=Expected(
             steps=steps, inputs=(), puzzle_identifiers=(), tokens=(), confirmed_by=""
         ),
@@ -190,7 +214,7 @@ def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected
     """Choose puzzles on which simulation and runtime agree, and record their answers.
 
     Raises:
-      ValueError: they agree on none of them.
+      ValueError: they agree on none of them; or not on all, where both compute in integers.
       RuntimeError: the runtime refuses the file.
     """
     first = Batch(*(x[:TRIED] for x in tried))
@@ -205,6 +229,11 @@ def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected
         finally:
             runtime.close()
         agree, confirmed = (solved.tokens == simulated).all(axis=1), target.value
+    if twin.integers is not None and not agree.all():
+        raise ValueError(
+            f"{target.value} answers {np.sum(~agree)} of {len(simulated)} puzzles otherwise than"
+            f" the same integers in JAX: another revision of it than quant/integer.py names?"
+        )
     if not agree.any():
         raise ValueError(
             f"{target.value} answers none of {len(simulated)} puzzles as simulated under"

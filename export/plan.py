@@ -39,7 +39,8 @@ class Plan:
     """A plan for all roles.
 
     Raises:
-      ValueError: roles ask for different precisions of the carry, which they share.
+      ValueError: roles ask for different precisions of the carry, which they share, or for
+        integers of a device and for floats.
     """
 
     mixer: MatrixPlan
@@ -51,6 +52,13 @@ class Plan:
         carries = {plan.scheme.carry.value for plan in (self.mixer, self.channel, self.head)}
         if len(carries) > 1:
             raise ValueError(f"all roles share one carry, got precisions {sorted(carries)}")
+        plans = (self.mixer, self.channel, self.head)
+        integers = {p.scheme.activations.value if p.scheme.is_integer else "" for p in plans}
+        if len(integers) > 1:
+            raise ValueError(
+                "integers run through a whole graph: all roles need _tflm with the same"
+                f" activations, got {', '.join(sorted(p.scheme.name for p in plans))}"
+            )
 
     def of(self, site: str) -> MatrixPlan:
         """Choose the plan of a Dense by its site."""
@@ -72,9 +80,15 @@ class Plan:
         return _joined(self, lambda plan: plan.name)
 
     @property
+    def is_integer(self) -> bool:
+        """Say whether graphs are a device's integers from end to end."""
+        return self.mixer.scheme.is_integer
+
+    @property
     def needs_ranges(self) -> bool:
         """Say whether lowering needs calibrated ranges."""
-        return any(p.numerics.is_static for p in (self.mixer, self.channel, self.head))
+        plans = (self.mixer, self.channel, self.head)
+        return any(p.scheme.activations.is_static for p in plans)
 
 
 def role_of(site: str) -> Role:

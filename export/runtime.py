@@ -2,7 +2,8 @@
 
 The host embeds the puzzle, repeats the block graph as the recursion says, keeps the carry in
 memory in its precision, asks the head graph and decides when to halt. Only matrix products live
-in the runtime, so that cycle counts and halting stay free. All of it is NumPy:
+in the runtime, so that cycle counts and halting stay free. States are float32 or a device's
+integers (states.py). All of it is NumPy:
 
     one H-cycle:   z_L <- block_L(z_L, z_H + e), L_cycles times;   z_H <- block_H(z_H, z_L)
 
@@ -10,22 +11,18 @@ The graphs take a fixed number of puzzles; the last group is padded.
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import ml_dtypes
 import numpy as np
 from jaxtyping import Float, Int
 
 from export.contract import Arrays, Runtime
 from export.integrity import Export
 from export.lower import blocks_of
-from quant.scheme import CarryPrecision
+from export.states import Tokens, states_of
 from trm_jax.config import Config
 
-Tokens = Int[np.ndarray, "batch seq"]
-State = Float[np.ndarray, "batch pos emb"]
 Observe = Callable[[slice, int, np.ndarray], None]
 """(puzzles of the group, H-cycles done, their z_H), after every H-cycle."""
 
@@ -51,8 +48,7 @@ class Solver:
 
     def __init__(self, export: Export, runtime: Runtime) -> None:
         self.config, self.batch = export.config, export.manifest.batch
-        self._host, self._runtime = export.host, runtime
-        self._store = carry_store(export.manifest.carry)
+        self.states, self._runtime = states_of(export), runtime
 
     def solve(
         self,
@@ -104,19 +100,19 @@ class Solver:
         """Answer at most `batch` puzzles."""
         num = rows.stop - rows.start
         steps, H_cycles, L_cycles = depth
-        e = embed(self._padded(inputs[rows]), self._padded(identifiers[rows]), self._host,
-                  self.config)  # fmt: skip
-        z_H, z_L = self.start()
+        e = self.states.embed(self._padded(inputs[rows]), self._padded(identifiers[rows]))
+        z_H, z_L = self.states.start(self.batch)
         kept: Arrays = {}
         running, used = np.arange(self.batch) < num, np.zeros(self.batch, np.int32)
         for step in range(1, steps + 1):
             for cycle in range(H_cycles):
                 z_H, z_L = self.h_cycle(z_H, z_L, e, L_cycles)
                 if observe is not None:
-                    observe(rows, (step - 1) * H_cycles + cycle + 1, z_H[:num])
+                    real = self.states.real(z_H[:num])
+                    observe(rows, (step - 1) * H_cycles + cycle + 1, real)
             used[running] = step
             if halt or step == steps:
-                out = self._runtime.run("head", {"z_H": z_H})
+                out = self.states.outputs(self._runtime.run("head", {"z_H": z_H}))
                 # a puzzle that has halted keeps the answer of its own last step
                 kept = {k: np.where(_like(running, v), v, kept.get(k, v)) for k, v in out.items()}
                 running &= ~(wants_to_halt(out["q"], self.config) & halt)
@@ -127,23 +123,17 @@ class Solver:
             q_halt=kept["q"][:num, 0], q_continue=kept["q"][:num, 1], steps=used[:num],
         )  # fmt: skip
 
-    def start(self) -> tuple[State, State]:
-        """Broadcast the initial states over a group."""
-        shape = (self.batch, self.config.num_positions, self.config.hidden_size)
-        z_H, z_L = (
-            np.broadcast_to(self._host[name].astype(np.float32), shape).copy()
-            for name in ("H_init", "L_init")
-        )
-        return z_H, z_L
-
-    def h_cycle(self, z_H: State, z_L: State, e: State, L_cycles: int) -> tuple[State, State]:
+    def h_cycle(
+        self, z_H: np.ndarray, z_L: np.ndarray, e: np.ndarray, L_cycles: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Run one H-cycle, and what memory does to the carry behind it."""
         update_L, update_H = blocks_of(self.config)
-        injection = z_H + e
+        states, run = self.states, self._runtime.run
+        injection = states.inject_L(z_H, e)
         for _ in range(L_cycles):
-            z_L = self._runtime.run(update_L, {"z": z_L, "injection": injection})["z"]
-        z_H = self._runtime.run(update_H, {"z": z_H, "injection": z_L})["z"]
-        return self._store(z_H), self._store(z_L)
+            z_L = run(update_L, {"z": z_L, "injection": injection})["z"]
+        z_H = run(update_H, {"z": z_H, "injection": states.inject_H(z_L)})["z"]
+        return states.store(z_H), states.store(z_L)
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
         missing = self.batch - len(values)
@@ -162,41 +152,9 @@ def groups(total: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
-def embed(
-    inputs: Tokens, identifiers: np.ndarray, host: Mapping[str, np.ndarray], config: Config
-) -> State:
-    """Make the injection, as trm_jax/embedding.py does in float32."""
-    rows = host["puzzle_emb"][identifiers].astype(np.float32)
-    room = config.prefix_len * config.hidden_size - rows.shape[-1]
-    prefix = np.pad(rows, ((0, 0), (0, room))).reshape(
-        -1, config.prefix_len, config.hidden_size)  # fmt: skip
-    e = np.concatenate([prefix, host["embed_tokens"][inputs].astype(np.float32)], axis=1)
-    if "embed_pos" in host:
-        e = np.float32(math.sqrt(0.5)) * (e + host["embed_pos"].astype(np.float32)[None])
-    return np.float32(math.sqrt(config.hidden_size)) * e
-
-
 def wants_to_halt(q: Float[np.ndarray, "batch two"], config: Config) -> np.ndarray:
     """Apply the halting rule of trm_jax/act.py."""
     return q[:, 0] > (0.0 if config.no_ACT_continue else q[:, 1])
-
-
-def carry_store(precision: CarryPrecision) -> Callable[[np.ndarray], np.ndarray]:
-    """Choose what memory does to a state: quant/carry.py in NumPy, the same bits."""
-    floats = {CarryPrecision.BF16: np.dtype(ml_dtypes.bfloat16),
-              CarryPrecision.FP16: np.dtype(np.float16)}  # fmt: skip
-    if precision is CarryPrecision.ARITHMETIC:
-        return lambda z: z
-    if precision in floats:
-        return lambda z: z.astype(floats[precision]).astype(np.float32)
-    top = np.float32({CarryPrecision.INT16: 32767, CarryPrecision.INT8: 127}[precision])
-    return lambda z: _round_per_token(z, top)
-
-
-def _round_per_token(z: np.ndarray, top: np.float32) -> np.ndarray:
-    scale = np.abs(z).max(axis=-1, keepdims=True) / top
-    scale = np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
-    return np.clip(np.round(z * (np.float32(1) / scale)), -top, top) * scale
 
 
 def check_puzzles(inputs: np.ndarray, identifiers: np.ndarray, config: Config) -> None:

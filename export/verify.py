@@ -36,7 +36,7 @@ from export.legality import check
 from export.lower import parameters_sha256
 from export.numerics import Target
 from export.package import Simulation, run, simulation_of
-from export.runtime import Solver, embed
+from export.runtime import Solver
 from export.sources import batch_of, calibration, load_model, load_puzzles
 from export.tflite import plan_named
 from export.verify_block import check_blocks
@@ -106,9 +106,10 @@ def verdicts(args: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
         dataset = load_puzzles(args.data, export.config)
         twin = twin_of(export, args.model, dataset)
         states = run(twin, batch_of(dataset, np.arange(solver.batch) % len(dataset)), 1)
-        e = embed(np.resize(inputs, (solver.batch, inputs.shape[1])),
-                  np.resize(ids, solver.batch), export.host, export.config)  # fmt: skip
-        for block in check_blocks(twin, runtime, np.asarray(states[-1]), e):
+        e = solver.states.embed(np.resize(inputs, (solver.batch, inputs.shape[1])),
+                                np.resize(ids, solver.batch))  # fmt: skip
+        injection = solver.states.real_injection(e)
+        for block in check_blocks(twin, runtime, np.asarray(states[-1]), injection):
             text = f"relative distance {block.distance:.2e}, bound {block.bound:.2e}"
             yield block.graph, block.passed, text
         yield rollouts(solver, twin, dataset, args.limit, expected.steps)

@@ -7,6 +7,7 @@ every product's output is shaken by what its own arithmetic may be off (verify_o
     float, dynamic   2^-20 of the outputs' root mean square: thousands of float32 terms summed in
                      another order; dynamic products then also flip some of their rounded inputs
     static           one step of the output grid
+    integers         nothing: both compute the same bits
 
 The bound is FACTOR times the largest relative L2 change over DRAWS shaken simulations; the
 factor stands for draws that were not made.
@@ -26,6 +27,7 @@ from export.lower import blocks_of
 from export.package import Simulation
 from export.simulation import OUTPUT_GRIDS, PlanDotGeneral
 from quant.affine import Range, scale_zero_point
+from quant.integer import IntegerReasoner
 from trm_jax.models import build
 from trm_jax.types import DotGeneral
 
@@ -81,9 +83,11 @@ def check_blocks(
     """Compare every network on one input.
 
     Args:
-      z, injection: states of a trajectory, one group of the graphs' batch.
+      z, injection: states of a trajectory, one group of the graphs' batch, in real numbers.
     """
     exact = twin.reasoner
+    if isinstance(exact, IntegerReasoner):
+        return [_check_integers(exact, runtime, z, injection)]
     found = []
     names = dict(zip(blocks_of(exact.config), ("update_L", "update_H"), strict=True))
     for graph, update in names.items():
@@ -96,6 +100,19 @@ def check_blocks(
         got = runtime.run(graph, {"z": z, "injection": injection})["z"]
         found.append(BlockCheck(graph, distance(got, want), FACTOR * max(changes)))
     return found
+
+
+def _check_integers(
+    exact: IntegerReasoner, runtime: Runtime, z: np.ndarray, injection: np.ndarray
+) -> BlockCheck:
+    """Compare in integers; the bound is 0."""
+    fed = {
+        name: np.asarray(exact.integers(jnp.asarray(x), name))
+        for name, x in (("z", z), ("injection", injection))
+    }
+    want = exact.networks.update_L({}, jnp.asarray(z), jnp.asarray(injection))
+    got = runtime.run("block", fed)["z"]
+    return BlockCheck("block", distance(got, np.asarray(exact.integers(want, "z"))), 0.0)
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -14,11 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from export.contract import Runtime
+from export.decode import HEADER
 from export.graph import DType, Graph, Model, Op, Quant, Tensor
 
 FLOAT_ERROR = 2.0**-18  # relative; thousands of terms in any order stay below it
 SPAN = 4.0  # of random float inputs: a normalised state reaches about this far
 ROWS = 8
+PRODUCTS = ("FULLY_CONNECTED", "CONV_2D")
 
 
 class Check(NamedTuple):
@@ -41,7 +43,7 @@ def products(model: Model) -> Model:
     for graph in model.graphs:
         made_by = {name: op for op in graph.ops for name in op.outputs}
         for op in graph.ops:
-            kernel = str(op.inputs[1]) if op.code == "FULLY_CONNECTED" else ""
+            kernel = str(op.inputs[1]) if op.code in PRODUCTS else ""
             if kernel and kernel not in cut:
                 cut[kernel] = _cut(graph, op, made_by.get(kernel), f"product/{len(cut)}")
     return Model(graphs=tuple(cut.values()))
@@ -54,18 +56,31 @@ def check(graph: Graph, runtime: Runtime, seed: int) -> Check:
     held = _draw(x, seed)
     got = real(runtime.run(graph.name, {"x": held})["y"], y.quant).reshape(-1, y.shape[-1])
     rows = real(held, x.quant).reshape(-1, x.shape[-1])
-    dequantised = len(graph.ops) > 1
+    dequantised = graph.ops[0].code == "DEQUANTIZE"
     source = graph.tensor(str(graph.ops[0].inputs[0] if dequantised else op.inputs[1]))
-    weights = real(_data(source), source.quant)
+    held_weights = decode(graph) if graph.ops[0].is_custom else _data(source)
+    weights = real(held_weights, source.quant).reshape(-1, x.shape[-1])
     expected = rows @ weights.T
     if len(op.inputs) > 2 and op.inputs[2] is not None:
-        expected = expected + _data(graph.tensor(str(op.inputs[2]))).astype(np.float64)
+        bias = graph.tensor(str(op.inputs[2]))
+        expected = expected + real(_data(bias), bias.quant)
     if y.quant is not None:  # integers saturate
         low, high = real(np.asarray(limits(y.dtype)), y.quant)
         expected = np.clip(expected, low, high)
     hybrid = x.dtype is DType.FLOAT32 and not dequantised and source.quant is not None
     bound = bound_of(rows, weights, y.quant, hybrid)
     return Check(source.name, float(np.max(np.abs(got - expected) / bound)))
+
+
+def decode(graph: Graph) -> np.ndarray:
+    """Decode the filter of a TFLM_DECODE (decode.py says how it is stored)."""
+    op = graph.ops[0]
+    codes, tables = (_data(graph.tensor(str(name))) for name in op.inputs)
+    shape = graph.tensor(op.outputs[0]).shape
+    entries = tables[len(HEADER) :].view(np.int8).reshape(shape[0], -1)
+    nibbles = np.stack([codes >> 4, codes & 15], axis=-1).reshape(-1)[: int(np.prod(shape))]
+    rows = nibbles.reshape(shape[0], -1)
+    return np.take_along_axis(entries, rows.astype(np.int64), axis=1).reshape(shape)
 
 
 def limits(dtype: DType) -> tuple[int, int]:

@@ -8,14 +8,20 @@
     integer_tables.py        LOGISTIC, RSQRT, DECODE
     integer_softmax.py       SOFTMAX
     integer_norm.py          RMSNorm as an island of float32
-    integer_block.py         a level of TRM-MLP, of these
+    integer_ops.py           what an operator is: the protocol, and TFLM's reading of it
+    integer_block.py         a level and the heads of TRM-MLP, of these operators
+    integer_ranges.py        ranges of all tensors along trajectories, encodings with headroom
+    integer_carry.py         states, rows and injections between two calls
+    integer_model.py         a model as a device holds it
+    integer_reasoner.py      its whole rollout, as a Reasoner
 
 Every operator equals the interpreter of the tflite-micro wheel 0.dev20261023 (8f6596d) bit for
 bit; where its twice-rounded multiplier or the scale of RSQRT differ between builds and revisions is
 said there. An operator is prepared on the host from static encodings and applied to arrays.
 """
 
-from quant.integer_block import encodings_of, integer_level, kernels_of, reach_of_level
 from quant.integer_encoding import Encoding
+from quant.integer_model import IntegerModel, calibrated_model
+from quant.integer_reasoner import IntegerReasoner, simulate_integers
 
-__all__ = ["Encoding", "encodings_of", "integer_level", "kernels_of", "reach_of_level"]
+__all__ = ["Encoding", "IntegerModel", "IntegerReasoner", "calibrated_model", "simulate_integers"]

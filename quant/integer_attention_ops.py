@@ -23,7 +23,6 @@ from quant.integer_attention_spans import (
     other_width,
     swapped,
 )
-from quant.integer_block import filter_of
 from quant.integer_elementwise import (
     Requantise,
     add,
@@ -36,6 +35,7 @@ from quant.integer_elementwise import (
 from quant.integer_encoding import Encoding
 from quant.integer_linear import Linear, batch_matmul, linear, prepare_batch_matmul, prepare_conv
 from quant.integer_norm import residual_island
+from quant.integer_ops import filter_of
 from quant.integer_softmax import (
     SoftmaxInt8,
     SoftmaxInt16,

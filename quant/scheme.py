@@ -13,19 +13,24 @@ Name = the parts that apply, joined by `_`, in this order:
     carrybf16 | carryfp16 | carry16 | carry8
                                     memory of z_H, z_L between H-cycles; left out if it is the
                                     arithmetic's; 16 and 8 are symmetric integers per token
+    tflm                            everything else in integers too: TFLite Micro's arithmetic
+                                    (quant/integer.py) on int16 (a16s) or int8 (a8s), the carry
+                                    included; left out if it is float
 
     w4t-sym            4-bit weights, one symmetric scale per matrix, float32 arithmetic
     w8c-sym_a8d        8-bit weights per channel, dynamic 8-bit inputs
     w4c-asym_a16s_carry16
+    w4c-asym_a16s_tflm 4-bit weights, int16 activations and carry, as a microcontroller computes
 
 "Every Dense" means every leaf named `kernel`: the blocks and both heads (a fused gate_up_proj
 or qkv_proj is one matrix, as in the released code). Embeddings, H_init/L_init and the puzzle
-table are only cast. The paper's names (Sec. 3.4, Tables 9-18) are in PAPER_SCHEMES.
+table are only cast (under tflm they are integers of their own grid). The paper's names
+(Sec. 3.4, Tables 9-18) are in PAPER_SCHEMES, those of devices in DEVICE_SCHEMES.
 """
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quant.affine import WEIGHT_BITS, Clipping, Grid, Symmetry
 
@@ -74,6 +79,13 @@ class CarryPrecision(enum.Enum):
     INT8 = "carry8"
 
 
+class Arithmetic(enum.Enum):
+    """What computes between the matrix products."""
+
+    FLOAT = ""  # float_dtype
+    TFLM = "tflm"  # TFLite Micro's integers
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightScheme:
     """Grid of every Dense kernel.
@@ -110,12 +122,35 @@ class Scheme:
     Attributes:
       weights: None keeps the kernels in `float_dtype`.
       float_dtype: arithmetic, and storage of everything that is not quantised.
+
+    Raises:
+      ValueError: TFLM's arithmetic without integers to compute with.
     """
 
     weights: WeightScheme | None = None
     activations: Activations = Activations.NONE
     carry: CarryPrecision = CarryPrecision.ARITHMETIC
     float_dtype: FloatDtype = FloatDtype.FP32
+    arithmetic: Arithmetic = Arithmetic.FLOAT
+
+    def __post_init__(self) -> None:
+        if self.is_integer and not (self.weights and self.activations.is_static):
+            raise ValueError(
+                f"{self.name}: tflm computes with integer weights and static activations;"
+                " e.g. w4c-asym_a16s_tflm"
+            )
+        if self.is_integer and self.carry is not CarryPrecision.ARITHMETIC:
+            raise ValueError(
+                f"{self.name}: under tflm the carry is the activations' integers; leave"
+                f" {self.carry.value} out"
+            )
+        if self.is_integer and self.float_dtype is not FloatDtype.FP32:
+            raise ValueError(f"{self.name}: what tflm leaves in floats is float32")
+
+    @property
+    def is_integer(self) -> bool:
+        """Say whether everything is computed in a device's integers."""
+        return self.arithmetic is Arithmetic.TFLM
 
     @property
     def name(self) -> str:
@@ -123,7 +158,9 @@ class Scheme:
         weights = self.weights.name if self.weights else ""
         omitted = bool(weights) and self.float_dtype is FloatDtype.FP32
         dtype = "" if omitted else self.float_dtype.value
-        parts = (weights, dtype, self.activations.value, self.carry.value)
+        parts = (
+            weights, dtype, self.activations.value, self.carry.value, self.arithmetic.value
+        )  # fmt: skip
         return "_".join(part for part in parts if part)
 
 
@@ -151,17 +188,33 @@ PAPER_SCHEMES: dict[str, Scheme] = {
 }
 """The paper's names, and its 4-bit pair continued to 3 and 2 bits."""
 
+
+def device(weights: Scheme, activations: Activations) -> Scheme:
+    """Make a scheme of TFLite Micro's arithmetic."""
+    return replace(weights, activations=activations, arithmetic=Arithmetic.TFLM)
+
+
+DEVICE_SCHEMES: dict[str, Scheme] = {
+    "tflm_int4_int16": device(calibrated(4), Activations.STATIC_INT16),
+    "tflm_int4_int8": device(calibrated(4), Activations.STATIC_INT8),
+    "tflm_int8_int16": device(PAPER_SCHEMES["int8"], Activations.STATIC_INT16),
+    "tflm_int8_int8": device(PAPER_SCHEMES["int8"], Activations.STATIC_INT8),
+}
+"""tflm_<weights>_<activations and carry>: the paper's weights on a microcontroller."""
+
+NAMED_SCHEMES = {**PAPER_SCHEMES, **DEVICE_SCHEMES}
+
 _WEIGHTS = re.compile(r"w(?P<bits>\d+)(?P<granularity>[tc])-(?P<symmetry>sym|asym)(?P<mse>-mse)?")
 
 
 def parse(name: str) -> Scheme:
-    """Read a scheme's name, the paper's or the long one.
+    """Read a scheme's name, a short one or the long one.
 
     Raises:
       ValueError: not a name; the message says what was not understood and shows the grammar.
     """
-    if name in PAPER_SCHEMES:
-        return PAPER_SCHEMES[name]
+    if name in NAMED_SCHEMES:
+        return NAMED_SCHEMES[name]
     fields: dict = {}
     rest = name.split("_")
     if match := _WEIGHTS.fullmatch(rest[0]):
@@ -172,7 +225,10 @@ def parse(name: str) -> Scheme:
             clipping=Clipping.MSE if match["mse"] else Clipping.MINMAX,
         )
         rest = rest[1:]
-    choices = (("float_dtype", FloatDtype), ("activations", Activations), ("carry", CarryPrecision))
+    choices = (
+        ("float_dtype", FloatDtype), ("activations", Activations), ("carry", CarryPrecision),
+        ("arithmetic", Arithmetic),
+    )  # fmt: skip
     for field, kind in choices:
         tokens = {member.value for member in kind if member.value}
         if rest and rest[0] in tokens:
@@ -180,13 +236,13 @@ def parse(name: str) -> Scheme:
     if rest or not fields:
         raise ValueError(
             f"unknown scheme {name!r}, cannot read {rest[0] if rest else name!r};"
-            f" known names: {', '.join(PAPER_SCHEMES)}; or"
+            f" known names: {', '.join(NAMED_SCHEMES)}; or"
             " [w<2-8><t|c>-<sym|asym>[-mse]][_fp32|_bf16|_fp16][_a8d|_a8da|_a8s|_a16s]"
-            "[_carrybf16|_carryfp16|_carry16|_carry8], e.g. w4c-asym_a8d"
+            "[_carrybf16|_carryfp16|_carry16|_carry8][_tflm], e.g. w4c-asym_a8d"
         )
     return Scheme(**fields)
 
 
 def paper_name(scheme: Scheme) -> str | None:
-    """Find what the paper calls a scheme, or None."""
-    return next((name for name, known in PAPER_SCHEMES.items() if known == scheme), None)
+    """Find the short name of a scheme, the paper's or a device's, or None."""
+    return next((name for name, known in NAMED_SCHEMES.items() if known == scheme), None)

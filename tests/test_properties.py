@@ -108,7 +108,7 @@ def test_scan_equals_python_loop(name: str) -> None:
     c = case(name)
     config, params = c.reasoner.config, c.weights.params
     e = inject(c.reasoner, c.weights, c.batch)
-    update_L, update_H = (jax.jit(f) for f in c.reasoner.networks)
+    update_L, update_H = (jax.jit(f) for f in c.reasoner.networks[:2])
     z_H, z_L = c.reasoner.start(c.weights.buffers, 4)
     seen = []
     for _ in range(STEPS * config.H_cycles):

@@ -110,7 +110,7 @@ def call_outputs(
 
     def l_step(carry: tuple[State, State], _: None) -> tuple[tuple[State, State], State]:
         z_H, z_L = carry
-        z_L = networks.update_L(weights.params, z_L, z_H + e)
+        z_L = networks.update_L(weights.params, z_L, networks.inject_L(z_H, e))
         return (z_H, z_L), z_L
 
     def h_step(

@@ -18,11 +18,21 @@ Update = Callable[[Params, State, Injection], State]
 Observed = TypeVar("Observed")
 
 
+def add(z_H: State, e: Injection) -> Injection:
+    """Inject answer state and puzzle (the default of `Networks.inject_L`)."""
+    return z_H + e
+
+
 class Networks(NamedTuple):
-    """The two state updates; TRM uses one network for both."""
+    """The two state updates; TRM uses one network for both.
+
+    Attributes:
+      inject_L: what z_L is updated with, from z_H and e; a device adds integers.
+    """
 
     update_L: Update
     update_H: Update
+    inject_L: Callable[[State, Injection], Injection] = add
 
 
 def identity(latents: Latents) -> Latents:
@@ -46,7 +56,7 @@ def repeat_L(
     """
 
     def body(z_L: State, _: None) -> tuple[State, None]:
-        return networks.update_L(params, z_L, latents.z_H + e), None
+        return networks.update_L(params, z_L, networks.inject_L(latents.z_H, e)), None
 
     z_L, _ = jax.lax.scan(body, latents.z_L, length=times, unroll=unroll)
     return Latents(latents.z_H, z_L)

@@ -216,6 +216,36 @@ def dequantised_weights(kind: Weights, *, version: int, width: int = 32) -> Case
     return Case(Model(graphs=(graph,)), {"x": held}, expected, bound)
 
 
+def decoded(rows: int = 4, width: int = 32, outputs: int = 8) -> Case:
+    """TFLM_DECODE of 4-bit codes, a table of 16 per output, then an int16 CONV_2D."""
+    case = convolution(DType.INT16, Weights(DType.INT8, lowest=-7), version=4, width=width)
+    (graph,) = case.model.graphs
+    kernel = graph.tensor("w")
+    codes = RNG(3).integers(0, 16, (outputs, width)).astype(np.uint8)
+    tables = RNG(4).integers(-15, 16, (outputs, 16)).astype(np.int8)
+    held = {
+        "codes": np.packbits(np.unpackbits(codes.reshape(-1, 1), axis=1)[:, 4:].reshape(-1)),
+        "tables": np.frombuffer(bytes([0, 1, 0, 0, 1, 4, 16, *(0,) * 9]) + tables.tobytes(),
+                                np.uint8),
+    }  # fmt: skip
+    x, y = graph.tensor("x"), graph.tensor("y")
+    filter_ = np.take_along_axis(tables, codes.astype(np.int64), axis=1)
+    weights = real(filter_, kernel.quant)
+    real_x = real(case.inputs["x"], x.quant)
+    expected = real_x @ weights.T
+    y_quant = grid(DType.INT16, float(np.abs(expected).max()))
+    tensors = [
+        x, graph.tensor("b"), dataclasses.replace(y, quant=y_quant),
+        dataclasses.replace(kernel, data=None),
+        *(Tensor(name=n, shape=v.shape, dtype=DType.UINT8, data=v) for n, v in held.items()),
+    ]  # fmt: skip
+    op = Op(code="TFLM_DECODE", inputs=("codes", "tables"), outputs=("w",), custom_options=b"")
+    made = Graph(name="one", tensors=tuple(tensors), ops=(op, *graph.ops), inputs={"x": "x"},
+                 outputs={"y": "y"})  # fmt: skip
+    bound = product_bound(real_x[0, 0], weights, y_quant, DType.INT16, False)
+    return Case(Model(graphs=(made,)), case.inputs, expected, bound)
+
+
 # --- everything else ------------------------------------------------------------------------------
 
 Oracle = Callable[..., np.ndarray]

@@ -31,6 +31,8 @@ def example(use: Use, version: int) -> Case:
         return ops.dequantised_weights(Weights(use.types[0], use.per_channel), version=version)
     if use.code in ("QUANTIZE", "DEQUANTIZE"):
         return ops.to_grid(*use.types, version=version)
+    if use.code == "TFLM_DECODE":
+        return ops.decoded()
     return ops.plain(use.code, use.types[0], version=version)
 
 

@@ -17,7 +17,8 @@ from export.lower import blocks_of
 from export.numerics import Target
 from export.package import Simulation, answers, make, run
 from export.plan import plan_for
-from export.runtime import Solver, carry_store, check_puzzles
+from export.runtime import Solver, check_puzzles
+from export.states import carry_store
 from quant.carry import CarryStore
 from quant.scheme import CarryPrecision, parse
 from tests.export import tiny_export as tiny
@@ -73,7 +74,9 @@ def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulat
 def test_the_host_loop_is_the_rollout(kind: str) -> None:
     solver, twin = solver_in_jax(KINDS[kind])
     batch = tiny.puzzles(KINDS[kind], 7)  # two full groups and a padded one
-    states = np.zeros((tiny.STEPS * 2, 7, *solver.start()[0].shape[1:]), np.float32)
+    states = np.zeros(
+        (tiny.STEPS * 2, 7, *solver.states.start(solver.batch)[0].shape[1:]), np.float32
+    )
 
     def observe(rows: slice, cycles: int, z_H: np.ndarray) -> None:
         states[cycles - 1, rows] = z_H

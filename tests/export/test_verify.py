@@ -13,7 +13,7 @@ from export.graph import DType, Model, Tensor
 from export.integrity import Export
 from export.numerics import Target
 from export.plan import plan_for
-from export.runtime import embed
+from export.states import embed
 from export.verify_block import check_blocks
 from quant.scheme import parse
 from tests.export import tiny_export as tiny

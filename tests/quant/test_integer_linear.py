@@ -24,8 +24,7 @@ from quant.integer_softmax import (
     softmax_int16,
 )
 from quant.integer_tables import decode
-from tests.quant.integer_graph import decoded
-from tests.quant.tflm import activation, constant, one, quant_of, run
+from tests.quant.tflm import activation, constant, decoded, one, quant_of, run
 
 linear_jit, matmul_jit, decode_jit = jax.jit(linear), jax.jit(batch_matmul), jax.jit(decode)
 flat_jit = jax.jit(count_too_flat)

@@ -69,3 +69,26 @@ def one(code: str, xs: list[np.ndarray], encodings: list[Encoding | None], shape
     op = Op(code=code, version=version, inputs=names, outputs=("y",), options=options or {})
     fed = {f"x{i}": x for i, x in enumerate(xs)}
     return run([*ins, *constants, out], [op], fed, ("y",))[0]
+
+
+def decoded(name: str, indices: np.ndarray, tables: np.ndarray, scales: np.ndarray) -> tuple:
+    """Make codes, tables and the operator that decodes them.
+
+    The ancillary tensor: 16 bytes (type 0 = table, version 1, two unused, version 1, bits per
+    code, entries per channel, 9 unused), then the tables. Codes are packed high nibble first,
+    channels without a gap.
+    """
+    header = bytes([0, 1, 0, 0, 1, 4, tables.shape[1], *(0,) * 9])
+    codes = np.append(indices.reshape(-1), np.zeros(indices.size % 2, np.uint8))
+    packed = ((codes[0::2] << 4) | codes[1::2]).astype(np.uint8)
+    outputs, inputs = indices.shape
+    axis = 0 if tables.shape[0] > 1 else None
+    tensors = [
+        constant(f"{name}/codes", packed),
+        constant(f"{name}/tables", np.frombuffer(header + tables.tobytes(), np.uint8)),
+        Tensor(name=f"{name}/kernel", shape=(outputs, 1, 1, inputs), dtype=DType.INT8,
+               quant=quant_of(scales, 0, axis)),
+    ]  # fmt: skip
+    names = tuple(t.name for t in tensors)
+    op = Op(code="TFLM_DECODE", inputs=names[:2], outputs=names[2:], custom_options=b"")
+    return tensors, op

@@ -1,0 +1,40 @@
+"""What a manifest says about integers: encodings, headroom, and the room of accumulators."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from export.manifest import IntegerFacts
+from quant.integer_block import level, read_out
+from quant.integer_model import IntegerModel
+from quant.integer_ops import IntegerOps, Tagged, largest_sum
+
+
+def integer_facts(model: IntegerModel) -> IntegerFacts:
+    """Collect the facts of a model."""
+    sources = inputs_of(model)
+    return IntegerFacts(
+        bits=model.bits,
+        headroom=model.headroom,
+        encodings={n: (e.scale, e.zero_point) for n, e in sorted(model.encodings.items())},
+        accumulator_bits={
+            site: largest_sum(model.products[site], model.encodings[source]).bit_length() + 1
+            for site, source in sorted(sources.items())
+        },
+    )
+
+
+def inputs_of(model: IntegerModel) -> dict[str, str]:
+    """Name what every product multiplies, by the product's site."""
+    c = model.config
+    ops = IntegerOps(model.products, model.encodings, c.rms_norm_eps)
+
+    def walk(z: Any) -> Any:
+        state = Tagged(z, "z")
+        out = level(state, Tagged(z, "injection"), c, ops)
+        return out.value, read_out(state, c, ops)[0].value
+
+    shape = (1, c.num_positions, c.hidden_size)
+    jax.eval_shape(walk, jax.ShapeDtypeStruct(shape, np.dtype(f"int{model.bits}")))
+    return ops.inputs

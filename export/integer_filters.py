@@ -1,0 +1,109 @@
+"""Products of integers as operators: the filter as its plan stores it, CONV_2D or FULLY_CONNECTED.
+
+    int16 activations    TFLM_DECODE (4 bits) or an int8 filter, then a 1x1 CONV_2D: the glue of
+                         CMSIS-NN refuses int16 FULLY_CONNECTED with a scale per channel
+    int8 activations     symmetric 4 bits: CONV_2D with an int4 filter; else TFLM_DECODE or an
+                         int8 filter, then FULLY_CONNECTED
+
+Both kernels sum int8 x int8 (or int16) exactly and round per channel alike.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from export.builder import GraphBuilder
+from export.decode import codes_of, decoded, tables_of
+from export.graph import DType, OptionValue, Quant
+from export.numerics import MatrixPlan, ZeroPoints
+from quant.integer_encoding import Encoding
+from quant.integer_linear import Accumulator
+from quant.integer_ops import Product, accumulator_of, filter_of, integer_bias
+
+CONV: dict[str, OptionValue] = {
+    "strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1
+}  # fmt: skip
+BIAS_TYPES = {Accumulator.INT32: (DType.INT32, 2), Accumulator.INT64: (DType.INT64, 4)}
+"""Element type of a bias and its number in the schema's TensorType."""
+VERSIONS = {("CONV_2D", 8, 8): 3, ("CONV_2D", 8, 4): 7, ("CONV_2D", 16, 8): 4,
+            ("FULLY_CONNECTED", 8, 8): 4}  # fmt: skip
+"""Operator versions by code, bits of the activations, bits of the filter."""
+
+
+class Ends(NamedTuple):
+    """A product's input tensor, what its integers and those of the result mean."""
+
+    x: str
+    x_encoding: Encoding
+    y_encoding: Encoding
+
+
+def quant_of(encoding: Encoding) -> Quant:
+    """Describe the integers of an activation."""
+    return Quant(
+        scale=np.asarray([encoding.scale], np.float32),
+        zero_point=np.asarray([encoding.zero_point], np.int64),
+    )
+
+
+def dtype_of(encoding: Encoding) -> DType:
+    """Choose the element type of an activation."""
+    return DType.INT16 if encoding.bits == 16 else DType.INT8
+
+
+def is_convolution(plan: MatrixPlan, x: Encoding) -> bool:
+    """Say whether a product is a 1x1 CONV_2D."""
+    packed = plan.carrier is DType.INT4 and plan.zero_points is not ZeroPoints.TABLE
+    return x.bits == 16 or packed
+
+
+def filter_tensor(
+    g: GraphBuilder, name: str, product: Product, plan: MatrixPlan, part: slice, convolved: bool
+) -> str:
+    """Add some output channels of a filter.
+
+    Args:
+      name: of the filter; numbered by the builder if it is decoded again.
+      part: the output channels.
+    """
+    weights, scales = filter_of(product.kernel)
+    weights, scales = weights[part], scales[part]
+    outputs, inputs = weights.shape
+    shape = (outputs, 1, 1, inputs) if convolved else weights.shape
+    quant = Quant(scale=scales, zero_point=np.zeros(outputs, np.int64), axis=0)
+    if plan.zero_points is ZeroPoints.TABLE:
+        codes, tables = codes_of(product.kernel)[part], tables_of(product.kernel)[part]
+        return decoded(g, name, codes, tables, shape, quant)
+    return g.constant(name, weights.reshape(shape), plan.carrier, quant)
+
+
+def product_tensor(
+    g: GraphBuilder, name: str, ends: Ends, kernel: str, product: Product, part: slice
+) -> str:
+    """Multiply; the bias is a tensor of zeros where the model has none: int16 kernels want one."""
+    x, source, target = ends
+    shape = g.shape(kernel)
+    convolved = len(shape) == 4
+    bias, number = _bias(g, kernel, ends, product, part)
+    code = "CONV_2D" if convolved else "FULLY_CONNECTED"
+    options: dict[str, OptionValue] = dict(CONV) if convolved else {"keepNumDims": True}
+    if source.bits == 16:
+        options["quantizedBiasType"] = number
+    return g.op(
+        code, (x, kernel, bias), name, ((*g.shape(x)[:-1], shape[0]),),
+        version=VERSIONS[code, source.bits, g.tensors[kernel].dtype.bits],
+        options=options, dtype=dtype_of(target), quant=quant_of(target),
+    )[0]  # fmt: skip
+
+
+def _bias(
+    g: GraphBuilder, kernel: str, ends: Ends, product: Product, part: slice
+) -> tuple[str, int]:
+    wanted = accumulator_of(product, ends.x_encoding)
+    dtype, number = BIAS_TYPES[wanted]
+    _, scales = filter_of(product.kernel)
+    unit = np.float32(ends.x_encoding.scale) * scales[part]
+    quant = Quant(scale=unit, zero_point=np.zeros(unit.size, np.int64), axis=0)
+    values = integer_bias(product, ends.x_encoding)[part]
+    name = f"{kernel.split(':')[0]}/bias"
+    return g.constant(name, values, dtype, quant), number

@@ -1,0 +1,121 @@
+"""A model as a device holds it: integers, their encodings, and the constants between calls.
+
+Made once from quantised weights and calibrated ranges; the simulation (integer_reasoner.py) and
+the exported graphs (export/lower_integer.py) are two readings of the same record.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Integer
+
+from quant.integer_carry import Combine, combine_for, on_grid, row_scale, scaled_rows
+from quant.integer_encoding import Encoding
+from quant.integer_ops import Encodings, Products, products_of
+from quant.integer_ranges import HEADROOM, calibrated_spans, encodings_of
+from quant.ptq import QuantisedParams, simulate
+from quant.scheme import Activations, Scheme
+from trm_jax.config import Config, Positions
+from trm_jax.types import Batch, Weights
+
+BITS = {Activations.STATIC_INT8: 8, Activations.STATIC_INT16: 16}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IntegerModel:
+    """Everything that decides a device's integers.
+
+    Attributes:
+      products: every Dense by site.
+      encodings: of every tensor by name; `z`, `injection` and `e` (embedding rows) among them.
+      headroom: factor that the calibrated ranges were widened by.
+      token_rows, puzzle_rows: scaled, on the grid `e`.
+      H_init, L_init: on the grid `z`.
+    """
+
+    config: Config
+    products: Products
+    encodings: Encodings
+    headroom: float
+    token_rows: Integer[np.ndarray, "vocab emb"]
+    puzzle_rows: Integer[np.ndarray, "ids id_emb"]
+    H_init: Integer[np.ndarray, " emb"]
+    L_init: Integer[np.ndarray, " emb"]
+
+    @property
+    def bits(self) -> int:
+        """Width of activations and carry."""
+        return self.encodings["z"].bits
+
+    @property
+    def combine_L(self) -> Combine:
+        """Constants of the injection of z_L: z_H and the embedding."""
+        ends = {name: _ends(self.encodings[name]) for name in ("z", "injection")}
+        return combine_for(**ends, e=self.encodings["e"].scale)
+
+    @property
+    def combine_H(self) -> Combine:
+        """Constants of the injection of z_H: z_L alone."""
+        ends = {name: _ends(self.encodings[name]) for name in ("z", "injection")}
+        return combine_for(**ends, e=None)
+
+
+def calibrated_model(
+    config: Config,
+    weights: Weights,
+    quantised: QuantisedParams,
+    scheme: Scheme,
+    batches: Iterable[Batch],
+    *,
+    steps: int,
+    headroom: float = HEADROOM,
+) -> IntegerModel:
+    """Calibrate a quantised model and bring it into a device's integers.
+
+    Args:
+      weights: of full precision.
+      quantised: their parameters under `scheme`.
+      batches, steps: as for `calibrated_spans`.
+
+    Raises:
+      ValueError: no batch, or nothing that has integers on a device: activations that are not
+        static, learned positions, a mixer without an integer level.
+    """
+    if scheme.activations not in BITS:
+        raise ValueError(f"{scheme.name} has no static activations; integers need _a16s or _a8s")
+    if config.positions is Positions.LEARNED:
+        raise ValueError("integer embeddings have no learned positions; use rope or none")
+    products = products_of(quantised)
+    exact = simulate(weights, scheme)
+    spans = calibrated_spans(config, products, exact, batches, steps=steps)
+    bits = BITS[scheme.activations]
+    encodings = encodings_of(spans, config, bits=bits, headroom=headroom)
+    return integer_model(config, exact, products, encodings, headroom)
+
+
+def integer_model(
+    config: Config,
+    weights: Weights,
+    products: Products,
+    encodings: Mapping[str, Encoding],
+    headroom: float,
+) -> IntegerModel:
+    """Round embeddings and initial states onto their grids."""
+    bits = encodings["z"].bits
+    tokens, puzzles = (
+        scaled_rows(np.asarray(table), config.hidden_size)
+        for table in (weights.params["embed_tokens"]["embedding"], weights.puzzle_emb)
+    )
+    e = Encoding(scale=row_scale((tokens, puzzles), bits), bits=bits)
+    H_init, L_init = (on_grid(jnp.asarray(v), encodings["z"]) for v in weights.buffers)
+    return IntegerModel(
+        config=config, products=products, encodings={**encodings, "e": e}, headroom=headroom,
+        token_rows=on_grid(tokens, e), puzzle_rows=on_grid(puzzles, e),
+        H_init=H_init, L_init=L_init,
+    )  # fmt: skip
+
+
+def _ends(encoding: Encoding) -> tuple[float, int]:
+    return encoding.scale, encoding.zero_point

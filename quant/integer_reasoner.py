@@ -1,0 +1,117 @@
+"""A reasoner that computes in a device's integers: evaluators see a Reasoner like any other.
+
+States outside are the real numbers (q - zero_point) * scale that integers stand for, float32:
+every integer of 16 bits comes back from them exactly, so the carry between two calls is the
+device's, bit for bit, while trajectories, fidelities and read-outs need nothing of their own.
+Inside, injections are fixed point (integer_carry.py) and networks TFLM's (integer_ops.py).
+
+The reasoner owns its integers; `weights` beside it hold only what a batch looks up or starts from.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Integer
+
+from quant.integer_block import level, read_out
+from quant.integer_carry import Combine, combine_steps
+from quant.integer_elementwise import dequantise_integers
+from quant.integer_encoding import Encoding
+from quant.integer_linear import saturate
+from quant.integer_model import IntegerModel
+from quant.integer_ops import IntegerOps, Tagged
+from trm_jax.embedding import prefix_from_rows
+from trm_jax.models import build
+from trm_jax.reasoner import Reasoner
+from trm_jax.recursion import Networks
+from trm_jax.types import Buffers, Injection, Outputs, Params, State, Tokens, Weights
+
+
+class Simulated(NamedTuple):
+    """A reasoner in integers and the weights that go with it."""
+
+    reasoner: "IntegerReasoner"
+    weights: Weights
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class IntegerReasoner(Reasoner):
+    """Pure functions of states that stand for integers; hashed by identity.
+
+    Attributes:
+      model: the integers.
+    """
+
+    model: IntegerModel
+
+    def embed(
+        self, params: Params, inputs: Tokens, rows: Float[Array, "batch id_emb"]
+    ) -> Injection:
+        """Look the rows of tokens up behind the puzzle's, which are on their grid already."""
+        tokens = dequantise_integers(jnp.asarray(self.model.token_rows), self._encoding("e"))
+        return jnp.concatenate([prefix_from_rows(rows, self.config), tokens[inputs]], axis=1)
+
+    @property
+    def networks(self) -> Networks:
+        """Level and injections; every update takes the state that is to be injected."""
+        return Networks(self._update, self._update_H, self._inject_L)
+
+    def read_out(self, params: Params, z_H: State) -> Outputs:
+        """Decode the answer state; the logits are those of the integers."""
+        logits, q = read_out(Tagged(self.integers(z_H, "z"), "z"), self.config, self.ops())
+        real_q = self.real(q)[:, 0]
+        return Outputs(self.real(logits), real_q[:, 0], real_q[:, 1])
+
+    def ops(self) -> IntegerOps:
+        """Make the operators."""
+        model = self.model
+        return IntegerOps(model.products, model.encodings, self.config.rms_norm_eps)
+
+    def integers(self, x: Float[Array, "*axes"], name: str) -> Integer[Array, "*axes"]:
+        """Recover the integers that real numbers stand for."""
+        encoding = self._encoding(name)
+        steps = jnp.round(x / jnp.float32(encoding.scale)).astype(jnp.int32)
+        return saturate(steps + encoding.zero_point, encoding.dtype)
+
+    def real(self, x: Tagged) -> Float[Array, "*axes"]:
+        """Read integers as real numbers."""
+        return dequantise_integers(x.value, self._encoding(x.name))
+
+    def _update(self, params: Params, z: State, injection: Injection) -> State:
+        ends = (Tagged(self.integers(x, n), n) for x, n in ((z, "z"), (injection, "injection")))
+        return self.real(level(*ends, self.config, self.ops())._replace(name="z"))
+
+    def _update_H(self, params: Params, z_H: State, z_L: State) -> State:
+        return self._update(params, z_H, self._inject(z_L, None, self.model.combine_H))
+
+    def _inject_L(self, z_H: State, e: Injection) -> Injection:
+        return self._inject(z_H, e, self.model.combine_L)
+
+    def _inject(self, z: State, e: Injection | None, combine: Combine) -> Injection:
+        target = self._encoding("injection")
+        z_q = self.integers(z, "z").astype(jnp.int32)
+        e_q = None if e is None else self.integers(e, "e").astype(jnp.int32)
+        steps = saturate(combine_steps(z_q, e_q, combine), target.dtype)
+        return dequantise_integers(steps, target)
+
+    def _encoding(self, name: str) -> Encoding:
+        return self.model.encodings[name]
+
+
+def simulate_integers(model: IntegerModel) -> Simulated:
+    """Make the reasoner of a model in integers, and its weights: no parameters beside it."""
+    plain = build(model.config)
+    reasoner = IntegerReasoner(
+        config=model.config, module=plain.module, live_L_cycles=plain.live_L_cycles, model=model
+    )
+    real = {name: np.float32(model.encodings[name].scale) for name in ("z", "e")}
+    zero = model.encodings["z"].zero_point
+    init = (
+        jnp.asarray((v.astype(np.float32) - np.float32(zero)) * real["z"])
+        for v in (model.H_init, model.L_init)
+    )
+    table = jnp.asarray(model.puzzle_rows.astype(np.float32) * real["e"])
+    return Simulated(reasoner, Weights({}, Buffers(*init), table))
