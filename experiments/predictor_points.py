@@ -25,7 +25,7 @@ class Point:
       model, scheme: names; cycles: H-cycles; full_depth: it is the deepest cell.
       puzzles: n.
       full_exact: exact match in full precision at this depth.
-      loss: exact match lost to the scheme, with its paired bootstrap interval.
+      loss: exact match lost to the scheme, with its paired interval.
       cell_loss: cell accuracy lost.
       signals: by the names of SIGNALS.
       fidelity: at the depth, with its interval.
@@ -73,7 +73,7 @@ def points(sweep: Sweep) -> list[Point]:
 def point(sweep: Sweep, outcome: Outcome, cycles: int) -> Point:
     """Compare one scheme with full precision at one depth."""
     spec, full = sweep.spec, sweep.reference
-    change = statistics.bootstrap_difference(compare(full, outcome, cycles), spec.seed)
+    change = statistics.paired_difference(compare(full, outcome, cycles))
     return Point(
         model=spec.model,
         scheme=label(outcome.scheme, spec.dtype),

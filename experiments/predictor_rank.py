@@ -18,6 +18,7 @@ from experiments.runs import Sweep
 from experiments.statistics import Interval
 from experiments.variants import label
 
+LEVEL = 0.05
 RESAMPLES = 2_000
 
 
@@ -35,10 +36,12 @@ class Ranking(NamedTuple):
     curves: int
 
 
-class Counterexample(NamedTuple):
-    """A scheme with the higher fidelity that solves fewer puzzles than another.
+class Pair(NamedTuple):
+    """Two schemes whose fidelities differ beyond their intervals.
 
     Attributes:
+      better, worse: by fidelity.
+      wrong: the better one solves fewer puzzles.
       p: McNemar's exact test between the two; holds: significant after Bonferroni.
     """
 
@@ -48,6 +51,7 @@ class Counterexample(NamedTuple):
     worse: str
     fidelity: tuple[Interval, Interval]
     exact: tuple[Interval, Interval]
+    wrong: bool
     p: float
     holds: bool
 
@@ -104,31 +108,29 @@ def rank(found: Sequence[Point], signal: str, seed: int) -> Ranking:
     return Ranking(signal, correlations[0], correlations[1], len(found), len(curves))
 
 
-def counterexamples(sweep: Sweep, cycles: int, level: float = 0.05) -> list[Counterexample]:
-    """List pairs of schemes that fidelity orders wrongly at a depth, the surest first.
-
-    A pair counts if the fidelity intervals are apart and McNemar's p between the two schemes on
-    the same puzzles is below `level`.
-    """
+def judged_pairs(sweep: Sweep, cycles: int) -> list[Pair]:
+    """List all pairs of schemes that fidelity orders at a depth, and whether rightly."""
     pairs = list(itertools.combinations(sweep.outcomes[1:], 2))
-    found = [_counterexample(sweep, *pair, cycles, level / max(len(pairs), 1)) for pair in pairs]
-    return sorted((c for c in found if c is not None and c.p < level), key=lambda c: c.p)
+    found = (_pair(sweep, *pair, cycles, LEVEL / len(pairs)) for pair in pairs)
+    return [pair for pair in found if pair is not None]
 
 
-def _counterexample(
-    sweep: Sweep, a: Outcome, b: Outcome, cycles: int, bonferroni: float
-) -> Counterexample | None:
+def counterexamples(sweep: Sweep, cycles: int) -> list[Pair]:
+    """List the pairs that fidelity orders wrongly, McNemar's p below LEVEL, the surest first."""
+    found = (pair for pair in judged_pairs(sweep, cycles) if pair.wrong and pair.p < LEVEL)
+    return sorted(found, key=lambda pair: pair.p)
+
+
+def _pair(sweep: Sweep, a: Outcome, b: Outcome, cycles: int, bonferroni: float) -> Pair | None:
     high, low = sorted((a, b), key=lambda o: o.fidelity(cycles).value, reverse=True)
-    apart = high.fidelity(cycles).low > low.fidelity(cycles).high
-    pairs = compare(low, high, cycles)
-    if not apart or pairs.lost <= pairs.gained:
+    if not high.fidelity(cycles).low > low.fidelity(cycles).high:
         return None
+    pairs, dtype = compare(low, high, cycles), sweep.spec.dtype
     p = statistics.mcnemar(pairs)
-    dtype = sweep.spec.dtype
-    return Counterexample(
+    return Pair(
         sweep.spec.model, cycles, label(high.scheme, dtype), label(low.scheme, dtype),
         (high.fidelity(cycles), low.fidelity(cycles)), (high.exact(cycles), low.exact(cycles)),
-        p, p < bonferroni,
+        pairs.lost > pairs.gained, p, p < bonferroni,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.predictor_points import SIGNALS, Point, points
-from experiments.predictor_rank import Counterexample, Ranking, counterexamples, rank
+from experiments.predictor_rank import Pair, Ranking, counterexamples, rank
 from experiments.predictor_rule import Verdict, by_model, by_puzzles
 from experiments.runs import Sweep
 
@@ -24,7 +24,7 @@ class Study:
 
     points: tuple[Point, ...]
     rankings: dict[str, tuple[Ranking, ...]]
-    failures: tuple[Counterexample, ...]
+    failures: tuple[Pair, ...]
     verdicts: tuple[Verdict, ...]
 
 

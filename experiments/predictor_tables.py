@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.charts import Dot, scatter
 from experiments.predictor_points import NEEDS_REFERENCE, Point
-from experiments.predictor_rank import Counterexample, Ranking
+from experiments.predictor_rank import Pair, Ranking
 from experiments.predictor_rule import MARGIN, Case, Verdict
 from experiments.predictor_study import Study
 from experiments.statistics import Interval
@@ -41,7 +41,7 @@ def rank_table(title: str, rankings: Sequence[Ranking]) -> Table:
     return Table(f"Rank correlation with exact match lost: {title}", header, rows, frozenset())
 
 
-def counterexample_table(found: Sequence[Counterexample]) -> Table:
+def counterexample_table(found: Sequence[Pair]) -> Table:
     """Lay out the pairs that fidelity orders wrongly."""
     rows = tuple(
         (

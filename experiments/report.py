@@ -109,8 +109,9 @@ def measure_all(args: argparse.Namespace, console: Console) -> int:
     written = report_page.write_page(folders, out / "report.html")
     for job, words in failures:
         console.print(f"failed: python -m {' '.join(job.command(out))}\n  {words}", markup=False)
-    minutes = report_run.seconds_of(out) / 60
-    console.print(f"measured in {minutes:.1f} minutes: {written[0]}, {written[1]}", soft_wrap=True)
+    spent = report_run.spent(out)
+    text = f"{spent.seconds / 60:.1f} minutes, {spent.cpu_seconds / 60:.1f} of processors"
+    console.print(f"measured in {text}: {written[0]}, {written[1]}", soft_wrap=True)
     return 1 if failures else 0
 
 

@@ -68,7 +68,14 @@ def _qat(task: str, variant: str) -> Numbers | None:
     return (0.0, 0.0) if "int4" in variant and "no gradient" in variant else None
 
 
+def _activations(task: str, variant: str) -> Numbers | None:
+    table = paper.STATIC
+    static = variant == "w8c-sym_a8s, states too" and (task,) in table.rows
+    return (table.fraction((task,), "PExact"), None) if static else None
+
+
 KNOWN = {
+    "activations": Known(paper.STATIC, _activations),
     "truncation": Known(paper.TRUNCATION, _truncation),
     "pruning": Known(paper.PRUNING, _pruning),
     "distillation": Known(paper.DISTILLATION, _distillation),

@@ -19,8 +19,9 @@ def precision_section(results: Results) -> Section:
     """Compare precisions, model by model."""
     blocks: list[Block] = [Paragraph(
         "Exact match: puzzles without a wrong cell, with 95 % Wilson intervals. Changes against"
-        " full precision are paired on the same puzzles (bootstrap interval, McNemar's exact"
-        " test). The paper prints no intervals: those beside its rates follow from its n."
+        " full precision are paired on the same puzzles (adjusted Wald interval of Bonett and"
+        " Price, McNemar's exact test). The paper prints no intervals: those beside its rates"
+        " follow from its n."
     )]  # fmt: skip
     blocks += [scheme_table(sweep) for sweep in results.sweeps]
     missing = {"sudoku", "maze", "arc"} - {sweep.spec.task for sweep in results.sweeps}
@@ -75,7 +76,7 @@ def scheme_table(sweep: Sweep) -> Table:
         name = paper_name(parse(outcome.scheme)) or outcome.scheme
         theirs = printed(spec.task, architecture, name)
         pairs = compare(full, outcome, deepest)
-        change = statistics.bootstrap_difference(pairs, spec.seed)
+        change = statistics.paired_difference(pairs)
         first = outcome is full
         body.append((
             label(outcome.scheme, spec.dtype), size_text(size),

@@ -91,7 +91,7 @@ def _shallow_row(
 ) -> tuple[str, ...]:  # fmt: skip
     (t, n), deepest = depth, sweep.spec.grid.deepest
     pairs = statistics.pairs(full.solved(deepest), outcome.solved(t * n))
-    change = statistics.bootstrap_difference(pairs, sweep.spec.seed)
+    change = statistics.paired_difference(pairs)
     at = theirs.at(name, t * n, "exact") if theirs else None
     base = theirs.at("fp32", 48, "exact") if theirs else None
     return (

@@ -14,33 +14,19 @@ float32 activations, so that they fit less than their bytes suggest; the rule co
 
 from typing import NamedTuple
 
-from experiments import paper, statistics
+from experiments import paper
 from experiments.analysis import Outcome
 from experiments.document import Block, Command, Paragraph, Section
 from experiments.report_cells import NONE, points
-from experiments.report_results import Results, architecture_of
+from experiments.report_evidence import change
+from experiments.report_results import PUBLISHED, Results, architecture_of
 from experiments.runs import Sweep
-from experiments.statistics import Interval
 from experiments.tables import Table, size_text, with_interval
 from experiments.variants import label
 from export.footprint import BUDGETS, Footprint, footprint
 from quant.scheme import parse
-from trm_jax.config import (
-    ARC_TRM_ATT,
-    MAZE_HRM,
-    MAZE_TRM_ATT,
-    SUDOKU_HRM,
-    SUDOKU_TRM_ATT,
-    SUDOKU_TRM_MLP,
-    Config,
-)
 
 MARGIN = 0.05
-PUBLISHED: dict[tuple[str, str], Config] = {
-    ("sudoku", "TRM-MLP"): SUDOKU_TRM_MLP, ("sudoku", "TRM-Att"): SUDOKU_TRM_ATT,
-    ("sudoku", "HRM"): SUDOKU_HRM, ("maze", "TRM-Att"): MAZE_TRM_ATT,
-    ("maze", "HRM"): MAZE_HRM, ("arc", "TRM-Att"): ARC_TRM_ATT,
-}  # fmt: skip
 PHONE = "phone"
 
 
@@ -102,14 +88,6 @@ def choose(sweep: Sweep, budget: int | None) -> Choice | None:
             text = how.value if how else "any"
             passing.append(Choice(outcome, found, text, _shallowest(sweep, outcome)))
     return min(passing, key=lambda choice: choice.found.backbone.total, default=None)
-
-
-def change(sweep: Sweep, outcome: Outcome, cycles: int) -> Interval:
-    """Estimate the change of exact match against full precision at full depth."""
-    pairs = statistics.pairs(
-        sweep.reference.solved(sweep.spec.grid.deepest), outcome.solved(cycles)
-    )
-    return statistics.bootstrap_difference(pairs, sweep.spec.seed)
 
 
 def _shallowest(sweep: Sweep, outcome: Outcome) -> int:

@@ -25,6 +25,6 @@ def predictor_section(results: Results) -> Section:
         " fidelity."
     )
     picture = predictor_tables.figure(found.points)
-    caption = "Every compressed scheme at full depth; bars: 95 % paired bootstrap intervals."
+    caption = "Every compressed scheme at full depth; bars: 95 % paired intervals."
     blocks: list[Block] = [Paragraph(text), Figure("predictor", (picture,), caption)]
     return Section("predictor", TITLE, (*blocks, *study_tables(found)))

@@ -8,7 +8,23 @@ from experiments import ablation_tables, footprint_rows
 from experiments.ablation_tables import Ablation
 from experiments.runs import Kind, Sweep, read_sweeps, read_tables, sorted_by_kind
 from experiments.tables import Record, Table
-from trm_jax.config import PRESETS
+from trm_jax.config import (
+    ARC_TRM_ATT,
+    MAZE_HRM,
+    MAZE_TRM_ATT,
+    PRESETS,
+    SUDOKU_HRM,
+    SUDOKU_TRM_ATT,
+    SUDOKU_TRM_MLP,
+    Config,
+)
+
+PUBLISHED: dict[tuple[str, str], Config] = {
+    ("sudoku", "TRM-MLP"): SUDOKU_TRM_MLP, ("sudoku", "TRM-Att"): SUDOKU_TRM_ATT,
+    ("sudoku", "HRM"): SUDOKU_HRM, ("maze", "TRM-Att"): MAZE_TRM_ATT,
+    ("maze", "HRM"): MAZE_HRM, ("arc", "TRM-Att"): ARC_TRM_ATT,
+}  # fmt: skip
+"""The published configuration of a task and architecture."""
 
 
 class Printed(NamedTuple):

@@ -1,6 +1,6 @@
 """Run the jobs of a report one after the other, and remember which are done.
 
-    DIR/jobs.jsonl    one line per finished job: its command and its seconds
+    DIR/jobs.jsonl    one line per finished job: its command, its seconds, those of its processors
     DIR/NAME          its folder
     DIR/NAME.log      what it printed
 
@@ -9,6 +9,7 @@ A job whose line is there is not run again; a job that a kill cut off goes on by
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -55,7 +56,7 @@ def run_all(jobs: Sequence[Job], folder: Path) -> list[Failure]:
 
 def run(job: Job, folder: Path) -> str:
     """Run one job; returns what went wrong, or nothing."""
-    started = time.monotonic()
+    started, before = time.monotonic(), _processors()
     command, log = job.command(folder), folder / f"{job.name}.log"
     with log.open("w", encoding="utf-8") as out:
         code = subprocess.run(
@@ -64,9 +65,10 @@ def run(job: Job, folder: Path) -> str:
     if code:
         lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
         return lines[-1] if lines else f"exit code {code}, and no word; see {log}"
-    seconds = round(time.monotonic() - started, 1)
+    spent = (time.monotonic() - started, _processors() - before)
+    line = {"command": command, "seconds": round(spent[0], 2), "cpu_seconds": round(spent[1], 2)}
     with (folder / FILE).open("a", encoding="utf-8") as out:
-        out.write(json.dumps({"command": command, "seconds": seconds}) + "\n")
+        out.write(json.dumps(line) + "\n")
     return ""
 
 
@@ -85,8 +87,26 @@ def done(folder: Path) -> list[list[str]]:
         raise ValueError(f"{file} is damaged ({error!r}); delete its last line") from error
 
 
-def seconds_of(folder: Path) -> float:
-    """Sum the seconds of all finished jobs."""
+class Spent(NamedTuple):
+    """What all finished jobs took.
+
+    Attributes:
+      seconds: by the clock; cpu_seconds: of all processors together.
+    """
+
+    seconds: float
+    cpu_seconds: float
+
+
+def spent(folder: Path) -> Spent:
+    """Sum over all finished jobs."""
     file = folder / FILE
-    lines = file.read_text().splitlines() if file.exists() else []
-    return sum(json.loads(line)["seconds"] for line in lines)
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    seconds, cpu_seconds = (sum(line[name] for line in lines) for name in Spent._fields)
+    return Spent(seconds, cpu_seconds)
+
+
+def _processors() -> float:
+    """Read the processor seconds of all children that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system

@@ -103,12 +103,16 @@ def read_tables(folder: Path) -> list[Table]:
     """Read back the tables that a program printed as Markdown (`tables.to_markdown`).
 
     Raises:
-      FileNotFoundError: the folder has no summary.md.
+      FileNotFoundError: the folder has none.
     """
-    file = folder / "summary.md"
-    if not file.is_file():
-        raise FileNotFoundError(f"{folder} is not finished: it has no summary.md; run it again")
-    found, title = [], folder.name
+    files = sorted(folder.glob("*.md"))
+    if not files:
+        raise FileNotFoundError(f"{folder} is not finished: it has no tables; run it again")
+    return [table for file in files for table in _tables(file)]
+
+
+def _tables(file: Path) -> list[Table]:
+    found, title = [], file.stem
     lines = file.read_text(encoding="utf-8").splitlines()
     for i, line in enumerate(lines):
         if line.startswith("**"):

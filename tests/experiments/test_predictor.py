@@ -7,10 +7,11 @@ import pytest
 from scipy import stats
 
 from experiments import predictor, predictor_rule
+from experiments.analysis import outcomes
 from experiments.predictor_points import ONE_STEP, SIGNALS, points
-from experiments.predictor_rank import counterexamples, kendall, rank, spearman
+from experiments.predictor_rank import counterexamples, judged_pairs, kendall, rank, spearman
 from experiments.predictor_rule import Case, by_model, by_puzzles, judge, learn
-from experiments.results import Folder, Moments
+from experiments.results import Folder, Moments, to_hex
 from experiments.runs import Sweep
 from tests.experiments.test_report import ROWS, SPEC, make_row
 
@@ -19,21 +20,20 @@ SOLVED = {"fp32": 7, "w8c-sym": 7, "w4t-sym": 5, "w3t-sym": 1}
 LOST = {"fp32": 0.0, "w8c-sym": 0.001, "w4t-sym": 0.05, "w3t-sym": 0.3}
 
 
-def sweep(model: str = "m", lost: dict[str, float] = LOST) -> Sweep:
-    """Make a sweep in which each scheme solves the first so many of 10 puzzles."""
-    from experiments.analysis import outcomes
-
-    spec = dataclasses.replace(SPEC, model=model, schemes=SCHEMES, bytes=(9,) * 4)
+def sweep(model: str = "m", lost: dict[str, float] = LOST, tens: int = 1) -> Sweep:
+    """Make a sweep in which each scheme solves the first so many of every 10 puzzles."""
+    spec = dataclasses.replace(
+        SPEC, model=model, schemes=SCHEMES, bytes=(9,) * 4, num_puzzles=10 * tens
+    )
     rows = []
     for scheme in SCHEMES:
-        for shard, (start, stop) in enumerate(spec.shards):
+        for start, stop in spec.shards:
             count = stop - start
-            bits = [start + i < SOLVED[scheme] for i in range(count)]
-            flags = f"{int(''.join('01'[b] for b in bits).ljust(8, '0'), 2):02x}"
+            bits = np.asarray([[i % 10 < SOLVED[scheme] for i in range(start, stop)]])
             moment = Moments(lost[scheme] * count, lost[scheme] ** 2 * count)
             rows.append(dataclasses.replace(
-                make_row("fp32", shard), digest=spec.digest, scheme=scheme,
-                exact=(flags,) * 3, infidelity=(moment,) * 3,
+                make_row("fp32", 0), digest=spec.digest, scheme=scheme, start=start, stop=stop,
+                exact=to_hex(bits) * 3, infidelity=(moment,) * 3,
             ))  # fmt: skip
     return Sweep(spec, outcomes(spec, rows))
 
@@ -81,6 +81,7 @@ def test_a_pair_in_the_wrong_order_is_found():
     assert [(c.better, c.worse) for c in found] == [("int3_naive", "int8")]
     assert found[0].p == pytest.approx(2 / 2**6)  # six puzzles, all one way
     assert not found[0].holds  # 0.03 against 0.05 / 3 pairs
+    assert [pair.wrong for pair in judged_pairs(sweep(), 4)] == [False] * 3
 
 
 def case(fidelity: float, harmful: bool) -> Case:

@@ -45,7 +45,9 @@ def test_finished_jobs_do_not_run_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert ran == ["fine", "broken", "broken"]
     lines = [json.loads(line) for line in (tmp_path / report_run.FILE).read_text().splitlines()]
     assert [line["command"] for line in lines] == [["json.tool", "--help"]]
-    assert report_run.seconds_of(tmp_path) == lines[0]["seconds"]
+    spent = report_run.spent(tmp_path)
+    assert spent == (lines[0]["seconds"], lines[0]["cpu_seconds"])
+    assert spent.cpu_seconds > 0
     (tmp_path / report_run.FILE).write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
         report_run.done(tmp_path)

@@ -1,0 +1,226 @@
+"""The paper's claims as functions of results, each with the number that decides it."""
+
+import enum
+from collections.abc import Callable
+from typing import NamedTuple
+
+from experiments import statistics
+from experiments.analysis import Outcome, compare
+from experiments.predictor_rank import judged_pairs
+from experiments.report_cells import points
+from experiments.report_results import PUBLISHED, Results, architecture_of
+from experiments.runs import Sweep
+from experiments.statistics import Interval
+from experiments.tables import Record, interval_of, with_interval
+from export.footprint import BUDGETS, footprint
+from export.sram import Residency
+from quant.scheme import parse
+from trm_jax.config import ARC_TRM_ATT
+
+MARGIN = 0.02
+COLLAPSED = 0.10  # exact match at or below which reasoning counts as destroyed
+SIMILARITY_CHANGE = 0.064  # the largest change that the paper calls insensitive (ARC, Table 7)
+
+
+class Verdict(enum.Enum):
+    """Whether our numbers say what the paper says."""
+
+    SAME = "confirmed"
+    OTHER = "contradicted"
+    OPEN = "open"
+
+
+class Claim(NamedTuple):
+    """One statement on one model.
+
+    Attributes:
+      where: in the paper.
+      ours: the number that decides.
+      why: what differs, where it is not confirmed.
+    """
+
+    text: str
+    where: str
+    model: str
+    ours: str
+    verdict: Verdict
+    why: str = ""
+
+
+def claims(results: Results) -> list[Claim]:
+    """Collect every claim that the results can decide, the memory's always."""
+    per_sweep = (_precision, _recovery, _depth, _signals)
+    swept = [claim for make in per_sweep for sweep in results.sweeps for claim in make(sweep)]
+    return [*swept, *_interventions(results), *_memory()]
+
+
+def lossless(change: Interval) -> Verdict:
+    """Decide "nothing is lost" from the interval of a change."""
+    if change.low >= -MARGIN:
+        return Verdict.SAME
+    return Verdict.OTHER if change.high < -MARGIN else Verdict.OPEN
+
+
+def loses(change: Interval) -> Verdict:
+    """Decide "something is lost"."""
+    opposite = {Verdict.SAME: Verdict.OTHER, Verdict.OTHER: Verdict.SAME}
+    return opposite.get(lossless(change), Verdict.OPEN)
+
+
+def destroyed(exact: Interval) -> Verdict:
+    """Decide "puzzles are no longer solved"."""
+    if exact.high <= COLLAPSED:
+        return Verdict.SAME
+    return Verdict.OTHER if exact.low > COLLAPSED else Verdict.OPEN
+
+
+def _precision(sweep: Sweep) -> list[Claim]:
+    mixing = architecture_of(sweep) == "TRM-MLP"
+    naive = ("Naive INT4 breaks MLP mixing", loses) if mixing else (
+        "Naive INT4 spares attention", lossless)  # fmt: skip
+    cases = (
+        ("int8", "INT8 weights lose nothing", "Table 3", lossless),
+        ("int4_naive", naive[0], "Table 10", naive[1]),
+        ("int4_calibrated", "Calibrated INT4 loses little", "Table 9", lossless),
+    )
+    return [
+        _changed(sweep, text, where, change(sweep, outcome, sweep.spec.grid.deepest), decide)
+        for scheme, text, where, decide in cases
+        if (outcome := sweep.scheme(parse(scheme).name))
+    ]
+
+
+def _recovery(sweep: Sweep) -> list[Claim]:
+    """Calibration against naive quantisation, in pairs, at 4 bits."""
+    naive, calibrated = (sweep.scheme(parse(f"int4_{k}").name) for k in ("naive", "calibrated"))
+    if naive is None or calibrated is None:
+        return []
+    pairs = compare(naive, calibrated, sweep.spec.grid.deepest)
+    gain = statistics.paired_difference(pairs)
+    text = "Calibrating per channel recovers what naive INT4 lost"
+    return [_changed(sweep, text, "Sec. 4.5", gain, gains)]
+
+
+def gains(change: Interval) -> Verdict:
+    """Decide "something is gained"."""
+    return Verdict.SAME if change.low > 0 else Verdict.OTHER if change.high < 0 else Verdict.OPEN
+
+
+def _depth(sweep: Sweep) -> list[Claim]:
+    outcome = sweep.scheme(parse("int8").name)
+    if outcome is None or 8 not in sweep.spec.grid.cycles:
+        return []
+    sudoku = sweep.spec.task == "sudoku"
+    text = "INT8 at 8 H-cycles " + ("is too shallow for Sudoku" if sudoku else "keeps accuracy")
+    changed = change(sweep, outcome, 8)
+    return [_changed(sweep, text, "Sec. 4.2", changed, loses if sudoku else lossless)]
+
+
+def _signals(sweep: Sweep) -> list[Claim]:
+    """Fidelity orders schemes; consecutive similarity does not see the scheme."""
+    name, found = _name(sweep), judged_pairs(sweep, sweep.spec.grid.deepest)
+    wrong = sum(pair.holds and pair.wrong for pair in found)
+    right = sum(pair.holds and not pair.wrong for pair in found)
+    verdict = Verdict.OTHER if wrong else Verdict.SAME if right else Verdict.OPEN
+    ours = f"of {len(found)} pairs of schemes {right} surely so, {wrong} surely not"
+    text = "Fidelity falls monotonically with damage"
+    made = [Claim(text, "Sec. 4.3", name, ours, verdict)]
+    naive = sweep.scheme(parse("int4_naive").name)
+    if naive is not None:
+        moved = naive.call_similarity.value - sweep.reference.call_similarity.value
+        blind = abs(moved) <= SIMILARITY_CHANGE
+        text = "Consecutive similarity is insensitive to naive INT4"
+        verdict = Verdict.SAME if blind else Verdict.OTHER
+        why = "" if blind else _setting(sweep)
+        made.append(Claim(text, "Table 7", name, f"{moved:+.3f}", verdict, why))
+    return made
+
+
+def _interventions(results: Results) -> list[Claim]:
+    cases = (
+        ("pruning", "25% of all linears", "Pruning 25 % destroys reasoning", "Table 13"),
+        ("pruning", "50% of all linears", "Pruning 50 % destroys reasoning", "Table 13"),
+        ("truncation", "50% context, n=1", "Half the context destroys reasoning", "Table 12"),
+        ("distillation", "student", "A single-cycle student solves nothing", "Table 14"),
+        ("linear_attention", "linear", "Linear attention destroys reasoning", "App. J"),
+        ("qat", "int4_naive, no gradient", "QAT as the paper did it solves nothing", "Sec. 4.6"),
+        ("activations", "w8c-sym_a8s, states too", "Naive static INT8 destroys Sudoku", "Sec. 4.2"),
+    )
+    return [
+        _intervention(record, text, where)
+        for study, start, text, where in cases
+        for record in results.records_of(study)
+        if record["variant"].startswith(start)
+        and (study != "activations" or record["task"] == "sudoku")
+    ]
+
+
+def _intervention(record: Record, text: str, where: str) -> Claim:
+    exact = interval_of(record, "exact")
+    verdict = destroyed(exact)
+    why = "" if verdict is Verdict.SAME else "small model, other puzzles (see below)"
+    name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
+    return Claim(text, where, name, with_interval(exact), verdict, why)
+
+
+def _memory() -> list[Claim]:
+    """The two deployments of Table 2, with states and working memory counted."""
+    cases = (
+        ("w8c-sym_a8s_carry8", "8 MB SoC", "INT8 with flash loading fits 8 MB (6.51 MB)"),
+        (
+            "w4c-asym_a8s_carry8",
+            "4 MB MCU",
+            "Calibrated INT4 fits a 4 MB MCU (3.26 MB)",
+        ),
+    )
+    made = []
+    for scheme, device, text in cases:
+        found = footprint(ARC_TRM_ATT, parse(scheme))
+        how = found.residency_for(BUDGETS[device])
+        peak = found.sram(Residency.STREAMING).total / 2**20
+        fits = how in (Residency.FULL, Residency.STREAMING)
+        ours = f"{peak:.2f} MiB, one block streamed"
+        why = "" if fits else "the paper counts weights alone; states and activations come on top"
+        if not fits and how is Residency.IN_PLACE:
+            least = found.sram(how).total / 2**20
+            why += f"; with weights executed from flash {least:.2f} MiB fit"
+        verdict = Verdict.SAME if fits else Verdict.OTHER
+        made.append(Claim(text, "Table 2", f"ARC, published size, {scheme}", ours, verdict, why))
+    return made
+
+
+def change(sweep: Sweep, outcome: Outcome, cycles: int) -> Interval:
+    """Estimate the change of exact match against full precision at full depth, paired."""
+    if outcome is sweep.reference and cycles == sweep.spec.grid.deepest:
+        return Interval(0.0, 0.0, 0.0)  # the same answers: nothing is estimated
+    full = sweep.reference.solved(sweep.spec.grid.deepest)
+    pairs = statistics.pairs(full, outcome.solved(cycles))
+    return statistics.paired_difference(pairs)
+
+
+def _changed(
+    sweep: Sweep, text: str, where: str, changed: Interval, decide: Callable[[Interval], Verdict]
+) -> Claim:
+    verdict = decide(changed)
+    reach = 100 * (changed.high - changed.low) / 2
+    reasons = {
+        Verdict.SAME: "",
+        Verdict.OTHER: _setting(sweep),
+        Verdict.OPEN: f"{sweep.reference.num_puzzles} puzzles leave +-{reach:.0f} pp",
+    }
+    ours = points(changed).replace("\n", " pp\n")
+    return Claim(text, where, _name(sweep), ours, verdict, reasons[verdict])
+
+
+def _setting(sweep: Sweep) -> str:
+    """Say what was run here instead of the paper's model."""
+    here = f"{sweep.spec.num_parameters / 1e6:.2f} M weights on {sweep.spec.data}"
+    config = PUBLISHED.get((sweep.spec.task, architecture_of(sweep)))
+    if config is None:
+        return here
+    count = footprint(config, parse("fp32")).num_parameters
+    return f"{here}; the paper's has {count / 1e6:.2f} M"
+
+
+def _name(sweep: Sweep) -> str:
+    return f"{sweep.spec.model}, n = {sweep.reference.num_puzzles}"
