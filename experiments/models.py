@@ -5,6 +5,8 @@ How a name finds a model is written in trm_jax/located.py; no name is the task's
 
 import hashlib
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,8 @@ from trm_jax import checkpoint, convert, zoo
 from trm_jax.config import Config, to_dict
 from trm_jax.located import locate
 from trm_jax.types import Weights
+
+HASHED_ROWS = 4096  # of a tensor at a time
 
 
 class Model(NamedTuple):
@@ -44,12 +48,19 @@ class Model(NamedTuple):
         return f"{kind} ({self.config.mixer.value})"
 
 
-def load(source: str | None, task: Task, hints: convert.Hints = convert.NO_HINTS) -> Model:
+def load(
+    source: str | None,
+    task: Task,
+    hints: convert.Hints = convert.NO_HINTS,
+    *,
+    read: Callable[[Path], tuple[Config, Weights]] = checkpoint.load_model,
+) -> Model:
     """Load the model of a command line.
 
     Args:
       source: a name that `locate` knows; None is the task's bundled model.
       hints: what a PyTorch checkpoint does not show (its preset).
+      read: of a model directory, see `locate`.
 
     Raises:
       ValueError: unknown, or not a checkpoint of these architectures.
@@ -57,7 +68,7 @@ def load(source: str | None, task: Task, hints: convert.Hints = convert.NO_HINTS
       ModuleNotFoundError: a PyTorch file, and torch is not installed.
     """
     name = zoo.default(task.value) if source is None else source
-    found = locate(name, hints)
+    found = locate(name, hints, load=read)
     digest = hash_model(found.config, found.weights)
     origin = "bundled" if name in zoo.MODELS else name
     return Model(found.name, origin, found.config, found.weights, digest)
@@ -68,5 +79,7 @@ def hash_model(config: Config, weights: Weights) -> str:
     digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode())
     for name, value in sorted(checkpoint.flatten(weights).items()):
         digest.update(f"{name}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value, np.float32).tobytes())
+        for first in range(0, len(value), HASHED_ROWS):  # a mapped table is never whole in memory
+            part = np.ascontiguousarray(value[first : first + HASHED_ROWS], np.float32)
+            digest.update(part.tobytes())
     return digest.hexdigest()

@@ -36,8 +36,13 @@ class Pairs(NamedTuple):
     total: int
 
 
-def wilson(successes: int, total: int, level: float = LEVEL) -> Interval:
+def wilson(successes: float, total: int, level: float = LEVEL) -> Interval:
     """Estimate a rate with the Wilson score interval.
+
+    Args:
+      successes: their number; or the sum of scores in [0, 1], such as the share of a task's
+        questions: no such score varies more than a coin of the same mean, so that the interval
+        errs on the wide side.
 
     Raises:
       ValueError: no trials, or more successes than trials.
@@ -141,3 +146,21 @@ def paired_difference(difference: Pairs, level: float = LEVEL) -> Interval:
     reach = z * float(np.sqrt((down + up - (up - down) ** 2) / (total + 2)))
     low, high = up - down - reach, up - down + reach
     return Interval((gained - lost) / total, max(low, -1.0), min(high, 1.0))
+
+
+def paired_mean(differences: np.ndarray, level: float = LEVEL) -> Interval:
+    """Estimate the mean of paired differences in [-1, 1], such as of tasks' scores.
+
+    The interval is that of `paired_difference`, which it equals where all differences are -1, 0
+    or 1: one pair of each kind is added, then the normal interval is taken.
+
+    Raises:
+      ValueError: no pairs.
+    """
+    if not differences.size:
+        raise ValueError("a mean needs at least one value, got none")
+    padded = np.append(differences, (-1.0, 1.0))
+    centre, spread = float(padded.mean()), float(padded.std() / np.sqrt(padded.size))
+    reach = float(stats.norm.ppf((1 + level) / 2)) * spread
+    low, high = max(centre - reach, -1.0), min(centre + reach, 1.0)
+    return Interval(float(differences.mean()), low, high)

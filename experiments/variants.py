@@ -42,17 +42,20 @@ def label(name: str, dtype: str) -> str:
 FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
 
 
-def make_variant(model: Model, puzzles: Puzzles, name: str, *, dtype: str, steps: int) -> Variant:
+def make_variant(
+    model: Model, puzzles: Puzzles | None, name: str, *, dtype: str, steps: int
+) -> Variant:
     """Compress a model and lay its weights on every local device.
 
     Args:
-      puzzles: where static activations find their calibration puzzles.
+      puzzles: where static activations find their calibration puzzles; None: nowhere.
       name: of the scheme.
       dtype: arithmetic of a scheme that names none.
       steps: supervision steps over which static activations are calibrated.
 
     Raises:
-      ValueError: weights that the scheme's format cannot hold.
+      ValueError: weights that the scheme's format cannot hold, or static activations without
+        puzzles.
     """
     scheme = parse(name)
     inherits = scheme.float_dtype is FloatDtype.FP32
@@ -62,6 +65,8 @@ def make_variant(model: Model, puzzles: Puzzles, name: str, *, dtype: str, steps
     weights = ptq.simulate(model.weights, scheme)
     ranges = None
     if scheme.activations.is_static:
+        if puzzles is None:
+            raise ValueError(f"{name} has static activations, and there are no puzzles for them")
         exact = Variant(build(config, store=store), weights)
         ranges = calibrate(puzzles, exact, steps)
     reasoner = build(config, site_dot_general(scheme, ranges), store)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.flax import load_file, save_file
 
-from trm_jax.tensor_files import load_tensors, save_tensors
+from trm_jax.tensor_files import load_tensors, map_tensors, save_tensors
 
 
 def tensors() -> dict[str, np.ndarray]:
@@ -37,6 +37,46 @@ def test_the_reference_reads_ours_and_we_read_the_reference(tmp_path: Path) -> N
     same(load_file(tmp_path / "ours"), tensors())
     save_file({k: jnp.asarray(v) for k, v in tensors().items()}, tmp_path / "theirs")
     same(load_tensors(tmp_path / "theirs"), tensors())
+
+
+def test_mapped_arrays_are_the_loaded_ones_and_read_only(tmp_path: Path) -> None:
+    save_tensors(tensors(), tmp_path / "file")
+    mapped = map_tensors(tmp_path / "file")
+    same(mapped, load_tensors(tmp_path / "file"))
+    with pytest.raises(ValueError, match="read-only"):
+        mapped["b/float"][0] = 0
+    (tmp_path / "empty").touch()
+    with pytest.raises(ValueError, match="is truncated or not a safetensors file: it is empty"):
+        map_tensors(tmp_path / "empty")
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_one_row_of_a_mapped_table_is_not_the_table(tmp_path: Path) -> None:
+    """The published table, 50,911 x 512: 104 MB in the file, pages of it in memory."""
+    path, shape = tmp_path / "table", (50_911, 512)
+    header = {
+        "puzzle_emb": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * 512 * shape[0]]}
+    }
+    write(path, header, b"")
+    begin = path.stat().st_size
+    with path.open("r+b") as file:  # the other rows are holes, which take no disk
+        file.seek(begin + 40_000 * 2048)
+        file.write(np.arange(512, dtype=np.float32).tobytes())
+        file.truncate(begin + 2048 * shape[0])
+
+    def resident() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+
+    before = resident()
+    table = map_tensors(path)["puzzle_emb"]
+    row = table[40_000]
+    # KB: of header and row a fault brings 16 pages each; whatever else Python maps meanwhile
+    assert resident() - before <= 1024
+    np.testing.assert_array_equal(row, np.arange(512, dtype=np.float32))
+    assert table.shape == shape
+    whole = float(np.sum(table))  # so the measure can fail: all of it is touched now
+    assert (whole, resident() - before > 90_000) == (511 * 256, True)
 
 
 def test_bytes(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ hf:owner/name/file     the same on the Hugging Face Hub, `@revision` optional
 trm-mlp-sudoku-...     a known public checkpoint (`python -m trm_jax.convert --list`)
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +32,17 @@ class Located(NamedTuple):
     weights: Weights
 
 
-def locate(name: str, hints: convert.Hints = convert.NO_HINTS) -> Located:
+def locate(
+    name: str,
+    hints: convert.Hints = convert.NO_HINTS,
+    *,
+    load: Callable[[Path], tuple[Config, Weights]] = checkpoint.load_model,
+) -> Located:
     """Load the model of a name, see the module.
 
     Args:
       hints: what a PyTorch checkpoint does not show (its preset).
+      load: reads a model directory; `checkpoint.map_model` leaves the puzzle table in its file.
 
     Raises:
       ValueError: unknown, or not a checkpoint of these architectures.
@@ -43,11 +50,11 @@ def locate(name: str, hints: convert.Hints = convert.NO_HINTS) -> Located:
       ModuleNotFoundError: a PyTorch file, and torch is not installed.
     """
     if name in zoo.MODELS:
-        return Located(name, name, *zoo.load(name))
+        return Located(name, name, *load(zoo.MODELS[name].directory))
     path = Path(name)
     origin = str(path.resolve()) if path.exists() else name
     if (path / checkpoint.CONFIG_FILE).is_file():
-        return Located(_short(name), origin, *checkpoint.load_model(path))
+        return Located(_short(name), origin, *load(path))
     if name in PUBLISHED or name.startswith(HUB) or path.exists():
         config, weights, _ = convert.load_torch(name, hints)
         return Located(_short(name), origin, config, weights)

@@ -5,11 +5,16 @@
                     with "__metadata__" as an optional entry, padded with spaces to a multiple of 8
     the rest        arrays, little-endian, row-major; offsets count from here; nothing between
 
-Left out: reading parts of a file, and dtypes that no weight has (8-bit floats, complex).
+`map_tensors` reads nothing but the header: arrays are views of the file, of which the operating
+system brings in the pages that are touched. Of a puzzle table of any size one row costs one page
+or two (tests/test_tensor_files.py measures it).
+
+Left out: dtypes that no weight has (8-bit floats, complex).
 """
 
 import json
 import math
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,14 +69,31 @@ def load_tensors(path: Path) -> dict[str, np.ndarray]:
     Raises:
       ValueError: the file is truncated or not of this format.
     """
-    raw = path.read_bytes()
+    return _tensors(path, memoryview(path.read_bytes()))
+
+
+def map_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Make read-only views of all arrays of a file; nothing is read before it is touched.
+
+    Raises:
+      ValueError: the file is truncated or not of this format.
+    """
+    if not path.stat().st_size:
+        raise _broken(path, "it is empty")  # which cannot be mapped
+    with path.open("rb") as file:
+        # arrays made from it keep the map alive; it outlives the open file
+        return _tensors(path, memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+
+
+def _tensors(path: Path, raw: memoryview) -> dict[str, np.ndarray]:
+    """Cut the arrays out of the bytes of a file."""
     size = int.from_bytes(raw[:8], "little")
     if len(raw) < 8 or size > min(MAX_HEADER, len(raw) - 8):
         raise _broken(path, f"{len(raw)} bytes, and a header of {size}")
     try:
-        header = json.loads(raw[8 : 8 + size])
+        header = json.loads(bytes(raw[8 : 8 + size]))
         header.pop("__metadata__", None)
-        data = memoryview(raw)[8 + size :]
+        data = raw[8 + size :]
         tensors = {name: _array(name, entry, data) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _broken(path, str(error)) from error

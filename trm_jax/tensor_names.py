@@ -3,19 +3,22 @@
 params/L_level/layers_0/mlp/down_proj/kernel, ..., buffers/H_init, buffers/L_init, puzzle_emb
 """
 
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
 from trm_jax.types import Buffers, Weights
 
 Shape = tuple[int, ...]
+Tensor = Array | np.ndarray
 
 
-def flatten(weights: Weights) -> dict[str, Array]:
-    """Give every leaf its flat name."""
-    params = cast(dict[str, Array], flatten_dict(weights.params, sep="/"))
+def flatten(weights: Weights) -> dict[str, Tensor]:
+    """Give every leaf its flat name; a mapped puzzle table stays a NumPy view."""
+    params = cast(dict[str, Tensor], flatten_dict(weights.params, sep="/"))
     return {
         **{f"params/{name}": value for name, value in params.items()},
         "buffers/H_init": weights.buffers.H_init,
@@ -24,7 +27,7 @@ def flatten(weights: Weights) -> dict[str, Array]:
     }
 
 
-def unflatten(tensors: dict[str, Array]) -> Weights:
+def unflatten(tensors: Mapping[str, Any]) -> Weights:
     """Rebuild weights from flat names (the inverse of `flatten`)."""
     prefix = "params/"
     params = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

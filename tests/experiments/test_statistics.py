@@ -13,6 +13,7 @@ from experiments.statistics import (
     mcnemar,
     mean,
     paired_difference,
+    paired_mean,
     pairs,
     wilson,
 )
@@ -154,3 +155,14 @@ def test_no_change_on_few_puzzles_proves_little():
     assert few.value == many.value == 0.0
     assert few.high > 0.1 > 0.01 > many.high > 0
     assert paired_difference(Pairs(20, 0, 20)).low == -1.0
+
+
+@pytest.mark.parametrize(("lost", "gained", "same"), [(3, 1, 16), (0, 0, 12), (5, 0, 0)])
+def test_paired_mean_equals_the_difference_of_rates_and_goes_on_to_fractions(lost, gained, same):
+    values = np.repeat([-1.0, 1.0, 0.0], [lost, gained, same])
+    wanted = paired_difference(Pairs(lost, gained, lost + gained + same))
+    # both are a few float64 operations on numbers of at most 1
+    assert paired_mean(values) == pytest.approx(wanted, abs=1e-12)
+    halves = paired_mean(values / 2)
+    assert halves.value == wanted.value / 2
+    assert halves.high - halves.low < wanted.high - wanted.low or not (lost or gained)

@@ -74,19 +74,23 @@ class Votes:
         Raises:
           ValueError: lengths differ, a name is no identifier, or a canvas is not square.
         """
-        rows = zip(names, inputs, predictions, _sigmoid(q_halt), strict=True)
-        for name, question, answer, chance in rows:
+        for name, question, answer, q in zip(names, inputs, predictions, q_halt, strict=True):
             if name != BLANK_IDENTIFIER:
-                self._vote(name, question, answer, float(chance))
+                task, augmentation = parse_name(name)
+                asked = inverse_augment(crop(question), augmentation)
+                self.count(task, asked, inverse_augment(crop(answer), augmentation), float(q))
 
-    def _vote(self, name: str, question: np.ndarray, answer: np.ndarray, chance: float) -> None:
-        task, augmentation = parse_name(name)
-        asked, grid = (inverse_augment(crop(t), augmentation) for t in (question, answer))
-        key, answered = (task, grid_hash(asked)), grid_hash(grid)
-        self.grids[answered] = grid
+    def count(self, task: str, question: Grid, answer: Grid, q_halt: float) -> None:
+        """Count one answer, both grids as they are without augmentation.
+
+        Args:
+          q_halt: halting logit.
+        """
+        key, answered = (task, grid_hash(question)), grid_hash(answer)
+        self.grids[answered] = answer
         tally = self.tallies.setdefault(key, {}).setdefault(answered, [0.0, 0.0])
         tally[0] += 1
-        tally[1] += chance
+        tally[1] += _sigmoid(q_halt)
 
     def merge(self, other: "Votes") -> None:
         """Add the votes of another host or evaluation; ties go to the answers known first."""
@@ -108,9 +112,9 @@ class Votes:
         return sorted(candidates, key=lambda c: (c.votes, c.q_halt), reverse=True)
 
 
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Turn halting logits into probabilities, in float64 as released."""
-    return 0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64)))
+def _sigmoid(logit: float) -> float:
+    """Turn a halting logit into a probability, in float64 as released."""
+    return 0.5 * (1 + math.tanh(0.5 * float(logit)))
 
 
 def row_names(identifiers: Sequence[str], rows: Iterable[int]) -> list[str]:

@@ -1,0 +1,234 @@
+"""What a vote over augmentations asks, and its answers on disk: append-only, resumable.
+
+    OUT/votes.json    {"spec": {...}, "runs": [environment of every start]}
+    OUT/rows.jsonl    one `VoteRow` per line, in the order in which they were finished
+
+A row holds the answers of one model under one scheme to a few tasks under all augmentations, each
+different grid once, already turned and painted back. Any number of augmentations, any set of
+models and any k can be scored from rows without asking again. Schemes and tasks may be added by
+resuming.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments.results import append_line, drop_torn_line, whole_lines
+from trm_jax.data.arc_tasks import Grid
+
+FORMAT = 1
+SPEC_FILE, ROWS_FILE = "votes.json", "rows.jsonl"
+IDENTITY = ("models_sha256", "tasks_sha256", "num_aug", "new_rows", "steps", "tasks_per_shard",
+            "dtype", "seed")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteSpec:
+    """One evaluation.
+
+    Attributes:
+      models, models_sha256: checkpoints that vote together.
+      tasks: name of the tasks.
+      tasks_sha256: of the tasks and of the model's identifiers.
+      num_tasks: the first so many.
+      num_aug: augmentations per task beside the identity.
+      new_rows: how puzzle rows that no model trained are made.
+      schemes: full precision first.
+      bytes: stored size of a model under each scheme, its puzzle table left out.
+      steps: supervision steps.
+      gflops: cost of one rollout.
+      tasks_per_shard: the unit of work and of resuming.
+      dtype: arithmetic of schemes that name none.
+      seed: of further augmentations and of row training.
+    """
+
+    models: tuple[str, ...]
+    models_sha256: tuple[str, ...]
+    tasks: str
+    tasks_sha256: str
+    num_tasks: int
+    num_aug: int
+    new_rows: str
+    schemes: tuple[str, ...]
+    bytes: tuple[int, ...]
+    steps: int
+    gflops: float
+    tasks_per_shard: int
+    dtype: str
+    seed: int
+
+    @property
+    def shards(self) -> tuple[tuple[int, int], ...]:
+        """First task and end of every shard."""
+        starts = range(0, self.num_tasks, self.tasks_per_shard)
+        return tuple((i, min(i + self.tasks_per_shard, self.num_tasks)) for i in starts)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers in a row."""
+        return {name: getattr(self, name) for name in IDENTITY} | {"format": FORMAT}
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the identity, written into every row."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class VoteKey(NamedTuple):
+    """The unit of work: one scheme and model on the tasks [start, stop)."""
+
+    scheme: str
+    model: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoteRow:
+    """Answers to a shard of tasks: task by task, augmentation by augmentation, pair by pair.
+
+    Attributes:
+      model: place in `VoteSpec.models`.
+      grids: the different answers, as `write_grid` writes them.
+      answers: place in `grids` of each answer.
+      q_halt: halting logit of each answer.
+      exact: 1 where the whole canvas was right.
+      seconds: wall time of the rollouts, compilation left out.
+    """
+
+    digest: str
+    scheme: str
+    model: int
+    start: int
+    stop: int
+    grids: tuple[str, ...]
+    answers: tuple[int, ...]
+    q_halt: tuple[float, ...]
+    exact: tuple[int, ...]
+    seconds: float
+
+    @property
+    def key(self) -> VoteKey:
+        return VoteKey(self.scheme, self.model, self.start, self.stop)
+
+
+def row_from_dict(values: dict[str, Any]) -> VoteRow:
+    """Rebuild a row from JSON.
+
+    Raises:
+      TypeError, KeyError: fields are missing or unknown.
+    """
+    lists = {name: tuple(values[name]) for name in ("grids", "answers", "q_halt", "exact")}
+    return VoteRow(**{**values, **lists})
+
+
+def write_grid(grid: Grid) -> str:
+    """Write a grid as its rows of digits, joined by "/"; one without cells is empty."""
+    return "/".join("".join(map(str, row)) for row in grid.tolist())
+
+
+def read_grid(text: str) -> Grid:
+    """Read a grid back."""
+    if not text:
+        return np.zeros((0, 0), np.uint8)
+    return np.array([[int(digit) for digit in row] for row in text.split("/")], np.uint8)
+
+
+class VoteFolder:
+    """The files of an evaluation."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spec_file, self.rows_file = path / SPEC_FILE, path / ROWS_FILE
+
+    def check(self, spec: VoteSpec, *, resume: bool) -> None:
+        """Refuse a folder that this evaluation must not write into. Changes nothing.
+
+        Raises:
+          FileExistsError: the folder is in use and `resume` is off.
+          ValueError: its rows are of another evaluation; the message says what differs.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{self.path} is a file; --out names a folder")
+        if self.path.is_dir() and any(self.path.iterdir()) and not resume:
+            raise FileExistsError(
+                f"{self.path} is not empty: add --resume to go on with it (finished rows are"
+                " kept), or choose another --out"
+            )
+        if self.spec_file.exists():
+            before = self._document()["spec"]
+            pairs = [(name, before.get(name), _plain(getattr(spec, name))) for name in IDENTITY]
+            if differs := [f"{n} is {was}, asked for {now}" for n, was, now in pairs if was != now]:
+                raise ValueError(
+                    f"{self.path} holds another evaluation ({'; '.join(differs)}); choose"
+                    " another --out"
+                )
+
+    def open(self, spec: VoteSpec, environment: dict[str, Any]) -> None:
+        """Note the start of a run and drop a line that a kill cut off."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        runs = [*(self._document()["runs"] if self.spec_file.exists() else []), environment]
+        text = json.dumps({"spec": dataclasses.asdict(spec), "runs": runs}, indent=1)
+        work = self.spec_file.with_suffix(".new")
+        work.write_text(text + "\n", encoding="utf-8")
+        os.replace(work, self.spec_file)
+        drop_torn_line(self.rows_file)
+
+    def append(self, row: VoteRow) -> None:
+        """Write a finished row and wait until it is on the disk."""
+        append_line(self.rows_file, dataclasses.asdict(row))
+
+    def rows(self, digest: str) -> list[VoteRow]:
+        """Read the rows, a cut-off last line left out.
+
+        Raises:
+          ValueError: a line is damaged, or of another evaluation.
+        """
+        found = []
+        lines = whole_lines(self.rows_file) if self.rows_file.exists() else []
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = row_from_dict(json.loads(line))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(
+                    f"{self.rows_file}, line {number} is damaged ({error!r}); delete the line and"
+                    " --resume"
+                ) from error
+            if row.digest != digest:
+                raise ValueError(
+                    f"{self.rows_file}, line {number} is of another evaluation; keep one in a"
+                    " folder"
+                )
+            found.append(row)
+        return found
+
+    def _document(self) -> dict[str, Any]:
+        try:
+            document = json.loads(self.spec_file.read_text(encoding="utf-8"))
+            return {"spec": dict(document["spec"]), "runs": list(document["runs"])}
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{self.spec_file} is no spec of a vote: {error!r}") from error
+
+
+def pending(spec: VoteSpec, rows: Iterable[VoteRow]) -> list[VoteKey]:
+    """List the work that is left, scheme by scheme within a shard, so that all go on together."""
+    done = {row.key for row in rows}
+    keys = [
+        VoteKey(scheme, model, *shard)
+        for shard in spec.shards
+        for model in range(len(spec.models))
+        for scheme in spec.schemes
+    ]
+    return [key for key in keys if key not in done]
+
+
+def _plain(value: Any) -> Any:
+    """Write a value as JSON reads it back."""
+    return json.loads(json.dumps(value))
