@@ -7,6 +7,7 @@
 Studies (all that apply to task and model, unless --only names some):
 
     activations       dynamic and static int8, with and without the states; carry (Sec. 4.2)
+    embedding         the puzzle table as int8, at a low rank, one row streamed (Table 1)
     mixer             MLP mixing, attention and HRM under INT8 and INT4 (Table 10)
     truncation        half and a quarter of the context (Table 12)
     pruning           25 and 50 % of the output neurons (Table 13)
@@ -42,6 +43,7 @@ from experiments.rollouts import matmul_precision
 from experiments.studies import (
     activations,
     distillation,
+    embedding,
     linear_attention,
     mixer,
     pruning,
@@ -55,6 +57,7 @@ class Study(enum.Enum):
     """A study; the value is its name on the command line and in rows."""
 
     ACTIVATIONS = "activations"
+    EMBEDDING = "embedding"
     MIXER = "mixer"
     TRUNCATION = "truncation"
     PRUNING = "pruning"
@@ -65,6 +68,7 @@ class Study(enum.Enum):
 
 STUDIES: dict[enum.Enum, StudyFunction] = {
     Study.ACTIVATIONS: activations.interventions,
+    Study.EMBEDDING: embedding.interventions,
     Study.MIXER: mixer.interventions,
     Study.TRUNCATION: truncation.interventions,
     Study.PRUNING: pruning.interventions,

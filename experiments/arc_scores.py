@@ -2,7 +2,7 @@
 
 Tasks are what is independent. A task's score at k is the share of its questions answered within
 k attempts (as released); `solved` is HRM's stricter one, all questions or none. Rates are means
-over tasks with Wilson intervals, differences to full precision a paired bootstrap over tasks.
+over tasks with Wilson intervals, differences to full precision with the adjusted Wald interval.
 """
 
 from collections.abc import Sequence

@@ -85,6 +85,7 @@ def jobs(found: list[Subject], *, quick: bool) -> list[Job]:
         Job(name="footprint", module="experiments.footprint", arguments=()),
         *(_sweep(subject, quick) for subject in found),
         *(_ablation(subject, quick) for subject in reversed(first.values())),
+        *(_vote(subject, quick) for subject in found if subject.task == "arc"),
         *(_deployment(s, quick) for s in reversed(first.values()) if s.task != "arc"),
     ]
 
@@ -106,6 +107,12 @@ def _ablation(subject: Subject, quick: bool) -> Job:
     options = ("--resume", *(("--quick",) if quick else ()))
     arguments = (*subject.arguments, *options)
     return Job(name=_name("ablate", subject), module="experiments.ablate", arguments=arguments)
+
+
+def _vote(subject: Subject, quick: bool) -> Job:
+    few = ("--limit", "4", "--num-aug", "1") if quick else ("--limit", "20")
+    arguments = (*subject.arguments[2:], *few, "--resume")  # experiments.arc knows one task
+    return Job(name=_name("votes", subject), module="experiments.arc", arguments=arguments)
 
 
 def _deployment(subject: Subject, quick: bool) -> Job:
