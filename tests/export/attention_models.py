@@ -1,14 +1,14 @@
-"""Calibrated attention models in integers for tests: random weights, and the bundled one."""
+"""Attention models in integers for tests: random weights, and the bundled one."""
 
-import dataclasses
 from functools import cache
 
 import jax.numpy as jnp
 import numpy as np
 
 from quant.integer import IntegerModel, calibrated_model
-from quant.integer_attention import Widths
+from quant.integer_attention import INT8, Widths
 from quant.integer_attention_encodings import attention_encodings, with_heads
+from quant.integer_model import integer_model
 from quant.integer_ops import products_of
 from quant.integer_ranges import Spans, calibrated_spans
 from quant.ptq import quantise_params, simulate
@@ -19,30 +19,24 @@ from trm_jax.config import TRMConfig
 from trm_jax.types import Batch
 
 TINY = TRMConfig(**small(seq_len=9, puzzle_emb_len=2))
+HEADROOM = 1.25
+
+
+def tiny(weight_scheme: str, widths: Widths = INT8) -> IntegerModel:
+    """Random weights; 11 positions, 2 heads. All share the ranges of 8-bit weights."""
+    weights, scheme = random_weights(TINY, seed=2), parse(weight_scheme)
+    products = with_heads(products_of(quantise_params(weights.params, scheme)), TINY)
+    encodings = attention_encodings(tiny_spans(), TINY, widths, HEADROOM)
+    return integer_model(TINY, simulate(weights, scheme), products, encodings, HEADROOM)
 
 
 @cache
-def tiny(scheme: str) -> IntegerModel:
-    """Random weights, calibrated on random puzzles; 11 positions, 2 heads."""
-    weights = random_weights(TINY, seed=2)
-    quantised = quantise_params(weights.params, parse(scheme))
+def tiny_spans() -> Spans:
+    """Calibrate the tiny model on random puzzles."""
+    weights, scheme = random_weights(TINY, seed=2), parse("w8c-sym")
+    products = with_heads(products_of(quantise_params(weights.params, scheme)), TINY)
     batches = [random_batch(TINY, 4, seed=5)]
-    return calibrated_model(TINY, weights, quantised, parse(scheme), batches, steps=1)
-
-
-def in_widths(scheme: str, widths: Widths) -> IntegerModel:
-    """The tiny model with other widths."""
-    model, spans = tiny(scheme), tiny_spans(scheme)
-    encodings = attention_encodings(spans, TINY, widths, model.headroom)
-    return dataclasses.replace(model, encodings=encodings | {"e": model.encodings["e"]})
-
-
-@cache
-def tiny_spans(scheme: str) -> Spans:
-    weights = random_weights(TINY, seed=2)
-    products = with_heads(products_of(quantise_params(weights.params, parse(scheme))), TINY)
-    exact, batches = simulate(weights, parse(scheme)), [random_batch(TINY, 4, seed=5)]
-    return calibrated_spans(TINY, products, exact, batches, steps=1)
+    return calibrated_spans(TINY, products, simulate(weights, scheme), batches, steps=1)
 
 
 @cache

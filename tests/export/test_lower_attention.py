@@ -24,7 +24,7 @@ from quant.scheme import parse
 from tests.export import attention_models
 from trm_jax.config import MAZE_TRM_ATT, MINI_MAZE_TRM_ATT
 
-CUT = Chunks(rows=1, queries=4, channels=12, filter_bytes=64)
+CUT = Chunks(rows=1, queries=4, channels=300, filter_bytes=1024)
 W8A8, W8A16, W4A8 = "w8c-sym_a8s_tflm", "w8c-sym_a16s_tflm", "w4c-asym_a8s_tflm"
 
 
@@ -69,13 +69,19 @@ def hold_equal(model: IntegerModel, scheme: str, *chunks: Chunks) -> None:
             runtime.close()
 
 
-@pytest.mark.parametrize("scheme", [W8A8, W8A16, W4A8])
-def test_graphs_have_the_bits_of_the_simulation(scheme: str) -> None:
-    hold_equal(attention_models.tiny(scheme), scheme, DEFAULT_CHUNKS, CUT)
+CASES = {
+    "int8": ("w8c-sym", INT8, W8A8, (DEFAULT_CHUNKS, CUT)),
+    "int16": ("w8c-sym", INT16, W8A16, (CUT,)),
+    "int4": ("w4c-asym", INT8, W4A8, (DEFAULT_CHUNKS,)),
+    "mixed": ("w8c-sym", MIXED, W8A8, (DEFAULT_CHUNKS,)),
+}
+"""Weights, widths, the scheme that plans the filters, and how the graph is cut."""
 
 
-def test_mixed_widths_have_the_bits_of_the_simulation() -> None:
-    hold_equal(attention_models.in_widths(W8A8, MIXED), W8A8, CUT)
+@pytest.mark.parametrize("name", CASES)
+def test_graphs_have_the_bits_of_the_simulation(name: str) -> None:
+    weights, widths, scheme, chunks = CASES[name]
+    hold_equal(attention_models.tiny(weights, widths), scheme, *chunks)
 
 
 def test_trained_model_has_the_bits_of_the_simulation() -> None:
@@ -85,7 +91,7 @@ def test_trained_model_has_the_bits_of_the_simulation() -> None:
 def test_chunks_bound_what_exists_at_a_time() -> None:
     """11 rows: scores of 4 queries at most, a tail for every token, trees of CONCATENATION."""
     plan = plan_for(parse(W8A8), Target.TFLM)
-    block, _ = integer_graphs(attention_models.tiny(W8A8), plan, batch=1, chunks=CUT)
+    block, _ = integer_graphs(attention_models.tiny("w8c-sym"), plan, batch=1, chunks=CUT)
     scores = [t.shape for t in block.tensors if "/scores/" in t.name]
     assert {shape[2] for shape in scores} <= {3, 4}
     assert len(scores) == 2 * 2 * 3  # layers, heads, chunks

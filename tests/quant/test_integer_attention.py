@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quant.integer import IntegerModel
-from quant.integer_attention import INT16, MIXED, Widths
+from quant.integer_attention import INT8, INT16, MIXED, Widths
 from quant.integer_block import level
 from quant.integer_elementwise import quantise_floats
 from quant.integer_encoding import Encoding
@@ -19,13 +19,6 @@ from quant.integer_ranges import level_with_spans
 from tests.export import attention_models
 from tests.samples import small
 from trm_jax.config import HRMConfig, Mixer, TRMConfig
-
-SCHEME = "w8c-sym_a8s_tflm"
-
-
-@pytest.fixture(scope="module")
-def int8() -> IntegerModel:
-    return attention_models.tiny(SCHEME)
 
 
 def distance(model: IntegerModel) -> float:
@@ -37,20 +30,20 @@ def distance(model: IntegerModel) -> float:
     span = min(abs(e[name].q_max * e[name].scale) for name in ("z", "injection"))
     z, injection = (jnp.clip(x, -span, span) for x in ends)
     wanted, _ = level_with_spans(z, injection, model.products, c)
-    found = level(
-        Tagged(quantise_floats(z, e["z"]), "z"),
-        Tagged(quantise_floats(injection, e["injection"]), "injection"), c, model.ops(),
-    ).value  # fmt: skip
+    run = jax.jit(
+        lambda z, added: level(Tagged(z, "z"), Tagged(added, "injection"), c, model.ops()).value
+    )
+    found = run(quantise_floats(z, e["z"]), quantise_floats(injection, e["injection"]))
     real = (np.asarray(found, np.float64) - e["z"].zero_point) * e["z"].scale
     return float(np.linalg.norm(real - np.asarray(wanted)) / np.linalg.norm(wanted))
 
 
-def test_distance_to_float_is_rounding(int8: IntegerModel) -> None:
+def test_distance_to_float_is_rounding() -> None:
     """Steps of int16 are 256 times finer, so is its distance: within 4, for kernels differ."""
-    far = distance(int8)
+    far, fine, mixed = (distance(attention_models.tiny("w8c-sym", w)) for w in (INT8, INT16, MIXED))
     assert far <= 0.1
-    assert distance(attention_models.in_widths(SCHEME, INT16)) <= far / 64
-    assert distance(attention_models.in_widths(SCHEME, MIXED)) <= far
+    assert fine <= far / 64
+    assert mixed <= far
 
 
 @pytest.mark.parametrize(("bits_h", "bits_y"), [(16, 8), (8, 8), (16, 16)])
@@ -74,7 +67,7 @@ def test_residual_adds_rounded_products(bits_h: int, bits_y: int) -> None:
 @pytest.mark.parametrize("config", [
     HRMConfig(**small()), TRMConfig(**small(mixer=Mixer.LINEAR_ATTENTION))
 ])  # fmt: skip
-def test_other_networks_are_refused(config, int8: IntegerModel) -> None:
+def test_other_networks_are_refused(config) -> None:
     z = jnp.zeros((1, config.num_positions, config.hidden_size))
     with pytest.raises(ValueError, match="use a float scheme"):
         level_with_spans(z, z, {}, config)
