@@ -65,8 +65,8 @@ class AttentionGraph(GraphOps):
         return self.add(name, along, across)
 
     def matmul(self, name: str, a: Tagged, b: Tagged) -> Tagged:
-        means, operands = self.model.encodings[name], (self._cast(x, name) for x in (a, b))
-        made = batch_matmul(self.g, *(x.value for x in operands), name,
+        means, first, second = self.model.encodings[name], self._cast(a, name), self._cast(b, name)
+        made = batch_matmul(self.g, first.value, second.value, name,
                             dtype=dtype_of(means), quant=quant_of(means))  # fmt: skip
         return Tagged(made, name)
 

@@ -34,8 +34,8 @@ def integer_graphs(
 def block_graph(model: IntegerModel, plan: Plan, batch: int, chunks: Chunks) -> Graph:
     """Lower one application of the network."""
     ops = graph_ops(GraphBuilder("block"), model, plan, chunks)
-    ends = [ops.state(name, batch) for name in ("z", "injection")]
-    out = level(*ends, model.config, ops).value
+    z, injection = ops.state("z", batch), ops.state("injection", batch)
+    out = level(z, injection, model.config, ops).value
     made = reshaped(ops.g, out, state_shape(model, batch), "z/next")
     return ops.g.finish({"z": "z", "injection": "injection"}, {"z": made})
 
