@@ -20,7 +20,8 @@ interval, paired bootstrap and McNemar's exact test, cell accuracy, carry-trajec
 The last three train briefly, on fresh puzzles of which none is an image of an evaluated one.
 
 Into --out go rows.jsonl (one line per study, variant and shard of puzzles, as soon as it is
-finished), ablation.json, and the tables as Markdown and CSV.
+finished), ablation.json, ablation.md and .csv (a table per study, then those of the paper), and
+split.png and .svg, a figure of cells against puzzles right.
 A killed run goes on with --resume, which also adds studies or puzzles to a finished one.
 """
 
