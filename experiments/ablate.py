@@ -93,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", type=Path, metavar="DIR", help="data set in the released layout")
     p.add_argument("--train-data", type=Path, metavar="DIR", help="default: generated puzzles")
     p.add_argument(
-        "--limit", type=int, metavar="N", help="first N puzzles, 0 is all (200; quick: 32)"
+        "--limit", type=int, metavar="N", help="first N puzzles, 0 is all (200; quick: 16)"
     )
     p.add_argument("--batch-size", type=int, metavar="N", help="puzzles in a shard")
     p.add_argument("--dtype", choices=DTYPES, default="auto", help="as for experiments.sweep")

@@ -7,10 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import fresh_puzzles, models, puzzles
+from experiments import fresh_puzzles, models, puzzles, retraining
 from experiments.ablation import Context, Effort, NotApplicable
 from experiments.fresh_puzzles import SEED_OFFSET, training_puzzles
-from experiments.retraining import Setup, Training, brief, fresh_batch, retrained
 from experiments.studies import activations, distillation, linear_attention, qat
 from experiments.tasks import Task
 from quant import ptq
@@ -23,7 +22,6 @@ from trm_jax.data import sudoku
 from trm_jax.data.format import from_examples, save_dataset
 from trm_jax.data.sudoku_canonical import class_ids
 from trm_jax.data.sudoku_generator import generate_sudoku
-from trm_jax.models import build
 
 BOX, CLUES = (2, 2), 6
 ASKED = 40  # puzzles of the evaluated set, all of which training would draw first
@@ -104,27 +102,24 @@ def test_qat_straight_through_moves_kernels_and_ships_them_on_the_grid(context):
     start = ptq.simulate(context.model.weights, parse("int4_naive")).params["L_level"]
     assert not np.array_equal(kernel, start["layers_0"]["mlp"]["down_proj"]["kernel"])
     assert subject.facts["train_steps"] == Effort.QUICK.of(qat.STEPS)
-    whole = 4 * subject.facts["parameters"]
-    assert float(subject.facts["bytes"]) < whole / 3
+    assert 3 * subject.facts["bytes"] < 4 * subject.facts["parameters"]
 
 
-def test_a_trained_model_is_kept(context):
-    """A second run finds it and prepares nothing."""
-    recipe = brief(2, 4, 1e-3, 0)
-    training = Training(recipe=recipe, puzzles=30)
+def test_a_trained_model_is_kept(context, monkeypatch):
+    """A second run finds it and trains nothing; other settings are another model."""
 
-    def setup():
-        return Setup(build(context.config), fresh_batch(context, 30), context.model.weights)
-
-    def never():
+    def never(*_):
         raise AssertionError
 
-    first, facts = retrained(context, "kept", training, setup)
-    again, same = retrained(context, "kept", training, never)
-    assert same == facts
-    jax.tree.map(np.testing.assert_array_equal, first, again)
-    with pytest.raises(AssertionError):  # other settings are another model
-        retrained(context, "kept", Training(recipe=brief(3, 4, 1e-3, 0), puzzles=30), never)
+    name = "int4_naive, QAT straight-through"
+    first = named(qat.interventions(context), name).make()
+    monkeypatch.setattr(retraining, "train", never)
+    again = named(qat.interventions(context), name).make()
+    assert again.facts == first.facts
+    jax.tree.map(np.testing.assert_array_equal, first.weights, again.weights)
+    other = dataclasses.replace(context, seed=1)
+    with pytest.raises(AssertionError):
+        named(qat.interventions(other), name).make()
 
 
 def test_a_student_is_half_as_wide_and_is_read_at_two_depths(context):
