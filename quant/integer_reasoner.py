@@ -67,7 +67,8 @@ class IntegerReasoner(Reasoner):
 
     def ops(self) -> IntegerOps:
         """Make the operators."""
-        return self.model.ops()
+        model = self.model
+        return IntegerOps(model.products, model.encodings, self.config.rms_norm_eps)
 
     def integers(self, x: Float[Array, "*axes"], name: str) -> Integer[Array, "*axes"]:
         """Recover the integers that real numbers stand for."""
