@@ -36,12 +36,12 @@ class Translation:
     def value(self, name: str) -> str:
         """Name the float32 value of a tensor of the source."""
         if name not in self.real:
-            data = self.constant(name)
-            tensor = self.source.tensor(name)
-            held = self.g.constant(
-                name, tensor.data if data is None else data,
-                tensor.dtype if data is None else DType.FLOAT32,
-            )  # fmt: skip
+            plain, tensor = self.constant(name), self.source.tensor(name)
+            dtype, data = (
+                (DType.FLOAT32, plain) if plain is not None else (tensor.dtype, tensor.data)
+            )
+            assert data is not None, name
+            held = self.g.constant(name, data, dtype)
             self.real[name] = held if tensor.quant is None else self.dequantised(held, tensor.quant)
         return self.real[name]
 

@@ -36,7 +36,7 @@ TYPES = {
     DType.INT32: TensorProto.INT32,
     DType.INT64: TensorProto.INT64,
 }
-READ = {number: dtype for dtype, number in TYPES.items()}
+READ: dict[int, DType] = {int(number): dtype for dtype, number in TYPES.items()}
 
 
 def write(model: Model) -> dict[str, bytes]:
@@ -111,13 +111,15 @@ def _graph_proto(graph: Graph) -> onnx.GraphProto:
     fed, made = ([_info(graph.tensor(name)) for name in names] for names in ends)
     known = {*ends[0], *ends[1]}
     inner = [_info(t) for t in graph.tensors if t.data is None and t.name not in known]
-    nodes = [
-        helper.make_node(op.code, [n or "" for n in op.inputs], op.outputs, op.outputs[0],
-                         **op.options)
-        for op in graph.ops
-    ]  # fmt: skip
+    nodes = [_node(op) for op in graph.ops]
     constants = [_initializer(t, t.data) for t in graph.tensors if t.data is not None]
     return helper.make_graph(nodes, graph.name, fed, made, constants, value_info=inner)
+
+
+def _node(op: Op) -> onnx.NodeProto:
+    node = helper.make_node(op.code, [n or "" for n in op.inputs], op.outputs, op.outputs[0])
+    node.attribute.extend(helper.make_attribute(name, v) for name, v in op.options.items())
+    return node
 
 
 def _initializer(tensor: Tensor, data: np.ndarray) -> onnx.TensorProto:

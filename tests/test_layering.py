@@ -33,7 +33,7 @@ RIM = {
 """Leaves of trm_jax besides data and zoo: numeric modules never import them."""
 ONLY_IN = {
     "torch": ("trm_jax.torch_files",),
-    "yaml": ("trm_jax.torch_config",),
+    "yaml": ("trm_jax.torch_config", "experiments.aihub_rows"),
     "huggingface_hub": ("trm_jax.data.hub",),
     "orbax": ("trm_jax.checkpoint",),
     "aqt": ("quant.dot_general",),

@@ -1,0 +1,181 @@
+"""Look for the sequence length from which int8 is faster than float (the paper's App. G.1).
+
+    python -m benchmarks.sequence_length
+    python -m benchmarks.sequence_length --mixer mlp --lengths 16,64,256 --figure crossover
+
+The paper sees static int8 lose on Sudoku (about 100 positions) and win on mazes (900) on phones,
+and places the crossover in between. Here: one block application at the published width, random
+weights, one puzzle, on this computer's CPU. Int8 against float32 of the same runtime:
+
+    LiteRT static     QUANTIZE, int8 x int8, DEQUANTIZE around every weight matrix (_a8s)
+    LiteRT dynamic    rows quantised inside the kernel (_a8da)
+    ORT static        QDQ, in ONNX Runtime (_a8s)
+
+Every repeat times everybody once, and the ratio int8 : float is taken within the repeat. Int8
+counts as faster where at least 90 % of the ratios lie below 1, as slower where 90 % lie above;
+else the machine's noise decides nothing. A CPU stands in for no NPU: it has no driver to wait
+for, which is what the paper blames. Needs the extras [export] and [onnx].
+"""
+
+import dataclasses
+import functools
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks.crossover import draw, show, verdict
+from benchmarks.program import make_parser, report
+from export.backends import open_runtime
+from export.contract import Runtime
+from export.graph import Model
+from export.lower import lower
+from export.matrices import SiteRange
+from export.numerics import Target
+from export.onnx_translate import translate
+from export.plan import plan_for, quantise_for
+from quant.calibrate import input_widths
+from quant.scheme import parse
+from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
+from trm_jax.models import build
+
+LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
+REPEATS, WARM = 15, 2
+SAMPLE_SECONDS = 0.02  # a call repeats until it fills this; one of a short sequence is all noise
+SPAN = SiteRange((-4.0, 4.0), (-4.0, 4.0))  # any range: latency does not depend on it
+
+
+class Contestant(NamedTuple):
+    """An int8 scheme on a runtime; its rival is float32 there."""
+
+    name: str
+    target: Target
+    scheme: str
+
+
+CONTESTANTS = (
+    Contestant("LiteRT static", Target.LITERT, "w8c-sym_a8s"),
+    Contestant("LiteRT dynamic", Target.LITERT, "w8c-sym_a8da"),
+    Contestant("ORT static", Target.ONNX, "w8c-sym_a8s"),
+)
+
+
+def config_of(length: int, mixer: Mixer) -> TRMConfig:
+    """Make the published network over `length` positions, one of them the puzzle's.
+
+    Raises:
+      ValueError: too short.
+    """
+    if length < 2:
+        raise ValueError(f"lengths must be at least 2, got {length}")
+    positions = Positions.NONE if mixer is Mixer.MLP else Positions.ROPE
+    return dataclasses.replace(
+        SUDOKU_TRM_ATT, seq_len=length - 1, puzzle_emb_len=1, mixer=mixer, positions=positions,
+        forward_dtype="float32",
+    )  # fmt: skip
+
+
+@functools.cache
+def weights_of(config: TRMConfig) -> Any:
+    """Draw weights; attention's do not depend on the length (see `model_of`)."""
+    import jax
+
+    return build(config).init(jax.random.key(0)).params
+
+
+def model_of(config: TRMConfig, scheme: str, target: Target) -> Model:
+    """Lower one block for one puzzle."""
+    same = config if config.mixer is Mixer.MLP else config_of(LENGTHS[0], config.mixer)
+    params, plan = weights_of(same), plan_for(parse(scheme), target)
+    ranges = dict.fromkeys(input_widths(params), SPAN)
+    model = lower(config, quantise_for(params, plan), plan, batch=1, graphs=("block",),
+                  ranges=ranges)  # fmt: skip
+    return translate(model) if target is Target.ONNX else model
+
+
+def call_ms(runtime: Runtime, inputs: dict[str, np.ndarray], calls: int) -> float:
+    """Time `calls` calls; ms of one."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        runtime.run("block", inputs)
+    return 1e3 * (time.perf_counter() - start) / calls
+
+
+def times(config: TRMConfig, threads: int, repeats: int) -> dict[tuple[Target, str], list[float]]:
+    """Time every scheme of every runtime, by turns; ms per repeat."""
+    schemes = dict.fromkeys((c.target, s) for c in CONTESTANTS for s in ("fp32", c.scheme))
+    opened = {key: open_runtime(key[0], model_of(config, key[1], key[0]), threads=threads)
+              for key in schemes}  # fmt: skip
+    rng, shape = np.random.default_rng(0), (1, config.num_positions, config.hidden_size)
+    inputs = {name: rng.normal(size=shape).astype(np.float32) for name in ("z", "injection")}
+    found: dict[tuple[Target, str], list[float]] = {key: [] for key in opened}
+    try:
+        calls = {}
+        for key, runtime in opened.items():
+            call_ms(runtime, inputs, WARM)
+            calls[key] = max(1, round(1e3 * SAMPLE_SECONDS / call_ms(runtime, inputs, 1)))
+        for _ in range(repeats):
+            for key, runtime in opened.items():
+                found[key].append(call_ms(runtime, inputs, calls[key]))
+    finally:
+        for runtime in opened.values():
+            runtime.close()
+    return found
+
+
+def measure(
+    lengths: Sequence[int], mixer: Mixer, threads: int, repeats: int, console: Console
+) -> list[dict[str, Any]]:
+    """Time all lengths: one row per length and contestant.
+
+    Raises:
+      ValueError: lengths or repeats out of range.
+      RuntimeError: a runtime is missing.
+    """
+    if repeats < 2 or threads < 1 or not lengths:
+        raise ValueError(f"needs lengths, 2 repeats and a thread, got {repeats} and {threads}")
+    rows = []
+    for length in sorted(set(lengths)):
+        found = times(config_of(length, mixer), threads, repeats)
+        console.print(f"{length} positions: done", highlight=False)
+        for c in CONTESTANTS:
+            int8, plain = (np.asarray(found[c.target, s]) for s in (c.scheme, "fp32"))
+            low, middle, high = np.percentile(int8 / plain, [10, 50, 90])
+            rows.append({
+                "contestant": c.name, "scheme": c.scheme, "mixer": mixer.value, "length": length,
+                "int8_ms": float(np.median(int8)), "float_ms": float(np.median(plain)),
+                "ratio": float(middle), "ratio_p10": float(low), "ratio_p90": float(high),
+                "verdict": verdict(int8 / plain).value, "repeats": repeats, "threads": threads,
+                "load": os.getloadavg()[0], "cores": os.cpu_count(),
+            })  # fmt: skip
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    p = make_parser("benchmarks.sequence_length", __doc__)
+    p.add_argument("--lengths", default=",".join(map(str, LENGTHS)), help="%(default)s")
+    kinds = [Mixer.ATTENTION.value, Mixer.MLP.value]
+    p.add_argument("--mixer", default=kinds[0], choices=kinds, help="%(default)s")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
+    p.add_argument("--repeats", type=int, default=REPEATS, metavar="N", help="%(default)s")
+    p.add_argument("--figure", type=Path, metavar="PATH", help="draw into PATH.png and PATH.svg")
+    args = p.parse_args(argv)
+
+    def run(console: Console) -> list[dict[str, Any]]:
+        lengths = [int(text) for text in args.lengths.split(",")]
+        rows = measure(lengths, Mixer(args.mixer), args.threads, args.repeats, console)
+        if args.figure:
+            draw(rows, args.figure)
+        return rows
+
+    return report(run, show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
