@@ -23,8 +23,8 @@ PUBLISHED = tuple(name for name in PRESETS if not name.endswith(("-mini", "-midi
 """The published configurations."""
 
 SCHEMES = (
-    "fp32", "fp16", "int8", "int4_naive", "int4_calibrated", "w8c-sym_a8s",
-    "w8c-sym_a8s_carry8", "w4c-asym_a8s_carry8", "w4c-asym_a16s_carry16",
+    "fp32", "fp16", "int8", "int4_naive", "int4_calibrated", "w8c-sym_a8s", "tflm_int8_int8",
+    "tflm_int4_int8", "tflm_int4_int16",
 )  # fmt: skip
 """The paper's schemes, and the ones a device without float memory runs."""
 

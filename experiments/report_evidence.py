@@ -166,7 +166,7 @@ def _intervention(record: Record, text: str, where: str) -> Claim:
 def _memory() -> list[Claim]:
     """The two deployments of Table 2, with states and working memory counted."""
     cases = (
-        ("w8c-sym_a8s_carry8", "8 MB SoC", "INT8 with flash loading fits 8 MB (6.51 MB)"),
+        ("tflm_int8_int8", "8 MB SoC", "INT8 with flash loading fits 8 MB (6.51 MB)"),
         (
             "w4c-asym_a8s_carry8",
             "4 MB MCU",

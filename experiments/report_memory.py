@@ -16,7 +16,7 @@ from quant.scheme import paper_name, parse
 MIB = 2**20
 MOST_TICKS = 8
 FIGURE_CONFIGS = ("arc-trm-att", "maze-trm-att", "sudoku-trm-mlp")
-FIGURE_SCHEMES = ("fp32", "w8c-sym_a8s_carry8", "w4c-asym_a8s_carry8")
+FIGURE_SCHEMES = ("fp32", "tflm_int8_int8", "tflm_int4_int8")
 
 
 def memory_section(results: Results) -> Section:

@@ -59,7 +59,7 @@ class Footprint:
             Residency.STREAMING: self.largest_block + self.row,
             Residency.IN_PLACE: self.row,
         }
-        working = sram.working_elements(self.config, schedule) * sram.activation_bytes(self.scheme)
+        working = sram.working_bytes(self.config, self.scheme, schedule)
         return Sram(held[residency], sram.state_bytes(self.config, self.scheme), working)
 
     def paper_sram(self, residency: Residency) -> int:

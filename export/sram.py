@@ -10,8 +10,9 @@ What must be in memory at a time:
 WHOLE runs every operator over all positions, all attention heads at once. CHUNKED runs matrix
 products CHUNK rows at a time; of attention only k and v are whole, a chunk of queries goes
 through one head after the other and its result takes the place of the residual's rows.
-Elementwise operators work in place. An interpreter's arena, with its copies and alignment, lies
-above this. `paper_sram` is Table 15's own formula.
+Elementwise operators work in place. Static inputs leave what is between products in floats; a
+device's integers (tflm) do not. An interpreter's arena, with its copies and alignment, lies above
+this. `paper_sram` is Table 15's own formula.
 """
 
 import enum
@@ -63,51 +64,71 @@ def float_bytes(scheme: Scheme) -> int:
 
 
 def activation_bytes(scheme: Scheme) -> int:
-    """Count the bytes of an activation in memory: dynamic inputs are int8 one row at a time."""
+    """Count the bytes of a product's result: dynamic inputs are int8 one row at a time."""
     return ACTIVATION_BYTES.get(scheme.activations, float_bytes(scheme))
+
+
+def between_bytes(scheme: Scheme) -> int:
+    """Count the bytes of what stands between products: residual, injected embedding."""
+    return activation_bytes(scheme) if scheme.is_integer else float_bytes(scheme)
 
 
 def state_bytes(config: Config, scheme: Scheme) -> int:
     """Count z_H, z_L and the injected embedding."""
     elements = config.num_positions * config.hidden_size
-    each = CARRY_BYTES.get(scheme.carry, float_bytes(scheme))
+    each = CARRY_BYTES.get(scheme.carry, between_bytes(scheme))
     scales = SCALE_BYTES * config.num_positions if scheme.carry in SCALED else 0
-    return 2 * (elements * each + scales) + elements * activation_bytes(scheme)
+    return 2 * (elements * each + scales) + elements * between_bytes(scheme)
 
 
-def working_elements(config: Config, schedule: Schedule) -> int:
-    """Count the activations that one block holds at its peak, states aside.
+class Held(NamedTuple):
+    """Elements in memory while an operator runs.
+
+    Attributes:
+      between: residual and its copies; products: results of products and of attention.
+    """
+
+    between: int
+    products: int
+
+
+def working_bytes(config: Config, scheme: Scheme, schedule: Schedule) -> int:
+    """Count the activations that one block holds at its peak, states aside."""
+    sizes = (between_bytes(scheme), activation_bytes(scheme))
+    return max(
+        held.between * sizes[0] + held.products * sizes[1]
+        for held in held_by_operators(config, schedule)
+    )
+
+
+def held_by_operators(config: Config, schedule: Schedule) -> list[Held]:
+    """List what the operators of a block hold that may be its peak.
 
     Raises:
       ValueError: linear attention, which no device graph has.
     """
     if config.mixer is Mixer.LINEAR_ATTENTION:
         raise ValueError("no device graph has linear attention; use mixer=attention")
-    mix = _mlp_mixing if config.mixer is Mixer.MLP else _attention
-    return max(mix(config, schedule), _swiglu(config, schedule, transposed=False))
+    pos, width = config.num_positions, config.hidden_size
+    channels = _swiglu(pos, width, config.swiglu_size(width), schedule)
+    if config.mixer is Mixer.ATTENTION:
+        return [_attention(config, schedule), channels]
+    positions = _swiglu(width, pos, config.swiglu_size(pos), schedule)
+    return [Held(2 * pos * width, 0), positions, channels]  # transposing needs both copies
 
 
-def _attention(config: Config, schedule: Schedule) -> int:
-    """Residual, q, k, v, scores, mixed values; chunked: q, one head's scores, mixed of a chunk."""
+def _attention(config: Config, schedule: Schedule) -> Held:
+    """q, k, v, scores, mixed values; chunked: k, v, and of a chunk q, one head's scores, mixed."""
     pos, width = config.num_positions, config.hidden_size
     if schedule is Schedule.CHUNKED:
-        return 3 * pos * width + min(CHUNK, pos) * (2 * width + pos)
-    return 5 * pos * width + config.num_heads * pos * pos
+        return Held(pos * width, 2 * pos * width + min(CHUNK, pos) * (2 * width + pos))
+    return Held(pos * width, 4 * pos * width + config.num_heads * pos * pos)
 
 
-def _mlp_mixing(config: Config, schedule: Schedule) -> int:
-    """Transposing needs both copies; then a SwiGLU over positions."""
-    state = config.num_positions * config.hidden_size
-    return max(2 * state, _swiglu(config, schedule, transposed=True))
-
-
-def _swiglu(config: Config, schedule: Schedule, *, transposed: bool) -> int:
-    """Residual and gate_up; the product stands in place of the gate while the result comes."""
-    sizes = (config.num_positions, config.hidden_size)
-    rows, width = sizes[::-1] if transposed else sizes
+def _swiglu(rows: int, width: int, inner: int, schedule: Schedule) -> Held:
+    """gate_up; then the gate's place holds the product while the result comes."""
     chunk = min(CHUNK, rows) if schedule is Schedule.CHUNKED else rows
-    inner = config.swiglu_size(width)
-    return rows * width + chunk * max(2 * inner, inner + width)
+    return Held(rows * width, chunk * max(2 * inner, inner + width))
 
 
 def paper_sram(config: Config, weight_bytes: int, residency: Residency, scheme: Scheme) -> int:

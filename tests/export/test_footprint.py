@@ -81,18 +81,26 @@ def test_linear_attention_is_refused() -> None:
     with pytest.raises(ValueError, match="not counted"):
         footprint(linear, parse("fp32"))
     with pytest.raises(ValueError, match="no device graph"):
-        sram.working_elements(linear, Schedule.WHOLE)
+        sram.held_by_operators(linear, Schedule.WHOLE)
 
 
 def test_peak_of_the_sudoku_model_by_hand() -> None:
     """97 positions of 512; SwiGLU over positions is 512 rows of 97 -> 1,024 -> 97."""
-    found = footprint(SUDOKU_TRM_MLP, parse("w8c-sym_a8s_carry8"))
+    found = footprint(SUDOKU_TRM_MLP, parse("tflm_int8_int8"))
     whole = found.sram(Residency.IN_PLACE, Schedule.WHOLE)
     assert whole.working == 512 * 97 + 512 * 1024  # one byte each
-    assert whole.states == 3 * 97 * 512 + 2 * 97 * 4  # z_H, z_L, e; a scale per token and state
+    assert whole.states == 3 * 97 * 512  # z_H, z_L, e
     assert whole.weights == 512 * 4  # the puzzle row
     chunked = found.sram(Residency.IN_PLACE)
     assert chunked.working == 97 * 512 + 97 * 3072  # now the SwiGLU over channels is larger
+
+
+def test_static_inputs_leave_floats_between_products() -> None:
+    """The carry is int8 with a scale per token, the injection and the residual float32."""
+    found = footprint(SUDOKU_TRM_MLP, parse("w8c-sym_a8s_carry8"))
+    whole = found.sram(Residency.IN_PLACE, Schedule.WHOLE)
+    assert whole.states == 2 * (97 * 512 + 97 * 4) + 97 * 512 * 4
+    assert whole.working == 512 * 97 * 4 + 512 * 1024
 
 
 def test_peak_of_the_maze_model_by_hand() -> None:
