@@ -4,9 +4,11 @@ The rule, for a model that was swept, of the published size of its task and arch
 
     1. harmless   the lower end of the paired 95 % interval of the change of exact match, against
                   full precision on the same puzzles, is not below -MARGIN
-    2. fits       the published configuration's peak memory under the scheme fits the budget,
+    2. computed   the device's runtime multiplies so (export/numerics.py): TFLite Micro on a
+                  microcontroller, LiteRT on others
+    3. fits       the published configuration's peak memory under the scheme fits the budget,
                   with weights loaded, streamed, or read from flash (a phone has no budget)
-    3. smallest   of what is left, the fewest bytes
+    4. smallest   of what is left, the fewest bytes
 
 and of the depths the shallowest that is as harmless under that scheme. Weight-only schemes keep
 float32 activations, so that they fit less than their bytes suggest; the rule counts that.
@@ -24,10 +26,26 @@ from experiments.runs import Sweep
 from experiments.tables import Table, size_text, with_interval
 from experiments.variants import label
 from export.footprint import BUDGETS, Footprint, footprint
-from quant.scheme import parse
+from export.numerics import Target, matrix_plan
+from export.sram import Residency
+from quant.scheme import Scheme, parse
 
 MARGIN = 0.05
-PHONE = "phone"
+
+
+class Device(NamedTuple):
+    """What a scheme must run on; a budget of None is not tight."""
+
+    name: str
+    target: Target
+    budget: int | None
+
+
+DEVICES = (
+    Device("4 MB MCU", Target.TFLM, BUDGETS["4 MB MCU"]),
+    Device("8 MB SoC", Target.LITERT, BUDGETS["8 MB SoC"]),
+    Device("phone", Target.LITERT, None),
+)
 
 
 class Choice(NamedTuple):
@@ -40,7 +58,7 @@ class Choice(NamedTuple):
 
     outcome: Outcome
     found: Footprint
-    how: str
+    how: Residency
     cycles: int
 
 
@@ -62,8 +80,9 @@ def recommendation_section(results: Results) -> Section:
         return Section("recommended", "Recommended schemes", (command,))
     text = (
         "The rule: of the schemes that are harmless (lower end of the paired 95 % interval of the"
-        f" change of exact match at least -{100 * MARGIN:.0f} pp) and whose published size fits"
-        " the device, the one with the fewest bytes; then the shallowest depth that is as"
+        f" change of exact match at least -{100 * MARGIN:.0f} pp), that the device's runtime"
+        " computes (TFLite Micro on the microcontroller, LiteRT on the others) and whose published"
+        " size fits it, the one with the fewest bytes; then the shallowest depth that is as"
         " harmless. Accuracy is measured on the model given, memory is that of the published size"
         " of its task and architecture. Harmless at this size is no promise for another."
     )
@@ -74,20 +93,31 @@ def recommendation_section(results: Results) -> Section:
     return Section("recommended", "Recommended schemes", (Paragraph(text), table))
 
 
-def choose(sweep: Sweep, budget: int | None) -> Choice | None:
+def choose(sweep: Sweep, device: Device) -> Choice | None:
     """Apply the rule; None if no scheme passes, or the published size is not known."""
     config = PUBLISHED.get((sweep.spec.task, architecture_of(sweep)))
     if config is None:
         return None
     passing = []
     for outcome in sweep.outcomes:
-        found = footprint(config, parse(outcome.scheme))
-        how = found.residency_for(budget) if budget else None
+        scheme = parse(outcome.scheme)
         harmless = change(sweep, outcome, sweep.spec.grid.deepest).low >= -MARGIN
-        if harmless and (budget is None or how is not None):
-            text = how.value if how else "any"
-            passing.append(Choice(outcome, found, text, _shallowest(sweep, outcome)))
+        if not (harmless and computes(device.target, scheme)):
+            continue
+        found = footprint(config, scheme)
+        how = found.residency_for(device.budget) if device.budget else Residency.FULL
+        if how is not None:
+            passing.append(Choice(outcome, found, how, _shallowest(sweep, outcome)))
     return min(passing, key=lambda choice: choice.found.backbone.total, default=None)
+
+
+def computes(target: Target, scheme: Scheme) -> bool:
+    """Say whether a target multiplies as a scheme asks, and right."""
+    try:
+        matrix_plan(scheme, target)
+    except ValueError:  # its reason is for the person who exports
+        return False
+    return True
 
 
 def _shallowest(sweep: Sweep, outcome: Outcome) -> int:
@@ -96,25 +126,21 @@ def _shallowest(sweep: Sweep, outcome: Outcome) -> int:
 
 
 def _rows(sweep: Sweep) -> list[tuple[str, ...]]:
-    budgets: dict[str, int | None] = {**BUDGETS, PHONE: None}
     rows = []
-    for i, (device, budget) in enumerate(budgets.items()):
+    for i, device in enumerate(DEVICES):
         name = f"{sweep.spec.model} ({architecture_of(sweep)})" if i == 0 else ""
-        choice = choose(sweep, budget)
-        if choice is None:
-            rows.append((name, device, "none passes", *(NONE,) * 7))
-            continue
-        rows.append((name, device, *_choice_cells(sweep, choice, budget)))
+        choice = choose(sweep, device)
+        cells = ("none passes", *(NONE,) * 7) if choice is None else _cells(sweep, choice)
+        rows.append((name, device.name, *cells))
     return rows
 
 
-def _choice_cells(sweep: Sweep, choice: Choice, budget: int | None) -> tuple[str, ...]:
+def _cells(sweep: Sweep, choice: Choice) -> tuple[str, ...]:
     found, deepest = choice.found, sweep.spec.grid.deepest
-    way = found.residency_for(budget) if budget else None
-    peak = f"{found.sram(way).total / 2**20:.2f} MiB" if way else NONE
     return (
-        label(choice.outcome.scheme, sweep.spec.dtype), size_text(found.backbone.total), peak,
-        choice.how, with_interval(choice.outcome.exact(choice.cycles)),
+        label(choice.outcome.scheme, sweep.spec.dtype), size_text(found.backbone.total),
+        f"{found.sram(choice.how).total / 2**20:.2f} MiB", choice.how.value,
+        with_interval(choice.outcome.exact(choice.cycles)),
         points(change(sweep, choice.outcome, choice.cycles)), f"{choice.cycles} H-cycles",
         f"{choice.cycles / deepest:.0%}",
     )  # fmt: skip

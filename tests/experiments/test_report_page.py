@@ -9,13 +9,14 @@ import pytest
 from experiments import paper, render_html, render_markdown, report, report_page
 from experiments.document import Command, Document, Items, Paragraph, Section
 from experiments.paper_grids import GRIDS
-from experiments.report_devices import choose
+from experiments.report_devices import DEVICES, choose
 from experiments.report_evidence import Verdict, destroyed, loses, lossless
 from experiments.report_results import Results, read_results
 from experiments.results import Folder
 from experiments.runs import Kind, kind_of, read_tables
 from experiments.statistics import Interval
 from experiments.tables import Table, to_markdown
+from export.sram import Residency
 from tests.experiments.test_predictor import sweep
 
 VOID = {"meta", "br"}
@@ -143,19 +144,21 @@ def test_destroyed_is_decided_by_the_interval_too() -> None:
     assert destroyed(Interval(0.1, 0.03, 0.25)) is Verdict.OPEN
 
 
-def test_the_recommended_scheme_is_the_smallest_harmless_one_that_fits() -> None:
+def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None:
     """int8 solves what full precision solves; the 4- and 3-bit schemes lose puzzles."""
     made = sweep("sudoku-trm-mlp-mini", tens=20)
-    phone, board = choose(made, None), choose(made, 4 * 2**20)
+    board, chip, phone = (choose(made, device) for device in DEVICES)
     assert phone is not None
     assert phone.outcome.scheme == "w8c-sym"
-    assert board is not None
-    assert (board.outcome.scheme, board.how) == ("w8c-sym", "from flash")
-    assert choose(made, 2**20) is None
-    few = choose(sweep("sudoku-trm-mlp-mini"), None)  # of 10 puzzles nothing else is sure
+    assert chip is not None
+    assert (chip.outcome.scheme, chip.how) == ("w8c-sym", Residency.FULL)
+    assert board is not None  # TFLite Micro has no weight-only products
+    assert (board.outcome.scheme, board.how) == ("fp32", Residency.IN_PLACE)
+    assert choose(made, DEVICES[0]._replace(budget=2**20)) is None
+    few = choose(sweep("sudoku-trm-mlp-mini"), DEVICES[2])  # of 10 puzzles nothing else is sure
     assert few is not None
     assert few.outcome.scheme == "fp32"
-    assert choose(made._replace(spec=sweep("somebody").spec), None) is None
+    assert choose(made._replace(spec=sweep("somebody").spec), DEVICES[2]) is None
 
 
 def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
