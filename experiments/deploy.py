@@ -8,6 +8,7 @@ Every kind of target is a module of its own, with its options and its table:
 
     litert, litert-builtin, tflite-runtime, tflm, onnx
                                                     deploy_host.py: runs on this computer
+    cortex-m55                                      deploy_cortex.py: memory and time on a board
     aihub                                           deploy_aihub.py: phones, by AI Hub
 
 `--target NAME --help` says what a target does.
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from experiments import deploy_aihub, deploy_host
+from experiments import deploy_aihub, deploy_cortex, deploy_host
 from experiments.report import make_console
 
 
@@ -46,6 +47,8 @@ class Deployment(NamedTuple):
 DEPLOYMENTS = (
     Deployment(deploy_host.TARGETS, deploy_host.TITLE, deploy_host.__doc__ or "",
                deploy_host.add_options, deploy_host.run),
+    Deployment(deploy_cortex.TARGETS, deploy_cortex.TITLE, deploy_cortex.__doc__ or "",
+               deploy_cortex.add_options, deploy_cortex.run),
     Deployment(deploy_aihub.TARGETS, deploy_aihub.TITLE, deploy_aihub.__doc__ or "",
                deploy_aihub.add_options, deploy_aihub.run),
 )  # fmt: skip

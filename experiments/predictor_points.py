@@ -81,7 +81,7 @@ def point(sweep: Sweep, outcome: Outcome, cycles: int) -> Point:
         full_depth=cycles == spec.grid.deepest,
         puzzles=outcome.num_puzzles,
         full_exact=full.exact(cycles).value,
-        loss=Interval(-change.value, -change.high, -change.low),
+        loss=Interval(0.0 - change.value, 0.0 - change.high, 0.0 - change.low),
         cell_loss=full.cell(cycles).value - outcome.cell(cycles).value,
         signals={name: f(outcome, cycles, spec.grid.H_cycles) for name, f in SIGNALS.items()},
         fidelity=outcome.fidelity(cycles),

@@ -4,6 +4,7 @@ Every text is escaped; only pictures, which this project draws, go in as markup.
 the reader's light or dark setting, scrolls wide tables, and prints black on white.
 """
 
+import re
 from html import escape
 
 from experiments.document import Block, Command, Document, Figure, Items, Paragraph, Section
@@ -21,9 +22,9 @@ nav ul{columns:2;padding-left:1.2rem}
 .wide{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.22rem .6rem;text-align:right;vertical-align:top}
-th:first-child,td:first-child{text-align:left}
-td.text{text-align:left;max-width:26rem;font-variant-numeric:normal}
+th,td{padding:.22rem .6rem;text-align:right;vertical-align:top;white-space:nowrap}
+.words{text-align:left}
+.long{white-space:normal;min-width:14rem;max-width:26rem}
 thead th{border-bottom:1px solid var(--soft);vertical-align:bottom}
 tr.first td{border-top:1px solid var(--rule)}
 small{color:var(--soft);white-space:nowrap}
@@ -33,7 +34,8 @@ pre{background:var(--tint);padding:.6rem .8rem;overflow-x:auto;font-size:.85rem}
 @media print{:root{--page:#fff;--ink:#000;--soft:#444;--rule:#bbb;--tint:#fff;--link:#000}
 body{max-width:none;padding:0;font-size:11px}.wide{overflow:visible}figure,tr{break-inside:avoid}nav{display:none}}
 """.strip()  # noqa: E501 - rules read best one a line
-LONG = 34  # letters from which a cell is text, not a number
+LONG = 34  # letters from which a cell may break
+NUMBER, WORD = re.compile(r"[-+<.\[]?\d"), re.compile(r"[a-z]{3,}")
 
 
 def render(document: Document) -> str:
@@ -78,20 +80,39 @@ def _block(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    header = element("tr", "".join(element("th", _lines(cell)) for cell in table.header))
+    words = _word_columns(table)
+    header = "".join(
+        element("th", _lines(cell), class_="words" if i in words else None)
+        for i, cell in enumerate(table.header)
+    )
     rows = [
-        element("tr", "".join(map(_cell, row)), class_="first" if i in table.sections else None)
-        for i, row in enumerate(table.rows)
-    ]
+        element(
+            "tr", "".join(_cell(cell, i in words) for i, cell in enumerate(row)),
+            class_="first" if at in table.sections else None,
+        )
+        for at, row in enumerate(table.rows)
+    ]  # fmt: skip
     caption = element("caption", escape(table.title))
-    whole = caption + element("thead", header) + element("tbody", "".join(rows))
+    whole = caption + element("thead", element("tr", header)) + element("tbody", "".join(rows))
     return element("div", element("table", whole), class_="wide")
 
 
-def _cell(text: str) -> str:
+def _word_columns(table: Table) -> set[int]:
+    """Find the columns of words, which stand to the left: most of what they say is no number."""
+    found = {0}
+    for i in range(len(table.header)):
+        cells = [row[i] for row in table.rows if row[i] not in ("", "-")]
+        words = sum(not NUMBER.match(cell) or len(WORD.findall(cell)) > 1 for cell in cells)
+        if 2 * words > len(cells):
+            found.add(i)
+    return found
+
+
+def _cell(text: str, words: bool) -> str:
     value, _, error = text.partition("\n")
     content = escape(value) + (f"<br>{element('small', escape(error))}" if error else "")
-    return element("td", content or "&nbsp;", class_="text" if len(value) >= LONG else None)
+    kinds = (["words"] if words else []) + (["long"] if len(value) >= LONG else [])
+    return element("td", content or "&nbsp;", class_=" ".join(kinds) or None)
 
 
 def _lines(text: str) -> str:

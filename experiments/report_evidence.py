@@ -158,9 +158,13 @@ def _interventions(results: Results) -> list[Claim]:
 def _intervention(record: Record, text: str, where: str) -> Claim:
     exact = interval_of(record, "exact")
     verdict = destroyed(exact)
-    why = "" if verdict is Verdict.SAME else "small model, other puzzles (see below)"
+    reasons = {
+        Verdict.SAME: "",
+        Verdict.OTHER: "small model, other puzzles (see below)",
+        Verdict.OPEN: f"{record['puzzles']} puzzles allow up to {100 * exact.high:.0f} %",
+    }
     name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
-    return Claim(text, where, name, with_interval(exact), verdict, why)
+    return Claim(text, where, name, with_interval(exact), verdict, reasons[verdict])
 
 
 def _memory() -> list[Claim]:

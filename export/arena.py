@@ -21,7 +21,6 @@ import sys
 from tflite_micro import runtime
 content = sys.stdin.buffer.read()
 interpreter = runtime.Interpreter.from_bytes(content, arena_size=int(sys.argv[1]))
-interpreter.invoke()
 interpreter.print_allocations()
 """
 _ROOM = 256 << 20  # bytes for the measurement: far more than any microcontroller has

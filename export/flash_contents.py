@@ -70,22 +70,37 @@ def depth_of(config: Config) -> Depth:
 def vector_file(expected: Expected, depth: Depth, model_id: bytes) -> VectorFile:
     """Turn an export's expected answers into test vectors: all steps, no early halt."""
     fixed = dataclasses.replace(depth, halt_max_steps=expected.steps, halting=Halting.NEVER)
+    states = expected.states or (None,) * len(expected.inputs)
     vectors = [
         Vector(puzzle=puzzle, inputs=np.asarray(inputs), tokens=np.asarray(tokens),
-               steps=expected.steps)
-        for puzzle, inputs, tokens in zip(
-            expected.puzzle_identifiers, expected.inputs, expected.tokens, strict=True
+               steps=expected.steps, states=checksums)
+        for puzzle, inputs, tokens, checksums in zip(
+            expected.puzzle_identifiers, expected.inputs, expected.tokens, states, strict=True
         )
     ]  # fmt: skip
     return VectorFile(model_id=model_id, depth=fixed, vectors=vectors)
 
 
 def states(rows: RowFile) -> int:
-    """Count what the firmware takes for states, a row, puzzle and answer, and a line."""
+    """Count what the firmware takes from its state section: carry and buffers."""
+    return carry_bytes(rows) + buffer_bytes(rows)
+
+
+def carry_bytes(rows: RowFile) -> int:
+    """Count z_H and z_L."""
     emb, size = rows.token_rows.shape[1], rows.token_rows.itemsize
-    state = (rows.prefix + rows.seq) * emb * size
-    parts = (state, state, emb * size, rows.seq, rows.seq, rows.seq + LINE_ROOM)
-    return sum(-(-part // 16) * 16 for part in parts)
+    return 2 * _taken((rows.prefix + rows.seq) * emb * size)
+
+
+def buffer_bytes(rows: RowFile) -> int:
+    """Count a row, puzzle and answer, and a line."""
+    emb, size = rows.token_rows.shape[1], rows.token_rows.itemsize
+    return sum(map(_taken, (emb * size, rows.seq, rows.seq, rows.seq + LINE_ROOM)))
+
+
+def _taken(size: int) -> int:
+    """Round up as firmware/bytes.c does."""
+    return -(-size // 16) * 16
 
 
 def _scale(tensor: Tensor) -> tuple[float, int]:

@@ -42,6 +42,8 @@ class Expected:
     Attributes:
       steps: supervision steps.
       confirmed_by: runtime that gave the same answers as the file was made, or empty.
+      states: CRC-32 of the bytes of z_H and z_L after the last step, by puzzle, where they are
+        integers (golden_vectors.state_checksum); empty where they are floats.
     """
 
     steps: int
@@ -49,6 +51,7 @@ class Expected:
     puzzle_identifiers: tuple[int, ...]
     tokens: tuple[tuple[int, ...], ...]
     confirmed_by: str
+    states: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +183,14 @@ def _from_dict(values: dict[str, Any]) -> Manifest:
     rest = dict(values.pop("expected"))
     integers = values.pop("integers", None)
     identifiers = tuple(int(i) for i in rest.pop("puzzle_identifiers"))
+    states = tuple((int(H), int(L)) for H, L in rest.pop("states", ()))
     made = Manifest(
         config=configs.from_dict(values.pop("config")),
         carry=CarryPrecision(values.pop("carry")),
         target=Target(values.pop("target")),
         ranges={k: (tuple(i), tuple(o)) for k, (i, o) in values.pop("ranges").items()},
         files={name: FileFacts(**facts) for name, facts in values.pop("files").items()},
-        expected=Expected(**expected, **rest, puzzle_identifiers=identifiers),
+        expected=Expected(**expected, **rest, puzzle_identifiers=identifiers, states=states),
         integers=None if integers is None else _integers(integers),
         **values,
     )
@@ -212,6 +216,8 @@ def _check(made: Manifest) -> None:
     lengths = {len(expected.inputs), len(expected.tokens), len(expected.puzzle_identifiers)}
     if len(lengths) != 1:
         raise ValueError(f"expected inputs, tokens and identifiers differ in number: {lengths}")
+    if len(expected.states) not in (0, len(expected.inputs)):
+        raise ValueError(f"{len(expected.states)} states for {len(expected.inputs)} puzzles")
 
 
 def _in(row: tuple[int, ...], vocab_size: int) -> bool:

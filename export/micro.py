@@ -27,6 +27,7 @@ from pathlib import Path
 from export import flash_rows, golden_vectors, tflm_sources
 from export.arena import MARGIN, Arena, shared_arena
 from export.flash_contents import BITS, end_of, row_file, states, vector_file
+from export.flash_rows import RowFile
 from export.flatbuffer import write
 from export.graph import DType
 from export.integrity import Export, open_export
@@ -39,15 +40,35 @@ ROLES = ("update_L", "update_H", "head")
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """Contents of a package's files by name, and its sizes in bytes."""
+    """What a board gets from an export.
 
-    files: Mapping[str, bytes]
+    Attributes:
+      roles: ROLES -> name of the graph.
+      graphs: name -> bytes of a .tflite of its own.
+      vectors: bytes of the test vectors; none where the export expects no answers.
+    """
+
+    made: Export
+    roles: Mapping[str, str]
+    graphs: Mapping[str, bytes]
+    model_id: bytes
+    rows: RowFile
+    vectors: bytes
     arena: Arena
-    state_bytes: int
+
+    @property
+    def flash(self) -> bytes:
+        """Content of the flash file."""
+        return flash_rows.write(self.rows) + self.vectors
+
+    @property
+    def state_bytes(self) -> int:
+        """What the firmware needs for states and lines."""
+        return states(self.rows)
 
 
 def package(made: Export) -> Package:
-    """Make everything a board needs from an export.
+    """Make what a board needs from an export.
 
     Raises:
       ValueError: not for TFLM, more than one puzzle per call, learned positions, or states of
@@ -55,30 +76,46 @@ def package(made: Export) -> Package:
       RuntimeError: TFLM is not installed or refuses a graph.
     """
     _check(made)
-    names = (*blocks_of(made.config), "head")
-    roles: dict[str, str] = dict(zip(ROLES, names, strict=True))
-    models = {name: dataclasses.replace(made.model, graphs=(made.model.graph(name),))
-              for name in dict.fromkeys(names)}  # fmt: skip
-    graphs = {name: write(model) for name, model in models.items()}
+    roles: dict[str, str] = dict(zip(ROLES, (*blocks_of(made.config), "head"), strict=True))
+    graphs = {
+        name: write(dataclasses.replace(made.model, graphs=(made.model.graph(name),)))
+        for name in dict.fromkeys(roles.values())
+    }
     model_id = hashlib.sha256(graphs[roles["update_L"]]).digest()
     rows = row_file(made, roles, model_id)
-    vectors = vector_file(made.manifest.expected, rows.depth, model_id)
-    arena = shared_arena(graphs.values())
-    state_bytes = states(rows)
+    expected = made.manifest.expected
+    vectors = b""
+    if expected.tokens:
+        vectors = golden_vectors.write(vector_file(expected, rows.depth, model_id))
+    return Package(made=made, roles=roles, graphs=graphs, model_id=model_id, rows=rows,
+                   vectors=vectors, arena=shared_arena(graphs.values()))  # fmt: skip
+
+
+def files_of(package: Package) -> dict[str, bytes]:
+    """Write a package: name -> content."""
+    made, roles = package.made, package.roles
+    used = [dataclasses.replace(made.model, graphs=(made.model.graph(n),)) for n in package.graphs]
+    facts = _facts(package)
     texts = {
-        "trm_op_resolver.h": tflm_sources.resolver_header(tflm_sources.methods_of(models.values())),
-        "trm_package.h": tflm_sources.package_header(arena_bytes(arena), state_bytes),
-        "trm_package.cc": tflm_sources.package_source(model_id, roles),
+        "trm_op_resolver.h": tflm_sources.resolver_header(tflm_sources.methods_of(used)),
+        "trm_package.h": tflm_sources.package_header(
+            arena_bytes(package.arena), package.state_bytes
+        ),
+        "trm_package.cc": tflm_sources.package_source(package.model_id, roles),
+        "package.json": json.dumps(facts, indent=2) + "\n",
+        "README.md": readme(made, facts),
     }
-    for name, data in graphs.items():
+    for name, data in package.graphs.items():
         texts[f"g_{name}_model_data.h"] = tflm_sources.model_header(name)
         texts[f"g_{name}_model_data.cc"] = tflm_sources.model_source(name, data)
-    flash = flash_rows.write(rows) + golden_vectors.write(vectors)
-    facts = _facts(made, graphs, arena, state_bytes, flash)
-    texts["package.json"] = json.dumps(facts, indent=2) + "\n"
-    texts["README.md"] = readme(made, facts)
-    files = {name: text.encode() for name, text in texts.items()}
-    return Package(files={**files, "flash.bin": flash}, arena=arena, state_bytes=state_bytes)
+    return {**{name: text.encode() for name, text in texts.items()}, "flash.bin": package.flash}
+
+
+def save(package: Package, folder: Path) -> None:
+    """Write a package into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files_of(package).items():
+        (folder / name).write_bytes(content)
 
 
 def arena_bytes(arena: Arena) -> int:
@@ -128,19 +165,18 @@ def _check(made: Export) -> None:
         raise ValueError(f"states must all be float32, int16 or int8, got {found}")
 
 
-def _facts(
-    made: Export, graphs: Mapping[str, bytes], arena: Arena, state_bytes: int, flash: bytes
-) -> dict[str, object]:
+def _facts(package: Package) -> dict[str, object]:
+    arena, flash, graphs = package.arena, package.flash, package.graphs
     return {
-        "model": made.manifest.model,
-        "scheme": made.manifest.scheme,
+        "model": package.made.manifest.model,
+        "scheme": package.made.manifest.scheme,
         "graph_bytes": sum(map(len, graphs.values())),
         "graphs": {name: hashlib.sha256(data).hexdigest() for name, data in graphs.items()},
         "arena_measured_bytes": arena.head + arena.tail,
         "arena_head_bytes": arena.head,
         "arena_tail_bytes": arena.tail,
         "arena_bytes": arena_bytes(arena),
-        "state_bytes": state_bytes,
+        "state_bytes": package.state_bytes,
         "flash_bytes": len(flash),
         "flash_sha256": hashlib.sha256(flash).hexdigest(),
     }
@@ -157,13 +193,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         made = package(open_export(arguments.export))
-    except (ValueError, RuntimeError, FileNotFoundError) as error:
+        save(made, arguments.folder)
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    for name, content in made.files.items():
-        (arguments.folder / name).write_bytes(content)
-    print(f"{arguments.folder}: {len(made.files)} files, arena {arena_bytes(made.arena)} bytes"
+        return 2
+    print(f"{arguments.folder}: {len(files_of(made))} files, arena {arena_bytes(made.arena)} bytes"
           f" of which {MARGIN} margin, states {made.state_bytes} bytes")  # fmt: skip
     return 0
 

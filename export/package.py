@@ -17,6 +17,7 @@ from export import manifest as manifests
 from export.backends import open_runtime
 from export.census import operators, weight_bytes
 from export.formats import write_files
+from export.golden_vectors import state_checksum
 from export.graph import Model
 from export.integer_facts import integer_facts
 from export.integrity import Export
@@ -28,7 +29,7 @@ from export.numerics import Target
 from export.onnx_translate import translate
 from export.plan import Plan, quantise_for
 from export.ranges import calibrated
-from export.runtime import Solver
+from export.runtime import Solution, Solver
 from export.simulation import plan_dot_general
 from quant.carry import CarryStore
 from quant.integer import IntegerModel, calibrated_model, simulate_integers
@@ -176,14 +177,14 @@ def export(
         for name, content in contents.items():
             (work / name).write_bytes(content)
         contents[HOST_FILE] = (work / HOST_FILE).read_bytes()
-        draft = _draft(source, plan, twin, model, contents, batch=batch, steps=steps)
-        made = Export(manifest=draft, model=model, host=host)
-        final = dataclasses.replace(draft, expected=expect(made, twin, tried, steps))
+        first = draft(source, plan, twin, model, contents, batch=batch, steps=steps)
+        made = Export(manifest=first, model=model, host=host)
+        final = dataclasses.replace(first, expected=expect(made, twin, tried, steps))
         (work / MANIFEST_FILE).write_text(manifests.dump(final), encoding="utf-8")
     return final
 
 
-def _draft(
+def draft(
     source: Source, plan: Plan, twin: Simulation, model: Model, contents: Mapping[str, bytes],
     *, batch: int, steps: int,
 ) -> Manifest:  # fmt: skip
@@ -220,15 +221,14 @@ def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected
     first = Batch(*(x[:TRIED] for x in tried))
     simulated = answers(twin, first, steps)
     agree, confirmed = np.ones(len(simulated), bool), ""
+    states: list[tuple[int, int]] = []
     target = made.manifest.target
     if target is not Target.AI_HUB:  # phones are not here
-        inputs, identifiers = np.asarray(first.inputs), np.asarray(first.puzzle_identifiers)
-        runtime = open_runtime(target, made.model)
-        try:
-            solved = Solver(made, runtime).solve(inputs, identifiers, steps=steps)
-        finally:
-            runtime.close()
+        solved = _solved_here(made, first, steps)
         agree, confirmed = (solved.tokens == simulated).all(axis=1), target.value
+        if twin.integers is not None:
+            pairs = zip(solved.z_H, solved.z_L, strict=True)
+            states = [(state_checksum(z_H), state_checksum(z_L)) for z_H, z_L in pairs]
     if twin.integers is not None and not agree.all():
         raise ValueError(
             f"{target.value} answers {np.sum(~agree)} of {len(simulated)} puzzles otherwise than"
@@ -246,7 +246,19 @@ def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected
         puzzle_identifiers=tuple(int(i) for i in np.asarray(first.puzzle_identifiers)[kept]),
         tokens=_rows(simulated[kept]),
         confirmed_by=confirmed,
+        states=tuple(states[i] for i in kept) if states else (),
     )
+
+
+def _solved_here(made: Export, puzzles: Batch, steps: int) -> Solution:
+    """Solve puzzles on the runtime of an export."""
+    runtime = open_runtime(made.manifest.target, made.model)
+    try:
+        return Solver(made, runtime).solve(
+            np.asarray(puzzles.inputs), np.asarray(puzzles.puzzle_identifiers), steps=steps
+        )
+    finally:
+        runtime.close()
 
 
 def answers(twin: Simulation, batch: Batch, steps: int) -> np.ndarray:

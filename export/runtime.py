@@ -35,12 +35,15 @@ class Solution:
       tokens: most likely token of every cell.
       q_halt, q_continue: halting logits at the last step of a puzzle.
       steps: supervision steps that a puzzle used.
+      z_H, z_L: states after the last step of all, in the number format of the graphs.
     """
 
     tokens: Int[np.ndarray, "batch seq"]
     q_halt: Float[np.ndarray, " batch"]
     q_continue: Float[np.ndarray, " batch"]
     steps: Int[np.ndarray, " batch"]
+    z_H: np.ndarray
+    z_L: np.ndarray
 
 
 class Solver:
@@ -121,6 +124,7 @@ class Solver:
         return Solution(
             tokens=np.argmax(kept["logits"][:num], axis=-1).astype(np.int32),
             q_halt=kept["q"][:num, 0], q_continue=kept["q"][:num, 1], steps=used[:num],
+            z_H=z_H[:num], z_L=z_L[:num],
         )  # fmt: skip
 
     def h_cycle(

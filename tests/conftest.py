@@ -1,11 +1,14 @@
-"""Test set-up: strict JAX, shapes checked at run time, and the optional shared folder."""
+"""Test set-up: strict JAX, shapes checked at run time, the optional shared folder."""
 
 import os
 from pathlib import Path
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+from tests.compiled import share_compiled_programs
 
-from jaxtyping import install_import_hook
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+share_compiled_programs()
+
+from jaxtyping import install_import_hook  # noqa: E402 - JAX comes after its settings
 
 # Shapes are checked in tests only: the hook rewrites the packages as they are imported.
 install_import_hook(["trm_jax", "quant", "export"], "beartype.beartype")

@@ -34,13 +34,15 @@ QUICK = {
     "trm_jax.data.arc generate": "--num-train 2 --num-test 2 --num-aug 1",
     "experiments.footprint": "--models sudoku-trm-mlp-mini --out out",
     "experiments.attention_arena": "--preset sudoku-trm-att-mini --out out",
+    "experiments.deploy --target cortex-m55": "--schemes fp32 --out out",
     "experiments.deploy --task": "--limit 2 --batch 2 --steps 1 --schemes fp32,int8 --out out",
+    "experiments.arc": "--limit 1 --num-aug 1 --steps 1 --schemes fp32 --out out",
     "benchmarks.depth_grid": "--limit 1 --repeats 1 --schemes fp32,int8 --depths 1x1,2",
     "benchmarks.rollout_gflops": "--limit 1 --repeats 1 --steps 1",
 }
 WORKERS = {"export.runtime_worker"}
 """Modules that run in a process of their own but are started by others, not by people."""
-OUT_OF_REACH = {"--model", "--data", "--preset", "--coordinator"}
+OUT_OF_REACH = {"--model", "--data", "--tasks", "--preset", "--coordinator"}
 """Options of commands that need a download, another host, or minutes for a full-size model."""
 
 Command = tuple[str, ...]

@@ -198,3 +198,19 @@ def test_embedding_initialises_with_one_over_sqrt_width() -> None:
     assert np.abs(table).max() <= 2 / 4 / 0.8796 + 1e-6  # cut at two sigma of the parent
     picked = layer.apply(variables, jnp.array([[3, 3999]]))
     np.testing.assert_array_equal(picked[0], table[[3, 3999]])
+
+
+def test_a_product_over_the_first_axis_is_one_over_the_last() -> None:
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(5, 2, 3)), jnp.float32)
+    moved = jnp.moveaxis(x, 0, -1)
+    variables = SwiGLU(6).init(jax.random.key(0), moved)
+    first, state = SwiGLU(6, axis=0).apply(variables, x, mutable=["intermediates"])
+    # two products of at most 6 terms and a sigmoid, in another order: some 2^-24 each
+    np.testing.assert_allclose(
+        jnp.moveaxis(first, 0, -1), SwiGLU(6).apply(variables, moved), rtol=1e-5, atol=1e-6
+    )
+    sown = state["intermediates"]["gate_up_proj"]["input"][0]
+    np.testing.assert_array_equal(sown, moved)
+    np.testing.assert_allclose(
+        rms_norm(x, 1e-5, axis=0), jnp.moveaxis(rms_norm(moved, 1e-5), -1, 0), rtol=1e-6
+    )

@@ -5,6 +5,8 @@ dtype of the activations at every use. `dot_general` is a constructor field of D
 quantised product is seen in the wiring instead of being patched in.
 """
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -35,10 +37,10 @@ def at_site(module: nn.Module, on_state: OnState, name: str, state: Array) -> Ar
     return on_state("/".join((*module.path, name)), state)
 
 
-def rms_norm(x: Float[Array, "*axes"], eps: float) -> Float[Array, "*axes"]:
-    """Normalise the last axis to unit mean square in float32; there is no learned gain."""
+def rms_norm(x: Float[Array, "*axes"], eps: float, axis: int = -1) -> Float[Array, "*axes"]:
+    """Normalise an axis to unit mean square in float32; there is no learned gain."""
     x32 = x.astype(jnp.float32)
-    mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+    mean_square = jnp.mean(jnp.square(x32), axis=axis, keepdims=True)
     return (x32 * jax.lax.rsqrt(mean_square + eps)).astype(x.dtype)
 
 
@@ -70,35 +72,42 @@ def apply_rotary(
 
 
 class Dense(nn.Module):
-    """A matrix product over the last axis (CastedLinear in the released code).
+    """A matrix product over one axis (CastedLinear in the released code).
 
     Attributes:
       features: output width.
       use_bias: add a bias (only q_head does).
       dot_general: chooses the product from this layer's site, `L_level/layers_0/mlp/down_proj`.
+      axis: what is multiplied, the last axis or the first.
       kernel_init, bias_init: initialisers; the kernel's default is the released one.
 
-    The input is sown as an intermediate, which costs nothing unless a caller asks for it.
+    The input is sown as an intermediate, its multiplied axis last, which costs nothing unless a
+    caller asks for it.
     """
 
     features: int
     use_bias: bool = False
     dot_general: SiteDotGeneral = exact_dot_general
+    axis: Literal[0, -1] = -1
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
     bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*lead inputs"]) -> Float[Array, "*lead outputs"]:
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
-        self.sow("intermediates", "input", x)
+    def __call__(self, x: Float[Array, "*axes"]) -> Float[Array, "*new_axes"]:
+        inputs = x.shape[self.axis]
+        kernel = self.param("kernel", self.kernel_init, (inputs, self.features), jnp.float32)
+        self.sow("intermediates", "input", jnp.moveaxis(x, self.axis, -1))
         product = self.dot_general("/".join(self.path))
         # rows first: XLA's CPU gradient of a product over three axes takes twice as long
-        rows = x.reshape(-1, x.shape[-1])
+        rows = x.reshape(-1, inputs) if self.axis else x.reshape(inputs, -1).T
         y = product(rows, kernel.astype(x.dtype), (((1,), (0,)), ((), ())))
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
             y = y + bias.astype(x.dtype)[None]
-        return y.reshape(*x.shape[:-1], self.features)
+        if self.axis:
+            return y.reshape(*x.shape[:-1], self.features)
+        # XLA takes both transpositions into the product
+        return y.T.reshape(self.features, *x.shape[1:])
 
 
 class SwiGLU(nn.Module):
@@ -106,16 +115,22 @@ class SwiGLU(nn.Module):
 
     Attributes:
       inner: width between the two products (`ReasonerConfig.swiglu_size`).
+      axis: what is multiplied, the last axis or the first.
     """
 
     inner: int
     dot_general: SiteDotGeneral = exact_dot_general
+    axis: Literal[0, -1] = -1
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*lead width"]) -> Float[Array, "*lead width"]:
-        gate_up = Dense(2 * self.inner, dot_general=self.dot_general, name="gate_up_proj")(x)
-        gate, up = jnp.split(gate_up, 2, axis=-1)
-        down = Dense(x.shape[-1], dot_general=self.dot_general, name="down_proj")
+    def __call__(self, x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+        gate_up = Dense(
+            2 * self.inner, dot_general=self.dot_general, axis=self.axis, name="gate_up_proj"
+        )(x)
+        gate, up = jnp.split(gate_up, 2, axis=self.axis)
+        down = Dense(
+            x.shape[self.axis], dot_general=self.dot_general, axis=self.axis, name="down_proj"
+        )
         return down(nn.silu(gate) * up)
 
 

@@ -92,21 +92,23 @@ class Block(nn.Module):
     def __call__(self, h: State) -> State:
         c = self.config
         if c.mixer is Mixer.MLP:
-            # the norm runs over the position axis here, as in the released code
-            u = h.swapaxes(1, 2)
-            mlp_t = SwiGLU(c.swiglu_size(c.num_positions), self.dot_general, name="mlp_t")
-            h = self.updated("mlp_t", u, mlp_t(u)).swapaxes(1, 2)
+            # the norm runs over the position axis here, as in the released code. Positions lead:
+            # one product over all puzzles, and rows of channels move whole
+            u = h.swapaxes(0, 1)
+            inner = c.swiglu_size(c.num_positions)
+            mlp_t = SwiGLU(inner, self.dot_general, axis=0, name="mlp_t")
+            h = self.updated("mlp_t", u, mlp_t(u), axis=0).swapaxes(0, 1)
         else:
             attention = SelfAttention(c, self.dot_general, name="self_attn")
             h = self.updated("self_attn", h, attention(h))
         mlp = SwiGLU(c.swiglu_size(c.hidden_size), self.dot_general, name="mlp")
         return self.updated("mlp", h, mlp(h))
 
-    def updated(self, half: str, h: State, out: State) -> State:
-        """Add what one half computed and normalise."""
+    def updated(self, half: str, h: State, out: State, axis: int = -1) -> State:
+        """Add what one half computed and normalise an axis."""
         out = at_site(self, self.on_state, f"{half}_out", out)
         total = at_site(self, self.on_state, f"{half}_sum", h + out)
-        normed = rms_norm(total, self.config.rms_norm_eps)
+        normed = rms_norm(total, self.config.rms_norm_eps, axis)
         return at_site(self, self.on_state, f"{half}_norm", normed)
 
 

@@ -71,12 +71,19 @@ def train_rows(
     carry = empty_carry(reasoner, weights.buffers, slots)
     # slots are filled by turns (see Recipe.stagger): else a batch sees the same few for 16 updates
     turns = jnp.arange(recipe.batch_size, dtype=jnp.int32) % reasoner.config.halt_max_steps
-    state = RowState(rows, carry._replace(steps=turns, halted=turns == 0))
+    # a slot that waits for its turn holds puzzle 0 of no cells, whose row decays: a row for nobody
+    state = RowState(
+        jnp.concatenate([jnp.zeros_like(rows[:1]), rows]),
+        carry._replace(steps=turns, halted=turns == 0),
+    )
+    demonstrations = demonstrations._replace(
+        puzzle_identifiers=demonstrations.puzzle_identifiers + 1
+    )
     losses = []
-    for step in range(recipe.steps):
+    for step in range(1, recipe.steps + 1):  # counted as a training run counts
         state, loss = update(reasoner, recipe, weights, demonstrations, state, jnp.int32(step))
         losses.append(loss)
-    return state.rows, jnp.stack(losses)
+    return state.rows[1:], jnp.stack(losses)
 
 
 @partial(jax.jit, static_argnames=("reasoner", "recipe"), donate_argnames="state")

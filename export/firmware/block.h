@@ -23,6 +23,13 @@ typedef struct {
   float q_halt, q_continue; /* real values; exact order for integer heads */
 } trm_outputs;
 
+/* What the operators of one kind took since the start. */
+typedef struct {
+  const char *name;
+  uint32_t calls;
+  uint64_t ticks;
+} trm_part;
+
 typedef struct {
   void *context;
   const uint8_t *model_id; /* 32 bytes, SHA-256 of the block graph's file */
@@ -31,6 +38,8 @@ typedef struct {
   void *(*injection)(void *context, trm_role role);
   trm_status (*apply)(void *context, trm_role role, void *z);
   trm_status (*read_out)(void *context, const void *z_H, trm_outputs *outputs);
+  /* Returns how many kinds there are. */
+  uint32_t (*parts)(void *context, const trm_part **parts);
 } trm_block;
 
 /* Open the block that this firmware was linked with.

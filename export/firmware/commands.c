@@ -168,13 +168,34 @@ static trm_status test(trm_session *session, const char *arguments) {
   return trm_fine();
 }
 
+static trm_status profile(trm_session *session, const char *arguments) {
+  const trm_block *block = session->machine->block;
+  const trm_part *parts;
+  uint32_t count = block->parts(block->context, &parts);
+  (void)arguments;
+  for (uint32_t i = 0; i < count; i++) {
+    trm_text text = reply(session);
+    trm_put_words(&text, "part ");
+    trm_put_words(&text, parts[i].name);
+    trm_put_field(&text, "calls", parts[i].calls);
+    trm_put_field(&text, "ticks", parts[i].ticks);
+    trm_send(&text);
+  }
+  trm_text text = reply(session);
+  trm_put_words(&text, "parts ");
+  trm_put_number(&text, count);
+  trm_send(&text);
+  return trm_fine();
+}
+
 typedef trm_status (*command)(trm_session *session, const char *arguments);
 
 trm_status trm_answer(trm_session *session, const char *line) {
   static const struct {
     const char *name;
     command run;
-  } COMMANDS[] = {{"info", info}, {"set", set}, {"solve", solve}, {"test", test}};
+  } COMMANDS[] = {{"info", info}, {"set", set}, {"solve", solve},
+                  {"test", test}, {"profile", profile}};
   for (unsigned i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
     const char *at = line;
     if (skip(&at, COMMANDS[i].name) && (!*at || *at == ' ')) return COMMANDS[i].run(session, at);

@@ -36,7 +36,7 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_INVOKE] = "TFLM failed in graph %g",
     [TRM_LINE_TOO_LONG] = "line longer than %w characters",
     [TRM_CHECKSUM] = "the line's checksum is %w, not what it says: send it again",
-    [TRM_UNKNOWN_COMMAND] = "unknown command; known: info, set, solve, test, quit",
+    [TRM_UNKNOWN_COMMAND] = "unknown command; known: info, set, solve, test, profile, quit",
     [TRM_BAD_SETTING] = "unknown setting; known: H=1.. L=1.. steps=1.. halt=never|q|qc",
     [TRM_DEPTH_RANGE] = "H, L and steps must be 1 to %w, got %g",
     [TRM_BAD_NUMBER] = "not a number; say: solve PUZZLE_ID TOKENS",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from experiments import results, sweep
+from tests.compiled import READ_ONLY
 from tests.experiments import tiny
 from tests.experiments.test_rollouts import COSINE_ERROR
 
@@ -29,12 +30,13 @@ def alone(tiny_root, tmp_path_factory) -> Path:
     return out
 
 
-def start(arguments: list[str], devices: int = 1) -> subprocess.Popen:
+def start(arguments: list[str], devices: int = 1, **env: str) -> subprocess.Popen:
     """Start a sweep in a process of its own, on simulated devices."""
     flags = f"--xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "experiments.sweep", *arguments],
-        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT),
+             **env},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -89,7 +91,7 @@ def test_two_processes_share_the_work_and_one_reports(alone, tiny_root, tmp_path
 
 def test_a_killed_sweep_resumes(alone, tiny_root, tmp_path):
     out = tmp_path / "out"
-    process = start(tiny.arguments(tiny_root, out, *OPTIONS))
+    process = start(tiny.arguments(tiny_root, out, *OPTIONS), **READ_ONLY)
     deadline = time.monotonic() + LIMIT_S
     while not (out / "rows.jsonl").exists():
         assert process.poll() is None, process.communicate()

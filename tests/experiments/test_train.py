@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -19,31 +18,13 @@ from experiments import train
 from experiments.segment import Pace
 from experiments.train import continuation
 from experiments.window import Window
+from tests.compiled import READ_ONLY
 from tests.experiments.tiny_training import command, save_mazes
 from trm_jax.checkpoint import load_metadata, load_model
 from trm_jax.types import Weights
 
 ROOT = Path(__file__).resolve().parents[2]
 CLOCK = ("seconds", "samples_per_second", "compile_seconds")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what was compiled for the next run, in this process and in those it starts."""
-    folder = str(tmp_path_factory.mktemp("compiled"))
-    options = {
-        "jax_compilation_cache_dir": folder,
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": 0,
-    }
-    before = {name: getattr(jax.config, name) for name in options}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in options.items():
-            jax.config.update(name, value)
-            patch.setenv(name.upper(), str(value))
-        yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +137,8 @@ def test_a_killed_run_leaves_a_state_to_go_on_from(data: Path, whole: Path, tmp_
     out = tmp_path / "killed"
     line = [sys.executable, "-m", "tests.experiments.tiny_training"]
     line += command(data, out, "--total-steps", 100_000, "--log-every", 50, "--save-every", 50)
-    run = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.DEVNULL)
+    env = {**os.environ, **READ_ONLY}
+    run = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.DEVNULL, env=env)
     try:
         patience = time.monotonic() + 600
         while not list(out.glob("state/[0-9]*0")) and time.monotonic() < patience:
@@ -176,7 +158,8 @@ def test_stop_signal_ends_a_segment_cleanly(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     line = [sys.executable, "-m", "tests.experiments.tiny_training"]
     line += command(data, out, "--total-steps", 100_000, "--log-every", 1)
-    run = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    env = {**os.environ, **READ_ONLY}
+    run = subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=env)
     try:
         patience = time.monotonic() + 600
         while not (out / "rows.jsonl").exists() or not (out / "rows.jsonl").read_text():

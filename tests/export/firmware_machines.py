@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
+from export import emulator
+
 FIRMWARE = Path(__file__).resolve().parents[2] / "export" / "firmware"
-FLASH_BASE = 0x28700000  # DATA in memory.ld
 SECONDS = 120  # a test machine may be busy; a firmware that hangs must still end
 
 
@@ -67,15 +68,10 @@ class Emulated:
         make("an547", f"BUILD={build}", "SEMIHOSTING_EXIT=1", *variables)
         self.elf = build / "an547" / "double.elf"
         debugger = "CONSOLE=semihosting" in variables
-        self.console = () if debugger else ("-serial", "stdio")
+        self.console = () if debugger else emulator.UART
 
     def talk(self, flash: Path, lines: Sequence[str]) -> Talk:
-        command = (
-            "qemu-system-arm", "-machine", "mps3-an547", "-display", "none", "-monitor", "none",
-            "-semihosting-config", "enable=on,target=native", *self.console,
-            "-icount", "shift=0", "-kernel", str(self.elf),
-            "-device", f"loader,file={flash},addr={FLASH_BASE:#x},force-raw=on",
-        )  # fmt: skip
+        command = emulator.command(self.elf, flash, self.console)
         return collect(command, lines)
 
 

@@ -195,7 +195,7 @@ REFUSED = {
     "set H=1 L=": "unknown setting",
     "set H=4294967297": "unknown setting",
     "set steps=2000": "must be 1 to 1024, got 2000",
-    "restart": "unknown command; known: info, set, solve, test, quit",
+    "restart": "unknown command; known: info, set, solve, test, profile, quit",
     "information": "unknown command",
     "test": "no test vectors behind the row file",
     "info *00000000": "not what it says: send it again",
@@ -218,6 +218,16 @@ def test_a_line_with_its_checksum_is_taken(host: Host, tmp_path: Path) -> None:
     plain, checked = host.talk(flash, [line, f"{line} *{zlib.crc32(line.encode()):08x}"]).lines
     assert without_ticks(plain) == without_ticks(checked)
     assert plain.startswith("solved")
+
+
+def test_the_profile_counts_every_update(machine: Machine, tmp_path: Path) -> None:
+    rows = random_rows("int8")
+    lines = ["profile", "set H=2 L=3 steps=4 halt=never", solve_line(0, np.zeros(11, np.int32)),
+             "profile", "quit"]  # fmt: skip
+    said = machine.talk(write_flash(tmp_path, rows), lines).lines
+    assert said[:2] == ["part AFFINE calls=0 ticks=0", "parts 1"]
+    assert without_ticks(said[4]) == f"part AFFINE calls={4 * 2 * (3 + 1)}"
+    assert said[5:] == ["parts 1", "bye"]
 
 
 def damage(data: bytes, at: int, new: bytes) -> bytes:

@@ -25,8 +25,14 @@ KINDS = tiny.configs()
 SCALES = {"z": (0.05, -3), "injection": (0.11, 7)}
 
 
-def quant(name: str) -> Quant:
+def scale_of(name: str, dtype: DType) -> tuple[float, int]:
+    """Scale and zero point of a state; int16 kernels want 0."""
     scale, zero_point = SCALES[name]
+    return scale, 0 if dtype is DType.INT16 else zero_point
+
+
+def quant(name: str, dtype: DType) -> Quant:
+    scale, zero_point = scale_of(name, dtype)
     return Quant(scale=np.asarray([scale], np.float32), zero_point=np.asarray([zero_point]))
 
 
@@ -35,7 +41,7 @@ def update_graph(name: str, config: Config, dtype: DType) -> Graph:
     shape = (1, config.num_positions, config.hidden_size)
     ends = [
         Tensor(name=end, shape=shape, dtype=dtype,
-               quant=None if dtype is DType.FLOAT32 else quant(of))
+               quant=None if dtype is DType.FLOAT32 else quant(of, dtype))
         for end, of in (("z", "z"), ("injection", "injection"), ("out", "z"))
     ]  # fmt: skip
     op = Op(code="ADD", version=2, inputs=("z", "injection"), outputs=("out",))
@@ -47,7 +53,7 @@ def head_graph(config: Config, dtype: DType) -> Graph:
     """A read-out of one reshape; what it computes does not matter here."""
     shape = (1, config.num_positions, config.hidden_size)
     size = config.num_positions * config.hidden_size
-    held = None if dtype is DType.FLOAT32 else quant("z")
+    held = None if dtype is DType.FLOAT32 else quant("z", dtype)
     tensors = (
         Tensor(name="z_H", shape=shape, dtype=dtype, quant=held),
         Tensor(name="size", shape=(1,), dtype=DType.INT32, data=np.asarray([size], "<i4")),
@@ -91,7 +97,7 @@ def test_integer_rows_are_within_half_a_step(dtype: DType) -> None:
     export = made(KINDS["mlp"], dtype)
     rows = flash_contents.row_file(export, roles(export.config), bytes(32))
     for name in ("H_init", "L_init"):
-        scale, zero_point = SCALES["z"]
+        scale, zero_point = scale_of("z", dtype)
         limits = np.iinfo(rows.H_init.dtype)
         real = (getattr(rows, name).astype(np.float64) - zero_point) * scale
         reach = ((limits.min - zero_point) * scale, (limits.max - zero_point) * scale)
@@ -165,8 +171,9 @@ def test_a_package_is_consistent(kind: str) -> None:
     skip_without(Target.TFLM)
     export = made(KINDS[kind], DType.FLOAT32)
     package = micro.package(export)
-    facts = json.loads(package.files["package.json"])
-    flash = package.files["flash.bin"]
+    files = micro.files_of(package)
+    facts = json.loads(files["package.json"])
+    flash = files["flash.bin"]
     rows = flash_rows.read(flash)
     vectors = golden_vectors.read(flash[len(flash_rows.write(rows)) :])
     assert rows.model_id == vectors.model_id
@@ -174,10 +181,10 @@ def test_a_package_is_consistent(kind: str) -> None:
     assert not vectors.has_states  # floats may differ between compilers
     np.testing.assert_array_equal(vectors.vectors[0].tokens, export.manifest.expected.tokens[0])
     assert facts["arena_bytes"] >= facts["arena_measured_bytes"] + micro.MARGIN
-    names = set(package.files)
+    names = set(files)
     for graph in facts["graphs"]:
         assert {f"g_{graph}_model_data.h", f"g_{graph}_model_data.cc"} <= names
-    roles_of = package.files["trm_package.cc"].decode()
+    roles_of = files["trm_package.cc"].decode()
     assert (roles_of.count("g_block_model_data,") == 2) == (kind == "mlp")
 
 
@@ -206,5 +213,5 @@ def test_states_of_two_types_are_refused() -> None:
 def test_a_folder_that_is_no_export_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert micro.main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert micro.main([str(tmp_path), str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -12,10 +12,11 @@
      logits[t][v] = z_H[p + t][v mod emb]
      q_halt = sum of z_H[0], in order;  q_continue = z_H[0][0]
 
-   It takes its shape from the row file, and its model id is the text below. */
+   Its one kind of operator is AFFINE, the update. It takes its shape from the row file, and its model id is the text below. */
 #include <string.h>
 
 #include "../block.h"
+#include "../board.h"
 
 typedef struct {
   trm_type type;
@@ -24,6 +25,7 @@ typedef struct {
 } affine;
 
 static affine state;
+static trm_part update = {.name = "AFFINE"};
 
 static void *injection(void *context, trm_role role) {
   (void)role;
@@ -55,12 +57,21 @@ static trm_status apply(void *context, trm_role role, void *z) {
   const affine *a = context;
   uint32_t count = (a->prefix + a->seq) * a->emb;
   const void *third = role == TRM_UPDATE_L ? a->old : a->injection;
+  uint64_t start = board_ticks();
   memcpy(a->old, z, count * trm_size(a->type));
   if (a->type == TRM_FLOAT32)
     update_floats(a, third, count, z);
   else
     update_integers(a, third, count, z);
+  update.ticks += board_ticks() - start;
+  update.calls++;
   return trm_fine();
+}
+
+static uint32_t parts(void *context, const trm_part **found) {
+  (void)context;
+  *found = &update;
+  return 1;
 }
 
 static float real_at(trm_type type, const void *values, uint32_t i) {
@@ -92,6 +103,6 @@ trm_status trm_open_block(trm_block *block, const trm_rows *rows, trm_memory *me
   *block = (trm_block){.context = &state, .model_id = ID, .carry = rows->type,
                        .logits = rows->type, .positions = positions, .emb = rows->emb,
                        .seq = rows->seq, .vocab = rows->vocab, .injection = injection,
-                       .apply = apply, .read_out = read_out};
+                       .apply = apply, .read_out = read_out, .parts = parts};
   return status;
 }

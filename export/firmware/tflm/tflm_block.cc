@@ -9,6 +9,7 @@
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tflm_package.h"
 #include "trm_op_resolver.h"
+#include "tflm_parts.h"
 #include "trm_package.h"
 
 #include <cstring>
@@ -25,6 +26,8 @@ struct Networks {
 alignas(16) __attribute__((section(".arena"))) uint8_t arena[TRM_ARENA_BYTES];
 alignas(tflite::MicroInterpreter) uint8_t rooms[kGraphs][sizeof(tflite::MicroInterpreter)];
 alignas(TrmOpResolver) uint8_t resolver_room[sizeof(TrmOpResolver)];
+alignas(TflmParts) uint8_t parts_room[sizeof(TflmParts)];
+TflmParts *parts;
 Networks networks;
 
 trm_status OpenGraph(int index, const unsigned char *bytes, const TrmOpResolver &resolver,
@@ -33,7 +36,8 @@ trm_status OpenGraph(int index, const unsigned char *bytes, const TrmOpResolver 
   if (model->version() != TFLITE_SCHEMA_VERSION)
     return trm_fail(TRM_MODEL_VERSION, static_cast<uint32_t>(model->version()),
                     TFLITE_SCHEMA_VERSION);
-  networks.graphs[index] = new (rooms[index]) tflite::MicroInterpreter(model, resolver, allocator);
+  networks.graphs[index] = new (rooms[index]) tflite::MicroInterpreter(
+      model, resolver, allocator, nullptr, parts);
   if (networks.graphs[index]->AllocateTensors() != kTfLiteOk)
     return trm_fail(TRM_ARENA_TOO_SMALL, static_cast<uint32_t>(index), TRM_ARENA_BYTES);
   return trm_fine();
@@ -41,6 +45,7 @@ trm_status OpenGraph(int index, const unsigned char *bytes, const TrmOpResolver 
 
 trm_status OpenGraphs(const TflmPackage &package) {
   TrmOpResolver *resolver = new (resolver_room) TrmOpResolver;
+  parts = new (parts_room) TflmParts;
   int refused = RegisterOperators(*resolver);
   if (refused)
     return trm_fail(TRM_MODEL_OPERATORS, static_cast<uint32_t>(refused), TRM_OPERATORS);
@@ -65,6 +70,18 @@ int TypeOf(const TfLiteTensor *tensor) {
   }
 }
 
+/* Axes in front of the last two are of length 1, however many a graph has. */
+int FromLast(const TfLiteTensor *tensor, int back) {
+  return tensor->dims->data[tensor->dims->size - 1 - back];
+}
+
+bool IsMatrix(const TfLiteTensor *tensor) {
+  if (TypeOf(tensor) < 0 || tensor->dims->size < 2) return false;
+  for (int axis = 0; axis < tensor->dims->size - 2; axis++)
+    if (tensor->dims->data[axis] != 1) return false;
+  return true;
+}
+
 bool IsState(const TfLiteTensor *tensor, const TfLiteTensor *like) {
   return tensor->type == like->type && tensor->bytes == like->bytes;
 }
@@ -79,8 +96,8 @@ trm_status CheckUpdate(int index, const TfLiteTensor *state) {
   uint32_t which = static_cast<uint32_t>(index);
   if (graph->inputs_size() != 2 || graph->outputs_size() != 1)
     return trm_fail(TRM_MODEL_ENDS, which, 2);
-  if (TypeOf(state) < 0 || state->dims->size != 3 || !IsState(graph->input(0), state) ||
-      !IsState(graph->input(1), state) || !IsState(graph->output(0), state))
+  if (!IsMatrix(state) || !IsState(graph->input(0), state) || !IsState(graph->input(1), state) ||
+      !IsState(graph->output(0), state))
     return trm_fail(TRM_MODEL_ENDS, which, 2);
   if (!SameScale(graph->input(0), graph->output(0))) return trm_fail(TRM_CARRY_RANGES, which, 0);
   return trm_fine();
@@ -91,8 +108,7 @@ trm_status CheckHead(const TfLiteTensor *state) {
   if (head->inputs_size() != 1 || head->outputs_size() != 2 || !IsState(head->input(0), state))
     return trm_fail(TRM_MODEL_ENDS, kHead, 1);
   const TfLiteTensor *logits = head->output(0), *q = head->output(1);
-  if (TypeOf(logits) < 0 || logits->dims->size != 3 || TypeOf(q) < 0 || q->dims->size != 2 ||
-      q->dims->data[1] != 2)
+  if (!IsMatrix(logits) || !IsMatrix(q) || FromLast(q, 0) != 2 || FromLast(q, 1) != 1)
     return trm_fail(TRM_MODEL_ENDS, kHead, 1);
   if (!SameScale(networks.graphs[kUpdateH]->output(0), head->input(0)))
     return trm_fail(TRM_CARRY_RANGES, kHead, 0);
@@ -128,6 +144,8 @@ trm_status ReadOut(void *, const void *z_H, trm_outputs *outputs) {
   return trm_fine();
 }
 
+uint32_t Parts(void *, const trm_part **found) { return parts->Tell(found); }
+
 }  // namespace
 
 trm_status trm_open_block(trm_block *block, const trm_rows *, trm_memory *) {
@@ -143,12 +161,13 @@ trm_status trm_open_block(trm_block *block, const trm_rows *, trm_memory *) {
   block->model_id = g_package.model_id;
   block->carry = static_cast<trm_type>(TypeOf(state));
   block->logits = static_cast<trm_type>(TypeOf(logits));
-  block->positions = static_cast<uint32_t>(state->dims->data[1]);
-  block->emb = static_cast<uint32_t>(state->dims->data[2]);
-  block->seq = static_cast<uint32_t>(logits->dims->data[1]);
-  block->vocab = static_cast<uint32_t>(logits->dims->data[2]);
+  block->positions = static_cast<uint32_t>(FromLast(state, 1));
+  block->emb = static_cast<uint32_t>(FromLast(state, 0));
+  block->seq = static_cast<uint32_t>(FromLast(logits, 1));
+  block->vocab = static_cast<uint32_t>(FromLast(logits, 0));
   block->injection = Injection;
   block->apply = Apply;
   block->read_out = ReadOut;
+  block->parts = Parts;
   return status;
 }

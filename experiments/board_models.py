@@ -1,0 +1,120 @@
+"""Exports for a board: of a model with weights, or of a published size with random ones.
+
+Random weights serve sizes and instruction counts, which do not depend on their values; such an
+export expects no answers. Its static ranges are made up for the same reason.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from export.flatbuffer import write
+from export.integrity import Export, open_export
+from export.manifest import HOST_FILE, MANIFEST_FILE, MODEL_FILE
+from export.matrices import SiteRange
+from export.numerics import Target
+from export.package import Simulation, Source, draft, export, make, simulation_of
+from export.plan import Plan, plan_for, quantise_for
+from export.sources import batch_of, calibration, task_of
+from quant.affine import Range
+from quant.calibrate import input_widths
+from quant.integer_model import BITS, IntegerModel, integer_model
+from quant.integer_ops import products_of
+from quant.integer_ranges import HEADROOM, encodings_of, level_with_spans, read_out_spans
+from quant.ptq import QuantisedParams, simulate
+from quant.scheme import Scheme, parse
+from trm_jax.config import PRESETS, Config
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.models import build
+from trm_jax.types import Weights
+
+ANSWERED = 4  # puzzles for the self-test; each costs a rollout in TFLM's interpreter for hosts
+REACH = (-8.0, 8.0)  # of random models' static products
+
+
+def trained_export(folder: Path, source: Source, dataset: PuzzleDataset, scheme: str) -> Export:
+    """Open the export of a model, and make it if it is not there.
+
+    Raises:
+      ValueError: TFLM does not compute the scheme right.
+      RuntimeError: TFLM refuses it, or is not installed.
+    """
+    if not (folder / MANIFEST_FILE).exists():
+        plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
+        batches = calibration(dataset) if plan.needs_ranges else []
+        twin = simulation_of(source, plan, batches, steps)
+        tried = batch_of(dataset, np.arange(min(ANSWERED, len(dataset))))
+        export(folder, source, plan, twin, tried, batch=1, steps=steps)
+    return open_export(folder)
+
+
+def random_source(preset: str) -> Source:
+    """Fill a preset's tree with noise of the released size.
+
+    Raises:
+      ValueError: unknown preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    config = dataclasses.replace(PRESETS[preset], forward_dtype="float32")
+    return Source(preset, preset, task_of(config), config, random_weights(config))
+
+
+def random_weights(config: Config, seed: int = 0) -> Weights:
+    """Draw float32 weights, variance one over the inputs."""
+    rng = np.random.default_rng(seed)
+    tree = jax.eval_shape(build(config).init, jax.random.key(0))
+
+    def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        fan_in = leaf.shape[0] if len(leaf.shape) == 2 else 1
+        noise = rng.standard_normal(leaf.shape, np.float32)
+        return jnp.asarray(noise / np.float32(np.sqrt(fan_in)))
+
+    return jax.tree.map(draw, tree)
+
+
+def random_export(source: Source, scheme: str) -> Export:
+    """Lower a model of random weights; nothing is calibrated and nothing answered.
+
+    Raises:
+      ValueError: TFLM does not compute the scheme right.
+    """
+    plan = plan_for(parse(scheme), Target.TFLM)
+    twin = _made_up(source, plan)
+    model, host = make(source, plan, twin, batch=1)
+    content = b"".join(value.tobytes() for value in host.values())
+    files = {MODEL_FILE: write(model), HOST_FILE: content}
+    manifest = draft(source, plan, twin, model, files, batch=1, steps=source.config.halt_max_steps)
+    return Export(manifest=manifest, model=model, host=host)
+
+
+def _made_up(source: Source, plan: Plan) -> Simulation:
+    """Make what lowering asks of a simulation; nobody runs it."""
+    quantised = quantise_for(source.weights.params, plan)
+    reach = SiteRange(REACH, REACH)
+    ranges = dict.fromkeys(input_widths(source.weights.params), reach)
+    integers = None
+    if plan.mixer.scheme.is_integer:
+        integers = _integers(source, plan.mixer.scheme, quantised)
+    return Simulation(
+        reasoner=build(source.config), weights=source.weights, quantised=quantised,
+        ranges=ranges if plan.needs_ranges and integers is None else {}, integers=integers,
+    )  # fmt: skip
+
+
+def _integers(source: Source, scheme: Scheme, quantised: QuantisedParams) -> IntegerModel:
+    """Bring random weights into integers whose ranges are all REACH."""
+    config, products = source.config, products_of(quantised)
+    state = jax.ShapeDtypeStruct((1, config.num_positions, config.hidden_size), jnp.float32)
+
+    def walk(z: jax.Array, injection: jax.Array) -> dict[str, Range]:
+        spans = level_with_spans(z, injection, products, config)[1]
+        return {**spans, **read_out_spans(z, products, config)}
+
+    spans = dict.fromkeys(jax.eval_shape(walk, state, state), Range(*map(jnp.float32, REACH)))
+    encodings = encodings_of(spans, config, bits=BITS[scheme.activations], headroom=HEADROOM)
+    weights = simulate(source.weights, scheme)
+    return integer_model(config, weights, products, encodings, HEADROOM)

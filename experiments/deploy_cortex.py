@@ -1,0 +1,228 @@
+"""Deployment on a Cortex-M55 (Corstone-300): does the whole of it fit, and does it end in time?
+
+    python -m experiments.deploy --target cortex-m55 --task sudoku
+    python -m experiments.deploy --target cortex-m55 --task sudoku --preset sudoku-trm-mlp
+
+Every scheme becomes an export for TFLite Micro and a package for the firmware (export/micro.py);
+of a --preset, the published sizes, weights are random: sizes and counts only. One table:
+
+    flash    weights, tables and records of the graphs, row file, code
+    SRAM     arena (head, tail, margin: measured by TFLM), carry, buffers, variables, stack
+    fits     in 4 and in 8 MiB: "all" with the flash content counted, "SRAM" with weights in
+             flash, "no" not even so
+    instructions of a block (the update of z_L) and of a puzzle at full depth: emulated, where
+             --tflm-lib is given and QEMU is there, otherwise by the operator model; which, is said
+    time     an estimate: --cpi cycles per instruction at --mhz; `in time` if below --patience
+
+The firmware is compiled for its size if arm-none-eabi-gcc is there; TFLM's code is counted only
+with --tflm-lib. Into OUT go rows.jsonl, summary.md, summary.csv, exports/ and boards/ (packages).
+"""
+
+import argparse
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from experiments import board_models, deploy_cortex_report, deploy_rows
+from experiments.board_rows import EMULATED, MODELLED, BoardRow, row_from_dict
+from experiments.deploy_cortex_report import Speed
+from experiments.models import hash_model
+from experiments.puzzles import hash_dataset
+from experiments.tasks import Task, task_named
+from export import emulator, firmware_build, micro
+from export.board_memory import flash_of, sram_of
+from export.emulator import Counts
+from export.firmware_build import Counted, Linked, Tflm
+from export.instructions import instructions
+from export.package import Source
+from export.sources import load_model, load_puzzles
+from quant.scheme import parse
+from trm_jax import zoo
+from trm_jax.data.format import PuzzleDataset
+
+TARGETS = ("cortex-m55",)
+TITLE = "cortex-m55"
+DEFAULT_SCHEMES = "fp32,tflm_int8_int8,tflm_int4_int8,tflm_int4_int16"
+NOT_COUNTED = Linked(code=0, statics=0, stack=0, counted=Counted.NOTHING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a command line asks for, loaded.
+
+    Attributes:
+      dataset: puzzles to calibrate on and to answer; None: weights are random.
+    """
+
+    task: Task
+    source: Source
+    dataset: PuzzleDataset | None
+    schemes: tuple[str, ...]
+    speed: Speed
+    tflm: Tflm | None
+    out: Path
+
+    @property
+    def digest(self) -> str:
+        """Hash what decides the numbers of a row."""
+        puzzles = "" if self.dataset is None else hash_dataset(self.dataset)
+        library = "" if self.tflm is None else _sha256(self.tflm.library)
+        parts = (hash_model(self.source.config, self.source.weights), puzzles, library)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def add_options(group: argparse._ArgumentGroup) -> None:
+    """Declare the options of this target."""
+    add = group.add_argument
+    add("--preset", metavar="NAME", help="a size of trm_jax/config.py instead of a model")
+    add("--data", type=Path, metavar="DIR", help="puzzles (default: bundled)")
+    add("--schemes", default=DEFAULT_SCHEMES, help="default: %(default)s")
+    add("--mhz", type=float, default=400.0, metavar="F", help="clock of the estimate (%(default)g)")
+    add("--cpi", type=float, default=1.0, metavar="C",
+        help="cycles per instruction of the estimate (%(default)g)")  # fmt: skip
+    add("--patience", type=float, default=60.0, metavar="S",
+        help="seconds that a puzzle may take (%(default)g)")  # fmt: skip
+    add("--tflm-lib", type=Path, metavar="FILE", help="libtensorflow-microlite.a for Cortex-M55")
+    add("--tflm-inc", type=Path, nargs="+", default=[], metavar="DIR", help="its header folders")
+
+
+def run(args: argparse.Namespace, console: Console) -> None:
+    """Deploy as a command line says.
+
+    Raises:
+      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or rows of another
+        deployment.
+    """
+    _deploy(prepare(args), console)
+
+
+def prepare(args: argparse.Namespace) -> Job:
+    """Load and check what a command line names.
+
+    Raises:
+      ValueError: unknown names, a model and a preset at once, or numbers out of range.
+      OSError: missing files.
+    """
+    task = task_named(args.task)
+    if args.preset and (args.model or args.data):
+        raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
+    if args.preset:
+        source, dataset = board_models.random_source(args.preset), None
+        if source.task != task.value:
+            raise ValueError(f"--preset {args.preset} is for {source.task}, --task is {task.value}")
+    else:
+        source = load_model(args.model or zoo.default(task.value))
+        dataset = load_puzzles(args.data, source.config)
+    schemes = tuple(dict.fromkeys(parse(name.strip()).name for name in args.schemes.split(",")))
+    out = args.out or Path("runs") / f"deploy-{task.value}-{source.name}-{TITLE}"
+    return Job(
+        task=task, source=source, dataset=dataset, schemes=schemes,
+        speed=Speed(mhz=args.mhz, cpi=args.cpi, patience=args.patience),
+        tflm=_tflm(args.tflm_lib, args.tflm_inc), out=out,
+    )  # fmt: skip
+
+
+def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:
+    if library is None:
+        return None
+    if missing := [str(path) for path in (library, *includes) if not path.exists()]:
+        raise FileNotFoundError(f"no such file or folder: {', '.join(missing)}")
+    if not firmware_build.has_compiler():
+        raise RuntimeError("--tflm-lib needs make and arm-none-eabi-g++ (gcc-arm-none-eabi and"
+                           " libstdc++-arm-none-eabi-newlib of Debian)")  # fmt: skip
+    return Tflm(library=library, includes=tuple(includes))
+
+
+def _deploy(job: Job, console: Console) -> None:
+    """Measure what is not measured yet, and report."""
+    job.out.mkdir(parents=True, exist_ok=True)
+    file, digest = job.out / "rows.jsonl", job.digest
+    rows = deploy_rows.read(file, digest, row_from_dict)
+    refused: dict[str, str] = {}
+    errors = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("exporting", total=len(job.schemes))
+        for scheme in job.schemes:
+            bar.update(task, description=scheme)
+            try:
+                if scheme not in {row.scheme for row in rows}:
+                    rows.append(measure(job, scheme, digest))
+                    deploy_rows.append(file, rows[-1])
+            except (ValueError, RuntimeError) as error:
+                refused[scheme] = str(error)
+            bar.update(task, advance=1)
+    asked = sorted((r for r in rows if r.scheme in job.schemes),
+                   key=lambda r: job.schemes.index(r.scheme))  # fmt: skip
+    if not asked:
+        raise RuntimeError("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
+    random = job.dataset is None
+    deploy_cortex_report.report(job.source, random, job.speed, asked, job.out, console)
+    for scheme, reason in refused.items():
+        console.print(f"left out: {scheme}: {reason}", soft_wrap=True, markup=False)
+
+
+def measure(job: Job, scheme: str, digest: str) -> BoardRow:
+    """Export, package, weigh and count one scheme.
+
+    Raises:
+      ValueError: TFLM does not compute it right.
+      RuntimeError: TFLM refuses it, or the firmware does not build.
+    """
+    if job.dataset is None:
+        made = board_models.random_export(job.source, scheme)
+    else:
+        folder = job.out / "exports" / scheme
+        made = board_models.trained_export(folder, job.source, job.dataset, scheme)
+    package = micro.package(made)
+    board = job.out / "boards" / scheme
+    if job.dataset is not None or job.tflm is not None:
+        micro.save(package, board)
+    linked, counts, by = _linked_and_counted(job, package, board)
+    rows = len(package.flash) - len(package.vectors)
+    flash = flash_of(package.graphs, made.model, rows, len(package.vectors), linked)
+    return BoardRow(
+        digest=digest, scheme=scheme, flash=flash,
+        sram=sram_of(package.arena, package.rows, linked), counted=linked.counted.value,
+        **counts._asdict(), counted_by=by,
+    )  # fmt: skip
+
+
+def _linked_and_counted(
+    job: Job, package: micro.Package, board: Path
+) -> tuple[Linked, Counts, str]:
+    """Link and emulate what can be; which models the emulated board holds, emulator.py says."""
+    with tempfile.TemporaryDirectory() as build:
+        if job.tflm is not None and emulator.has_room(package):
+            linked, elf = firmware_build.link_package(Path(build), board, job.tflm)
+            if emulator.has_emulator():
+                cells = [1] * job.source.config.seq_len
+                counts = emulator.count(elf, board / "flash.bin", cells)
+                return linked, counts, EMULATED
+        elif firmware_build.has_compiler():
+            linked = firmware_build.link_firmware(Path(build))
+        else:
+            linked = NOT_COUNTED
+    return linked, modelled(package), MODELLED
+
+
+def modelled(package: micro.Package) -> Counts:
+    """Count by the operator model.
+
+    Raises:
+      ValueError: an operator whose cost was not measured.
+    """
+    model, roles = package.made.model, package.roles
+    L, H, head = (
+        sum(instructions(model.graph(roles[role])).values()) for role in micro.ROLES
+    )  # fmt: skip
+    return Counts(update_L=L, update_H=H, rest=head)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

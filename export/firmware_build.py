@@ -1,0 +1,133 @@
+"""Build the firmware and read what it occupies, by arm-none-eabi-gcc and -size.
+
+Without a TFLM library only the firmware itself can be linked (with the test double in place of
+the networks, whose size is taken off again); TFLM's code and variables are then not counted, and
+`Linked.counted` says so. With the user's library everything that is linked is counted.
+"""
+
+import enum
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+FIRMWARE = Path(__file__).resolve().parent / "firmware"
+PREFIX = "arm-none-eabi-"
+_SECTION = re.compile(r"^(\.[\w.]+)\s+(\d+)\s+\d+$", re.MULTILINE)
+_STACK = re.compile(r"^([0-9a-f]+) A STACK_BYTES$", re.MULTILINE)
+
+
+class Counted(enum.Enum):
+    """Whose code and variables a figure contains."""
+
+    NOTHING = "none"
+    FIRMWARE = "firmware"
+    ALL = "firmware and TFLM"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """Bytes of a linked program besides model, arena and states.
+
+    Attributes:
+      code: instructions, constants and initial values of variables (flash).
+      statics: variables (SRAM); stack: as the linker script reserves it.
+    """
+
+    code: int
+    statics: int
+    stack: int
+    counted: Counted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tflm:
+    """A TFLM library for Cortex-M55 and its header folders, as the user built them."""
+
+    library: Path
+    includes: tuple[Path, ...]
+
+
+def has_compiler() -> bool:
+    """Say whether the Arm compiler and make are installed."""
+    return all(shutil.which(name) for name in ("make", f"{PREFIX}gcc"))
+
+
+def link_firmware(build: Path) -> Linked:
+    """Link the firmware with the test double, and count it without the double.
+
+    Raises:
+      RuntimeError: it does not build.
+    """
+    double = build / "an547" / "doubles" / "affine_block.o"
+    make(build, "an547", str(double))
+    elf = build / "an547" / "double.elf"
+    whole, added = _sections(elf), _sections(double)
+    return Linked(
+        code=_code(whole) - _code(added), statics=_statics(whole) - _statics(added),
+        stack=_stack(elf), counted=Counted.FIRMWARE,
+    )  # fmt: skip
+
+
+def link_package(build: Path, package: Path, tflm: Tflm) -> tuple[Linked, Path]:
+    """Link the firmware of a package with the user's TFLM.
+
+    Returns:
+      Sizes, and the program; it ends through semihosting, as an emulator wants it.
+
+    Raises:
+      RuntimeError: it does not build.
+    """
+    make(build, "firmware", "SEMIHOSTING_EXIT=1", f"PACKAGE={package.resolve()}",
+          f"TFLM_LIB={tflm.library.resolve()}",
+          f"TFLM_INC={' '.join(str(folder.resolve()) for folder in tflm.includes)}")  # fmt: skip
+    elf = build / "an547" / "firmware.elf"
+    found = _sections(elf)
+    linked = Linked(code=_code(found), statics=_statics(found), stack=_stack(elf),
+                    counted=Counted.ALL)  # fmt: skip
+    return linked, elf
+
+
+def make(build: Path, *words: str) -> None:
+    command = ["make", "-s", "-C", str(FIRMWARE), f"BUILD={build.resolve()}", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        raise RuntimeError("the firmware does not build: " + "\n".join(said[:12]))
+
+
+def _sections(file: Path) -> dict[str, int]:
+    listed = subprocess.run(
+        [f"{PREFIX}size", "-A", "-d", str(file)], capture_output=True, text=True, check=True
+    )
+    return {name: int(size) for name, size in _SECTION.findall(listed.stdout)}
+
+
+def _code(sections: dict[str, int]) -> int:
+    parts = (".text", ".rodata", ".ARM.exidx", ".ARM.extab", ".data", ".vectors", ".init_array")
+    return _sum(sections, parts)
+
+
+def _statics(sections: dict[str, int]) -> int:
+    return _sum(sections, (".data", ".bss"))
+
+
+def _sum(sections: dict[str, int], parts: tuple[str, ...]) -> int:
+    return sum(
+        size for name, size in sections.items()
+        if any(name == part or name.startswith(f"{part}.") for part in parts)
+    )  # fmt: skip
+
+
+def symbols(elf: Path) -> str:
+    """List the symbols of a program with their sizes, as nm does."""
+    command = [f"{PREFIX}nm", "--print-size", str(elf)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _stack(elf: Path) -> int:
+    found = _STACK.search(symbols(elf))
+    if found is None:
+        raise RuntimeError(f"{elf} does not say STACK_BYTES; build it with memory.ld")
+    return int(found[1], 16)

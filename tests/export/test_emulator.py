@@ -1,0 +1,87 @@
+"""Counting on the emulated board, with the test double in place of the networks."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import emulator, firmware_build
+from export.emulator import NANOSECONDS, Counts
+from export.firmware_build import FIRMWARE, Counted, link_firmware
+from tests.export.firmware_machines import need
+from tests.export.test_firmware import random_rows, solve_line, write_flash
+
+SECONDS = 120.0  # a test machine may be busy
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    need("make", "arm-none-eabi-gcc", "qemu-system-arm")
+    folder = tmp_path_factory.mktemp("emulator")
+    firmware_build.make(folder, "an547", "SEMIHOSTING_EXIT=1")
+    return folder
+
+
+def test_a_puzzle_is_its_updates_and_read_outs(build: Path, tmp_path: Path) -> None:
+    """Instructions of a deep solve against what three shallow ones predict.
+
+    The prediction charges every step with the start of a solve (`rest` holds it); integers are
+    clamped by the same number of instructions or a few more or fewer: 4 an element of 5 states.
+    """
+    rows = random_rows("int16")
+    flash, elf = write_flash(tmp_path, rows), build / "an547" / "double.elf"
+    counts = emulator.count(elf, flash, [1] * rows.seq, SECONDS)
+    assert min(counts) > 0
+    lines = ["info", "set H=2 L=3 steps=3 halt=never", solve_line(0, np.ones(11, int)), "quit"]
+    said = emulator.talk(elf, flash, lines, SECONDS)
+    found = re.search(r"ticks=(\d+)", said[2])
+    assert found
+    measured = int(found[1]) * NANOSECONDS / 32e6
+    predicted = counts.puzzle(H_cycles=2, L_cycles=3, steps=3)
+    elements = (rows.prefix + rows.seq) * rows.token_rows.shape[1]
+    updates = 3 * 2 * 4
+    assert predicted - 2 * counts.rest - 4 * elements * updates <= measured
+    assert measured <= predicted + 4 * elements * updates
+
+
+def test_counts_add_up() -> None:
+    counts = Counts(update_L=100, update_H=10, rest=1)
+    assert counts.puzzle(H_cycles=3, L_cycles=6, steps=2) == 2 * (3 * (6 * 100 + 10) + 1)
+
+
+def test_a_refusal_is_an_error_with_the_device_s_words(build: Path, tmp_path: Path) -> None:
+    flash = write_flash(tmp_path, random_rows("int8"))
+    elf = build / "an547" / "double.elf"
+    with pytest.raises(RuntimeError, match="puzzle of 3 cells, this model takes 11"):
+        emulator.count(elf, flash, [1, 2, 3], SECONDS)
+    flash.write_bytes(b"nothing")
+    with pytest.raises(RuntimeError, match="no row file in flash"):
+        emulator.count(elf, flash, [1] * 11, SECONDS)
+
+
+def test_the_firmware_is_weighed_without_its_double(tmp_path: Path) -> None:
+    need("make", "arm-none-eabi-gcc")
+    found = link_firmware(tmp_path)
+    script = (FIRMWARE / "boards" / "mps3_an547" / "memory.ld").read_text()
+    stack = re.search(r"STACK_BYTES = (\d+)K;", script)
+    assert stack
+    assert found.stack == 1024 * int(stack[1])
+    assert found.counted is Counted.FIRMWARE
+    symbols = sizes(tmp_path / "an547" / "double.elf")
+    ours = sum(size for name, size in symbols.items() if name.startswith("trm_"))
+    assert ours <= found.code < 64 * 1024  # all of it, and the C library's few functions
+    assert found.statics >= sum(symbols[name] for name in ("rows", "machine", "vectors"))
+
+
+def sizes(elf: Path) -> dict[str, int]:
+    """Read the sizes of symbols, the double's left out."""
+    text = firmware_build.symbols(elf)
+    found = re.findall(r"^[0-9a-f]+ ([0-9a-f]+) [TtRrBbDd] (\S+)$", text, re.MULTILINE)
+    return {name: int(size, 16) for size, name in found if name != "trm_open_block"}
+
+
+def test_what_does_not_build_is_said(tmp_path: Path) -> None:
+    need("make", "arm-none-eabi-gcc")
+    with pytest.raises(RuntimeError, match=r"the firmware does not build: .*nothing-like-it"):
+        firmware_build.make(tmp_path, "nothing-like-it")
