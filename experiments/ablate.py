@@ -20,7 +20,8 @@ interval, paired bootstrap and McNemar's exact test, cell accuracy, carry-trajec
 The last three train briefly, on fresh puzzles of which none is an image of an evaluated one.
 
 Into --out go rows.jsonl (one line per study, variant and shard of puzzles, as soon as it is
-finished), ablation.json, and the tables as Markdown and CSV.
+finished), ablation.json, ablation.md and .csv (a table per study, then those of the paper), and
+split.png and .svg, a figure of cells against puzzles right.
 A killed run goes on with --resume, which also adds studies or puzzles to a finished one.
 """
 
@@ -92,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--data", type=Path, metavar="DIR", help="data set in the released layout")
     p.add_argument("--train-data", type=Path, metavar="DIR", help="default: generated puzzles")
     p.add_argument(
-        "--limit", type=int, metavar="N", help="first N puzzles, 0 is all (200; quick: 32)"
+        "--limit", type=int, metavar="N", help="first N puzzles, 0 is all (200; quick: 16)"
     )
     p.add_argument("--batch-size", type=int, metavar="N", help="puzzles in a shard")
     p.add_argument("--dtype", choices=DTYPES, default="auto", help="as for experiments.sweep")

@@ -18,7 +18,7 @@ StudyFunction = Callable[[Context], tuple[Intervention, ...]]
 Studies = Mapping[Enum, StudyFunction]
 """The studies that there are; the value of a key is its name."""
 
-DEFAULT_LIMIT = {Effort.DEFAULT: 200, Effort.QUICK: 32}
+DEFAULT_LIMIT = {Effort.DEFAULT: 200, Effort.QUICK: 16}
 """Puzzles to evaluate."""
 
 

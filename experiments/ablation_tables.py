@@ -2,7 +2,7 @@
 
     read(folder)     what an ablation is and its rows
     records(...)     one flat record per variant: intervals, paired tests, facts (CSV, reports)
-    tables(...)      one `tables.Table` per study
+    tables(...)      one `tables.Table` per study (in the paper's shape: ablation_paper.py)
     report(folder)   all of it on screen and as files in the folder
 
 Only here are sums divided. A study's variants are compared on the shards that all of them have
@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from rich.console import Console
 
-from experiments import statistics
+from experiments import figures, statistics
+from experiments.ablation_figure import split_figure
+from experiments.ablation_paper import paper_tables
 from experiments.ablation_rows import AblationRow, RowKey, finished_shards, read_rows, read_spec
 from experiments.ablation_spec import AblationSpec, Planned
 from experiments.analysis import clipped
@@ -64,7 +66,8 @@ def records(ablation: Ablation) -> list[Record]:
     Fields: study, variant, reference, puzzles; exact, lenient, cell, fidelity_one_step, fidelity,
     exact_difference, each with _low and _high (95 %; fidelity is None where states have other
     shapes); lost, gained, mcnemar_p against the reference; then the facts of the variant
-    (`bytes`, `parameters`, ...). Studies without a finished shard are left out.
+    (`bytes`, `parameters`, ...) and its settings (`setting_share`, ...). Studies without a
+    finished shard are left out.
     """
     spec = ablation.spec
     found = {row.key: row for row in ablation.rows}
@@ -81,7 +84,7 @@ def records(ablation: Ablation) -> list[Record]:
 
 
 def tables(ablation: Ablation) -> list[Table]:
-    """Lay out one table per study, in the shape of the paper's, with errors beside each number."""
+    """Lay out one table per study, with errors beside each number."""
     listed = records(ablation)
     studies = dict.fromkeys(record["study"] for record in listed)
     return [study_table(ablation.spec, [r for r in listed if r["study"] == s]) for s in studies]
@@ -114,7 +117,7 @@ def report(folder: Path, console: Console) -> None:
     listed = records(ablation)
     if not listed:
         raise ValueError(f"{folder}: no shard is finished for any study yet; go on with --resume")
-    drawn = tables(ablation)
+    drawn = [*tables(ablation), *paper_tables(ablation.spec, listed)]
     for table in drawn:
         console.print(f"[bold]{table.title}[/bold]")
         console.print(to_rich(table))
@@ -122,7 +125,8 @@ def report(folder: Path, console: Console) -> None:
     whole = [{name: record.get(name) for name in names} for record in listed]
     (folder / "ablation.csv").write_text(to_csv(whole), encoding="utf-8")
     (folder / "ablation.md").write_text("\n".join(map(to_markdown, drawn)), encoding="utf-8")
-    console.print(f"rows and tables: {folder}", soft_wrap=True)
+    figures.save(split_figure(ablation.spec, listed), folder / "split")
+    console.print(f"rows, tables and figure: {folder}", soft_wrap=True)
 
 
 def _record(spec: AblationSpec, planned: Planned, outcome: dict[str, list[AblationRow]]) -> Record:
@@ -140,7 +144,7 @@ def _record(spec: AblationSpec, planned: Planned, outcome: dict[str, list[Ablati
         **_fidelity("fidelity", [row.infidelity for row in rows], num),
         **fields("exact_difference", statistics.bootstrap_difference(pairs, spec.seed)),
         "lost": pairs.lost, "gained": pairs.gained, "mcnemar_p": statistics.mcnemar(pairs),
-        **rows[0].facts,
+        **rows[0].facts, **{f"setting_{k}": v for k, v in planned.settings.items()},
     }  # fmt: skip
 
 

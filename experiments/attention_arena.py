@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -28,17 +29,22 @@ from experiments.progress import progress
 from export.arena import measure
 from export.flatbuffer import write
 from export.graph import Graph, Model
-from export.lower_attention import Chunks, block_graph
+from export.integer_graph_ops import Chunks
+from export.lower_integer import block_graph
+from export.numerics import Target
+from export.plan import plan_for
 from export.stages import Cut, stage_graphs
-from quant.affine import Grid, QTensor
-from quant.integer_attention import int8_widths
-from quant.integer_attention_ops import kernels_of
-from quant.integer_attention_spans import encodings_of, spans_of_level
-from quant.ptq import QuantisedParams
-from trm_jax.config import PRESETS, Mixer, ReasonerConfig, preset
+from quant.affine import Grid, QTensor, Range
+from quant.integer_attention import int8_widths, layer_sites
+from quant.integer_attention_encodings import attention_encodings, with_heads
+from quant.integer_model import IntegerModel
+from quant.integer_ops import Product
+from quant.integer_ranges import level_with_spans
+from quant.scheme import parse
+from trm_jax.config import PRESETS, Config, Mixer, TRMConfig, preset
 
 ROWS_FILE = "rows.jsonl"
-SPAN = (-4.0, 4.0)  # of every tensor; any would do
+ENDS = (-4.0, 4.0)  # of every tensor; any would do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m experiments.attention_arena", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    attention = sorted(n for n, c in PRESETS.items() if c.mixer is Mixer.ATTENTION)
+    attention = sorted(name for name in PRESETS if is_supported(preset(name)))
     p.add_argument("--preset", default="maze-trm-att", choices=attention, help="%(default)s")
     p.add_argument("--heads", type=int, default=1, help="in one graph (%(default)s)")
     p.add_argument("--tokens", type=int, default=100, help="of a tail's call (%(default)s)")
@@ -75,41 +81,57 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def random_network(config: ReasonerConfig) -> QuantisedParams:
-    """Draw the int8 kernels of L_level."""
+def is_supported(config: Config) -> TypeGuard[TRMConfig]:
+    """Say whether a configuration has attention in integers."""
+    return isinstance(config, TRMConfig) and config.mixer is Mixer.ATTENTION
+
+
+def config_of(name: str) -> TRMConfig:
+    """Look a preset up; the command line lets supported ones through alone."""
+    config = preset(name)
+    assert is_supported(config)
+    return config
+
+
+def random_model(config: TRMConfig) -> IntegerModel:
+    """Draw a network of int8 weights; embeddings are left empty."""
     rng, d = np.random.default_rng(0), config.hidden_size
     inner = config.swiglu_size(d)
 
-    def dense(inputs: int, outputs: int) -> dict[str, QTensor]:
+    def dense(inputs: int, outputs: int) -> Product:
         kernel = QTensor(
             qvalue=jnp.asarray(rng.integers(-127, 128, (inputs, outputs)), jnp.int8),
             scale=jnp.full((1, outputs), 1e-3, jnp.float32),
             zero_point=jnp.zeros((1, outputs), jnp.int32),
             grid=Grid(bits=8, channel_axes=(-1,)),
         )
-        return {"kernel": kernel}
+        return Product(kernel)
 
-    def block() -> dict[str, dict]:
-        return {
-            "self_attn": {"qkv_proj": dense(d, 3 * d), "o_proj": dense(d, d)},
-            "mlp": {"gate_up_proj": dense(d, 2 * inner), "down_proj": dense(inner, d)},
-        }
+    sizes = {
+        "self_attn/qkv_proj": (d, 3 * d), "self_attn/o_proj": (d, d),
+        "mlp/gate_up_proj": (d, 2 * inner), "mlp/down_proj": (inner, d),
+    }  # fmt: skip
+    drawn = {f"{site}/{name}": dense(*size)
+             for site in layer_sites(config) for name, size in sizes.items()}  # fmt: skip
+    products = with_heads(drawn, config)
+    state = jax.ShapeDtypeStruct((1, config.num_positions, d), jnp.float32)
+    _, names = jax.eval_shape(lambda z, e: level_with_spans(z, e, products, config), state, state)
+    spans = dict.fromkeys(names, Range(*(jnp.float32(end) for end in ENDS)))
+    nothing, start = np.zeros((0, d), np.int8), np.zeros(d, np.int8)
+    return IntegerModel(
+        config=config, products=products, headroom=1.0,
+        encodings=attention_encodings(spans, config, int8_widths(config), 1.0),
+        token_rows=nothing, puzzle_rows=nothing, H_init=start, L_init=start,
+    )  # fmt: skip
 
-    return {"L_level": {f"layers_{i}": block() for i in range(config.L_layers)}}
 
-
-def graphs_of(config: ReasonerConfig, cut: Cut, *, whole: bool) -> tuple[Graph, ...]:
+def graphs_of(config: TRMConfig, cut: Cut, *, whole: bool) -> tuple[Graph, ...]:
     """Make the graphs of a network with random weights: cut, or a block in one."""
-    kernels = kernels_of(random_network(config), config)
-    state = jax.ShapeDtypeStruct((1, config.num_positions, config.hidden_size), jnp.float32)
-    _, names = jax.eval_shape(
-        lambda z, e: spans_of_level(z, e, kernels, "L_level", config), state, state
-    )
-    encodings = encodings_of(dict.fromkeys(names, SPAN), config, int8_widths(config))
+    model, plan = random_model(config), plan_for(parse("tflm_int8_int8"), Target.TFLM)
     if whole:
-        chunks = Chunks(queries=cut.queries, tokens=cut.tokens)
-        return (block_graph("block", "L_level", config, kernels, encodings, chunks),)
-    return stage_graphs("L_level", config, kernels, encodings, cut)
+        chunks = Chunks(queries=cut.queries, rows=cut.tokens)
+        return (block_graph(model, plan, 1, chunks),)
+    return stage_graphs(model, plan, cut)
 
 
 def kinds_of(graphs: Sequence[Graph]) -> list[list[Graph]]:
@@ -153,7 +175,7 @@ def rows_of(name: str, cut: Cut, folder: Path, *, whole: bool) -> list[ArenaRow]
     key = key_of(name, cut, whole=whole)
     if known := [row for row in read_rows(folder) if row.key == key]:
         return known
-    kinds, found = kinds_of(graphs_of(preset(name), cut, whole=whole)), []
+    kinds, found = kinds_of(graphs_of(config_of(name), cut, whole=whole)), []
     with progress("measuring", len(kinds), 0) as show:
         for row in measured(key, kinds):
             found.append(row)
@@ -180,7 +202,7 @@ def read_rows(folder: Path) -> list[ArenaRow]:
         raise ValueError(f"{file} holds no rows of this program: {error}; move it away") from error
 
 
-def totals(rows: Sequence[ArenaRow], config: ReasonerConfig) -> Mapping[str, int]:
+def totals(rows: Sequence[ArenaRow], config: TRMConfig) -> Mapping[str, int]:
     """Add up one shared arena, what lies beside it, and flash, in bytes."""
     state = config.num_positions * config.hidden_size
     arena = max(row.head for row in rows) + sum(row.count * row.tail for row in rows)
@@ -191,7 +213,7 @@ def totals(rows: Sequence[ArenaRow], config: ReasonerConfig) -> Mapping[str, int
 
 def report(name: str, rows: Sequence[ArenaRow]) -> str:
     """Say what was measured."""
-    config, found = preset(name), totals(rows, preset(name))
+    config, found = config_of(name), totals(rows, config_of(name))
     widths = int8_widths(config)
     held = "z_H, z_L and mixed" if len(rows) > 1 else "z_H and z_L"
     table = [

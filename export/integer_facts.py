@@ -8,7 +8,7 @@ import numpy as np
 from export.manifest import IntegerFacts
 from quant.integer_block import level, read_out
 from quant.integer_model import IntegerModel
-from quant.integer_ops import IntegerOps, Tagged, largest_sum
+from quant.integer_ops import Tagged, largest_sum
 
 
 def integer_facts(model: IntegerModel) -> IntegerFacts:
@@ -28,7 +28,7 @@ def integer_facts(model: IntegerModel) -> IntegerFacts:
 def inputs_of(model: IntegerModel) -> dict[str, str]:
     """Name what every product multiplies, by the product's site."""
     c = model.config
-    ops = IntegerOps(model.products, model.encodings, c.rms_norm_eps)
+    ops = model.ops()
 
     def walk(z: Any) -> Any:
         state = Tagged(z, "z")

@@ -128,6 +128,11 @@ OTHERS = (XNNPACK, BUILTIN, RUNTIME)
 CASTS = {
     Use("QUANTIZE", (F32, I8)): Row(),
     Use("QUANTIZE", (F32, I16)): Row(since=2),
+    Use("QUANTIZE", (I8, I16)): Row(
+        since=2, refused=(RUNTIME,), why="there is no kernel that widens integers",
+        instead="DEQUANTIZE, then QUANTIZE",
+    ),
+    Use("QUANTIZE", (I16, I8)): Row(since=2),
     Use("DEQUANTIZE", (I8, F32)): Row(since=2),
     Use("DEQUANTIZE", (I16, F32)): Row(since=3),
     Use("DEQUANTIZE", (F16, F32)): Row(

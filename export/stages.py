@@ -19,9 +19,11 @@ from jaxtyping import Integer
 
 from export.builder import GraphBuilder
 from export.graph import Graph
-from export.lower_attention import AttentionGraph, Chunks
-from quant.integer_attention import attend, injected, layer_sites, tail
-from quant.integer_attention_spans import Encodings, Kernels
+from export.integer_graph_ops import Chunks
+from export.lower_attention import AttentionGraph
+from export.plan import Plan
+from quant.integer_attention import attend, layer_sites, tail
+from quant.integer_model import IntegerModel
 from trm_jax.config import ReasonerConfig
 
 State = Integer[np.ndarray, "pos emb"]
@@ -51,22 +53,22 @@ class Cut:
             raise ValueError(f"every part of a cut must be at least 1, got {self}")
 
 
-def stage_graphs(
-    network: str, config: ReasonerConfig, kernels: Kernels, encodings: Encodings, cut: Cut
-) -> tuple[Graph, ...]:
-    """Make the graphs of a network, L_level or H_level, in the order of their first call."""
-    chunks = Chunks(queries=cut.queries, tokens=cut.tokens)
+def stage_graphs(model: IntegerModel, plan: Plan, cut: Cut) -> tuple[Graph, ...]:
+    """Make the graphs of a network in the order of their first call."""
+    chunks = Chunks(queries=cut.queries, rows=cut.tokens)
+    config = model.config
 
     def ops(name: str) -> AttentionGraph:
-        return AttentionGraph(GraphBuilder(name), kernels, encodings, config, chunks)
+        return AttentionGraph(GraphBuilder(name), model, plan, chunks)
 
-    made = [_inject_graph(network, config, ops("inject"), cut.tokens)]
-    for i, site in enumerate(layer_sites(network, config)):
-        source = f"{network}/h" if i == 0 else f"{network}/layers_{i - 1}/mlp/norm"
+    made = [_inject_graph(ops("inject"), cut.tokens)]
+    source = "L_level/h"
+    for i, site in enumerate(layer_sites(config)):
         for start, stop in head_groups(config, cut.heads):
             name = f"layers_{i}/heads_{start}-{stop}"
-            made.append(_heads_graph(site, source, config, ops(name), range(start, stop)))
-        made.append(_tail_graph(site, source, config, ops(f"layers_{i}/tail"), cut.tokens))
+            made.append(_heads_graph(site, source, ops(name), range(start, stop)))
+        made.append(_tail_graph(site, source, ops(f"layers_{i}/tail"), cut.tokens))
+        source = f"{site}/mlp/norm"
     return tuple(made)
 
 
@@ -76,42 +78,31 @@ def head_groups(config: ReasonerConfig, size: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, config.num_heads)) for start in ends]
 
 
-def _inject_graph(network: str, config: ReasonerConfig, ops: AttentionGraph, tokens: int) -> Graph:
-    shape = (1, 1, tokens, config.hidden_size)
-    z, injection = (ops.input(end, f"{network}/{end}", shape) for end in ("z", "injection"))
-    h = injected(z, injection, network, ops)
-    return ops.g.finish({"z": "z", "injection": "injection"}, {"h": h.tensor})
+def _inject_graph(ops: AttentionGraph, tokens: int) -> Graph:
+    z, injection = (ops.rows_of(end, end, tokens) for end in ("z", "injection"))
+    h = ops.add("L_level/h", z, injection)
+    return ops.g.finish({"z": "z", "injection": "injection"}, {"h": h.value})
 
 
-def _heads_graph(
-    site: str, source: str, config: ReasonerConfig, ops: AttentionGraph, heads: range
-) -> Graph:
-    h = ops.input("h", source, (1, 1, config.num_positions, config.hidden_size))
-    mixed = {f"mixed/{i}": attend(h, site, str(i), config, ops).tensor for i in heads}
+def _heads_graph(site: str, source: str, ops: AttentionGraph, heads: range) -> Graph:
+    c = ops.model.config
+    h = ops.rows_of("h", source, c.num_positions)
+    mixed = {f"mixed/{i}": attend(h, site, str(i), c, ops).value for i in heads}
     return ops.g.finish({"h": "h"}, mixed)
 
 
-def _tail_graph(
-    site: str, source: str, config: ReasonerConfig, ops: AttentionGraph, tokens: int
-) -> Graph:
-    shape = (1, 1, tokens, config.hidden_size)
-    h = ops.input("h", source, shape)
-    mixed = ops.input("mixed", f"{site}/self_attn/mixed/0", shape)
-    return ops.g.finish({"h": "h", "mixed": "mixed"}, {"h": tail(h, (mixed,), site, ops).tensor})
+def _tail_graph(site: str, source: str, ops: AttentionGraph, tokens: int) -> Graph:
+    h = ops.rows_of("h", source, tokens)
+    mixed = ops.rows_of("mixed", f"{site}/self_attn/mixed/0", tokens)
+    return ops.g.finish({"h": "h", "mixed": "mixed"}, {"h": tail(h, (mixed,), site, ops).value})
 
 
-def run_stages(
-    call: Call, z: State, injection: State, layers: int, config: ReasonerConfig, cut: Cut
-) -> State:
-    """Apply a network by its stages to one puzzle, as firmware would: h lies where z lay.
-
-    Args:
-      layers: blocks of the network.
-    """
+def run_stages(call: Call, z: State, injection: State, config: ReasonerConfig, cut: Cut) -> State:
+    """Apply a network by its stages to one puzzle, as firmware would: h lies where z lay."""
     h = z.copy()
     _by_rows(call, "inject", {"z": h, "injection": injection}, h, cut.tokens)
     mixed: np.ndarray | None = None
-    for i in range(layers):
+    for i in range(config.L_layers):
         for start, stop in head_groups(config, cut.heads):
             found = call(f"layers_{i}/heads_{start}-{stop}", {"h": h[None, None]})
             columns = np.concatenate([found[f"mixed/{n}"][0, 0] for n in range(start, stop)], -1)

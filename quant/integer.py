@@ -10,6 +10,9 @@
     integer_norm.py          RMSNorm as an island of float32
     integer_ops.py           what an operator is: the protocol, and TFLM's reading of it
     integer_block.py         a level and the heads of TRM-MLP, of these operators
+    integer_swiglu.py        what both kinds of network share
+    integer_attention.py     a level of TRM-Attention: widths by role, head by head
+    integer_attention_*.py   its ranges, encodings and operators
     integer_ranges.py        ranges of all tensors along trajectories, encodings with headroom
     integer_carry.py         states, rows and injections between two calls
     integer_model.py         a model as a device holds it

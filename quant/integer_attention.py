@@ -1,17 +1,18 @@
-"""An attention level (TRM or HRM) in the integers of a device: one description, three readings.
+"""An attention level in the integers of a device: one description, three readings.
 
-    level(z, injection, network, config, ops)    the operators of trm_jax/mixing.py in the order
-                                                 of the deployed graph, given what an operator is:
-    SpanOps         float32: computes, and notes the span of every tensor (calibration)
-    MixedOps        8 and 16 bits: TFLM's arithmetic      (both in integer_attention_ops.py)
-    AttentionGraph  tensors and operators of the same names (export/lower_attention.py)
+    level(z, injection, config, ops)    the operators of trm_jax/mixing.py in the order of the
+                                        deployed graph, given what an operator is:
+    RangeOps        float32, for calibration        (integer_ranges.py, integer_attention_ranges.py)
+    MixedOps        8 and 16 bits: TFLM's arithmetic                 (integer_attention_ops.py)
+    AttentionGraph  tensors and operators of the same names          (export/lower_attention.py)
 
 Heads are operators of their own: each has scales of its own, and on a device only one head's
 scores exist at a time. Behind the heads everything is by token, so a graph may do `tail` for a
 few tokens at once. The residual sum and its norm are one island of float32 (integer_norm.py):
 the sum is never rounded. Widths of the integers are a choice by role (`Widths`), and an operator
 has the width of its result; where an operand has another one, a QUANTIZE comes before it.
-Left out: linear attention, the MLP mixer (integer_block.py), the recursion around a level.
+Left out: linear attention, HRM (its two networks need two sets of states), the MLP mixer
+(integer_block.py), the recursion around a level.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 from quant.integer_encoding import BITS
-from trm_jax.config import HRMConfig, Mixer, Positions, ReasonerConfig
+from quant.integer_ops import Ops
+from quant.integer_swiglu import gated
+from trm_jax.config import Positions, ReasonerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,7 @@ def int8_widths(config: ReasonerConfig) -> Widths:
 
 
 ROLES = {
-    "state": ("z", "injection", "h", "norm"),
+    "state": ("z", "injection", "h", "norm", "lm_head", "q_head"),
     "product": ("q", "k", "v", "o_proj", "gate_up_proj", "down_proj"),
     "gate": ("silu", "sigmoid", "product"),
     "scores": ("rotary", "rotated", "cos", "sin", "scores"),
@@ -93,17 +96,10 @@ def bits_of(name: str, widths: Widths) -> int:
 
 
 @runtime_checkable
-class AttentionOps(Protocol):
-    """What an operator is; every result is called `name`, every operand what made it."""
+class AttentionOps(Ops, Protocol):
+    """What an operator is, beside those of every network (integer_ops.Ops)."""
 
-    def linear(self, name: str, x: Any) -> Any: ...
-    def add(self, name: str, a: Any, b: Any) -> Any: ...
-    def multiply(self, name: str, a: Any, b: Any) -> Any: ...
-    def logistic(self, name: str, x: Any) -> Any: ...
-    def halves(self, x: Any) -> tuple[Any, Any]: ...
-    def transpose(self, x: Any) -> Any: ...
-    def joined(self, name: str, parts: Sequence[Any]) -> Any: ...
-    def rotate(self, name: str, x: Any) -> Any:
+    def rotate(self, name: str, x: Any, config: ReasonerConfig) -> Any:
         """Apply rotary positions to one head."""
         ...
 
@@ -129,36 +125,18 @@ class AttentionOps(Protocol):
         ...
 
 
-def level(z: Any, injection: Any, network: str, config: ReasonerConfig, ops: AttentionOps) -> Any:
-    """Apply a network, L_level or H_level, to `z` and `injection`.
-
-    Raises:
-      ValueError: the mixer is not Mixer.ATTENTION.
-    """
-    h = injected(z, injection, network, ops)
-    for site in layer_sites(network, config):
+def level(z: Any, injection: Any, config: ReasonerConfig, ops: AttentionOps) -> Any:
+    """Apply L_level to `z` and `injection`."""
+    h = ops.add("L_level/h", z, injection)
+    for site in layer_sites(config):
         heads = heads_of(h, site, config, ops)
         h = ops.by_tokens(lambda rows, *parts, at=site: tail(rows, parts, at, ops), h, *heads)
     return h
 
 
-def layer_sites(network: str, config: ReasonerConfig) -> tuple[str, ...]:
-    """Name the blocks of a network.
-
-    Raises:
-      ValueError: the mixer is not Mixer.ATTENTION.
-    """
-    if config.mixer is not Mixer.ATTENTION:
-        raise ValueError(f"needs Mixer.ATTENTION, got {config.mixer}; see quant/integer_block.py")
-    layers = config.L_layers
-    if network == "H_level" and isinstance(config, HRMConfig):
-        layers = config.H_layers
-    return tuple(f"{network}/layers_{i}" for i in range(layers))
-
-
-def injected(z: Any, injection: Any, network: str, ops: AttentionOps) -> Any:
-    """Add the injection to the state."""
-    return ops.add(f"{network}/h", z, injection)
+def layer_sites(config: ReasonerConfig) -> tuple[str, ...]:
+    """Name the blocks of L_level."""
+    return tuple(f"L_level/layers_{i}" for i in range(config.L_layers))
 
 
 def heads_of(h: Any, site: str, config: ReasonerConfig, ops: AttentionOps) -> Sequence[Any]:
@@ -171,7 +149,7 @@ def attend(h: Any, site: str, head: str, config: ReasonerConfig, ops: AttentionO
     path = f"{site}/self_attn"
     q, k, v = (ops.linear(head_site(path, part, head), h) for part in "qkv")
     if config.positions is Positions.ROPE:
-        q, k = (ops.rotate(f"{head_site(path, part, head)}/rotated", x)
+        q, k = (ops.rotate(f"{head_site(path, part, head)}/rotated", x, config)
                 for part, x in (("q", q), ("k", k)))  # fmt: skip
     columns = ops.transpose(v)
 
@@ -185,13 +163,10 @@ def attend(h: Any, site: str, head: str, config: ReasonerConfig, ops: AttentionO
 
 def tail(h: Any, heads: Sequence[Any], site: str, ops: AttentionOps) -> Any:
     """Do the rest of a block, token by token: rms(h + o_proj(heads)), then its SwiGLU."""
-    mixed = ops.joined(f"{site}/self_attn/joined", heads)
-    h = ops.residual(f"{site}/self_attn/norm", h, ops.linear(f"{site}/self_attn/o_proj", mixed))
-    path = f"{site}/mlp"
-    gate, up = ops.halves(ops.linear(f"{path}/gate_up_proj", h))
-    silu = ops.multiply(f"{path}/silu", gate, ops.logistic(f"{path}/sigmoid", gate))
-    product = ops.multiply(f"{path}/product", silu, up)
-    return ops.residual(f"{path}/norm", h, ops.linear(f"{path}/down_proj", product))
+    mixed = ops.linear(f"{site}/self_attn/o_proj", ops.joined(heads))
+    h = ops.residual(f"{site}/self_attn/norm", h, mixed)
+    product = gated(h, f"{site}/mlp", ops)
+    return ops.residual(f"{site}/mlp/norm", h, ops.linear(f"{site}/mlp/down_proj", product))
 
 
 def head_site(path: str, part: str, head: str) -> str:

@@ -13,23 +13,33 @@ Four readings of one description:
 Every tensor is named by its site, `L_level/layers_0/mlp/down_proj`; encodings are keyed by it.
 The norm is an island of float32 (integer_norm.py): rows of trained models differ in mean square
 by five decimal places (the puzzle prefix holds massive activations), int16 has four and a half.
-Left out: attention, and the recursion around a level (the host owns it: integer_carry.py).
+Attention has a description of its own (integer_attention.py). Left out: the recursion around a
+level (the host owns it: integer_carry.py).
 """
 
 from typing import Any
 
+from quant import integer_attention
+from quant.integer_attention import AttentionOps
 from quant.integer_ops import Ops
-from trm_jax.config import Mixer, ReasonerConfig
+from quant.integer_swiglu import gated
+from trm_jax.config import HRMConfig, Mixer, ReasonerConfig
 
 
 def level(h: Any, injection: Any, config: ReasonerConfig, ops: Ops) -> Any:
     """Apply L_level to `z` and `injection`.
 
     Raises:
-      ValueError: the mixer is not Mixer.MLP.
+      ValueError: HRM, or linear attention, which have no integers.
     """
-    if config.mixer is not Mixer.MLP:
-        raise ValueError(f"only Mixer.MLP has an integer level, got {config.mixer}")
+    if isinstance(config, HRMConfig) or config.mixer is Mixer.LINEAR_ATTENTION:
+        raise ValueError(
+            f"integers are for TRM with {Mixer.MLP} or {Mixer.ATTENTION}, got"
+            f" {type(config).__name__} with {config.mixer}; use a float scheme"
+        )
+    if config.mixer is Mixer.ATTENTION:
+        assert isinstance(ops, AttentionOps)
+        return integer_attention.level(h, injection, config, ops)
     h = ops.add("L_level/h", h, injection)
     for i in range(config.L_layers):
         site = f"L_level/layers_{i}"
@@ -44,17 +54,9 @@ def residual(h: Any, site: str, ops: Ops) -> Any:
 
 
 def _residual(h: Any, site: str, ops: Ops) -> Any:
-    gate_up = f"{site}/gate_up_proj"
-    product = ops.joined([_gated(h, site, part, ops) for part in ops.parts(gate_up)])
+    product = gated(h, site, ops)
     total = ops.add(f"{site}/sum", h, ops.linear(f"{site}/down_proj", product))
     return ops.norm(f"{site}/norm", total)
-
-
-def _gated(h: Any, site: str, part: slice, ops: Ops) -> Any:
-    """Compute silu(gate) * up of some inner channels."""
-    gate, up = ops.gate_up(f"{site}/gate_up_proj", h, part)
-    silu = ops.multiply(f"{site}/silu", gate, ops.logistic(f"{site}/sigmoid", gate))
-    return ops.multiply(f"{site}/product", silu, up)
 
 
 def read_out(z_H: Any, config: ReasonerConfig, ops: Ops) -> tuple[Any, Any]:

@@ -11,13 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Integer
 
+from quant.integer_attention import INT16, int8_widths
+from quant.integer_attention_encodings import attention_encodings, with_heads
+from quant.integer_attention_ops import MixedOps
 from quant.integer_carry import Combine, combine_for, on_grid, row_scale, scaled_rows
 from quant.integer_encoding import Encoding
-from quant.integer_ops import Encodings, Products, products_of
-from quant.integer_ranges import HEADROOM, calibrated_spans, encodings_of
+from quant.integer_ops import Encodings, IntegerOps, Products, products_of
+from quant.integer_ranges import HEADROOM, Spans, calibrated_spans, encodings_of
 from quant.ptq import QuantisedParams, simulate
 from quant.scheme import Activations, Scheme
-from trm_jax.config import Config, Positions
+from trm_jax.config import Config, Mixer, Positions
 from trm_jax.types import Batch, Weights
 
 BITS = {Activations.STATIC_INT8: 8, Activations.STATIC_INT16: 16}
@@ -48,6 +51,13 @@ class IntegerModel:
     def bits(self) -> int:
         """Width of activations and carry."""
         return self.encodings["z"].bits
+
+    def ops(self) -> IntegerOps:
+        """Make the operators of its networks."""
+        c = self.config
+        if c.mixer is Mixer.ATTENTION:
+            return MixedOps(self.products, self.encodings, c.rms_norm_eps, c.num_heads)
+        return IntegerOps(self.products, self.encodings, c.rms_norm_eps)
 
     @property
     def combine_L(self) -> Combine:
@@ -88,11 +98,23 @@ def calibrated_model(
     if config.positions is Positions.LEARNED:
         raise ValueError("integer embeddings have no learned positions; use rope or none")
     products = products_of(quantised)
+    if config.mixer is Mixer.ATTENTION:
+        products = with_heads(products, config)
     exact = simulate(weights, scheme)
     spans = calibrated_spans(config, products, exact, batches, steps=steps)
-    bits = BITS[scheme.activations]
-    encodings = encodings_of(spans, config, bits=bits, headroom=headroom)
+    encodings = device_encodings(spans, config, scheme.activations, headroom)
     return integer_model(config, exact, products, encodings, headroom)
+
+
+def device_encodings(
+    spans: Spans, config: Config, activations: Activations, headroom: float
+) -> dict[str, Encoding]:
+    """Make encodings of the widths that static activations ask for."""
+    bits = BITS[activations]
+    if config.mixer is not Mixer.ATTENTION:
+        return encodings_of(spans, config, bits=bits, headroom=headroom)
+    widths = INT16 if bits == 16 else int8_widths(config)
+    return attention_encodings(spans, config, widths, headroom)
 
 
 def integer_model(

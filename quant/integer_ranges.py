@@ -21,6 +21,7 @@ from jax import Array
 from jaxtyping import Float
 
 from quant.affine import Range, dequantise
+from quant.integer_attention_ranges import AttentionRanges
 from quant.integer_block import level, read_out
 from quant.integer_encoding import Encoding
 from quant.integer_ops import ALL, SIGMOID, Products
@@ -35,7 +36,7 @@ Spans = dict[str, Range]
 HEADROOM = 1.5
 
 
-class RangeOps:
+class RangeOps(AttentionRanges):
     """float32 operators; `spans` gathers the range of every tensor.
 
     Args:

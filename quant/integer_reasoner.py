@@ -67,8 +67,7 @@ class IntegerReasoner(Reasoner):
 
     def ops(self) -> IntegerOps:
         """Make the operators."""
-        model = self.model
-        return IntegerOps(model.products, model.encodings, self.config.rms_norm_eps)
+        return self.model.ops()
 
     def integers(self, x: Float[Array, "*axes"], name: str) -> Integer[Array, "*axes"]:
         """Recover the integers that real numbers stand for."""

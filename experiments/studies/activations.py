@@ -11,18 +11,28 @@ trajectories.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from experiments.ablation import Context, Intervention, NotApplicable, Subject, compressed, sizes
+from experiments.ablation import (
+    Context,
+    Effort,
+    Intervention,
+    NotApplicable,
+    Subject,
+    compressed,
+    sizes,
+)
+from experiments.ablation_spec import Facts
 from experiments.variants import check_calibration, on_every_device
 from quant import ptq
 from quant.calibrate import input_and_state_ranges
 from quant.dot_general import Ranges, site_dot_general
 from quant.scheme import parse
 from quant.states import static_states
-from trm_jax.data.calibration import calibration_batches
+from trm_jax.data.calibration import CALIBRATION_BATCH, CALIBRATION_PUZZLES, calibration_batches
 from trm_jax.layers import as_computed
 from trm_jax.models import build
 from trm_jax.types import Batch
@@ -59,14 +69,21 @@ def calibrate(context: Context, scheme: str) -> tuple[Ranges, Ranges]:
     """Measure all ranges of a scheme's weights in one pass over whole trajectories."""
     context.announce(f"calibrating {scheme}")
     weights = ptq.simulate(context.model.weights, parse(scheme))
-    hosts = calibration_batches(context.puzzles.dataset)
+    hosts = itertools.islice(calibration_batches(context.puzzles.dataset), num_batches(context))
     batches = (Batch(*(jnp.asarray(x) for x in host[:3])) for host in hosts)
     return input_and_state_ranges(build(context.config), weights, batches, steps=context.steps)
+
+
+def num_batches(context: Context) -> int:
+    """Count the batches to calibrate on: all, or one when quick."""
+    return CALIBRATION_PUZZLES // CALIBRATION_BATCH if context.effort is Effort.DEFAULT else 1
 
 
 def static(context: Context, name: str, calibrated: Calibrated, *, states: bool) -> Intervention:
     """Put the inputs of products on static grids, and the states too if asked to."""
     scheme = parse(name)
+    few: Facts = {"calibrated_on": CALIBRATION_BATCH}
+    quick: Facts = few if context.effort is Effort.QUICK else {}
 
     def make() -> Subject:
         inputs, between = calibrated(name)
@@ -80,5 +97,5 @@ def static(context: Context, name: str, calibrated: Calibrated, *, states: bool)
 
     return Intervention(
         name=f"{name}, states too" if states else name, make=make,
-        settings={"scheme": name, "states": "a8s" if states else "float"},
+        settings={"scheme": name, "states": "a8s" if states else "float", **quick},
     )  # fmt: skip

@@ -5,8 +5,10 @@ with the released loss, as in the paper.
 """
 
 import dataclasses
+from collections.abc import Callable
 
-from experiments.ablation import Context, Intervention, NotApplicable, Subject
+from experiments.ablation import FULL, Context, Intervention, NotApplicable, Subject
+from experiments.ablation_spec import Facts
 from experiments.retraining import Setup, Training, brief, fresh_batch, retrained
 from experiments.variants import on_every_device
 from trm_jax.config import Mixer
@@ -17,7 +19,7 @@ STEPS, BATCH, LR, PUZZLES = 200, 32, 3e-4, 2048
 
 
 def interventions(context: Context) -> tuple[Intervention, ...]:
-    """List softmax attention, the swap, and the swap retrained.
+    """List softmax attention, the swap, and the swap retrained, after one step and all.
 
     Raises:
       NotApplicable: the model has no attention, or there is nothing to train on.
@@ -26,10 +28,36 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
         raise NotApplicable(
             f"{context.model.name} has no attention to replace ({context.model.architecture})"
         )
-    zero_shot = Intervention(
-        name="linear, zero-shot", make=lambda: swapped(context), settings={"mixer": "linear"}
+    made = (
+        at_depth(context, name, make, settings, steps)
+        for steps in dict.fromkeys((1, context.steps))
+        for name, make, settings in variants(context)
     )
-    return (context.full(), zero_shot, retrained_swap(context))
+    return tuple(made)
+
+
+def variants(context: Context) -> list[tuple[str, Callable[[], Subject], Facts]]:
+    """List names, makers and settings; the swap is retrained once for both depths."""
+    recipe = brief(context.effort.of(STEPS), BATCH, LR, context.seed)
+    training = Training(recipe=recipe, puzzles=context.effort.of(PUZZLES))
+    return [
+        (FULL, lambda: context.original, {}),
+        ("linear, zero-shot", lambda: swapped(context), {"mixer": "linear"}),
+        ("linear, retrained", lambda: retrained_swap(context, training),
+         training.settings(context)),
+    ]  # fmt: skip
+
+
+def at_depth(
+    context: Context, name: str, make: Callable[[], Subject], settings: Facts, steps: int
+) -> Intervention:
+    """Read a variant after some supervision steps; the paper's baseline has taken one."""
+    if steps == context.steps:
+        return Intervention(name=name, make=make, settings=settings)
+    return Intervention(
+        name=f"{name}, n={steps}", make=lambda: dataclasses.replace(make(), steps=steps),
+        reference=f"{FULL}, n={steps}", settings={**settings, "steps": steps},
+    )  # fmt: skip
 
 
 def linear_reasoner(context: Context) -> Reasoner:
@@ -42,18 +70,13 @@ def swapped(context: Context) -> Subject:
     return dataclasses.replace(context.original, reasoner=linear_reasoner(context))
 
 
-def retrained_swap(context: Context) -> Intervention:
+def retrained_swap(context: Context, training: Training) -> Subject:
     """Swap and retrain briefly."""
-    recipe = brief(context.effort.of(STEPS), BATCH, LR, context.seed)
-    training = Training(recipe=recipe, puzzles=context.effort.of(PUZZLES))
 
     def setup() -> Setup:
         puzzles = fresh_batch(context, training.puzzles)
         return Setup(linear_reasoner(context), puzzles, context.model.weights)
 
-    def make() -> Subject:
-        weights, facts = retrained(context, "linear-attention", training, setup)
-        swap = swapped(context)
-        return dataclasses.replace(swap, weights=on_every_device(weights), facts=swap.facts | facts)
-
-    return Intervention(name="linear, retrained", make=make, settings=training.settings(context))
+    weights, facts = retrained(context, "linear-attention", training, setup)
+    swap = swapped(context)
+    return dataclasses.replace(swap, weights=on_every_device(weights), facts=swap.facts | facts)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import jax
 
-from experiments.ablation import Context, Intervention, Subject, compressed, subject
+from experiments.ablation import Context, Effort, Intervention, Subject, compressed, subject
 from experiments.retraining import Setup, Training, brief, fresh_batch, retrained
 from quant import ptq
 from quant.dot_general import qat_dot_general
@@ -41,7 +41,7 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
     right = brief(effort.of(STEPS), BATCH, LR, seed)
     paper = brief(effort.of(PAPER_STEPS), PAPER_BATCH, PAPER_LR, seed, weight_decay=0.0)
     rows = [context.full()]
-    for scheme in SCHEMES:
+    for scheme in SCHEMES if effort is Effort.DEFAULT else SCHEMES[:1]:
         rows += [
             compressed(context, scheme),
             trained(context, scheme, "straight-through", right, straight_through(scheme)),

@@ -7,6 +7,7 @@ many answers, of which the label is one.
 
 import dataclasses
 import functools
+import math
 
 import jax.numpy as jnp
 
@@ -46,5 +47,5 @@ def name(share: float, steps: int) -> str:
 def truncate(batch: Batch, *, share: float) -> Batch:
     """Zero (pad) the tokens beyond a share of the cells, rounded up."""
     seq = batch.inputs.shape[1]
-    seen = jnp.arange(seq) < -(-seq * share // 1)
+    seen = jnp.arange(seq) < math.ceil(seq * share)
     return batch._replace(inputs=jnp.where(seen[None], batch.inputs, 0))

@@ -354,12 +354,16 @@ def concatenation(parts: int) -> Case:
 
 
 def to_grid(source: DType, target: DType, *, version: int = 1) -> Case:
-    """QUANTIZE from float32 or DEQUANTIZE to it, of an activation."""
+    """QUANTIZE from float32 or from another width, or DEQUANTIZE to float32, of an activation.
+
+    Between integers TFLM rounds twice: to a 128th of a step at least, and to a step.
+    """
     x_quant, held, x = activations((2, 8), source, seed=0)
     yq = grid(target, SPAN)
-    code = "QUANTIZE" if source is DType.FLOAT32 else "DEQUANTIZE"
+    code = "DEQUANTIZE" if target is DType.FLOAT32 else "QUANTIZE"
     ends = [Tensor(name="x", shape=x.shape, dtype=source, quant=x_quant),
             Tensor(name="y", shape=x.shape, dtype=target, quant=yq)]  # fmt: skip
     op = Op(code=code, version=version, inputs=("x",), outputs=("y",))
-    bound = FLOAT_ERROR * SPAN if yq is None else float(yq.scale[0]) * (0.5 + 1e-3)
+    more = 1e-3 if source is DType.FLOAT32 else 0.5 / 128
+    bound = FLOAT_ERROR * SPAN if yq is None else float(yq.scale[0]) * (0.5 + more)
     return Case(model_of(op, ends), {"x": held}, x, bound)

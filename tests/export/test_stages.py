@@ -39,9 +39,8 @@ def test_stages_give_the_bits_of_a_block() -> None:
     random = np.random.default_rng(0)
     for _ in range(3):
         z, injection = random.integers(-128, 128, (2, 11, 16)).astype(np.int8)
-        ends = {"z": z[None, None], "injection": injection[None, None]}
-        wanted = block("block", ends)["z"][0, 0]
-        found = run_stages(stages, z, injection, CONFIG.L_layers, CONFIG, CUT)
+        wanted = block("block", {"z": z[None], "injection": injection[None]})["z"][0]
+        found = run_stages(stages, z, injection, CONFIG, CUT)
         assert np.array_equal(found, wanted)
         assert len(np.unique(found)) > 50
 

@@ -18,10 +18,9 @@ from quant.integer_ops import IntegerOps, Products, Tagged, products_of
 from quant.integer_ranges import Spans, encodings_of, level_with_spans, merged
 from quant.ptq import quantise_params, simulate
 from quant.scheme import parse
-from tests.samples import random_weights, small
 from trm_jax import zoo
 from trm_jax.act import inject
-from trm_jax.config import Config, Positions, TRMConfig
+from trm_jax.config import Config
 from trm_jax.models import build
 from trm_jax.types import Batch
 
@@ -94,11 +93,3 @@ def test_norm_adds_from_left_to_right(width: int) -> None:
     steps = np.sign(steps) * np.floor(np.abs(steps) + 0.5)  # ties away from zero
     found = jax.jit(lambda v: norm_island(v, x, y, 1e-5))(values)
     assert np.array_equal(found, np.clip(steps, -32768, 32767))
-
-
-def test_other_mixers_are_refused() -> None:
-    config = TRMConfig(**small(positions=Positions.NONE))
-    products = products_of(quantise_params(random_weights(config).params, parse("w4c-sym")))
-    z = jnp.zeros((1, config.num_positions, config.hidden_size))
-    with pytest.raises(ValueError, match="has an integer level"):
-        level_with_spans(z, z, products, config)
