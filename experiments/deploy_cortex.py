@@ -7,7 +7,8 @@ Every scheme becomes an export for TFLite Micro and a package for the firmware (
 of a --preset, the published sizes, weights are random: sizes and counts only. One table:
 
     flash    weights, tables and records of the graphs, row file, code
-    SRAM     arena (head, tail, margin: measured by TFLM), carry, buffers, variables, stack
+    SRAM     arena (head, tail, margin: measured by TFLM on this computer, or on the emulated
+             board), carry, buffers, variables, stack
     fits     in 4 and in 8 MiB: "all" with the flash content counted, "SRAM" with weights in
              flash, "no" not even so
     instructions of a block (the update of z_L) and of a puzzle at full depth: emulated, where
@@ -19,6 +20,7 @@ with --tflm-lib. Into OUT go rows.jsonl, summary.md, summary.csv, exports/ and b
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import tempfile
@@ -35,6 +37,7 @@ from experiments.models import hash_model
 from experiments.puzzles import hash_dataset
 from experiments.tasks import Task, task_named
 from export import emulator, firmware_build, micro
+from export.arena import Arena
 from export.board_memory import flash_of, sram_of
 from export.emulator import Counts
 from export.firmware_build import Counted, Linked, Tflm
@@ -183,32 +186,44 @@ def measure(job: Job, scheme: str, digest: str) -> BoardRow:
     board = job.out / "boards" / scheme
     if job.dataset is not None or job.tflm is not None:
         micro.save(package, board)
-    linked, counts, by = _linked_and_counted(job, package, board)
+    package, linked, counts = on_board(job, package, board)
     rows = len(package.flash) - len(package.vectors)
     flash = flash_of(package.graphs, made.model, rows, len(package.vectors), linked)
     return BoardRow(
         digest=digest, scheme=scheme, flash=flash,
         sram=sram_of(package.arena, package.rows, linked), counted=linked.counted.value,
-        **counts._asdict(), counted_by=by,
+        **(counts or modelled(package))._asdict(), counted_by=EMULATED if counts else MODELLED,
     )  # fmt: skip
 
 
-def _linked_and_counted(
-    job: Job, package: micro.Package, board: Path
-) -> tuple[Linked, Counts, str]:
-    """Link and emulate what can be; which models the emulated board holds, emulator.py says."""
+def on_board(
+    job: Job, package: micro.Package, folder: Path
+) -> tuple[micro.Package, Linked, Counts | None]:
+    """Link what can be linked, and run it where TFLM and an emulator are.
+
+    Returns:
+      The package, its arena as the board measured it if it ran there; sizes; instructions, None
+      if nothing ran.
+
+    Raises:
+      RuntimeError: the firmware does not build, or fails.
+    """
     with tempfile.TemporaryDirectory() as build:
         if job.tflm is not None and emulator.has_room(package):
-            linked, elf = firmware_build.link_package(Path(build), board, job.tflm)
-            if emulator.has_emulator():
-                cells = [1] * job.source.config.seq_len
-                counts = emulator.count(elf, board / "flash.bin", cells)
-                return linked, counts, EMULATED
-        elif firmware_build.has_compiler():
-            linked = firmware_build.link_firmware(Path(build))
-        else:
-            linked = NOT_COUNTED
-    return linked, modelled(package), MODELLED
+            linked, elf = firmware_build.link_package(Path(build), folder, job.tflm)
+            if not emulator.has_emulator():
+                return package, linked, None
+            flash = folder / "flash.bin"
+            used = emulator.arena_bytes_on(elf, flash)
+            arena = Arena(head=package.arena.head, tail=used - package.arena.head)
+            package = dataclasses.replace(package, arena=arena)
+            micro.save(package, folder)  # and again, with the arena that the board needs
+            linked, elf = firmware_build.link_package(Path(build), folder, job.tflm)
+            counts = emulator.count(elf, flash, [1] * job.source.config.seq_len)
+            return package, linked, counts
+        if firmware_build.has_compiler():
+            return package, firmware_build.link_firmware(Path(build)), None
+        return package, NOT_COUNTED, None
 
 
 def modelled(package: micro.Package) -> Counts:

@@ -95,6 +95,15 @@ def talk(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -> list[s
     return replies
 
 
+def arena_bytes_on(elf: Path, flash: Path, seconds: float = 600.0) -> int:
+    """Ask a firmware what of its arena the networks use: with 32-bit pointers and its own kernels.
+
+    Raises:
+      RuntimeError: as `talk`.
+    """
+    return _number(talk(elf, flash, ["info", "quit"], seconds)[0], "arena_bytes")
+
+
 def count(elf: Path, flash: Path, tokens: Sequence[int], seconds: float = 600.0) -> Counts:
     """Count the instructions of a firmware on one puzzle.
 

@@ -35,6 +35,7 @@ typedef struct {
   const uint8_t *model_id; /* 32 bytes, SHA-256 of the block graph's file */
   trm_type carry, logits;
   uint32_t positions, emb, seq, vocab;
+  uint32_t arena_bytes; /* of the arena: what the networks use */
   void *(*injection)(void *context, trm_role role);
   trm_status (*apply)(void *context, trm_role role, void *z);
   trm_status (*read_out)(void *context, const void *z_H, trm_outputs *outputs);

@@ -6,8 +6,8 @@
    0-9 then a-z for 0 to 35.
 
      info                              info seq=81 vocab=11 ids=1 emb=512 positions=97 type=int16
-                                        model=1f2e3d4c state_bytes=198656 vectors=4
-                                        ticks_per_second=32000000
+                                        model=1f2e3d4c state_bytes=198656 arena_bytes=993280
+                                        vectors=4 ticks_per_second=32000000
      set [H=3] [L=6] [steps=16] [halt=never|q|qc]
                                        set H=3 L=6 steps=16 halt=q
      solve ID TOKENS                   solved steps=5 halted=1 q_bits=3f800000 saturated=0

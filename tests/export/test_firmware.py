@@ -170,9 +170,10 @@ def test_info_and_settings(machine: Machine, tmp_path: Path) -> None:
     lines = ["info", "set", "set steps=9 halt=never", "", "set H=2 L=0", "set", "quit"]
     said = machine.talk(write_flash(tmp_path, rows, vectors_of(rows)), lines).lines
     state_bytes = 2 * 13 * 6 * 2
+    arena_bytes = 2 * 160 + 160  # the double's: two states of 156 bytes, 11 x 7 logits of 2
     assert said[0].rpartition(" ")[0] == (
         f"info seq=11 vocab=7 ids=3 emb=6 positions=13 type=int16 model={DOUBLE_ID[:4].hex()}"
-        f" state_bytes={state_bytes} vectors=4"
+        f" state_bytes={state_bytes} arena_bytes={arena_bytes} vectors=4"
     )
     assert said[1:] == [
         "set H=2 L=3 steps=5 halt=q",

@@ -97,12 +97,14 @@ trm_status trm_open_block(trm_block *block, const trm_rows *rows, trm_memory *me
   state = (affine){.type = rows->type, .prefix = rows->prefix, .seq = rows->seq,
                    .emb = rows->emb, .vocab = rows->vocab};
   uint32_t positions = rows->prefix + rows->seq, size = trm_size(rows->type);
+  uint32_t before = memory->used;
   trm_status status = trm_take(memory, positions * rows->emb * size, &state.injection);
   if (!status.code) status = trm_take(memory, positions * rows->emb * size, &state.old);
   if (!status.code) status = trm_take(memory, rows->seq * rows->vocab * size, &state.logits);
   *block = (trm_block){.context = &state, .model_id = ID, .carry = rows->type,
                        .logits = rows->type, .positions = positions, .emb = rows->emb,
-                       .seq = rows->seq, .vocab = rows->vocab, .injection = injection,
+                       .seq = rows->seq, .vocab = rows->vocab,
+                       .arena_bytes = memory->used - before, .injection = injection,
                        .apply = apply, .read_out = read_out, .parts = parts};
   return status;
 }

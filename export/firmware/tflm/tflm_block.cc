@@ -20,6 +20,7 @@ namespace {
 enum GraphIndex { kUpdateL = 0, kUpdateH = 1, kHead = 2, kGraphs = 3 };
 
 struct Networks {
+  tflite::MicroAllocator *allocator;
   tflite::MicroInterpreter *graphs[kGraphs];
 };
 
@@ -51,6 +52,7 @@ trm_status OpenGraphs(const TflmPackage &package) {
     return trm_fail(TRM_MODEL_OPERATORS, static_cast<uint32_t>(refused), TRM_OPERATORS);
   tflite::MicroAllocator *allocator = tflite::MicroAllocator::Create(arena, sizeof arena);
   if (!allocator) return trm_fail(TRM_ARENA_TOO_SMALL, kUpdateL, TRM_ARENA_BYTES);
+  networks.allocator = allocator;
   trm_status status = OpenGraph(kUpdateL, package.update_L, *resolver, allocator);
   if (status.code) return status;
   if (package.update_H == package.update_L)
@@ -165,6 +167,7 @@ trm_status trm_open_block(trm_block *block, const trm_rows *, trm_memory *) {
   block->emb = static_cast<uint32_t>(FromLast(state, 0));
   block->seq = static_cast<uint32_t>(FromLast(logits, 1));
   block->vocab = static_cast<uint32_t>(FromLast(logits, 0));
+  block->arena_bytes = static_cast<uint32_t>(networks.allocator->used_bytes());
   block->injection = Injection;
   block->apply = Apply;
   block->read_out = ReadOut;

@@ -1,0 +1,113 @@
+"""The adapter between firmware and TFLM, over as much of TFLM's interface as it uses.
+
+fake_tflm/ stands in for the library: graphs of one addition on int8. What is tested is ours: that
+states pass, that every refusal has a code and says what to do. Real TFLM: BUILD.md, Firmware.
+"""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import flash_rows, tflm_sources
+from export.flash_rows import PASS, PLAIN, Depth, Halting, RowFile
+from tests.export.firmware_machines import collect, make, need
+
+FAKE = Path(__file__).resolve().parent / "fake_tflm"
+POSITIONS, EMB, SEQ, VOCAB = 4, 3, 3, 5
+MODEL_ID = bytes(range(32))
+ARENA, UPDATE, HEAD = 4096, 1000, 500  # bytes given, and those that the graphs need
+
+
+def graph(role: int, need_bytes: int, *, version: int = 3, other_scale: int = 0) -> bytes:
+    head = bytes([version, role, POSITIONS, EMB, SEQ, VOCAB, other_scale, 0])
+    return head + struct.pack("<I", need_bytes)
+
+
+def rows() -> RowFile:
+    rng = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.integers(-9, 9, shape).astype(np.int8)
+
+    depth = Depth(H_cycles=2, L_cycles=2, halt_max_steps=1, halting=Halting.NEVER)
+    return RowFile(model_id=MODEL_ID, seq=SEQ, prefix=1, depth=depth, H_init=draw(EMB),
+                   L_init=draw(EMB), token_rows=draw(VOCAB, EMB), puzzle_rows=draw(1, EMB),
+                   combine_L=PLAIN, combine_H=PASS)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what all firmwares share is compiled once."""
+    need("make", "gcc", "g++")
+    return tmp_path_factory.mktemp("adapter")
+
+
+def talk(
+    build: Path, folder: Path, lines: list[str], file: RowFile, *, update: bytes = graph(0, UPDATE),
+    methods: tuple[str, ...] = ("AddAdd",), model_id: bytes = MODEL_ID,
+) -> list[str]:  # fmt: skip
+    """Build the firmware of a package with the stand-in, and ask it."""
+    package = folder / "board"
+    package.mkdir()
+    roles = {"update_L": "block", "update_H": "block", "head": "head"}
+    texts = {
+        "trm_op_resolver.h": tflm_sources.resolver_header(list(methods)),
+        "trm_package.h": tflm_sources.package_header(ARENA, 1024),
+        "trm_package.cc": tflm_sources.package_source(model_id, roles),
+    }
+    for name, data in (("block", update), ("head", graph(1, HEAD))):
+        texts[f"g_{name}_model_data.h"] = tflm_sources.model_header(name)
+        texts[f"g_{name}_model_data.cc"] = tflm_sources.model_source(name, data)
+    for name, text in texts.items():
+        (package / name).write_text(text)
+    library = folder / "libfake.a"
+    library.write_bytes(b"!<arch>\n")
+    (folder / "flash.bin").write_bytes(flash_rows.write(file))
+    make("host-firmware", f"BUILD={build}", f"PACKAGE={package}",
+         f"TFLM_LIB={library}", f"TFLM_INC={FAKE}")  # fmt: skip
+    return collect([str(build / "host" / "firmware"), str(folder / "flash.bin")], lines).lines
+
+
+def test_states_pass_through_the_graphs(build: Path, tmp_path: Path) -> None:
+    """Two H-cycles of two L-cycles of wrapping additions, in NumPy."""
+    file = rows()
+    said = talk(build, tmp_path, ["info", "solve 0 142", "profile"], file)
+    assert f" type=int8 model=00010203 state_bytes={2 * POSITIONS * EMB}" in said[0]
+    assert f" arena_bytes={UPDATE + HEAD} " in said[0]
+    e = np.concatenate([file.puzzle_rows, file.token_rows[[1, 4, 2]]]).astype(np.int64)
+    z_L, z_H = (np.tile(v, (POSITIONS, 1)).astype(np.int64) for v in (file.L_init, file.H_init))
+    for _ in range(2):
+        for _ in range(2):
+            z_L = (z_L + np.clip(z_H + e, -128, 127) + 128) % 256 - 128
+        z_H = (z_H + z_L + 128) % 256 - 128
+    logits = z_H[:SEQ][:, np.arange(VOCAB) % EMB]
+    assert said[1].endswith("tokens=" + "".join(str(t) for t in logits.argmax(axis=1)))
+    q_bits = np.float32(z_H[0, 0] * 0.25).view(np.uint32)
+    assert f"q_bits={q_bits:08x}" in said[1]
+    assert said[2].startswith(f"part ADD calls={2 * 3 + 1} ticks=")
+
+
+REFUSED = {
+    "arena": (25, {"update": graph(0, ARENA + 1)},
+              "could not place graph 0 in an arena of 4096 bytes; raise TRM_ARENA_BYTES"),
+    "version": (23, {"update": graph(0, UPDATE, version=2)},
+                "model of schema version 2, TFLM reads 3; export it again"),
+    "operator": (24, {"methods": ("AddAdd", "AddMul")},
+                 "operator 2 of 2 could not be registered; the TFLM library lacks it"),
+    "scale": (27, {"update": graph(0, UPDATE, other_scale=1)},
+              "graph 0: input z and output z have different scales"),
+    "ends": (26, {"update": graph(1, UPDATE)}, "graph 0 has other inputs or outputs"),
+    "model": (9, {"model_id": bytes(32)},
+              "flash is for another model: its id begins 00010203, this firmware's 00000000;"
+              " load flash.bin and firmware of one package"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_have_a_code_and_say_what_to_do(name: str, build: Path, tmp_path: Path) -> None:
+    code, changes, words = REFUSED[name]
+    (said,) = talk(build, tmp_path, ["info"], rows(), **changes)
+    assert said.startswith(f"error {code} ")
+    assert words in said
