@@ -131,6 +131,7 @@ def ablate(args: argparse.Namespace, console: Console) -> None:
 
     Raises:
       ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
+      FloatingPointError: a training left the numbers; finished rows are kept.
     """
     job = prepare(args, STUDIES)
     folder = AblationFolder(job.context.folder)
@@ -146,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         ablate(args, make_console())
-    except (OSError, ValueError, ModuleNotFoundError) as error:
+    except (OSError, ValueError, ModuleNotFoundError, FloatingPointError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:

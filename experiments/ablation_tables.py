@@ -107,6 +107,16 @@ def study_table(spec: AblationSpec, listed: Sequence[Record]) -> Table:
     return Table(title, tuple(header), tuple(map(tuple, rows)), frozenset(sections))
 
 
+def open_studies(ablation: Ablation) -> dict[str, int]:
+    """Count the puzzles that studies have finished which are not done yet."""
+    spec, rows = ablation
+    studies = dict.fromkeys(each.study for each in spec.planned)
+    found = {
+        s: sum(stop - start for start, stop in finished_shards(spec, rows, s)) for s in studies
+    }
+    return {study: count for study, count in found.items() if count < spec.num_puzzles}
+
+
 def report(folder: Path, console: Console) -> None:
     """Print all tables and write them into the folder.
 
@@ -126,6 +136,11 @@ def report(folder: Path, console: Console) -> None:
     (folder / "ablation.csv").write_text(to_csv(whole), encoding="utf-8")
     (folder / "ablation.md").write_text("\n".join(map(to_markdown, drawn)), encoding="utf-8")
     figures.save(split_figure(ablation.spec, listed), folder / "split")
+    for study, count in open_studies(ablation).items():
+        console.print(
+            f"{study}: {count} of {ablation.spec.num_puzzles} puzzles are finished for every"
+            " variant: --resume goes on"
+        )
     console.print(f"rows, tables and figure: {folder}", soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ mazes by turns and mirror images. What is kept is cached in the folder of the ru
 import functools
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from trm_jax.augment import Augment, maze_augmentation, sudoku_augmentation
 from trm_jax.data import maze, sudoku
 from trm_jax.data.format import PuzzleDataset, from_examples, load_dataset, save_dataset
 from trm_jax.data.maze_generator import generate_mazes
-from trm_jax.data.splits import NewClasses
+from trm_jax.data.splits import CANDIDATES, NewClasses
 from trm_jax.data.sudoku_canonical import new_classes as new_sudokus
 from trm_jax.data.sudoku_generator import generate_sudoku
 
@@ -61,6 +62,8 @@ def kind_of(puzzles: Puzzles) -> Kind:
 
 
 def _sudoku(side: int) -> Kind:
+    if side not in BOXES:
+        raise NotApplicable(f"training knows Sudoku of sides {sorted(BOXES)}, not of side {side}")
     box = BOXES[side]
 
     def generate(num: int, **options: Any) -> Tokens:
@@ -98,12 +101,17 @@ def settings(context: Context, num: int) -> Facts:
     """
     kind_of(context.puzzles)
     if context.train_data is not None:
-        source = load_dataset(context.train_data / "train")
-        return {"train_data_sha256": hash_dataset(source), "train_puzzles": num}
+        return {"train_data_sha256": hash_split(context.train_data), "train_puzzles": num}
     return {
         "generator": json.dumps(options_of(context.puzzles), sort_keys=True),
         "train_seed": SEED_OFFSET + context.seed, "train_puzzles": num,
     }  # fmt: skip
+
+
+@functools.cache
+def hash_split(root: Path) -> str:
+    """Hash the training split of a data set, once."""
+    return hash_dataset(load_dataset(root / "train"))
 
 
 def options_of(puzzles: Puzzles) -> dict[str, Any]:
@@ -153,11 +161,20 @@ def taken(context: Context, num: int) -> Tokens:
 
 
 def generated(context: Context, num: int) -> Tokens:
-    """Generate puzzles until `num` are none of the evaluated ones."""
+    """Generate puzzles until `num` are none of the evaluated ones.
+
+    Raises:
+      ValueError: nearly all puzzles of this kind are evaluated.
+    """
     kind, options = kind_of(context.puzzles), options_of(context.puzzles)
     parts: list[Tokens] = []
     made = kept = 0
     while kept < num:
+        if made >= CANDIDATES * num:
+            raise ValueError(
+                f"only {kept} of {num} training puzzles are none of the evaluated ones among"
+                f" {made} tried: this kind has too few; name others with --train-data"
+            )
         size, tell = num - kept, functools.partial(_tell, context, kept, num)
         inputs, labels = kind.generate(
             size, seed=SEED_OFFSET + context.seed, start=made, progress=tell, **options

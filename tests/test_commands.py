@@ -27,7 +27,7 @@ PROMPT = "python -m "
 TEST_COMMAND = "python -m pytest"
 QUICK = {
     "experiments.sweep --task": "--limit 8 --out out",
-    "experiments.ablate --task": "--limit 2 --only pruning --quick --out out",
+    "experiments.ablate --task maze --only": "--limit 2 --only pruning --quick --out out",
     "trm_jax.convert --list": "",
     "trm_jax.data.sudoku generate": "--num-train 4 --num-test 2 --workers 1",
     "trm_jax.data.maze generate": "--num-train 4 --num-test 2 --workers 1",

