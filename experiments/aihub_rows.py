@@ -166,6 +166,15 @@ def unit_text(row: Row) -> str:
     return f"{row.label} on {row.device}: {len(away)} of {total} layers NOT on the NPU: {listed}"
 
 
+def layers_text(rows: Sequence[Row]) -> str:
+    """Write the unit of every layer as CSV, in the order in which they ran."""
+    return tables.to_csv([
+        {"scheme": row.label, "device": row.device, "layer": name, "type": kind, "unit": unit}
+        for row in rows
+        for name, kind, unit in row.layers
+    ])  # fmt: skip
+
+
 def csv_text(rows: Sequence[Row]) -> str:
     """Write all records; a field that one row lacks is empty there."""
     records = [record(row) for row in rows]

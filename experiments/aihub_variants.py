@@ -20,6 +20,7 @@ from export.aihub_devices import Precision
 from export.formats import onnx_file
 from export.graph import Graph, Model
 from export.integrity import open_export
+from export.lower import parameters_sha256
 from export.manifest import MANIFEST_FILE
 from export.numerics import Target
 from export.package import TRIED, Simulation, Source, export, simulation_of
@@ -107,7 +108,7 @@ def prepare(
     """Export a variant, if that is not done yet, and write the file of one step.
 
     Raises:
-      ValueError, RuntimeError: it cannot be exported.
+      ValueError, RuntimeError: it cannot be exported, or OUT holds another one.
     """
     folder = out / "exports" / variant.name.replace(":", "-")
     batches = calibration(dataset) if variant.plan.needs_ranges else []
@@ -116,6 +117,9 @@ def prepare(
         tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
         export(folder, source, variant.plan, twin, tried, batch=1, steps=steps)
     made = open_export(folder)
+    same = made.manifest.parameters_sha256 == parameters_sha256(twin.quantised)
+    if not same or made.config != twin.reasoner.config:
+        raise ValueError(f"{folder} holds another model or other H-cycles; choose another --out")
     graph = unroll.step(made.model, made.config)
     model = Model(graphs=(graph,), metadata=made.model.metadata)
     if variant.route is Route.TFLITE:

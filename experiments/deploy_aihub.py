@@ -15,8 +15,9 @@ computer's CPU, a stand-in and not a phone.
 device's alone.
 
 Into OUT go jobs.jsonl (ids, before anything is waited for), rows.jsonl, results/ (downloads),
-exports/, summary.csv, summary.md and perf.yaml. The same command goes on after a kill, a time-out
-or a lost connection; finished rows are not asked for again.
+exports/, summary.csv, summary.md, layers.csv (the unit of every layer) and perf.yaml. The same
+command goes on after a kill, a time-out or a lost connection; finished rows are not asked for
+again.
 """
 
 import argparse
@@ -178,4 +179,5 @@ def _report(asked: Request, rows: list, failed: list[Lane], console: Console) ->
     (asked.out / "summary.md").write_text(tables.to_markdown(made), encoding="utf-8")
     (asked.out / "summary.csv").write_text(aihub_rows.csv_text(rows), encoding="utf-8")
     (asked.out / "perf.yaml").write_text(aihub_rows.perf_yaml(rows), encoding="utf-8")
+    (asked.out / "layers.csv").write_text(aihub_rows.layers_text(rows), encoding="utf-8")
     console.print(f"rows, jobs, table and perf.yaml: {asked.out}", soft_wrap=True, markup=False)

@@ -1,11 +1,12 @@
-"""Deployment on the runtimes of this computer: litert, litert-builtin, tflite-runtime, tflm.
+"""Deployment on the runtimes of this computer: litert, litert-builtin, tflite-runtime, tflm, onnx.
 
-Every scheme becomes a .tflite (export/tflite.py) that solves the first --limit puzzles in the
-runtime; the simulation solves them too. One table: size on disk, latency of a supervision step
-(median and spread, warm, a full batch), memory, exact match with its interval, exact match of
-the simulation and the paired test between both, fidelity to full precision, agreement with the
-simulation. Into OUT go rows.jsonl and probes.jsonl (as soon as they are measured; the same
-command goes on after a kill), the exports, summary.csv, summary.md and pareto.png/.svg.
+Every scheme becomes an export (export/tflite.py, export/onnx.py) that solves the first --limit
+puzzles in the runtime; the simulation solves them too. One table: size on disk, latency of a
+supervision step (median and spread, warm, a full batch), memory, exact match with its interval,
+exact match of the simulation and the paired test between both, fidelity to full precision,
+agreement with the simulation. Into OUT go rows.jsonl and probes.jsonl (as soon as they are
+measured; the same command goes on after a kill), the exports, summary.csv, summary.md and
+pareto.png/.svg.
 
 A scheme that the target does not compute right is listed with the reason and left out.
 """

@@ -115,6 +115,8 @@ def test_every_scheme_runs_on_every_device_and_is_asked_for_once(
     assert "NOT on the NPU" in text
     metrics = yaml.safe_load((out / "perf.yaml").read_text())["precisions"]
     assert metrics["fp32"][S24]["tflite"]["inference_metrics"]["layer_counts"]["npu"] > 0
+    layers = (out / "layers.csv").read_text().splitlines()
+    assert len(layers) == 1 + sum(len(r["layers"]) for r in found)
     assert (out / "summary.csv").read_text().count("\n") == 1 + len(found)
     jobs, hub.token = len(hub.jobs), "another"  # what is finished needs no connection
     assert deploy.main(command) == 0
@@ -136,6 +138,13 @@ def test_a_failed_job_is_left_out_and_asked_for_again(
     assert deploy.main([*both, "--retry-failed"]) == 0
     assert len(hub.jobs) == 3
     assert len(rows(out)) == 2
+
+
+def test_exports_of_other_cycles_are_not_taken_for_these(
+    hub: State, root: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy.main(only_fp32(root, out, "--h-cycles", "1")) == 2
+    assert "other H-cycles; choose another --out" in capsys.readouterr().err
 
 
 def test_if_every_job_fails_the_command_does(
