@@ -1,6 +1,7 @@
 """Where int8 becomes faster than float32: verdicts over lengths, as text, table and figure."""
 
 import enum
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,15 @@ def verdict(ratios: Sequence[float] | np.ndarray) -> Verdict:
 
 def crossover(verdicts: Sequence[tuple[int, Verdict]]) -> str:
     """Say where int8 becomes faster, from (length, verdict) in order of length."""
-    slower = [length for length, v in verdicts if v is Verdict.SLOWER]
-    last = max(slower, default=0)
-    after = [length for length, v in verdicts if v is Verdict.FASTER and length > last]
+    last = max((length for length, v in verdicts if v is Verdict.SLOWER), default=0)
+    tail = itertools.takewhile(lambda pair: pair[1] is Verdict.FASTER, reversed(verdicts))
+    after = [length for length, _ in tail]  # from the longest down, as long as int8 is faster
     span = f"{verdicts[0][0]} to {verdicts[-1][0]}"
-    if slower and after:
+    if last and after:
         return f"between {last} and {min(after)} positions"
     if after:
         return f"not found from {span}: int8 is faster from {min(after)} on and nowhere slower"
-    if slower:
+    if last:
         return f"not found from {span}: int8 is nowhere faster beyond {last}"
     return f"not found from {span}: the noise decides nothing"
 
@@ -55,8 +56,10 @@ def crossovers(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """Print the table, and where the crossovers lie."""
     first = rows[0]
-    table = Table(title=f"int8 against float32, one block, {first['mixer']}, batch 1,"
-                  f" {first['threads']} threads, n = {first['repeats']} repeats")  # fmt: skip
+    table = Table(
+        title=f"int8 against float32, one block, {first['mixer']}, batch 1, {first['threads']}"
+        f" thread(s), {first['clock']} time, n = {first['repeats']} repeats"
+    )
     for name in ("contestant", "length", "float, ms", "int8, ms", "int8 : float [p10, p90]", ""):
         table.add_column(name)
     for r in rows:
@@ -90,10 +93,11 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     ax.set_ylabel("time of int8 : time of float32")
     ax.legend(frameon=False)
     load = max(r["load"] for r in rows)
+    first = rows[0]
     figure.suptitle(
-        f"Does int8 pay? One block ({rows[0]['mixer']}), batch 1, CPU, {rows[0]['threads']}"
-        f" threads\nbars: 10th to 90th percentile of {rows[0]['repeats']} repeats; load {load:.1f}"
-        f" on {rows[0]['cores']} cores",
+        f"Does int8 pay? One block ({first['mixer']}), batch 1, this CPU, {first['threads']}"
+        f" thread(s), {first['clock']} time\nbars: 10th to 90th percentile of"
+        f" {first['repeats']} repeats; load {load:.1f} on {first['cores']} cores",
         x=0.01, ha="left", fontsize=10,
     )  # fmt: skip
     figures.save(figure, path)

@@ -13,8 +13,9 @@ weights, one puzzle, on this computer's CPU. Int8 against float32 of the same ru
 
 Every repeat times everybody once, and the ratio int8 : float is taken within the repeat. Int8
 counts as faster where at least 90 % of the ratios lie below 1, as slower where 90 % lie above;
-else the machine's noise decides nothing. A CPU stands in for no NPU: it has no driver to wait
-for, which is what the paper blames. Needs the extras [export] and [onnx].
+else the machine's noise decides nothing. On a busy machine `--clock cpu` takes the CPU time of
+the one thread instead of wall time: what others take is not counted. A CPU stands in for no NPU:
+it has no driver to wait for, which is what the paper blames. Needs [export] and [onnx].
 """
 
 import dataclasses
@@ -22,7 +23,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +48,7 @@ from trm_jax.models import build
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
 REPEATS, WARM = 15, 2
 SAMPLE_SECONDS = 0.02  # a call repeats until it fills this; one of a short sequence is all noise
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 SPAN = SiteRange((-4.0, 4.0), (-4.0, 4.0))  # any range: latency does not depend on it
 
 
@@ -98,15 +100,19 @@ def model_of(config: TRMConfig, scheme: str, target: Target) -> Model:
     return translate(model) if target is Target.ONNX else model
 
 
-def call_ms(runtime: Runtime, inputs: dict[str, np.ndarray], calls: int) -> float:
+def call_ms(
+    runtime: Runtime, inputs: dict[str, np.ndarray], calls: int, clock: Callable[[], float]
+) -> float:
     """Time `calls` calls; ms of one."""
-    start = time.perf_counter()
+    start = clock()
     for _ in range(calls):
         runtime.run("block", inputs)
-    return 1e3 * (time.perf_counter() - start) / calls
+    return 1e3 * (clock() - start) / calls
 
 
-def times(config: TRMConfig, threads: int, repeats: int) -> dict[tuple[Target, str], list[float]]:
+def times(
+    config: TRMConfig, threads: int, repeats: int, clock: Callable[[], float]
+) -> dict[tuple[Target, str], list[float]]:
     """Time every scheme of every runtime, by turns; ms per repeat."""
     schemes = dict.fromkeys((c.target, s) for c in CONTESTANTS for s in ("fp32", c.scheme))
     opened = {key: open_runtime(key[0], model_of(config, key[1], key[0]), threads=threads)
@@ -117,11 +123,11 @@ def times(config: TRMConfig, threads: int, repeats: int) -> dict[tuple[Target, s
     try:
         calls = {}
         for key, runtime in opened.items():
-            call_ms(runtime, inputs, WARM)
-            calls[key] = max(1, round(1e3 * SAMPLE_SECONDS / call_ms(runtime, inputs, 1)))
+            call_ms(runtime, inputs, WARM, clock)
+            calls[key] = max(1, round(1e3 * SAMPLE_SECONDS / call_ms(runtime, inputs, 1, clock)))
         for _ in range(repeats):
             for key, runtime in opened.items():
-                found[key].append(call_ms(runtime, inputs, calls[key]))
+                found[key].append(call_ms(runtime, inputs, calls[key], clock))
     finally:
         for runtime in opened.values():
             runtime.close()
@@ -129,7 +135,7 @@ def times(config: TRMConfig, threads: int, repeats: int) -> dict[tuple[Target, s
 
 
 def measure(
-    lengths: Sequence[int], mixer: Mixer, threads: int, repeats: int, console: Console
+    lengths: Sequence[int], mixer: Mixer, threads: int, repeats: int, clock: str, console: Console
 ) -> list[dict[str, Any]]:
     """Time all lengths: one row per length and contestant.
 
@@ -139,9 +145,11 @@ def measure(
     """
     if repeats < 2 or threads < 1 or not lengths:
         raise ValueError(f"needs lengths, 2 repeats and a thread, got {repeats} and {threads}")
+    if clock == "cpu" and threads > 1:
+        raise ValueError("CPU time adds threads up; use --clock wall, or one thread")
     rows = []
     for length in sorted(set(lengths)):
-        found = times(config_of(length, mixer), threads, repeats)
+        found = times(config_of(length, mixer), threads, repeats, CLOCKS[clock])
         console.print(f"{length} positions: done", highlight=False)
         for c in CONTESTANTS:
             int8, plain = (np.asarray(found[c.target, s]) for s in (c.scheme, "fp32"))
@@ -150,7 +158,8 @@ def measure(
                 "contestant": c.name, "scheme": c.scheme, "mixer": mixer.value, "length": length,
                 "int8_ms": float(np.median(int8)), "float_ms": float(np.median(plain)),
                 "ratio": float(middle), "ratio_p10": float(low), "ratio_p90": float(high),
-                "verdict": verdict(int8 / plain).value, "repeats": repeats, "threads": threads,
+                "verdict": verdict(int8 / plain).value,
+                "repeats": repeats, "threads": threads, "clock": clock,
                 "load": os.getloadavg()[0], "cores": os.cpu_count(),
             })  # fmt: skip
     return rows
@@ -165,11 +174,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
     p.add_argument("--repeats", type=int, default=REPEATS, metavar="N", help="%(default)s")
     p.add_argument("--figure", type=Path, metavar="PATH", help="draw into PATH.png and PATH.svg")
+    p.add_argument("--clock", default="wall", choices=list(CLOCKS), help="%(default)s")
     args = p.parse_args(argv)
 
     def run(console: Console) -> list[dict[str, Any]]:
         lengths = [int(text) for text in args.lengths.split(",")]
-        rows = measure(lengths, Mixer(args.mixer), args.threads, args.repeats, console)
+        rows = measure(lengths, Mixer(args.mixer), args.threads, args.repeats, args.clock, console)
         if args.figure:
             draw(rows, args.figure)
         return rows

@@ -152,10 +152,9 @@ class Hub:
         """Wait for a quantise or compile job; returns the id of the model that it made."""
         done = self._wait(job)
         with told(f"reading job {job}"):
-            model = done.get_target_model()
-        if model is None:
-            raise JobFailed(f"job {job} made no model; see {done.url}")
-        return model.model_id
+            if (model := done.get_target_model()) is not None:
+                return model.model_id
+        raise JobFailed(f"job {job} made no model; see {done.url}")
 
     def results(self, job: str) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
         """Wait for an inference job and download outputs and profile."""

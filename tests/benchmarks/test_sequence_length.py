@@ -25,7 +25,8 @@ def test_verdicts_need_nine_in_ten() -> None:
     [
         ([SLOWER, SLOWER, FASTER, FASTER], "between 2 and 3 positions"),
         ([SLOWER, UNDECIDED, FASTER, FASTER], "between 1 and 3 positions"),
-        ([FASTER, FASTER, FASTER, FASTER], "nowhere slower"),
+        ([FASTER, FASTER, FASTER, FASTER], "faster from 1 on and nowhere slower"),
+        ([FASTER, UNDECIDED, FASTER, FASTER], "faster from 3 on and nowhere slower"),
         ([SLOWER, FASTER, SLOWER, UNDECIDED], "nowhere faster beyond 3"),
         ([UNDECIDED] * 4, "the noise decides nothing"),
     ],
@@ -40,7 +41,8 @@ def test_the_program_times_draws_and_prints_rows(
     small = dataclasses.replace(SUDOKU_TRM_ATT, hidden_size=32, L_layers=1, puzzle_emb_ndim=32)
     monkeypatch.setattr(sequence_length, "SUDOKU_TRM_ATT", small)
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
-    more = ["--lengths", "4,8", "--repeats", "2", "--figure", str(tmp_path / "f")]
+    more = ["--lengths", "4,8", "--repeats", "2", "--figure", str(tmp_path / "f"),
+            "--clock", "cpu"]  # fmt: skip
     assert sequence_length.main(more) == 0
     printed = capsys.readouterr()
     rows = [json.loads(line) for line in printed.out.splitlines()]
@@ -51,3 +53,4 @@ def test_the_program_times_draws_and_prints_rows(
     assert "crossover, ORT static" in printed.err
     assert (tmp_path / "f.png").stat().st_size > 0
     assert sequence_length.main(["--lengths", "1"]) == 2
+    assert sequence_length.main(["--clock", "cpu", "--threads", "2"]) == 2
