@@ -110,7 +110,8 @@ def _check_integers(
         name: np.asarray(exact.integers(jnp.asarray(x), name))
         for name, x in (("z", z), ("injection", injection))
     }
-    want = exact.networks.update_L({}, jnp.asarray(z), jnp.asarray(injection))
+    update = jax.jit(exact.networks.update_L)
+    want = update({}, jnp.asarray(z), jnp.asarray(injection))
     got = runtime.run("block", fed)["z"]
     return BlockCheck("block", distance(got, np.asarray(exact.integers(want, "z"))), 0.0)
 
