@@ -69,7 +69,7 @@ def _name_rows(ax: Axes, places: Sequence[float], listed: Sequence[Record]) -> N
         tick.set_fontweight("bold" if record["variant"] == record["reference"] else "normal")
     for place, record, before in zip(places, listed, [None, *listed], strict=False):
         if before is None or record["study"] != before["study"]:
-            ax.text(-0.02, place - 0.75, record["study"], fontsize=8, style="italic")
+            ax.text(-0.01, place - 0.75, record["study"], fontsize=8, style="italic")
     ax.set_xlabel("share right")
     ax.grid(axis="x", color="#EEEEEE", linewidth=0.8)
     ax.set_axisbelow(True)
