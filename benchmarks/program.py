@@ -28,7 +28,7 @@ def report(measure: Callable[[Console], Rows], show: Callable[[Rows, Console], N
     console = Console(stderr=True)
     try:
         rows = measure(console)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
+    except (OSError, ValueError, RuntimeError, ModuleNotFoundError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     show(rows, console)

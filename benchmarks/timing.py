@@ -32,6 +32,13 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def wall_and_cpu(function: Callable[[], object]) -> tuple[float, float]:
+    """Time one call: seconds on the clock, and of all this process's threads."""
+    start = time.process_time()
+    wall = seconds(function)
+    return wall, time.process_time() - start
+
+
 def num_threads() -> int:
     """Count the cores this process may use, which is what XLA's CPU pool takes.
 

@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch-size", type=int, metavar="N", help="puzzles in a shard")
     p.add_argument("--dtype", choices=DTYPES, default="auto", help="as for experiments.sweep")
     p.add_argument("--seed", type=int, default=0, help="of training and bootstrap (%(default)s)")
-    p.add_argument("--quick", action="store_true", help="few puzzles, a tenth of the training")
+    p.add_argument("--quick", action="store_true", help="few puzzles, a twentieth of the training")
     p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/ablate-TASK-MODEL")
     p.add_argument("--resume", action="store_true", help="go on with the rows in --out")
     return p

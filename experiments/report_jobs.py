@@ -91,6 +91,7 @@ def jobs(found: list[Subject], *, quick: bool) -> list[Job]:
         *(_ablation(subject, quick) for subject in reversed(first.values())),
         *(_vote(subject, quick) for subject in found if subject.task == "arc"),
         *(_deployment(s, quick) for s in reversed(first.values()) if s.task != "arc"),
+        *(_board(s, quick) for s in first.values() if s.task == "sudoku"),
     ]
 
 
@@ -119,6 +120,13 @@ def _vote(subject: Subject, quick: bool) -> Job:
     few = ("--limit", "4", "--num-aug", "1") if quick else ("--limit", "20")
     arguments = (*subject.arguments[2:], *few, "--resume")  # experiments.arc knows one task
     return Job(name=_name("votes", subject), module="experiments.arc", arguments=arguments)
+
+
+def _board(subject: Subject, quick: bool) -> Job:
+    """Memory and time on a Cortex-M55: by TFLM's own planner on this computer, no board needed."""
+    few = ("--schemes", "tflm_int8_int8") if quick else ()
+    arguments = ("--target", "cortex-m55", *subject.arguments, *few)
+    return Job(name=_name("board", subject), module="experiments.deploy", arguments=arguments)
 
 
 def _deployment(subject: Subject, quick: bool) -> Job:

@@ -56,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--valid", type=int, default=256, help="puzzles held back (%(default)s)")
     p.add_argument("--start", metavar="MODEL", help="weights to start from (a model folder)")
     p.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the forward pass")
+    p.add_argument(
+        "--halt-max-steps", type=int, metavar="N", help="supervision steps (the preset's)"
+    )
     p.add_argument("--max-minutes", type=float, default=float("inf"), help="end of the segment")
     p.add_argument("--max-steps", type=int, help="end of the segment, counted in updates")
     p.add_argument("--compact-in", type=Path, metavar="DIR", help="begin with this compact state")
@@ -109,6 +112,7 @@ def main(argv: list[str] | None = None) -> int:
         spec = Spec(
             preset=args.preset, data=args.data, augmentation=named, valid=args.valid,
             start=args.start, dtype=args.dtype or default_dtype(), recipe=recipe,
+            halt_max_steps=args.halt_max_steps,
         )  # fmt: skip
         pace = Pace(
             log_every=args.log_every, valid_every=args.valid_every, save_every=args.save_every,

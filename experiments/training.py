@@ -36,6 +36,7 @@ class Spec:
 
     Attributes:
       dtype: what the network computes in (`forward_dtype`); parameters stay float32.
+      halt_max_steps: supervision steps after which a puzzle leaves its slot; None: the preset's.
     """
 
     preset: str
@@ -45,11 +46,14 @@ class Spec:
     start: str | None
     dtype: str
     recipe: Recipe
+    halt_max_steps: int | None = None
 
     @property
     def config(self) -> Config:
-        """The preset in this run's dtype."""
-        return dataclasses.replace(preset(self.preset), forward_dtype=self.dtype)
+        """The preset in this run's dtype and with its number of supervision steps."""
+        named = preset(self.preset)
+        steps = named.halt_max_steps if self.halt_max_steps is None else self.halt_max_steps
+        return dataclasses.replace(named, forward_dtype=self.dtype, halt_max_steps=steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,7 @@ def default_dtype() -> str:
 
 
 def start_weights(model: str | None, config: Config) -> Weights | None:
-    """Load the weights to start from; the dtype they were trained in does not matter.
+    """Load the weights to start from; dtype and supervision steps of their training do not matter.
 
     Raises:
       ValueError: the model is of another configuration.
@@ -79,7 +83,8 @@ def start_weights(model: str | None, config: Config) -> Weights | None:
     if model is None:
         return None
     found, weights = checkpoint.load_model(Path(model))
-    if dataclasses.replace(found, forward_dtype=config.forward_dtype) != config:
+    free = {name: getattr(config, name) for name in ("forward_dtype", "halt_max_steps")}
+    if dataclasses.replace(found, **free) != config:
         raise ValueError(f"--start {model} is of another configuration: {found} against {config}")
     return weights
 

@@ -5,7 +5,7 @@ sweep then must not evaluate, over as many supervision steps as the sweep runs.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -16,7 +16,8 @@ from quant import ptq
 from quant.calibrate import activation_ranges
 from quant.carry import carry_store
 from quant.dot_general import Ranges, site_dot_general
-from quant.scheme import FloatDtype, paper_name, parse
+from quant.integer import calibrated_model, simulate_integers
+from quant.scheme import FloatDtype, Scheme, paper_name, parse
 from trm_jax.data.calibration import CALIBRATION_PUZZLES, calibration_batches
 from trm_jax.models import build
 from trm_jax.parallel import device_mesh, replicate
@@ -35,7 +36,8 @@ def label(name: str, dtype: str) -> str:
     """Name a scheme for people: the paper's name if it has one, and the arithmetic if unusual."""
     scheme = parse(name)
     short = paper_name(scheme) or name
-    inherits = scheme.float_dtype is FloatDtype.FP32 and dtype != "float32"
+    floats = scheme.float_dtype is FloatDtype.FP32 and not scheme.is_integer
+    inherits = floats and dtype != "float32"
     return f"{short} ({FLOAT_NAMES[dtype]})" if inherits else short
 
 
@@ -54,23 +56,39 @@ def make_variant(
       steps: supervision steps over which static activations are calibrated.
 
     Raises:
-      ValueError: weights that the scheme's format cannot hold, or static activations without
-        puzzles.
+      ValueError: weights that the scheme's format cannot hold, static activations without
+        puzzles, or a model without integers.
     """
     scheme = parse(name)
+    if scheme.activations.is_static and puzzles is None:
+        raise ValueError(f"{name} has static activations, and there are no puzzles for them")
+    if scheme.is_integer and puzzles is not None:
+        return integer_variant(model, puzzles, scheme, steps)
     inherits = scheme.float_dtype is FloatDtype.FP32
     arithmetic = dtype if inherits else scheme.float_dtype.dtype
     config = dataclasses.replace(model.config, forward_dtype=arithmetic)
     store = carry_store(scheme)
     weights = ptq.simulate(model.weights, scheme)
     ranges = None
-    if scheme.activations.is_static:
-        if puzzles is None:
-            raise ValueError(f"{name} has static activations, and there are no puzzles for them")
+    if puzzles is not None and scheme.activations.is_static:
         exact = Variant(build(config, store=store), weights)
         ranges = calibrate(puzzles, exact, steps)
     reasoner = build(config, site_dot_general(scheme, ranges), store)
     return Variant(reasoner, on_every_device(weights))
+
+
+def integer_variant(model: Model, puzzles: Puzzles, scheme: Scheme, steps: int) -> Variant:
+    """Bring a model into a device's integers: those of `export.tflite` with as many steps.
+
+    Raises:
+      ValueError: the model has no integers: linear attention, learned positions.
+    """
+    config = dataclasses.replace(model.config, forward_dtype="float32")
+    quantised = ptq.quantise_params(model.weights.params, scheme)
+    batches = calibration(puzzles)
+    integers = calibrated_model(config, model.weights, quantised, scheme, batches, steps=steps)
+    simulated = simulate_integers(integers)
+    return Variant(simulated.reasoner, on_every_device(simulated.weights))
 
 
 def on_every_device(weights: Weights) -> Weights:
@@ -101,6 +119,10 @@ def calibrate(puzzles: Puzzles, exact: Variant, steps: int) -> Ranges:
       exact: the scheme without its static activations.
       steps: supervision steps.
     """
-    hosts = calibration_batches(puzzles.dataset)
-    batches = (Batch(*(jnp.asarray(x) for x in host[:3])) for host in hosts)
-    return activation_ranges(*exact, batches, steps=steps)
+    return activation_ranges(*exact, calibration(puzzles), steps=steps)
+
+
+def calibration(puzzles: Puzzles) -> Iterator[Batch]:
+    """Gather the puzzles that static activations are calibrated on."""
+    for host in calibration_batches(puzzles.dataset):
+        yield Batch(*(jnp.asarray(x) for x in host[:3]))

@@ -1,5 +1,6 @@
-"""What a manifest says about integers: encodings, headroom, and the room of accumulators."""
+"""What a manifest says about integers: encodings, headroom, room of accumulators, saturation."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -9,10 +10,13 @@ from export.manifest import IntegerFacts
 from quant.integer_block import level, read_out
 from quant.integer_model import IntegerModel
 from quant.integer_ops import Tagged, largest_sum
+from quant.integer_reasoner import Simulated
+from quant.integer_saturation import count_rollout
+from trm_jax.types import Batch
 
 
 def integer_facts(model: IntegerModel) -> IntegerFacts:
-    """Collect the facts of a model."""
+    """Collect the facts of a model; saturation is not counted yet."""
     sources = inputs_of(model)
     return IntegerFacts(
         bits=model.bits,
@@ -22,6 +26,18 @@ def integer_facts(model: IntegerModel) -> IntegerFacts:
             site: largest_sum(model.products[site], model.encodings[source]).bit_length() + 1
             for site, source in sorted(sources.items())
         },
+    )
+
+
+def with_saturation(
+    facts: IntegerFacts, simulated: Simulated, tried: Batch, steps: int
+) -> IntegerFacts:
+    """Add what saturates while puzzles are solved, over `steps` supervision steps."""
+    counts = count_rollout(simulated, tried, steps=steps)
+    return dataclasses.replace(
+        facts,
+        saturated={name: count for name, count in sorted(counts.items()) if count},
+        saturated_puzzles=len(tried.inputs),
     )
 
 

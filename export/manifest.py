@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,17 @@ class IntegerFacts:
       encodings: tensor -> (scale, zero point); rows of embeddings are `e`.
       accumulator_bits: product -> bits that its sums can need at most, sign included; an int32
         overflows above 32, and products above it have int64 sums.
+      saturated: tensor -> integers at the ends of their type while puzzles were solved in the
+        simulation, for as many steps as the expected answers; tensors without any are left out.
+      saturated_puzzles: how many puzzles that were; 0: not counted.
     """
 
     bits: int
     headroom: float
     encodings: Mapping[str, tuple[float, int]]
     accumulator_bits: Mapping[str, int]
+    saturated: Mapping[str, int] = field(default_factory=dict)
+    saturated_puzzles: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

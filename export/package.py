@@ -19,11 +19,18 @@ from export.census import operators, weight_bytes
 from export.formats import write_files
 from export.golden_vectors import state_checksum
 from export.graph import Model
-from export.integer_facts import integer_facts
+from export.integer_facts import integer_facts, with_saturation
 from export.integrity import Export
 from export.legality import demand_legal
 from export.lower import lower, lower_integers, parameters_sha256
-from export.manifest import HOST_FILE, MANIFEST_FILE, Expected, Manifest, facts_of
+from export.manifest import (
+    HOST_FILE,
+    MANIFEST_FILE,
+    Expected,
+    IntegerFacts,
+    Manifest,
+    facts_of,
+)
 from export.matrices import SiteRange
 from export.numerics import Target
 from export.onnx_translate import translate
@@ -32,7 +39,8 @@ from export.ranges import calibrated
 from export.runtime import Solution, Solver
 from export.simulation import plan_dot_general
 from quant.carry import CarryStore
-from quant.integer import IntegerModel, calibrated_model, simulate_integers
+from quant.integer import IntegerModel, IntegerReasoner, calibrated_model, simulate_integers
+from quant.integer_reasoner import Simulated
 from quant.ptq import QuantisedParams, dequantise_params, simulate
 from quant.scheme import CarryPrecision, FloatDtype
 from trm_jax.act import predictions
@@ -179,9 +187,20 @@ def export(
         contents[HOST_FILE] = (work / HOST_FILE).read_bytes()
         first = draft(source, plan, twin, model, contents, batch=batch, steps=steps)
         made = Export(manifest=first, model=model, host=host)
-        final = dataclasses.replace(first, expected=expect(made, twin, tried, steps))
+        final = dataclasses.replace(
+            first, expected=expect(made, twin, tried, steps),
+            integers=counted(first, twin, tried, steps),
+        )  # fmt: skip
         (work / MANIFEST_FILE).write_text(manifests.dump(final), encoding="utf-8")
     return final
+
+
+def counted(first: Manifest, twin: Simulation, tried: Batch, steps: int) -> IntegerFacts | None:
+    """Count what saturates in the puzzles that are tried."""
+    if first.integers is None or not isinstance(twin.reasoner, IntegerReasoner):
+        return None
+    some = Batch(*(x[:TRIED] for x in tried))
+    return with_saturation(first.integers, Simulated(twin.reasoner, twin.weights), some, steps)
 
 
 def draft(

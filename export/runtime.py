@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from export.contract import Arrays, Runtime
 from export.integrity import Export
 from export.lower import blocks_of
-from export.states import Tokens, states_of
+from export.states import States, Tokens, states_of
 from trm_jax.config import Config
 
 Observe = Callable[[slice, int, np.ndarray], None]
@@ -131,17 +131,25 @@ class Solver:
         self, z_H: np.ndarray, z_L: np.ndarray, e: np.ndarray, L_cycles: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Run one H-cycle, and what memory does to the carry behind it."""
-        update_L, update_H = blocks_of(self.config)
-        states, run = self.states, self._runtime.run
-        injection = states.inject_L(z_H, e)
-        for _ in range(L_cycles):
-            z_L = run(update_L, {"z": z_L, "injection": injection})["z"]
-        z_H = run(update_H, {"z": z_H, "injection": states.inject_H(z_L)})["z"]
-        return states.store(z_H), states.store(z_L)
+        return h_cycle(self._runtime, self.states, self.config, (z_H, z_L), e, L_cycles)
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
         missing = self.batch - len(values)
         return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+
+
+def h_cycle(
+    runtime: Runtime, states: States, config: Config, latents: tuple[np.ndarray, np.ndarray],
+    e: np.ndarray, L_cycles: int,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Run one H-cycle on (z_H, z_L), and what memory does to the carry behind it."""
+    update_L, update_H = blocks_of(config)
+    z_H, z_L = latents
+    injection = states.inject_L(z_H, e)
+    for _ in range(L_cycles):
+        z_L = runtime.run(update_L, {"z": z_L, "injection": injection})["z"]
+    z_H = runtime.run(update_H, {"z": z_H, "injection": states.inject_H(z_L)})["z"]
+    return states.store(z_H), states.store(z_L)
 
 
 def join(parts: Sequence[Solution]) -> Solution:

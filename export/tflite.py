@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from export.manifest import Manifest
+from export.manifest import IntegerFacts, Manifest
 from export.numerics import Target
 from export.package import TRIED, export, simulation_of
 from export.plan import Plan, Role, mixed, plan_for
@@ -99,14 +99,26 @@ def run(args: argparse.Namespace) -> Manifest:
 
 def summary(made: Manifest, folder: Path) -> str:
     """Say what was made."""
+    integers = "" if made.integers is None else f"{room(made.integers)}\n"
     return (
         f"{made.model} as {made.scheme} ({made.plan}) for {made.target.value}\n"
         f"{', '.join(str(folder / name) for name in made.model_files)}:"
         f" {made.model_bytes:,} bytes, {made.weight_bytes:,} of them weights;"
         f" with host tensors {made.total_bytes:,} bytes\n"
+        f"{integers}"
         f"expected answers: {len(made.expected.tokens)} puzzles at {made.expected.steps} steps,"
         f" confirmed by {made.expected.confirmed_by or 'nothing here'}\n"
         f"next: python -m export.verify {folder}"
+    )
+
+
+def room(integers: IntegerFacts) -> str:
+    """Say how much room integers have, and whether it was enough."""
+    saturated = ", ".join(f"{name} {count}" for name, count in integers.saturated.items())
+    return (
+        f"integers: {integers.bits} bits, ranges times {integers.headroom:g}; sums need at most"
+        f" {max(integers.accumulator_bits.values())} bits; saturated in"
+        f" {integers.saturated_puzzles} puzzles: {saturated or 'nothing'}"
     )
 
 

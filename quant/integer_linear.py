@@ -37,13 +37,13 @@ class Linear(NamedTuple):
     """A prepared product.
 
     Attributes:
-      weights: one row per output.
+      weights: one column per output: as products want them, also as operands of a loop.
       offset: bias and what the zero points contribute, int32 or Wide.
       scale: multiplier per output.
       zero_point: of the result.
     """
 
-    weights: Int8[Any, "outputs inputs"]
+    weights: Int8[Any, "inputs outputs"]
     offset: Any
     scale: Multiplier
     zero_point: Int32[Any, ""]
@@ -110,7 +110,7 @@ def _prepare(
     offset = constant * weights.astype(np.int64).sum(axis=1)
     offset = offset + (0 if bias is None else bias.astype(np.int64))
     return Linear(
-        weights,
+        np.ascontiguousarray(weights.T),
         _halves(offset) if is_wide else offset.astype(np.int32),
         multiplier(np.broadcast_to(real, (outputs,)).copy()),
         np.asarray(y.zero_point, np.int32),
@@ -120,7 +120,7 @@ def _prepare(
 def linear(x: Rows, op: Linear) -> Integer[Array, "*lead outputs"]:
     """Apply a prepared product to the last axis; the result has the input's type."""
     weights = jnp.asarray(op.weights)
-    shape = (1,) * (x.ndim - 1) + (weights.shape[0],)
+    shape = (1,) * (x.ndim - 1) + (weights.shape[1],)
     significand, shift = (jnp.asarray(part).reshape(shape) for part in op.scale)
     if isinstance(op.offset, Wide):
         high, low = (_dot(digit, weights) for digit in digits(x))
@@ -186,7 +186,7 @@ def saturate(x: Int32[Array, "*axes"], dtype: Any) -> Integer[Array, "*axes"]:
 def _dot(x: Array, weights: Array) -> Array:
     # rows first, and no axis to transpose: twice as fast on CPU
     rows = x.reshape(-1, x.shape[-1])
-    total = lax.dot(rows, weights.T, preferred_element_type=jnp.int32)
+    total = lax.dot(rows, weights, preferred_element_type=jnp.int32)
     return total.reshape(*x.shape[:-1], -1)
 
 

@@ -84,7 +84,11 @@ class IntegerReasoner(Reasoner):
         return self.real(level(*ends, self.config, self.ops())._replace(name="z"))
 
     def _update_H(self, params: Params, z_H: State, z_L: State) -> State:
-        return self._update(params, z_H, self._inject(z_L, None, self.model.combine_H))
+        return self._update(params, z_H, self.inject_H(z_L))
+
+    def inject_H(self, z_L: State) -> Injection:
+        """Bring z_L into the encoding of an injection."""
+        return self._inject(z_L, None, self.model.combine_H)
 
     def _inject_L(self, z_H: State, e: Injection) -> Injection:
         return self._inject(z_H, e, self.model.combine_L)

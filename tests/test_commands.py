@@ -39,6 +39,7 @@ QUICK = {
     "experiments.arc": "--limit 1 --num-aug 1 --steps 1 --schemes fp32 --out out",
     "benchmarks.depth_grid": "--limit 1 --repeats 1 --schemes fp32,int8 --depths 1x1,2",
     "benchmarks.rollout_gflops": "--limit 1 --repeats 1 --steps 1",
+    "benchmarks.latency --presets sudoku-trm-mlp-mini": "--schemes w8c-sym_a8da --repeats 1",
 }
 WORKERS = {"export.runtime_worker"}
 """Modules that run in a process of their own but are started by others, not by people."""

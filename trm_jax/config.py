@@ -156,7 +156,7 @@ MIDI_SUDOKU_TRM_MLP = TRMConfig(  # 9x9, between the small models and the publis
 )  # fmt: skip
 MINI_MAZE_TRM_ATT = dataclasses.replace(MINI_SUDOKU_TRM_ATT, vocab_size=6, seq_len=64)
 MINI_ARC_TRM_ATT = dataclasses.replace(  # a canvas of 6 x 6; 40 tasks in 16 augmentations, blank
-    MINI_SUDOKU_TRM_ATT, vocab_size=12, seq_len=36, num_puzzle_identifiers=641
+    MINI_SUDOKU_TRM_ATT, vocab_size=12, seq_len=36, num_puzzle_identifiers=641, halt_max_steps=4
 )
 
 PRESETS: dict[str, Config] = {

@@ -1,13 +1,13 @@
 """Activations and states in few bits (section 4.2), and the carry in memory (App. M).
 
-    dynamic   inputs of products in int8, one range per row at run time
-    static    the same with calibrated ranges: everything between products stays in float (the
-              paper's operator exclusion), or every state is static int8 too (its naive static)
+    weights   int8 weights alone (where the paper's operator exclusion ends for Sudoku)
+    dynamic   inputs of products in int8 too, one range per row at run time
+    static    the same with calibrated ranges: everything between products stays in float, or
+              every state is static int8 too (the paper's naive static)
     carry     z_H and z_L are rounded between H-cycles only (host-side compression)
 
-Dynamic and static come with one weight scale per channel and per tensor, int8 both. Static
-ranges are calibrated on the last puzzles of the data, which are not evaluated, along whole
-trajectories.
+The first three come with one weight scale per channel and per tensor. Static ranges are
+calibrated on the last puzzles of the data, which are not evaluated, along whole trajectories.
 """
 
 import functools
@@ -37,6 +37,7 @@ from trm_jax.layers import as_computed
 from trm_jax.models import build
 from trm_jax.types import Batch
 
+WEIGHTS = ("w8c-sym", "w8t-sym")
 DYNAMIC = ("w8c-sym_a8d", "w8t-sym_a8d")
 STATIC = ("w8c-sym_a8s", "w8t-sym_a8s")
 CARRY = ("fp32_carryfp16", "fp32_carry16", "fp32_carry8")
@@ -46,7 +47,7 @@ Calibrated = Callable[[str], tuple[Ranges, Ranges]]
 
 
 def interventions(context: Context) -> tuple[Intervention, ...]:
-    """List full precision, then dynamic, static and carry variants.
+    """List full precision, then weights alone, dynamic, static and carry variants.
 
     Raises:
       NotApplicable: no puzzles would be left to calibrate on.
@@ -58,7 +59,7 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
     calibrated = functools.cache(functools.partial(calibrate, context))
     return (
         context.full(),
-        *(compressed(context, scheme) for scheme in DYNAMIC),
+        *(compressed(context, scheme) for scheme in (*WEIGHTS, *DYNAMIC)),
         *(static(context, scheme, calibrated, states=False) for scheme in STATIC),
         *(static(context, scheme, calibrated, states=True) for scheme in STATIC),
         *(compressed(context, scheme) for scheme in CARRY),

@@ -14,6 +14,7 @@ from benchmarks.grids import Plan, make_plan
 from benchmarks.subject import Subject
 from experiments.depths import Grid
 from tests import oracle
+from tests.benchmarks.tiny import PRESET
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.models import build
@@ -84,7 +85,7 @@ def test_a_row_sums_its_own_cells_and_divides_within_repeats() -> None:
 
 
 def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("--preset", "sudoku-trm-mlp-mini", "--limit", "1", "--repeats", "1")
+    arguments = ("--preset", PRESET, "--limit", "1", "--repeats", "1")
     assert depth_grid.main([*arguments, "--schemes", "fp32", "--depths", "1x1,2"]) == 0
     out, err = capsys.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
@@ -101,6 +102,6 @@ def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_input_exits_with_2(
     arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drawn = () if "--task" in arguments else ("--preset", "sudoku-trm-mlp-mini")
+    drawn = () if "--task" in arguments else ("--preset", PRESET)
     assert depth_grid.main([*drawn, *arguments]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import rollout_gflops
 from benchmarks.rollout_gflops import Matmul, Product, products
+from tests.benchmarks.tiny import PRESET
 from tests.samples import random_weights, small
 from trm_jax.config import (
     PRESETS,
@@ -84,10 +85,10 @@ def test_a_matmul_multiplies_its_stack() -> None:
 
 
 def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("--preset", "sudoku-trm-att-mini", "--limit", "1", "--repeats", "1")
+    arguments = ("--preset", PRESET, "--limit", "1", "--repeats", "1")
     assert rollout_gflops.main([*arguments, "--steps", "1"]) == 0
     rows = {(row := json.loads(line))["what"]: row for line in capsys.readouterr().out.splitlines()}
-    assert len(rows) == 6 + 2
+    assert len(rows) == 4 + 2
     bare, whole = (rows[what]["gflops"]["median"] for what in ("all products", "rollout"))
     # one repeat, so medians are the values themselves
     assert rows["rollout"]["share"]["median"] == pytest.approx(whole / bare)
@@ -95,5 +96,5 @@ def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("flag", ["--steps", "--repeats", "--limit"])
 def test_bad_input_exits_with_2(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert rollout_gflops.main(["--preset", "sudoku-trm-mlp-mini", flag, "0"]) == 2
+    assert rollout_gflops.main(["--preset", PRESET, flag, "0"]) == 2
     assert "error: " in capsys.readouterr().err

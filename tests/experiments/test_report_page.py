@@ -9,13 +9,14 @@ import pytest
 from experiments import paper, render_html, render_markdown, report, report_page
 from experiments.document import Command, Document, Items, Paragraph, Section
 from experiments.paper_grids import GRIDS
+from experiments.report_ablations import KNOWN, comparison
 from experiments.report_devices import DEVICES, choose
-from experiments.report_evidence import Verdict, destroyed, loses, lossless
+from experiments.report_evidence import Verdict, claims, destroyed, loses, lossless
 from experiments.report_results import Results, read_results
 from experiments.results import Folder
 from experiments.runs import Kind, kind_of, read_tables
 from experiments.statistics import Interval
-from experiments.tables import Table, to_markdown
+from experiments.tables import Table, fields, to_markdown
 from export.sram import Residency
 from tests.experiments.test_predictor import sweep
 
@@ -185,3 +186,38 @@ def test_empty_results_are_results() -> None:
     assert found.sweeps == []
     assert found.footprints  # they follow from shapes
     assert isinstance(found, Results)
+
+
+def test_interventions_are_held_against_the_paper() -> None:
+    """Pruning to 0 of 200 is what the paper says; a student that solves half is not."""
+    found = {c.model.split(",")[0]: c.verdict for c in claims(Interventions())}
+    assert found["sudoku: 25% of all linears"] is Verdict.SAME
+    assert found["sudoku: student"] is Verdict.OTHER
+    assert found["arc: int8 table"] is Verdict.OPEN  # one of 100 puzzles lost
+    pruning, student = (KNOWN[study] for study in ("pruning", "distillation"))
+    table = comparison(pruning, Interventions().records_of("pruning"))
+    assert table is not None
+    assert table.rows[0][3:] == ("0.000", "0.5000\n+-.010", "0.500")  # Table 13: 0 and 50.01 %
+    assert student.find("sudoku", "student, n=1") == (0.0, pytest.approx(0.5477))
+    assert student.find("arc", "student, n=1") is None
+
+
+class Interventions(Results):
+    """Results whose ablations are these records."""
+
+    RECORDS = (
+        ("pruning", "sudoku", "25% of all linears", Interval(0.0, 0.0, 0.02)),
+        ("distillation", "sudoku", "student", Interval(0.5, 0.43, 0.57)),
+        ("embedding", "arc", "int8 table", Interval(0.8, 0.7, 0.9)),
+    )
+
+    def __new__(cls) -> "Interventions":
+        return super().__new__(cls, [], [], [], [], [])
+
+    def records_of(self, study: str) -> list:
+        return [
+            {"task": task, "variant": variant, "puzzles": 100, "lost": 1, "gained": 0,
+             **fields("exact", exact), **fields("cell", Interval(0.5, 0.49, 0.51))}
+            for known, task, variant, exact in self.RECORDS
+            if known == study
+        ]  # fmt: skip

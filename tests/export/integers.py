@@ -8,6 +8,9 @@ import numpy as np
 from export.numerics import Target
 from export.plan import Plan, plan_for
 from quant.integer import IntegerModel, calibrated_model
+from quant.integer_model import BITS, integer_model
+from quant.integer_ops import products_of
+from quant.integer_ranges import HEADROOM, Spans, calibrated_spans, encodings_of
 from quant.ptq import quantise_params
 from quant.scheme import parse
 from tests.samples import random_batch, random_weights, small
@@ -25,12 +28,22 @@ def plan_of(scheme: str) -> Plan:
 
 
 @cache
-def tiny(scheme: str) -> IntegerModel:
-    """Random weights, calibrated on random puzzles."""
+def tiny_spans() -> Spans:
+    """Ranges of random weights, 4 bits of them; good enough for other widths too."""
     weights = random_weights(TINY, seed=2)
-    quantised = quantise_params(weights.params, parse(scheme))
+    quantised = quantise_params(weights.params, parse("w4c-asym"))
     batches = [random_batch(TINY, 4, seed=5)]
-    return calibrated_model(TINY, weights, quantised, parse(scheme), batches, steps=2)
+    return calibrated_spans(TINY, products_of(quantised), weights, batches, steps=2)
+
+
+@cache
+def tiny(scheme: str) -> IntegerModel:
+    """Random weights."""
+    weights, parsed = random_weights(TINY, seed=2), parse(scheme)
+    products = products_of(quantise_params(weights.params, parsed))
+    bits = BITS[parsed.activations]
+    encodings = encodings_of(tiny_spans(), TINY, bits=bits)
+    return integer_model(TINY, weights, products, encodings, HEADROOM)
 
 
 def bundled_puzzles(count: int) -> Batch:

@@ -46,6 +46,7 @@ MODELS = {
         ZooEntry(name="sudoku-trm-att-mini", task="sudoku"),
         ZooEntry(name="sudoku-hrm-mini", task="sudoku"),
         ZooEntry(name="maze-trm-att-mini", task="maze"),
+        ZooEntry(name="arc-trm-att-mini", task="arc"),
     )
 }
 """The bundled models; the first of each task is its default."""

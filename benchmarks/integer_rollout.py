@@ -1,0 +1,188 @@
+"""Time a device's integers in JAX against TFLM's interpreter: puzzles per second, same answers.
+
+    python -m benchmarks.integer_rollout
+    python -m benchmarks.integer_rollout --preset sudoku-trm-mlp --limit 4 --steps 1 \\
+        --scheme tflm_int4_int16 --device-puzzles 1 --repeats 1 > rows.jsonl
+
+Both solve puzzles from start to end in the same run on the same CPU: the simulation a batch of
+--limit puzzles, jitted, warm; the interpreter (the tflite-micro wheel, reference kernels, one
+thread, in a process of its own, behind the host loop of export/runtime.py) one after the other,
+the first --device-puzzles of them. Before anything is timed, tokens and last states of these are
+compared, bit for bit; a difference is an error. Float32 rollouts of the batch are timed too. The
+table goes to stderr, JSON rows to stdout. Random presets calibrate on the puzzles they are
+timed on.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from benchmarks import subject as subjects
+from benchmarks.program import Rows, make_parser, report
+from benchmarks.subject import Subject
+from benchmarks.timing import num_threads, seconds, spread
+from export.backends import open_runtime
+from export.contract import Runtime
+from export.integrity import Export, open_export
+from export.numerics import Target
+from export.package import Simulation, Source, export, run, simulation_of, tokens_of
+from export.plan import plan_for
+from export.runtime import Solver
+from quant.scheme import parse
+from trm_jax.evaluate import trajectory
+from trm_jax.types import Batch
+
+LIMIT = 32  # about a minute on two free cores for the bundled model
+
+
+class Contest(NamedTuple):
+    """Both sides, ready; `device` are the puzzles that the interpreter solves."""
+
+    subject: Subject
+    twin: Simulation
+    solver: Solver
+    device: Batch
+    steps: int
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = make_parser("benchmarks.integer_rollout", __doc__)
+    subjects.add_options(p, LIMIT)
+    p.add_argument("--scheme", default="tflm_int4_int16", help="%(default)s")
+    p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
+    p.add_argument("--device-puzzles", type=int, default=2, metavar="N", help="%(default)s")
+    p.add_argument("--repeats", type=int, default=3, metavar="N", help="%(default)s")
+    return p
+
+
+def exported(subject: Subject, scheme: str, steps: int, folder: Path) -> tuple[Simulation, Export]:
+    """Calibrate, export and open.
+
+    Raises:
+      ValueError: not a scheme of a device's integers, or a model without them.
+    """
+    plan = plan_for(parse(scheme), Target.TFLM)
+    if not plan.is_integer:
+        raise ValueError(f"{scheme} is not a device's arithmetic; use tflm_int4_int16 for example")
+    source = Source(subject.name, "", "", subject.config, subject.weights)
+    twin = simulation_of(source, plan, [subject.batch], steps)
+    tried = Batch(*(x[:1] for x in subject.batch))
+    export(folder, source, plan, twin, tried, batch=1, steps=1)
+    return twin, open_export(folder)
+
+
+def compare(contest: Contest) -> None:
+    """Demand the same tokens and the same last states.
+
+    Raises:
+      ValueError: a bit differs.
+    """
+    twin, device, states = contest.twin, contest.device, {}
+    solution = contest.solver.solve(
+        np.asarray(device.inputs), np.asarray(device.puzzle_identifiers), steps=contest.steps,
+        observe=lambda rows, _, z_H: states.update({rows.start: z_H}),
+    )  # fmt: skip
+    last = run(twin, contest.subject.batch, contest.steps)[-1]
+    count = len(device.inputs)
+    same = np.array_equal(np.concatenate([states[i] for i in range(count)]), last[:count])
+    if not same or not np.array_equal(solution.tokens, tokens_of(twin, last)[:count]):
+        raise ValueError("the interpreter and the simulation differ; see `python -m export.verify`")
+
+
+def contestants(contest: Contest) -> dict[str, tuple[int, Callable[[], object]]]:
+    """Name what is timed: puzzles, and a function that solves them."""
+    subject, steps, device = contest.subject, contest.steps, contest.device
+    inputs, ids = np.asarray(device.inputs), np.asarray(device.puzzle_identifiers)
+    return {
+        "integers in JAX": (
+            subject.num_puzzles, lambda: run(contest.twin, subject.batch, steps)[-1]
+        ),
+        "float32 in JAX": (
+            subject.num_puzzles,
+            lambda: trajectory(subject.reasoner, subject.weights, subject.batch, steps=steps)[-1],
+        ),
+        "TFLM interpreter": (len(inputs), lambda: contest.solver.solve(inputs, ids, steps=steps)),
+    }  # fmt: skip
+
+
+def measure(args: argparse.Namespace, console: Console) -> Rows:
+    """Export, compare, time.
+
+    Raises:
+      ValueError, OSError, ModuleNotFoundError, RuntimeError: bad input, or no TFLM.
+    """
+    subject = subjects.load(args)
+    if min(args.repeats, args.device_puzzles) < 1:
+        raise ValueError("--repeats and --device-puzzles must be at least 1")
+    steps = args.steps or subject.config.halt_max_steps
+    device = Batch(*(x[: args.device_puzzles] for x in subject.batch))
+    columns = (TextColumn("{task.description}"), BarColumn())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Progress(*columns, console=console, transient=True) as bar,
+    ):
+        task = bar.add_task("exporting", total=args.repeats + 2)
+        twin, made = exported(subject, args.scheme, steps, Path(folder) / "export")
+        runtime: Runtime = open_runtime(Target.TFLM, made.model)
+        try:
+            contest = Contest(subject, twin, Solver(made, runtime), device, steps)
+            bar.update(task, description="comparing", advance=1)
+            compare(contest)
+            sides = contestants(contest)
+            jax.block_until_ready(sides["float32 in JAX"][1]())  # compiled
+            times: dict[str, list[float]] = {name: [] for name in sides}
+            bar.update(task, description="timing", advance=1)
+            for _ in range(args.repeats):
+                for name, (_, solve) in sides.items():
+                    times[name].append(seconds(solve))
+                bar.advance(task)
+        finally:
+            runtime.close()
+    return [row(args, contest, name, sides[name][0], times[name]) for name in sides]
+
+
+def row(
+    args: argparse.Namespace, contest: Contest, name: str, puzzles: int, times: Sequence[float]
+) -> dict[str, Any]:
+    """Make a row: puzzles per second, median and ends of the repeats."""
+    rates = spread([puzzles / t for t in times])
+    return {
+        "what": name, "model": contest.subject.name, "scheme": parse(args.scheme).name,
+        "steps": contest.steps, "puzzles": puzzles, "puzzles_per_s": rates.median,
+        "puzzles_per_s_min": rates.min, "puzzles_per_s_max": rates.max, "threads": num_threads(),
+        "repeats": len(times),
+    }  # fmt: skip
+
+
+def show(rows: Rows, console: Console) -> None:
+    """Print the table."""
+    first, device = rows[0], rows[-1]
+    table = Table(title=f"{first['model']}, {first['scheme']}, {first['steps']} steps")
+    for name in ("what", "puzzles at a time", "puzzles/s", "times the interpreter"):
+        table.add_column(name)
+    for r in rows:
+        ends = f"{r['puzzles_per_s']:.3g} ({r['puzzles_per_s_min']:.3g} to"
+        ratio = r["puzzles_per_s"] / device["puzzles_per_s"]
+        at_once = "1" if r is device else str(r["puzzles"])
+        table.add_row(r["what"], at_once, f"{ends} {r['puzzles_per_s_max']:.3g})", f"{ratio:.1f}")
+    console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    return report(lambda console: measure(args, console), show)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

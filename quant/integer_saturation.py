@@ -1,0 +1,108 @@
+"""How often integers end at the ends of their type: what a calibration's headroom left out.
+
+Counted over whole rollouts, tensor by tensor, both roles of the network and all injections: a
+number of -128, 127 (-32768, 32767) may have been larger. Sums inside a product are not counted
+here: they cannot overflow (integer_ops.accumulator_of). Left out: LOGISTIC and SOFTMAX, whose
+largest integers mean 1.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Int32
+
+from quant.integer_attention_ops import MixedOps
+from quant.integer_block import level, read_out
+from quant.integer_ops import IntegerOps, Tagged
+from quant.integer_reasoner import IntegerReasoner, Simulated
+from trm_jax.config import Mixer
+from trm_jax.types import Batch, Injection, Latents, State, Weights
+
+Counts = dict[str, Int32[Array, ""]]
+
+
+class CountingOps(IntegerOps):
+    """TFLM's operators; `counts` gathers what saturates, by name."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.counts: Counts = {}
+
+    def linear(self, name: str, x: Tagged) -> Tagged:
+        return self.counted(super().linear(name, x))
+
+    def add(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+        return self.counted(super().add(name, a, b))
+
+    def multiply(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+        return self.counted(super().multiply(name, a, b))
+
+    def norm(self, name: str, x: Tagged) -> Tagged:
+        return self.counted(super().norm(name, x))
+
+    def counted(self, made: Tagged) -> Tagged:
+        """Count the ends of the type in a tensor."""
+        ends = jnp.iinfo(made.value.dtype)
+        found = jnp.sum((made.value == ends.min) | (made.value == ends.max), dtype=jnp.int32)
+        self.counts[made.name] = self.counts.get(made.name, jnp.int32(0)) + found
+        return made
+
+
+class CountingMixedOps(CountingOps, MixedOps):
+    """The same for attention; a count of heads is that of all of them."""
+
+    def matmul(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+        return self.counted(super().matmul(name, a, b))
+
+    def residual(self, name: str, h: Tagged, y: Tagged) -> Tagged:
+        return self.counted(super().residual(name, h, y))
+
+
+def count_rollout(simulated: Simulated, batch: Batch, *, steps: int) -> dict[str, int]:
+    """Count what saturates while puzzles are solved, tensor by tensor.
+
+    Args:
+      steps: supervision steps; after every H-cycle the heads are asked.
+    """
+    reasoner, weights = simulated
+    counts = _count(reasoner, weights, batch, steps=steps)
+    return {name: int(count) for name, count in jax.device_get(counts).items()}
+
+
+@partial(jax.jit, static_argnames=("reasoner", "steps"))
+def _count(reasoner: IntegerReasoner, weights: Weights, batch: Batch, *, steps: int) -> Counts:
+    c, networks = reasoner.config, reasoner.networks
+    e = reasoner.embed(weights.params, batch.inputs, weights.puzzle_emb[batch.puzzle_identifiers])
+
+    def update(z: State, injection: Injection) -> tuple[State, Counts]:
+        ops = _ops(reasoner)
+        ends = [Tagged(reasoner.integers(x, n), n) for x, n in ((z, "z"), (injection, "injection"))]
+        ops.counted(ends[1])
+        out = level(*ends, c, ops)
+        return reasoner.real(out._replace(name="z")), ops.counts
+
+    def l_cycle(latents: Latents, _: None) -> tuple[Latents, Counts]:
+        z_L, counts = update(latents.z_L, networks.inject_L(latents.z_H, e))
+        return Latents(latents.z_H, z_L), counts
+
+    def h_cycle(latents: Latents, _: None) -> tuple[Latents, Counts]:
+        (z_H, z_L), stacked = jax.lax.scan(l_cycle, latents, length=c.L_cycles)
+        z_H, counts = update(z_H, reasoner.inject_H(z_L))
+        ops = _ops(reasoner)
+        read_out(Tagged(reasoner.integers(z_H, "z"), "z"), c, ops)
+        counts = {name: count + jnp.sum(stacked[name]) for name, count in counts.items()}
+        return Latents(z_H, z_L), {**counts, **ops.counts}
+
+    start = reasoner.start(weights.buffers, batch.inputs.shape[0])
+    _, stacked = jax.lax.scan(h_cycle, start, length=steps * c.H_cycles)
+    return {name: jnp.sum(count) for name, count in stacked.items()}
+
+
+def _ops(reasoner: IntegerReasoner) -> CountingOps:
+    model, c = reasoner.model, reasoner.config
+    if c.mixer is Mixer.ATTENTION:
+        return CountingMixedOps(model.products, model.encodings, c.rms_norm_eps, c.num_heads)
+    return CountingOps(model.products, model.encodings, c.rms_norm_eps)
