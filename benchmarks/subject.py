@@ -66,8 +66,8 @@ def load(args: argparse.Namespace) -> Subject:
     if args.preset:
         return draw(args.preset, args.limit)
     task = task_named(args.task)
-    data = puzzles.load(args.data, task)
     model = models.load(args.model, task)
+    data = puzzles.load(args.data, task, model.config.seq_len)
     puzzles.check_fit(model, data)
     rows = np.arange(min(args.limit, len(data.dataset)))
     host = gather(data.dataset, rows, len(rows))

@@ -57,8 +57,8 @@ def prepare(args: argparse.Namespace, studies: Studies) -> Job:
     """
     task = task_named(args.task)
     wanted = parse_studies(args.only, studies)
-    data = puzzles.load(args.data, task)
     model = models.load(args.model, task, Hints(preset=args.preset))
+    data = puzzles.load(args.data, task, model.config.seq_len)
     puzzles.check_fit(model, data)
     effort = Effort.QUICK if args.quick else Effort.DEFAULT
     limit = DEFAULT_LIMIT[effort] if args.limit is None else args.limit

@@ -59,8 +59,8 @@ def prepare(args: argparse.Namespace) -> Job:
     """
     task = task_named(args.task)
     schemes = parse_schemes(args.schemes)
-    data = puzzles.load(args.data, task)
     model = models.load(args.model, task, Hints(preset=args.preset))
+    data = puzzles.load(args.data, task, model.config.seq_len)
     puzzles.check_fit(model, data)
     grid = parse_depths(args.depths, model.config)
     num_puzzles = choose_limit(args.limit, len(data.dataset))

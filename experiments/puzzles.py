@@ -34,17 +34,18 @@ class Puzzles(NamedTuple):
     order: Integer[np.ndarray, " puzzles"]
 
 
-def load(folder: Path | None, task: Task) -> Puzzles:
+def load(folder: Path | None, task: Task, cells: int) -> Puzzles:
     """Load the puzzles of a command line.
 
     Args:
       folder: a data set in the released layout, or one split of it; None is the bundled one.
+      cells: of the bundled puzzles: as many as the model reads.
 
     Raises:
       FileNotFoundError: missing, or a file of the layout is.
-      ValueError: damaged, or puzzles of another task.
+      ValueError: damaged, puzzles of another task, or none of the size are bundled.
     """
-    root = zoo.puzzles(task.value) if folder is None else folder
+    root = zoo.puzzles(task.value, cells) if folder is None else folder
     split = root if (root / "dataset.json").is_file() else root / "test"
     if not root.is_dir():
         raise FileNotFoundError(f"no data folder {root}; leave --data out for bundled puzzles")

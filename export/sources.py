@@ -58,7 +58,7 @@ def load_puzzles(folder: Path | None, config: Config) -> PuzzleDataset:
             f"no bundled puzzles for {config.seq_len} cells of {config.vocab_size} tokens;"
             " name some with --data"
         )
-    root = zoo.puzzles(task) if folder is None else folder
+    root = zoo.puzzles(task, config.seq_len) if folder is None else folder
     dataset = load_dataset(root if (root / "dataset.json").is_file() else root / "test")
     meta = dataset.metadata
     if (meta.seq_len, meta.vocab_size) != (config.seq_len, config.vocab_size):

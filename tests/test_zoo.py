@@ -24,7 +24,7 @@ CARDS = {
 def test_bundled_model_solves_held_out_puzzles(name: str) -> None:
     config, weights = zoo.load(name)
     assert config == preset(name)
-    data = load_dataset(zoo.puzzles(zoo.MODELS[name].task) / "test")
+    data = load_dataset(zoo.puzzles(zoo.MODELS[name].task, config.seq_len) / "test")
     assert len(data) >= 1000
     host = gather(data, evaluation_order(data)[:32], 32)
     batch = Batch(*(jnp.asarray(a) for a in host[:3]))
@@ -45,5 +45,7 @@ def test_unknown_names_list_the_known_ones() -> None:
         zoo.load("x")
     with pytest.raises(ValueError, match="unknown task 'x'; known: sudoku, maze, arc"):
         zoo.puzzles("x")
+    with pytest.raises(ValueError, match="no maze puzzles of 900 cells are bundled, only of 64"):
+        zoo.puzzles("maze", 900)
     with pytest.raises(ValueError, match="unknown task 'x'"):
         zoo.default("x")

@@ -40,7 +40,7 @@ def context(tmp_path_factory):
     save_model(root / "model", tiny.CONFIG, random_weights(tiny.CONFIG, seed=2))
     return Context(
         task=Task.SUDOKU, model=models.load(str(root / "model"), Task.SUDOKU),
-        puzzles=puzzles.load(root / "data", Task.SUDOKU), dtype="float32", num_puzzles=ASKED,
+        puzzles=puzzles.load(root / "data", Task.SUDOKU, 16), dtype="float32", num_puzzles=ASKED,
         effort=Effort.QUICK, seed=0, folder=root / "out",
     )  # fmt: skip
 

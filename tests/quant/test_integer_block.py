@@ -37,7 +37,7 @@ class Case(NamedTuple):
 def trained(scheme: str) -> Case:
     """Walk through the recursion in float32 on quantised weights: both roles, two steps."""
     config, weights = zoo.load("sudoku-trm-mlp-mini")
-    inputs = np.load(zoo.PUZZLES["sudoku"] / "test" / "all__inputs.npy")[:3].astype(np.int32)
+    inputs = np.load(zoo.puzzles("sudoku") / "test" / "all__inputs.npy")[:3].astype(np.int32)
     tokens = jnp.asarray(inputs)
     batch = Batch(tokens, tokens, jnp.zeros(3, jnp.int32))
     products = products_of(quantise_params(weights.params, parse(scheme)))

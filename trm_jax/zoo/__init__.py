@@ -34,10 +34,12 @@ class ZooEntry:
 
 
 PUZZLES = {
-    task: ROOT / "puzzles" / folder
-    for task, folder in (("sudoku", "sudoku-6x6"), ("maze", "maze-8x8"), ("arc", "arc-6x6"))
+    "sudoku": {36: ROOT / "puzzles" / "sudoku-6x6", 81: ROOT / "puzzles" / "sudoku-9x9"},
+    "maze": {64: ROOT / "puzzles" / "maze-8x8"},
+    "arc": {36: ROOT / "puzzles" / "arc-6x6"},
 }
-"""Held-out puzzles of each task, in the released layout (test split)."""
+"""Held-out puzzles of each task by their cells, in the released layout (test split); the first
+of each task belongs to its default model."""
 
 MODELS = {
     entry.name: entry
@@ -45,6 +47,7 @@ MODELS = {
         ZooEntry(name="sudoku-trm-mlp-mini", task="sudoku"),
         ZooEntry(name="sudoku-trm-att-mini", task="sudoku"),
         ZooEntry(name="sudoku-hrm-mini", task="sudoku"),
+        ZooEntry(name="sudoku-trm-mlp-midi", task="sudoku"),
         ZooEntry(name="maze-trm-att-mini", task="maze"),
         ZooEntry(name="arc-trm-att-mini", task="arc"),
     )
@@ -75,12 +78,21 @@ def default(task: str) -> str:
     raise ValueError(f"unknown task {task!r}; known: {', '.join(PUZZLES)}")
 
 
-def puzzles(task: str) -> Path:
+def puzzles(task: str, cells: int | None = None) -> Path:
     """Find the held-out puzzles of a task: a data set folder with a test split.
 
+    Args:
+      cells: of a puzzle (`seq_len` of the model that is to read it); None is the default model's.
+
     Raises:
-      ValueError: unknown task.
+      ValueError: unknown task, or no puzzles of this size are bundled.
     """
     if task not in PUZZLES:
         raise ValueError(f"unknown task {task!r}; known: {', '.join(PUZZLES)}")
-    return PUZZLES[task]
+    sizes = PUZZLES[task]
+    if cells is not None and cells not in sizes:
+        raise ValueError(
+            f"no {task} puzzles of {cells} cells are bundled, only of"
+            f" {', '.join(map(str, sizes))}; name some with --data"
+        )
+    return sizes[next(iter(sizes)) if cells is None else cells]
