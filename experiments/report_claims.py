@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from experiments import report_evidence
 from experiments.document import Block, Command, Items, Paragraph, Section
-from experiments.report_evidence import COLLAPSED, MARGIN, Claim, Verdict
 from experiments.report_results import Results
+from experiments.report_verdicts import COLLAPSED, MARGIN, Claim, Verdict
 from experiments.tables import Table
 
 DIFFERENCES = (

@@ -1,77 +1,29 @@
 """The paper's claims as functions of results, each with the number that decides it."""
 
-import enum
 from collections.abc import Callable
-from typing import NamedTuple
 
 from experiments import statistics
 from experiments.analysis import Outcome, compare
 from experiments.predictor_rank import judged_pairs
 from experiments.report_cells import points
+from experiments.report_evidence_studies import study_claims
 from experiments.report_results import PUBLISHED, Results, architecture_of
+from experiments.report_verdicts import Claim, Verdict, gains, loses, lossless
 from experiments.runs import Sweep
 from experiments.statistics import Interval
-from experiments.tables import Record, interval_of, with_interval
 from export.footprint import BUDGETS, footprint
 from export.sram import Residency
 from quant.scheme import parse
 from trm_jax.config import ARC_TRM_ATT
 
-MARGIN = 0.02
-COLLAPSED = 0.10  # exact match at or below which reasoning counts as destroyed
 SIMILARITY_CHANGE = 0.064  # the largest change that the paper calls insensitive (ARC, Table 7)
-
-
-class Verdict(enum.Enum):
-    """Whether our numbers say what the paper says."""
-
-    SAME = "confirmed"
-    OTHER = "contradicted"
-    OPEN = "open"
-
-
-class Claim(NamedTuple):
-    """One statement on one model.
-
-    Attributes:
-      where: in the paper.
-      ours: the number that decides.
-      why: what differs, where it is not confirmed.
-    """
-
-    text: str
-    where: str
-    model: str
-    ours: str
-    verdict: Verdict
-    why: str = ""
 
 
 def claims(results: Results) -> list[Claim]:
     """Collect every claim that the results can decide, the memory's always."""
     per_sweep = (_precision, _recovery, _depth, _signals)
     swept = [claim for make in per_sweep for sweep in results.sweeps for claim in make(sweep)]
-    return [*swept, *_interventions(results), *_memory()]
-
-
-def lossless(change: Interval) -> Verdict:
-    """Decide "nothing is lost" from the interval of a change."""
-    if change.low >= -MARGIN:
-        return Verdict.SAME
-    return Verdict.OTHER if change.high < -MARGIN else Verdict.OPEN
-
-
-def loses(change: Interval) -> Verdict:
-    """Decide "something is lost"."""
-    opposite = {Verdict.SAME: Verdict.OTHER, Verdict.OTHER: Verdict.SAME}
-    return opposite.get(lossless(change), Verdict.OPEN)
-
-
-def destroyed(exact: Interval) -> Verdict:
-    """Decide "puzzles are no longer solved"."""
-    if exact.high <= COLLAPSED:
-        return Verdict.SAME
-    return Verdict.OTHER if exact.low > COLLAPSED else Verdict.OPEN
+    return [*swept, *study_claims(results), *_memory()]
 
 
 def _precision(sweep: Sweep) -> list[Claim]:
@@ -99,11 +51,6 @@ def _recovery(sweep: Sweep) -> list[Claim]:
     gain = statistics.paired_difference(pairs)
     text = "Calibrating per channel recovers what naive INT4 lost"
     return [_changed(sweep, text, "Sec. 4.5", gain, gains)]
-
-
-def gains(change: Interval) -> Verdict:
-    """Decide "something is gained"."""
-    return Verdict.SAME if change.low > 0 else Verdict.OTHER if change.high < 0 else Verdict.OPEN
 
 
 def _depth(sweep: Sweep) -> list[Claim]:
@@ -136,66 +83,11 @@ def _signals(sweep: Sweep) -> list[Claim]:
     return made
 
 
-def _interventions(results: Results) -> list[Claim]:
-    cases = (
-        ("pruning", "25% of all linears", "Pruning 25 % destroys reasoning", "Table 13"),
-        ("pruning", "50% of all linears", "Pruning 50 % destroys reasoning", "Table 13"),
-        ("truncation", "50% context, n=1", "Half the context destroys reasoning", "Table 12"),
-        ("distillation", "student", "A single-cycle student solves nothing", "Table 14"),
-        ("linear_attention", "linear", "Linear attention destroys reasoning", "App. J"),
-        ("qat", "int4_naive, no gradient", "QAT as the paper did it solves nothing", "Sec. 4.6"),
-        ("activations", "w8c-sym_a8s, states too", "Naive static INT8 destroys Sudoku", "Sec. 4.2"),
-    )
-    return [
-        *(
-            _intervention(record, text, where)
-            for study, start, text, where in cases
-            for record in results.records_of(study)
-            if record["variant"].startswith(start)
-            and (study != "activations" or record["task"] == "sudoku")
-        ),
-        *_embedding(results),
-    ]
-
-
-def _embedding(results: Results) -> list[Claim]:
-    """Table 1 says of a form of the puzzle table whether it loses anything."""
-    cases = {
-        "int8 table": "The puzzle table in int8 loses nothing",
-        "one row streamed": "One streamed row of the table loses nothing",
-    }
-    made = []
-    for record in results.records_of("embedding"):
-        if record["variant"] in cases:
-            pairs = statistics.Pairs(record["lost"], record["gained"], record["puzzles"])
-            changed = statistics.paired_difference(pairs)
-            name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
-            ours, verdict = points(changed).replace("\n", " pp\n"), lossless(changed)
-            made.append(Claim(cases[record["variant"]], "Table 1", name, ours, verdict))
-    return made
-
-
-def _intervention(record: Record, text: str, where: str) -> Claim:
-    exact = interval_of(record, "exact")
-    verdict = destroyed(exact)
-    reasons = {
-        Verdict.SAME: "",
-        Verdict.OTHER: "small model, other puzzles (see below)",
-        Verdict.OPEN: f"{record['puzzles']} puzzles allow up to {100 * exact.high:.0f} %",
-    }
-    name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
-    return Claim(text, where, name, with_interval(exact), verdict, reasons[verdict])
-
-
 def _memory() -> list[Claim]:
     """The two deployments of Table 2, with states and working memory counted."""
     cases = (
         ("tflm_int8_int8", "8 MB SoC", "INT8 with flash loading fits 8 MB (6.51 MB)"),
-        (
-            "w4c-asym_a8s_carry8",
-            "4 MB MCU",
-            "Calibrated INT4 fits a 4 MB MCU (3.26 MB)",
-        ),
+        ("tflm_int4_int8", "4 MB MCU", "Calibrated INT4 fits a 4 MB MCU (3.26 MB)"),
     )
     made = []
     for scheme, device, text in cases:

@@ -11,8 +11,9 @@ from experiments.document import Command, Document, Items, Paragraph, Section
 from experiments.paper_grids import GRIDS
 from experiments.report_ablations import KNOWN, comparison
 from experiments.report_devices import DEVICES, choose
-from experiments.report_evidence import Verdict, claims, destroyed, loses, lossless
+from experiments.report_evidence import claims
 from experiments.report_results import Results, read_results
+from experiments.report_verdicts import Verdict, destroyed, loses, lossless
 from experiments.results import Folder
 from experiments.runs import Kind, kind_of, read_tables
 from experiments.statistics import Interval
@@ -200,6 +201,11 @@ def test_interventions_are_held_against_the_paper() -> None:
     assert table.rows[0][3:] == ("0.000", "0.5000\n+-.010", "0.500")  # Table 13: 0 and 50.01 %
     assert student.find("sudoku", "student, n=1") == (0.0, pytest.approx(0.5477))
     assert student.find("arc", "student, n=1") is None
+    assert pruning.find("sudoku", "25% of blocks only") is None  # the paper pruned heads too
+    assert KNOWN["linear_attention"].find("maze", "fp32, n=1") == (0.785, pytest.approx(0.994))
+    assert KNOWN["linear_attention"].find("maze", "fp32") is None  # of another depth
+    assert KNOWN["qat"].find("sudoku", "int4_naive, QAT no gradient") == (0.0, 0.0)
+    assert KNOWN["qat"].find("sudoku", "int4_naive, QAT straight-through") is None
 
 
 class Interventions(Results):
