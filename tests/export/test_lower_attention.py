@@ -1,6 +1,7 @@
 """Attention in integers on TFLM against the simulation: the same bits in every width."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +12,21 @@ from export.backends import open_runtime
 from export.census import operators
 from export.graph import Model
 from export.integer_graph_ops import DEFAULT_CHUNKS, Chunks
+from export.integrity import open_export
 from export.legality import check
 from export.lower_attention import chunk_ends
 from export.lower_integer import integer_graphs
 from export.numerics import Target
+from export.package import export, run, simulation_of, tokens_of
 from export.plan import plan_for
+from export.runtime import Solver
 from quant.integer import IntegerModel
 from quant.integer_attention import INT8, INT16, MIXED, Widths, bits_of, int8_widths
 from quant.integer_block import level, read_out
 from quant.integer_ops import Tagged
 from quant.scheme import parse
-from tests.export import attention_models
+from tests.export import attention_models, tiny_export
+from tests.samples import random_batch
 from trm_jax.config import MAZE_TRM_ATT, MINI_MAZE_TRM_ATT
 
 CUT = Chunks(rows=1, queries=4, channels=300, filter_bytes=1024)
@@ -113,3 +118,26 @@ def test_widths_follow_roles() -> None:
         Widths(state=8, product=8, gate=4, scores=8, share=8)
     with pytest.raises(ValueError, match="at least 1"):
         Chunks(queries=0)
+
+
+def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
+    """Host loop and interpreter against the jitted rollout: every state, every cell."""
+    source = tiny_export.source(attention_models.TINY)
+    plan, steps = plan_for(parse("tflm_int8_int8"), Target.TFLM), 2
+    batch = random_batch(source.config, 3, seed=5)
+    twin = simulation_of(source, plan, [batch], steps)
+    export(tmp_path / "tiny", source, plan, twin, batch, batch=1, steps=steps)
+    made, states = open_export(tmp_path / "tiny"), []
+    runtime = open_runtime(Target.TFLM, made.model)
+    try:
+        solver = Solver(made, runtime)
+        solution = solver.solve(
+            np.asarray(batch.inputs), np.asarray(batch.puzzle_identifiers), steps=steps,
+            observe=lambda rows, cycles, z_H: states.append(z_H),
+        )  # fmt: skip
+    finally:
+        runtime.close()
+    wanted = np.asarray(run(twin, batch, steps))  # cycles, batch, pos, emb
+    found = np.concatenate(states).reshape(len(batch.inputs), len(wanted), *wanted.shape[2:])
+    np.testing.assert_array_equal(found.swapaxes(0, 1), wanted)
+    np.testing.assert_array_equal(solution.tokens, tokens_of(twin, jnp.asarray(wanted[-1])))
