@@ -80,8 +80,9 @@ class IntegerReasoner(Reasoner):
         return dequantise_integers(x.value, self._encoding(x.name))
 
     def _update(self, params: Params, z: State, injection: Injection) -> State:
-        ends = (Tagged(self.integers(x, n), n) for x, n in ((z, "z"), (injection, "injection")))
-        return self.real(level(*ends, self.config, self.ops())._replace(name="z"))
+        state = Tagged(self.integers(z, "z"), "z")
+        added = Tagged(self.integers(injection, "injection"), "injection")
+        return self.real(level(state, added, self.config, self.ops())._replace(name="z"))
 
     def _update_H(self, params: Params, z_H: State, z_L: State) -> State:
         return self._update(params, z_H, self.inject_H(z_L))

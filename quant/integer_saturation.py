@@ -47,7 +47,8 @@ class CountingOps(IntegerOps):
         """Count the ends of the type in a tensor."""
         ends = jnp.iinfo(made.value.dtype)
         found = jnp.sum((made.value == ends.min) | (made.value == ends.max), dtype=jnp.int32)
-        self.counts[made.name] = self.counts.get(made.name, jnp.int32(0)) + found
+        before: Array = self.counts.get(made.name, jnp.zeros_like(found))
+        self.counts[made.name] = before + found
         return made
 
 
@@ -79,9 +80,9 @@ def _count(reasoner: IntegerReasoner, weights: Weights, batch: Batch, *, steps: 
 
     def update(z: State, injection: Injection) -> tuple[State, Counts]:
         ops = _ops(reasoner)
-        ends = [Tagged(reasoner.integers(x, n), n) for x, n in ((z, "z"), (injection, "injection"))]
-        ops.counted(ends[1])
-        out = level(*ends, c, ops)
+        state = Tagged(reasoner.integers(z, "z"), "z")
+        added = ops.counted(Tagged(reasoner.integers(injection, "injection"), "injection"))
+        out = level(state, added, c, ops)
         return reasoner.real(out._replace(name="z")), ops.counts
 
     def l_cycle(latents: Latents, _: None) -> tuple[Latents, Counts]:
