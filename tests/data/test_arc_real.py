@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from trm_jax.data import arc
+from trm_jax.data.arc_test_time import plan_test_time, question_batches
 from trm_jax.data.arc_vote import Votes, load_test_tasks, row_names, score_tasks, submission
+from trm_jax.data.batches import eval_batches
 from trm_jax.data.format import load_dataset, load_identifiers
 
 TASKS = Path(__file__).parent / "arc_agi_1"
@@ -50,6 +52,18 @@ def test_a_majority_of_right_answers_wins(root, spoiled, first):
     attempt = {1: "attempt_1", 0: "attempt_2"}[first]
     made = submission(votes, tasks)
     assert {n: [pair[attempt] for pair in made[n]] for n in made} == answers()
+
+
+def test_questions_equal_the_test_split(root):
+    """Asked anew under the trained augmentations: tokens, labels (pads unscored) and rows."""
+    names, tasks = load_identifiers(root), load_test_tasks(root)
+    plan = plan_test_time(tasks, names, NUM_AUG, np.random.RandomState(0))
+    asked = list(question_batches(plan, 4))
+    stored = list(eval_batches(load_dataset(root / "test"), 4))
+    assert len(asked) == len(stored) == 3
+    for ours, theirs in zip(asked, stored, strict=True):
+        for mine, wanted in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(mine, wanted)
 
 
 def test_the_questions_of_trained_tasks_are_trained_on(root):

@@ -121,5 +121,6 @@ def _batch(
     identifiers = np.full(size, plan.identifiers.index(BLANK_IDENTIFIER), np.int32)
     for at, (question, answer, row) in enumerate(parts):
         inputs[at], identifiers[at] = question, row
-        labels[at] = np.where(answer == arc_grid.PAD, IGNORE_LABEL, answer)
+        labels[at] = answer  # bytes, which cannot hold the ignored label
+    labels[labels == arc_grid.PAD] = IGNORE_LABEL
     return PuzzleBatch(inputs, labels, identifiers, len(parts))
