@@ -10,15 +10,21 @@ Studies and puzzles may be added by resuming.
 """
 
 import dataclasses
-import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.ablation_spec import AblationSpec, Facts, joined, spec_from_dict
-from experiments.results import Moments, append_line, drop_torn_line, whole_lines
+from experiments.results import Moments
+from experiments.row_files import (
+    append_line,
+    drop_torn_line,
+    read_document,
+    read_lines,
+    refuse_used,
+    write_document,
+)
 
 SPEC_FILE, ROWS_FILE = "ablation.json", "rows.jsonl"
 
@@ -90,13 +96,7 @@ class AblationFolder:
           FileExistsError: the folder is in use and `resume` is off.
           ValueError: its rows are of another ablation; the message says what differs.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise FileExistsError(f"{self.path} is a file; --out names a folder")
-        if self.path.is_dir() and any(self.path.iterdir()) and not resume:
-            raise FileExistsError(
-                f"{self.path} is not empty: add --resume to go on with it (finished rows are"
-                " kept), or choose another --out"
-            )
+        refuse_used(self.path, resume=resume)
         if self.spec_file.exists():
             try:
                 joined(read_spec(self.path), spec)
@@ -110,10 +110,7 @@ class AblationFolder:
         if self.spec_file.exists():
             runs = [*_read_document(self.path)["runs"], environment]
             spec = joined(read_spec(self.path), spec)
-        text = json.dumps({"spec": dataclasses.asdict(spec), "runs": runs}, indent=1)
-        work = self.spec_file.with_suffix(".new")
-        work.write_text(text + "\n", encoding="utf-8")
-        os.replace(work, self.spec_file)
+        write_document(self.spec_file, dataclasses.asdict(spec), runs)
         drop_torn_line(self.rows_file)
 
     def append(self, row: AblationRow) -> None:
@@ -139,16 +136,10 @@ def read_rows(folder: Path, spec: AblationSpec) -> list[AblationRow]:
     """
     file, digests = folder / ROWS_FILE, {each.name: each.digest for each in spec.planned}
     rows = []
-    for number, line in enumerate(whole_lines(file) if file.exists() else [], start=1):
-        try:
-            row = row_from_dict(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{file}, line {number} is damaged ({error!r}); delete the line and --resume"
-            ) from error
+    for place, row in read_lines(file, row_from_dict):
         if digests.get((row.study, row.variant)) != row.digest:
             raise ValueError(
-                f"{file}, line {number} ({row.study}: {row.variant}) is not of this ablation;"
+                f"{place} ({row.study}: {row.variant}) is not of this ablation;"
                 " delete the line and --resume"
             )
         rows.append(row)
@@ -173,10 +164,4 @@ def _read_document(folder: Path) -> dict[str, Any]:
     file = folder / SPEC_FILE
     if not file.is_file():
         raise FileNotFoundError(f"{folder} holds no ablation (no {SPEC_FILE})")
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not the spec of an ablation: {error}") from error
-    if not isinstance(document, dict) or document.keys() != {"spec", "runs"}:
-        raise ValueError(f"{file} is not the spec of an ablation: it needs `spec` and `runs`")
-    return document
+    return read_document(file, "an ablation")

@@ -12,7 +12,6 @@ resuming.
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.results import append_line, drop_torn_line, whole_lines
+from experiments.row_files import (
+    append_line,
+    drop_torn_line,
+    read_document,
+    read_lines,
+    refuse_used,
+    write_document,
+)
 from trm_jax.data.arc_tasks import Grid
 
 FORMAT = 1
-SPEC_FILE, ROWS_FILE = "votes.json", "rows.jsonl"
+SPEC_FILE, ROWS_FILE, KIND = "votes.json", "rows.jsonl", "a vote"
 IDENTITY = ("models_sha256", "tasks_sha256", "num_aug", "new_rows", "steps", "tasks_per_shard",
             "dtype", "seed")  # fmt: skip
 
@@ -155,15 +161,9 @@ class VoteFolder:
           FileExistsError: the folder is in use and `resume` is off.
           ValueError: its rows are of another evaluation; the message says what differs.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise FileExistsError(f"{self.path} is a file; --out names a folder")
-        if self.path.is_dir() and any(self.path.iterdir()) and not resume:
-            raise FileExistsError(
-                f"{self.path} is not empty: add --resume to go on with it (finished rows are"
-                " kept), or choose another --out"
-            )
+        refuse_used(self.path, resume=resume)
         if self.spec_file.exists():
-            before = self._document()["spec"]
+            before = read_document(self.spec_file, KIND)["spec"]
             pairs = [(name, before.get(name), _plain(getattr(spec, name))) for name in IDENTITY]
             if differs := [f"{n} is {was}, asked for {now}" for n, was, now in pairs if was != now]:
                 raise ValueError(
@@ -174,11 +174,11 @@ class VoteFolder:
     def open(self, spec: VoteSpec, environment: dict[str, Any]) -> None:
         """Note the start of a run and drop a line that a kill cut off."""
         self.path.mkdir(parents=True, exist_ok=True)
-        runs = [*(self._document()["runs"] if self.spec_file.exists() else []), environment]
-        text = json.dumps({"spec": dataclasses.asdict(spec), "runs": runs}, indent=1)
-        work = self.spec_file.with_suffix(".new")
-        work.write_text(text + "\n", encoding="utf-8")
-        os.replace(work, self.spec_file)
+        runs = [
+            *(read_document(self.spec_file, KIND)["runs"] if self.spec_file.exists() else []),
+            environment,
+        ]
+        write_document(self.spec_file, dataclasses.asdict(spec), runs)
         drop_torn_line(self.rows_file)
 
     def append(self, row: VoteRow) -> None:
@@ -192,29 +192,11 @@ class VoteFolder:
           ValueError: a line is damaged, or of another evaluation.
         """
         found = []
-        lines = whole_lines(self.rows_file) if self.rows_file.exists() else []
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = row_from_dict(json.loads(line))
-            except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(
-                    f"{self.rows_file}, line {number} is damaged ({error!r}); delete the line and"
-                    " --resume"
-                ) from error
+        for place, row in read_lines(self.rows_file, row_from_dict):
             if row.digest != digest:
-                raise ValueError(
-                    f"{self.rows_file}, line {number} is of another evaluation; keep one in a"
-                    " folder"
-                )
+                raise ValueError(f"{place} is of another evaluation; keep one in a folder")
             found.append(row)
         return found
-
-    def _document(self) -> dict[str, Any]:
-        try:
-            document = json.loads(self.spec_file.read_text(encoding="utf-8"))
-            return {"spec": dict(document["spec"]), "runs": list(document["runs"])}
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{self.spec_file} is no spec of a vote: {error!r}") from error
 
 
 def pending(spec: VoteSpec, rows: Iterable[VoteRow]) -> list[VoteKey]:

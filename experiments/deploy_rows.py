@@ -4,21 +4,28 @@
     OUT/probes.jsonl    one `Probe` per line: latency and memory of one export
     OUT/exports/NAME    the exports themselves
 
-A line is complete or absent: a last line without its newline was cut off by a kill and is
-dropped. Rows of another digest (model, puzzles, target, batch, steps) are refused.
+What a kill leaves, row_files.py says. Rows of another digest (model, puzzles, target, batch, steps)
+are refused.
 """
 
 import dataclasses
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from experiments.results import Moments
+from experiments.row_files import append_line, drop_torn_line, read_lines
 
-Line = TypeVar("Line")
+
+class Digested(Protocol):
+    """A line that says what decided its numbers."""
+
+    @property
+    def digest(self) -> str: ...
+
+
+Line = TypeVar("Line", bound=Digested)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +82,7 @@ def probe_from_dict(values: dict[str, Any]) -> Probe:
 
 def append(file: Path, line: Any) -> None:
     """Write a line and wait until it is on the disk."""
-    with file.open("ab") as out:
-        out.write((json.dumps(dataclasses.asdict(line)) + "\n").encode())
-        out.flush()
-        os.fsync(out.fileno())
+    append_line(file, dataclasses.asdict(line))
 
 
 def read(file: Path, digest: str, make: Callable[[dict[str, Any]], Line]) -> list[Line]:
@@ -87,21 +91,12 @@ def read(file: Path, digest: str, make: Callable[[dict[str, Any]], Line]) -> lis
     Raises:
       ValueError: a line is damaged, or of another deployment.
     """
-    if not file.exists():
-        return []
-    content = file.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(file, whole)
+    drop_torn_line(file)
     lines = []
-    for number, text in enumerate(content[:whole].splitlines(), start=1):
-        try:
-            line = make(json.loads(text))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{file}, line {number} is damaged ({error!r}); delete it") from error
-        if line.digest != digest:  # type: ignore[attr-defined]
+    for place, line in read_lines(file, make, "delete it"):
+        if line.digest != digest:
             raise ValueError(
-                f"{file}, line {number} is of another deployment (other model, puzzles, target,"
+                f"{place} is of another deployment (other model, puzzles, target,"
                 " batch or steps); choose another --out"
             )
         lines.append(line)

@@ -3,14 +3,11 @@
     OUT/spec.json     {"spec": {...}, "runs": [environment of every start]}
     OUT/rows.jsonl    one `Row` per line, in the order in which they were finished
 
-With several processes each writes files of its own, spec-K.json and rows-K.jsonl. A row is
-complete or absent: it is written in one piece and synced; a last line without its newline was
-cut off by a kill and is dropped. Nothing is ever overwritten.
+With several processes each writes files of its own, spec-K.json and rows-K.jsonl. Nothing is
+ever overwritten; what a kill leaves, row_files.py says.
 """
 
 import dataclasses
-import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import spec as specs
+from experiments.row_files import (
+    append_line,
+    drop_torn_line,
+    read_document,
+    read_lines,
+    refuse_used,
+    write_document,
+)
 from experiments.spec import Spec
+
+KIND = "a sweep"
 
 
 class Moments(NamedTuple):
@@ -116,14 +123,7 @@ class Folder:
           FileExistsError: the folder is in use and `resume` is off.
           ValueError: its rows are of another sweep; the message says what differs.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise FileExistsError(f"{self.path} is a file; --out names a folder")
-        used = self.path.is_dir() and any(self.path.iterdir())
-        if used and not resume:
-            raise FileExistsError(
-                f"{self.path} is not empty: add --resume to go on with it (finished rows are"
-                " kept), or choose another --out"
-            )
+        refuse_used(self.path, resume=resume)
         for found in read_specs(self.path):
             if problems := specs.differences(found, spec):
                 raise ValueError(
@@ -136,38 +136,15 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         runs = [environment]
         if self.spec_file.exists():
-            before = _read_json(self.spec_file)
+            before = read_document(self.spec_file, KIND)
             runs = [*before["runs"], environment]
             spec = specs.union([specs.from_dict(before["spec"]), spec])
-        text = json.dumps({"spec": specs.to_dict(spec), "runs": runs}, indent=1)
-        work = self.spec_file.with_suffix(".new")
-        work.write_text(text + "\n", encoding="utf-8")
-        os.replace(work, self.spec_file)
+        write_document(self.spec_file, specs.to_dict(spec), runs)
         drop_torn_line(self.rows_file)
 
     def append(self, row: Row) -> None:
         """Write a finished row and wait until it is on the disk."""
         append_line(self.rows_file, dataclasses.asdict(row))
-
-
-def drop_torn_line(file: Path) -> None:
-    """Cut off the last line if a kill left it without its newline."""
-    if file.exists():
-        os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
-
-
-def append_line(file: Path, values: dict[str, Any]) -> None:
-    """Write one line of JSON in one piece and wait until it is on the disk."""
-    line = json.dumps(values, separators=(",", ":")) + "\n"
-    with file.open("ab") as handle:
-        handle.write(line.encode())
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def whole_lines(file: Path) -> list[bytes]:
-    """Read the lines that are complete; what follows the last newline was cut off."""
-    return file.read_bytes().split(b"\n")[:-1]
 
 
 def read_specs(folder: Path) -> list[Spec]:
@@ -177,7 +154,7 @@ def read_specs(folder: Path) -> list[Spec]:
       ValueError: one is damaged.
     """
     files = sorted(folder.glob("spec*.json")) if folder.is_dir() else []
-    return [specs.from_dict(_read_json(file)["spec"]) for file in files]
+    return [specs.from_dict(read_document(file, KIND)["spec"]) for file in files]
 
 
 def read_rows(folder: Path, digest: str) -> list[Row]:
@@ -188,16 +165,10 @@ def read_rows(folder: Path, digest: str) -> list[Row]:
     """
     rows = []
     for file in sorted(folder.glob("rows*.jsonl")):
-        for number, line in enumerate(whole_lines(file), start=1):
-            try:
-                row = row_from_dict(json.loads(line))
-            except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(
-                    f"{file}, line {number} is damaged ({error!r}); delete the line and --resume"
-                ) from error
+        for place, row in read_lines(file, row_from_dict):
             if row.digest != digest:
                 raise ValueError(
-                    f"{file}, line {number} is of another sweep ({row.digest}, not {digest});"
+                    f"{place} is of another sweep ({row.digest}, not {digest});"
                     " keep one sweep in a folder"
                 )
             rows.append(row)
@@ -228,13 +199,3 @@ def _some(found: list[Spec], folder: Path) -> list[Spec]:
     if not found:
         raise FileNotFoundError(f"{folder} holds no sweep (no spec.json)")
     return found
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is not the spec of a sweep: {error}") from error
-    if not isinstance(document, dict) or document.keys() != {"spec", "runs"}:
-        raise ValueError(f"{file} is not the spec of a sweep: it needs `spec` and `runs`")
-    return document
