@@ -1,9 +1,9 @@
 """Everything that the default report needs, as commands of the programs that measure it.
 
-The bundled models on bundled puzzles, unless a task is given another model. Full, it takes at
-most an hour on two cores; quick, a few puzzles of everything in at most five minutes, to see that
-all of it runs: its numbers decide nothing. Each job is a process of its own that writes one
-folder and, killed, goes on where it was.
+The bundled models on bundled puzzles, unless a task is given another model. The full set is cut
+to fit an hour of two idle cores; quick is a few puzzles of everything, for five minutes, to see
+that all of it runs: its numbers decide nothing. jobs.jsonl (report_run.py) says what each took.
+Each job is a process of its own that writes one folder and, killed, goes on where it was.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trm_jax import zoo
+from trm_jax.config import PRESETS, flops_per_step
 
 WEIGHTS = (
     "fp32,bf16,fp16,int8,w5t-sym,int4_naive,int4_calibrated,int3_naive,w3c-sym,int3_calibrated,"
@@ -20,6 +21,8 @@ INPUTS = "w8c-sym_a8da,w8c-sym_a8s,tflm_int8_int8,tflm_int4_int8,tflm_int4_int16
 QUICK_SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive"
 QUICK_STUDIES = {"maze": "linear_attention", "arc": "embedding"}
 LIMIT, QUICK_LIMIT, QUICK_DEPLOYED = 200, 16, 8  # puzzles
+LARGE, QUICK_LARGE = 50, 4  # of a model that takes several times as long as the small ones
+LARGE_FLOPS = 5e8  # of a supervision step; the small models have 1.5 to 2.8e8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +98,20 @@ def jobs(found: list[Subject], *, quick: bool) -> list[Job]:
     ]
 
 
+def is_large(subject: Subject) -> bool:
+    """Say whether a bundled model is so large that the report takes fewer puzzles of it."""
+    config = PRESETS.get(subject.model or "")
+    return config is not None and flops_per_step(config) > LARGE_FLOPS
+
+
 def _name(kind: str, subject: Subject) -> str:
     return f"{kind}-{subject.task}-{Path(subject.model or 'bundled').name.replace(':', '-')}"
 
 
 def _sweep(subject: Subject, quick: bool) -> Job:
-    schemes = QUICK_SCHEMES if quick else f"{WEIGHTS},{INPUTS}"
-    limit = QUICK_LIMIT if quick else LIMIT
+    large = is_large(subject)
+    schemes = QUICK_SCHEMES if quick else WEIGHTS if large else f"{WEIGHTS},{INPUTS}"
+    limit = (QUICK_LARGE if large else QUICK_LIMIT) if quick else LARGE if large else LIMIT
     size = ("--batch-size", str(max(limit // 4, 1)))  # several shards, for the predictor's halves
     options = ("--schemes", schemes, "--limit", str(limit), *size, "--resume")
     arguments = (*subject.arguments, *options)

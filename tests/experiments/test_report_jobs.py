@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import report, report_run
-from experiments.report_jobs import Job, jobs, subjects
+from experiments.report_jobs import Job, Subject, jobs, subjects
 from trm_jax import zoo
 
 FINE = Job(name="fine", module="json.tool", arguments=("--help",))
@@ -22,6 +22,14 @@ def test_every_bundled_model_is_swept():
     assert {"experiments.footprint", "experiments.ablate", "experiments.deploy"} <= {
         job.module for job in made
     }
+
+
+def test_larger_models_solve_fewer_puzzles():
+    small, large = (Subject(task="sudoku", model=f"sudoku-trm-mlp-{size}", data=None)
+                    for size in ("mini", "midi"))  # fmt: skip
+    made = [job for job in jobs([small, large], quick=False) if job.module == "experiments.sweep"]
+    limits = [job.arguments[job.arguments.index("--limit") + 1] for job in made]
+    assert [int(limit) for limit in limits] == [200, 50]
 
 
 def test_a_given_model_takes_the_place_of_its_task():
