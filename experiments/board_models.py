@@ -21,9 +21,13 @@ from export.plan import Plan, plan_for, quantise_for
 from export.sources import batch_of, calibration, task_of
 from quant.affine import Range
 from quant.calibrate import input_widths
-from quant.integer_model import BITS, IntegerModel, integer_model
-from quant.integer_ops import products_of
-from quant.integer_ranges import HEADROOM, encodings_of, level_with_spans, read_out_spans
+from quant.integer_model import (
+    IntegerModel,
+    device_encodings,
+    device_products,
+    integer_model,
+)
+from quant.integer_ranges import HEADROOM, level_with_spans, read_out_spans
 from quant.ptq import QuantisedParams, simulate
 from quant.scheme import Scheme, parse
 from trm_jax.config import PRESETS, Config
@@ -107,7 +111,7 @@ def _made_up(source: Source, plan: Plan) -> Simulation:
 
 def _integers(source: Source, scheme: Scheme, quantised: QuantisedParams) -> IntegerModel:
     """Bring random weights into integers whose ranges are all REACH."""
-    config, products = source.config, products_of(quantised)
+    config, products = source.config, device_products(quantised, source.config)
     state = jax.ShapeDtypeStruct((1, config.num_positions, config.hidden_size), jnp.float32)
 
     def walk(z: jax.Array, injection: jax.Array) -> dict[str, Range]:
@@ -115,6 +119,6 @@ def _integers(source: Source, scheme: Scheme, quantised: QuantisedParams) -> Int
         return {**spans, **read_out_spans(z, products, config)}
 
     spans = dict.fromkeys(jax.eval_shape(walk, state, state), Range(*map(jnp.float32, REACH)))
-    encodings = encodings_of(spans, config, bits=BITS[scheme.activations], headroom=HEADROOM)
+    encodings = device_encodings(spans, config, scheme.activations, HEADROOM)
     weights = simulate(source.weights, scheme)
     return integer_model(config, weights, products, encodings, HEADROOM)

@@ -16,7 +16,7 @@ from quant.integer_attention_encodings import attention_encodings, with_heads
 from quant.integer_attention_ops import MixedOps
 from quant.integer_carry import Combine, combine_for, on_grid, row_scale, scaled_rows
 from quant.integer_encoding import Encoding
-from quant.integer_ops import Encodings, IntegerOps, Products, products_of
+from quant.integer_ops import Encodings, IntegerOps, Product, Products, products_of
 from quant.integer_ranges import HEADROOM, Spans, calibrated_spans, encodings_of
 from quant.ptq import QuantisedParams, simulate
 from quant.scheme import Activations, Scheme
@@ -99,13 +99,21 @@ def calibrated_model(
     if config.positions is Positions.LEARNED:
         raise ValueError("integer embeddings have no learned positions; use rope or none")
     headroom = headroom_for(config, scheme.activations) if headroom is None else headroom
-    products = products_of(quantised)
-    if config.mixer is Mixer.ATTENTION:
-        products = with_heads(products, config)
+    products = device_products(quantised, config)
     exact = simulate(weights, scheme)
     spans = calibrated_spans(config, products, exact, batches, steps=steps)
     encodings = device_encodings(spans, config, scheme.activations, headroom)
     return integer_model(config, exact, products, encodings, headroom)
+
+
+def device_products(quantised: QuantisedParams, config: Config) -> dict[str, Product]:
+    """Collect every product as a device multiplies it: heads of attention one by one.
+
+    Raises:
+      ValueError: as `products_of`.
+    """
+    products = products_of(quantised)
+    return with_heads(products, config) if config.mixer is Mixer.ATTENTION else products
 
 
 def headroom_for(config: Config, activations: Activations) -> float:
