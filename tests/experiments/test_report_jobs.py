@@ -1,5 +1,6 @@
 """The default report: which jobs there are, resuming them, and what a failure leaves."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -75,3 +76,14 @@ def test_finished_jobs_do_not_run_again(tmp_path: Path, monkeypatch: pytest.Monk
 def test_bad_input_exits_with_2(arguments, message, capsys):
     assert report.main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_job_is_a_command_line_of_its_program(quick: bool):
+    for job in jobs(subjects({}, {}), quick=quick):
+        _, *arguments = job.command(Path("out"))
+        program = importlib.import_module(job.module)
+        target = arguments[arguments.index("--target") + 1] if "--target" in arguments else "litert"
+        deploys = job.module == "experiments.deploy"
+        parser = program.parser(target) if deploys else program.parser()
+        assert parser.parse_args(arguments).out == Path("out") / job.name
