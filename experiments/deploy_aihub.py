@@ -21,6 +21,7 @@ again.
 """
 
 import argparse
+import math
 
 import numpy as np
 from rich.console import Console
@@ -29,7 +30,7 @@ from experiments import aihub_lanes, aihub_rows, deploy_rows, tables
 from experiments.aihub_lanes import Lane
 from experiments.aihub_measure import host_ms, row_of
 from experiments.aihub_request import Request, add_options, request
-from experiments.aihub_states import Loop, States, calibration_inputs, forced_inputs, simulate
+from experiments.aihub_states import Loop, States, calibration_inputs, simulate
 from experiments.aihub_variants import Prepared, Route, prepare
 from experiments.progress import progress
 from export import aihub_devices
@@ -132,11 +133,10 @@ def _calibration(asked: Request, prepared: Prepared) -> dict[str, list[np.ndarra
 def _describe(asked: Request, prepared: Prepared, console: Console) -> None:
     """Print what would be sent."""
     variant, graph = prepared.variant, prepared.graph
-    samples = forced_inputs(_states(asked, prepared))
     shapes = ", ".join(f"{n} {graph.tensor(t).shape}" for n, t in graph.inputs.items())
     outputs = ", ".join(f"{n} {graph.tensor(t).shape}" for n, t in graph.outputs.items())
-    count = len(samples["x"]) if asked.loop is Loop.FORCED else asked.limit
-    sent = sum(a.nbytes for values in samples.values() for a in values[:count])
+    count = asked.limit * (asked.steps if asked.loop is Loop.FORCED else 1)
+    sent = 4 * count * sum(math.prod(graph.tensor(t).shape) for t in graph.inputs.values())
     kinds = {Route.TFLITE: "upload", Route.ONNX: "upload, compile",
              Route.HUB: "upload, quantise, compile"}[variant.route]  # fmt: skip
     runs = 1 if asked.loop is Loop.FORCED else asked.steps

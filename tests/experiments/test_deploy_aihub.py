@@ -87,6 +87,7 @@ def test_a_dry_run_needs_no_token_and_prints_sizes_and_shapes(
     text = capsys.readouterr().out
     assert "takes x (1, 17, 16), z_H (1, 17, 16), z_L (1, 17, 16)" in text
     assert "logits (1, 16, 6), q (1, 2)" in text
+    assert "4 samples, 13.1 kB per inference job" in text  # 2 puzzles, 2 steps; 3 x 17 x 16 floats
     assert f"{RB3}: upload, compile, 1 inference job with profile" in text
     assert "its NPU computes w8a8 only, so w4a16 runs on the CPU there" in text
     assert not (out / "jobs.jsonl").exists()

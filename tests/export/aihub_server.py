@@ -1,5 +1,7 @@
 """A small AI Hub on 127.0.0.1: the client's own protocol, and models that really run.
 
+    python -m tests.export.aihub_server FOLDER     serves until it is interrupted
+
 The unmodified qai_hub client talks to it (QAIHUB_CLIENT_INI names it). Uploaded .tflite files run
 in LiteRT, .onnx files in ONNX Runtime; a compile job hands the same bytes on as a QNN binary. A
 quantise job runs the calibration samples through the model and hands it on unquantised: its
@@ -10,10 +12,11 @@ Faults, set by tests: `fail` (words in a job's name -> reason), `slow` (looks un
 are still taken).
 """
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -279,3 +282,11 @@ def write_config(file: Path, address: str, token: str = TOKEN) -> Path:
     file.write_text(f"[api]\napi_token = {token}\napi_url = {address}\nweb_url = {address}\n"
                     "verbose = False\n")  # fmt: skip
     return file
+
+
+if __name__ == "__main__":
+    with serve(Path(sys.argv[1]) / "hub") as (_, url):
+        ini = write_config(Path(sys.argv[1]) / "client.ini", url)
+        print(f"export QAIHUB_CLIENT_INI={ini}", flush=True)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
