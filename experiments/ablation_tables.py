@@ -30,6 +30,7 @@ from experiments.tables import (
     fields,
     interval_of,
     p_text,
+    points_text,
     size_text,
     to_csv,
     to_markdown,
@@ -164,7 +165,6 @@ def _record(spec: AblationSpec, planned: Planned, outcome: dict[str, list[Ablati
 
 
 def _cells(record: Record) -> list[str]:
-    points = Interval(*(100 * x for x in interval_of(record, "exact_difference")))
     is_reference = record["variant"] == record["reference"]
     fidelity = [
         NONE if record[name] is None else with_error(interval_of(record, name))
@@ -174,7 +174,7 @@ def _cells(record: Record) -> list[str]:
         record["variant"], size_text(record["bytes"]), f"{record['parameters']:,.0f}",
         with_interval(interval_of(record, "exact")), with_interval(interval_of(record, "lenient")),
         with_error(interval_of(record, "cell")), *fidelity,
-        "" if is_reference else f"{points.value:+.1f}\n[{points.low:+.1f}, {points.high:+.1f}]",
+        "" if is_reference else points_text(interval_of(record, "exact_difference")),
         "" if is_reference else p_text(record["mcnemar_p"]),
     ]  # fmt: skip
 

@@ -20,6 +20,7 @@ from experiments.tables import (
     Table,
     fields,
     interval_of,
+    points_text,
     size_text,
     with_interval,
 )
@@ -192,7 +193,7 @@ def scheme_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
             with_interval(interval_of(record, "canvas_exact")),
             *(with_interval(interval_of(record, f"pass@{k}")) for k in SHOWN_KS),
             with_interval(interval_of(record, f"solved@{ATTEMPTS}")),
-            "" if record is shown[0] else _points(interval_of(record, DIFFERENCE)),
+            "" if record is shown[0] else points_text(interval_of(record, DIFFERENCE)),
             f"{record['seconds_per_task']:.3g}",
         )
         for record in shown
@@ -219,9 +220,3 @@ def augmentation_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
             rows.append((scheme if at == 0 else "", f"pass@{k}", *cells))
     header = ("Variant", "per task", *(f"{n} aug" for n in numbers))
     return Table("Votes of more augmentations", header, tuple(rows), frozenset(sections))
-
-
-def _points(interval: Interval) -> str:
-    """Write a difference in percentage points."""
-    value, low, high = (f"{100 * x:+.1f}" for x in interval)
-    return f"{value}\n[{low}, {high}]"

@@ -61,13 +61,12 @@ def table(title: str, found: Sequence[Mapping[str, Any]]) -> Table:
               "Fidelity\nto simul.")  # fmt: skip
     rows = []
     for r in found:
-        points = [100 * r[f"exact_difference{end}"] for end in ("", "_low", "_high")]
         rows.append((
             r["scheme"], tables.size_text(r["file_bytes"]),
             f"{r['step_ms']:.2f}\n[{r['step_ms_p10']:.2f}, {r['step_ms_p90']:.2f}]",
             tables.size_text(r["memory_bytes"]), tables.with_interval(_interval(r, "exact")),
             f"{r['simulated_exact']:.4f}",
-            f"{points[0]:+.1f}\n[{points[1]:+.1f}, {points[2]:+.1f}]",
+            tables.points_text(_interval(r, "exact_difference")),
             tables.p_text(r["mcnemar_p"]), f"{r['cell']:.4f}",
             tables.with_error(_interval(r, "fidelity")), f"{r['equal_cells']:.4f}",
             tables.with_error(_interval(r, "agreement")),

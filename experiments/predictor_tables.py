@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from experiments.charts import Dot, scatter
-from experiments.predictor_points import NEEDS_REFERENCE, Point
+from experiments.predictor_points import NEEDS_REFERENCE, ONE_STEP, Point
 from experiments.predictor_rank import Pair, Ranking
 from experiments.predictor_rule import MARGIN, Case, Verdict
 from experiments.predictor_study import Study
@@ -85,14 +85,8 @@ def mistake_table(mistakes: Sequence[Case]) -> Table:
         )
         for c in sorted(mistakes, key=lambda c: -abs(c.loss - MARGIN))
     )  # fmt: skip
-    header = (
-        "Model",
-        "Scheme",
-        "One-step\nfidelity",
-        "Exact lost,\npp",
-        "Mistake",
-        "Truth\nunsure",
-    )
+    header = ("Model", "Scheme", "One-step\nfidelity", "Exact lost,\npp", "Mistake",
+              "Truth\nunsure")  # fmt: skip
     return Table("Mistakes of the rule, by model", header, rows, frozenset())
 
 
@@ -102,7 +96,7 @@ def figure(found: Sequence[Point]) -> str:
     dots = [
         Dot(
             p.model, 1 + models.index(p.model),
-            max(p.signals["1 - fidelity after one step"], FLOOR), p.loss,
+            max(p.signals[ONE_STEP], FLOOR), p.loss,
         )
         for p in found
         if p.full_depth

@@ -4,10 +4,10 @@ from experiments import paper, statistics
 from experiments.analysis import compare
 from experiments.charts import Dot, rows
 from experiments.document import Block, Command, Figure, Paragraph, Section
-from experiments.report_cells import NONE, number, point_number, points, printed, rate
+from experiments.report_cells import NONE, number, point_number, printed, rate
 from experiments.report_results import Results, architecture_of
 from experiments.runs import Sweep
-from experiments.tables import Table, p_text, size_text, with_error, with_interval
+from experiments.tables import Table, p_text, points_text, size_text, with_error, with_interval
 from experiments.variants import label
 from quant.scheme import paper_name, parse
 
@@ -82,7 +82,8 @@ def scheme_table(sweep: Sweep) -> Table:
             label(outcome.scheme, spec.dtype), size_text(size),
             with_interval(outcome.exact(deepest)),
             rate(theirs.exact, theirs.total) if theirs else NONE,
-            "" if first else points(change), "" if first else p_text(statistics.mcnemar(pairs)),
+            "" if first else points_text(change),
+            "" if first else p_text(statistics.mcnemar(pairs)),
             "" if first or not (theirs and base) else point_number(theirs.exact, base.exact),
             with_error(outcome.cell(deepest)), number(theirs.cell if theirs else None),
             with_error(outcome.fidelity(spec.grid.H_cycles)),

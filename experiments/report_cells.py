@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from experiments import paper, statistics
 from experiments.paper_grids import GRIDS
-from experiments.statistics import Interval
 
 NONE = "-"
 TABLE_9_TOTAL = 256  # puzzles of Tables 9 and 10
@@ -74,11 +73,6 @@ def rate(value: float | None, total: int) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """Write a number of the paper."""
     return NONE if value is None else f"{value:.{digits}f}"
-
-
-def points(value: Interval) -> str:
-    """Write a difference of rates in percentage points."""
-    return f"{100 * value.value:+.1f}\n[{100 * value.low:+.1f}, {100 * value.high:+.1f}]"
 
 
 def point_number(value: float | None, other: float | None) -> str:

@@ -7,11 +7,11 @@ from experiments.analysis import Outcome
 from experiments.charts import Series, lines
 from experiments.document import Block, Command, Figure, Items, Paragraph, Section
 from experiments.paper_grids import GRIDS, STEPS, PaperGrid
-from experiments.report_cells import NONE, point_number, points, rate
+from experiments.report_cells import NONE, point_number, rate
 from experiments.report_results import Results, architecture_of
 from experiments.runs import Sweep
 from experiments.statistics import Interval
-from experiments.tables import Table, p_text, with_interval
+from experiments.tables import Table, p_text, points_text, with_interval
 from experiments.variants import label
 from quant.scheme import PAPER_SCHEMES, paper_name, parse
 
@@ -96,7 +96,7 @@ def _shallow_row(
     base = theirs.at("fp32", 48, "exact") if theirs else None
     return (
         label(outcome.scheme, sweep.spec.dtype), f"T={t}, n={n}", f"{t * n / deepest:.0%}",
-        with_interval(outcome.exact(t * n)), points(change), p_text(statistics.mcnemar(pairs)),
+        with_interval(outcome.exact(t * n)), points_text(change), p_text(statistics.mcnemar(pairs)),
         point_number(at, base),
     )  # fmt: skip
 

@@ -19,11 +19,11 @@ from typing import NamedTuple
 from experiments import paper
 from experiments.analysis import Outcome
 from experiments.document import Block, Command, Paragraph, Section
-from experiments.report_cells import NONE, points
+from experiments.report_cells import NONE
 from experiments.report_evidence import change
 from experiments.report_results import PUBLISHED, Results, architecture_of
 from experiments.runs import Sweep
-from experiments.tables import Table, size_text, with_interval
+from experiments.tables import Table, points_text, size_text, with_interval
 from experiments.variants import label
 from export.footprint import BUDGETS, Footprint, footprint
 from export.numerics import Target, matrix_plan
@@ -141,7 +141,7 @@ def _cells(sweep: Sweep, choice: Choice) -> tuple[str, ...]:
         label(choice.outcome.scheme, sweep.spec.dtype), size_text(found.backbone.total),
         f"{found.sram(choice.how).total / 2**20:.2f} MiB", choice.how.value,
         with_interval(choice.outcome.exact(choice.cycles)),
-        points(change(sweep, choice.outcome, choice.cycles)), f"{choice.cycles} H-cycles",
+        points_text(change(sweep, choice.outcome, choice.cycles)), f"{choice.cycles} H-cycles",
         f"{choice.cycles / deepest:.0%}",
     )  # fmt: skip
 

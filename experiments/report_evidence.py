@@ -5,12 +5,12 @@ from collections.abc import Callable
 from experiments import statistics
 from experiments.analysis import Outcome, compare
 from experiments.predictor_rank import judged_pairs
-from experiments.report_cells import points
 from experiments.report_evidence_studies import study_claims
 from experiments.report_results import PUBLISHED, Results, architecture_of
 from experiments.report_verdicts import Claim, Verdict, gains, loses, lossless
 from experiments.runs import Sweep
 from experiments.statistics import Interval
+from experiments.tables import points_text
 from export.footprint import BUDGETS, footprint
 from export.sram import Residency
 from quant.scheme import parse
@@ -124,7 +124,7 @@ def _changed(
         Verdict.OTHER: _setting(sweep),
         Verdict.OPEN: f"{sweep.reference.num_puzzles} puzzles leave +-{reach:.0f} pp",
     }
-    ours = points(changed).replace("\n", " pp\n")
+    ours = points_text(changed).replace("\n", " pp\n")
     return Claim(text, where, _name(sweep), ours, verdict, reasons[verdict])
 
 

@@ -3,10 +3,9 @@
 import re
 
 from experiments import statistics
-from experiments.report_cells import points
 from experiments.report_results import Results
 from experiments.report_verdicts import Claim, Verdict, destroyed, lossless
-from experiments.tables import Record, interval_of, with_interval
+from experiments.tables import Record, interval_of, points_text, with_interval
 
 DESTROYS = (
     ("pruning", "25% of all linears", "Pruning 25 % destroys reasoning", "Table 13"),
@@ -46,7 +45,7 @@ def _embedding(results: Results) -> list[Claim]:
             pairs = statistics.Pairs(record["lost"], record["gained"], record["puzzles"])
             changed = statistics.paired_difference(pairs)
             name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
-            ours, verdict = points(changed).replace("\n", " pp\n"), lossless(changed)
+            ours, verdict = points_text(changed).replace("\n", " pp\n"), lossless(changed)
             made.append(Claim(cases[record["variant"]], "Table 1", name, ours, verdict))
     return made
 

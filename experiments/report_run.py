@@ -8,7 +8,6 @@ A job whose line is there is not run again; a job that a kill cut off goes on by
 --resume. A job that fails does not keep others from running: what is missing is named.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -19,8 +18,9 @@ from typing import NamedTuple
 
 from experiments.progress import progress
 from experiments.report_jobs import Job
+from experiments.row_files import append_line, drop_torn_line, read_lines
 
-FILE = "jobs.jsonl"
+FILE, CURE = "jobs.jsonl", "delete the line, and its job runs again"
 
 
 class Failure(NamedTuple):
@@ -42,6 +42,7 @@ def run_all(jobs: Sequence[Job], folder: Path) -> list[Failure]:
       ValueError: jobs.jsonl is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    drop_torn_line(folder / FILE)
     finished = done(folder)
     left = [job for job in jobs if job.command(folder) not in finished]
     failures = []
@@ -67,8 +68,7 @@ def run(job: Job, folder: Path) -> str:
         return lines[-1] if lines else f"exit code {code}, and no word; see {log}"
     spent = (time.monotonic() - started, _processors() - before)
     line = {"command": command, "seconds": round(spent[0], 2), "cpu_seconds": round(spent[1], 2)}
-    with (folder / FILE).open("a", encoding="utf-8") as out:
-        out.write(json.dumps(line) + "\n")
+    append_line(folder / FILE, line)
     return ""
 
 
@@ -78,13 +78,8 @@ def done(folder: Path) -> list[list[str]]:
     Raises:
       ValueError: a line is damaged.
     """
-    file = folder / FILE
-    if not file.exists():
-        return []
-    try:
-        return [json.loads(line)["command"] for line in file.read_text().splitlines()]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error!r}); delete its last line") from error
+    found = read_lines(folder / FILE, lambda line: list(map(str, line["command"])), CURE)
+    return [command for _, command in found]
 
 
 class Spent(NamedTuple):
@@ -100,10 +95,9 @@ class Spent(NamedTuple):
 
 def spent(folder: Path) -> Spent:
     """Sum over all finished jobs."""
-    file = folder / FILE
-    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    seconds, cpu_seconds = (sum(line[name] for line in lines) for name in Spent._fields)
-    return Spent(seconds, cpu_seconds)
+    found = read_lines(folder / FILE, lambda line: Spent(*(line[n] for n in Spent._fields)), CURE)
+    jobs = [job for _, job in found]
+    return Spent(sum(job.seconds for job in jobs), sum(job.cpu_seconds for job in jobs))
 
 
 def _processors() -> float:

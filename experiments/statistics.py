@@ -1,4 +1,4 @@
-"""Intervals and paired tests behind every number of a report (issue: "a number with its error").
+"""Intervals and paired tests behind every number of a report.
 
 Rates carry Wilson score intervals; means carry normal intervals over puzzles; two schemes on
 the same puzzles are compared in pairs, by McNemar's exact test and by a bootstrap that draws

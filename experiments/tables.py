@@ -119,7 +119,6 @@ def summary_table(spec: Spec, outcomes: Sequence[Outcome]) -> Table:
               "McNemar p"]  # fmt: skip
     rows = []
     for i, record in enumerate(summary_records(spec, outcomes)):
-        points = Interval(*(100 * x for x in interval_of(record, "exact_difference")))
         rows.append([
             record["scheme"], size_text(record["bytes"]),
             with_interval(interval_of(record, "exact")),
@@ -128,7 +127,7 @@ def summary_table(spec: Spec, outcomes: Sequence[Outcome]) -> Table:
             with_error(interval_of(record, "fidelity_one_step")),
             with_error(interval_of(record, "fidelity")),
             f"{record['consecutive_similarity']:.3f}",
-            "" if i == 0 else f"{points.value:+.1f}\n[{points.low:+.1f}, {points.high:+.1f}]",
+            "" if i == 0 else points_text(interval_of(record, "exact_difference")),
             "" if i == 0 else p_text(record["mcnemar_p"]),
         ])  # fmt: skip
     if not lenient:
@@ -183,6 +182,12 @@ def with_interval(interval: Interval) -> str:
     """Write a rate, and its interval on a second line."""
     low, high = (f"{x:.3f}".replace("0.", ".", 1) for x in interval[1:])
     return f"{interval.value:.4f}\n[{low}, {high}]"
+
+
+def points_text(difference: Interval) -> str:
+    """Write a difference of rates in percentage points, and its interval on a second line."""
+    value, low, high = (f"{100 * x:+.1f}" for x in difference)
+    return f"{value}\n[{low}, {high}]"
 
 
 def size_text(size: int) -> str:

@@ -90,6 +90,11 @@ def link_package(build: Path, package: Path, tflm: Tflm) -> tuple[Linked, Path]:
 
 
 def make(build: Path, *words: str) -> None:
+    """Run make in the firmware's folder, its objects going into `build`.
+
+    Raises:
+      RuntimeError: it fails; the message has what it said.
+    """
     command = ["make", "-s", "-C", str(FIRMWARE), f"BUILD={build.resolve()}", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,9 +1,13 @@
 """The paper's numbers agree with each other where it prints one twice: guards against slips."""
 
+import itertools
+
 import pytest
 
 from experiments import paper
+from experiments.aihub_paper import paper_row
 from experiments.paper_grids import GRIDS, STEPS
+from export.aihub_devices import DEVICES, Precision
 
 
 @pytest.mark.parametrize("table", paper.TABLES, ids=lambda t: t.number)
@@ -53,3 +57,12 @@ def test_thirty_and_forty_cycles_lie_between_their_neighbours():
     assert at[24] < thirty < forty < at[48]
     eight = table.fraction(("int8", "8 H-cycles"), "PExact")
     assert eight == pytest.approx(grid.at("int8", 8, "exact"))
+
+
+def test_the_papers_latencies_of_puzzles_are_those_of_steps_times_n():
+    """To the last digits that Table 11 prints; every row of it is found by AI Hub's names."""
+    asked = itertools.product(("arc", "maze", "sudoku"), Precision, DEVICES)
+    found = [row for names in asked if (row := paper_row(*names))]
+    assert len(found) == len(paper.DEVICES.rows) == 18
+    for row in found:
+        assert row.n * row.step_ms == pytest.approx(row.puzzle_ms, abs=row.n * 0.005 + 0.005)

@@ -57,9 +57,18 @@ def test_finished_jobs_do_not_run_again(tmp_path: Path, monkeypatch: pytest.Monk
     spent = report_run.spent(tmp_path)
     assert spent == (lines[0]["seconds"], lines[0]["cpu_seconds"])
     assert spent.cpu_seconds > 0
-    (tmp_path / report_run.FILE).write_text("{")
-    with pytest.raises(ValueError, match="is damaged"):
+    (tmp_path / report_run.FILE).write_text("{\n")
+    with pytest.raises(ValueError, match="line 1 is damaged"):
         report_run.done(tmp_path)
+
+
+def test_a_line_cut_off_by_a_kill_is_dropped_and_its_job_runs_again(tmp_path: Path):
+    report_run.run_all([FINE], tmp_path)
+    file = tmp_path / report_run.FILE
+    whole = file.read_text()
+    file.write_text(whole + whole[:20])
+    assert report_run.run_all([FINE], tmp_path) == []
+    assert file.read_text() == whole
 
 
 @pytest.mark.parametrize(
