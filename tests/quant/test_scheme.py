@@ -7,6 +7,7 @@ import pytest
 
 from quant.affine import WEIGHT_BITS, Clipping, Symmetry
 from quant.scheme import (
+    DEVICE_SCHEMES,
     PAPER_SCHEMES,
     Activations,
     CarryPrecision,
@@ -85,3 +86,29 @@ def test_unknown_names_show_the_grammar(name):
 def test_unsupported_weight_widths(bits):
     with pytest.raises(ValueError, match=rf"bits must be one of \[2, .*8\], got bits={bits}"):
         parse(f"w{bits}t-sym")
+
+
+@pytest.mark.parametrize("name", DEVICE_SCHEMES)
+def test_device_schemes_decode_themselves(name: str) -> None:
+    scheme = DEVICE_SCHEMES[name]
+    assert scheme.is_integer
+    assert parse(scheme.name) == parse(name) == scheme
+    _, weights, carry = name.split("_")
+    assert scheme.weights is not None
+    assert weights == f"int{scheme.weights.bits}"
+    assert scheme.activations.value == f"a{carry.removeprefix('int')}s"
+    assert paper_name(scheme) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("w4c-asym_tflm", "static activations"),
+        ("w4c-asym_a8d_tflm", "static activations"),
+        ("w4c-asym_a16s_carry16_tflm", "leave carry16 out"),
+        ("w4c-asym_bf16_a16s_tflm", "is float32"),
+    ],
+)
+def test_integers_without_what_they_need_are_refused(name: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse(name)
