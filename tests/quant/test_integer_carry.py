@@ -5,7 +5,6 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from quant.integer_saturation import CountingOps, count_rollout
 
 from quant.affine import Range
 from quant.integer_carry import combine_for, combine_on_host, combine_steps, on_grid, row_scale
@@ -14,6 +13,7 @@ from quant.integer_linear import saturate
 from quant.integer_ops import Tagged
 from quant.integer_ranges import encoding, encodings_of
 from quant.integer_reasoner import simulate_integers
+from quant.integer_saturation import CountingOps, count_rollout
 from tests.export import integers
 from tests.samples import random_batch
 
