@@ -14,7 +14,6 @@ Rows go to --out as they are measured (rows.jsonl); a second run measures only w
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.progress import progress
+from experiments.row_files import append_line, drop_torn_line, read_lines
 from export.arena import measure
 from export.flatbuffer import write
 from export.graph import Graph, Model
@@ -173,17 +173,17 @@ def rows_of(name: str, cut: Cut, folder: Path, *, whole: bool) -> list[ArenaRow]
       RuntimeError: as `measured`.
     """
     key = key_of(name, cut, whole=whole)
-    if known := [row for row in read_rows(folder) if row.key == key]:
-        return known
-    kinds, found = kinds_of(graphs_of(config_of(name), cut, whole=whole)), []
-    with progress("measuring", len(kinds), 0) as show:
-        for row in measured(key, kinds):
-            found.append(row)
-            show(len(found), row.graph)
+    kinds = kinds_of(graphs_of(config_of(name), cut, whole=whole))
+    found = {row.graph: row for row in read_rows(folder) if row.key == key}
+    missing = [kind for kind in kinds if kind[0].name not in found]
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ROWS_FILE).open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(dataclasses.asdict(row)) + "\n" for row in found)
-    return found
+    drop_torn_line(folder / ROWS_FILE)
+    with progress("measuring", len(kinds), len(found)) as show:
+        for row in measured(key, missing):
+            append_line(folder / ROWS_FILE, dataclasses.asdict(row))
+            found[row.graph] = row
+            show(len(found), row.graph)
+    return [found[kind[0].name] for kind in kinds]
 
 
 def read_rows(folder: Path) -> list[ArenaRow]:
@@ -192,14 +192,8 @@ def read_rows(folder: Path) -> list[ArenaRow]:
     Raises:
       ValueError: not rows of this program; the message names the file.
     """
-    file = folder / ROWS_FILE
-    if not file.is_file():
-        return []
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        return [ArenaRow(**json.loads(line)) for line in lines]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file} holds no rows of this program: {error}; move it away") from error
+    lines = read_lines(folder / ROWS_FILE, lambda values: ArenaRow(**values), "move it away")
+    return [row for _, row in lines]
 
 
 def totals(rows: Sequence[ArenaRow], config: TRMConfig) -> Mapping[str, int]:

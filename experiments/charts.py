@@ -98,11 +98,8 @@ def scatter(
     parts.append(write((x.start + x.stop) / 2, HEIGHT - 10, x_label, "middle"))
     parts.append(_staircase(front, x, y))
     spots = [(x(d.x), y(d.value.value)) for d in dots]
-    for d, (px, py) in zip(dots, spots, strict=True):
-        if d.value.low < d.value.high:
-            ends = (px, y(d.value.low), px, y(d.value.high))
-            parts.append(line(*ends, stroke=colour(d.index), opacity=0.6))
-        parts.append(marker(d.index, px, py, hollow=d.hollow, title=d.name))
+    for d, spot in zip(dots, spots, strict=True):
+        parts += _whiskered(d, spot, y)
     if labelled:
         frame = Box(LEFT, top - 12, WIDTH, HEIGHT - BOTTOM)
         placed = svg.place(spots, [d.name for d in dots], frame)
@@ -214,6 +211,15 @@ def _line(s: Series, x: Scale, y: Scale) -> list[str]:
     dots = [marker(s.index, x(at), y(v.value), hollow=s.hollow, title=s.name)
             for at, v in zip(s.xs, s.values, strict=True)]  # fmt: skip
     return [band, path, *dots]
+
+
+def _whiskered(d: Dot, spot: tuple[float, float], y: Scale) -> list[str]:
+    px, py = spot
+    parts = [marker(d.index, px, py, hollow=d.hollow, title=d.name)]
+    if d.value.low < d.value.high:
+        ends = (px, y(d.value.low), px, y(d.value.high))
+        parts.insert(0, line(*ends, stroke=colour(d.index), opacity=0.6))
+    return parts
 
 
 def _legend(names: Sequence[tuple[str, int, bool]], top: float) -> list[str]:

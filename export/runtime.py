@@ -80,12 +80,8 @@ class Solver:
         if puzzle_identifiers is None:
             puzzle_identifiers = np.zeros(len(inputs), np.int32)
         check_puzzles(inputs, puzzle_identifiers, c)
-        depth = tuple(
-            configured if asked is None else asked
-            for asked, configured in (
-                (steps, c.halt_max_steps), (H_cycles, c.H_cycles), (L_cycles, c.L_cycles)
-            )
-        )  # fmt: skip
+        pairs = ((steps, c.halt_max_steps), (H_cycles, c.H_cycles), (L_cycles, c.L_cycles))
+        depth = tuple(configured if asked is None else asked for asked, configured in pairs)
         if not len(inputs) or min(depth) < 1:
             raise ValueError(
                 f"puzzles, steps and cycles must be at least 1, got {len(inputs)} and {depth}"

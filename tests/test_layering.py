@@ -44,6 +44,7 @@ ONLY_IN = {
     "tflite_micro": ("export.",),
     "tflite_runtime": ("export.",),
     "qai_hub": ("export.",),
+    "requests": ("export.aihub",),  # comes with qai_hub
     "onnx": ("export.",),
     "onnxruntime": ("export.",),
 }

@@ -63,6 +63,10 @@ def test_rows_are_measured_once(tmp_path, capsys: pytest.CaptureFixture[str]) ->
     assert f"{max(r.head for r in rows) + sum(r.count * r.tail for r in rows):,}" in text
     assert main(command) == 0
     assert read_rows(tmp_path) == rows
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "rows.jsonl").write_text(lines[0] + lines[1][:9])  # a kill came between
+    assert main(command) == 0
+    assert read_rows(tmp_path) == rows
     (tmp_path / "rows.jsonl").write_text('{"nothing": 1}\n')
     assert main(command) == 2
     assert "move it away" in capsys.readouterr().err
