@@ -38,6 +38,7 @@ from experiments.ablation_plan import Job, StudyFunction, prepare
 from experiments.ablation_rows import AblationFolder, pending, read_rows, read_spec
 from experiments.ablation_runner import StudyRunner
 from experiments.plan import DTYPES, environment
+from experiments.program import RESUMED, exit_code
 from experiments.progress import progress
 from experiments.report import make_console
 from experiments.rollouts import matmul_precision
@@ -145,15 +146,8 @@ def ablate(args: argparse.Namespace, console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    try:
-        ablate(args, make_console())
-    except (OSError, ValueError, ModuleNotFoundError, FloatingPointError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; finished rows are kept, --resume goes on\n")
-        return 130
-    return 0
+    bad_input = (OSError, ValueError, ModuleNotFoundError, FloatingPointError)
+    return exit_code(lambda: ablate(args, make_console()), bad_input, RESUMED)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ from experiments.arc_scores import (
     scheme_table,
 )
 from experiments.plan import DTYPES, environment
+from experiments.program import RESUMED, exit_code
 from experiments.progress import progress
 from experiments.report import make_console
 from experiments.rollouts import matmul_precision
@@ -153,15 +154,8 @@ def vote(args: argparse.Namespace, console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    try:
-        vote(args, make_console())
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; finished rows are kept, --resume goes on\n")
-        return 130
-    return 0
+    bad_input = (OSError, ValueError, ModuleNotFoundError)
+    return exit_code(lambda: vote(args, make_console()), bad_input, RESUMED)
 
 
 if __name__ == "__main__":

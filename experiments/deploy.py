@@ -23,6 +23,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from experiments import deploy_aihub, deploy_cortex, deploy_host
+from experiments.program import REPEATED, exit_code
 from experiments.report import make_console
 
 
@@ -98,15 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(full_help())
         sys.exit(0)
     args = parser(target or DEFAULT_TARGET).parse_args(words)
-    try:
-        BY_TARGET[args.target].run(args, make_console())
-    except (OSError, ValueError, RuntimeError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; what is finished is kept, the same command goes on\n")
-        return 130
-    return 0
+    run = BY_TARGET[args.target].run
+    bad_input = (OSError, ValueError, RuntimeError, ModuleNotFoundError)
+    return exit_code(lambda: run(args, make_console()), bad_input, REPEATED)
 
 
 if __name__ == "__main__":

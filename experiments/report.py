@@ -28,6 +28,7 @@ from rich.console import Console
 
 from experiments import figures, results, tables
 from experiments.analysis import outcomes
+from experiments.program import REPEATED, exit_code
 from experiments.results import Row
 from experiments.spec import Spec
 
@@ -158,14 +159,7 @@ def write(args: argparse.Namespace, console: Console) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    try:
-        return write(args, make_console())
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; what is finished is kept, the same command goes on\n")
-        return 130
+    return exit_code(lambda: write(args, make_console()), (OSError, ValueError), REPEATED)
 
 
 if __name__ == "__main__":

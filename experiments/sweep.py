@@ -35,6 +35,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments import distributed, results
 from experiments.plan import DEFAULT_LIMIT, DEFAULT_SCHEMES, DTYPES, Job, environment, prepare
+from experiments.program import RESUMED, exit_code
 from experiments.report import make_console, report
 from experiments.rollouts import Runner, matmul_precision
 from experiments.variants import label
@@ -149,15 +150,8 @@ def sweep(args: argparse.Namespace, console: Console) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    try:
-        sweep(args, make_console())
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; finished rows are kept, --resume goes on\n")
-        return 130
-    return 0
+    bad_input = (OSError, ValueError, ModuleNotFoundError)
+    return exit_code(lambda: sweep(args, make_console()), bad_input, RESUMED)
 
 
 if __name__ == "__main__":
