@@ -34,9 +34,10 @@ from export.backends import open_runtime
 from export.contract import Runtime
 from export.integrity import Export, open_export
 from export.numerics import Target
-from export.package import Simulation, Source, export, run, simulation_of, tokens_of
+from export.package import export
 from export.plan import plan_for
 from export.runtime import Solver
+from export.twin import Simulation, Source, run, simulation_of, tokens_of
 from quant.scheme import parse
 from trm_jax.evaluate import trajectory
 from trm_jax.types import Batch

@@ -20,8 +20,9 @@ from export.contract import Arrays, Runtime
 from export.formats import write_files
 from export.graph import Model
 from export.numerics import Target
-from export.package import Source, make, simulation_of
+from export.package import make
 from export.plan import plan_for
+from export.twin import Source, simulation_of
 from quant.ptq import footprint
 from quant.scheme import parse
 from trm_jax.types import Weights

@@ -14,8 +14,8 @@ from experiments.puzzles import hash_dataset
 from experiments.tasks import Task, side_of, task_named
 from export import aihub_devices
 from export.aihub import Waiting
-from export.package import Source
 from export.sources import load_model, load_puzzles
+from export.twin import Source
 from trm_jax import zoo
 from trm_jax.data.calibration import CALIBRATION_PUZZLES
 from trm_jax.data.format import PuzzleDataset

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from export.graph import Graph
-from export.package import Simulation, tokens_of
 from export.states import embed
+from export.twin import Simulation, tokens_of
 from trm_jax.act import rollout
 from trm_jax.metrics import token_cosine
 from trm_jax.recursion import identity

@@ -23,9 +23,10 @@ from export.integrity import open_export
 from export.lower import parameters_sha256
 from export.manifest import MANIFEST_FILE
 from export.numerics import Target
-from export.package import TRIED, Simulation, Source, export, simulation_of
+from export.package import TRIED, export
 from export.plan import Plan, plan_for
 from export.sources import batch_of, calibration
+from export.twin import Simulation, Source, simulation_of
 from quant.scheme import CarryPrecision, paper_name, parse
 from trm_jax.data.format import PuzzleDataset
 

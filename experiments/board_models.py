@@ -16,9 +16,10 @@ from export.integrity import Export, open_export
 from export.manifest import HOST_FILE, MANIFEST_FILE, MODEL_FILE
 from export.matrices import SiteRange
 from export.numerics import Target
-from export.package import Simulation, Source, draft, export, make, simulation_of
+from export.package import draft, export, make
 from export.plan import Plan, plan_for, quantise_for
 from export.sources import batch_of, calibration, task_of
+from export.twin import Simulation, Source, simulation_of
 from quant.affine import Range
 from quant.calibrate import input_widths
 from quant.integer_model import (

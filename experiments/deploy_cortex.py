@@ -42,8 +42,8 @@ from export.board_memory import flash_of, sram_of
 from export.emulator import Counts
 from export.firmware_build import Counted, Linked, Tflm
 from export.instructions import instructions
-from export.package import Source
 from export.sources import load_model, load_puzzles
+from export.twin import Source
 from quant.scheme import parse
 from trm_jax import zoo
 from trm_jax.data.format import PuzzleDataset

@@ -13,7 +13,7 @@ from experiments.board_rows import BoardRow
 from experiments.tables import Table, size_text
 from export.firmware_build import Counted
 from export.footprint import BUDGETS
-from export.package import Source
+from export.twin import Source
 from quant.scheme import paper_name, parse
 
 

@@ -27,10 +27,11 @@ from export.backends import open_runtime
 from export.integrity import open_export
 from export.manifest import MANIFEST_FILE
 from export.numerics import Target
-from export.package import TRIED, Simulation, Source, export, run, simulation_of
+from export.package import TRIED, export
 from export.plan import plan_for
 from export.runtime import Solver, groups
 from export.sources import batch_of, calibration
+from export.twin import Simulation, Source, run, simulation_of
 from export.verify_rollouts import compare_group
 from quant.scheme import parse
 from trm_jax.data.format import PuzzleDataset

@@ -5,7 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from export.package import Source
+from export.twin import Source
 from trm_jax import zoo
 from trm_jax.config import Config
 from trm_jax.data.arc_grid import VOCAB_SIZE as ARC_TOKENS

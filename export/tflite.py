@@ -27,9 +27,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from export.manifest import IntegerFacts, Manifest
 from export.numerics import Target
-from export.package import TRIED, export, simulation_of
+from export.package import TRIED, export
 from export.plan import Plan, Role, mixed, plan_for
 from export.sources import batch_of, calibration, load_model, load_puzzles
+from export.twin import simulation_of
 from quant.scheme import parse
 
 BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores

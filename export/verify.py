@@ -35,10 +35,10 @@ from export.integrity import Export, open_export
 from export.legality import check
 from export.lower import parameters_sha256
 from export.numerics import Target
-from export.package import Simulation, run, simulation_of
 from export.runtime import Solver
 from export.sources import batch_of, calibration, load_model, load_puzzles
 from export.tflite import plan_named
+from export.twin import Simulation, run, simulation_of
 from export.verify_block import check_blocks
 from trm_jax.data.format import PuzzleDataset
 

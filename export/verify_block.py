@@ -24,8 +24,8 @@ from jax import Array
 
 from export.contract import Runtime
 from export.lower import blocks_of
-from export.package import Simulation
 from export.simulation import OUTPUT_GRIDS, PlanDotGeneral
+from export.twin import Simulation
 from quant.affine import Range, scale_zero_point
 from quant.integer import IntegerReasoner
 from trm_jax.models import build

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from export.package import Simulation, run, tokens_of
 from export.runtime import Solution, Solver, groups
 from export.sources import batch_of
+from export.twin import Simulation, run, tokens_of
 from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.metrics import correct_cells, puzzle_exact, scored_cells, token_cosine

@@ -7,8 +7,9 @@ from export import flash_rows, golden_vectors, micro
 from export.golden_vectors import state_checksum
 from export.integrity import Export, open_export
 from export.numerics import Target
-from export.package import Simulation, answers, export, run
+from export.package import export
 from export.plan import plan_for
+from export.twin import Simulation, answers, run
 from quant.scheme import parse
 from tests.export import tiny_export as tiny
 from tests.export.runtimes import skip_without

@@ -15,8 +15,9 @@ from export.integer_facts import integer_facts, with_saturation
 from export.integrity import Export, check_model
 from export.manifest import HOST_FILE, MODEL_FILE, dump, parse
 from export.numerics import Target
-from export.package import Simulation, Source, draft, make
+from export.package import draft, make
 from export.runtime import Solver
+from export.twin import Simulation, Source
 from export.verify_block import check_blocks
 from quant.integer import IntegerModel, IntegerReasoner, simulate_integers
 from quant.integer_reasoner import Simulated

@@ -17,9 +17,10 @@ from export.legality import check
 from export.lower_attention import chunk_ends
 from export.lower_integer import integer_graphs
 from export.numerics import Target
-from export.package import export, run, simulation_of, tokens_of
+from export.package import export
 from export.plan import plan_for
 from export.runtime import Solver
+from export.twin import run, simulation_of, tokens_of
 from quant.integer import IntegerModel
 from quant.integer_attention import INT8, INT16, MIXED, Widths, bits_of, int8_widths
 from quant.integer_block import level, read_out

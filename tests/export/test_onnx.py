@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import legality, onnx_products, package, tflite, verify
+from export import legality, onnx_products, tflite, verify
 from export import onnx as command
+from export import twin as twins
 from export.backends import LiteRT, open_runtime
 from export.formats import demand_runs
 from export.graph import DType, Graph, Model, Tensor
@@ -98,7 +99,7 @@ def test_static_blocks_lie_within_their_bounds(made: Export) -> None:
         return  # float products: compared with LiteRT's graph above
     batch = tiny.puzzles(CONFIG, tiny.BATCH)
     twin = tiny.simulation(CONFIG, made.manifest.scheme, Target.ONNX)
-    z = np.asarray(package.run(twin, batch, 1)[-1])
+    z = np.asarray(twins.run(twin, batch, 1)[-1])
     e = embed(*tiny.arrays(batch), made.host, CONFIG)
     (found,) = check_blocks(twin, open_runtime(Target.ONNX, made.model), z, e)
     assert found.passed, found

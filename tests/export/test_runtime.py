@@ -15,10 +15,11 @@ from export.graph import Model
 from export.integrity import Export
 from export.lower import blocks_of
 from export.numerics import Target
-from export.package import Simulation, answers, make, run
+from export.package import make
 from export.plan import plan_for
 from export.runtime import Solver, check_puzzles
 from export.states import carry_store
+from export.twin import Simulation, answers, run
 from quant.carry import CarryStore
 from quant.scheme import CarryPrecision, parse
 from tests.export import tiny_export as tiny

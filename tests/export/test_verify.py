@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from export import legality, package, verify, verify_operators, verify_rollouts
+from export import twin as twins
 from export.backends import LiteRT
 from export.contract import Runtime
 from export.graph import DType, Model, Tensor
@@ -66,7 +67,7 @@ def test_blocks_lie_within_their_bounds_and_damage_does_not(made: Export) -> Non
     scheme = made.manifest.scheme
     twin = tiny.simulation(CONFIG, scheme)
     batch = tiny.puzzles(CONFIG, tiny.BATCH)
-    z = np.asarray(package.run(twin, batch, 1)[-1])
+    z = np.asarray(twins.run(twin, batch, 1)[-1])
     e = embed(*tiny.arrays(batch), made.host, CONFIG)
     (good,) = check_blocks(twin, opened(made.model), z, e)
     assert good.passed, good

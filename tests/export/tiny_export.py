@@ -7,8 +7,9 @@ import numpy as np
 
 from export.integrity import Export, open_export
 from export.numerics import Target
-from export.package import Simulation, Source, export, simulation_of
+from export.package import export
 from export.plan import plan_for
+from export.twin import Simulation, Source, simulation_of
 from quant.scheme import parse
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
