@@ -37,12 +37,12 @@ class Simulated(NamedTuple):
     weights: Weights
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class IntegerReasoner(Reasoner):
-    """Pure functions of states that stand for integers; hashed by identity.
+    """Pure functions of states that stand for integers; equal if their models are one.
 
     Attributes:
-      model: the integers.
+      model: the integers; compared by identity, so a compiled program is never another model's.
     """
 
     model: IntegerModel

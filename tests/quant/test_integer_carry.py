@@ -109,3 +109,13 @@ def test_saturation_is_counted_where_ranges_are_too_small() -> None:
     ops = CountingOps(model.products, model.encodings, 1e-5)
     ops.counted(Tagged(jnp.asarray([32767, -32768, 32766, 0], jnp.int16), "z"))
     assert int(ops.counts["z"]) == 2
+
+
+def test_reasoners_of_different_integers_share_no_compiled_program() -> None:
+    first, second = (
+        simulate_integers(integers.tiny(f"w4c-asym_{a}_tflm")).reasoner for a in ("a16s", "a8s")
+    )
+    assert first.config == second.config
+    assert first != second
+    assert first == dataclasses.replace(first)
+    assert hash(first) == hash(dataclasses.replace(first))
