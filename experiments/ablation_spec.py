@@ -6,10 +6,10 @@ can be widened by resuming it.
 """
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
+
+from experiments.row_files import digest_of, shards_of
 
 FORMAT = 1  # of rows and spec files
 
@@ -68,8 +68,7 @@ class AblationSpec:
     @property
     def shards(self) -> tuple[tuple[int, int], ...]:
         """First puzzle and end of every shard."""
-        starts = range(0, self.num_puzzles, self.batch_size)
-        return tuple((i, min(i + self.batch_size, self.num_puzzles)) for i in starts)
+        return shards_of(self.num_puzzles, self.batch_size)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -80,9 +79,7 @@ class AblationSpec:
     def plan(self, study: str, variant: str, reference: str, settings: Facts) -> Planned:
         """Make the entry of a variant, with its digest."""
         values = {"study": study, "variant": variant, "reference": reference, "settings": settings}
-        text = json.dumps(self.identity | values, sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return Planned(**values, digest=digest)
+        return Planned(**values, digest=digest_of(self.identity | values))
 
 
 def spec_from_dict(values: dict[str, Any]) -> AblationSpec:

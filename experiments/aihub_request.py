@@ -2,8 +2,6 @@
 
 import argparse
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from experiments.aihub_states import Loop
 from experiments.aihub_variants import Route, Variant, variant_named
 from experiments.models import hash_model
 from experiments.puzzles import hash_dataset
+from experiments.row_files import digest_of
 from experiments.tasks import Task, side_of, task_named
 from export import aihub_devices
 from export.aihub import Waiting
@@ -49,7 +48,7 @@ class Request:
         """Hash what decides the numbers of a row."""
         parts = (hash_model(self.source.config, self.source.weights), hash_dataset(self.dataset),
                  self.steps, self.limit, self.loop.value)  # fmt: skip
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return digest_of(parts)
 
 
 def add_options(group: argparse._ArgumentGroup) -> None:

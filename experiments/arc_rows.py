@@ -10,7 +10,6 @@ resuming.
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,10 +20,12 @@ import numpy as np
 
 from experiments.row_files import (
     append_line,
+    digest_of,
     drop_torn_line,
     read_document,
     read_lines,
     refuse_used,
+    shards_of,
     write_document,
 )
 from trm_jax.data.arc_tasks import Grid
@@ -73,8 +74,7 @@ class VoteSpec:
     @property
     def shards(self) -> tuple[tuple[int, int], ...]:
         """First task and end of every shard."""
-        starts = range(0, self.num_tasks, self.tasks_per_shard)
-        return tuple((i, min(i + self.tasks_per_shard, self.num_tasks)) for i in starts)
+        return shards_of(self.num_tasks, self.tasks_per_shard)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class VoteSpec:
     @property
     def digest(self) -> str:
         """Short hash of the identity, written into every row."""
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:16]
+        return digest_of(self.identity)
 
 
 class VoteKey(NamedTuple):

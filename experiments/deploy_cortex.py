@@ -22,7 +22,6 @@ with --tflm-lib. Into OUT go rows.jsonl, summary.md, summary.csv, exports/ and b
 import argparse
 import dataclasses
 import hashlib
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from experiments.board_rows import EMULATED, MODELLED, BoardRow, row_from_dict
 from experiments.deploy_cortex_report import Speed
 from experiments.models import hash_model
 from experiments.puzzles import hash_dataset
+from experiments.row_files import digest_of
 from experiments.tasks import Task, task_named
 from export import emulator, firmware_build, micro
 from export.arena import Arena
@@ -76,7 +76,7 @@ class Job:
         puzzles = "" if self.dataset is None else hash_dataset(self.dataset)
         library = "" if self.tflm is None else _sha256(self.tflm.library)
         parts = (hash_model(self.source.config, self.source.weights), puzzles, library)
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return digest_of(parts)
 
 
 def add_options(group: argparse._ArgumentGroup) -> None:

@@ -4,7 +4,6 @@ Exports are made once, rows and probes appended as soon as they are there. Left 
 line and the report (deploy_host.py), the format of the lines (deploy_rows.py).
 """
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from experiments.models import hash_model
 from experiments.puzzles import hash_dataset
 from experiments.results import to_hex
 from experiments.rollouts import moments
+from experiments.row_files import digest_of
 from experiments.tasks import Task, second_score, side_of
 from export.backends import open_runtime
 from export.integrity import open_export
@@ -64,7 +64,7 @@ class Job:
         """Hash what decides the numbers of a row."""
         parts = (hash_model(self.source.config, self.source.weights), hash_dataset(self.dataset),
                  self.target.value, self.batch, self.steps)  # fmt: skip
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return digest_of(parts)
 
 
 def folder_of(job: Job, scheme: str) -> Path:

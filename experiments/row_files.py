@@ -8,6 +8,7 @@ was cut off by a kill and is dropped. Left out: what a row is and whose it is (r
 ablation_rows.py, arc_rows.py, deploy_rows.py).
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Line = TypeVar("Line")
+
+
+def digest_of(values: Any) -> str:
+    """Hash what decides the numbers of a row, as its digest."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def shards_of(total: int, size: int) -> tuple[tuple[int, int], ...]:
+    """Cut `total` puzzles or tasks into shards, the unit of work: first and end of each."""
+    return tuple((i, min(i + size, total)) for i in range(0, total, size))
 
 
 def refuse_used(folder: Path, *, resume: bool) -> None:

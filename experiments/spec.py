@@ -5,12 +5,11 @@ Schemes and the number of puzzles are not in it, so a sweep can be widened by re
 """
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.depths import Grid
+from experiments.row_files import digest_of, shards_of
 
 FORMAT = 1  # of rows and spec files
 
@@ -58,8 +57,7 @@ class Spec:
     @property
     def shards(self) -> tuple[tuple[int, int], ...]:
         """First puzzle and end of every shard."""
-        starts = range(0, self.num_puzzles, self.batch_size)
-        return tuple((i, min(i + self.batch_size, self.num_puzzles)) for i in starts)
+        return shards_of(self.num_puzzles, self.batch_size)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -71,8 +69,7 @@ class Spec:
     @property
     def digest(self) -> str:
         """Short hash of the identity, written into every row."""
-        text = json.dumps(self.identity, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return digest_of(self.identity)
 
 
 def to_dict(spec: Spec) -> dict[str, Any]:
