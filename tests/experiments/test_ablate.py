@@ -51,7 +51,7 @@ def test_it_leaves_rows_tables_and_a_figure(finished):
 def test_rows_count_what_the_oracle_counts(finished, tiny_root):
     """Half of the context at one supervision step, puzzle by puzzle in float64."""
     config, weights = load_model(tiny_root / "model")
-    dataset = load(tiny_root / "data", Task("sudoku")).dataset
+    dataset = load(tiny_root / "data", Task("sudoku"), 16).dataset
     whole, labels = np.asarray(dataset.inputs[:20], np.int32), dataset.labels[:20]
     cut = np.where(np.arange(16) < 8, whole, 0)
     states = []
