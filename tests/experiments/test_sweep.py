@@ -7,6 +7,7 @@ import pytest
 from experiments import sweep
 from experiments.plan import prepare
 from tests.experiments import tiny
+from trm_jax import zoo
 from trm_jax.torch_files import write_torch
 from trm_jax.torch_names import to_torch
 
@@ -92,8 +93,10 @@ def test_bad_input_is_one_line_and_exit_code_2(tiny_root, tmp_path, capsys, chan
 
 def test_model_and_data_must_fit(tiny_root, capsys):
     arguments = ["--task", "sudoku", "--model", str(tiny_root / "model")]
-    assert sweep.main(arguments) == 2
+    assert sweep.main([*arguments, "--data", str(zoo.puzzles("sudoku"))]) == 2
     assert "model has seq_len=16, the data seq_len=36" in capsys.readouterr().err
+    assert sweep.main(arguments) == 2
+    assert "no sudoku puzzles of 16 cells are bundled, only of 36, 81" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_the_pytorch_release_is_the_same_model(tiny_root, tmp_path):
