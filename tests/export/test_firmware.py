@@ -334,8 +334,12 @@ def test_instructions_do_not_depend_on_the_run(tmp_path: Path) -> None:
     device = Emulated(tmp_path)
     flash = write_flash(tmp_path, random_rows("int16"))
     line = solve_line(0, np.zeros(11, np.int32))
-    counts = {device.talk(flash, [line, "quit"]).lines[0].split("ticks=")[1] for _ in range(2)}
-    assert len(counts) == 1
+    said = [device.talk(flash, [line, "quit"]).lines[0].split("ticks=")[1] for _ in range(2)]
+    (first, answer), (second, same) = (text.split(" ", 1) for text in said)
+    assert answer == same
+    # the emulated clock ticks once in tens of instructions, and a run may begin anywhere between
+    # two ticks: equal runs differ by one at the most
+    assert abs(int(first) - int(second)) <= 1
 
 
 def test_the_console_may_be_the_debugger_s(tmp_path: Path) -> None:
