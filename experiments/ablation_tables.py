@@ -31,10 +31,10 @@ from experiments.tables import (
     interval_of,
     p_text,
     points_text,
+    print_tables,
     size_text,
     to_csv,
     to_markdown,
-    to_rich,
     with_error,
     with_interval,
 )
@@ -129,9 +129,7 @@ def report(folder: Path, console: Console) -> None:
     if not listed:
         raise ValueError(f"{folder}: no shard is finished for any study yet; go on with --resume")
     drawn = [*tables(ablation), *paper_tables(ablation.spec, listed)]
-    for table in drawn:
-        console.print(f"[bold]{table.title}[/bold]")
-        console.print(to_rich(table))
+    print_tables(drawn, console)
     names = dict.fromkeys(name for record in listed for name in record)
     whole = [{name: record.get(name) for name in names} for record in listed]
     (folder / "ablation.csv").write_text(to_csv(whole), encoding="utf-8")

@@ -67,9 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = "\n".join(tables.to_markdown(table) for table in made)
     (out / "footprint.md").write_text(text, encoding="utf-8")
     console = make_console()
-    for table in made:
-        console.print(f"[bold]{table.title}[/bold]")
-        console.print(tables.to_rich(table))
+    tables.print_tables(made, console)
     console.print(f"rows and tables: {out}", soft_wrap=True)
     return 0
 

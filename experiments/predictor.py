@@ -53,9 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     picture = predictor_tables.figure(found.points)
     (args.out / "predictor.svg").write_text(picture, encoding="utf-8")
     console = make_console()
-    for table in made:
-        console.print(f"[bold]{table.title}[/bold]")
-        console.print(tables.to_rich(table))
+    tables.print_tables(made, console)
     console.print(f"tables, points and figure: {args.out}", soft_wrap=True)
     return 0
 

@@ -48,9 +48,7 @@ def report(spec: Spec, rows: Sequence[Row], out: Path, console: Console) -> None
     """
     measured = outcomes(spec, rows)
     grid, summary = tables.grid_table(spec, measured), tables.summary_table(spec, measured)
-    for table in (grid, summary):
-        console.print(f"[bold]{table.title}[/bold]")
-        console.print(tables.to_rich(table))
+    tables.print_tables((grid, summary), console)
     if measured[0].num_puzzles < spec.num_puzzles:
         left = spec.num_puzzles - measured[0].num_puzzles
         console.print(

@@ -11,11 +11,12 @@ bootstrap) or as +- (means over puzzles); CSV files hold one number per field.
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
@@ -153,6 +154,13 @@ def to_rich(table: Table) -> RichTable:
             drawn.add_section()
         drawn.add_row(*map(escape, row))  # brackets are intervals, not styles
     return drawn
+
+
+def print_tables(made: Iterable[Table], console: Console) -> None:
+    """Print tables under their titles."""
+    for table in made:
+        console.print(f"[bold]{table.title}[/bold]")
+        console.print(to_rich(table))
 
 
 def to_markdown(table: Table) -> str:
