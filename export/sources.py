@@ -9,7 +9,7 @@ from export.twin import Source
 from trm_jax import zoo
 from trm_jax.config import Config
 from trm_jax.data.arc_grid import VOCAB_SIZE as ARC_TOKENS
-from trm_jax.data.batches import PuzzleBatch, gather
+from trm_jax.data.batches import PuzzleBatch, gather, in_evaluation_order
 from trm_jax.data.calibration import calibration_batches
 from trm_jax.data.format import PuzzleDataset, load_dataset
 from trm_jax.located import locate
@@ -43,7 +43,9 @@ def task_of(config: Config) -> str:
 
 
 def load_puzzles(folder: Path | None, config: Config) -> PuzzleDataset:
-    """Load puzzles that a model can read.
+    """Load puzzles that a model can read, in the order in which a sweep measures them.
+
+    The first N of them are thus the first N rows of a sweep (`evaluation_order`).
 
     Args:
       folder: a data set, or one split of it; None is what is bundled.
@@ -66,7 +68,7 @@ def load_puzzles(folder: Path | None, config: Config) -> PuzzleDataset:
             f"the model reads {config.seq_len} cells of {config.vocab_size} tokens, {root} has"
             f" {meta.seq_len} of {meta.vocab_size}; name fitting puzzles with --data"
         )
-    return dataset
+    return in_evaluation_order(dataset)
 
 
 def batch_of(dataset: PuzzleDataset, rows: np.ndarray) -> Batch:

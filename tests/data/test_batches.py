@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from trm_jax import types
-from trm_jax.data.batches import IGNORE_LABEL, eval_batches, evaluation_order, train_batches
-from trm_jax.data.format import Metadata, PuzzleDataset, from_examples
+from trm_jax.data.batches import (
+    IGNORE_LABEL,
+    eval_batches,
+    evaluation_order,
+    gather,
+    in_evaluation_order,
+    train_batches,
+)
+from trm_jax.data.format import ARRAYS, Metadata, PuzzleDataset, from_examples, validate
 
 
 def numbered(num, group_size=1):
@@ -60,6 +67,18 @@ def test_the_order_of_evaluation_goes_round_the_groups():
     rows = evaluation_order(several_examples())
     examples = [(0, 0), (6, 1), (1, 0), (2, 0), (3, 0), (7, 1), (4, 0), (5, 0)]  # row, group
     assert rows.tolist() == [row for row, _ in examples]
+
+
+def test_a_data_set_in_that_order_is_read_from_its_beginning():
+    dataset = several_examples()
+    laid_out = in_evaluation_order(dataset)
+    theirs = gather(dataset, evaluation_order(dataset), 8)
+    (ours,) = eval_batches(laid_out, 8)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert evaluation_order(laid_out).tolist() == list(range(8))
+    validate({name: getattr(laid_out, name) for name in ARRAYS}, laid_out.metadata, "")
+    assert in_evaluation_order(laid_out) is laid_out  # nothing is copied twice
 
 
 def test_identifiers_belong_to_puzzles_and_padding_is_blank():

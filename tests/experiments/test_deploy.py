@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import deploy, deploy_report, deploy_rows
+from experiments import deploy, deploy_report, deploy_rows, puzzles
 from experiments.results import Moments
+from experiments.tasks import Task
+from export.sources import load_puzzles
 from tests.experiments import tiny
+from trm_jax.config import MINI_ARC_TRM_ATT
+from trm_jax.data.batches import gather
 
 NAMES = "fp32,w4c-asym_a8da"
 
@@ -47,6 +51,17 @@ def test_every_scheme_and_group_has_one_row(out: Path) -> None:
     assert {p["scheme"] for p in lines(out / "probes.jsonl")} == {"fp32", "w4c-asym_a8da"}
     for name in ("summary.md", "summary.csv", "pareto.png", "pareto.svg"):
         assert (out / name).stat().st_size > 0
+
+
+def test_rows_pair_with_the_rows_of_a_sweep() -> None:
+    """Bundled ARC holds one task's augmentations after the other; a sweep goes round the tasks."""
+    swept = puzzles.load(None, Task.ARC, MINI_ARC_TRM_ATT.seq_len)
+    deployed = load_puzzles(None, MINI_ARC_TRM_ATT)
+    assert (swept.order != np.arange(len(swept.order))).any()
+    theirs = gather(swept.dataset, swept.order, len(swept.order))
+    ours = gather(deployed, np.arange(len(deployed)), len(deployed))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_killed_deployment_goes_on(

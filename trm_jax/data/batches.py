@@ -6,6 +6,7 @@ once and draws one of its puzzles; unlike it, epochs follow each other without a
 remainder is dropped and a batch may be larger than an epoch.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -71,6 +72,29 @@ def evaluation_order(dataset: PuzzleDataset) -> np.ndarray:
     turn = np.arange(len(sizes)) - dataset.group_indices[:-1][group]
     example = np.arange(len(dataset)) - np.repeat(dataset.puzzle_indices[:-1], sizes)
     return np.lexsort((np.repeat(group, sizes), example, np.repeat(turn, sizes)))
+
+
+def in_evaluation_order(dataset: PuzzleDataset) -> PuzzleDataset:
+    """Lay a data set out in `evaluation_order`, every example a group of its own.
+
+    Where it is already so, it is returned as it is (and stays memory-mapped).
+    """
+    order, num = evaluation_order(dataset), len(dataset)
+    if len(dataset.group_indices) == num + 1:
+        return dataset
+    puzzles = np.searchsorted(dataset.puzzle_indices, order, side="right") - 1
+    bounds = np.arange(num + 1, dtype=np.int32)
+    metadata = dataclasses.replace(
+        dataset.metadata, total_groups=num, mean_puzzle_examples=1.0, total_puzzles=num
+    )
+    return PuzzleDataset(
+        inputs=dataset.inputs[order],
+        labels=dataset.labels[order],
+        puzzle_identifiers=dataset.puzzle_identifiers[puzzles],
+        puzzle_indices=bounds,
+        group_indices=bounds,
+        metadata=metadata,
+    )
 
 
 def _check_batch_size(batch_size: int) -> None:
