@@ -12,7 +12,7 @@ DESTROYS = (
     ("pruning", "50% of all linears", "Pruning 50 % destroys reasoning", "Table 13"),
     ("truncation", "50% context, n=1", "Half the context destroys reasoning", "Table 12"),
     ("distillation", "student.*", "A single-cycle student solves nothing", "Table 14"),
-    ("linear_attention", "linear, [^,]*", "Linear attention destroys reasoning", "App. J"),
+    ("linear_attention", "linear, [^,]*, n=1", "Linear attention destroys reasoning", "App. J"),
     ("qat", "int4_naive, QAT no gradient", "QAT as the paper did it solves nothing", "Sec. 4.6"),
     ("activations", "w8c-sym_a8s, states too", "Naive static INT8 destroys Sudoku", "Sec. 4.2"),
 )
