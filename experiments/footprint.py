@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     made = [*footprint_tables.all_tables(rows), footprint_checks.table(footprint_checks.checks())]
     (out / "footprint.csv").write_text(tables.to_csv(rows), encoding="utf-8")
-    text = "\n".join(tables.to_markdown(table) for table in made)
+    text = "\n".join([*map(tables.to_markdown, made), footprint_tables.energy_note(), ""])
     (out / "footprint.md").write_text(text, encoding="utf-8")
     console = make_console()
     tables.print_tables(made, console)

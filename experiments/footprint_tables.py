@@ -4,10 +4,15 @@ from collections.abc import Sequence
 
 from experiments.footprint_rows import SHORT_DEPTH, Record
 from experiments.tables import Table
+from export.energy import FLASH_PJ_PER_BYTE, SRAM_PJ_PER_BYTE, Arithmetic
 from export.footprint import BUDGETS
 from quant.scheme import paper_name, parse
 
 MIB = 2**20
+ENERGY_NAMES = {
+    Arithmetic.FLOAT32: "float32", Arithmetic.FLOAT16: "16-bit floats",
+    Arithmetic.INT16: "int16 x int8", Arithmetic.INT8: "int8",
+}  # fmt: skip
 
 
 def all_tables(rows: Sequence[Record]) -> list[Table]:
@@ -69,8 +74,25 @@ def energy_table(rows: Sequence[Record]) -> Table:
     header = ("Configuration", "Scheme", "Paper,\nfull depth", "SRAM,\nfull depth",
               "Flash,\nfull depth", *(f"{name},\n{SHORT_DEPTH} H-cycles"
                                       for name in ("Paper", "SRAM", "Flash")))  # fmt: skip
-    title = "Energy in mJ per puzzle: 1 pJ per operation (App. H); ours, weights in SRAM or flash"
+    title = (
+        "Energy in mJ per puzzle: 1 pJ per operation (App. H); ours, a lower bound, weights in"
+        " SRAM or flash"
+    )
     return Table(title, header, tuple(body), frozenset(sections))
+
+
+def energy_note() -> str:
+    """Say what our energy counts, assumes and leaves out."""
+    parts = ", ".join(f"{kind.value:g} pJ in {name}" for kind, name in ENERGY_NAMES.items())
+    return (
+        f"Our energy is a lower bound. It counts multiply-accumulates ({parts}) and reading the"
+        f" weights once per block application ({SRAM_PJ_PER_BYTE:g} pJ a byte from SRAM,"
+        f" {FLASH_PJ_PER_BYTE:g} from flash), with switching energies of 45 nm at 0.9 V taken"
+        " from the literature (export/energy.py), not measured on a device. It leaves out"
+        " fetching and decoding instructions, moving activations and states, and leakage; on a"
+        " CPU the instructions alone cost more than all that is counted. It compares schemes and"
+        " depths and says nothing about the life of a battery."
+    )
 
 
 def _scheme(name: str) -> str:

@@ -28,7 +28,6 @@ def memory_section(results: Results) -> Section:
         " printed figures are reproduced by the paper's own way of counting; what it leaves out"
         " stands beside each. The peaks are lower bounds: an interpreter's arena lies above them."
     )
-    made = footprint_tables.all_tables(results.footprints)
     blocks: list[Block] = [Paragraph(text)]
     if rows := _bar_rows(results.footprints):
         marks = [(size / MIB, name) for name, size in BUDGETS.items()]
@@ -38,7 +37,11 @@ def memory_section(results: Results) -> Section:
             " in Fig. 1)."
         )
         blocks.append(Figure("memory", (picture,), caption))
-    blocks += [*made, footprint_checks.table(checks)]
+    tables = (footprint_tables.work_table, footprint_tables.memory_table)
+    blocks += [make(results.footprints) for make in tables]
+    blocks.append(footprint_tables.energy_table(results.footprints))
+    blocks.append(Paragraph(footprint_tables.energy_note()))
+    blocks.append(footprint_checks.table(checks))
     blocks.append(Command("Other models and schemes:", "python -m experiments.footprint --help"))
     return Section(
         "memory", "Memory, work, energy (Tables 1, 2, 15, App. H, Fig. 1)", tuple(blocks)

@@ -37,7 +37,9 @@ def test_rows_are_read_back(tmp_path, capsys):
     configs = {name: PRESETS[name] for name in models.split(",")}
     rows = footprint_rows.read(out)
     assert rows == json.loads(json.dumps(footprint_rows.records(configs, ("fp32", "int8"))))
-    assert "Reproduced" in (out / "footprint.md").read_text()
+    text = (out / "footprint.md").read_text()
+    assert "Reproduced" in text
+    assert footprint_tables.energy_note() in text
     assert len((out / "footprint.csv").read_text().splitlines()) == 1 + 4
 
 

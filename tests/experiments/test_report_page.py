@@ -12,12 +12,14 @@ from experiments.paper_grids import GRIDS
 from experiments.report_ablations import KNOWN, comparison
 from experiments.report_devices import DEVICES, choose
 from experiments.report_evidence import claims
+from experiments.report_memory import memory_section
 from experiments.report_results import Results, read_results
 from experiments.report_verdicts import Verdict, destroyed, loses, lossless
 from experiments.results import Folder
 from experiments.runs import Kind, kind_of, read_tables
 from experiments.statistics import Interval
 from experiments.tables import Table, fields, to_markdown
+from export import energy
 from export.sram import Residency
 from tests.experiments.test_predictor import sweep
 
@@ -92,6 +94,19 @@ def test_ours_stands_beside_the_papers(pages: dict[str, str]) -> None:
     assert "0.5000" in row[0]  # ours: 5 of 10
     assert "0.102" in row[0]  # Table 9
     assert "-63.6" in row[0]  # 10.2 - 73.8
+
+
+def test_energy_is_called_a_lower_bound_beside_its_table() -> None:
+    blocks = memory_section(read_results([])).blocks
+    tables = [i for i, b in enumerate(blocks) if isinstance(b, Table) and "mJ" in b.title]
+    (place,) = tables
+    note = blocks[place + 1]
+    assert isinstance(note, Paragraph)
+    assert "lower bound" in note.text
+    assumed = [kind.value for kind in energy.Arithmetic]
+    assumed += [energy.SRAM_PJ_PER_BYTE, energy.FLASH_PJ_PER_BYTE]
+    assert all(f"{value:g}" in note.text for value in assumed)
+    assert all(word in note.text for word in ("instructions", "activations", "leakage"))
 
 
 def test_every_table_of_the_paper_has_a_place(pages: dict[str, str]) -> None:
@@ -196,6 +211,8 @@ def test_interventions_are_held_against_the_paper() -> None:
     assert found["sudoku: student"] is Verdict.OTHER
     assert found["arc: int8 table"] is Verdict.OPEN  # one of 100 puzzles lost
     pruning, student = (KNOWN[study] for study in ("pruning", "distillation"))
+    depths = {c.model.split(", n = ")[0] for c in claims(Interventions()) if c.where == "App. J"}
+    assert depths == {"maze: linear, zero-shot, n=1"}  # the paper's has taken one step
     table = comparison(pruning, Interventions().records_of("pruning"))
     assert table is not None
     assert table.rows[0][3:] == ("0.000", "0.5000\n+-.010", "0.500")  # Table 13: 0 and 50.01 %
@@ -215,6 +232,8 @@ class Interventions(Results):
         ("pruning", "sudoku", "25% of all linears", Interval(0.0, 0.0, 0.02)),
         ("distillation", "sudoku", "student", Interval(0.5, 0.43, 0.57)),
         ("embedding", "arc", "int8 table", Interval(0.8, 0.7, 0.9)),
+        ("linear_attention", "maze", "linear, zero-shot", Interval(0.0, 0.0, 0.02)),
+        ("linear_attention", "maze", "linear, zero-shot, n=1", Interval(0.0, 0.0, 0.02)),
     )
 
     def __new__(cls) -> "Interventions":
