@@ -19,8 +19,9 @@
     integer_reasoner.py      its whole rollout, as a Reasoner
 
 Every operator equals the interpreter of the tflite-micro wheel 0.dev20261023 (8f6596d) bit for
-bit; where its twice-rounded multiplier or the scale of RSQRT differ between builds and revisions is
-said there. An operator is prepared on the host from static encodings and applied to arrays.
+bit; where its twice-rounded multiplier, the scale of RSQRT or the product of two activations'
+scales differ between builds and revisions is said there. An operator is prepared on the host from
+static encodings and applied to arrays.
 """
 
 from quant.integer_encoding import Encoding

@@ -15,7 +15,7 @@ from quant.affine import QTensor, Range
 from quant.integer_attention import Widths, bits_of, head_site, layer_sites
 from quant.integer_attention_ranges import signed_tables
 from quant.integer_elementwise import quantise_floats
-from quant.integer_encoding import BITS, Encoding
+from quant.integer_encoding import BITS, Encoding, short_scale
 from quant.integer_ops import SIGMOID, Product, Products
 from quant.integer_ranges import encoding
 from trm_jax.config import ReasonerConfig
@@ -48,12 +48,17 @@ def attention_encodings(
     made: dict[str, Encoding] = {}
     for bits in BITS:
         fixed = dict.fromkeys(_units(ends), SIGMOID[bits]) | {ROTARY_NAME: ROTARY[bits]}
-        grids = {name: encoding(*span, bits) for name, span in ends.items()} | fixed
+        grids = {name: _grid(name, span, bits) for name, span in ends.items()} | fixed
         made |= {
             name if bits_of(name, widths) == bits else other_width(name, bits): grid
             for name, grid in grids.items()
         }
     return made
+
+
+def _grid(name: str, span: tuple[float, float], bits: int) -> Encoding:
+    """Place a grid; what BATCH_MATMUL multiplies has a short scale, for all revisions of TFLM."""
+    return encoding(*span, bits, short_scale if "/qkv_proj/" in name else float)
 
 
 def other_width(name: str, bits: int) -> str:

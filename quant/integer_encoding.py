@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 BITS = (8, 16)
+SHORT = 12
+"""Significant bits of a scale whose product with another such float32 holds exactly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,30 @@ def multiplier(real: Float64[np.ndarray, "*scales"] | float) -> Multiplier:
     vanished = shift < -31
     significand, shift = np.where(vanished, 0, significand), np.where(vanished, 0, shift)
     return Multiplier(significand.astype(np.int32), shift.astype(np.int32))
+
+
+def short_scale(scale: float) -> float:
+    """Round a scale up to SHORT significant bits."""
+    fraction, exponent = math.frexp(scale)
+    return math.ldexp(math.ceil(math.ldexp(fraction, SHORT)), exponent - SHORT)
+
+
+def product_of_scales(a: float, b: np.ndarray | float) -> Any:
+    """Multiply scales as every revision of TFLM does.
+
+    BATCH_MATMUL, and FULLY_CONNECTED with one scale, multiply them in float32 (90b983c) or in
+    float64 (the wheel's 8f6596d); results differ by one where a sum lies near a border.
+
+    Raises:
+      ValueError: float32 does not hold the product exactly.
+    """
+    exact = np.float64(a) * np.asarray(b, np.float64)
+    if not np.array_equal(exact.astype(np.float32).astype(np.float64), exact):
+        raise ValueError(
+            f"scales {a} and {b} have a product that revisions of TFLM round differently; round"
+            f" one of them to a power of two or both to {SHORT} significant bits (short_scale)"
+        )
+    return exact
 
 
 def ratio_below_one(ratio: float, what: str) -> Multiplier:

@@ -2,8 +2,9 @@
 
     y = clip(rescale(sum_k w (x - z_x) + bias) + z_y)
 
-A 1x1 convolution is a matrix product over the last axis; so is FULLY_CONNECTED, but with one scale
-for the whole filter TFLM rounds the product of the input and filter scales to float32 first.
+A 1x1 convolution is a matrix product over the last axis; so is FULLY_CONNECTED. Where the filter
+has one scale, and in BATCH_MATMUL, some revisions of TFLM round the product of both scales to
+float32; what they would differ in is refused (integer_encoding.product_of_scales).
 Sums are exact: int16 inputs are split into two int8 digits, x = 256 h + l + 128, so that every
 product is int8 x int8 -> int32, which CPUs, GPUs (tensor cores) and TPUs have. Zero points and
 the 128 go into one offset per output. int32 accumulators wrap, as on the device; 64-bit ones
@@ -19,7 +20,7 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float32, Int8, Int32, Integer
 
-from quant.integer_encoding import Encoding, Multiplier, multiplier
+from quant.integer_encoding import Encoding, Multiplier, multiplier, product_of_scales
 from quant.integer_fixed import Wide, rescale, rescale_wide, wide, wide_shifted, wide_sum
 
 Rows = Integer[Array, "*lead inputs"]
@@ -81,11 +82,14 @@ def prepare_fully_connected(
     bias: Integer[np.ndarray, " outputs"] | None = None,
     accumulator: Accumulator = Accumulator.INT32,
 ) -> Linear:
-    """Prepare FULLY_CONNECTED; arguments and errors as `prepare_conv`."""
-    if scales.size > 1:
-        return prepare_conv(weights, scales, x, y, bias=bias, accumulator=accumulator)
-    real = (np.float32(x.scale) * scales).astype(np.float64) / np.float64(y.scale)
-    return _prepare(weights, real, x, y, bias, accumulator)
+    """Prepare FULLY_CONNECTED; arguments as `prepare_conv`.
+
+    Raises:
+      ValueError: as `prepare_conv`, or one scale as in `product_of_scales`.
+    """
+    if scales.size == 1:
+        product_of_scales(x.scale, scales)
+    return prepare_conv(weights, scales, x, y, bias=bias, accumulator=accumulator)
 
 
 def _prepare(
@@ -149,11 +153,11 @@ def prepare_batch_matmul(a: Encoding, b: Encoding, y: Encoding) -> BatchMatmul:
     """Prepare BATCH_MATMUL.
 
     Raises:
-      ValueError: the widths differ.
+      ValueError: the widths differ, or as `product_of_scales`.
     """
     if not a.bits == b.bits == y.bits:
         raise ValueError(f"widths must be one, got {a.bits}, {b.bits} and {y.bits}")
-    real = np.float64(np.float32(a.scale) * np.float32(b.scale)) / np.float64(y.scale)
+    real = product_of_scales(a.scale, b.scale) / np.float64(y.scale)
     za, zb, zy = (np.asarray(e.zero_point, np.int32) for e in (a, b, y))
     return BatchMatmul(za, zb, zy, multiplier(float(real)))
 

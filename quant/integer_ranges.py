@@ -200,11 +200,17 @@ def encodings_of(
     return {**made, **dict.fromkeys(sigmoids, SIGMOID[bits])}
 
 
-def encoding(low: float, high: float, bits: int) -> Encoding:
-    """Place a grid over a range, extended to contain 0."""
+def encoding(
+    low: float, high: float, bits: int, rounded: Callable[[float], float] = float
+) -> Encoding:
+    """Place a grid over a range, extended to contain 0.
+
+    Args:
+      rounded: what becomes of the scale; not smaller, lest the ends saturate.
+    """
     low, high = min(low, 0.0), max(high, 0.0)
     smallest = 1e-30  # of a tensor that is always zero
     if bits == 16:
-        return Encoding(scale=max(-low, high, smallest) / 32767, bits=16)
-    scale = max(high - low, smallest) / 255
+        return Encoding(scale=rounded(max(-low, high, smallest) / 32767), bits=16)
+    scale = rounded(max(high - low, smallest) / 255)
     return Encoding(scale=scale, zero_point=max(-128, min(127, round(-128 - low / scale))), bits=8)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from export.graph import DType, Op
-from quant.integer_encoding import Encoding
+from quant.integer_encoding import Encoding, short_scale
 from quant.integer_linear import (
     Accumulator,
     batch_matmul,
@@ -43,13 +43,15 @@ class Product:
         self.weights = rng.integers(-top, top, (outputs, inputs)).astype(np.int8)
         self.weights[0], self.weights[1] = -top, top - 1
         zero = 0 if bits == 16 else int(rng.integers(-128, 128))
-        self.x = Encoding(scale=float(rng.uniform(0.001, 0.1)), zero_point=zero, bits=bits)
+        scale = short_scale(float(rng.uniform(0.001, 0.1)))
+        self.x = Encoding(scale=scale, zero_point=zero, bits=bits)
         self.values = rng.integers(self.x.q_min, self.x.q_max + 1, (rows, inputs)).astype(
             self.x.dtype
         )
         self.values[0] = self.x.q_max if rng.random() < 0.5 else self.x.q_min
         count = outputs if channels else 1
-        self.scales = rng.uniform(0.5, 2.0, count).astype(np.float32) / top
+        scales = rng.uniform(0.5, 2.0, count).astype(np.float32) / top
+        self.scales = scales if channels else np.float32([short_scale(float(scales[0]))])
         spread = self.x.scale * float(self.scales.mean()) * top * 2 ** (bits - 1) * inputs**0.5 / 3
         out_zero = 0 if bits == 16 else int(rng.integers(-128, 128))
         scale = spread / 2 ** (bits - 1) * float(rng.choice([0.2, 1.0, 3.0]))
@@ -142,7 +144,7 @@ def test_batch_matmul(bits: int, shape: tuple) -> None:
     for seed in range(4):
         rng = np.random.default_rng(seed)
         zeros = [0, 0, 0] if bits == 16 else rng.integers(-128, 128, 3).tolist()
-        a, b = (Encoding(scale=s, zero_point=z, bits=bits) for s, z in
+        a, b = (Encoding(scale=short_scale(s), zero_point=z, bits=bits) for s, z in
                 zip(rng.uniform(0.001, 0.1, 2), zeros[:2], strict=True))  # fmt: skip
         scale = a.scale * b.scale * 2 ** (bits - 1) * inner**0.5 * float(rng.choice([0.1, 0.5]))
         y = Encoding(scale=scale, zero_point=zeros[2], bits=bits)
