@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from export.graph import DType
 from quant.affine import Symmetry
-from quant.scheme import Activations, FloatDtype, Scheme, WeightScheme
+from quant.scheme import Activations, FloatDtype, Scheme, WeightScheme, device, paper_name
 
 
 class Target(enum.Enum):
@@ -200,9 +200,14 @@ def _check_target(scheme: Scheme, numerics: Numerics, target: Target) -> None:
             f"{scheme.name}: exported arithmetic around integer weights is float32;"
             " leave the float format out of the scheme"
         )
+    if target is Target.TFLM:
+        raise ValueError(
+            f"{target.value} does not compute {scheme.name}: it rounds static products twice, which"
+            f" a recursion amplifies, and lacks others; use {_device_name(scheme)}, whose"
+            " simulation has its bits"
+        )
     lacks = {
         Target.TFLITE_RUNTIME: (Numerics.DYNAMIC, Numerics.INT16),
-        Target.TFLM: (Numerics.DYNAMIC, Numerics.WEIGHT_ONLY),
         Target.AI_HUB: (Numerics.DYNAMIC, Numerics.WEIGHT_ONLY, Numerics.INT16),
         Target.ONNX: (Numerics.DYNAMIC,),
     }
@@ -217,3 +222,15 @@ def _check_target(scheme: Scheme, numerics: Numerics, target: Target) -> None:
             f"XNNPACK gives dynamic rows a zero point, {scheme.name} has none; use"
             f" {scheme.name.replace('a8d', 'a8da')}, or target {Target.LITERT_BUILTIN.value}"
         )
+
+
+def _device_name(scheme: Scheme) -> str:
+    """Name the scheme of TFLM's own arithmetic that is nearest to one of integer weights."""
+    weights, activations = scheme.weights, scheme.activations
+    assert weights is not None, "float schemes have a plan of their own"
+    if weights.bits == 8:  # q - zero_point has 9 bits
+        weights = replace(weights, symmetry=Symmetry.SYMMETRIC)
+    if not activations.is_static:
+        activations = Activations.STATIC_INT8
+    nearest = device(Scheme(weights=weights), activations)
+    return paper_name(nearest) or nearest.name
