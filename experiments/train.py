@@ -22,8 +22,10 @@ state as files of at most 15 MiB, 56 MiB in all, to be carried to another machin
 --compact-in DIR begins a new OUT with it (what is rounded: trm_jax/compact_state.py).
 
 The network computes in float32 on CPU and in bfloat16 on accelerators (--dtype), parameters are
-float32; slots are spread over all local devices. jax, flax, optax, orbax-checkpoint and numpy
-are all it needs, by PYTHONPATH from a checkout.
+float32; slots are spread over all local devices. --attention cudnn takes cuDNN's fused kernel for
+softmax attention where there is an NVIDIA GPU (in bfloat16); it is no part of the run, which may
+go on without it, and never taken unasked. The first line says what is used. jax, flax, optax,
+orbax-checkpoint and numpy are all it needs, by PYTHONPATH from a checkout.
 """
 
 import argparse
@@ -37,6 +39,7 @@ import experiments.bare  # noqa: F401 - first: annotations without jaxtyping
 from experiments.segment import Pace
 from experiments.training import Compact, Spec, default_dtype, run
 from experiments.training_data import default_augmentation
+from trm_jax.attention import AttentionKernel
 from trm_jax.compact_state import MIB, TOTAL_BYTES
 from trm_jax.config import preset
 from trm_jax.recipe import Recipe
@@ -56,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--valid", type=int, default=256, help="puzzles held back (%(default)s)")
     p.add_argument("--start", metavar="MODEL", help="weights to start from (a model folder)")
     p.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the forward pass")
+    p.add_argument(
+        "--attention", type=AttentionKernel, choices=list(AttentionKernel),
+        default=AttentionKernel.XLA, help="kernel of softmax attention (%(default)s)",
+    )  # fmt: skip
     p.add_argument(
         "--halt-max-steps", type=int, metavar="N", help="supervision steps (the preset's)"
     )
@@ -121,7 +128,9 @@ def main(argv: list[str] | None = None) -> int:
         compact = Compact(
             take=args.compact_in, leave=args.compact_out, limit=round(args.compact_limit * MIB)
         )
-        done = run(spec, pace, args.out, resume=args.resume, compact=compact)
+        done = run(
+            spec, pace, args.out, resume=args.resume, compact=compact, attention=args.attention
+        )
     except FloatingPointError as error:
         sys.stderr.write(
             f"error: {error}\nThe newest state in {args.out / 'state'} is from before; resumed, the"

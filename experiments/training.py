@@ -20,8 +20,9 @@ from experiments.segment import Pace, Parts, run_segment
 from experiments.training_data import augmentation, fingerprint, load_puzzles, split
 from experiments.window import Window
 from trm_jax import checkpoint
+from trm_jax.attention import KERNELS, AttentionKernel, check_kernel, why_not
 from trm_jax.compact_state import load_compact, read_facts, save_compact
-from trm_jax.config import Config, preset
+from trm_jax.config import Config, Mixer, preset
 from trm_jax.gradients import watched_names
 from trm_jax.models import build
 from trm_jax.parallel import check_divides, device_mesh, replicate
@@ -114,14 +115,24 @@ def begin(
     return state
 
 
-def announce(parts: Parts, state: TrainState, spec: Spec) -> None:
+def attention_text(config: Config, kernel: AttentionKernel) -> str:
+    """Say what computes softmax attention, and what could but was not asked for."""
+    if config.mixer is not Mixer.ATTENTION:
+        return "no softmax attention"
+    others = [k for k in AttentionKernel if k is not kernel and why_not(k, config) is None]
+    offered = [f"--attention {other.value}" for other in others if other is not AttentionKernel.XLA]
+    return f"attention {kernel.value}" + "".join(f" ({flag} can be had)" for flag in offered)
+
+
+def announce(parts: Parts, state: TrainState, spec: Spec, attention: AttentionKernel) -> None:
     """Say what the run computes on and in."""
     kind, size = parts.mesh.devices.flat[0].device_kind, parts.mesh.size
     count = sum(x.size for x in jax.tree.leaves(state.ema))
     sys.stderr.write(
         f"{spec.preset}: {count:,} parameters, {parts.puzzles.inputs.shape[0]:,} puzzles, step"
         f" {int(state.step)} of {spec.recipe.total_steps}; {size} x {kind}, forward {spec.dtype},"
-        f" parameters float32, {spec.recipe.optimizer.value}\n"
+        f" parameters float32, {spec.recipe.optimizer.value},"
+        f" {attention_text(spec.config, attention)}\n"
     )
 
 
@@ -146,15 +157,26 @@ def leave_behind(
         sys.stderr.write(f"{compact.leave}: {size / 2**20:.1f} MiB\n")
 
 
-def run(spec: Spec, pace: Pace, out: Path, *, resume: bool, compact: Compact) -> bool:
+def run(
+    spec: Spec, pace: Pace, out: Path, *, resume: bool, compact: Compact,
+    attention: AttentionKernel = AttentionKernel.XLA,
+) -> bool:  # fmt: skip
     """Train a segment.
+
+    Args:
+      attention: computes softmax attention. No part of the spec: like the devices, it may change
+        between two segments, and changes the result by roundings alone.
 
     Returns:
       Whether the run is complete.
+
+    Raises:
+      ValueError: bad input, or this process cannot attend so.
     """
     config, mesh = spec.config, device_mesh()
     check_divides(spec.recipe.batch_size // spec.recipe.accumulate, mesh, "batch_size/accumulate")
-    reasoner = build(config)
+    check_kernel(attention, config)
+    reasoner = build(config, attend=KERNELS[attention])
     everything = load_puzzles(Path(spec.data), config)
     said = json.loads(json.dumps(dataclasses.asdict(spec)))
     said["data_sha256"] = fingerprint(everything)
@@ -169,7 +191,7 @@ def run(spec: Spec, pace: Pace, out: Path, *, resume: bool, compact: Compact) ->
         state = place(init_state(reasoner, spec.recipe, puzzles, began_with), mesh)
         window = Window(watched_names(state.weights, state.optimiser))
         state = begin(spec, folder, said, state, window, compact)
-        announce(parts, state, spec)
+        announce(parts, state, spec, attention)
         state = run_segment(parts, spec.recipe.total_steps, pace, state, folder, window)
     leave_behind(spec, folder, said, state, compact)
     return int(state.step) >= spec.recipe.total_steps

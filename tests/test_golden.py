@@ -14,120 +14,39 @@ Tolerances:
 """
 
 import dataclasses
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.golden_cases import (
+    FORCED,
+    MODELS,
+    Case,
+    Step,
+    assert_close,
+    check_training,
+    load,
+    stepper,
+)
 from tests.rounding import allowed_drift, rms
-from trm_jax.act import empty_carry, halt, inject, predictions, refill, rollout, supervise
-from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.losses import SequenceLosses, sequence_losses, step_metrics
+from trm_jax.act import predictions, rollout
+from trm_jax.config import Mixer
+from trm_jax.losses import step_metrics
 from trm_jax.models import build
-from trm_jax.recursion import run_cycles
-from trm_jax.torch_names import from_torch, strip_prefixes, to_torch
-from trm_jax.types import Batch, Buffers, Latents, Outputs, Weights
+from trm_jax.types import Buffers, Latents
 
-MODELS = ("trm_att", "trm_mlp", "trm_att_learned", "hrm")
 STEPS = 4
-FORCED = 1e-5
-
-
-class Case(NamedTuple):
-    """One golden file: its arrays, and the model and batch that it was made from."""
-
-    files: dict[str, np.ndarray]
-    config: Config
-    weights: Weights
-    batch: Batch
-
-    def step(self, n: int, key: str) -> np.ndarray:
-        """Read an evaluation output; n counts from 1."""
-        return self.files[f"eval/step{n}/{key}"]
-
-    def latents(self, n: int) -> Latents:
-        """Read the states after step n (n = 0: the initial ones) at the model's precision."""
-        reasoner = build(self.config)
-        if n == 0:
-            return reasoner.start(self.weights.buffers, self.batch.inputs.shape[0])
-        dtype = jnp.dtype(self.config.forward_dtype)
-        return Latents(
-            jnp.asarray(self.step(n, "z_H"), dtype), jnp.asarray(self.step(n, "z_L"), dtype)
-        )
-
-
-def read_config(values: dict[str, Any], architecture: str) -> Config:
-    """Translate the released constructor's arguments."""
-    same = (
-        "vocab_size", "seq_len", "num_puzzle_identifiers", "hidden_size", "num_heads",
-        "H_cycles", "L_cycles", "L_layers", "puzzle_emb_ndim", "halt_max_steps",
-        "halt_exploration_prob", "no_ACT_continue", "forward_dtype",
-    )  # fmt: skip
-    fields = {name: values[name] for name in same} | {
-        "expansion": float(values["expansion"]),
-        "positions": Positions(values["pos_encodings"]),
-        "mixer": Mixer.MLP if values["mlp_t"] else Mixer.ATTENTION,
-    }
-    if architecture == "hrm":
-        return HRMConfig(**fields, H_layers=values["H_layers"])
-    return TRMConfig(**fields, puzzle_emb_len=values["puzzle_emb_len"])
-
-
-def load(golden: Path, name: str) -> Case:
-    """Read a golden file; its state_dict goes through the converter."""
-    with np.load(golden / f"{name}.npz") as archive:
-        files = {key: archive[key] for key in archive.files}
-    config = read_config(json.loads(str(files["cfg"])), name.split("_")[0])
-    tensors = {
-        strip_prefixes(k.removeprefix("sd/")): v for k, v in files.items() if k.startswith("sd/")
-    }
-    keys = ("inputs", "labels", "puzzle_identifiers")
-    batch = Batch(*(jnp.asarray(files[f"batch/{key}"]) for key in keys))
-    return Case(files, config, from_torch(tensors, config), batch)
-
-
-class Step(NamedTuple):
-    """What one supervision step gives."""
-
-    latents: Latents
-    out: Outputs
-    losses: SequenceLosses
-
-
-def stepper(config: Config, weights: Weights, batch: Batch) -> Callable[[Latents], Step]:
-    """Compile one supervision step with its read-out and losses."""
-    reasoner = build(config)
-
-    @jax.jit
-    def advance(latents: Latents) -> Step:
-        e = inject(reasoner, weights, batch)
-        latents, _ = run_cycles(
-            reasoner.networks, weights.params, latents, e,
-            H_cycles=config.H_cycles, L_cycles=config.L_cycles, observe=lambda _: None,
-        )  # fmt: skip
-        out = reasoner.read_out(weights.params, latents.z_H)
-        return Step(latents, out, sequence_losses(out, batch.labels))
-
-    return advance
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def exact(request: pytest.FixtureRequest, golden: Path) -> tuple[Case, list[Step]]:
     """A float32 file, and our four steps, each from the released state before it."""
     case = load(golden, f"{request.param}_float32")
-    advance = stepper(case.config, case.weights, case.batch)
+    advance = stepper(build(case.config), case.weights, case.batch)
     return case, [advance(case.latents(n)) for n in range(STEPS)]
-
-
-def assert_close(ours: object, released: np.ndarray, relative: float) -> None:
-    """Demand |ours - released| <= relative * max |released| everywhere."""
-    allowed = relative * np.abs(released).max()
-    np.testing.assert_allclose(ours, released, rtol=0, atol=allowed)
 
 
 def test_float32_forced_step_by_step(exact: tuple[Case, list[Step]]) -> None:
@@ -181,9 +100,9 @@ def test_float32_free_run_drifts_no_more_than_rounding_allows(
 @pytest.mark.parametrize("name", MODELS)
 def test_bfloat16_forced_step_by_step(name: str, golden: Path) -> None:
     case = load(golden, f"{name}_bfloat16")
-    advance = stepper(case.config, case.weights, case.batch)
+    advance = stepper(build(case.config), case.weights, case.batch)
     config32 = dataclasses.replace(case.config, forward_dtype="float32")
-    advance32 = stepper(config32, case.weights, case.batch)
+    advance32 = stepper(build(config32), case.weights, case.batch)
     for n in range(1, STEPS + 1):
         before = case.latents(n - 1)
         latents, out, _ = advance(before)
@@ -212,42 +131,7 @@ def deviation(value: jax.Array, released: np.ndarray) -> float:
     return rms(np.asarray(value, np.float64) - released)
 
 
-TRAINED = ("trm_att", "trm_mlp", "trm_att_learned")
-
-
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", ["trm_att", "trm_mlp", "trm_att_learned"])
 def test_two_training_steps(name: str, golden: Path) -> None:
     case = load(golden, f"{name}_float32")
-    reasoner, weights = build(case.config), case.weights
-    slots = case.batch.inputs.shape[0]
-
-    def loss(params: Any, rows: jax.Array, carry: Any) -> Any:
-        latents, out = supervise(reasoner, params, rows, carry)
-        losses = sequence_losses(out, carry.batch.labels)
-        return losses.lm_loss + 0.5 * losses.q_halt_loss, (latents, out)
-
-    differentiate = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
-    carry = empty_carry(reasoner, weights.buffers, case.batch)
-    for n in (1, 2):
-        carry = refill(reasoner, weights.buffers, carry, case.batch)
-        rows = weights.puzzle_emb[carry.batch.puzzle_identifiers]
-        (value, (_, out)), (grads, row_grads) = differentiate(weights.params, rows, carry)
-        released = {
-            k.removeprefix(f"train/step{n}/"): v
-            for k, v in case.files.items()
-            if k.startswith(f"train/step{n}/")
-        }
-        steps = carry.steps + 1
-        halted = halt(case.config, out, steps, jax.random.key(0))
-        assert_close(value, released["loss"], FORCED)
-        np.testing.assert_array_equal(halted, released["halted"])
-        # released gradients are of the loss divided by the global batch
-        assert_close(row_grads / slots, released["grad/puzzle_emb.local_weights"], FORCED)
-        named = to_torch(case.config, Weights(grads, Buffers(*weights.buffers), weights.puzzle_emb))
-        for key, grad in released.items():
-            if key.startswith("grad/model.inner."):
-                ours = named["_orig_mod." + key.removeprefix("grad/")]
-                assert_close(ours / slots, grad, FORCED)
-        # slots that go on take the released state, so that step 2 is compared on its own
-        carry = carry._replace(latents=case.latents(1), steps=steps, halted=halted)
-    assert len([k for k in released if k.startswith("grad/")]) == len(jax.tree.leaves(grads)) + 1
+    check_training(case, build(case.config))

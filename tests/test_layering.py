@@ -16,7 +16,7 @@ MAY_IMPORT = {
 }
 ORDER = (  # a module imports from rows above its own only
     {"types", "config"},
-    {"layers"},
+    {"layers", "attention"},
     {"mixing", "embedding"},
     {"recursion"},
     {"reasoner"},

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from trm_jax.attention import Attend, softmax_attention
 from trm_jax.config import HRMConfig
 from trm_jax.layers import as_computed, exact_dot_general
 from trm_jax.mixing import Level
@@ -16,7 +17,8 @@ class HRMModule(ReasonerModule):
     def setup(self) -> None:
         super().setup()
         assert isinstance(self.config, HRMConfig)
-        self.H_level = Level(self.config, self.config.H_layers, self.dot_general, self.on_state)
+        c = self.config
+        self.H_level = Level(c, c.H_layers, self.dot_general, self.on_state, self.attend)
 
     def update_H(self, z_H: State, injection: Injection) -> State:
         return self.H_level(z_H, injection)
@@ -27,6 +29,8 @@ def hrm(
     dot_general: SiteDotGeneral = exact_dot_general,
     store: Callable[[Latents], Latents] = identity,
     on_state: OnState = as_computed,
+    attend: Attend = softmax_attention,
 ) -> Reasoner:
     """Build an HRM; in training only the very last update of each state carries gradient."""
-    return Reasoner(config, HRMModule(config, dot_general, on_state), 1, store)
+    module = HRMModule(config, dot_general, on_state, attend)
+    return Reasoner(config, module, 1, store)

@@ -1,13 +1,12 @@
-"""How positions exchange information: attention, linear attention, MLP mixing; and the block.
+"""How positions exchange information, by attention or MLP mixing; and the block.
 
 REFERENCE 1.3. A block is post-norm: h <- rms(h + mixer(h)); h <- rms(h + mlp(h)).
 """
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
-from jaxtyping import Float
 
+from trm_jax.attention import Attend, linear_attention, softmax_attention
 from trm_jax.config import Mixer, Positions, ReasonerConfig
 from trm_jax.layers import (
     Dense,
@@ -21,48 +20,17 @@ from trm_jax.layers import (
 )
 from trm_jax.types import Injection, OnState, SiteDotGeneral, State
 
-Heads = Float[Array, "batch pos heads head_dim"]
-
-
-def softmax_attention(q: Heads, k: Heads, v: Heads) -> Heads:
-    """Attend over all positions, no mask, scale 1/sqrt(head_dim), softmax in float32.
-
-    Heads lead in every product: on CPU this is 1.2 to 1.5 times as fast as
-    `jax.nn.dot_product_attention`, which keeps them inside.
-    """
-    q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
-    scores = jnp.einsum("bhsk,bhjk->bhsj", q, k, preferred_element_type=jnp.float32)
-    share = nn.softmax(scores, axis=-1).astype(v.dtype)
-    return jnp.einsum("bhsj,bhjk->bhsk", share, v).swapaxes(1, 2)
-
-
-def elu_plus_one(x: Heads) -> Heads:
-    """Map features to positive ones: x + 1 above 0, exp(x) below.
-
-    Written out: elu(x) + 1 cancels to 0 for x < -17, and 0 / 0 would follow. exp is held
-    at exp(-40), so that a product of two features stays above the smallest float32.
-    """
-    return jnp.where(x > 0, x + 1.0, jnp.exp(jnp.clip(x, -40.0, 0.0)))
-
-
-def linear_attention(q: Heads, k: Heads, v: Heads) -> Heads:
-    """Attend in O(pos) with the elu+1 feature map (App. J), sums in float32."""
-    q32, k32, v32 = (x.astype(jnp.float32) for x in (q, k, v))
-    q32, k32 = elu_plus_one(q32), elu_plus_one(k32)
-    memory = jnp.einsum("bshk,bshj->bhkj", k32, v32)
-    norm = jnp.einsum("bshk,bhk->bsh", q32, jnp.sum(k32, axis=1))
-    mixed = jnp.einsum("bshk,bhkj->bshj", q32, memory) / norm[..., None]
-    return mixed.astype(v.dtype)
-
-
-ATTENTION = {Mixer.ATTENTION: softmax_attention, Mixer.LINEAR_ATTENTION: linear_attention}
-
 
 class SelfAttention(nn.Module):
-    """Multi-head attention with a fused qkv product and rotary positions."""
+    """Multi-head attention with a fused qkv product and rotary positions.
+
+    Attributes:
+      attend: computes softmax attention; linear attention has one way only.
+    """
 
     config: ReasonerConfig
     dot_general: SiteDotGeneral = exact_dot_general
+    attend: Attend = softmax_attention
 
     @nn.compact
     def __call__(self, h: State) -> State:
@@ -73,7 +41,8 @@ class SelfAttention(nn.Module):
         if c.positions is Positions.ROPE:
             cos, sin = rotary_tables(c.num_positions, c.head_dim, c.rope_theta)
             q, k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
-        mixed = ATTENTION[c.mixer](q, k, v).reshape(batch, pos, emb)
+        mix = linear_attention if c.mixer is Mixer.LINEAR_ATTENTION else self.attend
+        mixed = mix(q, k, v).reshape(batch, pos, emb)
         return Dense(emb, dot_general=self.dot_general, name="o_proj")(mixed)
 
 
@@ -87,6 +56,7 @@ class Block(nn.Module):
     config: ReasonerConfig
     dot_general: SiteDotGeneral = exact_dot_general
     on_state: OnState = as_computed
+    attend: Attend = softmax_attention
 
     @nn.compact
     def __call__(self, h: State) -> State:
@@ -99,7 +69,7 @@ class Block(nn.Module):
             mlp_t = SwiGLU(inner, self.dot_general, axis=0, name="mlp_t")
             h = self.updated("mlp_t", u, mlp_t(u), axis=0).swapaxes(0, 1)
         else:
-            attention = SelfAttention(c, self.dot_general, name="self_attn")
+            attention = SelfAttention(c, self.dot_general, self.attend, name="self_attn")
             h = self.updated("self_attn", h, attention(h))
         mlp = SwiGLU(c.swiglu_size(c.hidden_size), self.dot_general, name="mlp")
         return self.updated("mlp", h, mlp(h))
@@ -122,11 +92,13 @@ class Level(nn.Module):
     num_layers: int
     dot_general: SiteDotGeneral = exact_dot_general
     on_state: OnState = as_computed
+    attend: Attend = softmax_attention
 
     @nn.compact
     def __call__(self, h: State, injection: Injection) -> State:
         injection = at_site(self, self.on_state, "injection", injection)
         h = at_site(self, self.on_state, "start", h + injection)
         for i in range(self.num_layers):
-            h = Block(self.config, self.dot_general, self.on_state, name=f"layers_{i}")(h)
+            fields = (self.config, self.dot_general, self.on_state, self.attend)
+            h = Block(*fields, name=f"layers_{i}")(h)
         return h

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from trm_jax.attention import Attend, softmax_attention
 from trm_jax.config import Config, HRMConfig
 from trm_jax.hrm import hrm
 from trm_jax.layers import as_computed, exact_dot_general
@@ -16,8 +17,9 @@ def build(
     dot_general: SiteDotGeneral = exact_dot_general,
     store: Callable[[Latents], Latents] = identity,
     on_state: OnState = as_computed,
+    attend: Attend = softmax_attention,
 ) -> Reasoner:
     """Build the reasoner that the configuration describes."""
     if isinstance(config, HRMConfig):
-        return hrm(config, dot_general, store, on_state)
-    return trm(config, dot_general, store, on_state)
+        return hrm(config, dot_general, store, on_state, attend)
+    return trm(config, dot_general, store, on_state, attend)

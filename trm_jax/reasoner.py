@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from trm_jax.attention import Attend, softmax_attention
 from trm_jax.config import Config, Positions, ReasonerConfig
 from trm_jax.embedding import combine
 from trm_jax.layers import Dense, Embedding, as_computed, exact_dot_general
@@ -40,13 +41,14 @@ class ReasonerModule(nn.Module):
     config: ReasonerConfig
     dot_general: SiteDotGeneral = exact_dot_general
     on_state: OnState = as_computed
+    attend: Attend = softmax_attention
 
     def setup(self) -> None:
         c = self.config
         self.embed_tokens = Embedding(c.vocab_size, c.hidden_size)
         if c.positions is Positions.LEARNED:
             self.embed_pos = Embedding(c.num_positions, c.hidden_size)
-        self.L_level = Level(c, c.L_layers, self.dot_general, self.on_state)
+        self.L_level = Level(c, c.L_layers, self.dot_general, self.on_state, self.attend)
         self.lm_head = Dense(c.vocab_size, dot_general=self.dot_general)
         self.q_head = Dense(
             2, use_bias=True, dot_general=self.dot_general,

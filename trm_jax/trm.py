@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from trm_jax.attention import Attend, softmax_attention
 from trm_jax.config import TRMConfig
 from trm_jax.layers import as_computed, exact_dot_general
 from trm_jax.reasoner import Reasoner, ReasonerModule
@@ -21,6 +22,8 @@ def trm(
     dot_general: SiteDotGeneral = exact_dot_general,
     store: Callable[[Latents], Latents] = identity,
     on_state: OnState = as_computed,
+    attend: Attend = softmax_attention,
 ) -> Reasoner:
     """Build a TRM; in training every L-cycle of the last H-cycle carries gradient."""
-    return Reasoner(config, TRMModule(config, dot_general, on_state), config.L_cycles, store)
+    module = TRMModule(config, dot_general, on_state, attend)
+    return Reasoner(config, module, config.L_cycles, store)

@@ -12,8 +12,8 @@ import torch  # pyright: ignore[reportMissingImports]
 
 from benchmarks.torch_reasoner import TorchReasoner
 from tests import oracle
+from tests.golden_cases import MODELS, assert_close, load
 from tests.samples import random_batch, random_weights, small
-from tests.test_golden import MODELS, assert_close, load
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
 from trm_jax.torch_names import strip_prefixes, to_torch
 
