@@ -10,14 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from quant.integer_block import has_integers
 from trm_jax import zoo
-from trm_jax.config import PRESETS, flops_per_step
+from trm_jax.config import Config, flops_per_step
+from trm_jax.located import known_config
 
 WEIGHTS = (
     "fp32,bf16,fp16,int8,w5t-sym,int4_naive,int4_calibrated,int3_naive,w3c-sym,int3_calibrated,"
     "int2_calibrated"
 )
-INPUTS = "w8c-sym_a8da,w8c-sym_a8s,tflm_int8_int8,tflm_int4_int8,tflm_int4_int16"
+INPUTS = "w8c-sym_a8da,w8c-sym_a8s"
+INTEGERS = "tflm_int8_int8,tflm_int4_int8,tflm_int4_int16"
 QUICK_SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive"
 QUICK_STUDIES = {"maze": "linear_attention", "arc": "embedding"}
 LIMIT, QUICK_LIMIT, QUICK_DEPLOYED = 200, 16, 8  # puzzles
@@ -54,6 +57,12 @@ class Subject:
     task: str
     model: str | None
     data: str | None
+
+    @property
+    def config(self) -> Config | None:
+        """Tell the model's configuration; None where only a foreign checkpoint tells."""
+        name = self.model or next(e.name for e in zoo.MODELS.values() if e.task == self.task)
+        return known_config(name)
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -99,9 +108,19 @@ def jobs(found: list[Subject], *, quick: bool) -> list[Job]:
 
 
 def is_large(subject: Subject) -> bool:
-    """Say whether a bundled model is so large that the report takes fewer puzzles of it."""
-    config = PRESETS.get(subject.model or "")
-    return config is not None and flops_per_step(config) > LARGE_FLOPS
+    """Say whether a model is so large that the report takes fewer puzzles of it.
+
+    One that nothing is known of counts as large: published ones have over 20 times LARGE_FLOPS.
+    """
+    return subject.config is None or flops_per_step(subject.config) > LARGE_FLOPS
+
+
+def schemes(subject: Subject) -> str:
+    """Name the schemes that a full sweep takes of a model."""
+    if is_large(subject):
+        return WEIGHTS
+    config = subject.config
+    return ",".join([WEIGHTS, INPUTS, *([INTEGERS] if config and has_integers(config) else [])])
 
 
 def _name(kind: str, subject: Subject) -> str:
@@ -110,10 +129,10 @@ def _name(kind: str, subject: Subject) -> str:
 
 def _sweep(subject: Subject, quick: bool) -> Job:
     large = is_large(subject)
-    schemes = QUICK_SCHEMES if quick else WEIGHTS if large else f"{WEIGHTS},{INPUTS}"
     limit = (QUICK_LARGE if large else QUICK_LIMIT) if quick else LARGE if large else LIMIT
     size = ("--batch-size", str(max(limit // 4, 1)))  # several shards, for the predictor's halves
-    options = ("--schemes", schemes, "--limit", str(limit), *size, "--resume")
+    wanted = QUICK_SCHEMES if quick else schemes(subject)
+    options = ("--schemes", wanted, "--limit", str(limit), *size, "--resume")
     arguments = (*subject.arguments, *options)
     return Job(name=_name("sweep", subject), module="experiments.sweep", arguments=arguments)
 

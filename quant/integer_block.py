@@ -26,13 +26,18 @@ from quant.integer_swiglu import gated
 from trm_jax.config import HRMConfig, Mixer, ReasonerConfig
 
 
+def has_integers(config: ReasonerConfig) -> bool:
+    """Say whether a network can be described in integers."""
+    return not isinstance(config, HRMConfig) and config.mixer is not Mixer.LINEAR_ATTENTION
+
+
 def level(h: Any, injection: Any, config: ReasonerConfig, ops: Ops) -> Any:
     """Apply L_level to `z` and `injection`.
 
     Raises:
       ValueError: HRM, or linear attention, which have no integers.
     """
-    if isinstance(config, HRMConfig) or config.mixer is Mixer.LINEAR_ATTENTION:
+    if not has_integers(config):
         raise ValueError(
             f"integers are for TRM with {Mixer.MLP} or {Mixer.ATTENTION}, got"
             f" {type(config).__name__} with {config.mixer}; use a float scheme"

@@ -118,7 +118,7 @@ def map_model(path: Path) -> tuple[Config, Weights]:
     Raises:
       As `load_model`.
     """
-    config = from_dict(_read_document(path)["config"])
+    config = load_config(path)
     file = _existing(path, MODEL_FILE)
     tensors = map_tensors(file)
     shapes = {name: value.shape for name, value in tensors.items()}
@@ -131,6 +131,15 @@ def map_model(path: Path) -> tuple[Config, Weights]:
 def _in_memory(mapped: ArrayLike) -> Array:
     """Copy a view of a file as float32; an array that aliases it would go on living in it."""
     return jnp.array(np.asarray(mapped, np.float32), copy=True)
+
+
+def load_config(path: Path) -> Config:
+    """Read the configuration of an interchange directory.
+
+    Raises:
+      FileNotFoundError, ValueError: config.json is missing or not of this format.
+    """
+    return from_dict(_read_document(path)["config"])
 
 
 def load_metadata(path: Path) -> dict[str, object]:

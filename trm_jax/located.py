@@ -64,6 +64,18 @@ def locate(
     )
 
 
+def known_config(name: str) -> Config | None:
+    """Tell the configuration of a name without its weights; None where only they tell.
+
+    Raises:
+      ValueError: a model directory with a damaged config.json.
+    """
+    directory = zoo.MODELS[name].directory if name in zoo.MODELS else Path(name)
+    if (directory / checkpoint.CONFIG_FILE).is_file():
+        return checkpoint.load_config(directory)
+    return PUBLISHED[name].config if name in PUBLISHED else None
+
+
 def _short(source: str) -> str:
     """Name a folder after the last part of a path or Hub source."""
     return Path(source.removeprefix(HUB).partition("@")[0]).name or "model"

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from experiments import report, report_run
-from experiments.report_jobs import Job, Subject, jobs, subjects
-from trm_jax import zoo
+from experiments.report_jobs import Job, Subject, is_large, jobs, schemes, subjects
+from tests.samples import random_weights
+from trm_jax import checkpoint, zoo
+from trm_jax.config import preset
 
 FINE = Job(name="fine", module="json.tool", arguments=("--help",))
 BROKEN = Job(name="broken", module="json.tool", arguments=("no-such-file",))
@@ -31,6 +33,16 @@ def test_larger_models_solve_fewer_puzzles():
     made = [job for job in jobs([small, large], quick=False) if job.module == "experiments.sweep"]
     limits = [job.arguments[job.arguments.index("--limit") + 1] for job in made]
     assert [int(limit) for limit in limits] == [200, 50]
+
+
+def test_schemes_of_integers_are_asked_only_of_models_that_have_them(tmp_path: Path):
+    tiny = preset("sudoku-hrm-mini")
+    checkpoint.save_model(tmp_path / "hrm", tiny, random_weights(tiny))
+    models = ["sudoku-trm-mlp-mini", "sudoku-hrm-mini", str(tmp_path / "hrm"), "hf:a/b/c"]
+    asked = [schemes(Subject(task="sudoku", model=m, data=None)) for m in models]
+    assert ["tflm_int8_int8" in names for names in asked] == [True, False, False, False]
+    assert ["w8c-sym_a8s" in names for names in asked] == [True, True, True, False]
+    assert is_large(Subject(task="sudoku", model="hf:a/b/c", data=None))
 
 
 def test_a_given_model_takes_the_place_of_its_task():
