@@ -112,7 +112,7 @@ def run_segment(
       FloatingPointError: a tensor is not finite. No such state is saved: the newest one in the
         folder is from before.
     """
-    step = int(state.step)
+    began, step = time.monotonic(), int(state.step)
     last = total if pace.max_steps is None else min(total, step + pace.max_steps)
     if step >= last:
         return state
@@ -120,7 +120,7 @@ def run_segment(
     sys.stderr.write(f"compiled in {seconds:.1f} s\n")
     rows = folder.rows_until(step)
     earlier, once = (rows[-1]["seconds"] if rows else 0.0), {"compile_seconds": seconds}
-    deadline = time.monotonic() + 60 * pace.max_minutes
+    deadline = began + 60 * pace.max_minutes  # who has a machine for so long pays compiling too
     with progress("training", total, step) as show, stop_signals() as stop:
         for now, step, row in train(parts, total, pace, state, window):
             state = now

@@ -35,6 +35,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import jax
+
 import experiments.bare  # noqa: F401 - first: annotations without jaxtyping
 from experiments.segment import Pace
 from experiments.training import Compact, Spec, default_dtype, run
@@ -43,6 +45,8 @@ from trm_jax.attention import AttentionKernel
 from trm_jax.compact_state import MIB, TOTAL_BYTES
 from trm_jax.config import preset
 from trm_jax.recipe import Recipe
+
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA's message begins
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +70,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--halt-max-steps", type=int, metavar="N", help="supervision steps (the preset's)"
     )
-    p.add_argument("--max-minutes", type=float, default=float("inf"), help="end of the segment")
+    p.add_argument(
+        "--max-minutes",
+        type=float,
+        default=float("inf"),
+        help="end of the segment, compiling included",
+    )
     p.add_argument("--max-steps", type=int, help="end of the segment, counted in updates")
     p.add_argument("--compact-in", type=Path, metavar="DIR", help="begin with this compact state")
     p.add_argument("--compact-out", type=Path, metavar="DIR", help="leave a compact state behind")
@@ -135,6 +144,14 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(
             f"error: {error}\nThe newest state in {args.out / 'state'} is from before; resumed, the"
             " run would come here again: begin anew with a lower --lr, or --start from its model\n"
+        )
+        return 2
+    except jax.errors.JaxRuntimeError as error:
+        if OUT_OF_MEMORY not in str(error):
+            raise
+        sys.stderr.write(
+            f"error: {error}\nThe slots do not fit into the device's memory: --accumulate"
+            f" {2 * args.accumulate} takes half as many at a time; begin anew with it\n"
         )
         return 2
     except (ValueError, OSError) as error:

@@ -1,10 +1,10 @@
-"""The tiny model and its puzzles, made once."""
+"""Tiny models' puzzles, made once."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.experiments import tiny
+from tests.experiments import tiny, tiny_training
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +13,9 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tiny")
     tiny.write(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def maze_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty mazes of the size that the tiny preset of training takes."""
+    return tiny_training.save_mazes(tmp_path_factory.mktemp("mazes"))

@@ -11,17 +11,11 @@ import pytest
 from experiments import train, training
 from experiments.segment import Pace, Parts
 from experiments.training import attention_text
-from tests.experiments.tiny_training import NAME, command, save_mazes
+from tests.experiments.tiny_training import NAME, command
 from tests.rerouted import reroute
 from trm_jax.attention import AttentionKernel
 from trm_jax.config import PRESETS
 from trm_jax.train import TrainState
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty mazes of the size that the tiny preset takes."""
-    return save_mazes(tmp_path_factory.mktemp("mazes"))
 
 
 @pytest.fixture
@@ -40,12 +34,12 @@ def traced(parts: Parts, total: int, pace: Pace, state: TrainState, *_: object) 
 
 
 def test_a_run_attends_by_cudnn_and_goes_on_without(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    maze_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch, gpu: list[Any],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(training, "run_segment", traced)
     monkeypatch.setattr(training, "draw_curve", lambda *_: None)  # there is no row
-    line = command(data, tmp_path / "run", "--dtype", "bfloat16")
+    line = command(maze_data, tmp_path / "run", "--dtype", "bfloat16")
     assert train.main([*line, "--attention", "cudnn"]) == 0
     said = capsys.readouterr().err
     assert ", attention cudnn\n" in said
@@ -68,10 +62,10 @@ def test_a_run_attends_by_cudnn_and_goes_on_without(
     ],
 )
 def test_cudnn_that_cannot_be_had_is_code_2(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    maze_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     change: list[str], message: str,
 ) -> None:  # fmt: skip
-    line = command(data, tmp_path / "out", "--attention", "cudnn", *change)
+    line = command(maze_data, tmp_path / "out", "--attention", "cudnn", *change)
     assert train.main(line) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -80,10 +74,10 @@ def test_cudnn_that_cannot_be_had_is_code_2(
 
 
 def test_cudnn_in_float32_is_code_2(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], gpu: list[Any]
+    maze_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], gpu: list[Any]
 ) -> None:
     low = ["--dtype", "float32", "--attention", "cudnn"]
-    assert train.main(command(data, tmp_path / "out", *low)) == 2
+    assert train.main(command(maze_data, tmp_path / "out", *low)) == 2
     assert "cuDNN attends in bfloat16 or float16" in capsys.readouterr().err
     assert not gpu
 

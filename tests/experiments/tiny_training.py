@@ -11,6 +11,7 @@ from trm_jax.config import PRESETS, TRMConfig
 from trm_jax.data.format import from_examples, save_dataset
 from trm_jax.data.maze_generator import generate_mazes
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "tiny-maze"
 PRESETS[NAME] = TRMConfig(
     vocab_size=6, seq_len=16, hidden_size=16, num_heads=2, expansion=1.0, puzzle_emb_ndim=16,
