@@ -1,11 +1,13 @@
 """Operator model: how many instructions a graph takes on a Cortex-M55 with CMSIS-NN.
 
-    instructions = products * per_product + elements * per_element, summed over operators
+    products * per_product + elements * per_element + pieces * per_piece, summed over operators
 
 Products are multiply-accumulates; elements are the results (of MEAN, SUM and DECODE: what is
-read, or unpacked). COSTS were measured operator by operator on the emulated board, by the
-firmware's `profile` over the graphs of this project (BUILD.md, Firmware); they count instructions,
-not cycles. Left out: the loop around the graphs, which is less than a hundredth.
+read, or unpacked); pieces are rows of a SOFTMAX, and stretches that SPLIT and CONCATENATION copy
+at a time. COSTS were measured operator by operator on the emulated board, by the firmware's
+`profile` over the graphs of this project at several sizes (BUILD.md, Attention in integers and
+Firmware): they are the least squares of those counts. Instructions, not cycles. Left out: the loop
+around the graphs, which is less than a hundredth.
 """
 
 import math
@@ -20,18 +22,21 @@ READ = ("MEAN", "SUM")
 
 
 class Cost(NamedTuple):
-    """Instructions for a product, and for an element."""
+    """Instructions for a product, an element and a piece."""
 
     per_product: float
     per_element: float
+    per_piece: float = 0.0
 
 
 MOVED = {FLOAT: 5.0, INT16: 4.6, INT8: 2.1}
 COSTS: dict[tuple[str, DType], Cost] = {
     ("FULLY_CONNECTED", FLOAT): Cost(4.0, 26),
-    ("FULLY_CONNECTED", INT8): Cost(0.27, 19.7),
+    ("FULLY_CONNECTED", INT8): Cost(0.182, 13.3),
     ("CONV_2D", INT16): Cost(0.327, 16.2),
     ("BATCH_MATMUL", FLOAT): Cost(5.97, 21.7),
+    ("BATCH_MATMUL", INT16): Cost(0.691, 40.0),
+    ("BATCH_MATMUL", INT8): Cost(0.448, 26.4),
     ("TFLM_DECODE", UINT8): Cost(0, 8.9),
     ("ADD", FLOAT): Cost(0, 13.6),
     ("ADD", INT16): Cost(0, 11.1),
@@ -43,23 +48,31 @@ COSTS: dict[tuple[str, DType], Cost] = {
     ("LOGISTIC", INT16): Cost(0, 25),
     ("LOGISTIC", INT8): Cost(0, 378.4),
     ("SOFTMAX", FLOAT): Cost(0, 53.8),
+    ("SOFTMAX", INT16): Cost(0, 59.0, 71),
+    ("SOFTMAX", INT8): Cost(0, 501.8, 3409),
     ("MEAN", FLOAT): Cost(0, 150),
     ("RSQRT", FLOAT): Cost(0, 11.2),
     ("COS", FLOAT): Cost(0, 34.6),
     ("SIN", FLOAT): Cost(0, 34.8),
     ("QUANTIZE", FLOAT): Cost(0, 14.05),
+    ("QUANTIZE", INT16): Cost(0, 45.5),
+    ("QUANTIZE", INT8): Cost(0, 45.5),
     ("DEQUANTIZE", INT16): Cost(0, 8.05),
     ("DEQUANTIZE", INT8): Cost(0, 8.05),
     ("SPLIT", FLOAT): Cost(0, 3.6),
+    ("SPLIT", INT16): Cost(0, 2.9, 51),
+    ("SPLIT", INT8): Cost(0, 2.9, 47),
     ("CONCATENATION", FLOAT): Cost(0, 4.75),
-    ("CONCATENATION", INT16): Cost(0, 1.2),
-    ("CONCATENATION", INT8): Cost(0, 0.6),
+    ("CONCATENATION", INT16): Cost(0, 1.2, 41),
+    ("CONCATENATION", INT8): Cost(0, 0.6, 43),
     **{("TRANSPOSE", kind): Cost(0, cost) for kind, cost in MOVED.items()},
     **{("SLICE", kind): Cost(0, 37.3) for kind in MOVED},
     ("RESHAPE", FLOAT): Cost(0, 2.3),
     ("RESHAPE", INT16): Cost(0, 1.2),
     ("RESHAPE", INT8): Cost(0, 0.6),
 }
+RAGGED = Cost(0.491, 20.8)
+"""FULLY_CONNECTED of int8 whose inputs do not divide by 4: a slower kernel of CMSIS-NN."""
 
 
 def instructions(graph: Graph) -> dict[str, int]:
@@ -85,14 +98,30 @@ def products(graph: Graph, op: Op) -> int:
 
 
 def _count(graph: Graph, op: Op) -> int:
-    dtype = graph.tensor(str(op.inputs[1 if op.code == "SPLIT" else 0])).dtype
-    cost = COSTS.get((op.code, dtype))
+    cost, read = _cost(graph, op), op.code in READ
+    elements = sum(_size(graph, name) for name in (op.inputs[:1] if read else op.outputs) if name)
+    found = (products(graph, op), elements, _pieces(graph, op))
+    return round(sum(map(math.prod, zip(found, cost, strict=True))))
+
+
+def _cost(graph: Graph, op: Op) -> Cost:
+    x = graph.tensor(str(op.inputs[1 if op.code == "SPLIT" else 0]))
+    cost = COSTS.get((op.code, x.dtype))
     if cost is None:
         known = ", ".join(sorted({f"{code} {kind.value}" for code, kind in COSTS}))
-        raise ValueError(f"no measured cost for {op.code} of {dtype.value}; measured: {known}")
-    read = op.code in READ
-    elements = sum(_size(graph, name) for name in (op.inputs[:1] if read else op.outputs) if name)
-    return round(products(graph, op) * cost.per_product + elements * cost.per_element)
+        raise ValueError(f"no measured cost for {op.code} of {x.dtype.value}; measured: {known}")
+    is_ragged = (op.code, x.dtype) == ("FULLY_CONNECTED", INT8) and x.shape[-1] % 4
+    return RAGGED if is_ragged else cost
+
+
+def _pieces(graph: Graph, op: Op) -> int:
+    """Count rows of a SOFTMAX, stretches copied by SPLIT (of the last axis) or CONCATENATION."""
+    shape = graph.tensor(op.outputs[0]).shape
+    if op.code == "CONCATENATION":
+        axis = op.options["axis"]
+        assert isinstance(axis, int), "TFLite's option"
+        return math.prod(shape[: axis % len(shape)]) * len(op.inputs)
+    return math.prod(shape[:-1]) * len(op.outputs)
 
 
 def _size(graph: Graph, name: str) -> int:
