@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
+from trm_jax.program import exit_code
+
 Rows = Sequence[dict[str, Any]]
 
 
@@ -26,11 +28,10 @@ def report(measure: Callable[[Console], Rows], show: Callable[[Rows, Console], N
       The exit code: 2 if the input was at fault.
     """
     console = Console(stderr=True)
-    try:
+
+    def action() -> None:
         rows = measure(console)
-    except (OSError, ValueError, RuntimeError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    show(rows, console)
-    sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
-    return 0
+        show(rows, console)
+        sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
+
+    return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))

@@ -38,7 +38,6 @@ from experiments.ablation_plan import Job, StudyFunction, prepare
 from experiments.ablation_rows import AblationFolder, pending, read_rows, read_spec
 from experiments.ablation_runner import StudyRunner
 from experiments.plan import DTYPES, environment
-from experiments.program import RESUMED, exit_code
 from experiments.progress import progress
 from experiments.report import make_console
 from experiments.rollouts import matmul_precision
@@ -53,6 +52,7 @@ from experiments.studies import (
     truncation,
 )
 from trm_jax.config import PRESETS
+from trm_jax.program import RESUMED, exit_code
 
 
 class Study(enum.Enum):

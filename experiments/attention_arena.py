@@ -42,6 +42,7 @@ from quant.integer_ops import Product
 from quant.integer_ranges import level_with_spans
 from quant.scheme import parse
 from trm_jax.config import PRESETS, Config, Mixer, TRMConfig, preset
+from trm_jax.program import REPEATED, exit_code
 
 ROWS_FILE = "rows.jsonl"
 ENDS = (-4.0, 4.0)  # of every tensor; any would do
@@ -229,15 +230,14 @@ def report(name: str, rows: Sequence[ArenaRow]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    try:
+
+    def action() -> None:
         cut = Cut(heads=args.heads, tokens=args.tokens, queries=args.queries)
         for whole in (False, True) if args.whole else (False,):
             rows = rows_of(args.preset, cut, args.out, whole=whole)
             sys.stdout.write(report(args.preset, rows) + "\n")
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+
+    return exit_code(action, (OSError, ValueError, RuntimeError), REPEATED)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.run_folder import parse_rows
+from trm_jax.program import exit_code
 
 Rows = list[dict[str, float]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
@@ -132,18 +133,17 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--out", type=Path, help="the figure (RUN/curve.png of the first run)")
     p.add_argument("--after", type=int, default=0, help="step after which runs are compared")
     args = p.parse_args(argv)
-    try:
+
+    def action() -> None:
         runs = {str(run): load_rows(run) for run in args.runs}
         path = args.out or args.runs[0] / "curve.png"
         draw_curve(runs, path)
         (name, reference), *others = runs.items()
         for other, rows in others:
             sys.stdout.write(f"{other} against {name}: {compare(reference, rows, args.after)}\n")
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(f"{path}\n")
-    return 0
+        sys.stdout.write(f"{path}\n")
+
+    return exit_code(action, (ValueError, OSError))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from typing import NamedTuple
 from rich.console import Console
 
 from experiments import deploy_aihub, deploy_cortex, deploy_host
-from experiments.program import REPEATED, exit_code
 from experiments.report import make_console
+from trm_jax.program import REPEATED, exit_code
 
 
 class Deployment(NamedTuple):

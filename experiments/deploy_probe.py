@@ -20,6 +20,7 @@ import numpy as np
 from export.backends import open_runtime
 from export.integrity import Export, open_export
 from export.runtime import Solver
+from trm_jax.program import exit_code
 
 STATUS = Path("/proc/self/status")
 WARM = 2
@@ -67,15 +68,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    try:
+
+    def action() -> None:
         if args.repeats < 1:
             raise ValueError(f"--repeats must be at least 1, got {args.repeats}")
         found = probe(open_export(args.folder), args.threads, args.repeats)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(json.dumps(found) + "\n")
-    return 0
+        sys.stdout.write(json.dumps(found) + "\n")
+
+    return exit_code(action, (OSError, ValueError, RuntimeError))
 
 
 if __name__ == "__main__":

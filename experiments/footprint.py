@@ -23,6 +23,7 @@ from experiments import footprint_checks, footprint_rows, footprint_tables, tabl
 from experiments.report import make_console
 from trm_jax import checkpoint
 from trm_jax.config import PRESETS, Config, preset
+from trm_jax.program import exit_code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +36,8 @@ def parser() -> argparse.ArgumentParser:
                    help="presets or model directories (%(default)s)")  # fmt: skip
     p.add_argument("--schemes", default=",".join(footprint_rows.SCHEMES), metavar="NAME,..",
                    help="%(default)s")  # fmt: skip
-    p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/footprint")
+    p.add_argument("--out", type=Path, metavar="DIR", default=Path("runs") / "footprint",
+                   help="%(default)s")  # fmt: skip
     return p
 
 
@@ -50,18 +52,15 @@ def config_of(name: str) -> Config:
     return preset(name)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
-    out = args.out or Path("runs") / "footprint"
-    try:
-        names = [name.strip() for name in args.models.split(",")]
-        schemes = [name.strip() for name in args.schemes.split(",")]
-        rows = footprint_rows.records({name: config_of(name) for name in names}, schemes)
-        footprint_rows.write(out, rows)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
+def run(models: str, schemes: str, out: Path) -> None:
+    """Count what a command line names, print it and write all files.
+
+    Raises:
+      ValueError, OSError: unknown names, or nothing can be written.
+    """
+    configs = {name: config_of(name) for name in (text.strip() for text in models.split(","))}
+    rows = footprint_rows.records(configs, [scheme.strip() for scheme in schemes.split(",")])
+    footprint_rows.write(out, rows)
     made = [*footprint_tables.all_tables(rows), footprint_checks.table(footprint_checks.checks())]
     (out / "footprint.csv").write_text(tables.to_csv(rows), encoding="utf-8")
     text = "\n".join([*map(tables.to_markdown, made), footprint_tables.energy_note(), ""])
@@ -69,7 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = make_console()
     tables.print_tables(made, console)
     console.print(f"rows and tables: {out}", soft_wrap=True)
-    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    return exit_code(lambda: run(args.models, args.schemes, args.out), (OSError, ValueError))
 
 
 if __name__ == "__main__":

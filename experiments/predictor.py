@@ -22,6 +22,7 @@ from experiments.predictor_study import study
 from experiments.predictor_tables import study_tables
 from experiments.report import make_console
 from experiments.runs import read_sweeps
+from trm_jax.program import exit_code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,26 +37,30 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def run(folders: Sequence[Path], seed: int, out: Path) -> None:
+    """Judge the signals of finished sweeps, print the tables and write all files.
+
+    Raises:
+      ValueError, OSError: a folder holds no finished sweep, or nothing can be written.
+    """
+    found = study(read_sweeps(folders), seed)
+    made = study_tables(found)
+    out.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(map(tables.to_markdown, made))
+    (out / "predictor.md").write_text(text, encoding="utf-8")
+    points = tables.to_csv(predictor_points.records(found.points))
+    (out / "points.csv").write_text(points, encoding="utf-8")
+    picture = predictor_tables.figure(found.points)
+    (out / "predictor.svg").write_text(picture, encoding="utf-8")
+    console = make_console()
+    tables.print_tables(made, console)
+    console.print(f"tables, points and figure: {out}", soft_wrap=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    try:
-        found = study(read_sweeps(args.folders), args.seed)
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    made = study_tables(found)
-    args.out.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(map(tables.to_markdown, made))
-    (args.out / "predictor.md").write_text(text, encoding="utf-8")
-    points = tables.to_csv(predictor_points.records(found.points))
-    (args.out / "points.csv").write_text(points, encoding="utf-8")
-    picture = predictor_tables.figure(found.points)
-    (args.out / "predictor.svg").write_text(picture, encoding="utf-8")
-    console = make_console()
-    tables.print_tables(made, console)
-    console.print(f"tables, points and figure: {args.out}", soft_wrap=True)
-    return 0
+    return exit_code(lambda: run(args.folders, args.seed, args.out), (OSError, ValueError))
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ from rich.console import Console
 
 from experiments import figures, results, tables
 from experiments.analysis import outcomes
-from experiments.program import REPEATED, exit_code
 from experiments.results import Row
 from experiments.spec import Spec
+from trm_jax.program import REPEATED, exit_code
 
 PIPE_WIDTH = 140  # columns where there is no terminal to ask
 

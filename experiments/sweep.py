@@ -35,11 +35,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments import distributed, results
 from experiments.plan import DEFAULT_LIMIT, DEFAULT_SCHEMES, DTYPES, Job, environment, prepare
-from experiments.program import RESUMED, exit_code
 from experiments.report import make_console, report
 from experiments.rollouts import Runner, matmul_precision
 from experiments.variants import label
 from trm_jax.config import PRESETS
+from trm_jax.program import RESUMED, exit_code
 
 
 def parser() -> argparse.ArgumentParser:

@@ -34,6 +34,7 @@ from export.integrity import Export, open_export
 from export.lower import blocks_of
 from export.numerics import Target
 from trm_jax.config import Positions
+from trm_jax.program import exit_code
 
 ROLES = ("update_L", "update_H", "head")
 
@@ -191,15 +192,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("export", type=Path, help="folder of an export for tflm, batch 1")
     parser.add_argument("folder", type=Path, help="folder of the package")
     arguments = parser.parse_args(argv)
-    try:
+
+    def action() -> None:
         made = package(open_export(arguments.export))
         save(made, arguments.folder)
-    except (ValueError, RuntimeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{arguments.folder}: {len(files_of(made))} files, arena {arena_bytes(made.arena)} bytes"
-          f" of which {MARGIN} margin, states {made.state_bytes} bytes")  # fmt: skip
-    return 0
+        sys.stdout.write(
+            f"{arguments.folder}: {len(files_of(made))} files, arena {arena_bytes(made.arena)}"
+            f" bytes of which {MARGIN} margin, states {made.state_bytes} bytes\n"
+        )
+
+    return exit_code(action, (ValueError, RuntimeError, OSError))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from export.integrity import Export, open_export
 from export.numerics import Target
 from export.runtime import Solver
 from export.sources import load_puzzles
+from trm_jax.program import exit_code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -95,13 +96,11 @@ def solve(args: argparse.Namespace) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    try:
-        text = solve(args)
-    except (OSError, ValueError, RuntimeError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(text + "\n")
-    return 0
+
+    def action() -> None:
+        sys.stdout.write(solve(args) + "\n")
+
+    return exit_code(action, (OSError, ValueError, RuntimeError))
 
 
 if __name__ == "__main__":

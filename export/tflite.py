@@ -32,6 +32,7 @@ from export.plan import Plan, Role, mixed, plan_for
 from export.sources import batch_of, calibration, load_model, load_puzzles
 from export.twin import simulation_of
 from quant.scheme import parse
+from trm_jax.program import exit_code
 
 BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
 
@@ -130,13 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(args: argparse.Namespace) -> int:
     """Export, say what was made or what is wrong; returns the exit code."""
-    try:
-        made = run(args)
-    except (OSError, ValueError, RuntimeError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    sys.stdout.write(summary(made, args.out) + "\n")
-    return 0
+
+    def action() -> None:
+        sys.stdout.write(summary(run(args), args.out) + "\n")
+
+    return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
 
 
 if __name__ == "__main__":

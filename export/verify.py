@@ -41,6 +41,7 @@ from export.tflite import plan_named
 from export.twin import Simulation, run, simulation_of
 from export.verify_block import check_blocks
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.program import exit_code
 
 LIMIT = 64
 SIGNIFICANT = 0.01
@@ -158,15 +159,15 @@ def rollouts(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    passed = True
-    try:
+
+    def action() -> int:
+        passed = True
         for name, good, text in verdicts(args):
             sys.stdout.write(f"{'pass' if good else 'FAIL'}  {name:<10} {text}\n")
             passed = passed and good
-    except (OSError, ValueError, RuntimeError, ModuleNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0 if passed else 1
+        return 0 if passed else 1
+
+    return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
 
 
 if __name__ == "__main__":

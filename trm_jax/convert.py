@@ -26,6 +26,7 @@ from trm_jax.checkpoint import STORAGE, load_model, save_model
 from trm_jax.config import PRESETS, Config, preset
 from trm_jax.data.hub import PREFIX as HUB
 from trm_jax.data.hub import resolve
+from trm_jax.program import exit_code
 from trm_jax.published import PUBLISHED, describe
 from trm_jax.torch_config import YAML_FILE, Fields, read_yaml, resolve_config
 from trm_jax.torch_files import read_tensors, write_torch
@@ -178,16 +179,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         p.error("give SOURCE and OUT (or --list)")
     given = tuple((f, v) for f in FLAGS.values() if (v := getattr(args, f)) is not None)
     hints = Hints(preset=args.preset, fields=given)
-    try:
+
+    def action() -> None:
         if args.to_torch:
             message = convert_back(args.source, args.out)
         else:
             message = convert(args.source, args.out, hints, args.storage)
-    except (OSError, ValueError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    console.print(message, highlight=False, soft_wrap=True)
-    return 0
+        console.print(message, highlight=False, soft_wrap=True)
+
+    return exit_code(action, (OSError, ValueError, ModuleNotFoundError))
 
 
 if __name__ == "__main__":

@@ -13,16 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trm_jax.data import csv_puzzles, hub, splits
+from trm_jax.program import exit_code
 
 
 def run(action: Callable[[], None]) -> int:
     """Run a command; bad input becomes one line on standard error and exit code 2."""
-    try:
-        action()
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    return 0
+    return exit_code(action, (ValueError, OSError))
 
 
 @contextlib.contextmanager

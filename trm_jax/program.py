@@ -4,11 +4,14 @@ import sys
 from collections.abc import Callable
 
 RESUMED = "stopped; finished rows are kept, --resume goes on"
+STOPPED = "stopped"
 REPEATED = "stopped; what is finished is kept, the same command goes on"
 
 
 def exit_code(
-    action: Callable[[], int | None], bad_input: tuple[type[Exception], ...], stopped: str
+    action: Callable[[], int | None],
+    bad_input: tuple[type[Exception], ...],
+    stopped: str = STOPPED,
 ) -> int:
     """Run a program's work and turn its end into an exit code.
 
