@@ -9,9 +9,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.row_files import digest_of, shards_of
-
-FORMAT = 1  # of rows and spec files
+from experiments.measured import Measured, differences
+from experiments.row_files import digest_of
 
 Facts = dict[str, float | str]
 """Named numbers and words: `bytes`, `parameters`, `train_seconds`, ..."""
@@ -39,42 +38,14 @@ class Planned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblationSpec:
-    """One ablation.
+class AblationSpec(Measured):
+    """One ablation; training has its seed in the settings.
 
     Attributes:
-      task, model, data: names for headings.
-      model_sha256, data_sha256: what was run on what.
-      num_parameters: weights of the model without its puzzle table.
-      num_puzzles: the first so many puzzles of the data.
-      batch_size: puzzles in a shard.
-      dtype: arithmetic where a variant names none.
-      seed: of the bootstrap; training has it in its settings.
       planned: variants in the order of the tables.
     """
 
-    task: str
-    model: str
-    model_sha256: str
-    num_parameters: int
-    data: str
-    data_sha256: str
-    num_puzzles: int
-    batch_size: int
-    dtype: str
-    seed: int
     planned: tuple[Planned, ...] = ()
-
-    @property
-    def shards(self) -> tuple[tuple[int, int], ...]:
-        """First puzzle and end of every shard."""
-        return shards_of(self.num_puzzles, self.batch_size)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the numbers of all rows."""
-        names = ("task", "model_sha256", "data_sha256", "batch_size", "dtype")
-        return {name: getattr(self, name) for name in names} | {"format": FORMAT}
 
     def plan(self, study: str, variant: str, reference: str, settings: Facts) -> Planned:
         """Make the entry of a variant, with its digest."""
@@ -101,8 +72,7 @@ def joined(found: AblationSpec, wanted: AblationSpec) -> AblationSpec:
     Raises:
       ValueError: their rows must not mix; the message says what differs.
     """
-    pairs = ((name, found.identity[name], value) for name, value in wanted.identity.items())
-    problems = [f"{name} is {was}, asked for {value}" for name, was, value in pairs if was != value]
+    problems = differences(found, wanted)
     entries = {each.name: each for each in found.planned}
     for new in wanted.planned:
         old = entries.setdefault(new.name, new)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import spec as specs
+from experiments.measured import differences
 from experiments.row_files import (
     append_line,
     drop_torn_line,
@@ -125,7 +126,7 @@ class Folder:
         """
         refuse_used(self.path, resume=resume)
         for found in read_specs(self.path):
-            if problems := specs.differences(found, spec):
+            if problems := differences(found, spec):
                 raise ValueError(
                     f"{self.path} holds rows of another sweep ({'; '.join(problems)});"
                     " choose another --out"

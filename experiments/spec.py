@@ -9,44 +9,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.depths import Grid
-from experiments.row_files import digest_of, shards_of
-
-FORMAT = 1  # of rows and spec files
+from experiments.measured import Measured, differences
+from experiments.row_files import digest_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class Spec(Measured):
     """One sweep.
 
     Attributes:
-      task, model, data: names for headings.
-      model_sha256, data_sha256: what was run on what.
-      num_parameters: weights of the model without its puzzle table.
       architecture: and mixer, for reports; empty in folders of earlier versions.
       gflops_per_cycle: cost of an H-cycle for one puzzle.
-      num_puzzles: the first so many puzzles of the data.
-      batch_size: puzzles in a shard, the unit of work and of resuming.
       schemes: names as `quant.scheme.Scheme.name` writes them, full precision first.
       bytes: stored size of the model under each scheme, puzzle table included.
       grid: depths.
-      dtype: arithmetic of schemes that do not name one.
-      seed: of the bootstrap.
     """
 
-    task: str
-    model: str
-    model_sha256: str
-    num_parameters: int
     gflops_per_cycle: float
-    data: str
-    data_sha256: str
-    num_puzzles: int
-    batch_size: int
     schemes: tuple[str, ...]
     bytes: tuple[int, ...]
     grid: Grid
-    dtype: str
-    seed: int
     architecture: str = ""
 
     @property
@@ -55,16 +37,9 @@ class Spec:
         return self.schemes[0]
 
     @property
-    def shards(self) -> tuple[tuple[int, int], ...]:
-        """First puzzle and end of every shard."""
-        return shards_of(self.num_puzzles, self.batch_size)
-
-    @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of a row."""
-        names = ("task", "model_sha256", "data_sha256", "batch_size", "dtype")
-        values = {name: getattr(self, name) for name in names}
-        return {**values, "cycles": list(self.grid.cycles), "format": FORMAT}
+        return super().identity | {"cycles": list(self.grid.cycles)}
 
     @property
     def digest(self) -> str:
@@ -90,12 +65,6 @@ def from_dict(values: dict[str, Any]) -> Spec:
         return Spec(**{**values, **lists, "grid": grid})
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the spec of a sweep: {error}") from error
-
-
-def differences(found: Spec, wanted: Spec) -> list[str]:
-    """List in words where two identities differ."""
-    pairs = ((name, found.identity[name], value) for name, value in wanted.identity.items())
-    return [f"{name} is {was}, asked for {value}" for name, was, value in pairs if was != value]
 
 
 def union(specs: list[Spec]) -> Spec:

@@ -17,7 +17,7 @@ from quant.integer_attention_ranges import signed_tables
 from quant.integer_elementwise import quantise_floats
 from quant.integer_encoding import BITS, Encoding, short_scale
 from quant.integer_ops import SIGMOID, Product, Products
-from quant.integer_ranges import encoding
+from quant.integer_ranges import encoding, with_headroom
 from trm_jax.config import ReasonerConfig
 
 ROTARY_NAME = "rotary"
@@ -39,9 +39,7 @@ def attention_encodings(
     Raises:
       ValueError: headroom below 1.
     """
-    if not headroom >= 1:
-        raise ValueError(f"headroom must be at least 1, got headroom={headroom}")
-    ends = {n: (float(low) * headroom, float(high) * headroom) for n, (low, high) in spans.items()}
+    ends = with_headroom(spans, headroom)
     _share_one(ends, ["z", f"{layer_sites(config)[-1]}/mlp/norm"])
     for site in layer_sites(config):
         _share_one(ends, [f"{site}/self_attn/mixed/{i}" for i in range(config.num_heads)])

@@ -177,6 +177,17 @@ def _over_time(span: Range) -> Range:
     return Range(jnp.min(low), jnp.max(span.high))
 
 
+def with_headroom(spans: Mapping[str, Range], headroom: float) -> dict[str, tuple[float, float]]:
+    """Widen calibrated ranges by a factor on both ends, for puzzles that were not seen.
+
+    Raises:
+      ValueError: headroom below 1.
+    """
+    if not headroom >= 1:
+        raise ValueError(f"headroom must be at least 1, got headroom={headroom}")
+    return {n: (float(low) * headroom, float(high) * headroom) for n, (low, high) in spans.items()}
+
+
 def encodings_of(
     spans: Mapping[str, Range], config: ReasonerConfig, *, bits: int, headroom: float = HEADROOM
 ) -> dict[str, Encoding]:
@@ -189,13 +200,11 @@ def encodings_of(
     Raises:
       ValueError: headroom below 1.
     """
-    if not headroom >= 1:
-        raise ValueError(f"headroom must be at least 1, got headroom={headroom}")
-    ends = {name: (float(low), float(high)) for name, (low, high) in spans.items()}
+    ends = with_headroom(spans, headroom)
     last = f"L_level/layers_{config.L_layers - 1}/mlp/norm"
     both = (min(ends["z"][0], ends[last][0]), max(ends["z"][1], ends[last][1]))
     ends["z"] = ends[last] = both
-    made = {n: encoding(low * headroom, high * headroom, bits) for n, (low, high) in ends.items()}
+    made = {n: encoding(low, high, bits) for n, (low, high) in ends.items()}
     sigmoids = (f"{name.removesuffix('/silu')}/sigmoid" for name in ends if name.endswith("/silu"))
     return {**made, **dict.fromkeys(sigmoids, SIGMOID[bits])}
 

@@ -1,6 +1,5 @@
 """The deployment program on a tiny model: rows, resuming, table and figure."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -23,24 +22,14 @@ def arguments(root: Path, out: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("deploy")
-    tiny.write(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def out(root: Path) -> Path:
-    assert deploy.main(arguments(root, root / "out")) == 0
-    return root / "out"
-
-
-def lines(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text().splitlines()]
+def out(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("deploy") / "out"
+    assert deploy.main(arguments(tiny_root, out)) == 0
+    return out
 
 
 def test_every_scheme_and_group_has_one_row(out: Path) -> None:
-    rows = lines(out / "rows.jsonl")
+    rows = tiny.lines(out / "rows.jsonl")
     keys = [(row["scheme"], row["start"], row["stop"]) for row in rows]
     assert keys == [(s, *part) for s in ("fp32", "w4c-asym_a8da") for part in ((0, 4), (4, 7))]
     for row in rows:
@@ -48,7 +37,7 @@ def test_every_scheme_and_group_has_one_row(out: Path) -> None:
             assert row["exact"] == row["simulated_exact"]
             assert row["equal_cells"] == 16 * (row["stop"] - row["start"])
             assert row["disagreement"][0] == row["infidelity"][0] < 1e-4
-    assert {p["scheme"] for p in lines(out / "probes.jsonl")} == {"fp32", "w4c-asym_a8da"}
+    assert {p["scheme"] for p in tiny.lines(out / "probes.jsonl")} == {"fp32", "w4c-asym_a8da"}
     for name in ("summary.md", "summary.csv", "pareto.png", "pareto.svg"):
         assert (out / name).stat().st_size > 0
 
@@ -65,29 +54,29 @@ def test_rows_pair_with_the_rows_of_a_sweep() -> None:
 
 
 def test_a_killed_deployment_goes_on(
-    out: Path, root: Path, capsys: pytest.CaptureFixture[str]
+    out: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = out / "rows.jsonl"
     whole = file.read_bytes()
-    before = lines(file)
+    before = tiny.lines(file)
     file.write_bytes(whole[: whole.rstrip(b"\n").rfind(b"\n") + 30])  # a kill in the last line
-    assert deploy.main(arguments(root, out)) == 0
-    assert lines(file) == before
+    assert deploy.main(arguments(tiny_root, out)) == 0
+    assert tiny.lines(file) == before
     assert "w4c-asym_a8da" in capsys.readouterr().out
 
 
 def test_rows_of_another_deployment_are_refused(
-    out: Path, root: Path, capsys: pytest.CaptureFixture[str]
+    out: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert deploy.main(arguments(root, out, "--steps", "3")) == 2
+    assert deploy.main(arguments(tiny_root, out, "--steps", "3")) == 2
     assert "of another deployment" in capsys.readouterr().err
 
 
 def test_a_scheme_the_target_cannot_compute_is_listed(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     more = ("--schemes", "fp32,w8c-sym_a8d", "--limit", "1")
-    assert deploy.main(arguments(root, tmp_path / "out", *more)) == 0
+    assert deploy.main(arguments(tiny_root, tmp_path / "out", *more)) == 0
     assert "left out: w8c-sym_a8d" in capsys.readouterr().out
 
 
@@ -100,9 +89,9 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_exits_with_2(
-    name: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert deploy.main(arguments(root, tmp_path / "out", *BAD[name])) == 2
+    assert deploy.main(arguments(tiny_root, tmp_path / "out", *BAD[name])) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
 

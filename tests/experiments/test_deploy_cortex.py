@@ -21,21 +21,15 @@ def arguments(root: Path, out: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     skip_without(Target.TFLM)
-    root = tmp_path_factory.mktemp("cortex")
-    tiny.write(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def out(root: Path) -> Path:
-    assert deploy.main(arguments(root, root / "out")) == 0
-    return root / "out"
+    out = tmp_path_factory.mktemp("cortex") / "out"
+    assert deploy.main(arguments(tiny_root, out)) == 0
+    return out
 
 
 def rows(out: Path) -> list[dict]:
-    return [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+    return tiny.lines(out / "rows.jsonl")
 
 
 def test_a_row_is_the_package_s_sizes(out: Path) -> None:
@@ -57,11 +51,12 @@ def test_a_row_is_the_package_s_sizes(out: Path) -> None:
 
 
 def test_the_table_says_sums_and_what_is_not_counted(
-    out: Path, root: Path, capsys: pytest.CaptureFixture[str]
+    out: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (out / "rows.jsonl").read_bytes()
     assert (
-        deploy.main(arguments(root, out, "--mhz", "100", "--cpi", "2", "--patience", "1e-9")) == 0
+        deploy.main(arguments(tiny_root, out, "--mhz", "100", "--cpi", "2", "--patience", "1e-9"))
+        == 0
     )
     said = capsys.readouterr().out
     assert (out / "rows.jsonl").read_bytes() == before  # another clock measures nothing again
@@ -118,10 +113,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_exits_with_2(
-    name: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words, reason = BAD[name]
-    assert deploy.main(arguments(root, tmp_path / "out", *words)) == 2
+    assert deploy.main(arguments(tiny_root, tmp_path / "out", *words)) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert reason in said

@@ -8,6 +8,7 @@ the usual size: the recursion then multiplies a perturbation by less than 3 in 8
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import jax
@@ -49,6 +50,11 @@ def write(root: Path) -> None:
         inputs.astype(np.int32), labels.astype(np.int32), vocab_size=config.vocab_size
     )
     save_dataset(dataset, root / "data" / "test")
+
+
+def lines(file: Path) -> list[dict]:
+    """Read rows."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def arguments(root: Path, out: Path, *more: str) -> list[str]:
