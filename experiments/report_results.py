@@ -49,11 +49,6 @@ class Results(NamedTuple):
     deployments: list[Printed]
     votes: list[Printed]
 
-    def sweep_of(self, task: str, architecture: str) -> Sweep | None:
-        """Find the sweep of a task whose architecture begins so, the one on most puzzles."""
-        found = [s for s in self.sweeps if s.spec.task == task and is_a(s, architecture)]
-        return max(found, key=lambda s: s.reference.num_puzzles, default=None)
-
     def records_of(self, study: str) -> list[Record]:
         """Collect the records of one study of every ablation, its task added."""
         return [
@@ -62,11 +57,6 @@ class Results(NamedTuple):
             for record in ablation_tables.records(ablation)
             if record["study"] == study
         ]
-
-
-def is_a(sweep: Sweep, architecture: str) -> bool:
-    """Say whether a sweep's model is of an architecture: TRM-MLP, TRM-Att or HRM."""
-    return architecture_of(sweep) == architecture
 
 
 def architecture_of(sweep: Sweep) -> str:

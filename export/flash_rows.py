@@ -44,7 +44,7 @@ from quant.integer_carry import Combine, combine_for, scaled_rows
 
 __all__ = [
     "PASS", "PLAIN", "Combine", "Depth", "Halting", "RowFile",
-    "combine_for", "padded", "padding", "read", "scaled_rows", "write",
+    "combine_for", "padded", "padding", "places", "read", "scaled_rows", "write",
 ]  # fmt: skip
 
 MAGIC = b"TRMROWS1"
@@ -174,10 +174,7 @@ def read(data: bytes) -> RowFile:
     if kind >= len(DTYPES):
         raise ValueError(f"element type must be 0 to {len(DTYPES) - 1}, got {kind}")
     dtype = DTYPES[kind]
-    first = HEADER.size + (2 + vocab) * emb * dtype.itemsize
-    first += padding(first)
-    sums = first + ids * width * dtype.itemsize
-    sums += padding(sums)
+    first, sums = places(dtype, vocab, emb, ids, width)
     if size != sums + 4 * ids + padding(4 * ids) or size > len(data):
         raise ValueError(f"row file of {size} bytes does not fit its fields, or is cut short")
     if zlib.crc32(data[CHECKED_FROM:first]) != crc:
@@ -194,6 +191,14 @@ def read(data: bytes) -> RowFile:
         L_init=shared[0], H_init=shared[1], token_rows=shared[2:], puzzle_rows=puzzles,
         combine_L=_combine(values[16:21]), combine_H=_combine(values[21:26]),
     )  # fmt: skip
+
+
+def places(dtype: np.dtype, vocab: int, emb: int, ids: int, width: int) -> tuple[int, int]:
+    """Find where the puzzle rows and their checksums begin, in bytes."""
+    first = HEADER.size + (2 + vocab) * emb * dtype.itemsize
+    first += padding(first)
+    sums = first + ids * width * dtype.itemsize
+    return first, sums + padding(sums)
 
 
 def padding(size: int) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.flash_rows import DTYPES, HEADER, MAGIC, padding
+from export.flash_rows import DTYPES, HEADER, MAGIC, places
 
 
 def read_puzzle_row(path: Path, puzzle: int) -> np.ndarray:
@@ -41,10 +41,7 @@ def _row(data: mmap.mmap, puzzle: int, path: Path) -> np.ndarray:
     if not 0 <= puzzle < ids:
         raise ValueError(f"{path} has the puzzle rows 0 to {ids - 1}, asked for {puzzle}")
     dtype = DTYPES[kind]
-    first = HEADER.size + (2 + vocab) * emb * dtype.itemsize
-    first += padding(first)
-    sums = first + ids * width * dtype.itemsize
-    sums += padding(sums)
+    first, sums = places(dtype, vocab, emb, ids, width)
     begin = first + puzzle * width * dtype.itemsize
     row = data[begin : begin + width * dtype.itemsize]
     stored = int.from_bytes(data[sums + 4 * puzzle : sums + 4 * puzzle + 4], "little")

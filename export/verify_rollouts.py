@@ -25,7 +25,7 @@ class Group(NamedTuple):
 
     Attributes:
       exact, simulated_exact: solved by the runtime, by the simulation.
-      cells, correct, simulated_correct: scored cells, and how many of them are right.
+      cells, correct: scored cells, and how many of them the runtime has right.
       equal_cells: cells on which both say the same.
       fidelity: of the runtime's last state (`last`) to the simulation's.
     """
@@ -34,7 +34,6 @@ class Group(NamedTuple):
     simulated_exact: np.ndarray
     cells: np.ndarray
     correct: np.ndarray
-    simulated_correct: np.ndarray
     equal_cells: np.ndarray
     fidelity: np.ndarray
     solution: Solution
@@ -86,7 +85,7 @@ def compare_group(
     labels, answers = jnp.asarray(host.labels), jnp.asarray(solution.tokens)
     numbers = (
         puzzle_exact(answers, labels), puzzle_exact(simulated, labels), scored_cells(labels),
-        correct_cells(answers, labels), correct_cells(simulated, labels),
+        correct_cells(answers, labels),
         jnp.sum(answers == simulated, axis=-1), token_cosine(jnp.asarray(last), state),
     )  # fmt: skip
     return Group(*(np.asarray(x) for x in numbers), solution=solution, last=last)

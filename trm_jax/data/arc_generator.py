@@ -17,7 +17,6 @@ from trm_jax.data.dihedral import NUM_TRANSFORMS, dihedral_transform
 
 ATTEMPTS = 2000  # grids tried for one pair before a rule counts as exhausted
 MIN_SIDE = 3
-NUM_RULES = sum(map(len, FAMILIES.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
