@@ -9,8 +9,7 @@ The paper writes T for H_cycles and n for supervision steps; formulas of the dep
 the public text and are decoded from GFLOPs and accuracies (`DEPTH_NOTE`).
 """
 
-import enum
-from dataclasses import dataclass
+from experiments.paper_table import PaperTable, Unit
 
 SOURCE = "arXiv 2606.26488v1"
 
@@ -19,51 +18,6 @@ DEPTH_NOTE = (
     " 1,875 = 30 x 62.5, and 256, 342, 68 = 30, 40, 8 x 8.54 GFLOPs; the accuracies (69.1 %,"
     " 70.3 %, 55.4 %) lie where Table 18 has 30, 40 and 8 H-cycles."
 )
-
-
-class Unit(enum.Enum):
-    """Unit of a column as printed; the value is the suffix."""
-
-    PERCENT = "%"
-    FRACTION = ""
-    POINTS = "pp"
-    MB = "MB"
-    GFLOPS = "GFLOPs"
-    MS = "ms"
-    MJ = "mJ"
-    COUNT = " "
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaperTable:
-    """One table of the paper.
-
-    Attributes:
-      number: "9", or the appendix where numbers stand in the text.
-      columns: names with their units.
-      rows: by key (first words of the row), one number per column, None where a dash is printed.
-      notes: errata and readings.
-    """
-
-    number: str
-    title: str
-    columns: dict[str, Unit]
-    rows: dict[tuple[str, ...], tuple[float | None, ...]]
-    notes: tuple[str, ...] = ()
-
-    def value(self, row: tuple[str, ...], column: str) -> float | None:
-        """Look a printed number up.
-
-        Raises:
-          KeyError: the table has no such row or column.
-        """
-        return self.rows[row][list(self.columns).index(column)]
-
-    def fraction(self, row: tuple[str, ...], column: str) -> float | None:
-        """Look a share up, as a number in [0, 1] however it is printed."""
-        value = self.value(row, column)
-        return value / 100 if value is not None and self.columns[column] is Unit.PERCENT else value
-
 
 EMBEDDING = PaperTable(
     number="1", title="Puzzle embedding table of ARC (50,911 rows of 512)",

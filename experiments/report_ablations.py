@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from experiments import ablation_tables, paper
 from experiments.document import Block, Command, Paragraph, Section
-from experiments.paper import PaperTable
+from experiments.paper_table import PaperTable
 from experiments.report_cells import number
 from experiments.report_results import Results
 from experiments.tables import Record, Table, interval_of, with_error, with_interval

@@ -10,8 +10,16 @@ from export.graph import DType
 from export.legality import Violation, check, demand_legal
 from export.legality_table import NEWEST, ROWS, Use, Verdict
 from export.numerics import Target
+from tests.export import operator_kinds as kinds
 from tests.export import operators as ops
-from tests.export.operators import Case, Weights
+from tests.export.operator_products import (
+    Weights,
+    convolution,
+    decoded,
+    dequantised_weights,
+    fully_connected,
+)
+from tests.export.operators import Case
 from tests.export.runtimes import Session, session
 
 F32, I16, I8, I4 = DType.FLOAT32, DType.INT16, DType.INT8, DType.INT4
@@ -21,19 +29,19 @@ MEASURED = (Target.LITERT, Target.LITERT_BUILTIN, Target.TFLITE_RUNTIME, Target.
 def example(use: Use, version: int) -> Case:
     """Make a model of one use."""
     if use.code == "FULLY_CONNECTED":
-        return ops.fully_connected(
+        return fully_connected(
             use.types[0], Weights(use.types[1], use.per_channel), version=version
         )
     if use.code == "CONV_2D":
-        return ops.convolution(use.types[0], Weights(use.types[1], use.per_channel),
+        return convolution(use.types[0], Weights(use.types[1], use.per_channel),
                                version=version)  # fmt: skip
     if use.code == "DEQUANTIZE" and (use.per_channel or use.types[0] in (DType.FLOAT16, I4)):
-        return ops.dequantised_weights(Weights(use.types[0], use.per_channel), version=version)
+        return dequantised_weights(Weights(use.types[0], use.per_channel), version=version)
     if use.code in ("QUANTIZE", "DEQUANTIZE"):
-        return ops.to_grid(*use.types, version=version)
+        return kinds.to_grid(*use.types, version=version)
     if use.code == "TFLM_DECODE":
-        return ops.decoded()
-    return ops.plain(use.code, use.types[0], version=version)
+        return decoded()
+    return kinds.plain(use.code, use.types[0], version=version)
 
 
 Sessions = Callable[[Target], Session]
@@ -79,35 +87,36 @@ def test_the_checks_see_what_the_examples_are() -> None:
 def test_newest_versions(runtime: Session) -> None:
     column = {Target.LITERT: 0, Target.LITERT_BUILTIN: 0, Target.TFLITE_RUNTIME: 1}
     if runtime.target is Target.TFLM:
-        high = ops.with_version(ops.plain("ADD", F32), 99)
+        high = ops.with_version(kinds.plain("ADD", F32), 99)
         assert runtime.verdict(high) is Verdict.RIGHT  # TFLM reads no versions
         return
-    products = {"FULLY_CONNECTED": ops.fully_connected(I8, Weights(I8), version=1),
-                "CONV_2D": ops.convolution(I8, Weights(I8), version=1),
-                "QUANTIZE": ops.to_grid(F32, I8), "DEQUANTIZE": ops.to_grid(I8, F32)}  # fmt: skip
+    weighted = {"FULLY_CONNECTED": fully_connected(I8, Weights(I8), version=1),
+                "CONV_2D": convolution(I8, Weights(I8), version=1),
+                "QUANTIZE": kinds.to_grid(F32, I8),
+                "DEQUANTIZE": kinds.to_grid(I8, F32)}  # fmt: skip
     for code, versions in NEWEST.items():
-        case = products.get(code) or ops.plain(code, F32)
+        case = weighted.get(code) or kinds.plain(code, F32)
         newest = versions[column[runtime.target]]
         assert runtime.verdict(ops.with_version(case, newest)) is Verdict.RIGHT, code
         assert runtime.verdict(ops.with_version(case, newest + 1)) is Verdict.REFUSED, code
 
 
 SILENT = {
-    "older version": (ops.fully_connected(F32, Weights(I8), version=5), Target.TFLITE_RUNTIME),
-    "-8": (ops.fully_connected(F32, Weights(I4, lowest=-8), version=12), Target.LITERT_BUILTIN),
-    "-128": (ops.fully_connected(F32, Weights(I8, lowest=-128), version=12),
+    "older version": (fully_connected(F32, Weights(I8), version=5), Target.TFLITE_RUNTIME),
+    "-8": (fully_connected(F32, Weights(I4, lowest=-8), version=12), Target.LITERT_BUILTIN),
+    "-128": (fully_connected(F32, Weights(I8, lowest=-128), version=12),
              Target.LITERT_BUILTIN),
-    "zero points": (ops.fully_connected(F32, Weights(I8, zero_point=3), version=12),
+    "zero points": (fully_connected(F32, Weights(I8, zero_point=3), version=12),
                     Target.LITERT_BUILTIN),
-    "zero points, one scale": (ops.fully_connected(F32, Weights(I8, False, zero_point=3),
+    "zero points, one scale": (fully_connected(F32, Weights(I8, False, zero_point=3),
                                                    version=9), Target.TFLITE_RUNTIME),
-    "zero points, static": (ops.fully_connected(I8, Weights(I8, zero_point=3), version=4),
+    "zero points, static": (fully_connected(I8, Weights(I8, zero_point=3), version=4),
                             Target.TFLM),
-    "zero points, int16": (ops.fully_connected(I16, Weights(I8, zero_point=3), version=7),
+    "zero points, int16": (fully_connected(I16, Weights(I8, zero_point=3), version=7),
                            Target.LITERT),
-    "zero points, conv": (ops.convolution(I8, Weights(I4, zero_point=3), version=7), Target.TFLM),
-    "scales of DEQUANTIZE": (ops.dequantised_weights(Weights(I8), version=5), Target.TFLM),
-    "int4 read as int8": (ops.convolution(I16, Weights(I4), version=7), Target.TFLITE_RUNTIME),
+    "zero points, conv": (convolution(I8, Weights(I4, zero_point=3), version=7), Target.TFLM),
+    "scales of DEQUANTIZE": (dequantised_weights(Weights(I8), version=5), Target.TFLM),
+    "int4 read as int8": (convolution(I16, Weights(I4), version=7), Target.TFLITE_RUNTIME),
 }  # fmt: skip
 """Models that load, run and compute garbage."""
 
@@ -121,11 +130,11 @@ def test_silent_garbage_is_real_and_is_refused(name: str, sessions: Sessions) ->
 
 
 RIGHT = {
-    "narrow int4": ops.fully_connected(F32, Weights(I4), version=12),
-    "odd width": ops.fully_connected(F32, Weights(I4), version=12, width=33),
-    "wide int4, static": ops.fully_connected(I8, Weights(I4, lowest=-8), version=10),
-    "wide int4, expanded": ops.dequantised_weights(Weights(I4, lowest=-8, zero_point=3), version=6),
-    "one scale, zero point, static": ops.fully_connected(
+    "narrow int4": fully_connected(F32, Weights(I4), version=12),
+    "odd width": fully_connected(F32, Weights(I4), version=12, width=33),
+    "wide int4, static": fully_connected(I8, Weights(I4, lowest=-8), version=10),
+    "wide int4, expanded": dequantised_weights(Weights(I4, lowest=-8, zero_point=3), version=6),
+    "one scale, zero point, static": fully_connected(
         I8, Weights(I8, False, zero_point=3), version=4),
 }  # fmt: skip
 
@@ -140,16 +149,16 @@ def test_near_misses_are_right_and_are_let_through(
 
 
 def test_concatenations_in_tflm(sessions: Sessions) -> None:
-    assert check(ops.concatenation(10).model, Target.TFLM) == []
-    (found,) = check(ops.concatenation(11).model, Target.TFLM)
+    assert check(kinds.concatenation(10).model, Target.TFLM) == []
+    (found,) = check(kinds.concatenation(11).model, Target.TFLM)
     assert found.verdict is Verdict.REFUSED
     runtime = sessions(Target.TFLM)
-    assert runtime.verdict(ops.concatenation(10)) is Verdict.RIGHT
-    assert runtime.verdict(ops.concatenation(11)) is Verdict.REFUSED
+    assert runtime.verdict(kinds.concatenation(10)) is Verdict.RIGHT
+    assert runtime.verdict(kinds.concatenation(11)) is Verdict.REFUSED
 
 
 def test_messages_name_tensor_reason_and_alternative() -> None:
-    model = ops.fully_connected(F32, Weights(I8), version=12).model
+    model = fully_connected(F32, Weights(I8), version=12).model
     with pytest.raises(ValueError, match="tflite-runtime") as caught:
         demand_legal(model, Target.TFLITE_RUNTIME)
     text = str(caught.value)
@@ -158,18 +167,18 @@ def test_messages_name_tensor_reason_and_alternative() -> None:
 
 
 def test_aihub_takes_float_and_w8a8_only() -> None:
-    assert check(ops.plain("ADD", F32).model, Target.AI_HUB) == []
-    assert check(ops.fully_connected(I8, Weights(I8), version=4).model, Target.AI_HUB) == []
-    for case in (ops.fully_connected(F32, Weights(I8), version=12),
-                 ops.fully_connected(I8, Weights(I4), version=10),
-                 ops.plain("ADD", I16)):  # fmt: skip
+    assert check(kinds.plain("ADD", F32).model, Target.AI_HUB) == []
+    assert check(fully_connected(I8, Weights(I8), version=4).model, Target.AI_HUB) == []
+    for case in (fully_connected(F32, Weights(I8), version=12),
+                 fully_connected(I8, Weights(I4), version=10),
+                 kinds.plain("ADD", I16)):  # fmt: skip
         (found,) = check(case.model, Target.AI_HUB)
         assert isinstance(found, Violation)
         assert "AI Hub" in found.reason
 
 
 def test_operators_nobody_measured_are_refused() -> None:
-    case = ops.plain("ADD", F32)
+    case = kinds.plain("ADD", F32)
     unknown = ops.with_code(case, "SUB_OF_NOTHING")
     (found,) = legality.check(unknown.model, Target.LITERT)
     assert "measured on no runtime" in found.reason
