@@ -15,6 +15,7 @@ from export.graph import Graph
 from export.integer_graph_ops import DEFAULT_CHUNKS, Chunks, GraphOps, state_shape
 from export.lower_attention import AttentionGraph
 from export.plan import Plan
+from export.schedule import scheduled
 from quant.integer_block import level, read_out
 from quant.integer_model import IntegerModel
 from trm_jax.config import Mixer
@@ -37,7 +38,7 @@ def block_graph(model: IntegerModel, plan: Plan, batch: int, chunks: Chunks) -> 
     z, injection = ops.state("z", batch), ops.state("injection", batch)
     out = level(z, injection, model.config, ops).value
     made = reshaped(ops.g, out, state_shape(model, batch), "z/next")
-    return ops.g.finish({"z": "z", "injection": "injection"}, {"z": made})
+    return scheduled(ops.g.finish({"z": "z", "injection": "injection"}, {"z": made}))
 
 
 def head_graph(model: IntegerModel, plan: Plan, batch: int, chunks: Chunks) -> Graph:
@@ -50,7 +51,7 @@ def head_graph(model: IntegerModel, plan: Plan, batch: int, chunks: Chunks) -> G
         "logits": reshaped(g, logits, (batch, c.seq_len, c.vocab_size), "logits"),
         "q": reshaped(g, q, (batch, 2), "q"),
     }
-    return g.finish({"z_H": "z_H"}, outputs)
+    return scheduled(g.finish({"z_H": "z_H"}, outputs))
 
 
 def graph_ops(g: GraphBuilder, model: IntegerModel, plan: Plan, chunks: Chunks) -> GraphOps:
