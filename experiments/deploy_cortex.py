@@ -41,8 +41,10 @@ from export.arena import Arena
 from export.board_memory import flash_of, sram_of
 from export.emulator import Counts
 from export.firmware_build import Counted, Linked, Tflm
+from export.graph import Graph
 from export.instructions import instructions
 from export.sources import load_model, load_puzzles
+from export.stages import stages_of
 from export.twin import Source
 from quant.scheme import parse
 from trm_jax import zoo
@@ -188,7 +190,7 @@ def measure(job: Job, scheme: str, digest: str) -> BoardRow:
         micro.save(package, board)
     package, linked, counts = on_board(job, package, board)
     rows = len(package.flash) - len(package.vectors)
-    flash = flash_of(package.graphs, made.model, rows, len(package.vectors), linked)
+    flash = flash_of(package.graphs, package.model, rows, len(package.vectors), linked)
     return BoardRow(
         digest=digest, scheme=scheme, flash=flash,
         sram=sram_of(package.arena, package.rows, linked), counted=linked.counted.value,
@@ -232,11 +234,19 @@ def modelled(package: micro.Package) -> Counts:
     Raises:
       ValueError: an operator whose cost was not measured.
     """
-    model, roles = package.made.model, package.roles
-    L, H, head = (
-        sum(instructions(model.graph(roles[role])).values()) for role in micro.ROLES
-    )  # fmt: skip
-    return Counts(update_L=L, update_H=H, rest=head)
+    positions = package.made.config.num_positions
+
+    def update(role: str) -> int:
+        graphs = package.networks[role]
+        stages = stages_of(graphs)
+        return sum(_count(g, -(-positions // s.rows)) for g, s in zip(graphs, stages, strict=True))
+
+    head = _count(package.made.model.graph("head"), 1)
+    return Counts(update_L=update("update_L"), update_H=update("update_H"), rest=head)
+
+
+def _count(graph: Graph, calls: int) -> int:
+    return calls * sum(instructions(graph).values())
 
 
 def _sha256(file: Path) -> str:

@@ -1,11 +1,8 @@
 """Run a package's firmware on an emulated Cortex-M55 (QEMU, machine mps3-an547) and count.
 
 One instruction takes one nanosecond of the emulated board's time (`-icount shift=0`), so the
-firmware's ticks are instructions: exact and repeatable, but no cycles. How they divide:
-
-    solve with H=1 L=1        cycle + rest        cycle = L-update + H-update
-    solve with H=1 L=2        one L-update more
-    solve with H=2 L=1        one cycle more
+firmware's ticks are instructions: exact and repeatable, but no cycles. The firmware's `once` runs
+an update of either state and a read-out; a puzzle is as many of each as its depth says.
 """
 
 import re
@@ -105,22 +102,18 @@ def arena_bytes_on(elf: Path, flash: Path, seconds: float = 600.0) -> int:
 
 
 def count(elf: Path, flash: Path, tokens: Sequence[int], seconds: float = 600.0) -> Counts:
-    """Count the instructions of a firmware on one puzzle.
+    """Count the instructions of a firmware on what a puzzle repeats.
 
     Raises:
       RuntimeError: as `talk`.
     """
-    solve = "solve 0 " + "".join(DIGITS[token] for token in tokens)
-    depths = ((1, 1), (1, 2), (2, 1))
-    asked = [f"set H={H} L={L} steps=1 halt=never" for H, L in depths]
-    lines = ["info", *(line for first in asked for line in (first, solve)), "quit"]
-    replies = talk(elf, flash, lines, seconds)
+    once = "once 0 " + "".join(DIGITS[token] for token in tokens)
+    replies = talk(elf, flash, ["info", once, "quit"], seconds)
     unit = NANOSECONDS / _number(replies[0], "ticks_per_second")
-    one, longer, twice = (
-        round(_number(line, "ticks") * unit) for line in replies if line.startswith("solved")
+    update_L, update_H, rest = (
+        round(_number(replies[1], name) * unit) for name in ("update_L", "update_H", "read_out")
     )
-    update_L, cycle = longer - one, twice - one
-    return Counts(update_L=update_L, update_H=cycle - update_L, rest=one - cycle)
+    return Counts(update_L=update_L, update_H=update_H, rest=rest)
 
 
 def _checked(line: bytes) -> str:

@@ -89,16 +89,16 @@ def states(rows: RowFile) -> int:
 def carry_bytes(rows: RowFile) -> int:
     """Count z_H and z_L."""
     emb, size = rows.token_rows.shape[1], rows.token_rows.itemsize
-    return 2 * _taken((rows.prefix + rows.seq) * emb * size)
+    return 2 * padded_size((rows.prefix + rows.seq) * emb * size)
 
 
 def buffer_bytes(rows: RowFile) -> int:
     """Count a row, puzzle and answer, and a line."""
     emb, size = rows.token_rows.shape[1], rows.token_rows.itemsize
-    return sum(map(_taken, (emb * size, rows.seq, rows.seq, rows.seq + LINE_ROOM)))
+    return sum(map(padded_size, (emb * size, rows.seq, rows.seq, rows.seq + LINE_ROOM)))
 
 
-def _taken(size: int) -> int:
+def padded_size(size: int) -> int:
     """Round up as firmware/bytes.c does."""
     return -(-size // 16) * 16
 

@@ -101,8 +101,9 @@ def check_encodings(model: Model, integers: IntegerFacts) -> None:
       ValueError: a scale or zero point differs; the message shows both sides.
     """
     names = {"z": "z", "z_H": "z", "injection": "injection", "logits": "lm_head", "q": "q_head"}
-    for graph in model.graphs:
-        for end, tensor in (*graph.inputs.items(), *graph.outputs.items()):
+    for graph in model.graphs:  # between stages is what their own ends say (firmware/tflm)
+        ends = (*graph.inputs.items(), *graph.outputs.items())
+        for end, tensor in ((end, tensor) for end, tensor in ends if end in names):
             quant = graph.tensor(tensor).quant
             found = quant and (float(quant.scale[0]), int(quant.zero_point[0]))
             wanted = integers.encodings.get(names[end])

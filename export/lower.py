@@ -26,6 +26,7 @@ from export.lower_integer import integer_graphs
 from export.lower_linear import linear
 from export.matrices import Dense, SiteRange
 from export.plan import Plan
+from export.stages import Cut, stage_graphs
 from quant.affine import QTensor
 from quant.integer_model import IntegerModel
 from quant.ptq import QuantisedParams, leaf_name
@@ -79,21 +80,26 @@ def lower(
 
 
 def lower_integers(
-    config: Config, quantised: QuantisedParams, integers: IntegerModel, plan: Plan, *, batch: int
-) -> Model:
+    config: Config, quantised: QuantisedParams, integers: IntegerModel, plan: Plan, *, batch: int,
+    cut: Cut | None = None,
+) -> Model:  # fmt: skip
     """Lower a model to graphs of integers (lower_integer.py).
 
     Args:
       quantised: parameters that `integers` were made of; the metadata holds their hash.
       batch: puzzles per call.
+      cut: adds the same block as graphs that share one arena (stages.py).
 
     Raises:
-      ValueError: bad batch, or a configuration without integers.
+      ValueError: bad batch, or a configuration without integers; a cut of what cannot be cut.
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got batch={batch}")
+    if cut is not None and batch > 1:
+        raise ValueError(f"stages run one puzzle at a time, got batch={batch}")
+    stages = () if cut is None else stage_graphs(integers, plan, cut)
     return Model(
-        graphs=integer_graphs(integers, plan, batch=batch),
+        graphs=(*integer_graphs(integers, plan, batch=batch), *stages),
         description=f"recursive reasoner, {plan.scheme_name} as {plan.name}",
         metadata=_metadata(config, quantised, plan),
     )

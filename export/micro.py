@@ -16,7 +16,6 @@ The arena is measured by TFLM's host interpreter (arena.py). Left out: making th
 """
 
 import argparse
-import dataclasses
 import hashlib
 import json
 import sys
@@ -26,17 +25,19 @@ from pathlib import Path
 
 from export import flash_rows, golden_vectors, tflm_sources
 from export.arena import MARGIN, Arena, shared_arena
-from export.flash_contents import BITS, end_of, row_file, states, vector_file
+from export.board_graph import bare, board_file
+from export.flash_contents import BITS, end_of, padded_size, row_file, states, vector_file
 from export.flash_rows import RowFile
-from export.flatbuffer import write
-from export.graph import DType
+from export.graph import DType, Graph, Model
 from export.integrity import Export, open_export
 from export.lower import blocks_of
 from export.numerics import Target
+from export.stages import network_graphs, stages_of, work_bytes
+from export.tflm_sources import Sizes
 from trm_jax.config import Positions
 from trm_jax.program import exit_code
 
-ROLES = ("update_L", "update_H", "head")
+UPDATES = ("update_L", "update_H")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +45,23 @@ class Package:
     """What a board gets from an export.
 
     Attributes:
-      roles: ROLES -> name of the graph.
-      graphs: name -> bytes of a .tflite of its own.
+      networks: of the updates of z_L and z_H, the graphs in the order of their first call.
+      graphs: name -> bytes of a .tflite of its own; the head is the last.
       vectors: bytes of the test vectors; none where the export expects no answers.
     """
 
     made: Export
-    roles: Mapping[str, str]
+    networks: Mapping[str, tuple[Graph, ...]]
     graphs: Mapping[str, bytes]
     model_id: bytes
     rows: RowFile
     vectors: bytes
     arena: Arena
+
+    @property
+    def model(self) -> Model:
+        """What the files hold."""
+        return Model(graphs=tuple(bare(self.made.model.graph(name)) for name in self.graphs))
 
     @property
     def flash(self) -> bytes:
@@ -64,8 +70,14 @@ class Package:
 
     @property
     def state_bytes(self) -> int:
-        """What the firmware needs for states and lines."""
-        return states(self.rows)
+        """What the firmware needs for states, between graphs, and for lines."""
+        return states(self.rows) + self.work_bytes
+
+    @property
+    def work_bytes(self) -> int:
+        """What lies between the graphs of an update."""
+        positions = self.made.config.num_positions
+        return padded_size(max(work_bytes(g, positions) for g in self.networks.values()))
 
 
 def package(made: Export) -> Package:
@@ -77,38 +89,39 @@ def package(made: Export) -> Package:
       RuntimeError: TFLM is not installed or refuses a graph.
     """
     _check(made)
-    roles: dict[str, str] = dict(zip(ROLES, (*blocks_of(made.config), "head"), strict=True))
-    graphs = {
-        name: write(dataclasses.replace(made.model, graphs=(made.model.graph(name),)))
-        for name in dict.fromkeys(roles.values())
-    }
-    model_id = hashlib.sha256(graphs[roles["update_L"]]).digest()
-    rows = row_file(made, roles, model_id)
+    updates = dict(zip(UPDATES, blocks_of(made.config), strict=True))
+    networks = {role: network_graphs(made.model, name) for role, name in updates.items()}
+    used = [*networks["update_L"], *networks["update_H"], made.model.graph("head")]
+    graphs = {graph.name: board_file(graph) for graph in used}
+    files = [graphs[graph.name] for graph in networks["update_L"]]
+    model_id = hashlib.sha256(b"".join(files)).digest()
+    rows = row_file(made, updates, model_id)
     expected = made.manifest.expected
     vectors = b""
     if expected.tokens:
         vectors = golden_vectors.write(vector_file(expected, rows.depth, model_id))
-    return Package(made=made, roles=roles, graphs=graphs, model_id=model_id, rows=rows,
+    return Package(made=made, networks=networks, graphs=graphs, model_id=model_id, rows=rows,
                    vectors=vectors, arena=shared_arena(graphs.values()))  # fmt: skip
 
 
 def files_of(package: Package) -> dict[str, bytes]:
     """Write a package: name -> content."""
-    made, roles = package.made, package.roles
-    used = [dataclasses.replace(made.model, graphs=(made.model.graph(n),)) for n in package.graphs]
     facts = _facts(package)
+    sizes = Sizes(arena_bytes(package.arena), package.state_bytes, package.work_bytes)
+    updates = [stages_of(package.networks[role]) for role in UPDATES]
     texts = {
-        "trm_op_resolver.h": tflm_sources.resolver_header(tflm_sources.methods_of(used)),
-        "trm_package.h": tflm_sources.package_header(
-            arena_bytes(package.arena), package.state_bytes
+        "trm_op_resolver.h": tflm_sources.resolver_header(tflm_sources.methods_of([package.model])),
+        "trm_package.h": tflm_sources.package_header(sizes, len(package.graphs)),
+        "trm_package.cc": tflm_sources.package_source(
+            package.model_id, list(package.graphs), updates
         ),
-        "trm_package.cc": tflm_sources.package_source(package.model_id, roles),
         "package.json": json.dumps(facts, indent=2) + "\n",
-        "README.md": readme(made, facts),
+        "README.md": readme(package.made, facts),
     }
     for name, data in package.graphs.items():
-        texts[f"g_{name}_model_data.h"] = tflm_sources.model_header(name)
-        texts[f"g_{name}_model_data.cc"] = tflm_sources.model_source(name, data)
+        file = f"g_{tflm_sources.symbol(name)}_model_data"
+        texts[f"{file}.h"] = tflm_sources.model_header(name)
+        texts[f"{file}.cc"] = tflm_sources.model_source(name, data)
     return {**{name: text.encode() for name, text in texts.items()}, "flash.bin": package.flash}
 
 
@@ -126,12 +139,13 @@ def arena_bytes(arena: Arena) -> int:
 
 def readme(made: Export, facts: Mapping[str, object]) -> str:
     """Say how to build, load and ask."""
-    m = made.manifest
+    m, graphs = made.manifest, facts["graphs"]
+    assert isinstance(graphs, dict)
     return f"""# {m.model}, {m.scheme}, for Cortex-M55
 
-Graphs {facts["graph_bytes"]} bytes, flash.bin {facts["flash_bytes"]} bytes, arena
-{facts["arena_bytes"]} bytes (measured {facts["arena_measured_bytes"]} + margin {MARGIN}),
-states {facts["state_bytes"]} bytes.
+{len(graphs)} graphs of {facts["graph_bytes"]} bytes in all share one arena. flash.bin has
+{facts["flash_bytes"]} bytes, the arena {facts["arena_bytes"]} (measured
+{facts["arena_measured_bytes"]} + margin {MARGIN}), states take {facts["state_bytes"]}.
 
 Build (TFLM's make target `microlite` makes the library, see the firmware's `make help`):
 
@@ -147,6 +161,7 @@ baud, or let QEMU do all of it:
     info                what it is
     test                solves the test vectors and compares
     solve ID TOKENS     one character 0-9a-z a cell
+    once ID TOKENS      one update of each state and a read-out, in ticks
 """
 
 
@@ -178,6 +193,7 @@ def _facts(package: Package) -> dict[str, object]:
         "arena_tail_bytes": arena.tail,
         "arena_bytes": arena_bytes(arena),
         "state_bytes": package.state_bytes,
+        "work_bytes": package.work_bytes,
         "flash_bytes": len(flash),
         "flash_sha256": hashlib.sha256(flash).hexdigest(),
     }

@@ -26,7 +26,7 @@ from export.numerics import Target
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     p = tflite.options("python -m export.onnx", __doc__)
-    p.set_defaults(target=Target.ONNX.value)
+    p.set_defaults(target=Target.ONNX.value, cut=None)
     return tflite.command(p.parse_args(argv))
 
 

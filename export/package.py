@@ -32,6 +32,8 @@ from export.numerics import Target
 from export.onnx_translate import translate
 from export.plan import Plan
 from export.runtime import Solution, Solver
+from export.staged_runtime import by_stages
+from export.stages import Cut
 from export.twin import Simulation, Source, answers
 from quant.integer import IntegerReasoner
 from quant.integer_reasoner import Simulated
@@ -46,16 +48,21 @@ TRIED, KEPT = 16, 8  # puzzles that are tried, and kept as expected answers
 
 
 def make(
-    source: Source, plan: Plan, twin: Simulation, *, batch: int
+    source: Source, plan: Plan, twin: Simulation, *, batch: int, cut: Cut | None = None
 ) -> tuple[Model, dict[str, np.ndarray]]:
     """Make graphs and host tensors.
 
+    Args:
+      cut: of a network of integers, into stages for a board.
+
     Raises:
-      ValueError: the target would refuse the graphs, or compute them wrong.
+      ValueError: the target would refuse the graphs, or compute them wrong; a cut of floats.
     """
     config = twin.reasoner.config
     if twin.integers is not None:
-        model = lower_integers(config, twin.quantised, twin.integers, plan, batch=batch)
+        model = lower_integers(config, twin.quantised, twin.integers, plan, batch=batch, cut=cut)
+    elif cut is not None:
+        raise ValueError(f"only networks of integers (tflm_...) are cut, got {plan.scheme_name}")
     else:
         model = lower(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
     if plan.target is Target.ONNX:
@@ -84,6 +91,7 @@ def export(
     *,
     batch: int,
     steps: int,
+    cut: Cut | None = None,
 ) -> Manifest:
     """Write an export.
 
@@ -92,12 +100,13 @@ def export(
       tried: puzzles for the expected answers (TRIED of them are enough).
       batch: puzzles per call of the graphs.
       steps: supervision steps of the expected answers.
+      cut: as in `make`; the stages then give the expected answers.
 
     Raises:
       ValueError: illegal for the target, or the runtime here answers otherwise than simulated.
       RuntimeError: the runtime refuses the file.
     """
-    model, host = make(source, plan, twin, batch=batch)
+    model, host = make(source, plan, twin, batch=batch, cut=cut)
     with staged(folder) as work:
         save_tensors(host, work / HOST_FILE)
         contents = write_files(model, plan.target)
@@ -190,7 +199,7 @@ def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected
 
 def _solved_here(made: Export, puzzles: Batch, steps: int) -> Solution:
     """Solve puzzles on the runtime of an export."""
-    runtime = open_runtime(made.manifest.target, made.model)
+    runtime = by_stages(open_runtime(made.manifest.target, made.model), made.model)
     try:
         return Solver(made, runtime).solve(
             np.asarray(puzzles.inputs), np.asarray(puzzles.puzzle_identifiers), steps=steps

@@ -5,30 +5,34 @@
     layers_I/tail          h, mixed -> h              some tokens: o_proj, norms, SwiGLU
 
 The host (or firmware) owns h and mixed and runs, block by block, the heads and then the tail over
-all tokens; h replaces z, so beside the states it holds one more, mixed. The same bits as a block
-in one graph: rows of products and norms do not see each other. What one arena must hold is the
-largest graph's tensors, and every graph's records.
-Left out: firmware that does so; packages for boards take blocks in one graph (micro.py).
+all tokens; h replaces z and mixed the injection, so beside the states it holds one more. The same
+bits as a block in one graph: rows of products and norms do not see each other. What one arena must
+hold is the largest graph's tensors, and every graph's records.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import enum
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Integer
 
 from export.builder import GraphBuilder
-from export.graph import Graph
+from export.graph import Graph, Model
 from export.integer_graph_ops import Chunks
 from export.lower_attention import AttentionGraph
 from export.plan import Plan
+from export.schedule import scheduled
 from quant.integer_attention import attend, layer_sites, tail
 from quant.integer_model import IntegerModel
-from trm_jax.config import ReasonerConfig
+from trm_jax.config import Mixer, ReasonerConfig
 
 State = Integer[np.ndarray, "pos emb"]
 Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 """Runs a graph by its name."""
+HEADS = re.compile(r"layers_\d+/heads_(?P<start>\d+)-\d+")
+STAGE = re.compile(rf"inject|layers_\d+/tail|{HEADS.pattern}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +57,30 @@ class Cut:
             raise ValueError(f"every part of a cut must be at least 1, got {self}")
 
 
+def parse_cut(text: str) -> Cut:
+    """Read a cut: `heads=1,tokens=100,queries=100`.
+
+    Raises:
+      ValueError: other names, no numbers, or below 1.
+    """
+    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    names = [field.name for field in fields(Cut)]
+    if set(parts) != set(names) or not all(value.isdecimal() for value in parts.values()):
+        raise ValueError(f"a cut names {', '.join(f'{n}=N' for n in names)}, got {text!r}")
+    return Cut(**{name: int(value) for name, value in parts.items()})
+
+
 def stage_graphs(model: IntegerModel, plan: Plan, cut: Cut) -> tuple[Graph, ...]:
-    """Make the graphs of a network in the order of their first call."""
+    """Make the graphs of a network in the order of their first call.
+
+    Raises:
+      ValueError: the network has no attention.
+    """
+    if model.config.mixer is not Mixer.ATTENTION:
+        raise ValueError(
+            f"only networks with attention are cut into stages, got {model.config.mixer.value};"
+            " leave the cut out"
+        )
     chunks = Chunks(queries=cut.queries, rows=cut.tokens)
     config = model.config
 
@@ -69,7 +95,7 @@ def stage_graphs(model: IntegerModel, plan: Plan, cut: Cut) -> tuple[Graph, ...]
             made.append(_heads_graph(site, source, ops(name), range(start, stop)))
         made.append(_tail_graph(site, source, ops(f"layers_{i}/tail"), cut.tokens))
         source = f"{site}/mlp/norm"
-    return tuple(made)
+    return tuple(map(scheduled, made))
 
 
 def head_groups(config: ReasonerConfig, size: int) -> list[tuple[int, int]]:
@@ -97,32 +123,96 @@ def _tail_graph(site: str, source: str, ops: AttentionGraph, tokens: int) -> Gra
     return ops.g.finish({"h": "h", "mixed": "mixed"}, {"h": tail(h, (mixed,), site, ops).value})
 
 
-def run_stages(call: Call, z: State, injection: State, config: ReasonerConfig, cut: Cut) -> State:
-    """Apply a network by its stages to one puzzle, as firmware would: h lies where z lay."""
-    h = z.copy()
-    _by_rows(call, "inject", {"z": h, "injection": injection}, h, cut.tokens)
-    mixed: np.ndarray | None = None
-    for i in range(config.L_layers):
-        for start, stop in head_groups(config, cut.heads):
-            found = call(f"layers_{i}/heads_{start}-{stop}", {"h": h[None, None]})
-            columns = np.concatenate([found[f"mixed/{n}"][0, 0] for n in range(start, stop)], -1)
-            if mixed is None:
-                mixed = np.empty(h.shape, columns.dtype)
-            width = columns.shape[-1] // (stop - start)
-            mixed[:, start * width : stop * width] = columns
-        assert mixed is not None
-        _by_rows(call, f"layers_{i}/tail", {"h": h, "mixed": mixed}, h, cut.tokens)
-    return h
+class Place(enum.Enum):
+    """A state that stages read and write, by its name in firmware/stages.h."""
+
+    Z = "TRM_Z"  # the state that is updated
+    WORK = "TRM_WORK"  # one more: the injection, then mixed
 
 
-def _by_rows(
-    call: Call, name: str, inputs: Mapping[str, np.ndarray], out: np.ndarray, rows: int
-) -> None:
-    """Run a graph over all rows, the last call padded; results go to `out`, in place."""
-    for start in range(0, len(out), rows):
-        stop = min(start + rows, len(out))
-        fed = {key: _padded(x[start:stop], rows)[None, None] for key, x in inputs.items()}
-        out[start:stop] = call(name, fed)["h"][0, 0, : stop - start]
+PLACES = {"z": Place.Z, "h": Place.Z, "injection": Place.WORK, "mixed": Place.WORK}
+"""Where the end of a graph lies, by its name up to a slash."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Calls of one graph, `rows` positions at a time.
+
+    Attributes:
+      graph: its name.
+      inputs: name -> place, in the graph's order.
+      outputs: names; side by side they are columns of a state, from `column` on.
+      to: place of the outputs.
+    """
+
+    graph: str
+    inputs: Mapping[str, Place]
+    outputs: tuple[str, ...]
+    to: Place
+    column: int
+    rows: int
+
+
+def stages_of(graphs: Iterable[Graph]) -> tuple[Stage, ...]:
+    """Read off the graphs of a network, in the order of their first call, how they are called.
+
+    A block in one graph is one stage.
+    """
+    return tuple(_stage(graph) for graph in graphs)
+
+
+def network_graphs(model: Model, block: str) -> tuple[Graph, ...]:
+    """Choose what a board runs for a block: the stages that a model has for it, or the block."""
+    stages = tuple(graph for graph in model.graphs if STAGE.fullmatch(graph.name))
+    return stages or (model.graph(block),)
+
+
+def work_bytes(graphs: Sequence[Graph], positions: int) -> int:
+    """Count what lies between the graphs of a network; of one graph nothing, its arena has it."""
+    stages = stages_of(graphs)
+    if len(stages) == 1:
+        return 0
+    rows = [
+        graph.tensor(graph.inputs[name]) for graph, stage in zip(graphs, stages, strict=True)
+        for name, place in stage.inputs.items() if place is Place.WORK
+    ]  # fmt: skip
+    return positions * max(x.shape[-1] * x.dtype.bits // 8 for x in rows)
+
+
+def _stage(graph: Graph) -> Stage:
+    first = graph.tensor(next(iter(graph.outputs.values())))
+    found = HEADS.fullmatch(graph.name)
+    return Stage(
+        graph=graph.name, inputs={name: _place(name) for name in graph.inputs},
+        outputs=tuple(graph.outputs), to=_place(next(iter(graph.outputs))),
+        column=int(found["start"]) * first.shape[-1] if found else 0, rows=first.shape[-2],
+    )  # fmt: skip
+
+
+def _place(end: str) -> Place:
+    return PLACES[end.split("/")[0]]
+
+
+def run_stages(call: Call, z: State, injection: State, stages: Sequence[Stage]) -> State:
+    """Apply a network by its stages to one puzzle, as firmware/stages.c does."""
+    places = {Place.Z: z.copy(), Place.WORK: injection.copy()}
+    for stage in stages:
+        for start in range(0, len(z), stage.rows):
+            _run_rows(call, stage, slice(start, min(start + stage.rows, len(z))), places)
+    return places[Place.Z]
+
+
+def _run_rows(call: Call, stage: Stage, rows: slice, places: dict[Place, np.ndarray]) -> None:
+    """Run a graph on some rows, the last call padded; results replace what lay in their place."""
+    fed = {name: _padded(places[place][rows], stage.rows)[None, None]
+           for name, place in stage.inputs.items()}  # fmt: skip
+    found = call(stage.graph, fed)
+    made = np.concatenate([found[name][0, 0] for name in stage.outputs], -1)
+    held = places[stage.to]
+    if held.dtype != made.dtype:  # mixed may be of another width than the injection it replaces
+        held = places[stage.to] = np.empty(held.shape, made.dtype)
+    columns = slice(stage.column, stage.column + made.shape[-1])
+    held[rows, columns] = made[: rows.stop - rows.start]
 
 
 def _padded(x: np.ndarray, rows: int) -> np.ndarray:

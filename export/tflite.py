@@ -30,6 +30,7 @@ from export.numerics import Target
 from export.package import TRIED, export
 from export.plan import Plan, Role, mixed, plan_for
 from export.sources import batch_of, calibration, load_model, load_puzzles
+from export.stages import parse_cut
 from export.twin import simulation_of
 from quant.scheme import parse
 from trm_jax.program import exit_code
@@ -42,6 +43,8 @@ def parser() -> argparse.ArgumentParser:
     p = options("python -m export.tflite", __doc__)
     p.add_argument("--target", default="litert", choices=[t.value for t in Target],
                    help="what will run it (%(default)s)")  # fmt: skip
+    p.add_argument("--cut", metavar="CUT", help="attention in integers for a board, in graphs that"
+                   " share one arena: heads=1,tokens=100,queries=100")  # fmt: skip
     return p
 
 
@@ -85,6 +88,7 @@ def run(args: argparse.Namespace) -> Manifest:
       ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or a runtime's refusal.
     """
     plan = plan_named(args.scheme, Target(args.target))
+    cut = parse_cut(args.cut) if args.cut else None
     source = load_model(args.model)
     dataset = load_puzzles(args.data, source.config)
     steps = args.steps or source.config.halt_max_steps
@@ -96,7 +100,7 @@ def run(args: argparse.Namespace) -> Manifest:
         twin = simulation_of(source, plan, batches, steps)
         bar.update(task, description="lowering and trying", advance=1)
         tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
-        return export(args.out, source, plan, twin, tried, batch=args.batch, steps=steps)
+        return export(args.out, source, plan, twin, tried, batch=args.batch, steps=steps, cut=cut)
 
 
 def summary(made: Manifest, folder: Path) -> str:

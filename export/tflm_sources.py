@@ -2,14 +2,17 @@
 
     g_NAME_model_data.h/.cc   a graph's .tflite bytes, aligned to 16, in section `.model` (flash)
     trm_op_resolver.h         a resolver with exactly the operators used
-    trm_package.h/.cc         model id, which graph does what, arena size (tflm/tflm_package.h)
+    trm_package.h/.cc         model id, which graph runs when, arena size (tflm/tflm_package.h)
 
 Left out: writing them (micro.py); the code that uses them (firmware/tflm).
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from export.graph import Model, Op
+from export.stages import Stage
 
 BYTES_PER_LINE = 16
 METHODS = {
@@ -46,8 +49,14 @@ def _method(op: Op) -> str:
     return f"Add{table[op.code]}"
 
 
+def symbol(name: str) -> str:
+    """Name a graph in C: layers_0/heads_0-1 is layers_0_heads_0_1."""
+    return re.sub(r"\W", "_", name)
+
+
 def model_header(name: str) -> str:
     """Declare a graph's array."""
+    name = symbol(name)
     guard = f"TRM_{name.upper()}_MODEL_DATA_H"
     return (
         f"#ifndef {guard}\n#define {guard}\n\n"
@@ -58,6 +67,7 @@ def model_header(name: str) -> str:
 
 def model_source(name: str, data: bytes) -> str:
     """Define a graph's array."""
+    name = symbol(name)
     pieces = (data[i : i + BYTES_PER_LINE] for i in range(0, len(data), BYTES_PER_LINE))
     lines = "\n".join("    " + "".join(f"{byte}," for byte in piece) for piece in pieces)
     return (
@@ -85,27 +95,58 @@ def resolver_header(methods: list[str]) -> str:
     )
 
 
-def package_header(arena_bytes: int, state_bytes: int) -> str:
+class Sizes(NamedTuple):
+    """Bytes of SRAM that a package asks for.
+
+    Attributes:
+      states: carry and buffers, and `work` among them: what lies between the graphs of an update.
+    """
+
+    arena: int
+    states: int
+    work: int
+
+
+def package_header(sizes: Sizes, graphs: int) -> str:
     """State the sizes."""
     return (
         "#ifndef TRM_PACKAGE_H\n#define TRM_PACKAGE_H\n\n"
-        f"#define TRM_ARENA_BYTES {arena_bytes} /* measured, margin included */\n"
-        f"#define TRM_STATE_BYTES {state_bytes} /* z_H, z_L, a row, a line */\n\n#endif\n"
+        f"#define TRM_ARENA_BYTES {sizes.arena} /* measured, margin included */\n"
+        f"#define TRM_STATE_BYTES {sizes.states} /* z_H, z_L, work, a row, a line */\n"
+        f"#define TRM_WORK_BYTES {sizes.work} /* between the graphs of an update */\n"
+        f"#define TRM_GRAPHS {graphs}\n\n#endif\n"
     )
 
 
-def package_source(model_id: bytes, roles: Mapping[str, str]) -> str:
-    """Name the graphs.
+def package_source(
+    model_id: bytes, graphs: Sequence[str], updates: Sequence[Sequence[Stage]]
+) -> str:
+    """Name the graphs and say in which order they run.
 
     Args:
-      roles: update_L, update_H, head -> graph.
+      graphs: names; the last is the head.
+      updates: stages that update z_L, and z_H.
     """
-    graphs = sorted(set(roles.values()))
-    includes = "".join(f'#include "g_{graph}_model_data.h"\n' for graph in graphs)
+    includes = "".join(f'#include "g_{symbol(name)}_model_data.h"\n' for name in graphs)
     numbers = ", ".join(str(byte) for byte in model_id)
-    members = ", ".join(f"g_{roles[role]}_model_data" for role in ("update_L", "update_H", "head"))
+    arrays = ", ".join(f"g_{symbol(name)}_model_data" for name in graphs)
+    lists = "".join(
+        f"static const trm_stage update_{role}[] = {{\n"
+        + "".join(f"    {_stage(stage, graphs)},\n" for stage in stages) + "};\n"
+        for role, stages in zip("LH", updates, strict=True)
+    )  # fmt: skip
+    ends = ", ".join(f"{{update_{r}, {len(s)}}}" for r, s in zip("LH", updates, strict=True))
     return (
         f'#include "tflm_package.h"\n\n{includes}\n'
         f"static const uint8_t model_id[] = {{{numbers}}};\n"
-        f"const TflmPackage g_package = {{model_id, {members}}};\n"
+        f"static const unsigned char *const graphs[] = {{{arrays}}};\n{lists}"
+        f"const TflmPackage g_package = {{model_id, graphs, {{{ends}}}}};\n"
     )
+
+
+def _stage(stage: Stage, graphs: Sequence[str]) -> str:
+    """Write a trm_stage."""
+    places = [place.value for place in stage.inputs.values()]
+    fields = (graphs.index(stage.graph), len(places), len(stage.outputs),
+              f"{{{', '.join(places)}}}", stage.to.value, stage.column)  # fmt: skip
+    return f"{{{', '.join(map(str, fields))}}}"

@@ -103,10 +103,18 @@ static trm_status read_puzzle(trm_session *session, const char *at, uint32_t *id
   return trm_fine();
 }
 
+static void put_states(trm_text *text, const trm_machine *m) {
+  uint32_t bytes = trm_state_bytes(m->rows);
+  trm_put_words(text, " states=");
+  trm_put_hex(text, trm_crc32(0, m->z_H, bytes));
+  trm_put(text, ',');
+  trm_put_hex(text, trm_crc32(0, m->z_L, bytes));
+}
+
 static void tell(trm_session *session, const trm_outcome *outcome, uint64_t ticks) {
   trm_machine *m = session->machine;
   trm_text text = reply(session);
-  uint32_t bits, bytes = trm_state_bytes(m->rows);
+  uint32_t bits;
   memcpy(&bits, &outcome->q_halt, 4);
   trm_put_words(&text, "solved");
   trm_put_field(&text, "steps", outcome->steps);
@@ -114,10 +122,7 @@ static void tell(trm_session *session, const trm_outcome *outcome, uint64_t tick
   trm_put_words(&text, " q_bits=");
   trm_put_hex(&text, bits);
   trm_put_field(&text, "saturated", outcome->saturated);
-  trm_put_words(&text, " states=");
-  trm_put_hex(&text, trm_crc32(0, m->z_H, bytes));
-  trm_put(&text, ',');
-  trm_put_hex(&text, trm_crc32(0, m->z_L, bytes));
+  put_states(&text, m);
   trm_put_field(&text, "ticks", ticks);
   trm_put_words(&text, " tokens=");
   for (uint32_t t = 0; t < m->rows->seq; t++) trm_put(&text, DIGITS[m->answer[t]]);
@@ -132,6 +137,22 @@ static trm_status solve(trm_session *session, const char *arguments) {
   uint64_t start = board_ticks();
   status = trm_solve(session->machine, &session->depth, id, &outcome);
   if (!status.code) tell(session, &outcome, board_ticks() - start);
+  return status;
+}
+
+static trm_status once(trm_session *session, const char *arguments) {
+  trm_times times;
+  uint32_t id;
+  trm_status status = read_puzzle(session, arguments, &id);
+  if (!status.code) status = trm_time_once(session->machine, id, &times);
+  if (status.code) return status;
+  trm_text text = reply(session);
+  trm_put_words(&text, "once");
+  trm_put_field(&text, "update_L", times.update_L);
+  trm_put_field(&text, "update_H", times.update_H);
+  trm_put_field(&text, "read_out", times.read_out);
+  put_states(&text, session->machine);
+  trm_send(&text);
   return status;
 }
 
@@ -196,7 +217,7 @@ trm_status trm_answer(trm_session *session, const char *line) {
     const char *name;
     command run;
   } COMMANDS[] = {{"info", info}, {"set", set}, {"solve", solve},
-                  {"test", test}, {"profile", profile}};
+                  {"once", once}, {"test", test}, {"profile", profile}};
   for (unsigned i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
     const char *at = line;
     if (skip(&at, COMMANDS[i].name) && (!*at || *at == ' ')) return COMMANDS[i].run(session, at);

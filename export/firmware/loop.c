@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "board.h"
+
 uint32_t trm_state_bytes(const trm_rows *rows) {
   uint64_t bytes = ((uint64_t)rows->prefix + rows->seq) * rows->emb * trm_size(rows->type);
   /* more than any memory: trm_take then refuses with words */
@@ -98,16 +100,23 @@ static trm_status check_puzzle(const trm_machine *m, uint32_t id) {
   return trm_rows_check_puzzle(m->rows, id);
 }
 
+/* Check a puzzle and set both states to their initial values. */
+static trm_status begin(trm_machine *m, uint32_t id) {
+  trm_status status = check_puzzle(m, id);
+  if (status.code) return status;
+  trm_read_L_init(m->rows, m->row);
+  fill(m, m->z_L);
+  trm_read_H_init(m->rows, m->row);
+  fill(m, m->z_H);
+  return status;
+}
+
 trm_status trm_solve(trm_machine *machine, const trm_depth *depth, uint32_t id,
                      trm_outcome *outcome) {
   trm_outputs outputs = {0};
   *outcome = (trm_outcome){0};
-  trm_status status = check_puzzle(machine, id);
+  trm_status status = begin(machine, id);
   if (status.code) return status;
-  trm_read_L_init(machine->rows, machine->row);
-  fill(machine, machine->z_L);
-  trm_read_H_init(machine->rows, machine->row);
-  fill(machine, machine->z_H);
   while (outcome->steps < depth->max_steps && !outcome->halted) {
     status = supervision_step(machine, depth, id, outcome);
     if (!status.code)
@@ -119,4 +128,20 @@ trm_status trm_solve(trm_machine *machine, const trm_depth *depth, uint32_t id,
   outcome->q_halt = outputs.q_halt;
   decode(machine, &outputs);
   return trm_fine();
+}
+
+trm_status trm_time_once(trm_machine *machine, uint32_t id, trm_times *times) {
+  const trm_block *block = machine->block;
+  trm_outcome outcome = {0};
+  trm_outputs outputs;
+  trm_status status = begin(machine, id);
+  uint64_t start = board_ticks();
+  if (!status.code) status = update_L(machine, id, &outcome);
+  uint64_t after_L = board_ticks();
+  if (!status.code) status = update_H(machine, &outcome);
+  uint64_t after_H = board_ticks();
+  if (!status.code) status = block->read_out(block->context, machine->z_H, &outputs);
+  if (!status.code) decode(machine, &outputs);
+  *times = (trm_times){after_L - start, after_H - after_L, board_ticks() - after_H};
+  return status;
 }

@@ -35,6 +35,14 @@ trm_status trm_machine_start(trm_machine *machine, const trm_rows *rows, const t
 trm_status trm_solve(trm_machine *machine, const trm_depth *depth, uint32_t id,
                      trm_outcome *outcome);
 
+/* Board's ticks of one update of each state, with its injection, and of reading z_H out. */
+typedef struct {
+  uint64_t update_L, update_H, read_out;
+} trm_times;
+
+/* Update z_L once, then z_H, and read out: what a puzzle repeats, timed. */
+trm_status trm_time_once(trm_machine *machine, uint32_t id, trm_times *times);
+
 /* Bytes of one state. */
 uint32_t trm_state_bytes(const trm_rows *rows);
 

@@ -12,12 +12,15 @@
                                        set H=3 L=6 steps=16 halt=q
      solve ID TOKENS                   solved steps=5 halted=1 q_bits=3f800000 saturated=0
                                         states=0badcafe,0badcafe ticks=123456 tokens=2345...
+     once ID TOKENS                    once update_L=123456 update_H=123456 read_out=1234
+                                        states=0badcafe,0badcafe
      test                              vector 0 passed ...; tested 4 failed 0 ticks=123456
      profile                           part CONV_2D calls=8 ticks=123456; parts 9
      quit                              bye
      anything that cannot be done      error CODE words
 
-   `profile` tells what the operators of every graph took since the start, by kind; a TFLM built
+   `once` updates z_L and then z_H once, from their initial values, and reads out: what a puzzle
+   repeats, in ticks. `profile` tells what the operators of every graph took since the start, by kind; a TFLM built
    with TF_LITE_STRIP_ERROR_STRINGS does not say.
    q_bits is q_halt's float32 as bits; states the CRC-32 of z_H and z_L: equal numbers mean equal
    bits on any machine. */

@@ -32,14 +32,15 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_MODEL_ENDS] =
         "graph %g has other inputs or outputs than expected (%w); export it with export.lower",
     [TRM_CARRY_RANGES] =
-        "graph %g: input z and output z have different scales; lower it with one carry range",
+        "graph %g: its states have other scales than those of the graphs around it; export all of"
+        " them together",
     [TRM_INVOKE] = "TFLM failed in graph %g",
     [TRM_LINE_TOO_LONG] = "line longer than %w characters",
     [TRM_CHECKSUM] = "the line's checksum is %w, not what it says: send it again",
-    [TRM_UNKNOWN_COMMAND] = "unknown command; known: info, set, solve, test, profile, quit",
+    [TRM_UNKNOWN_COMMAND] = "unknown command; known: info, set, solve, once, test, profile, quit",
     [TRM_BAD_SETTING] = "unknown setting; known: H=1.. L=1.. steps=1.. halt=never|q|qc",
     [TRM_DEPTH_RANGE] = "H, L and steps must be 1 to %w, got %g",
-    [TRM_BAD_NUMBER] = "not a number; say: solve PUZZLE_ID TOKENS",
+    [TRM_BAD_NUMBER] = "not a number; say: solve PUZZLE_ID TOKENS (or once)",
     [TRM_PUZZLE_ID] = "no puzzle row %g, flash has %w rows (the first is 0)",
     [TRM_PUZZLE_SIZE] = "puzzle of %g cells, this model takes %w; send one character 0-9a-z a cell",
     [TRM_BAD_TOKEN] = "cell %g holds no token of this model; tokens are the first %w of 0-9a-z",

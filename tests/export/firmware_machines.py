@@ -53,8 +53,8 @@ def collect(command: Sequence[str], lines: Sequence[str]) -> Talk:
 class Host:
     """This computer, with address and undefined-behaviour sanitizers."""
 
-    def __init__(self, build: Path) -> None:
-        make("host", f"BUILD={build}")
+    def __init__(self, build: Path, *variables: str) -> None:
+        make("host", f"BUILD={build}", *variables)
         self.program = str(build / "host" / "double")
 
     def talk(self, flash: Path, lines: Sequence[str], *arguments: str) -> Talk:

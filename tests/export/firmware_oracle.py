@@ -1,5 +1,6 @@
 """The firmware's loop with its test double, in NumPy: what host and device must both compute."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,12 @@ def read_out(z_H: np.ndarray, file: RowFile) -> tuple[np.ndarray, np.float32, np
     return z_H[file.prefix :][:, columns], q_halt, np.float32(z_H[0, 0])
 
 
-def rollout(file: RowFile, puzzle: int, inputs: np.ndarray, depth: Depth) -> Rollout:
+Update = Callable[[np.ndarray, np.ndarray, bool], np.ndarray]
+
+
+def rollout(
+    file: RowFile, puzzle: int, inputs: np.ndarray, depth: Depth, update: Update = update
+) -> Rollout:
     """Run supervision steps until q says halt or the last step is done."""
     e = embedding(file, puzzle, inputs)
     z_L, z_H = (np.broadcast_to(row, e.shape).copy() for row in (file.L_init, file.H_init))
@@ -73,10 +79,10 @@ def rollout(file: RowFile, puzzle: int, inputs: np.ndarray, depth: Depth) -> Rol
             for _ in range(depth.L_cycles):
                 injection, clamped = inject(z_H, e, file.combine_L)
                 saturated += clamped
-                z_L = update(z_L, injection, is_H=False)
+                z_L = update(z_L, injection, False)
             injection, clamped = inject(z_L, None, file.combine_H)
             saturated += clamped
-            z_H = update(z_H, injection, is_H=True)
+            z_H = update(z_H, injection, True)
         logits, q_halt, q_continue = read_out(z_H, file)
         bound = {Halting.NEVER: np.inf, Halting.Q: 0.0, Halting.Q_CONTINUE: q_continue}
         halted = bool(q_halt > bound[depth.halting])

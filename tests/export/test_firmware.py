@@ -13,7 +13,7 @@ from export import flash_rows, golden_vectors
 from export.flash_rows import Combine, Depth, Halting, RowFile, combine_for
 from export.golden_vectors import Vector, VectorFile, state_checksum
 from tests.export.firmware_machines import FIRMWARE, Emulated, Host, Machine, make, need
-from tests.export.firmware_oracle import DEPTH, DOUBLE_ID, Rollout, rollout
+from tests.export.firmware_oracle import DEPTH, DOUBLE_ID, Rollout, Update, rollout, update
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 TYPES = {"float32": np.float32, "int16": np.int16, "int8": np.int8}
@@ -77,13 +77,15 @@ def write_flash(folder: Path, rows: RowFile, vectors: VectorFile | None = None) 
     return path
 
 
-def vectors_of(rows: RowFile, count: int = 4, has_states: bool = True) -> VectorFile:
+def vectors_of(
+    rows: RowFile, count: int = 4, has_states: bool = True, update: Update = update
+) -> VectorFile:
     """Vectors from the oracle."""
     rng = np.random.default_rng(7)
     made = []
     for i in range(count):
         inputs = rng.integers(0, len(rows.token_rows), rows.seq)
-        wanted = rollout(rows, i % len(rows.puzzle_rows), inputs, rows.depth)
+        wanted = rollout(rows, i % len(rows.puzzle_rows), inputs, rows.depth, update)
         states = (state_checksum(wanted.z_H), state_checksum(wanted.z_L))
         made.append(Vector(puzzle=i % len(rows.puzzle_rows), inputs=inputs, tokens=wanted.tokens,
                            steps=wanted.steps, states=states if has_states else None))  # fmt: skip
@@ -196,7 +198,7 @@ REFUSED = {
     "set H=1 L=": "unknown setting",
     "set H=4294967297": "unknown setting",
     "set steps=2000": "must be 1 to 1024, got 2000",
-    "restart": "unknown command; known: info, set, solve, test, profile, quit",
+    "restart": "unknown command; known: info, set, solve, once, test, profile, quit",
     "information": "unknown command",
     "test": "no test vectors behind the row file",
     "info *00000000": "not what it says: send it again",
@@ -229,6 +231,18 @@ def test_the_profile_counts_every_update(machine: Machine, tmp_path: Path) -> No
     assert said[:2] == ["part AFFINE calls=0 ticks=0", "parts 1"]
     assert without_ticks(said[4]) == f"part AFFINE calls={4 * 2 * (3 + 1)}"
     assert said[5:] == ["parts 1", "bye"]
+
+
+def test_once_is_an_update_of_each_state_and_a_read_out(machine: Machine, tmp_path: Path) -> None:
+    rows, inputs = random_rows("int16"), np.arange(11) % 7
+    wanted = rollout(rows, 1, inputs, Depth(H_cycles=1, L_cycles=1, halt_max_steps=1))
+    lines = [solve_line(1, inputs).replace("solve", "once"), "once 0 123", "profile", "quit"]
+    said = machine.talk(write_flash(tmp_path, rows), lines).lines
+    assert re.sub(r"=\d+", "", said[0].partition(" states")[0]) == "once update_L update_H read_out"
+    states = f"states={state_checksum(wanted.z_H):08x},{state_checksum(wanted.z_L):08x}"
+    assert said[0].endswith(states)
+    assert "puzzle of 3 cells" in said[1]
+    assert without_ticks(said[2]) == "part AFFINE calls=2"
 
 
 def damage(data: bytes, at: int, new: bytes) -> bytes:

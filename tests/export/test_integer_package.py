@@ -1,45 +1,71 @@
 """A package of integers: what the board is given is what was simulated."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
-from export import flash_rows, golden_vectors, micro
+from export import flash_contents, flash_rows, golden_vectors, micro
 from export.golden_vectors import state_checksum
 from export.integrity import Export, open_export
 from export.numerics import Target
-from export.package import export
+from export.package import export, make
 from export.plan import plan_for
+from export.stages import Cut, parse_cut
 from export.twin import Simulation, answers, run
 from quant.scheme import parse
 from tests.export import tiny_export as tiny
 from tests.export.runtimes import skip_without
+from tests.samples import small
+from trm_jax.config import TRMConfig
+from trm_jax.types import Batch
 
-SCHEMES = ("tflm_int4_int16",)
-CONFIG = tiny.configs()["mlp"]
-PUZZLES = tiny.puzzles(CONFIG, 4)
+MLP = tiny.configs()["mlp"]
+ATTENTION = TRMConfig(**small(seq_len=9, puzzle_emb_len=2, num_heads=4, hidden_size=16))
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-def made(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Export, Simulation]:
+class Case(NamedTuple):
+    """What is packed; a cut into graphs divides neither 4 heads nor 11 positions."""
+
+    config: TRMConfig
+    scheme: str
+    cut: Cut | None = None
+
+
+CASES = {
+    "int4_int16": Case(MLP, "tflm_int4_int16"),
+    "int8_int8": Case(MLP, "tflm_int8_int8"),
+    "stages": Case(ATTENTION, "tflm_int8_int8", Cut(heads=3, tokens=4, queries=5)),
+}
+
+
+class Made(NamedTuple):
+    export: Export
+    twin: Simulation
+    puzzles: Batch
+
+
+@pytest.fixture(scope="module", params=CASES)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """One puzzle per call, as boards take it, and the simulation."""
     skip_without(Target.TFLM)
-    folder, plan = tmp_path_factory.mktemp("integers"), plan_for(parse(request.param), Target.TFLM)
-    twin = tiny.simulation(CONFIG, request.param, Target.TFLM)
-    export(folder, tiny.source(CONFIG), plan, twin, PUZZLES, batch=1, steps=tiny.STEPS)
-    return open_export(folder), twin
+    config, scheme, cut = CASES[request.param]
+    folder, plan = tmp_path_factory.mktemp("integers"), plan_for(parse(scheme), Target.TFLM)
+    puzzles = tiny.puzzles(config, 4)
+    twin = tiny.simulation(config, scheme, Target.TFLM)
+    export(folder, tiny.source(config), plan, twin, puzzles, batch=1, steps=tiny.STEPS, cut=cut)
+    return Made(open_export(folder), twin, puzzles)
 
 
-def test_vectors_are_the_simulation_s_answers_and_states(made: tuple[Export, Simulation]) -> None:
-    exported, twin = made
+def test_vectors_are_the_simulation_s_answers_and_states(made: Made) -> None:
+    exported, twin, puzzles = made
     vectors = golden_vectors.read(micro.package(exported).vectors)
     assert vectors.has_states
     assert len(vectors.vectors) == 4  # integers agree on every puzzle, none is left out
-    tokens = answers(twin, PUZZLES, tiny.STEPS)
+    tokens = answers(twin, puzzles, tiny.STEPS)
     assert twin.integers is not None
     z = twin.integers.encodings["z"]
-    real = np.asarray(run(twin, PUZZLES, tiny.STEPS)[-1], np.float64)
+    real = np.asarray(run(twin, puzzles, tiny.STEPS)[-1], np.float64)
     z_H = (np.rint(real / z.scale) + z.zero_point).astype(z.dtype)
     for vector, wanted, state in zip(vectors.vectors, tokens, z_H, strict=True):
         np.testing.assert_array_equal(vector.tokens, wanted)
@@ -47,14 +73,59 @@ def test_vectors_are_the_simulation_s_answers_and_states(made: tuple[Export, Sim
         assert vector.states[0] == state_checksum(state)
 
 
-def test_rows_are_the_simulation_s_integers(made: tuple[Export, Simulation]) -> None:
-    exported, twin = made
+def test_rows_are_the_simulation_s_integers(made: Made) -> None:
+    exported, twin, _ = made
     rows, integers = micro.package(exported).rows, twin.integers
     assert integers is not None
     for name in ("token_rows", "puzzle_rows", "H_init", "L_init"):
         np.testing.assert_array_equal(getattr(rows, name), getattr(integers, name))
         assert getattr(rows, name).dtype == integers.encodings["z"].dtype
     assert (rows.combine_L, rows.combine_H) == (integers.combine_L, integers.combine_H)
+
+
+def test_a_cut_block_is_packed_as_its_stages(made: Made) -> None:
+    """Of the states between graphs there is one more: mixed, in the place of the injection."""
+    package, config = micro.package(made.export), made.export.config
+    names = [graph.name for graph in package.networks["update_L"]]
+    order = micro.files_of(package)["trm_package.cc"].decode()
+    if config == MLP:
+        assert (names, package.work_bytes) == (["block"], 0)
+        return
+    layer = ["layers_{}/heads_0-3", "layers_{}/heads_3-4", "layers_{}/tail"]
+    assert names == ["inject", *(n.format(i) for i in range(config.L_layers) for n in layer)]
+    assert package.work_bytes == 11 * 16
+    assert package.state_bytes == 3 * 11 * 16 + flash_contents.buffer_bytes(package.rows)
+    inject, heads = "{0, 2, 1, {TRM_Z, TRM_WORK}, TRM_Z, 0}", "{1, 1, 3, {TRM_Z}, TRM_WORK, 0}"
+    head, tail = "{2, 1, 1, {TRM_Z}, TRM_WORK, 12}", "{3, 2, 1, {TRM_Z, TRM_WORK}, TRM_Z, 0}"
+    for line in (inject, heads, head, tail):
+        assert order.count(line) == 2  # in both updates
+    assert "block" not in package.graphs
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"batch": 2}, "stages run one puzzle at a time, got batch=2"),
+        ({"config": MLP}, "only networks with attention are cut into stages, got mlp"),
+        ({"scheme": "fp32"}, "only networks of integers"),
+    ],
+)
+def test_what_cannot_be_cut_is_refused(changes: dict, words: str) -> None:
+    config, scheme = changes.get("config", ATTENTION), changes.get("scheme", "tflm_int8_int8")
+    plan = plan_for(parse(scheme), Target.TFLM)
+    twin = tiny.simulation(config, scheme, Target.TFLM)
+    with pytest.raises(ValueError, match=words):
+        make(tiny.source(config), plan, twin, batch=changes.get("batch", 1),
+             cut=Cut(heads=1, tokens=4, queries=4))  # fmt: skip
+
+
+def test_cuts_are_read_from_words() -> None:
+    assert parse_cut("tokens=100,heads=1,queries=50") == Cut(heads=1, tokens=100, queries=50)
+    for text in ("heads=1", "heads=1,tokens=2,queries=x", "1,2,3", "heads=1,tokens=2,rows=3"):
+        with pytest.raises(ValueError, match="a cut names heads=N, tokens=N, queries=N, got"):
+            parse_cut(text)
+    with pytest.raises(ValueError, match="at least 1"):
+        parse_cut("heads=0,tokens=1,queries=1")
 
 
 def test_a_row_of_int16_is_half_of_float32() -> None:

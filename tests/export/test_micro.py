@@ -89,7 +89,7 @@ def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Exp
 
 
 def roles(config: Config) -> dict[str, str]:
-    return dict(zip(micro.ROLES, (*micro.blocks_of(config), "head"), strict=True))
+    return dict(zip(micro.UPDATES, micro.blocks_of(config), strict=True))
 
 
 @pytest.mark.parametrize("dtype", [DType.INT8, DType.INT16])
@@ -184,8 +184,9 @@ def test_a_package_is_consistent(kind: str) -> None:
     names = set(files)
     for graph in facts["graphs"]:
         assert {f"g_{graph}_model_data.h", f"g_{graph}_model_data.cc"} <= names
-    roles_of = files["trm_package.cc"].decode()
-    assert (roles_of.count("g_block_model_data,") == 2) == (kind == "mlp")
+    order = files["trm_package.cc"].decode()  # of TRM both updates run the same graph
+    assert (order.count("{0, 2, 1, {TRM_Z, TRM_WORK}, TRM_Z, 0}") == 2) == (kind == "mlp")
+    assert package.work_bytes == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from experiments.attention_arena import graphs_of, kinds_of, main, read_rows
 from export.arena import shared_arena
 from export.flatbuffer import write
 from export.graph import Graph, Model
-from export.stages import Cut, run_stages
+from export.stages import Cut, run_stages, stages_of
 from tests.samples import small
 from trm_jax.config import TRMConfig
 
@@ -35,12 +35,13 @@ def interpreters(graphs: tuple[Graph, ...]):
 
 
 def test_stages_give_the_bits_of_a_block() -> None:
-    stages, block = (interpreters(graphs_of(CONFIG, CUT, whole=whole)) for whole in (False, True))
+    graphs, one = (graphs_of(CONFIG, CUT, whole=whole) for whole in (False, True))
+    stages, block = interpreters(graphs), interpreters(one)
     random = np.random.default_rng(0)
     for _ in range(3):
         z, injection = random.integers(-128, 128, (2, 11, 16)).astype(np.int8)
         wanted = block("block", {"z": z[None], "injection": injection[None]})["z"][0]
-        found = run_stages(stages, z, injection, CONFIG, CUT)
+        found = run_stages(stages, z, injection, stages_of(graphs))
         assert np.array_equal(found, wanted)
         assert len(np.unique(found)) > 50
 

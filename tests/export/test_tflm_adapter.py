@@ -5,6 +5,7 @@ states pass, that every refusal has a code and says what to do. Real TFLM: BUILD
 """
 
 import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import pytest
 
 from export import flash_rows, tflm_sources
 from export.flash_rows import PASS, PLAIN, Depth, Halting, RowFile
+from export.golden_vectors import state_checksum
+from export.stages import Place, Stage
+from export.tflm_sources import Sizes
 from tests.export.firmware_machines import collect, make, need
 
 FAKE = Path(__file__).resolve().parent / "fake_tflm"
@@ -20,9 +24,20 @@ MODEL_ID = bytes(range(32))
 ARENA, UPDATE, HEAD = 4096, 1000, 500  # bytes given, and those that the graphs need
 
 
-def graph(role: int, need_bytes: int, *, version: int = 3, other_scale: int = 0) -> bytes:
-    head = bytes([version, role, POSITIONS, EMB, SEQ, VOCAB, other_scale, 0])
+def graph(
+    role: int, need_bytes: int, *, version: int = 3, other_scale: int = 0, rows: int = POSITIONS
+) -> bytes:
+    head = bytes([version, role, rows, EMB, SEQ, VOCAB, other_scale, 0])
     return head + struct.pack("<I", need_bytes)
+
+
+def stage(name: str, to: Place, count: int) -> Stage:
+    """A graph that adds work to z, `count` positions at a time."""
+    return Stage(graph=name, inputs={"z": Place.Z, "injection": Place.WORK}, outputs=("z",), to=to,
+                 column=0, rows=count)  # fmt: skip
+
+
+BLOCK = stage("block", Place.Z, POSITIONS)
 
 
 def rows() -> RowFile:
@@ -47,19 +62,23 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def talk(
     build: Path, folder: Path, lines: list[str], file: RowFile, *, update: bytes = graph(0, UPDATE),
     methods: tuple[str, ...] = ("AddAdd",), model_id: bytes = MODEL_ID,
+    updates: Mapping[str, bytes] | None = None, stages: Sequence[Stage] = (BLOCK,),
+    state_bytes: int = 1024,
 ) -> list[str]:  # fmt: skip
     """Build the firmware of a package with the stand-in, and ask it."""
     package = folder / "board"
     package.mkdir()
-    roles = {"update_L": "block", "update_H": "block", "head": "head"}
+    files = {**(updates or {"block": update}), "head": graph(1, HEAD)}
+    sizes = Sizes(ARENA, 1024, POSITIONS * EMB if len(stages) > 1 else 0)
     texts = {
         "trm_op_resolver.h": tflm_sources.resolver_header(list(methods)),
-        "trm_package.h": tflm_sources.package_header(ARENA, 1024),
-        "trm_package.cc": tflm_sources.package_source(model_id, roles),
+        "trm_package.h": tflm_sources.package_header(sizes, len(files)),
+        "trm_package.cc": tflm_sources.package_source(model_id, list(files), (stages, stages)),
     }
-    for name, data in (("block", update), ("head", graph(1, HEAD))):
-        texts[f"g_{name}_model_data.h"] = tflm_sources.model_header(name)
-        texts[f"g_{name}_model_data.cc"] = tflm_sources.model_source(name, data)
+    for name, data in files.items():
+        stem = f"g_{tflm_sources.symbol(name)}_model_data"
+        texts[f"{stem}.h"] = tflm_sources.model_header(name)
+        texts[f"{stem}.cc"] = tflm_sources.model_source(name, data)
     for name, text in texts.items():
         (package / name).write_text(text)
     library = folder / "libfake.a"
@@ -67,7 +86,8 @@ def talk(
     (folder / "flash.bin").write_bytes(flash_rows.write(file))
     make("host-firmware", f"BUILD={build}", f"PACKAGE={package}",
          f"TFLM_LIB={library}", f"TFLM_INC={FAKE}")  # fmt: skip
-    return collect([str(build / "host" / "firmware"), str(folder / "flash.bin")], lines).lines
+    command = [str(build / "host" / "firmware"), str(folder / "flash.bin"), str(state_bytes)]
+    return collect(command, lines).lines
 
 
 def test_states_pass_through_the_graphs(build: Path, tmp_path: Path) -> None:
@@ -89,6 +109,24 @@ def test_states_pass_through_the_graphs(build: Path, tmp_path: Path) -> None:
     assert said[2].startswith(f"part ADD calls={2 * 3 + 1} ticks=")
 
 
+PAIR = {"inject": graph(0, UPDATE, rows=3), "layers_0/tail": graph(0, UPDATE, rows=2)}
+SEQUENCE = (stage("inject", Place.WORK, 3), stage("layers_0/tail", Place.Z, 2))
+
+
+def test_states_pass_through_a_sequence_of_graphs(build: Path, tmp_path: Path) -> None:
+    """work <- z + work, three rows and one; z <- z + work, two rows twice: z doubles."""
+    file = rows()
+    lines = ["set H=1 L=1 steps=1 halt=never", "solve 0 142", "profile"]
+    said = talk(build, tmp_path, lines, file, updates=PAIR, stages=SEQUENCE)
+    e = np.concatenate([file.puzzle_rows, file.token_rows[[1, 4, 2]]]).astype(np.int64)
+    z_L, z_H = (np.tile(v, (POSITIONS, 1)).astype(np.int64) for v in (file.L_init, file.H_init))
+    z_L = (2 * z_L + np.clip(z_H + e, -128, 127) + 128) % 256 - 128
+    z_H = (2 * z_H + z_L + 128) % 256 - 128
+    sums = [state_checksum(z.astype(np.int8)) for z in (z_H, z_L)]
+    assert f"states={sums[0]:08x},{sums[1]:08x} " in said[1]
+    assert said[2].startswith(f"part ADD calls={2 * (2 + 2) + 1} ticks=")
+
+
 REFUSED = {
     "arena": (25, {"update": graph(0, ARENA + 1)},
               "could not place graph 0 in an arena of 4096 bytes; raise TRM_ARENA_BYTES"),
@@ -97,7 +135,15 @@ REFUSED = {
     "operator": (24, {"methods": ("AddAdd", "AddMul")},
                  "operator 2 of 2 could not be registered; the TFLM library lacks it"),
     "scale": (27, {"update": graph(0, UPDATE, other_scale=1)},
-              "graph 0: input z and output z have different scales"),
+              "graph 0: its states have other scales than those of the graphs around it"),
+    "scale of a sequence": (
+        27, {"updates": {**PAIR, "layers_0/tail": graph(0, UPDATE, other_scale=1)},
+             "stages": SEQUENCE},
+        "graph 1: its states have other scales"),
+    "room between graphs": (
+        20, {"updates": PAIR, "stages": SEQUENCE, "state_bytes": 16}, "states need"),
+    "rows of one graph": (26, {"update": graph(0, UPDATE, rows=3)},
+                          "graph 0 has other inputs or outputs"),
     "ends": (26, {"update": graph(1, UPDATE)}, "graph 0 has other inputs or outputs"),
     "model": (9, {"model_id": bytes(32)},
               "flash is for another model: its id begins 00010203, this firmware's 00000000;"

@@ -1,12 +1,15 @@
 /* The networks in TensorFlow Lite for Microcontrollers, behind block.h.
 
    Graphs (export/lower.py): update   z, injection -> z        head   z_H -> logits, q
+   or a sequence of graphs for the update (export/stages.py), which ../stages.c runs.
    All share one arena: they run one after the other, so memory is that of the largest. An input
    tensor may be overwritten while its graph runs, hence z is copied in at every call. Objects are
    made in place (placement new): no heap, and no destructors at exit. */
 #include "../block.h"
+#include "../stages.h"
 #include "tensorflow/lite/micro/micro_allocator.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tflm_checks.h"
 #include "tflm_package.h"
 #include "trm_op_resolver.h"
 #include "tflm_parts.h"
@@ -17,115 +20,81 @@
 
 namespace {
 
-enum GraphIndex { kUpdateL = 0, kUpdateH = 1, kHead = 2, kGraphs = 3 };
+constexpr uint32_t kHead = TRM_GRAPHS - 1;
 
 struct Networks {
   tflite::MicroAllocator *allocator;
-  tflite::MicroInterpreter *graphs[kGraphs];
+  tflite::MicroInterpreter *graphs[TRM_GRAPHS];
+  trm_sequence updates[2];
 };
 
 alignas(16) __attribute__((section(".arena"))) uint8_t arena[TRM_ARENA_BYTES];
-alignas(tflite::MicroInterpreter) uint8_t rooms[kGraphs][sizeof(tflite::MicroInterpreter)];
+alignas(tflite::MicroInterpreter) uint8_t rooms[TRM_GRAPHS][sizeof(tflite::MicroInterpreter)];
 alignas(TrmOpResolver) uint8_t resolver_room[sizeof(TrmOpResolver)];
 alignas(TflmParts) uint8_t parts_room[sizeof(TflmParts)];
 TflmParts *parts;
 Networks networks;
 
-trm_status OpenGraph(int index, const unsigned char *bytes, const TrmOpResolver &resolver,
-                     tflite::MicroAllocator *allocator) {
-  const tflite::Model *model = tflite::GetModel(bytes);
+trm_status OpenGraph(uint32_t index, const TrmOpResolver &resolver) {
+  const tflite::Model *model = tflite::GetModel(g_package.graphs[index]);
   if (model->version() != TFLITE_SCHEMA_VERSION)
     return trm_fail(TRM_MODEL_VERSION, static_cast<uint32_t>(model->version()),
                     TFLITE_SCHEMA_VERSION);
   networks.graphs[index] = new (rooms[index]) tflite::MicroInterpreter(
-      model, resolver, allocator, nullptr, parts);
+      model, resolver, networks.allocator, nullptr, parts);
   if (networks.graphs[index]->AllocateTensors() != kTfLiteOk)
-    return trm_fail(TRM_ARENA_TOO_SMALL, static_cast<uint32_t>(index), TRM_ARENA_BYTES);
+    return trm_fail(TRM_ARENA_TOO_SMALL, index, TRM_ARENA_BYTES);
   return trm_fine();
 }
 
-trm_status OpenGraphs(const TflmPackage &package) {
+trm_status OpenGraphs() {
   TrmOpResolver *resolver = new (resolver_room) TrmOpResolver;
   parts = new (parts_room) TflmParts;
   int refused = RegisterOperators(*resolver);
   if (refused)
     return trm_fail(TRM_MODEL_OPERATORS, static_cast<uint32_t>(refused), TRM_OPERATORS);
-  tflite::MicroAllocator *allocator = tflite::MicroAllocator::Create(arena, sizeof arena);
-  if (!allocator) return trm_fail(TRM_ARENA_TOO_SMALL, kUpdateL, TRM_ARENA_BYTES);
-  networks.allocator = allocator;
-  trm_status status = OpenGraph(kUpdateL, package.update_L, *resolver, allocator);
-  if (status.code) return status;
-  if (package.update_H == package.update_L)
-    networks.graphs[kUpdateH] = networks.graphs[kUpdateL];
-  else
-    status = OpenGraph(kUpdateH, package.update_H, *resolver, allocator);
-  if (!status.code) status = OpenGraph(kHead, package.head, *resolver, allocator);
+  networks.allocator = tflite::MicroAllocator::Create(arena, sizeof arena);
+  if (!networks.allocator) return trm_fail(TRM_ARENA_TOO_SMALL, 0, TRM_ARENA_BYTES);
+  trm_status status = trm_fine();
+  for (uint32_t i = 0; i < TRM_GRAPHS && !status.code; i++) status = OpenGraph(i, *resolver);
   return status;
 }
 
-int TypeOf(const TfLiteTensor *tensor) {
-  switch (tensor->type) {
-    case kTfLiteFloat32: return TRM_FLOAT32;
-    case kTfLiteInt16: return TRM_INT16;
-    case kTfLiteInt8: return TRM_INT8;
-    default: return -1;
-  }
+trm_end EndOf(const TfLiteTensor *tensor) {
+  return trm_end{tensor->data.raw, static_cast<uint32_t>(FromLast(tensor, 1)),
+                 static_cast<uint32_t>(FromLast(tensor, 0)),
+                 trm_size(static_cast<trm_type>(TypeOf(tensor)))};
 }
 
-/* Axes in front of the last two are of length 1, however many a graph has. */
-int FromLast(const TfLiteTensor *tensor, int back) {
-  return tensor->dims->data[tensor->dims->size - 1 - back];
+trm_end InputOf(void *, uint32_t graph, uint32_t i) {
+  return EndOf(networks.graphs[graph]->input(i));
 }
 
-bool IsMatrix(const TfLiteTensor *tensor) {
-  if (TypeOf(tensor) < 0 || tensor->dims->size < 2) return false;
-  for (int axis = 0; axis < tensor->dims->size - 2; axis++)
-    if (tensor->dims->data[axis] != 1) return false;
-  return true;
+trm_end OutputOf(void *, uint32_t graph, uint32_t i) {
+  return EndOf(networks.graphs[graph]->output(i));
 }
 
-bool IsState(const TfLiteTensor *tensor, const TfLiteTensor *like) {
-  return tensor->type == like->type && tensor->bytes == like->bytes;
+trm_status Run(void *, uint32_t graph) {
+  return networks.graphs[graph]->Invoke() == kTfLiteOk ? trm_fine() : trm_fail(TRM_INVOKE, graph, 0);
 }
 
-bool SameScale(const TfLiteTensor *a, const TfLiteTensor *b) {
-  return a->params.scale == b->params.scale && a->params.zero_point == b->params.zero_point;
+const trm_graphs GRAPHS = {nullptr, InputOf, OutputOf, Run};
+
+/* Where one graph is all, the injection is written straight into its tensor. */
+void PlanUpdate(int role, void *work) {
+  const TflmSequence &sequence = g_package.updates[role];
+  const TfLiteTensor *state = networks.graphs[kHead]->input(0);
+  if (sequence.count == 1)
+    work = networks.graphs[sequence.stages[0].graph]->input(1)->data.raw;
+  networks.updates[role] = trm_sequence{
+      sequence.stages, sequence.count, static_cast<uint32_t>(FromLast(state, 1)),
+      static_cast<uint32_t>(FromLast(state, 0)), work};
 }
 
-/* States pass from graph to graph as they are, so ends must agree in type, size and scale. */
-trm_status CheckUpdate(int index, const TfLiteTensor *state) {
-  tflite::MicroInterpreter *graph = networks.graphs[index];
-  uint32_t which = static_cast<uint32_t>(index);
-  if (graph->inputs_size() != 2 || graph->outputs_size() != 1)
-    return trm_fail(TRM_MODEL_ENDS, which, 2);
-  if (!IsMatrix(state) || !IsState(graph->input(0), state) || !IsState(graph->input(1), state) ||
-      !IsState(graph->output(0), state))
-    return trm_fail(TRM_MODEL_ENDS, which, 2);
-  if (!SameScale(graph->input(0), graph->output(0))) return trm_fail(TRM_CARRY_RANGES, which, 0);
-  return trm_fine();
-}
-
-trm_status CheckHead(const TfLiteTensor *state) {
-  tflite::MicroInterpreter *head = networks.graphs[kHead];
-  if (head->inputs_size() != 1 || head->outputs_size() != 2 || !IsState(head->input(0), state))
-    return trm_fail(TRM_MODEL_ENDS, kHead, 1);
-  const TfLiteTensor *logits = head->output(0), *q = head->output(1);
-  if (!IsMatrix(logits) || !IsMatrix(q) || FromLast(q, 0) != 2 || FromLast(q, 1) != 1)
-    return trm_fail(TRM_MODEL_ENDS, kHead, 1);
-  if (!SameScale(networks.graphs[kUpdateH]->output(0), head->input(0)))
-    return trm_fail(TRM_CARRY_RANGES, kHead, 0);
-  return trm_fine();
-}
-
-void *Injection(void *, trm_role role) { return networks.graphs[role]->input(1)->data.raw; }
+void *Injection(void *, trm_role role) { return networks.updates[role].work; }
 
 trm_status Apply(void *, trm_role role, void *z) {
-  tflite::MicroInterpreter *graph = networks.graphs[role];
-  TfLiteTensor *in = graph->input(0), *out = graph->output(0);
-  std::memcpy(in->data.raw, z, in->bytes);
-  if (graph->Invoke() != kTfLiteOk) return trm_fail(TRM_INVOKE, role, 0);
-  std::memcpy(z, out->data.raw, out->bytes);
-  return trm_fine();
+  return trm_run_stages(&networks.updates[role], &GRAPHS, z);
 }
 
 /* (q - zero_point) * scale keeps the order of different q exactly: both fit a float32. */
@@ -148,17 +117,36 @@ trm_status ReadOut(void *, const void *z_H, trm_outputs *outputs) {
 
 uint32_t Parts(void *, const trm_part **found) { return parts->Tell(found); }
 
+trm_status CheckGraphs(const TfLiteTensor *state) {
+  TflmWalk walks[] = {{networks.graphs, state}, {networks.graphs, state}};
+  trm_status status = trm_fine();
+  for (int role = 0; role < 2 && !status.code; role++)
+    status = walks[role].Check(g_package.updates[role]);
+  return status.code ? status
+                     : CheckHead(networks.graphs[kHead], kHead, walks[TRM_UPDATE_H].z());
+}
+
+/* Where the graphs of an update meet: nothing, or one state for both roles. */
+trm_status TakeWork(trm_memory *memory) {
+  void *work = nullptr;
+  trm_status status = trm_fine();
+  if (TRM_WORK_BYTES) status = trm_take(memory, TRM_WORK_BYTES, &work);
+  for (int role = 0; role < 2; role++) PlanUpdate(role, work);
+  return status;
+}
+
 }  // namespace
 
-trm_status trm_open_block(trm_block *block, const trm_rows *, trm_memory *) {
-  trm_status status = OpenGraphs(g_package);
+trm_status trm_open_block(trm_block *block, const trm_rows *, trm_memory *memory) {
+  trm_status status = OpenGraphs();
   if (status.code) return status;
-  const TfLiteTensor *state = networks.graphs[kUpdateL]->input(0);
-  status = CheckUpdate(kUpdateL, state);
-  if (!status.code) status = CheckUpdate(kUpdateH, state);
-  if (!status.code) status = CheckHead(state);
+  tflite::MicroInterpreter *head = networks.graphs[kHead];
+  if (head->inputs_size() != 1 || head->outputs_size() != 2 || !IsMatrix(head->input(0)))
+    return trm_fail(TRM_MODEL_ENDS, kHead, 1);
+  const TfLiteTensor *state = head->input(0), *logits = head->output(0);
+  status = CheckGraphs(state);
+  if (!status.code) status = TakeWork(memory);
   if (status.code) return status;
-  const TfLiteTensor *logits = networks.graphs[kHead]->output(0);
   *block = trm_block{};
   block->model_id = g_package.model_id;
   block->carry = static_cast<trm_type>(TypeOf(state));

@@ -1,17 +1,23 @@
-/* What a package (export/micro.py) gives the adapter: graphs, model id, arena size.
+/* What a package (export/micro.py) gives the adapter: graphs, their order, model id, arena size.
 
-   The package defines `g_package` and TRM_ARENA_BYTES (trm_package.h) and RegisterOperators
-   (trm_op_resolver.h). */
+   The package defines `g_package`; TRM_ARENA_BYTES and TRM_GRAPHS (trm_package.h); and
+   RegisterOperators (trm_op_resolver.h). */
 #ifndef TRM_TFLM_PACKAGE_H
 #define TRM_TFLM_PACKAGE_H
 
 #include <cstdint>
 
+#include "../stages.h"
+
+struct TflmSequence {
+  const trm_stage *stages;
+  uint32_t count;
+};
+
 struct TflmPackage {
-  const uint8_t *model_id;       /* SHA-256 of the file of the graph that updates z_L */
-  const unsigned char *update_L; /* .tflite bytes, aligned to 16 */
-  const unsigned char *update_H; /* the same pointer where one network does both (TRM) */
-  const unsigned char *head;
+  const uint8_t *model_id; /* SHA-256 of the files of the graphs that update z_L, in order */
+  const unsigned char *const *graphs; /* TRM_GRAPHS .tflite, aligned to 16; the last is the head */
+  TflmSequence updates[2];            /* of z_L and of z_H; of TRM the same */
 };
 
 extern const TflmPackage g_package;
