@@ -201,7 +201,8 @@ def totals(rows: Sequence[ArenaRow], config: TRMConfig) -> Mapping[str, int]:
     """Add up one shared arena, what lies beside it, and flash, in bytes."""
     state = config.num_positions * config.hidden_size
     arena = max(row.head for row in rows) + sum(row.count * row.tail for row in rows)
-    beside = 3 * state if len(rows) > 1 else 2 * state
+    mixed = int8_widths(config).share // 8  # bytes an element; where it lies the injection was
+    beside = (2 + mixed) * state if len(rows) > 1 else 2 * state
     weights = sum(row.count * row.weights for row in rows)
     return {"arena": arena, "states": beside, "SRAM": arena + beside, "flash": weights}
 
@@ -210,7 +211,7 @@ def report(name: str, rows: Sequence[ArenaRow]) -> str:
     """Say what was measured."""
     config, found = config_of(name), totals(rows, config_of(name))
     widths = int8_widths(config)
-    held = "z_H, z_L and mixed" if len(rows) > 1 else "z_H and z_L"
+    mixed = f", mixed in int{widths.share}" if len(rows) > 1 else ""
     table = [
         f"  {r.graph:<22}{r.count:>4}{r.operators:>8}{r.weights:>12,}{r.head:>12,}{r.tail:>10,}"
         for r in rows
@@ -221,7 +222,7 @@ def report(name: str, rows: Sequence[ArenaRow]) -> str:
         f" activations, softmax int{widths.share}",
         f"  {'graph':<22}{'n':>4}{'ops':>8}{'constants':>12}{'head':>12}{'tail':>10}", *table,
         f"  shared arena   {found['arena']:>12,} bytes (largest head, sum of tails; measured)",
-        f"  states         {found['states']:>12,} bytes ({held}, int8; counted)",
+        f"  states         {found['states']:>12,} bytes (z_H and z_L in int8{mixed}; counted)",
         f"  SRAM in all    {found['SRAM']:>12,} bytes (without stack and firmware)",
         f"  flash          {found['flash']:>12,} bytes (constants of the network)",
     ])  # fmt: skip

@@ -15,8 +15,9 @@ of a --preset, the published sizes, weights are random: sizes and counts only. O
              --tflm-lib is given and QEMU is there, otherwise by the operator model; which, is said
     time     an estimate: --cpi cycles per instruction at --mhz; `in time` if below --patience
 
-The firmware is compiled for its size if arm-none-eabi-gcc is there; TFLM's code is counted only
-with --tflm-lib. Into OUT go rows.jsonl, summary.md, summary.csv, exports/ and boards/ (packages).
+The firmware is compiled for its size if arm-none-eabi-gcc is there; TFLM's code is counted with
+--tflm-lib, and estimated without (export/tflm_size.py). Into OUT go rows.jsonl, summary.md,
+summary.csv, exports/ and boards/ (packages).
 """
 
 import argparse
@@ -36,7 +37,7 @@ from experiments.models import hash_model
 from experiments.puzzles import hash_dataset
 from experiments.row_files import digest_of
 from experiments.tasks import Task, task_named
-from export import emulator, firmware_build, micro
+from export import emulator, firmware_build, micro, tflm_size
 from export.arena import Arena
 from export.board_memory import flash_of, sram_of
 from export.emulator import Counts
@@ -224,7 +225,8 @@ def on_board(
             counts = emulator.count(elf, flash, [1] * job.source.config.seq_len)
             return package, linked, counts
         if firmware_build.has_compiler():
-            return package, firmware_build.link_firmware(Path(build)), None
+            linked = firmware_build.link_firmware(Path(build))
+            return package, tflm_size.with_tflm(linked, package.model), None
         return package, NOT_COUNTED, None
 
 

@@ -109,6 +109,8 @@ def notes(found: Sequence[Mapping[str, Any]], speed: Speed) -> list[str]:
         Counted.NOTHING.value: "code, variables and stack are not counted: no arm-none-eabi-gcc",
         Counted.FIRMWARE.value: "code and variables are the firmware's; those of the TFLM library"
         " are not counted (--tflm-lib counts them)",
+        Counted.ESTIMATED.value: "code and variables are the firmware's, and an estimate for TFLM's"
+        " by operator, about a tenth too large (--tflm-lib counts them)",
         Counted.ALL.value: "code and variables are all that is linked, TFLM among them",
     }
     first = [said[name] for name in dict.fromkeys(r["code_of"] for r in found)]
@@ -144,8 +146,10 @@ def report(
 
 
 def _code_text(found: Mapping[str, Any]) -> str:
-    counted = found["code_of"] != Counted.NOTHING.value
-    return size_text(found["flash_code"]) if counted else "not counted"
+    if found["code_of"] == Counted.NOTHING.value:
+        return "not counted"
+    about = "about " if found["code_of"] == Counted.ESTIMATED.value else ""
+    return about + size_text(found["flash_code"])
 
 
 def _millions(count: int) -> str:

@@ -23,6 +23,7 @@ class Counted(enum.Enum):
 
     NOTHING = "none"
     FIRMWARE = "firmware"
+    ESTIMATED = "firmware, and an estimate for TFLM"
     ALL = "firmware and TFLM"
 
 
