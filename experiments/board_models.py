@@ -19,6 +19,7 @@ from export.numerics import Target
 from export.package import draft, export, make
 from export.plan import Plan, plan_for, quantise_for
 from export.sources import batch_of, calibration, task_of
+from export.stages import Cut
 from export.twin import Simulation, Source, simulation_of
 from quant.affine import Range
 from quant.calibrate import input_widths
@@ -40,8 +41,13 @@ ANSWERED = 4  # puzzles for the self-test; each costs a rollout in TFLM's interp
 REACH = (-8.0, 8.0)  # of random models' static products
 
 
-def trained_export(folder: Path, source: Source, dataset: PuzzleDataset, scheme: str) -> Export:
+def trained_export(
+    folder: Path, source: Source, dataset: PuzzleDataset, scheme: str, cut: Cut | None = None
+) -> Export:
     """Open the export of a model, and make it if it is not there.
+
+    Args:
+      cut: adds stages to a block in one graph.
 
     Raises:
       ValueError: TFLM does not compute the scheme right.
@@ -52,7 +58,7 @@ def trained_export(folder: Path, source: Source, dataset: PuzzleDataset, scheme:
         batches = calibration(dataset) if plan.needs_ranges else []
         twin = simulation_of(source, plan, batches, steps)
         tried = batch_of(dataset, np.arange(min(ANSWERED, len(dataset))))
-        export(folder, source, plan, twin, tried, batch=1, steps=steps)
+        export(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
     return open_export(folder)
 
 
@@ -81,15 +87,18 @@ def random_weights(config: Config, seed: int = 0) -> Weights:
     return jax.tree.map(draw, tree)
 
 
-def random_export(source: Source, scheme: str) -> Export:
+def random_export(source: Source, scheme: str, cut: Cut | None = None) -> Export:
     """Lower a model of random weights; nothing is calibrated and nothing answered.
+
+    Args:
+      cut: adds stages to a block in one graph.
 
     Raises:
       ValueError: TFLM does not compute the scheme right.
     """
     plan = plan_for(parse(scheme), Target.TFLM)
     twin = _made_up(source, plan)
-    model, host = make(source, plan, twin, batch=1)
+    model, host = make(source, plan, twin, batch=1, cut=cut)
     content = b"".join(value.tobytes() for value in host.values())
     files = {MODEL_FILE: write(model), HOST_FILE: content}
     manifest = draft(source, plan, twin, model, files, batch=1, steps=source.config.halt_max_steps)

@@ -16,6 +16,7 @@ class BoardRow:
 
     Attributes:
       digest: of what decides the numbers.
+      graphs: files on the board, the head's among them.
       counted: whose code is in `flash` and `sram`, a value of `Counted`.
       update_L, update_H, rest: instructions, as in `Counts`.
       counted_by: EMULATED or MODELLED.
@@ -25,6 +26,7 @@ class BoardRow:
     scheme: str
     flash: Flash
     sram: Sram
+    graphs: int
     counted: str
     update_L: int
     update_H: int

@@ -6,6 +6,8 @@
 Every scheme becomes an export for TFLite Micro and a package for the firmware (export/micro.py);
 of a --preset, the published sizes, weights are random: sizes and counts only. One table:
 
+    graphs   a block in one and its head, or the block cut into graphs that share one arena, if that
+             needs less SRAM (experiments/board_cuts.py)
     flash    weights, tables and records of the graphs, row file, code
     SRAM     arena (head, tail, margin: measured by TFLM on this computer, or on the emulated
              board), carry, buffers, variables, stack
@@ -31,6 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from experiments import board_models, deploy_cortex_report, deploy_rows
+from experiments.board_cuts import cut_for, smaller_package
 from experiments.board_rows import EMULATED, MODELLED, BoardRow, row_from_dict
 from experiments.deploy_cortex_report import Speed
 from experiments.models import hash_model
@@ -180,12 +183,13 @@ def measure(job: Job, scheme: str, digest: str) -> BoardRow:
       ValueError: TFLM does not compute it right.
       RuntimeError: TFLM refuses it, or the firmware does not build.
     """
+    cut = cut_for(job.source.config, parse(scheme))
     if job.dataset is None:
-        made = board_models.random_export(job.source, scheme)
+        made = board_models.random_export(job.source, scheme, cut)
     else:
         folder = job.out / "exports" / scheme
-        made = board_models.trained_export(folder, job.source, job.dataset, scheme)
-    package = micro.package(made)
+        made = board_models.trained_export(folder, job.source, job.dataset, scheme, cut)
+    package = smaller_package(made)
     board = job.out / "boards" / scheme
     if job.dataset is not None or job.tflm is not None:
         micro.save(package, board)
@@ -194,7 +198,8 @@ def measure(job: Job, scheme: str, digest: str) -> BoardRow:
     flash = flash_of(package.graphs, package.model, rows, len(package.vectors), linked)
     return BoardRow(
         digest=digest, scheme=scheme, flash=flash,
-        sram=sram_of(package.arena, package.rows, linked), counted=linked.counted.value,
+        sram=sram_of(package.arena, package.rows, linked, package.work_bytes),
+        graphs=len(package.graphs), counted=linked.counted.value,
         **(counts or modelled(package))._asdict(), counted_by=EMULATED if counts else MODELLED,
     )  # fmt: skip
 

@@ -60,6 +60,7 @@ def record(source: Source, row: BoardRow, speed: Speed) -> dict[str, Any]:
         "flash_total": row.flash.total,
         **{f"sram_{k}": v for k, v in dataclasses.asdict(row.sram).items()},
         "sram_total": row.sram.total, "total": row.flash.total + row.sram.total,
+        "graphs": row.graphs,
         "code_of": row.counted,
         **{f"fits_{budget // 2**20}_mib": fit(row, budget) for budget in BUDGETS.values()},
         "block_instructions": row.update_L, "puzzle_instructions": puzzle,
@@ -70,10 +71,11 @@ def record(source: Source, row: BoardRow, speed: Speed) -> dict[str, Any]:
 
 def flash_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """Lay out what is only read."""
-    header = ("Variant", "Weights", "Tables", "Records", "Rows", "Vectors", "Code", "Total")
+    header = ("Variant", "Graphs", "Weights", "Tables", "Records", "Rows", "Vectors", "Code",
+              "Total")  # fmt: skip
     names = ("weights", "tables", "records", "rows", "vectors")
     rows = tuple((
-        r["scheme"], *(size_text(r[f"flash_{name}"]) for name in names),
+        r["scheme"], str(r["graphs"]), *(size_text(r[f"flash_{name}"]) for name in names),
         _code_text(r), size_text(r["flash_total"]),
     ) for r in found)  # fmt: skip
     return Table("Flash", header, rows, frozenset())

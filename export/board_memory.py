@@ -9,7 +9,8 @@
     SRAM     arena     head (tensors of the running graph) and tail (what TFLM keeps), measured
                        by TFLM (arena.py), with the margin that the firmware reserves
              carry     z_H and z_L
-             buffers   one embedding row, puzzle, answer, a line of the console
+             buffers   one embedding row, puzzle, answer, a line of the console; what lies between
+                       the graphs of a block that is cut
              statics   variables of the firmware, and of what of TFLM is linked
              stack     as reserved by the linker script
 
@@ -86,11 +87,15 @@ def flash_of(
     )  # fmt: skip
 
 
-def sram_of(arena: Arena, rows: RowFile, linked: Linked) -> Sram:
-    """Count SRAM."""
+def sram_of(arena: Arena, rows: RowFile, linked: Linked, work: int = 0) -> Sram:
+    """Count SRAM.
+
+    Args:
+      work: bytes between the graphs of a block that is cut.
+    """
     return Sram(
         arena_head=arena.head, arena_tail=arena.tail, arena_margin=MARGIN,
-        carry=carry_bytes(rows), buffers=buffer_bytes(rows),
+        carry=carry_bytes(rows), buffers=buffer_bytes(rows) + work,
         statics=linked.statics, stack=linked.stack,
     )  # fmt: skip
 

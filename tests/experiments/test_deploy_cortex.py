@@ -90,8 +90,8 @@ def board(flash: int, sram: int) -> object:
     zero = dict.fromkeys((f.name for f in dataclasses.fields(Flash)), 0)
     none = dict.fromkeys((f.name for f in dataclasses.fields(Sram)), 0)
     values = {"digest": "", "scheme": "fp32", "flash": {**zero, "weights": flash},
-              "sram": {**none, "carry": sram}, "counted": "none", "update_L": 1, "update_H": 1,
-              "rest": 1, "counted_by": ""}  # fmt: skip
+              "sram": {**none, "carry": sram}, "graphs": 2, "counted": "none", "update_L": 1,
+              "update_H": 1, "rest": 1, "counted_by": ""}  # fmt: skip
     return row_from_dict(values)
 
 

@@ -63,5 +63,7 @@ def test_sram_is_arena_states_and_what_is_linked() -> None:
     assert found == Sram(arena_head=100, arena_tail=30, arena_margin=MARGIN, carry=32,
                          buffers=16 + 16 + 16 + 272, statics=20, stack=512)  # fmt: skip
     assert found.total == sum(dataclasses.asdict(found).values())
+    cut = sram_of(Arena(head=100, tail=30), rows, LINKED, 48)
+    assert cut == dataclasses.replace(found, buffers=found.buffers + 48)
     assert found.arena == 130 + MARGIN
     assert micro.arena_bytes(Arena(head=100, tail=30)) >= found.arena
