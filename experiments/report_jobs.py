@@ -24,7 +24,7 @@ INTEGERS = "tflm_int8_int8,tflm_int4_int8,tflm_int4_int16"
 QUICK_SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive"
 QUICK_STUDIES = {"maze": "linear_attention", "arc": "embedding"}
 LIMIT, QUICK_LIMIT, QUICK_DEPLOYED = 200, 16, 8  # puzzles
-LARGE, QUICK_LARGE = 50, 4  # of a model that takes several times as long as the small ones
+LARGE, QUICK_LARGE = 150, 4  # of a model that takes several times as long as the small ones
 LARGE_FLOPS = 5e8  # of a supervision step; the small models have 1.5 to 2.8e8
 
 

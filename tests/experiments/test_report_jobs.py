@@ -32,7 +32,7 @@ def test_larger_models_solve_fewer_puzzles():
                     for size in ("mini", "midi"))  # fmt: skip
     made = [job for job in jobs([small, large], quick=False) if job.module == "experiments.sweep"]
     limits = [job.arguments[job.arguments.index("--limit") + 1] for job in made]
-    assert [int(limit) for limit in limits] == [200, 50]
+    assert [int(limit) for limit in limits] == [200, 150]
 
 
 def test_schemes_of_integers_are_asked_only_of_models_that_have_them(tmp_path: Path):
