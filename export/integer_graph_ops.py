@@ -24,7 +24,7 @@ from export.integer_filters import (
 from export.plan import Plan
 from quant.integer_encoding import Encoding
 from quant.integer_model import IntegerModel
-from quant.integer_ops import Tagged
+from quant.integer_ops import ALL, Tagged
 
 MOST_ROWS = 128
 MOST_QUERIES = 100
@@ -80,10 +80,14 @@ class GraphOps:
 
     def state(self, name: str, batch: int, encoding: str = "") -> Tagged:
         """Declare a state that is fed, and give it four axes."""
+        x = self.fed(name, batch, encoding)
+        return Tagged(self._four_axes(x.value, f"{name}/rows"), x.name)
+
+    def fed(self, name: str, batch: int, encoding: str = "") -> Tagged:
+        """Declare a state that is fed, of three axes: what cuts its rows needs no copy of it."""
         known = encoding or name
-        means, (_, pos, emb) = self.model.encodings[known], state_shape(self.model, batch)
-        x = self.g.input(name, (batch, pos, emb), dtype_of(means), quant_of(means))
-        return Tagged(reshaped(self.g, x, (batch, 1, pos, emb), f"{name}/rows"), known)
+        means, shape = self.model.encodings[known], state_shape(self.model, batch)
+        return Tagged(self.g.input(name, shape, dtype_of(means), quant_of(means)), known)
 
     def linear(self, name: str, x: Tagged) -> Tagged:
         outputs = self.model.products[name].kernel.qvalue.shape[1]
@@ -129,9 +133,6 @@ class GraphOps:
     def transpose(self, x: Tagged) -> Tagged:
         return Tagged(transposed(self.g, x.value, (0, 1, 3, 2), f"{x.value}/turned"), x.name)
 
-    def positions(self, name: str, x: Tagged, start: int, count: int) -> Tagged:
-        return Tagged(self.rows(x.value, start, count, name), x.name)
-
     def parts(self, name: str) -> Sequence[slice]:
         """Cut the inner channels of a SwiGLU."""
         return self._cut(name, self.model.products[name].kernel.qvalue.shape[1] // 2)
@@ -140,21 +141,32 @@ class GraphOps:
         values = [part.value for part in parts]
         return Tagged(concatenated(self.g, values, -1, f"{parts[0].name}/joined"), parts[0].name)
 
-    def by_rows(self, x: Tagged, apply: Callable[[Tagged], Tagged]) -> Tagged:
-        rows = self.g.shape(x.value)[POSITIONS]
-        if rows <= self.chunks.rows:
-            return apply(x)
+    def by_rows(self, x: Tagged, apply: Callable[[Tagged], Tagged], rows: slice = ALL) -> Tagged:
+        total = self.g.shape(x.value)[-2]
+        first, end, _ = rows.indices(total)
+        if (first, end) == (0, total) and total <= self.chunks.rows:
+            return apply(Tagged(self._four_axes(x.value, f"{x.value}/rows"), x.name))
         made = []
-        for start in range(0, rows, self.chunks.rows):
-            count = min(self.chunks.rows, rows - start)
-            cut = self.rows(x.value, start, count, f"{x.value}/{start}")
+        for start in range(first, end, self.chunks.rows):
+            stop = min(start + self.chunks.rows, end)
+            cut = self.rows(x.value, start, stop - start, f"{x.value}/{start}:{stop}")
             made.append(apply(Tagged(cut, x.name)))
+        if len(made) == 1:
+            return made[0]
         values = [part.value for part in made]
         return Tagged(concatenated(self.g, values, POSITIONS, f"{made[0].name}/rows"), made[0].name)
 
     def rows(self, x: str, start: int, count: int, name: str) -> str:
-        batch, one, _, width = self.g.shape(x)
-        return sliced(self.g, x, (0, 0, start, 0), (batch, one, count, width), name)
+        *outer, _, width = self.g.shape(x)
+        begin = (*(0 for _ in outer), start, 0)
+        return self._four_axes(
+            sliced(self.g, x, begin, (*outer, count, width), name), f"{name}/rows"
+        )
+
+    def _four_axes(self, x: str, name: str) -> str:
+        """Insert the axis that a 1x1 CONV_2D wants, if it is not there."""
+        shape = self.g.shape(x)
+        return x if len(shape) == 4 else reshaped(self.g, x, (shape[0], 1, *shape[1:]), name)
 
     def _cut(self, site: str, outputs: int) -> tuple[slice, ...]:
         """Cut output channels if the whole filter is too large to lie decoded in the arena."""

@@ -44,7 +44,7 @@ def block_graph(model: IntegerModel, plan: Plan, batch: int, chunks: Chunks) -> 
 def head_graph(model: IntegerModel, plan: Plan, batch: int, chunks: Chunks) -> Graph:
     """Lower the read-out."""
     ops = graph_ops(GraphBuilder("head"), model, plan, chunks)
-    z_H = ops.state("z_H", batch, "z")
+    z_H = ops.fed("z_H", batch, "z")
     logits, q = (tagged.value for tagged in read_out(z_H, model.config, ops))
     c, g = model.config, ops.g
     outputs = {

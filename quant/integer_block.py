@@ -66,6 +66,6 @@ def _residual(h: Any, site: str, ops: Ops) -> Any:
 
 def read_out(z_H: Any, config: ReasonerConfig, ops: Ops) -> tuple[Any, Any]:
     """Decode `z`: logits of the cells behind the prefix, halting logits of position 0."""
-    cells = ops.positions("lm_head/cells", z_H, config.prefix_len, config.seq_len)
-    first = ops.positions("q_head/first", z_H, 0, 1)
-    return ops.linear("lm_head", cells), ops.linear("q_head", first)
+    cells = slice(config.prefix_len, config.prefix_len + config.seq_len)
+    logits = ops.by_rows(z_H, lambda rows: ops.linear("lm_head", rows), cells)
+    return logits, ops.by_rows(z_H, lambda row: ops.linear("q_head", row), slice(0, 1))

@@ -56,10 +56,9 @@ class Ops(Protocol):
     def norm(self, name: str, x: Any) -> Any: ...
     def logistic(self, name: str, x: Any) -> Any: ...
     def transpose(self, x: Any) -> Any: ...
-    def positions(self, name: str, x: Any, start: int, count: int) -> Any: ...
     def parts(self, name: str) -> Sequence[slice]: ...
     def joined(self, parts: Sequence[Any]) -> Any: ...
-    def by_rows(self, x: Any, apply: Callable[[Any], Any]) -> Any: ...
+    def by_rows(self, x: Any, apply: Callable[[Any], Any], rows: slice = ALL) -> Any: ...
 
 
 class Tagged(NamedTuple):
@@ -111,17 +110,14 @@ class IntegerOps:
     def transpose(self, x: Tagged) -> Tagged:
         return Tagged(x.value.swapaxes(-1, -2), x.name)
 
-    def positions(self, name: str, x: Tagged, start: int, count: int) -> Tagged:
-        return Tagged(x.value[..., start : start + count, :], x.name)
-
     def parts(self, name: str) -> Sequence[slice]:
         return (ALL,)
 
     def joined(self, parts: Sequence[Tagged]) -> Tagged:
         return Tagged(jnp.concatenate([p.value for p in parts], axis=-1), parts[0].name)
 
-    def by_rows(self, x: Tagged, apply: Callable[[Tagged], Tagged]) -> Tagged:
-        return apply(x)
+    def by_rows(self, x: Tagged, apply: Callable[[Tagged], Tagged], rows: slice = ALL) -> Tagged:
+        return apply(Tagged(x.value[..., rows, :], x.name))
 
     def _encoded(self, *names: str) -> tuple[Encoding, ...]:
         return tuple(self.encodings[name] for name in names)

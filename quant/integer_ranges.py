@@ -75,17 +75,14 @@ class RangeOps(AttentionRanges):
     def transpose(self, x: Array) -> Array:
         return x.swapaxes(-1, -2)
 
-    def positions(self, name: str, x: Array, start: int, count: int) -> Array:
-        return x[..., start : start + count, :]
-
     def parts(self, name: str) -> Sequence[slice]:
         return (ALL,)
 
     def joined(self, parts: Sequence[Array]) -> Array:
         return jnp.concatenate(parts, axis=-1)
 
-    def by_rows(self, x: Array, apply: Callable[[Array], Array]) -> Array:
-        return apply(x)
+    def by_rows(self, x: Array, apply: Callable[[Array], Array], rows: slice = ALL) -> Array:
+        return apply(x[..., rows, :])
 
     def noted(self, name: str, x: Array) -> Array:
         """Remember a range."""
