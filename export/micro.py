@@ -89,7 +89,7 @@ def package(made: Export) -> Package:
       RuntimeError: TFLM is not installed or refuses a graph.
     """
     _check(made)
-    updates = dict(zip(UPDATES, blocks_of(made.config), strict=True))
+    updates: dict[str, str] = dict(zip(UPDATES, blocks_of(made.config), strict=True))
     networks = {role: network_graphs(made.model, name) for role, name in updates.items()}
     used = [*networks["update_L"], *networks["update_H"], made.model.graph("head")]
     graphs = {graph.name: board_file(graph) for graph in used}

@@ -26,7 +26,8 @@ def late(graph: Graph) -> Graph:
     """
     makers = {name: op for op in graph.ops for name in op.outputs}
     ops: dict[int, Op] = {}
-    waiting = [(makers[name], False) for name in reversed(graph.outputs.values()) if name in makers]
+    ends = [makers[name] for name in graph.outputs.values() if name in makers]
+    waiting = [(op, False) for op in reversed(ends)]
     while waiting:
         op, has_inputs = waiting.pop()
         if id(op) in ops:

@@ -17,7 +17,7 @@ from quant.scheme import parse
 from tests.export import tiny_export as tiny
 from tests.export.runtimes import skip_without
 from tests.samples import small
-from trm_jax.config import TRMConfig
+from trm_jax.config import Config, TRMConfig
 from trm_jax.types import Batch
 
 MLP = tiny.configs()["mlp"]
@@ -27,7 +27,7 @@ ATTENTION = TRMConfig(**small(seq_len=9, puzzle_emb_len=2, num_heads=4, hidden_s
 class Case(NamedTuple):
     """What is packed; a cut into graphs divides neither 4 heads nor 11 positions."""
 
-    config: TRMConfig
+    config: Config
     scheme: str
     cut: Cut | None = None
 
