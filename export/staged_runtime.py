@@ -6,7 +6,7 @@ import numpy as np
 
 from export.contract import Arrays, Runtime
 from export.graph import Model
-from export.stages import network_graphs, run_stages, stages_of
+from export.stages import cut_graphs, run_stages, stages_of
 
 BLOCK = "block"
 
@@ -15,7 +15,7 @@ class Staged:
     """Another runtime, but for the block; one puzzle per call."""
 
     def __init__(self, runtime: Runtime, model: Model) -> None:
-        self._runtime, self._stages = runtime, stages_of(network_graphs(model, BLOCK))
+        self._runtime, self._stages = runtime, stages_of(cut_graphs(model))
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
         if signature != BLOCK:
@@ -29,4 +29,4 @@ class Staged:
 
 def by_stages(runtime: Runtime, model: Model) -> Runtime:
     """Run the stages of a model in place of its block, if it has any."""
-    return Staged(runtime, model) if len(network_graphs(model, BLOCK)) > 1 else runtime
+    return Staged(runtime, model) if cut_graphs(model) else runtime

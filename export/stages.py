@@ -163,8 +163,12 @@ def stages_of(graphs: Iterable[Graph]) -> tuple[Stage, ...]:
 
 def network_graphs(model: Model, block: str) -> tuple[Graph, ...]:
     """Choose what a board runs for a block: the stages that a model has for it, or the block."""
-    stages = tuple(graph for graph in model.graphs if STAGE.fullmatch(graph.name))
-    return stages or (model.graph(block),)
+    return cut_graphs(model) or (model.graph(block),)
+
+
+def cut_graphs(model: Model) -> tuple[Graph, ...]:
+    """List the graphs that a block was cut into; none if it was not."""
+    return tuple(graph for graph in model.graphs if STAGE.fullmatch(graph.name))
 
 
 def work_bytes(graphs: Sequence[Graph], positions: int) -> int:
