@@ -9,8 +9,8 @@ import pytest
 from export import emulator, firmware_build
 from export.emulator import NANOSECONDS, Counts
 from export.firmware_build import FIRMWARE, Counted, link_firmware
+from tests.export.firmware_cases import random_rows, solve_line, write_flash
 from tests.export.firmware_machines import need
-from tests.export.test_firmware import random_rows, solve_line, write_flash
 
 SECONDS = 120.0  # a test machine may be busy
 

@@ -9,87 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import flash_rows, golden_vectors
-from export.flash_rows import Combine, Depth, Halting, RowFile, combine_for
-from export.golden_vectors import Vector, VectorFile, state_checksum
+from export import flash_rows
+from export.flash_rows import Combine, Depth, Halting
+from export.golden_vectors import state_checksum
+from tests.export.firmware_cases import (
+    TYPES,
+    expected_line,
+    random_rows,
+    solve_line,
+    vectors_of,
+    without_ticks,
+    write_flash,
+)
 from tests.export.firmware_machines import FIRMWARE, Emulated, Host, Machine, make, need
-from tests.export.firmware_oracle import DEPTH, DOUBLE_ID, Rollout, Update, rollout, update
-
-DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-TYPES = {"float32": np.float32, "int16": np.int16, "int8": np.int8}
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Host:
-    need("make", "gcc")
-    return Host(tmp_path_factory.mktemp("host"))
-
-
-@pytest.fixture(scope="module", params=["host", "cortex-m55"])
-def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    if request.param == "host":
-        return request.getfixturevalue("host")
-    need("make", "arm-none-eabi-gcc", "qemu-system-arm")
-    return Emulated(tmp_path_factory.mktemp("an547"))
-
-
-def random_rows(kind: str, seed: int = 0) -> RowFile:
-    """A small model's rows; integers as large as they get, so that injections saturate."""
-    rng = np.random.default_rng(seed)
-    dtype = np.dtype(TYPES[kind])
-
-    def rows(*shape: int) -> np.ndarray:
-        if kind == "float32":
-            return rng.normal(size=shape).astype(dtype)
-        limits = np.iinfo(dtype)
-        return rng.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype)
-
-    return RowFile(
-        model_id=DOUBLE_ID, seq=11, prefix=2, depth=DEPTH, H_init=rows(6), L_init=rows(6),
-        token_rows=rows(7, 6), puzzle_rows=rows(3, 8),
-        combine_L=combine_for(z=(0.7, 3), e=0.9, injection=(0.6, -5)),
-        combine_H=combine_for(z=(0.7, 3), e=None, injection=(0.6, -5)),
-    )  # fmt: skip
-
-
-def solve_line(puzzle: int, inputs: np.ndarray) -> str:
-    return f"solve {puzzle} " + "".join(DIGITS[t] for t in inputs)
-
-
-def expected_line(wanted: Rollout) -> str:
-    """What a device must say, without the ticks."""
-    return (
-        f"solved steps={wanted.steps} halted={int(wanted.halted)}"
-        f" q_bits={wanted.q_halt.view(np.uint32):08x} saturated={wanted.saturated}"
-        f" states={state_checksum(wanted.z_H):08x},{state_checksum(wanted.z_L):08x}"
-        f" tokens={''.join(DIGITS[t] for t in wanted.tokens)}"
-    )
-
-
-def without_ticks(line: str) -> str:
-    return re.sub(r" ticks=\d+", "", line)
-
-
-def write_flash(folder: Path, rows: RowFile, vectors: VectorFile | None = None) -> Path:
-    path = folder / "flash.bin"
-    tail = b"" if vectors is None else golden_vectors.write(vectors)
-    path.write_bytes(flash_rows.write(rows) + tail)
-    return path
-
-
-def vectors_of(
-    rows: RowFile, count: int = 4, has_states: bool = True, update: Update = update
-) -> VectorFile:
-    """Vectors from the oracle."""
-    rng = np.random.default_rng(7)
-    made = []
-    for i in range(count):
-        inputs = rng.integers(0, len(rows.token_rows), rows.seq)
-        wanted = rollout(rows, i % len(rows.puzzle_rows), inputs, rows.depth, update)
-        states = (state_checksum(wanted.z_H), state_checksum(wanted.z_L))
-        made.append(Vector(puzzle=i % len(rows.puzzle_rows), inputs=inputs, tokens=wanted.tokens,
-                           steps=wanted.steps, states=states if has_states else None))  # fmt: skip
-    return VectorFile(model_id=DOUBLE_ID, depth=rows.depth, vectors=made)
+from tests.export.firmware_oracle import DEPTH, DOUBLE_ID, rollout
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -243,104 +176,6 @@ def test_once_is_an_update_of_each_state_and_a_read_out(machine: Machine, tmp_pa
     assert said[0].endswith(states)
     assert "puzzle of 3 cells" in said[1]
     assert without_ticks(said[2]) == "part AFFINE calls=2"
-
-
-def damage(data: bytes, at: int, new: bytes) -> bytes:
-    return data[:at] + new + data[at + len(new) :]
-
-
-@pytest.mark.parametrize(
-    ("at", "new", "words"),
-    [
-        (0, b"X", "no row file in flash"),
-        (8, b"\0\0\0\x7f", "row file says 2130706432 bytes, flash has room for"),
-        (16, b"Affine", "row file damaged"),
-        (48, b"\3", "the value 3 at byte 48 is not supported"),
-        (52, b"\x25", "the value 37 at byte 52 is not supported"),
-        (56, b"\x0c", "row file damaged"),
-        (68, b"\xff\xff", "the value"),
-        (76, b"\0\0", "the value 0 at byte 76"),
-        (82, b"\3", "the value 3 at byte 82"),
-        (108, b"\x3f", "the value 63 at byte 108"),
-        (200, b"\1\2\3", "row file damaged"),
-    ],
-)
-def test_damaged_row_files_are_refused(
-    at: int, new: bytes, words: str, host: Host, tmp_path: Path
-) -> None:
-    data = flash_rows.write(random_rows("int16"))
-    flash = tmp_path / "flash.bin"
-    flash.write_bytes(damage(data, at, new))
-    said = host.talk(flash, ["info"])
-    assert said.status == 1
-    assert len(said.lines) == 1
-    assert words in said.lines[0]
-
-
-def test_a_damaged_puzzle_row_harms_that_puzzle_only(machine: Machine, tmp_path: Path) -> None:
-    rows = random_rows("int16")
-    data = flash_rows.write(rows)
-    row = rows.puzzle_rows[1].tobytes()
-    flash = tmp_path / "flash.bin"
-    flash.write_bytes(damage(data, data.index(row) + 3, b"\x55"))
-    cells = np.zeros(11, np.int32)
-    lines = [solve_line(puzzle, cells) for puzzle in (0, 1, 2)]
-    said = machine.talk(flash, [*lines, "quit"]).lines
-    assert [line.split()[0] for line in said] == ["solved", "error", "solved", "bye"]
-    assert "row of puzzle 1 damaged" in said[1]
-
-
-@pytest.mark.parametrize(
-    ("at", "new", "words"),
-    [
-        (0, b"X", "no test vectors"),
-        (8, b"\0\0\0\x7f", "the value 2130706432 at byte 8"),
-        (16, b"B", "flash is for another model"),
-        (48, b"\x09", "the value 9 at byte 48"),
-        (52, b"\xff\xff\xff\xff", "at byte 52"),
-        (60, b"\0", "the value 0 at byte 60"),
-        (90, b"\x55", "test vectors damaged"),
-    ],
-)
-def test_damaged_vectors_are_refused(
-    at: int, new: bytes, words: str, host: Host, tmp_path: Path
-) -> None:
-    rows = random_rows("int8")
-    flash = write_flash(tmp_path, rows, vectors_of(rows))
-    data = flash.read_bytes()
-    flash.write_bytes(damage(data, len(flash_rows.write(rows)) + at, new))
-    said = host.talk(flash, ["test", "info"]).lines
-    assert words in said[0]
-    assert "vectors=0" in said[1]  # the rest still works
-
-
-def test_random_damage_never_confuses_the_firmware(host: Host, tmp_path: Path) -> None:
-    """The sanitizers watch: any flash gives answers or errors, never a stray access."""
-    rng = np.random.default_rng(3)
-    rows = random_rows("int8")
-    path = write_flash(tmp_path, rows, vectors_of(rows))
-    data = path.read_bytes()
-    for _ in range(30):
-        mutant = bytearray(data[: rng.integers(len(data) // 2, len(data) + 1)])
-        for at in rng.integers(0, len(mutant), rng.integers(1, 4)):
-            mutant[at] = rng.integers(256)
-        path.write_bytes(bytes(mutant))
-        said = host.talk(path, ["info", solve_line(1, np.zeros(11, np.int32)), "test"])
-        assert said.status in (0, 1)
-        assert said.lines
-
-
-def test_another_model_and_too_little_memory_are_refused(host: Host, tmp_path: Path) -> None:
-    rows = random_rows("float32")
-    flash = write_flash(tmp_path, dataclasses.replace(rows, model_id=bytes(32)))
-    said = host.talk(flash, ["info"])
-    assert (
-        f"flash is for another model: its id begins 00000000, this firmware's {DOUBLE_ID[:4].hex()}"
-        in said.lines[0]
-    )
-    said = host.talk(write_flash(tmp_path, rows), ["info"], "512")
-    assert re.search(r"states need \d+ more bytes than the 512 given; raise STATE_BYTES",
-                     said.lines[0])  # fmt: skip
 
 
 def test_instructions_do_not_depend_on_the_run(tmp_path: Path) -> None:

@@ -8,9 +8,7 @@ import pytest
 
 from export.flash_rows import Halting
 from export.stages import PLACES, Place, Stage, run_stages
-from tests.export.firmware_machines import Emulated, Host, Machine, need
-from tests.export.firmware_oracle import DEPTH, rollout
-from tests.export.test_firmware import (
+from tests.export.firmware_cases import (
     expected_line,
     random_rows,
     solve_line,
@@ -18,6 +16,8 @@ from tests.export.test_firmware import (
     without_ticks,
     write_flash,
 )
+from tests.export.firmware_machines import Emulated, Host, Machine, need
+from tests.export.firmware_oracle import DEPTH, rollout
 
 DOUBLE = "NETWORKS=staged"
 
