@@ -63,16 +63,22 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     for name in ("contestant", "length", "float, ms", "int8, ms", "int8 : float [p10, p90]", ""):
         table.add_column(name)
     for r in rows:
-        table.add_row(r["contestant"], str(r["length"]), f"{r['float_ms']:.3g}",
-                      f"{r['int8_ms']:.3g}",
-                      f"{r['ratio']:.2f} [{r['ratio_p10']:.2f}, {r['ratio_p90']:.2f}]",
-                      r["verdict"])  # fmt: skip
+        table.add_row(
+            r["contestant"],
+            str(r["length"]),
+            f"{r['float_ms']:.3g}",
+            f"{r['int8_ms']:.3g}",
+            f"{r['ratio']:.2f} [{r['ratio_p10']:.2f}, {r['ratio_p90']:.2f}]",
+            r["verdict"],
+        )
     console.print(table)
     for name, text in crossovers(rows).items():
         console.print(f"crossover, {name}: {text}", highlight=False)
     loads = [r["load"] for r in rows]
-    console.print(f"load average {min(loads):.1f} to {max(loads):.1f} on {rows[0]['cores']} cores",
-                  highlight=False)  # fmt: skip
+    console.print(
+        f"load average {min(loads):.1f} to {max(loads):.1f} on {rows[0]['cores']} cores",
+        highlight=False,
+    )
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -83,8 +89,15 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         mine = [r for r in rows if r["contestant"] == name]
         x, y = [r["length"] for r in mine], np.asarray([r["ratio"] for r in mine])
         ends = np.abs([[r["ratio_p10"] for r in mine], [r["ratio_p90"] for r in mine]] - y)
-        ax.errorbar(x, y, yerr=ends, label=name, color=figures.colour(i),
-                    marker=figures.marker(i), capsize=3)  # fmt: skip
+        ax.errorbar(
+            x,
+            y,
+            yerr=ends,
+            label=name,
+            color=figures.colour(i),
+            marker=figures.marker(i),
+            capsize=3,
+        )
     ax.axhline(1.0, color="#888888", linewidth=0.8)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
@@ -98,6 +111,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         f"Does int8 pay? One block ({first['mixer']}), batch 1, this CPU, {first['threads']}"
         f" thread(s), {first['clock']} time\nbars: 10th to 90th percentile of"
         f" {first['repeats']} repeats; load {load:.1f} on {first['cores']} cores",
-        x=0.01, ha="left", fontsize=10,
-    )  # fmt: skip
+        x=0.01,
+        ha="left",
+        fontsize=10,
+    )
     figures.save(figure, path)

@@ -157,13 +157,23 @@ def run(subject: Subject, plan: Plan, repeats: int, console: Console) -> list[di
             time_once(ours, rivals, cells, lambda depth: p.advance(task, depth))
             for _ in range(repeats)
         ]
-    facts = {"model": subject.name, "puzzles": subject.num_puzzles, "schemes": plan.schemes,
-             "dtype": "float32", "threads": num_threads(), "repeats": repeats}  # fmt: skip
+    facts = {
+        "model": subject.name,
+        "puzzles": subject.num_puzzles,
+        "schemes": plan.schemes,
+        "dtype": "float32",
+        "threads": num_threads(),
+        "repeats": repeats,
+    }
     return [
-        {**make_row(plan, name, ours[name], rival, timed), **facts,
-         "agreement": agreements[rival.name]._asdict()}
-        for name in plan.grids for rival in rivals
-    ]  # fmt: skip
+        {
+            **make_row(plan, name, ours[name], rival, timed),
+            **facts,
+            "agreement": agreements[rival.name]._asdict(),
+        }
+        for name in plan.grids
+        for rival in rivals
+    ]
 
 
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:

@@ -90,9 +90,11 @@ def compare(contest: Contest) -> None:
     """
     twin, device, states = contest.twin, contest.device, {}
     solution = contest.solver.solve(
-        np.asarray(device.inputs), np.asarray(device.puzzle_identifiers), steps=contest.steps,
+        np.asarray(device.inputs),
+        np.asarray(device.puzzle_identifiers),
+        steps=contest.steps,
         observe=lambda rows, _, z_H: states.update({rows.start: z_H}),
-    )  # fmt: skip
+    )
     last = run(twin, contest.subject.batch, contest.steps)[-1]
     count = len(device.inputs)
     same = np.array_equal(np.concatenate([states[i] for i in range(count)]), last[:count])
@@ -106,14 +108,15 @@ def contestants(contest: Contest) -> dict[str, tuple[int, Callable[[], object]]]
     inputs, ids = np.asarray(device.inputs), np.asarray(device.puzzle_identifiers)
     return {
         "integers in JAX": (
-            subject.num_puzzles, lambda: run(contest.twin, subject.batch, steps)[-1]
+            subject.num_puzzles,
+            lambda: run(contest.twin, subject.batch, steps)[-1],
         ),
         "float32 in JAX": (
             subject.num_puzzles,
             lambda: trajectory(subject.reasoner, subject.weights, subject.batch, steps=steps)[-1],
         ),
         "TFLM interpreter": (len(inputs), lambda: contest.solver.solve(inputs, ids, steps=steps)),
-    }  # fmt: skip
+    }
 
 
 def measure(args: argparse.Namespace, console: Console) -> Rows:
@@ -158,11 +161,17 @@ def row(
     """Make a row: puzzles per second, median and ends of the repeats."""
     rates = spread([puzzles / t for t in times])
     return {
-        "what": name, "model": contest.subject.name, "scheme": parse(args.scheme).name,
-        "steps": contest.steps, "puzzles": puzzles, "puzzles_per_s": rates.median,
-        "puzzles_per_s_min": rates.min, "puzzles_per_s_max": rates.max, "threads": num_threads(),
+        "what": name,
+        "model": contest.subject.name,
+        "scheme": parse(args.scheme).name,
+        "steps": contest.steps,
+        "puzzles": puzzles,
+        "puzzles_per_s": rates.median,
+        "puzzles_per_s_min": rates.min,
+        "puzzles_per_s_max": rates.max,
+        "threads": num_threads(),
         "repeats": len(times),
-    }  # fmt: skip
+    }
 
 
 def show(rows: Rows, console: Console) -> None:

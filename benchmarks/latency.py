@@ -114,8 +114,13 @@ def measure(
         {x.name: wall_and_cpu(partial(step, x, c, puzzles)) for x in contestants}
         for _ in range(repeats)
     ]
-    facts = {"model": subject.name, "puzzles": puzzles, "threads": threads, "repeats": repeats,
-             "float_difference": difference}  # fmt: skip
+    facts = {
+        "model": subject.name,
+        "puzzles": puzzles,
+        "threads": threads,
+        "repeats": repeats,
+        "float_difference": difference,
+    }
     return [{**make_row(x, timed), "cosine": near[x.name], **facts} for x in contestants]
 
 
@@ -144,8 +149,16 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """Print rows as a table for each model."""
     for model in dict.fromkeys(row["model"] for row in rows):
         table = Table(title=f"{model}: one supervision step, median (least to greatest)")
-        for heading in ("contestant", "ms", "/ onnx fp32", "/ onnx int8", "CPU / onnx int8",
-                        "file MB", "over packed", "cosine"):  # fmt: skip
+        for heading in (
+            "contestant",
+            "ms",
+            "/ onnx fp32",
+            "/ onnx int8",
+            "CPU / onnx int8",
+            "file MB",
+            "over packed",
+            "cosine",
+        ):
             table.add_column(heading, justify="left" if heading == "contestant" else "right")
         for row in (row for row in rows if row["model"] == model):
             spreads = ("step_ms", "to_onnx_fp32", "to_onnx_int8", "cpu_to_onnx_int8")

@@ -16,9 +16,10 @@ Rows = Sequence[dict[str, Any]]
 def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
     """Make a parser that prints a module docstring as it stands."""
     return argparse.ArgumentParser(
-        prog=f"python -m {prog}", description=description,
+        prog=f"python -m {prog}",
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
 
 
 def report(measure: Callable[[Console], Rows], show: Callable[[Rows, Console], None]) -> int:

@@ -121,19 +121,32 @@ def measure(subject: Subject, steps: int, repeats: int) -> list[dict[str, Any]]:
     once()
     timed = [once() for _ in range(repeats)]
     rows = [
-        {"what": m.product.name, **m.product._asdict(),
-         "gflops": _rates(m.product.gflops, [parts[i] for _, parts in timed])}
+        {
+            "what": m.product.name,
+            **m.product._asdict(),
+            "gflops": _rates(m.product.gflops, [parts[i] for _, parts in timed]),
+        }
         for i, m in enumerate(matmuls)
-    ]  # fmt: skip
+    ]
     bare = [calls * sum(parts) for _, parts in timed]
     shares = [b / whole for b, (whole, _) in zip(bare, timed, strict=True)]
-    facts = {"model": subject.name, "puzzles": subject.num_puzzles, "steps": steps,
-             "dtype": "float32", "threads": num_threads(), "repeats": repeats}  # fmt: skip
+    facts = {
+        "model": subject.name,
+        "puzzles": subject.num_puzzles,
+        "steps": steps,
+        "dtype": "float32",
+        "threads": num_threads(),
+        "repeats": repeats,
+    }
     rows += [
         {"what": "all products", "gflops": _rates(work, bare), **facts},
-        {"what": "rollout", "gflops": _rates(work, [whole for whole, _ in timed]),
-         "share": spread(shares)._asdict(), **facts},
-    ]  # fmt: skip
+        {
+            "what": "rollout",
+            "gflops": _rates(work, [whole for whole, _ in timed]),
+            "share": spread(shares)._asdict(),
+            **facts,
+        },
+    ]
     return rows
 
 

@@ -77,9 +77,13 @@ def config_of(length: int, mixer: Mixer) -> TRMConfig:
         raise ValueError(f"lengths must be at least 2, got {length}")
     positions = Positions.NONE if mixer is Mixer.MLP else Positions.ROPE
     return dataclasses.replace(
-        SUDOKU_TRM_ATT, seq_len=length - 1, puzzle_emb_len=1, mixer=mixer, positions=positions,
+        SUDOKU_TRM_ATT,
+        seq_len=length - 1,
+        puzzle_emb_len=1,
+        mixer=mixer,
+        positions=positions,
         forward_dtype="float32",
-    )  # fmt: skip
+    )
 
 
 @functools.cache
@@ -95,8 +99,9 @@ def model_of(config: TRMConfig, scheme: str, target: Target) -> Model:
     same = config if config.mixer is Mixer.MLP else config_of(LENGTHS[0], config.mixer)
     params, plan = weights_of(same), plan_for(parse(scheme), target)
     ranges = dict.fromkeys(input_widths(params), SPAN)
-    model = lower(config, quantise_for(params, plan), plan, batch=1, graphs=("block",),
-                  ranges=ranges)  # fmt: skip
+    model = lower(
+        config, quantise_for(params, plan), plan, batch=1, graphs=("block",), ranges=ranges
+    )
     return translate(model) if target is Target.ONNX else model
 
 
@@ -115,8 +120,10 @@ def times(
 ) -> dict[tuple[Target, str], list[float]]:
     """Time every scheme of every runtime, by turns; ms per repeat."""
     schemes = dict.fromkeys((c.target, s) for c in CONTESTANTS for s in ("fp32", c.scheme))
-    opened = {key: open_runtime(key[0], model_of(config, key[1], key[0]), threads=threads)
-              for key in schemes}  # fmt: skip
+    opened = {
+        key: open_runtime(key[0], model_of(config, key[1], key[0]), threads=threads)
+        for key in schemes
+    }
     rng, shape = np.random.default_rng(0), (1, config.num_positions, config.hidden_size)
     inputs = {name: rng.normal(size=shape).astype(np.float32) for name in ("z", "injection")}
     found: dict[tuple[Target, str], list[float]] = {key: [] for key in opened}
@@ -154,14 +161,25 @@ def measure(
         for c in CONTESTANTS:
             int8, plain = (np.asarray(found[c.target, s]) for s in (c.scheme, "fp32"))
             low, middle, high = np.percentile(int8 / plain, [10, 50, 90])
-            rows.append({
-                "contestant": c.name, "scheme": c.scheme, "mixer": mixer.value, "length": length,
-                "int8_ms": float(np.median(int8)), "float_ms": float(np.median(plain)),
-                "ratio": float(middle), "ratio_p10": float(low), "ratio_p90": float(high),
-                "verdict": verdict(int8 / plain).value,
-                "repeats": repeats, "threads": threads, "clock": clock,
-                "load": os.getloadavg()[0], "cores": os.cpu_count(),
-            })  # fmt: skip
+            rows.append(
+                {
+                    "contestant": c.name,
+                    "scheme": c.scheme,
+                    "mixer": mixer.value,
+                    "length": length,
+                    "int8_ms": float(np.median(int8)),
+                    "float_ms": float(np.median(plain)),
+                    "ratio": float(middle),
+                    "ratio_p10": float(low),
+                    "ratio_p90": float(high),
+                    "verdict": verdict(int8 / plain).value,
+                    "repeats": repeats,
+                    "threads": threads,
+                    "clock": clock,
+                    "load": os.getloadavg()[0],
+                    "cores": os.cpu_count(),
+                }
+            )
     return rows
 
 

@@ -83,9 +83,10 @@ STUDIES: dict[enum.Enum, StudyFunction] = {
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.ablate", description=__doc__,
+        prog="python -m experiments.ablate",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("--task", required=True, help="sudoku, maze or arc")
     p.add_argument("--only", metavar="STUDY,...", help="studies; default: all that apply")
     p.add_argument("--model", metavar="NAME|PATH|hf:...", help="as for experiments.sweep")

@@ -148,9 +148,11 @@ def subject(context: Context, scheme: str, model: Model | None = None) -> Subjec
     steps = model.config.halt_max_steps
     made = variants.make_variant(model, context.puzzles, scheme, dtype=context.dtype, steps=steps)
     return Subject(
-        reasoner=made.reasoner, weights=made.weights, steps=steps,
+        reasoner=made.reasoner,
+        weights=made.weights,
+        steps=steps,
         facts={**sizes(model.weights, parse(scheme))},
-    )  # fmt: skip
+    )
 
 
 def compressed(context: Context, scheme: str) -> Intervention:

@@ -33,8 +33,10 @@ def split_figure(spec: AblationSpec, listed: Sequence[Record]) -> Figure:
             f"Cells right and puzzles right, intervention by intervention\n"
             f"{spec.model} on {spec.data}, n = {listed[0]['puzzles']} puzzles\n"
             "bars: 95 % intervals; bold: what a study compares with",
-            x=0.01, ha="left", fontsize=10,
-        )  # fmt: skip
+            x=0.01,
+            ha="left",
+            fontsize=10,
+        )
         return figure
 
 
@@ -51,14 +53,22 @@ def _draw(ax: Axes, place: float, record: Record) -> None:
     cell, exact = interval_of(record, "cell"), interval_of(record, "exact")
     ax.plot([exact.value, cell.value], [place] * 2, color="#CCCCCC", linewidth=1.2, zorder=1)
     for interval, ink, face, name in (
-        (cell, CELLS, "white", "cells right"), (exact, PUZZLES, PUZZLES, "puzzles right")
-    ):  # fmt: skip
+        (cell, CELLS, "white", "cells right"),
+        (exact, PUZZLES, PUZZLES, "puzzles right"),
+    ):
         reach = [[interval.value - interval.low], [interval.high - interval.value]]
         ax.errorbar(
-            interval.value, place, xerr=reach, color=ink, marker="o", markersize=5,
-            markerfacecolor=face, linewidth=1.0, zorder=2,
+            interval.value,
+            place,
+            xerr=reach,
+            color=ink,
+            marker="o",
+            markersize=5,
+            markerfacecolor=face,
+            linewidth=1.0,
+            zorder=2,
             label=name if place == 1 + GAP else None,
-        )  # fmt: skip
+        )
 
 
 def _name_rows(ax: Axes, places: Sequence[float], listed: Sequence[Record]) -> None:

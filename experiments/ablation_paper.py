@@ -28,8 +28,15 @@ def paper_tables(spec: AblationSpec, listed: Sequence[Record]) -> list[Table]:
 def architectures(spec: AblationSpec, found: Lookup) -> Table:
     """Lay out Table 10: one line per architecture."""
     models = dict.fromkeys(record["model"] for record in found.values())
-    header = ("Architecture", "FP32", "INT8", "INT4 naive", "INT4 calibrated", "Fidelity naive",
-              "Fidelity calibrated")  # fmt: skip
+    header = (
+        "Architecture",
+        "FP32",
+        "INT8",
+        "INT4 naive",
+        "INT4 calibrated",
+        "Fidelity naive",
+        "Fidelity calibrated",
+    )
     rows = []
     for model in models:
         schemes = [found[f"{model} {s}"] for s in ("fp32", "int8", "int4_naive", "int4_calibrated")]
@@ -86,10 +93,16 @@ def survivors(spec: AblationSpec, listed: Sequence[Record]) -> Table:
     changed = [(r, whole) for r, whole in pairs if r is not whole and whole["exact"] > 0]
     changed.sort(key=lambda pair: pair[0]["exact"] / pair[1]["exact"], reverse=True)
     rows = [
-        (f"{r['study']}: {r['variant']}", f"{r['cell'] / whole['cell']:.1%}",
-         f"{r['exact'] / whole['exact']:.1%}", _cell(r), _exact(r), p_text(r["mcnemar_p"]))
+        (
+            f"{r['study']}: {r['variant']}",
+            f"{r['cell'] / whole['cell']:.1%}",
+            f"{r['exact'] / whole['exact']:.1%}",
+            _cell(r),
+            _exact(r),
+            p_text(r["mcnemar_p"]),
+        )
         for r, whole in changed
-    ]  # fmt: skip
+    ]
     header = ("Intervention", "Cells kept", "Puzzles kept", "Cell", "PExact", "McNemar p")
     title = "Sec. 4.6: what survives, of the reference's cells and puzzles"
     return _table(title, spec, {r["variant"]: r for r, _ in changed}, header, rows)

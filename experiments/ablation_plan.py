@@ -63,11 +63,17 @@ def prepare(args: argparse.Namespace, studies: Studies) -> Job:
     effort = Effort.QUICK if args.quick else Effort.DEFAULT
     limit = DEFAULT_LIMIT[effort] if args.limit is None else args.limit
     context = Context(
-        task=task, model=model, puzzles=data, dtype=choose_dtype(args.dtype),
-        num_puzzles=choose_limit(limit, len(data.dataset)), effort=effort, seed=args.seed,
+        task=task,
+        model=model,
+        puzzles=data,
+        dtype=choose_dtype(args.dtype),
+        num_puzzles=choose_limit(limit, len(data.dataset)),
+        effort=effort,
+        seed=args.seed,
         folder=args.out or Path("runs") / f"ablate-{task.value}-{model.name}",
-        train_data=args.train_data, others=tuple(filter(None, args.models.split(","))),
-    )  # fmt: skip
+        train_data=args.train_data,
+        others=tuple(filter(None, args.models.split(","))),
+    )
     found, skipped = collect(wanted, context, named=args.only is not None)
     return Job(context, make_spec(context, found, args.batch_size), found, skipped)
 
@@ -118,12 +124,17 @@ def make_spec(
     """Write down what will be measured."""
     model, data = context.model, context.puzzles
     spec = AblationSpec(
-        task=context.task.value, model=model.name, model_sha256=model.sha256,
-        num_parameters=model.num_parameters, data=data.name, data_sha256=data.sha256,
+        task=context.task.value,
+        model=model.name,
+        model_sha256=model.sha256,
+        num_parameters=model.num_parameters,
+        data=data.name,
+        data_sha256=data.sha256,
         num_puzzles=context.num_puzzles,
         batch_size=choose_batch_size(batch_size, model.config, context.steps),
-        dtype=context.dtype, seed=context.seed,
-    )  # fmt: skip
+        dtype=context.dtype,
+        seed=context.seed,
+    )
     planned = (
         spec.plan(study, each.name, each.reference, each.settings)
         for study, listed in studies.items()

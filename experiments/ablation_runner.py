@@ -77,10 +77,14 @@ class StudyRunner:
         states = reference_ends if subject is reference else run(subject, shard.batch)
         comparable = states.shape == reference_ends.shape
         readout = measure(
-            subject.reasoner, subject.weights, shard.batch, jnp.asarray(states),
+            subject.reasoner,
+            subject.weights,
+            shard.batch,
+            jnp.asarray(states),
             jnp.asarray(reference_ends if comparable else states),
-            depths=(ONE_STEP, DEEPEST), lenient=self.lenient,
-        )  # fmt: skip
+            depths=(ONE_STEP, DEEPEST),
+            lenient=self.lenient,
+        )
         counts = count(jax.device_get(readout), shard.host, comparable=comparable)
         return AblationRow(digest=planned.digest, **key._asdict(), **counts, facts=subject.facts)
 

@@ -94,8 +94,18 @@ def tables(ablation: Ablation) -> list[Table]:
 def study_table(spec: AblationSpec, listed: Sequence[Record]) -> Table:
     """Lay out the variants of one study."""
     lenient = LENIENT[Task(spec.task)] is not None
-    header = ["Variant", "Size", "Weights", "PExact", "Lenient", "Cell", "Fidelity\n1 step",
-              "Fidelity\nfull depth", "PExact - reference,\npp", "McNemar p"]  # fmt: skip
+    header = [
+        "Variant",
+        "Size",
+        "Weights",
+        "PExact",
+        "Lenient",
+        "Cell",
+        "Fidelity\n1 step",
+        "Fidelity\nfull depth",
+        "PExact - reference,\npp",
+        "McNemar p",
+    ]
     rows, sections = [], set()
     for record in listed:
         if record["variant"] == record["reference"] and rows:
@@ -149,7 +159,9 @@ def _record(spec: AblationSpec, planned: Planned, outcome: dict[str, list[Ablati
     solved = _flags(rows, "exact")
     pairs = statistics.pairs(_flags(reference, "exact"), solved)
     return {
-        "study": planned.study, "variant": planned.variant, "reference": planned.reference,
+        "study": planned.study,
+        "variant": planned.variant,
+        "reference": planned.reference,
         "puzzles": num,
         **fields("exact", statistics.wilson(int(solved.sum()), num)),
         **fields("lenient", statistics.wilson(int(_flags(rows, "lenient").sum()), num)),
@@ -157,9 +169,12 @@ def _record(spec: AblationSpec, planned: Planned, outcome: dict[str, list[Ablati
         **_fidelity("fidelity_one_step", [row.infidelity_one_step for row in rows], num),
         **_fidelity("fidelity", [row.infidelity for row in rows], num),
         **fields("exact_difference", statistics.bootstrap_difference(pairs, spec.seed)),
-        "lost": pairs.lost, "gained": pairs.gained, "mcnemar_p": statistics.mcnemar(pairs),
-        **rows[0].facts, **{f"setting_{k}": v for k, v in planned.settings.items()},
-    }  # fmt: skip
+        "lost": pairs.lost,
+        "gained": pairs.gained,
+        "mcnemar_p": statistics.mcnemar(pairs),
+        **rows[0].facts,
+        **{f"setting_{k}": v for k, v in planned.settings.items()},
+    }
 
 
 def _cells(record: Record) -> list[str]:
@@ -169,12 +184,16 @@ def _cells(record: Record) -> list[str]:
         for name in ("fidelity_one_step", "fidelity")
     ]
     return [
-        record["variant"], size_text(record["bytes"]), f"{record['parameters']:,.0f}",
-        with_interval(interval_of(record, "exact")), with_interval(interval_of(record, "lenient")),
-        with_error(interval_of(record, "cell")), *fidelity,
+        record["variant"],
+        size_text(record["bytes"]),
+        f"{record['parameters']:,.0f}",
+        with_interval(interval_of(record, "exact")),
+        with_interval(interval_of(record, "lenient")),
+        with_error(interval_of(record, "cell")),
+        *fidelity,
         "" if is_reference else points_text(interval_of(record, "exact_difference")),
         "" if is_reference else p_text(record["mcnemar_p"]),
-    ]  # fmt: skip
+    ]
 
 
 def _flags(rows: Iterable[AblationRow], name: str) -> np.ndarray:

@@ -58,9 +58,13 @@ class Lane:
 
 
 def run(
-    hub: Hub, lanes: Sequence[Lane], loop: Loop, results: Path, retry: bool,
+    hub: Hub,
+    lanes: Sequence[Lane],
+    loop: Loop,
+    results: Path,
+    retry: bool,
     show: Callable[[int, str], None],
-) -> None:  # fmt: skip
+) -> None:
     """Bring every lane to its end; failures of one lane are noted in it.
 
     Args:
@@ -87,9 +91,13 @@ def run(
 
 
 def _convert(
-    hub: Hub, lanes: Sequence[Lane], kind: str, route: Route | None,
-    ask: Callable[[Hub, Lane], str], retry: bool,
-) -> None:  # fmt: skip
+    hub: Hub,
+    lanes: Sequence[Lane],
+    kind: str,
+    route: Route | None,
+    ask: Callable[[Hub, Lane], str],
+    retry: bool,
+) -> None:
     """Let AI Hub make other models of the lanes' ones: submit all, then wait."""
     routes = (Route.ONNX, Route.HUB) if route is None else (route,)
     taking = [lane for lane in lanes if lane.prepared.variant.route in routes]

@@ -23,8 +23,11 @@ from trm_jax.data.format import PuzzleDataset
 from trm_jax.metrics import puzzle_exact
 
 WARM, REPEATS = 2, 9
-HERE = {Route.TFLITE: (Target.LITERT, "LiteRT, CPU"), Route.ONNX: (Target.ONNX, "ORT, CPU"),
-        Route.HUB: (Target.ONNX, "ORT float, CPU")}  # fmt: skip
+HERE = {
+    Route.TFLITE: (Target.LITERT, "LiteRT, CPU"),
+    Route.ONNX: (Target.ONNX, "ORT, CPU"),
+    Route.HUB: (Target.ONNX, "ORT float, CPU"),
+}
 
 
 def median_ms(function: Callable[[], object]) -> float:
@@ -79,17 +82,30 @@ def row_of(
     profile = aihub_profile.read(lane.profile)
     here, runtime = here_ms(lane)
     return Row(
-        digest=digest, task=task.value, variant=variant.name, label=variant.label,
-        device=lane.device, route=variant.route.value, precision=variant.precision.value,
-        loop=loop.value, H_cycles=config.H_cycles, steps=steps,
+        digest=digest,
+        task=task.value,
+        variant=variant.name,
+        label=variant.label,
+        device=lane.device,
+        route=variant.route.value,
+        precision=variant.precision.value,
+        loop=loop.value,
+        H_cycles=config.H_cycles,
+        steps=steps,
         file_bytes=lane.prepared.file.stat().st_size,
-        step_ms=profile.call_ms, all_ms=profile.all_ms,
-        host_ms=host_ms(lane.prepared, dataset), here_ms=here, here=runtime,
+        step_ms=profile.call_ms,
+        all_ms=profile.all_ms,
+        host_ms=host_ms(lane.prepared, dataset),
+        here_ms=here,
+        here=runtime,
         peak_bytes=profile.peak_bytes,
         units={unit.value: count for unit, count in profile.units.items()},
         layers=tuple((layer.name, layer.kind, layer.unit.value) for layer in profile.layers),
-        puzzles=puzzles, exact=to_hex(exact[None])[0],
-        equal_cells=int(scores.equal_cells.sum()), cells=int(lane.states.tokens.size),
+        puzzles=puzzles,
+        exact=to_hex(exact[None])[0],
+        equal_cells=int(scores.equal_cells.sum()),
+        cells=int(lane.states.tokens.size),
         infidelity=moments(infidelity[None])[0],
-        jobs=dict(lane.jobs), urls={kind: hub.url(job) for kind, job in lane.jobs.items()},
-    )  # fmt: skip
+        jobs=dict(lane.jobs),
+        urls={kind: hub.url(job) for kind, job in lane.jobs.items()},
+    )

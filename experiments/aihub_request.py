@@ -46,8 +46,13 @@ class Request:
     @property
     def digest(self) -> str:
         """Hash what decides the numbers of a row."""
-        parts = (hash_model(self.source.config, self.source.weights), hash_dataset(self.dataset),
-                 self.steps, self.limit, self.loop.value)  # fmt: skip
+        parts = (
+            hash_model(self.source.config, self.source.weights),
+            hash_dataset(self.dataset),
+            self.steps,
+            self.limit,
+            self.loop.value,
+        )
         return digest_of(parts)
 
 
@@ -55,16 +60,27 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     """Declare the options of this target."""
     add = group.add_argument
     known = ", ".join(f'"{name}"' for name in aihub_devices.DEVICES)
-    add("--device", action="append", metavar="NAME",
-        help=f"may be repeated; Table 11's: {known} (default: {DEFAULT_DEVICE})")  # fmt: skip
-    add("--schemes", default=DEFAULT_SCHEMES,
-        help="also hub:w8a8, hub:w8a16, hub:w4a16: quantised by AI Hub (%(default)s)")  # fmt: skip
+    add(
+        "--device",
+        action="append",
+        metavar="NAME",
+        help=f"may be repeated; Table 11's: {known} (default: {DEFAULT_DEVICE})",
+    )
+    add(
+        "--schemes",
+        default=DEFAULT_SCHEMES,
+        help="also hub:w8a8, hub:w8a16, hub:w4a16: quantised by AI Hub (%(default)s)",
+    )
     add("--data", type=Path, metavar="DIR", help="default: bundled puzzles")
     add("--limit", type=int, default=4, metavar="N", help="puzzles (%(default)s)")
     add("--steps", type=int, metavar="N", help="supervision steps (the model's)")
     add("--h-cycles", type=int, metavar="T", help="H-cycles of a step (the model's)")
-    add("--loop", default=Loop.FORCED.value, choices=[loop.value for loop in Loop],
-        help="%(default)s")  # fmt: skip
+    add(
+        "--loop",
+        default=Loop.FORCED.value,
+        choices=[loop.value for loop in Loop],
+        help="%(default)s",
+    )
     add("--dry-run", action="store_true", help="print the jobs with sizes and shapes")
     add("--retry-failed", action="store_true", help="ask again for jobs that failed")
     add("--timeout", type=float, default=3600.0, metavar="S", help="per job (%(default)s)")
@@ -92,12 +108,20 @@ def request(args: argparse.Namespace) -> Request:
     if not 1 <= args.limit <= most:
         raise ValueError(f"--limit must be 1 to {most}, got {args.limit}")
     if steps < 1 or args.timeout <= 0 or args.poll < 0:
-        raise ValueError(f"--steps, --timeout and --poll must be positive, got {steps},"
-                         f" {args.timeout}, {args.poll}")  # fmt: skip
+        raise ValueError(
+            f"--steps, --timeout and --poll must be positive, got {steps},"
+            f" {args.timeout}, {args.poll}"
+        )
     return Request(
-        task=task, source=source, dataset=dataset, variants=variants,
-        devices=tuple(dict.fromkeys(args.device or [DEFAULT_DEVICE])), steps=steps,
-        limit=args.limit, loop=Loop(args.loop), retry=args.retry_failed,
+        task=task,
+        source=source,
+        dataset=dataset,
+        variants=variants,
+        devices=tuple(dict.fromkeys(args.device or [DEFAULT_DEVICE])),
+        steps=steps,
+        limit=args.limit,
+        loop=Loop(args.loop),
+        retry=args.retry_failed,
         waiting=Waiting(timeout_s=args.timeout, poll_s=args.poll),
         out=args.out or Path("runs") / f"deploy-{task.value}-{source.name}-aihub",
-    )  # fmt: skip
+    )

@@ -84,43 +84,74 @@ def record(row: Row) -> dict[str, Any]:
     paper = paper_row(row.task, Precision(row.precision), row.device)
     runs = row.all_ms or (row.step_ms,)
     return {
-        "scheme": row.label, "device": row.device, "route": row.route,
-        "precision": row.precision, "T": row.H_cycles, "n": row.steps,
-        "step_ms": row.step_ms, "step_ms_p90": float(np.percentile(runs, 90)),
-        "runs": len(row.all_ms), "puzzle_ms": row.puzzle_ms, "host_ms": row.host_ms,
-        "peak_bytes": row.peak_bytes, "file_bytes": row.file_bytes,
+        "scheme": row.label,
+        "device": row.device,
+        "route": row.route,
+        "precision": row.precision,
+        "T": row.H_cycles,
+        "n": row.steps,
+        "step_ms": row.step_ms,
+        "step_ms_p90": float(np.percentile(runs, 90)),
+        "runs": len(row.all_ms),
+        "puzzle_ms": row.puzzle_ms,
+        "host_ms": row.host_ms,
+        "peak_bytes": row.peak_bytes,
+        "file_bytes": row.file_bytes,
         **{f"layers_{unit.lower()}": count for unit, count in sorted(row.units.items())},
-        "loop": row.loop, "puzzles": row.puzzles,
+        "loop": row.loop,
+        "puzzles": row.puzzles,
         **tables.fields("exact", statistics.wilson(solved, row.puzzles)),
         "equal_cells": row.equal_cells / row.cells,
         **tables.fields("fidelity", found),
-        "here": row.here, "here_ms": row.here_ms,
+        "here": row.here,
+        "here_ms": row.here_ms,
         **({f"paper_{k}": v for k, v in paper._asdict().items()} if paper else {}),
         **{f"job_{kind}": id for kind, id in row.jobs.items()},
-    }  # fmt: skip
+    }
 
 
 def table(title: str, rows: Sequence[Row]) -> Table:
     """Lay rows out in the order of Table 11's columns."""
-    header = ("Variant", "Device", "T", "n", "Step, ms\n(p90)", "Puzzle, ms", "Peak mem.", "Size",
-              "PExact", "Layers", "Fidelity\nto simul.", "Equal\ncells", "Here, ms",
-              "Paper: T n\nstep, ms")  # fmt: skip
+    header = (
+        "Variant",
+        "Device",
+        "T",
+        "n",
+        "Step, ms\n(p90)",
+        "Puzzle, ms",
+        "Peak mem.",
+        "Size",
+        "PExact",
+        "Layers",
+        "Fidelity\nto simul.",
+        "Equal\ncells",
+        "Here, ms",
+        "Paper: T n\nstep, ms",
+    )
     lines = []
     for row in rows:
         r = record(row)
         paper = f"{r['paper_T']} {r['paper_n']}\n{r['paper_step_ms']:.2f}" if "paper_T" in r else ""
         exact = f"{r['exact']:.3f}\n[{r['exact_low']:.3f}, {r['exact_high']:.3f}]"
         error = (r["fidelity_high"] - r["fidelity_low"]) / 2
-        lines.append((
-            f"{row.label}\n{row.precision}, {row.route}", row.device, str(row.H_cycles),
-            str(row.steps), f"{row.step_ms:.2f}\n({r['step_ms_p90']:.2f})",
-            f"{row.puzzle_ms:.1f}",
-            tables.size_text(row.peak_bytes) if row.peak_bytes is not None else "-",
-            tables.size_text(row.file_bytes), exact,
-            "\n".join(f"{unit} {count}" for unit, count in sorted(row.units.items())),
-            f"{r['fidelity']:.4f}\n+-{error:.4f}", f"{r['equal_cells']:.4f}",
-            f"{row.here_ms:.2f}\n{row.here}", paper,
-        ))  # fmt: skip
+        lines.append(
+            (
+                f"{row.label}\n{row.precision}, {row.route}",
+                row.device,
+                str(row.H_cycles),
+                str(row.steps),
+                f"{row.step_ms:.2f}\n({r['step_ms_p90']:.2f})",
+                f"{row.puzzle_ms:.1f}",
+                tables.size_text(row.peak_bytes) if row.peak_bytes is not None else "-",
+                tables.size_text(row.file_bytes),
+                exact,
+                "\n".join(f"{unit} {count}" for unit, count in sorted(row.units.items())),
+                f"{r['fidelity']:.4f}\n+-{error:.4f}",
+                f"{r['equal_cells']:.4f}",
+                f"{row.here_ms:.2f}\n{row.here}",
+                paper,
+            )
+        )
     return Table(title, header, tuple(lines), frozenset())
 
 
@@ -168,11 +199,13 @@ def unit_text(row: Row) -> str:
 
 def layers_text(rows: Sequence[Row]) -> str:
     """Write the unit of every layer as CSV, in the order in which they ran."""
-    return tables.to_csv([
-        {"scheme": row.label, "device": row.device, "layer": name, "type": kind, "unit": unit}
-        for row in rows
-        for name, kind, unit in row.layers
-    ])  # fmt: skip
+    return tables.to_csv(
+        [
+            {"scheme": row.label, "device": row.device, "layer": name, "type": kind, "unit": unit}
+            for row in rows
+            for name, kind, unit in row.layers
+        ]
+    )
 
 
 def csv_text(rows: Sequence[Row]) -> str:

@@ -68,8 +68,9 @@ def simulate(twin: Simulation, batch: Batch, host: Mapping[str, np.ndarray], ste
     start = twin.reasoner.start(twin.weights.buffers, size)
     last = [np.asarray(z)[:, -1] for z in seen]  # of every step, its last H-cycle
     z_H, z_L = (np.concatenate([np.asarray(s)[None], z]) for s, z in zip(start, last, strict=True))
-    x = embed(np.asarray(batch.inputs), np.asarray(batch.puzzle_identifiers), host,
-              twin.reasoner.config)  # fmt: skip
+    x = embed(
+        np.asarray(batch.inputs), np.asarray(batch.puzzle_identifiers), host, twin.reasoner.config
+    )
     tokens = np.stack([np.asarray(tokens_of(twin, jnp.asarray(z))) for z in z_H[1:]])
     return States(x.astype(np.float32), z_H, z_L, tokens)
 

@@ -90,8 +90,12 @@ def variant_named(name: str) -> Variant:
         known = {p.value: p for p in HUB_TYPES}
         if name.removeprefix(HUB) not in known:
             raise ValueError(f"unknown {name!r}; AI Hub quantises to {', '.join(known)}")
-        return Variant(name=name, route=Route.HUB, precision=known[name.removeprefix(HUB)],
-                       plan=plan_for(parse("fp32"), Target.ONNX))  # fmt: skip
+        return Variant(
+            name=name,
+            route=Route.HUB,
+            precision=known[name.removeprefix(HUB)],
+            plan=plan_for(parse("fp32"), Target.ONNX),
+        )
     scheme = parse(name)
     if scheme.carry is not CarryPrecision.ARITHMETIC:
         raise ValueError(f"{name}: the carry between H-cycles lies inside the file; leave it out")
@@ -99,8 +103,9 @@ def variant_named(name: str) -> Variant:
         plan, route = plan_for(scheme, Target.AI_HUB), Route.TFLITE
     except ValueError:
         plan, route = plan_for(scheme, Target.ONNX), Route.ONNX
-    return Variant(name=scheme.name, route=route, precision=aihub_devices.precision_of(plan),
-                   plan=plan)  # fmt: skip
+    return Variant(
+        name=scheme.name, route=route, precision=aihub_devices.precision_of(plan), plan=plan
+    )
 
 
 def prepare(
@@ -129,5 +134,6 @@ def prepare(
         file = folder / "step.onnx"
         content = onnx_file().write_graph(graph, model.metadata)
     file.write_bytes(content)
-    return Prepared(variant=variant, file=file, graph=graph, model=model, twin=twin,
-                    host=dict(made.host))  # fmt: skip
+    return Prepared(
+        variant=variant, file=file, graph=graph, model=model, twin=twin, host=dict(made.host)
+    )

@@ -59,13 +59,17 @@ FEWER = tuple(2**power - 1 for power in range(10))
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.arc", description=__doc__,
+        prog="python -m experiments.arc",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument(
-        "--model", nargs="+", default=[None], metavar="NAME|PATH",
+        "--model",
+        nargs="+",
+        default=[None],
+        metavar="NAME|PATH",
         help="default: the bundled one; several vote together",
-    )  # fmt: skip
+    )
     p.add_argument("--preset", choices=sorted(PRESETS), help="of a PyTorch checkpoint")
     p.add_argument("--data", type=Path, metavar="DIR", help="default: the bundled data set")
     p.add_argument("--tasks", type=Path, metavar="DIR", help="take the tasks from here (DATA)")

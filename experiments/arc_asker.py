@@ -104,19 +104,28 @@ def make_row(
     ]
     places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
     return VoteRow(
-        digest=digest, **key._asdict(), grids=tuple(places),
-        answers=tuple(places[text] for text in texts), q_halt=tuple(map(float, q_halt)),
-        exact=tuple(map(int, exact)), seconds=seconds,
-    )  # fmt: skip
+        digest=digest,
+        **key._asdict(),
+        grids=tuple(places),
+        answers=tuple(places[text] for text in texts),
+        q_halt=tuple(map(float, q_halt)),
+        exact=tuple(map(int, exact)),
+        seconds=seconds,
+    )
 
 
 class Asker:
     """Asks any (scheme, model, tasks) of a spec. Compressed weights are made once and kept."""
 
     def __init__(
-        self, spec: VoteSpec, models: Sequence[Model], sources: Sequence[RowSource], plan: TestTime,
-        batch_size: int, side: int,
-    ) -> None:  # fmt: skip
+        self,
+        spec: VoteSpec,
+        models: Sequence[Model],
+        sources: Sequence[RowSource],
+        plan: TestTime,
+        batch_size: int,
+        side: int,
+    ) -> None:
         self.spec, self.models, self.sources, self.plan = spec, models, sources, plan
         self.batch_size, self.side = batch_size, side
         self.variants: dict[tuple[str, int], Variant] = {}
@@ -148,9 +157,12 @@ class Asker:
             width = whole.config.puzzle_emb_ndim
             bare = whole.weights._replace(puzzle_emb=jnp.zeros((1, width), jnp.float32))
             made = make_variant(
-                whole._replace(weights=bare), None, scheme,
-                dtype=self.spec.dtype, steps=self.spec.steps,
-            )  # fmt: skip
+                whole._replace(weights=bare),
+                None,
+                scheme,
+                dtype=self.spec.dtype,
+                steps=self.spec.steps,
+            )
             self.variants[scheme, model] = made
         return self.variants[scheme, model]
 

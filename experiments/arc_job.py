@@ -106,9 +106,13 @@ def common_side(found: Sequence[Model], identifiers: Sequence[str]) -> int:
 
 
 def make_spec(
-    args: argparse.Namespace, schemes: tuple[str, ...], found: Sequence[Model],
-    tasks: Sequence[ArcTask], identifiers: Sequence[str], new_rows: NewRows,
-) -> VoteSpec:  # fmt: skip
+    args: argparse.Namespace,
+    schemes: tuple[str, ...],
+    found: Sequence[Model],
+    tasks: Sequence[ArcTask],
+    identifiers: Sequence[str],
+    new_rows: NewRows,
+) -> VoteSpec:
     """Write down what will be asked.
 
     Raises:
@@ -128,11 +132,17 @@ def make_spec(
         models_sha256=tuple(model.sha256 for model in found),
         tasks=str(args.tasks or args.data or "bundled") + (" (new)" if args.new_only else ""),
         tasks_sha256=hashlib.sha256(f"{args.new_only}{content}".encode()).hexdigest(),
-        num_tasks=len(tasks), num_aug=args.num_aug, new_rows=new_rows.name, schemes=schemes,
-        bytes=tuple(stored), steps=steps, gflops=steps * flops_per_step(config) / 1e9,
-        tasks_per_shard=max(1, SHARD_QUESTIONS // each), dtype=choose_dtype(args.dtype),
+        num_tasks=len(tasks),
+        num_aug=args.num_aug,
+        new_rows=new_rows.name,
+        schemes=schemes,
+        bytes=tuple(stored),
+        steps=steps,
+        gflops=steps * flops_per_step(config) / 1e9,
+        tasks_per_shard=max(1, SHARD_QUESTIONS // each),
+        dtype=choose_dtype(args.dtype),
         seed=args.seed,
-    )  # fmt: skip
+    )
 
 
 def weight_struct(config: Config) -> Weights:

@@ -32,8 +32,16 @@ from trm_jax.data.arc_tasks import Grid
 
 FORMAT = 1
 SPEC_FILE, ROWS_FILE, KIND = "votes.json", "rows.jsonl", "a vote"
-IDENTITY = ("models_sha256", "tasks_sha256", "num_aug", "new_rows", "steps", "tasks_per_shard",
-            "dtype", "seed")  # fmt: skip
+IDENTITY = (
+    "models_sha256",
+    "tasks_sha256",
+    "num_aug",
+    "new_rows",
+    "steps",
+    "tasks_per_shard",
+    "dtype",
+    "seed",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

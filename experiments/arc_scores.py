@@ -110,9 +110,13 @@ def outcome(rows: Sequence[VoteRow], groups: Sequence[Group], num_aug: int, sche
     seconds = sum(row.seconds for row in rows) * used / max(everything, 1)
     counted = total > 0
     return Outcome(
-        scheme, num_aug, tuple(score_tasks(votes, finished)), right[counted], total[counted],
+        scheme,
+        num_aug,
+        tuple(score_tasks(votes, finished)),
+        right[counted],
+        total[counted],
         seconds,
-    )  # fmt: skip
+    )
 
 
 class Finished(NamedTuple):
@@ -137,15 +141,18 @@ def finished(spec: VoteSpec, rows: Sequence[VoteRow]) -> Finished:
     wanted = [(scheme, model) for scheme in spec.schemes for model in range(len(spec.models))]
     shards = [
         shard for shard in spec.shards if all(VoteKey(*pair, *shard) in done for pair in wanted)
-    ]  # fmt: skip
+    ]
     if not shards:
         raise ValueError("no task is finished for every scheme yet; go on with --resume")
     # several checkpoints vote one after the other, as their evaluations follow each other
     chosen = {
-        scheme: [done[VoteKey(scheme, model, *shard)] for model in range(len(spec.models))
-                 for shard in shards]
+        scheme: [
+            done[VoteKey(scheme, model, *shard)]
+            for model in range(len(spec.models))
+            for shard in shards
+        ]
         for scheme in spec.schemes
-    }  # fmt: skip
+    }
     return Finished(chosen, sum(stop - start for start, stop in shards))
 
 
@@ -158,14 +165,16 @@ def records(spec: VoteSpec, outcomes: Sequence[Outcome]) -> list[Record]:
         lost = found.fractions(ATTEMPTS) - reference[found.num_aug].fractions(ATTEMPTS)
         tasks, rollouts = len(found.scores), found.asked.sum()
         record: Record = {
-            "scheme": label(found.scheme, spec.dtype), "bytes": sizes[found.scheme],
-            "num_aug": found.num_aug, "tasks": tasks,
+            "scheme": label(found.scheme, spec.dtype),
+            "bytes": sizes[found.scheme],
+            "num_aug": found.num_aug,
+            "tasks": tasks,
             "questions": sum(score.questions for score in found.scores),
             "rollouts_per_task": rollouts / tasks,
             "gflops_per_task": rollouts * spec.gflops / tasks,
             "seconds_per_task": found.seconds / tasks,
             **fields("canvas_exact", found.canvases()),
-        }  # fmt: skip
+        }
         for k in PASS_KS:
             record |= fields(f"pass@{k}", found.passed(k))
         for k in SHOWN_KS:
@@ -183,9 +192,14 @@ def scheme_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
         f" {spec.num_aug} augmentations and the identity, n={spec.steps}"
     )
     header = (
-        "Variant", "Size", "Canvas exact", *(f"pass@{k}" for k in SHOWN_KS),
-        f"HRM: all @{ATTEMPTS}", f"pass@{ATTEMPTS} - full precision, pp", "s/task",
-    )  # fmt: skip
+        "Variant",
+        "Size",
+        "Canvas exact",
+        *(f"pass@{k}" for k in SHOWN_KS),
+        f"HRM: all @{ATTEMPTS}",
+        f"pass@{ATTEMPTS} - full precision, pp",
+        "s/task",
+    )
     rows = tuple(
         (
             record["scheme"],

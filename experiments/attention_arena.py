@@ -69,9 +69,10 @@ class ArenaRow:
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.attention_arena", description=__doc__,
+        prog="python -m experiments.attention_arena",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     attention = sorted(name for name in PRESETS if is_supported(preset(name)))
     p.add_argument("--preset", default="maze-trm-att", choices=attention, help="%(default)s")
     p.add_argument("--heads", type=int, default=1, help="in one graph (%(default)s)")
@@ -109,21 +110,31 @@ def random_model(config: TRMConfig) -> IntegerModel:
         return Product(kernel)
 
     sizes = {
-        "self_attn/qkv_proj": (d, 3 * d), "self_attn/o_proj": (d, d),
-        "mlp/gate_up_proj": (d, 2 * inner), "mlp/down_proj": (inner, d),
-    }  # fmt: skip
-    drawn = {f"{site}/{name}": dense(*size)
-             for site in layer_sites(config) for name, size in sizes.items()}  # fmt: skip
+        "self_attn/qkv_proj": (d, 3 * d),
+        "self_attn/o_proj": (d, d),
+        "mlp/gate_up_proj": (d, 2 * inner),
+        "mlp/down_proj": (inner, d),
+    }
+    drawn = {
+        f"{site}/{name}": dense(*size)
+        for site in layer_sites(config)
+        for name, size in sizes.items()
+    }
     products = with_heads(drawn, config)
     state = jax.ShapeDtypeStruct((1, config.num_positions, d), jnp.float32)
     _, names = jax.eval_shape(lambda z, e: level_with_spans(z, e, products, config), state, state)
     spans = dict.fromkeys(names, Range(*(jnp.float32(end) for end in ENDS)))
     nothing, start = np.zeros((0, d), np.int8), np.zeros(d, np.int8)
     return IntegerModel(
-        config=config, products=products, headroom=1.0,
+        config=config,
+        products=products,
+        headroom=1.0,
         encodings=attention_encodings(spans, config, int8_widths(config), 1.0),
-        token_rows=nothing, puzzle_rows=nothing, H_init=start, L_init=start,
-    )  # fmt: skip
+        token_rows=nothing,
+        puzzle_rows=nothing,
+        H_init=start,
+        L_init=start,
+    )
 
 
 def graphs_of(config: TRMConfig, cut: Cut, *, whole: bool) -> tuple[Graph, ...]:
@@ -155,9 +166,14 @@ def measured(key: str, kinds: Sequence[Sequence[Graph]]) -> Iterator[ArenaRow]:
         arena = measure(write(Model(graphs=(graph,))))
         weights = sum(t.data.nbytes for t in graph.tensors if t.data is not None)
         yield ArenaRow(
-            key=key, graph=graph.name, count=len(kind), operators=len(graph.ops),
-            weights=weights, head=arena.head, tail=arena.tail,
-        )  # fmt: skip
+            key=key,
+            graph=graph.name,
+            count=len(kind),
+            operators=len(graph.ops),
+            weights=weights,
+            head=arena.head,
+            tail=arena.tail,
+        )
 
 
 def key_of(name: str, cut: Cut, *, whole: bool) -> str:
@@ -216,16 +232,19 @@ def report(name: str, rows: Sequence[ArenaRow]) -> str:
         f"  {r.graph:<22}{r.count:>4}{r.operators:>8}{r.weights:>12,}{r.head:>12,}{r.tail:>10,}"
         for r in rows
     ]
-    return "\n".join([
-        f"{rows[0].key}: {config.num_positions} positions of {config.hidden_size},"
-        f" {config.num_heads} heads, {config.L_layers} layers; random int8 weights, int8"
-        f" activations, softmax int{widths.share}",
-        f"  {'graph':<22}{'n':>4}{'ops':>8}{'constants':>12}{'head':>12}{'tail':>10}", *table,
-        f"  shared arena   {found['arena']:>12,} bytes (largest head, sum of tails; measured)",
-        f"  states         {found['states']:>12,} bytes (z_H and z_L in int8{mixed}; counted)",
-        f"  SRAM in all    {found['SRAM']:>12,} bytes (without stack and firmware)",
-        f"  flash          {found['flash']:>12,} bytes (constants of the network)",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"{rows[0].key}: {config.num_positions} positions of {config.hidden_size},"
+            f" {config.num_heads} heads, {config.L_layers} layers; random int8 weights, int8"
+            f" activations, softmax int{widths.share}",
+            f"  {'graph':<22}{'n':>4}{'ops':>8}{'constants':>12}{'head':>12}{'tail':>10}",
+            *table,
+            f"  shared arena   {found['arena']:>12,} bytes (largest head, sum of tails; measured)",
+            f"  states         {found['states']:>12,} bytes (z_H and z_L in int8{mixed}; counted)",
+            f"  SRAM in all    {found['SRAM']:>12,} bytes (without stack and firmware)",
+            f"  flash          {found['flash']:>12,} bytes (constants of the network)",
+        ]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

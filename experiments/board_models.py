@@ -114,9 +114,12 @@ def _made_up(source: Source, plan: Plan) -> Simulation:
     if plan.mixer.scheme.is_integer:
         integers = _integers(source, plan.mixer.scheme, quantised)
     return Simulation(
-        reasoner=build(source.config), weights=source.weights, quantised=quantised,
-        ranges=ranges if plan.needs_ranges and integers is None else {}, integers=integers,
-    )  # fmt: skip
+        reasoner=build(source.config),
+        weights=source.weights,
+        quantised=quantised,
+        ranges=ranges if plan.needs_ranges and integers is None else {},
+        integers=integers,
+    )
 
 
 def _integers(source: Source, scheme: Scheme, quantised: QuantisedParams) -> IntegerModel:

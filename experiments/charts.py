@@ -127,8 +127,16 @@ def rows(title: str, groups: Sequence[tuple[str, Sequence[Dot]]], x_label: str) 
         parts.append(write(left - 8, at + size / 2 + 4, name, "end"))
         for i, d in enumerate(dots):
             py = at + 12 + step * i
-            parts.append(line(x(max(d.value.low, 0)), py, x(min(d.value.high, 1)), py,
-                              stroke=colour(d.index), stroke_width=1.5))  # fmt: skip
+            parts.append(
+                line(
+                    x(max(d.value.low, 0)),
+                    py,
+                    x(min(d.value.high, 1)),
+                    py,
+                    stroke=colour(d.index),
+                    stroke_width=1.5,
+                )
+            )
             parts.append(marker(d.index, x(d.value.value), py, hollow=d.hollow, title=d.name))
         at += size
         parts.append(line(left, at, WIDTH - RIGHT, at, class_="grid"))
@@ -137,9 +145,11 @@ def rows(title: str, groups: Sequence[tuple[str, Sequence[Dot]]], x_label: str) 
 
 
 def bars(
-    title: str, values: Sequence[tuple[str, float, str]], marks: Sequence[tuple[float, str]],
+    title: str,
+    values: Sequence[tuple[str, float, str]],
+    marks: Sequence[tuple[float, str]],
     x_label: str,
-) -> str:  # fmt: skip
+) -> str:
     """Draw bars over a logarithmic axis with marked limits.
 
     Args:
@@ -206,10 +216,18 @@ def _line(s: Series, x: Scale, y: Scale) -> list[str]:
     middle = [f"{x(at):.1f},{y(v.value):.1f}" for at, v in zip(s.xs, s.values, strict=True)]
     around = " ".join(over + under[::-1])
     band = element("polygon", points=around, fill=colour(s.index), opacity=0.1)
-    path = element("polyline", points=" ".join(middle), fill="none", stroke=colour(s.index),
-                   stroke_width=1.6, stroke_dasharray="6 3" if s.hollow else None)  # fmt: skip
-    dots = [marker(s.index, x(at), y(v.value), hollow=s.hollow, title=s.name)
-            for at, v in zip(s.xs, s.values, strict=True)]  # fmt: skip
+    path = element(
+        "polyline",
+        points=" ".join(middle),
+        fill="none",
+        stroke=colour(s.index),
+        stroke_width=1.6,
+        stroke_dasharray="6 3" if s.hollow else None,
+    )
+    dots = [
+        marker(s.index, x(at), y(v.value), hollow=s.hollow, title=s.name)
+        for at, v in zip(s.xs, s.values, strict=True)
+    ]
     return [band, path, *dots]
 
 

@@ -74,9 +74,11 @@ def _points(axes: Any, rows: Rows, name: str, **style: Any) -> None:
 
 def _draw_depths(axes: Any, rows: Rows) -> None:
     axes.plot(
-        _steps(rows), [r["exact_accuracy"] for r in rows], color=COLOURS[0],
+        _steps(rows),
+        [r["exact_accuracy"] for r in rows],
+        color=COLOURS[0],
         label="training, at halt",
-    )  # fmt: skip
+    )
     for name, colour in zip(_validated(rows), COLOURS[1:], strict=False):
         label = f"validation, n={name.rsplit('n', 1)[1]}"
         _points(axes, rows, name, color=colour, label=label)
@@ -126,9 +128,10 @@ def load_rows(run: Path) -> Rows:
 def main(argv: list[str] | None = None) -> int:
     """Run the program; 0 when done, 2 on bad input."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.curves", description=__doc__,
+        prog="python -m experiments.curves",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     p.add_argument("--out", type=Path, help="the figure (RUN/curve.png of the first run)")
     p.add_argument("--after", type=int, default=0, help="step after which runs are compared")

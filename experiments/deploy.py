@@ -46,13 +46,28 @@ class Deployment(NamedTuple):
 
 
 DEPLOYMENTS = (
-    Deployment(deploy_host.TARGETS, deploy_host.TITLE, deploy_host.__doc__ or "",
-               deploy_host.add_options, deploy_host.run),
-    Deployment(deploy_cortex.TARGETS, deploy_cortex.TITLE, deploy_cortex.__doc__ or "",
-               deploy_cortex.add_options, deploy_cortex.run),
-    Deployment(deploy_aihub.TARGETS, deploy_aihub.TITLE, deploy_aihub.__doc__ or "",
-               deploy_aihub.add_options, deploy_aihub.run),
-)  # fmt: skip
+    Deployment(
+        deploy_host.TARGETS,
+        deploy_host.TITLE,
+        deploy_host.__doc__ or "",
+        deploy_host.add_options,
+        deploy_host.run,
+    ),
+    Deployment(
+        deploy_cortex.TARGETS,
+        deploy_cortex.TITLE,
+        deploy_cortex.__doc__ or "",
+        deploy_cortex.add_options,
+        deploy_cortex.run,
+    ),
+    Deployment(
+        deploy_aihub.TARGETS,
+        deploy_aihub.TITLE,
+        deploy_aihub.__doc__ or "",
+        deploy_aihub.add_options,
+        deploy_aihub.run,
+    ),
+)
 BY_TARGET = {target: kind for kind in DEPLOYMENTS for target in kind.targets}
 DEFAULT_TARGET = "litert"
 
@@ -61,11 +76,13 @@ def parser(target: str) -> argparse.ArgumentParser:
     """Declare the command line of a target."""
     kind = BY_TARGET[target]
     p = argparse.ArgumentParser(
-        prog="python -m experiments.deploy", description=kind.text,
+        prog="python -m experiments.deploy",
+        description=kind.text,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    p.add_argument("--target", default=DEFAULT_TARGET, choices=sorted(BY_TARGET),
-                   help="%(default)s")  # fmt: skip
+    )
+    p.add_argument(
+        "--target", default=DEFAULT_TARGET, choices=sorted(BY_TARGET), help="%(default)s"
+    )
     p.add_argument("--task", required=True, help="sudoku or maze")
     p.add_argument("--model", metavar="NAME|PATH", help="default: the task's bundled model")
     p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/deploy-TASK-MODEL-TARGET")

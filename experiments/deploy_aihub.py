@@ -74,8 +74,11 @@ def deploy(asked: Request, console: Console) -> None:
     wanted = [(v.name, device) for v in asked.variants for device in asked.devices]
     failed: list[Lane] = []
     if set(wanted) - done:
-        hub = Hub(Ledger(asked.out / "jobs.jsonl"), asked.waiting,
-                  lambda text: console.print(text, soft_wrap=True, markup=False))  # fmt: skip
+        hub = Hub(
+            Ledger(asked.out / "jobs.jsonl"),
+            asked.waiting,
+            lambda text: console.print(text, soft_wrap=True, markup=False),
+        )
         for device in asked.devices:
             hub.demand_device(device)
         lanes = _lanes(asked, done, console)
@@ -89,8 +92,10 @@ def deploy(asked: Request, console: Console) -> None:
                 deploy_rows.append(file, row)
                 rows.append(row)
     order = {pair: i for i, pair in enumerate(wanted)}
-    shown = sorted((r for r in rows if (r.variant, r.device) in order),
-                   key=lambda r: order[r.variant, r.device])  # fmt: skip
+    shown = sorted(
+        (r for r in rows if (r.variant, r.device) in order),
+        key=lambda r: order[r.variant, r.device],
+    )
     _report(asked, shown, failed, console)
 
 
@@ -118,8 +123,7 @@ def _lanes(asked: Request, done: set[tuple[str, str]], console: Console) -> list
             assert states is not None
             if text := aihub_devices.warning(device, variant.precision):
                 console.print(f"{variant.name}: {text}", soft_wrap=True, markup=False)
-            lanes.append(Lane(prepared=prepared, device=device, states=states,
-                              calibration=samples))  # fmt: skip
+            lanes.append(Lane(prepared=prepared, device=device, states=states, calibration=samples))
     return lanes
 
 
@@ -137,8 +141,11 @@ def _describe(asked: Request, prepared: Prepared, console: Console) -> None:
     outputs = ", ".join(f"{n} {graph.tensor(t).shape}" for n, t in graph.outputs.items())
     count = asked.limit * (asked.steps if asked.loop is Loop.FORCED else 1)
     sent = 4 * count * sum(math.prod(graph.tensor(t).shape) for t in graph.inputs.values())
-    kinds = {Route.TFLITE: "upload", Route.ONNX: "upload, compile",
-             Route.HUB: "upload, quantise, compile"}[variant.route]  # fmt: skip
+    kinds = {
+        Route.TFLITE: "upload",
+        Route.ONNX: "upload, compile",
+        Route.HUB: "upload, quantise, compile",
+    }[variant.route]
     runs = 1 if asked.loop is Loop.FORCED else asked.steps
     lines = [
         f"{variant.name} ({variant.precision.value}, {variant.plan.name})",
@@ -162,8 +169,11 @@ def _report(asked: Request, rows: list, failed: list[Lane], console: Console) ->
       RuntimeError: no lane came to its end.
     """
     for lane in failed:
-        console.print(f"left out: {lane.prepared.variant.name} on {lane.device}: {lane.failed}",
-                      soft_wrap=True, markup=False)  # fmt: skip
+        console.print(
+            f"left out: {lane.prepared.variant.name} on {lane.device}: {lane.failed}",
+            soft_wrap=True,
+            markup=False,
+        )
     if not rows:
         raise RuntimeError("no job gave a result; --retry-failed asks for them again")
     title = (

@@ -92,10 +92,20 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add("--data", type=Path, metavar="DIR", help="puzzles (default: bundled)")
     add("--schemes", default=DEFAULT_SCHEMES, help="default: %(default)s")
     add("--mhz", type=float, default=400.0, metavar="F", help="clock of the estimate (%(default)g)")
-    add("--cpi", type=float, default=1.0, metavar="C",
-        help="cycles per instruction of the estimate (%(default)g)")  # fmt: skip
-    add("--patience", type=float, default=60.0, metavar="S",
-        help="seconds that a puzzle may take (%(default)g)")  # fmt: skip
+    add(
+        "--cpi",
+        type=float,
+        default=1.0,
+        metavar="C",
+        help="cycles per instruction of the estimate (%(default)g)",
+    )
+    add(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds that a puzzle may take (%(default)g)",
+    )
     add("--tflm-lib", type=Path, metavar="FILE", help="libtensorflow-microlite.a for Cortex-M55")
     add("--tflm-inc", type=Path, nargs="+", default=[], metavar="DIR", help="its header folders")
 
@@ -130,10 +140,14 @@ def prepare(args: argparse.Namespace) -> Job:
     schemes = tuple(dict.fromkeys(parse(name.strip()).name for name in args.schemes.split(",")))
     out = args.out or Path("runs") / f"deploy-{task.value}-{source.name}-{TITLE}"
     return Job(
-        task=task, source=source, dataset=dataset, schemes=schemes,
+        task=task,
+        source=source,
+        dataset=dataset,
+        schemes=schemes,
         speed=Speed(mhz=args.mhz, cpi=args.cpi, patience=args.patience),
-        tflm=_tflm(args.tflm_lib, args.tflm_inc), out=out,
-    )  # fmt: skip
+        tflm=_tflm(args.tflm_lib, args.tflm_inc),
+        out=out,
+    )
 
 
 def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:
@@ -142,8 +156,10 @@ def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:
     if missing := [str(path) for path in (library, *includes) if not path.exists()]:
         raise FileNotFoundError(f"no such file or folder: {', '.join(missing)}")
     if not firmware_build.has_compiler():
-        raise RuntimeError("--tflm-lib needs make and arm-none-eabi-g++ (gcc-arm-none-eabi and"
-                           " libstdc++-arm-none-eabi-newlib of Debian)")  # fmt: skip
+        raise RuntimeError(
+            "--tflm-lib needs make and arm-none-eabi-g++ (gcc-arm-none-eabi and"
+            " libstdc++-arm-none-eabi-newlib of Debian)"
+        )
     return Tflm(library=library, includes=tuple(includes))
 
 
@@ -166,8 +182,9 @@ def _deploy(job: Job, console: Console) -> None:
             except (ValueError, RuntimeError) as error:
                 refused[scheme] = str(error)
             bar.update(task, advance=1)
-    asked = sorted((r for r in rows if r.scheme in job.schemes),
-                   key=lambda r: job.schemes.index(r.scheme))  # fmt: skip
+    asked = sorted(
+        (r for r in rows if r.scheme in job.schemes), key=lambda r: job.schemes.index(r.scheme)
+    )
     if not asked:
         raise RuntimeError("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
     random = job.dataset is None
@@ -197,11 +214,15 @@ def measure(job: Job, scheme: str, digest: str) -> BoardRow:
     rows = len(package.flash) - len(package.vectors)
     flash = flash_of(package.graphs, package.model, rows, len(package.vectors), linked)
     return BoardRow(
-        digest=digest, scheme=scheme, flash=flash,
+        digest=digest,
+        scheme=scheme,
+        flash=flash,
         sram=sram_of(package.arena, package.rows, linked, package.work_bytes),
-        graphs=len(package.graphs), counted=linked.counted.value,
-        **(counts or modelled(package))._asdict(), counted_by=EMULATED if counts else MODELLED,
-    )  # fmt: skip
+        graphs=len(package.graphs),
+        counted=linked.counted.value,
+        **(counts or modelled(package))._asdict(),
+        counted_by=EMULATED if counts else MODELLED,
+    )
 
 
 def on_board(

@@ -59,49 +59,100 @@ def record(source: Source, row: BoardRow, speed: Speed) -> dict[str, Any]:
         **{f"flash_{k}": v for k, v in dataclasses.asdict(row.flash).items()},
         "flash_total": row.flash.total,
         **{f"sram_{k}": v for k, v in dataclasses.asdict(row.sram).items()},
-        "sram_total": row.sram.total, "total": row.flash.total + row.sram.total,
+        "sram_total": row.sram.total,
+        "total": row.flash.total + row.sram.total,
         "graphs": row.graphs,
         "code_of": row.counted,
         **{f"fits_{budget // 2**20}_mib": fit(row, budget) for budget in BUDGETS.values()},
-        "block_instructions": row.update_L, "puzzle_instructions": puzzle,
-        "counted_by": row.counted_by, "mhz": speed.mhz, "cpi": speed.cpi,
-        "puzzle_seconds_estimate": seconds, "in_time": seconds <= speed.patience,
-    }  # fmt: skip
+        "block_instructions": row.update_L,
+        "puzzle_instructions": puzzle,
+        "counted_by": row.counted_by,
+        "mhz": speed.mhz,
+        "cpi": speed.cpi,
+        "puzzle_seconds_estimate": seconds,
+        "in_time": seconds <= speed.patience,
+    }
 
 
 def flash_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """Lay out what is only read."""
-    header = ("Variant", "Graphs", "Weights", "Tables", "Records", "Rows", "Vectors", "Code",
-              "Total")  # fmt: skip
+    header = (
+        "Variant",
+        "Graphs",
+        "Weights",
+        "Tables",
+        "Records",
+        "Rows",
+        "Vectors",
+        "Code",
+        "Total",
+    )
     names = ("weights", "tables", "records", "rows", "vectors")
-    rows = tuple((
-        r["scheme"], str(r["graphs"]), *(size_text(r[f"flash_{name}"]) for name in names),
-        _code_text(r), size_text(r["flash_total"]),
-    ) for r in found)  # fmt: skip
+    rows = tuple(
+        (
+            r["scheme"],
+            str(r["graphs"]),
+            *(size_text(r[f"flash_{name}"]) for name in names),
+            _code_text(r),
+            size_text(r["flash_total"]),
+        )
+        for r in found
+    )
     return Table("Flash", header, rows, frozenset())
 
 
 def sram_table(found: Sequence[Mapping[str, Any]]) -> Table:
     """Lay out what is written."""
-    header = ("Variant", "Arena head", "Arena tail", "Margin", "Carry", "Buffers", "Variables",
-              "Stack", "Total")  # fmt: skip
+    header = (
+        "Variant",
+        "Arena head",
+        "Arena tail",
+        "Margin",
+        "Carry",
+        "Buffers",
+        "Variables",
+        "Stack",
+        "Total",
+    )
     names = ("arena_head", "arena_tail", "arena_margin", "carry", "buffers", "statics", "stack")
-    rows = tuple((
-        r["scheme"], *(size_text(r[f"sram_{name}"]) for name in names), size_text(r["sram_total"]),
-    ) for r in found)  # fmt: skip
+    rows = tuple(
+        (
+            r["scheme"],
+            *(size_text(r[f"sram_{name}"]) for name in names),
+            size_text(r["sram_total"]),
+        )
+        for r in found
+    )
     return Table("SRAM", header, rows, frozenset())
 
 
 def fit_table(found: Sequence[Mapping[str, Any]], speed: Speed) -> Table:
     """Lay out whether it fits, and apart from that whether it ends in time."""
-    header = ("Variant", "Flash + SRAM", "Fits 4 MiB", "Fits 8 MiB", "Instructions\nper block",
-              "Instructions\nper puzzle", "Counted by", f"Estimated s at\n{speed.mhz:g} MHz",
-              f"Within\n{speed.patience:g} s")  # fmt: skip
-    rows = tuple((
-        r["scheme"], size_text(r["total"]), r["fits_4_mib"], r["fits_8_mib"],
-        _millions(r["block_instructions"]), _millions(r["puzzle_instructions"]), r["counted_by"],
-        f"{r['puzzle_seconds_estimate']:.3g}", "yes" if r["in_time"] else "no",
-    ) for r in found)  # fmt: skip
+    header = (
+        "Variant",
+        "Flash + SRAM",
+        "Fits 4 MiB",
+        "Fits 8 MiB",
+        "Instructions\nper block",
+        "Instructions\nper puzzle",
+        "Counted by",
+        f"Estimated s at\n{speed.mhz:g} MHz",
+        f"Within\n{speed.patience:g} s",
+    )
+    rows = tuple(
+        (
+            r["scheme"],
+            size_text(r["total"]),
+            r["fits_4_mib"],
+            r["fits_8_mib"],
+            _millions(r["block_instructions"]),
+            _millions(r["puzzle_instructions"]),
+            r["counted_by"],
+            f"{r['puzzle_seconds_estimate']:.3g}",
+            "yes" if r["in_time"] else "no",
+        )
+        for r in found
+    )
     return Table("Does it fit, does it end", header, rows, frozenset())
 
 
@@ -124,9 +175,13 @@ def notes(found: Sequence[Mapping[str, Any]], speed: Speed) -> list[str]:
 
 
 def report(
-    source: Source, random: bool, speed: Speed, rows: Sequence[BoardRow], out: Path,
+    source: Source,
+    random: bool,
+    speed: Speed,
+    rows: Sequence[BoardRow],
+    out: Path,
     console: Console,
-) -> None:  # fmt: skip
+) -> None:
     """Print the table and write summary.md and summary.csv."""
     c = source.config
     kind = "random weights, sizes only" if random else "one puzzle at a time"

@@ -77,10 +77,17 @@ def prepare(args: argparse.Namespace) -> Job:
         )
     out = args.out or Path("runs") / f"deploy-{task.value}-{source.name}-{args.target}"
     return Job(
-        task=task, source=source, dataset=dataset, target=Target(args.target), schemes=schemes,
-        limit=args.limit, batch=args.batch, steps=args.steps or source.config.halt_max_steps,
-        threads=args.threads, out=out,
-    )  # fmt: skip
+        task=task,
+        source=source,
+        dataset=dataset,
+        target=Target(args.target),
+        schemes=schemes,
+        limit=args.limit,
+        batch=args.batch,
+        steps=args.steps or source.config.halt_max_steps,
+        threads=args.threads,
+        out=out,
+    )
 
 
 def _deploy(job: Job, console: Console) -> None:

@@ -62,8 +62,13 @@ class Job:
     @property
     def digest(self) -> str:
         """Hash what decides the numbers of a row."""
-        parts = (hash_model(self.source.config, self.source.weights), hash_dataset(self.dataset),
-                 self.target.value, self.batch, self.steps)  # fmt: skip
+        parts = (
+            hash_model(self.source.config, self.source.weights),
+            hash_dataset(self.dataset),
+            self.target.value,
+            self.batch,
+            self.steps,
+        )
         return digest_of(parts)
 
 
@@ -114,8 +119,11 @@ def measure(
     fidelity = token_cosine(jnp.asarray(found.last), jnp.asarray(references.at(rows)))
     lenient = second_score(job.task, side_of(job.task, job.dataset, "the data"))
     answered = lenient(jnp.asarray(found.solution.tokens), batch_of(job.dataset, index))
-    bits = {"exact": found.exact, "simulated_exact": found.simulated_exact,
-            "lenient": np.asarray(answered)}  # fmt: skip
+    bits = {
+        "exact": found.exact,
+        "simulated_exact": found.simulated_exact,
+        "lenient": np.asarray(answered),
+    }
     return Row(
         digest=job.digest,
         scheme=scheme,
@@ -136,14 +144,24 @@ def probe(job: Job, scheme: str) -> Probe:
     Raises:
       RuntimeError: it failed there.
     """
-    command = [sys.executable, "-m", "experiments.deploy_probe", str(folder_of(job, scheme)),
-               "--threads", str(job.threads)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.deploy_probe",
+        str(folder_of(job, scheme)),
+        "--threads",
+        str(job.threads),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the probe of {scheme} failed: {done.stderr.strip()}")
     found = json.loads(done.stdout.splitlines()[-1])
-    return Probe(digest=job.digest, scheme=scheme, step_ms=tuple(found["step_ms"]),
-                 memory_bytes=found["memory_bytes"])  # fmt: skip
+    return Probe(
+        digest=job.digest,
+        scheme=scheme,
+        step_ms=tuple(found["step_ms"]),
+        memory_bytes=found["memory_bytes"],
+    )
 
 
 class Files(NamedTuple):

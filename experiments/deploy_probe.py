@@ -56,9 +56,10 @@ def probe(export: Export, threads: int, repeats: int) -> dict[str, object]:
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.deploy_probe", description=__doc__,
+        prog="python -m experiments.deploy_probe",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
     p.add_argument("--repeats", type=int, default=9, metavar="N", help="%(default)s")

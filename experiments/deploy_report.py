@@ -27,8 +27,9 @@ def records(
     costs = {probe.scheme: probe for probe in probes}
     found = []
     for scheme, manifest in manifests.items():
-        mine = sorted((r for r in rows if r.scheme == scheme and r.stop <= limit),
-                      key=lambda r: r.start)  # fmt: skip
+        mine = sorted(
+            (r for r in rows if r.scheme == scheme and r.stop <= limit), key=lambda r: r.start
+        )
         solved, simulated = _flags(mine, "exact"), _flags(mine, "simulated_exact")
         pairs = statistics.pairs(simulated, solved)
         difference = statistics.bootstrap_difference(pairs, SEED)
@@ -36,41 +37,68 @@ def records(
         low, middle, high = np.percentile(costs[scheme].step_ms, [10, 50, 90])
         cells = sum(r.cells for r in mine)
         seq_len = manifest.config.seq_len
-        found.append({
-            "scheme": paper_name(parse(scheme)) or scheme, "plan": manifest.plan,
-            "file_bytes": manifest.model_bytes, "weight_bytes": manifest.weight_bytes,
-            "total_bytes": manifest.total_bytes, "memory_bytes": costs[scheme].memory_bytes,
-            "step_ms": middle, "step_ms_p10": low, "step_ms_p90": high, "puzzles": solved.size,
-            **_fields("exact", statistics.wilson(int(solved.sum()), solved.size)),
-            **_fields("lenient", statistics.wilson(lenient, solved.size)),
-            "cell": sum(r.correct for r in mine) / cells,
-            "simulated_exact": simulated.mean(),
-            **_fields("exact_difference", difference),
-            "lost": pairs.lost, "gained": pairs.gained, "mcnemar_p": statistics.mcnemar(pairs),
-            "equal_cells": sum(r.equal_cells for r in mine) / (seq_len * solved.size),
-            **_fields("fidelity", _fidelity([r.infidelity for r in mine], solved.size)),
-            **_fields("agreement", _fidelity([r.disagreement for r in mine], solved.size)),
-        })  # fmt: skip
+        found.append(
+            {
+                "scheme": paper_name(parse(scheme)) or scheme,
+                "plan": manifest.plan,
+                "file_bytes": manifest.model_bytes,
+                "weight_bytes": manifest.weight_bytes,
+                "total_bytes": manifest.total_bytes,
+                "memory_bytes": costs[scheme].memory_bytes,
+                "step_ms": middle,
+                "step_ms_p10": low,
+                "step_ms_p90": high,
+                "puzzles": solved.size,
+                **_fields("exact", statistics.wilson(int(solved.sum()), solved.size)),
+                **_fields("lenient", statistics.wilson(lenient, solved.size)),
+                "cell": sum(r.correct for r in mine) / cells,
+                "simulated_exact": simulated.mean(),
+                **_fields("exact_difference", difference),
+                "lost": pairs.lost,
+                "gained": pairs.gained,
+                "mcnemar_p": statistics.mcnemar(pairs),
+                "equal_cells": sum(r.equal_cells for r in mine) / (seq_len * solved.size),
+                **_fields("fidelity", _fidelity([r.infidelity for r in mine], solved.size)),
+                **_fields("agreement", _fidelity([r.disagreement for r in mine], solved.size)),
+            }
+        )
     return found
 
 
 def table(title: str, found: Sequence[Mapping[str, Any]]) -> Table:
     """Lay the records out."""
-    header = ("Variant", "File", "Step, ms\n[p10, p90]", "Memory", "PExact", "Simul.\nPExact",
-              "Diff., pp", "McNemar\np", "Cell", "Fidelity\nto fp32", "Equal\ncells",
-              "Fidelity\nto simul.")  # fmt: skip
+    header = (
+        "Variant",
+        "File",
+        "Step, ms\n[p10, p90]",
+        "Memory",
+        "PExact",
+        "Simul.\nPExact",
+        "Diff., pp",
+        "McNemar\np",
+        "Cell",
+        "Fidelity\nto fp32",
+        "Equal\ncells",
+        "Fidelity\nto simul.",
+    )
     rows = []
     for r in found:
-        rows.append((
-            r["scheme"], tables.size_text(r["file_bytes"]),
-            f"{r['step_ms']:.2f}\n[{r['step_ms_p10']:.2f}, {r['step_ms_p90']:.2f}]",
-            tables.size_text(r["memory_bytes"]), tables.with_interval(_interval(r, "exact")),
-            f"{r['simulated_exact']:.4f}",
-            tables.points_text(_interval(r, "exact_difference")),
-            tables.p_text(r["mcnemar_p"]), f"{r['cell']:.4f}",
-            tables.with_error(_interval(r, "fidelity")), f"{r['equal_cells']:.4f}",
-            tables.with_error(_interval(r, "agreement")),
-        ))  # fmt: skip
+        rows.append(
+            (
+                r["scheme"],
+                tables.size_text(r["file_bytes"]),
+                f"{r['step_ms']:.2f}\n[{r['step_ms_p10']:.2f}, {r['step_ms_p90']:.2f}]",
+                tables.size_text(r["memory_bytes"]),
+                tables.with_interval(_interval(r, "exact")),
+                f"{r['simulated_exact']:.4f}",
+                tables.points_text(_interval(r, "exact_difference")),
+                tables.p_text(r["mcnemar_p"]),
+                f"{r['cell']:.4f}",
+                tables.with_error(_interval(r, "fidelity")),
+                f"{r['equal_cells']:.4f}",
+                tables.with_error(_interval(r, "agreement")),
+            )
+        )
     return Table(title, header, tuple(rows), frozenset())
 
 
@@ -86,8 +114,16 @@ def pareto_figure(title: str, found: Sequence[Mapping[str, Any]]) -> Figure:
         for i, r in enumerate(found):
             x, (y, low, high) = r["file_bytes"], _interval(r, "exact")
             colour = figures.colour(i)
-            ax.errorbar(x, y, yerr=[[y - low], [high - y]], color=colour, capsize=3,
-                        marker=figures.marker(i), markersize=7, linewidth=1.2)  # fmt: skip
+            ax.errorbar(
+                x,
+                y,
+                yerr=[[y - low], [high - y]],
+                color=colour,
+                capsize=3,
+                marker=figures.marker(i),
+                markersize=7,
+                linewidth=1.2,
+            )
             points.append((x, y, low, high, r["scheme"], figures.text_colour(i)))
         ax.set_xscale("log")
         left, right = ax.get_xlim()
@@ -102,8 +138,10 @@ def pareto_figure(title: str, found: Sequence[Mapping[str, Any]]) -> Figure:
         figure.suptitle(
             f"What a byte buys: exact match against file size\n{title}\nbars: 95 % intervals;"
             " grey: no other file is both smaller and better",
-            x=0.01, ha="left", fontsize=10,
-        )  # fmt: skip
+            x=0.01,
+            ha="left",
+            fontsize=10,
+        )
         figure.canvas.draw()
         figures.label_points(ax, points)
         return figure

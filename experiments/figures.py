@@ -36,11 +36,20 @@ SIDES = [
 """Where a point's name may stand: offsets in points, nearest first."""
 INK = "#222222"
 STYLE: dict[Any, Any] = {
-    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK,
-    "ytick.color": INK, "figure.facecolor": "white", "savefig.facecolor": "white",
-    "axes.facecolor": "white", "svg.hashsalt": "sweep", "svg.fonttype": "none",
-}  # fmt: skip
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "axes.facecolor": "white",
+    "svg.hashsalt": "sweep",
+    "svg.fonttype": "none",
+}
 
 
 def accuracy_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
@@ -65,8 +74,10 @@ def accuracy_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
         figure.suptitle(
             f"Accuracy against recursion depth, by precision\n{_subject(spec, outcomes)}\n"
             "bands: 95 % intervals",
-            x=0.01, ha="left", fontsize=10,
-        )  # fmt: skip
+            x=0.01,
+            ha="left",
+            fontsize=10,
+        )
         return figure
 
 
@@ -83,9 +94,15 @@ def fidelity_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
             change = statistics.bootstrap_difference(pairs, spec.seed)
             x, (y, low, high) = max(lost, FLOOR), (100 * value for value in change)
             ax.errorbar(
-                x, y, yerr=[[y - low], [high - y]], color=colour(i), marker=marker(i),
-                markersize=7, capsize=3, linewidth=1.2,
-            )  # fmt: skip
+                x,
+                y,
+                yerr=[[y - low], [high - y]],
+                color=colour(i),
+                marker=marker(i),
+                markersize=7,
+                capsize=3,
+                linewidth=1.2,
+            )
             name = label(outcome.scheme, spec.dtype)
             points.append((x, y, low, high, name, text_colour(i)))
         _fidelity_axis(ax)
@@ -97,8 +114,10 @@ def fidelity_figure(spec: Spec, outcomes: Sequence[Outcome]) -> Figure:
             f"Fidelity, which needs no labels, against the accuracy it predicts\n"
             f"{_subject(spec, outcomes)}, at T={max(spec.grid.T)}, n={max(spec.grid.n)}\n"
             "bars: 95 % paired bootstrap intervals",
-            x=0.01, ha="left", fontsize=10,
-        )  # fmt: skip
+            x=0.01,
+            ha="left",
+            fontsize=10,
+        )
         figure.canvas.draw()
         label_points(ax, points)
         return figure
@@ -162,9 +181,14 @@ def _line(ax: Axes, i: int, cycles: Sequence[int], values: Sequence[statistics.I
     value, low, high = np.transpose(values)
     ax.fill_between(cycles, low, high, color=colour(i), alpha=0.08, linewidth=0)
     ax.plot(
-        cycles, value, color=colour(i), marker=marker(i), markersize=4, linewidth=1.4,
+        cycles,
+        value,
+        color=colour(i),
+        marker=marker(i),
+        markersize=4,
+        linewidth=1.4,
         linestyle=DASHES[i % len(DASHES)],
-    )  # fmt: skip
+    )
 
 
 def _depth_axis(ax: Axes, cycles: Sequence[int]) -> None:
@@ -184,13 +208,23 @@ def _label_ends(ax: Axes, depth: int, names: Sequence[str], ends: Sequence[float
     heights = spread(fractions[::-1], 0.055)[::-1]  # of equal ends the first stands on top
     for i, (name, end, at) in enumerate(zip(names, ends, heights, strict=True)):
         ax.annotate(
-            name, (depth, end), (1.05, at), xycoords="data", textcoords="axes fraction",
-            color=text_colour(i), va="center", fontsize=8, annotation_clip=False,
+            name,
+            (depth, end),
+            (1.05, at),
+            xycoords="data",
+            textcoords="axes fraction",
+            color=text_colour(i),
+            va="center",
+            fontsize=8,
+            annotation_clip=False,
             arrowprops={
-                "arrowstyle": "-", "color": colour(i), "lw": 0.7, "shrinkB": 1,
+                "arrowstyle": "-",
+                "color": colour(i),
+                "lw": 0.7,
+                "shrinkB": 1,
                 "relpos": (0.0, 0.5),
             },
-        )  # fmt: skip
+        )
 
 
 def _fidelity_axis(ax: Axes) -> None:

@@ -29,15 +29,22 @@ from trm_jax.program import exit_code
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.footprint", description=__doc__,
+        prog="python -m experiments.footprint",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    p.add_argument("--models", default=",".join(footprint_rows.PUBLISHED), metavar="NAME,..",
-                   help="presets or model directories (%(default)s)")  # fmt: skip
-    p.add_argument("--schemes", default=",".join(footprint_rows.SCHEMES), metavar="NAME,..",
-                   help="%(default)s")  # fmt: skip
-    p.add_argument("--out", type=Path, metavar="DIR", default=Path("runs") / "footprint",
-                   help="%(default)s")  # fmt: skip
+    )
+    p.add_argument(
+        "--models",
+        default=",".join(footprint_rows.PUBLISHED),
+        metavar="NAME,..",
+        help="presets or model directories (%(default)s)",
+    )
+    p.add_argument(
+        "--schemes", default=",".join(footprint_rows.SCHEMES), metavar="NAME,..", help="%(default)s"
+    )
+    p.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("runs") / "footprint", help="%(default)s"
+    )
     return p
 
 

@@ -59,12 +59,15 @@ def table(found: Sequence[Check]) -> Table:
     """Lay the checks out."""
     rows = tuple(
         (
-            c.where, f"{c.printed:,.5g} {c.unit}",
+            c.where,
+            f"{c.printed:,.5g} {c.unit}",
             "-" if c.as_paper is None else f"{c.as_paper:,.4g}",
-            f"{c.ours:,.4g}", "yes" if c.reproduced else "no", c.why,
+            f"{c.ours:,.4g}",
+            "yes" if c.reproduced else "no",
+            c.why,
         )
         for c in found
-    )  # fmt: skip
+    )
     header = ("Figure", "Paper", "Its way of counting", "Ours", "Reproduced", "Difference to ours")
     return Table("Memory, work and energy: the paper's figures and ours", header, rows, frozenset())
 
@@ -77,8 +80,14 @@ def _embedding() -> list[Check]:
     mib = "MiB, printed as MB"
 
     def check(where: str, name: str, as_paper: float | None, ours: float, why: str) -> Check:
-        return Check(where=where, unit="MB", printed=printed.value((name,), "SRAM") or 0.0,
-                     as_paper=as_paper, ours=ours, why=why)  # fmt: skip
+        return Check(
+            where=where,
+            unit="MB",
+            printed=printed.value((name,), "SRAM") or 0.0,
+            as_paper=as_paper,
+            ours=ours,
+            why=why,
+        )
 
     scales = f"{mib}; ours adds a scale per row"
     whole = 4 * table / MIB
@@ -86,9 +95,15 @@ def _embedding() -> list[Check]:
         check("Table 1, int8 table", "int8", table / MIB, (table + 4 * count) / MIB, scales),
         check("Table 1, SVD rank 16", "svd16", None, factors, "two float32 factors: 3.14 MiB"),
         Check(where="Table 1, one row", unit="KB", printed=2, as_paper=row, ours=row, why="KiB"),
-        Check(where="Sec. 4.1, float32 table", unit="MB", printed=99.4, as_paper=whole,
-              ours=whole, why=mib),
-    ]  # fmt: skip
+        Check(
+            where="Sec. 4.1, float32 table",
+            unit="MB",
+            printed=99.4,
+            as_paper=whole,
+            ours=whole,
+            why=mib,
+        ),
+    ]
 
 
 def _weights() -> list[Check]:
@@ -98,21 +113,33 @@ def _weights() -> list[Check]:
     full = found["fp32"].backbone.total + found["fp32"].table
 
     def check(where: str, printed: float, as_paper: float | None, name: str, why: str) -> Check:
-        return Check(where=where, unit="MB", printed=printed, as_paper=as_paper,
-                     ours=found[name].backbone.total / MIB, why=why)  # fmt: skip
+        return Check(
+            where=where,
+            unit="MB",
+            printed=printed,
+            as_paper=as_paper,
+            ours=found[name].backbone.total / MIB,
+            why=why,
+        )
 
     scales = "MiB of bare weights; ours adds scales, zero points, float32 embeddings and states"
     unclear = "26.05 MiB or 27.32 MB: no way of counting gives it; Table 2 has another value"
     return [
-        Check(where="Table 2, FP32 with table", unit="MB", printed=126, as_paper=full / MIB,
-              ours=full / MIB, why="MiB; 126 is 99.4 and Table 3's 26.7"),
+        Check(
+            where="Table 2, FP32 with table",
+            unit="MB",
+            printed=126,
+            as_paper=full / MIB,
+            ours=full / MIB,
+            why="MiB; 126 is 99.4 and Table 3's 26.7",
+        ),
         check("Table 2, INT8", 6.51, count / MIB, "int8", scales),
         check("Table 2, INT4 calibrated", 3.26, count / 2 / MIB, "int4_calibrated", scales),
         check("Table 3, FP32", 26.7, None, "fp32", unclear),
         check("Table 3, FP16", 13.3, None, "fp16", "half of 26.7"),
         check("Table 3, INT8", 6.7, None, "int8", "a quarter of 26.7"),
         check("Table 3, INT4 naive", 3.3, None, "int4_naive", "an eighth of 26.7"),
-    ]  # fmt: skip
+    ]
 
 
 def _work() -> list[Check]:
@@ -130,20 +157,37 @@ def _work() -> list[Check]:
         ("Table 6, Sudoku, shallow", 68.0, sudoku, 8, 8, "8 H-cycles"),
     )
     found = [
-        Check(where=where, unit="GFLOPs", printed=printed,
-              as_paper=work.per_puzzle(config, theirs).linear,
-              ours=work.per_puzzle(config, ours).total, why=why)
+        Check(
+            where=where,
+            unit="GFLOPs",
+            printed=printed,
+            as_paper=work.per_puzzle(config, theirs).linear,
+            ours=work.per_puzzle(config, ours).total,
+            why=why,
+        )
         for where, printed, config, theirs, ours, why in cases
-    ]  # fmt: skip
+    ]
     step = work.per_step(sudoku).total
     ratio = work.per_step(arc).linear / step
     return [
         *found,
-        Check(where="App. G, Sudoku per step", unit="GFLOPs", printed=0.025, as_paper=None,
-              ours=step, why="printed as 25 MFLOPs: a factor of 1,000"),
-        Check(where="App. G, Maze over Sudoku", unit="times", printed=7500, as_paper=None,
-              ours=ratio, why="follows from the 25 MFLOPs; linear layers only"),
-    ]  # fmt: skip
+        Check(
+            where="App. G, Sudoku per step",
+            unit="GFLOPs",
+            printed=0.025,
+            as_paper=None,
+            ours=step,
+            why="printed as 25 MFLOPs: a factor of 1,000",
+        ),
+        Check(
+            where="App. G, Maze over Sudoku",
+            unit="times",
+            printed=7500,
+            as_paper=None,
+            ours=ratio,
+            why="follows from the 25 MFLOPs; linear layers only",
+        ),
+    ]
 
 
 def _sram() -> list[Check]:
@@ -155,8 +199,11 @@ def _sram() -> list[Check]:
         counted = footprint(CONFIGS[task], parse(schemes[name]))
         for residency, printed in zip((Residency.STREAMING, Residency.FULL), values, strict=True):
             if printed is not None:
-                found.append(_peak(task, name, counted, residency, printed,
-                                   mixer if task == "sudoku" else why))  # fmt: skip
+                found.append(
+                    _peak(
+                        task, name, counted, residency, printed, mixer if task == "sudoku" else why
+                    )
+                )
     return found
 
 
@@ -164,22 +211,36 @@ def _peak(
     task: str, name: str, counted: Footprint, residency: Residency, printed: float, why: str
 ) -> Check:
     return Check(
-        where=f"Table 15, {task} {name}, {residency.value}", unit="MB", printed=printed,
+        where=f"Table 15, {task} {name}, {residency.value}",
+        unit="MB",
+        printed=printed,
         as_paper=counted.paper_sram(residency) / MIB,
-        ours=counted.sram(residency, Schedule.WHOLE).total / MIB, why=why,
-    )  # fmt: skip
+        ours=counted.sram(residency, Schedule.WHOLE).total / MIB,
+        why=why,
+    )
 
 
 def _energy() -> list[Check]:
     found = []
-    for task, cycles, ours, printed in (("arc", 48, 48, 3000.0), ("arc", 8, 8, 500.0),
-                                        ("sudoku", 30, 48, 256.0)):  # fmt: skip
+    for task, cycles, ours, printed in (
+        ("arc", 48, 48, 3000.0),
+        ("arc", 8, 8, 500.0),
+        ("sudoku", 30, 48, 256.0),
+    ):
         config = CONFIGS[task]
         mj = paper_energy(work.per_puzzle(config, cycles).linear)
         counted = footprint(config, parse("fp32")).energy(Residency.FULL, ours)
         why = "ours: float32 at 4.6 pJ per multiply-accumulate, and weights read from SRAM"
         if cycles != ours:
             why += "; 48 H-cycles instead of 30"
-        found.append(Check(where=f"App. H, {task}, {cycles} H-cycles", unit="mJ", printed=printed,
-                           as_paper=mj, ours=counted.total, why=why))  # fmt: skip
+        found.append(
+            Check(
+                where=f"App. H, {task}, {cycles} H-cycles",
+                unit="mJ",
+                printed=printed,
+                as_paper=mj,
+                ours=counted.total,
+                why=why,
+            )
+        )
     return found

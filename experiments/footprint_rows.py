@@ -23,9 +23,16 @@ PUBLISHED = tuple(name for name in PRESETS if not name.endswith(("-mini", "-midi
 """The published configurations."""
 
 SCHEMES = (
-    "fp32", "fp16", "int8", "int4_naive", "int4_calibrated", "w8c-sym_a8s", "tflm_int8_int8",
-    "tflm_int4_int8", "tflm_int4_int16",
-)  # fmt: skip
+    "fp32",
+    "fp16",
+    "int8",
+    "int4_naive",
+    "int4_calibrated",
+    "w8c-sym_a8s",
+    "tflm_int8_int8",
+    "tflm_int4_int8",
+    "tflm_int4_int16",
+)
 """The paper's schemes, and the ones a device without float memory runs."""
 
 SHORT_DEPTH = 8  # H-cycles of "INT8 at one cycle": T=1, n=8
@@ -55,17 +62,27 @@ def record(name: str, scheme: str, found: Footprint) -> Record:
     paper = (Residency.STREAMING, Residency.FULL)
     fits = {budget: found.residency_for(size) for budget, size in BUDGETS.items()}
     return {
-        "config": name, "scheme": scheme, "parameters": found.num_parameters,
-        "H_cycles": found.config.H_cycles, "steps": found.config.halt_max_steps,
-        "backbone": found.backbone.total, "table": found.table, "row": found.row,
+        "config": name,
+        "scheme": scheme,
+        "parameters": found.num_parameters,
+        "H_cycles": found.config.H_cycles,
+        "steps": found.config.halt_max_steps,
+        "backbone": found.backbone.total,
+        "table": found.table,
+        "row": found.row,
         "largest_block": found.largest_block,
-        "linear_per_cycle": cycle.linear, "attention_per_cycle": cycle.attention,
-        "gflops": whole.total, "gflops_short": short.total, **peaks,
+        "linear_per_cycle": cycle.linear,
+        "attention_per_cycle": cycle.attention,
+        "gflops": whole.total,
+        "gflops_short": short.total,
+        **peaks,
         **{f"paper_{r.name.lower()}": found.paper_sram(r) for r in paper},
         **{f"fits {budget}": way.value if way else None for budget, way in fits.items()},
-        "paper_mj": paper_energy(whole.linear), "paper_mj_short": paper_energy(short.linear),
-        **_energies(found, Residency.STREAMING), **_energies(found, Residency.FULL),
-    }  # fmt: skip
+        "paper_mj": paper_energy(whole.linear),
+        "paper_mj_short": paper_energy(short.linear),
+        **_energies(found, Residency.STREAMING),
+        **_energies(found, Residency.FULL),
+    }
 
 
 def _energies(found: Footprint, residency: Residency) -> Record:

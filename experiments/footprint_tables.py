@@ -10,9 +10,11 @@ from quant.scheme import paper_name, parse
 
 MIB = 2**20
 ENERGY_NAMES = {
-    Arithmetic.FLOAT32: "float32", Arithmetic.FLOAT16: "16-bit floats",
-    Arithmetic.INT16: "int16 x int8", Arithmetic.INT8: "int8",
-}  # fmt: skip
+    Arithmetic.FLOAT32: "float32",
+    Arithmetic.FLOAT16: "16-bit floats",
+    Arithmetic.INT16: "int16 x int8",
+    Arithmetic.INT8: "int8",
+}
 
 
 def all_tables(rows: Sequence[Record]) -> list[Table]:
@@ -28,12 +30,28 @@ def work_table(rows: Sequence[Record]) -> Table:
         linear, attention = row["linear_per_cycle"], row["attention_per_cycle"]
         cycle, steps = linear + attention, row["steps"]
         step, depth = cycle * row["H_cycles"], f"T={row['H_cycles']}, n={steps}"
-        body.append((
-            row["config"], f"{row['parameters']:,}", _gflops(linear), _gflops(attention),
-            _gflops(cycle), _gflops(step), _gflops(row["gflops"]), depth,
-        ))  # fmt: skip
-    header = ("Configuration", "Weights", "Linear per\nH-cycle", "Attention\nper H-cycle",
-              "H-cycle", "Step", "Puzzle", "Depth")  # fmt: skip
+        body.append(
+            (
+                row["config"],
+                f"{row['parameters']:,}",
+                _gflops(linear),
+                _gflops(attention),
+                _gflops(cycle),
+                _gflops(step),
+                _gflops(row["gflops"]),
+                depth,
+            )
+        )
+    header = (
+        "Configuration",
+        "Weights",
+        "Linear per\nH-cycle",
+        "Attention\nper H-cycle",
+        "H-cycle",
+        "Step",
+        "Puzzle",
+        "Depth",
+    )
     title = "GFLOPs (two per multiply-accumulate; matrix products of the blocks)"
     return Table(title, header, tuple(body), frozenset())
 
@@ -46,14 +64,29 @@ def memory_table(rows: Sequence[Record]) -> Table:
             sections.add(len(body))
         peaks = (_mib(row[f"chunked_{way}"]) for way in ("full", "streaming", "in_place"))
         budgets = (row[f"fits {name}"] or "no" for name in BUDGETS)
-        body.append((
-            row["config"] if row["config"] != last else "", _scheme(row["scheme"]),
-            _mib(row["backbone"]), _mib(row["table"]), *peaks, _mib(row["whole_full"]), *budgets,
-        ))  # fmt: skip
+        body.append(
+            (
+                row["config"] if row["config"] != last else "",
+                _scheme(row["scheme"]),
+                _mib(row["backbone"]),
+                _mib(row["table"]),
+                *peaks,
+                _mib(row["whole_full"]),
+                *budgets,
+            )
+        )
         last = row["config"]
-    header = ("Configuration", "Scheme", "Stored", "Puzzle\ntable", "Peak,\nfull load",
-              "Peak,\nstreaming", "Peak, from\nflash", "Full load,\nnot chunked",
-              *(f"Fits\n{name}" for name in BUDGETS))  # fmt: skip
+    header = (
+        "Configuration",
+        "Scheme",
+        "Stored",
+        "Puzzle\ntable",
+        "Peak,\nfull load",
+        "Peak,\nstreaming",
+        "Peak, from\nflash",
+        "Full load,\nnot chunked",
+        *(f"Fits\n{name}" for name in BUDGETS),
+    )
     title = "Memory in MiB: stored without the puzzle table, and the peak with one row of it"
     return Table(title, header, tuple(body), frozenset(sections))
 
@@ -64,16 +97,33 @@ def energy_table(rows: Sequence[Record]) -> Table:
     for row in rows:
         if row["config"] != last:
             sections.add(len(body))
-        values = (row[name] for name in ("paper_mj", "mj_full", "mj_streaming", "paper_mj_short",
-                                         "mj_full_short", "mj_streaming_short"))  # fmt: skip
-        body.append((
-            row["config"] if row["config"] != last else "", _scheme(row["scheme"]),
-            *(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in values),
-        ))  # fmt: skip
+        values = (
+            row[name]
+            for name in (
+                "paper_mj",
+                "mj_full",
+                "mj_streaming",
+                "paper_mj_short",
+                "mj_full_short",
+                "mj_streaming_short",
+            )
+        )
+        body.append(
+            (
+                row["config"] if row["config"] != last else "",
+                _scheme(row["scheme"]),
+                *(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in values),
+            )
+        )
         last = row["config"]
-    header = ("Configuration", "Scheme", "Paper,\nfull depth", "SRAM,\nfull depth",
-              "Flash,\nfull depth", *(f"{name},\n{SHORT_DEPTH} H-cycles"
-                                      for name in ("Paper", "SRAM", "Flash")))  # fmt: skip
+    header = (
+        "Configuration",
+        "Scheme",
+        "Paper,\nfull depth",
+        "SRAM,\nfull depth",
+        "Flash,\nfull depth",
+        *(f"{name},\n{SHORT_DEPTH} H-cycles" for name in ("Paper", "SRAM", "Flash")),
+    )
     title = (
         "Energy in mJ per puzzle: 1 pJ per operation (App. H); ours, a lower bound, weights in"
         " SRAM or flash"

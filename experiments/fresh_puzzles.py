@@ -104,8 +104,9 @@ def settings(context: Context, num: int) -> Facts:
         return {"train_data_sha256": hash_split(context.train_data), "train_puzzles": num}
     return {
         "generator": json.dumps(options_of(context.puzzles), sort_keys=True),
-        "train_seed": SEED_OFFSET + context.seed, "train_puzzles": num,
-    }  # fmt: skip
+        "train_seed": SEED_OFFSET + context.seed,
+        "train_puzzles": num,
+    }
 
 
 @functools.cache

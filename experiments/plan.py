@@ -21,8 +21,16 @@ from quant.scheme import PAPER_SCHEMES, parse
 from trm_jax.config import Config, flops_per_step
 from trm_jax.convert import Hints
 
-DEFAULT_SCHEMES = ("fp32", "bf16", "fp16", "int8", "int4_naive", "int4_calibrated",
-                   "int3_naive", "int3_calibrated")  # fmt: skip
+DEFAULT_SCHEMES = (
+    "fp32",
+    "bf16",
+    "fp16",
+    "int8",
+    "int4_naive",
+    "int4_calibrated",
+    "int3_naive",
+    "int3_calibrated",
+)
 DEFAULT_LIMIT = 200  # the bundled models under eight schemes in less than 3 minutes on 2 cores
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 CPU_BATCH, DEVICE_BATCH = 50, 250  # divide round limits: a padded shard costs like a full one

@@ -28,9 +28,10 @@ from trm_jax.program import exit_code
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.predictor", description=__doc__,
+        prog="python -m experiments.predictor",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folder of a sweep")
     p.add_argument("--seed", type=int, default=0, help="of the bootstrap (%(default)s)")
     p.add_argument("--out", type=Path, metavar="DIR", default=Path("runs/predictor"))

@@ -92,9 +92,16 @@ def records(found: Sequence[Point]) -> list[Record]:
     """Flatten points for a CSV file."""
     return [
         {
-            "model": p.model, "scheme": p.scheme, "h_cycles": p.cycles, "puzzles": p.puzzles,
-            "full_exact": p.full_exact, "loss": p.loss.value, "loss_low": p.loss.low,
-            "loss_high": p.loss.high, "cell_loss": p.cell_loss, **p.signals,
+            "model": p.model,
+            "scheme": p.scheme,
+            "h_cycles": p.cycles,
+            "puzzles": p.puzzles,
+            "full_exact": p.full_exact,
+            "loss": p.loss.value,
+            "loss_low": p.loss.low,
+            "loss_high": p.loss.high,
+            "cell_loss": p.cell_loss,
+            **p.signals,
         }
         for p in found
-    ]  # fmt: skip
+    ]

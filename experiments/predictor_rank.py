@@ -128,10 +128,16 @@ def _pair(sweep: Sweep, a: Outcome, b: Outcome, cycles: int, bonferroni: float) 
     pairs, dtype = compare(low, high, cycles), sweep.spec.dtype
     p = statistics.mcnemar(pairs)
     return Pair(
-        sweep.spec.model, cycles, label(high.scheme, dtype), label(low.scheme, dtype),
-        (high.fidelity(cycles), low.fidelity(cycles)), (high.exact(cycles), low.exact(cycles)),
-        pairs.lost > pairs.gained, p, p < bonferroni,
-    )  # fmt: skip
+        sweep.spec.model,
+        cycles,
+        label(high.scheme, dtype),
+        label(low.scheme, dtype),
+        (high.fidelity(cycles), low.fidelity(cycles)),
+        (high.exact(cycles), low.exact(cycles)),
+        pairs.lost > pairs.gained,
+        p,
+        p < bonferroni,
+    )
 
 
 def _ratio(product: np.ndarray, squares: np.ndarray) -> np.ndarray:

@@ -108,9 +108,15 @@ def judge(split: str, divisions: Sequence[tuple[Sequence[Case], Sequence[Case]]]
         mistakes += [c for c in held_out if (c.fidelity >= threshold) == c.harmful]
     deployed = sum(c.harmful for c in mistakes)
     return Verdict(
-        split, tuple(thresholds), deployed, len(mistakes) - deployed, len(judged), constant,
-        sum(c.unsure for c in judged), tuple(mistakes),
-    )  # fmt: skip
+        split,
+        tuple(thresholds),
+        deployed,
+        len(mistakes) - deployed,
+        len(judged),
+        constant,
+        sum(c.unsure for c in judged),
+        tuple(mistakes),
+    )
 
 
 def by_model(sweeps: Sequence[Sweep]) -> Verdict | None:

@@ -53,5 +53,6 @@ def study(sweeps: Sequence[Sweep], seed: int = 0) -> Study:
         for c in counterexamples(sweep, cycles)
     ]
     verdicts = [v for v in (by_model(sweeps), by_puzzles(sweeps)) if v is not None]
-    return Study(points=tuple(found), rankings=rankings, failures=tuple(failures),
-                 verdicts=tuple(verdicts))  # fmt: skip
+    return Study(
+        points=tuple(found), rankings=rankings, failures=tuple(failures), verdicts=tuple(verdicts)
+    )

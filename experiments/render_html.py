@@ -87,11 +87,12 @@ def _table(table: Table) -> str:
     )
     rows = [
         element(
-            "tr", "".join(_cell(cell, i in words) for i, cell in enumerate(row)),
+            "tr",
+            "".join(_cell(cell, i in words) for i, cell in enumerate(row)),
             class_="first" if at in table.sections else None,
         )
         for at, row in enumerate(table.rows)
-    ]  # fmt: skip
+    ]
     caption = element("caption", escape(table.title))
     whole = caption + element("thead", element("tr", header)) + element("tbody", "".join(rows))
     return element("div", element("table", whole), class_="wide")

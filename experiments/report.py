@@ -72,17 +72,28 @@ def report(spec: Spec, rows: Sequence[Row], out: Path, console: Console) -> None
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.report", description=__doc__,
+        prog="python -m experiments.report",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders of results")
     p.add_argument("--out", type=Path, metavar="DIR|PAGE.html", help="where to write")
     p.add_argument("--all", action="store_true", help="measure everything first")
     p.add_argument("--quick", action="store_true", help="with --all: a little of everything")
-    p.add_argument("--model", action="append", default=[], metavar="TASK=NAME",
-                   help="with --all: measure this model instead")  # fmt: skip
-    p.add_argument("--data", action="append", default=[], metavar="TASK=DIR",
-                   help="with --all: on these puzzles")  # fmt: skip
+    p.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="TASK=NAME",
+        help="with --all: measure this model instead",
+    )
+    p.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="TASK=DIR",
+        help="with --all: on these puzzles",
+    )
     return p
 
 

@@ -60,8 +60,11 @@ def _distillation(task: str, variant: str) -> Numbers | None:
 
 def _linear_attention(task: str, variant: str) -> Numbers | None:
     """The paper's baseline has taken one supervision step."""
-    rows = {"fp32, n=1": "softmax", "linear, zero-shot, n=1": "zero-shot",
-            "linear, retrained, n=1": "retrained"}  # fmt: skip
+    rows = {
+        "fp32, n=1": "softmax",
+        "linear, zero-shot, n=1": "zero-shot",
+        "linear, retrained, n=1": "retrained",
+    }
     if task != "maze" or variant not in rows:
         return None
     table, row = paper.LINEAR_ATTENTION, (rows[variant],)
@@ -91,10 +94,12 @@ KNOWN = {
 
 def ablation_section(results: Results) -> Section:
     """Show every study, and beside the paper where it can be."""
-    blocks: list[Block] = [Paragraph(
-        "The paper's pattern: cells stay right, puzzles fall to zero, whatever the intervention."
-        " Every variant is paired with its reference on the same puzzles."
-    )]  # fmt: skip
+    blocks: list[Block] = [
+        Paragraph(
+            "The paper's pattern: cells stay right, puzzles fall to zero, whatever the"
+            " intervention. Every variant is paired with its reference on the same puzzles."
+        )
+    ]
     for ablation in results.ablations:
         blocks += ablation_tables.tables(ablation)
     for study, known in KNOWN.items():
@@ -116,10 +121,16 @@ def comparison(known: Known, records: Sequence[Record]) -> Table | None:
     for record in records:
         theirs = known.find(record["task"], record["variant"])
         if theirs is not None:
-            body.append((
-                record["task"], record["variant"], with_interval(interval_of(record, "exact")),
-                number(theirs[0]), with_error(interval_of(record, "cell")), number(theirs[1]),
-            ))  # fmt: skip
+            body.append(
+                (
+                    record["task"],
+                    record["variant"],
+                    with_interval(interval_of(record, "exact")),
+                    number(theirs[0]),
+                    with_error(interval_of(record, "cell")),
+                    number(theirs[1]),
+                )
+            )
     header = ("Task", "Variant", "Exact", "Exact,\npaper", "Cell", "Cell,\npaper")
     title = f"{_where(known.table)}, ours and the paper's: {known.table.title}"
     return Table(title, header, tuple(body), frozenset()) if body else None
@@ -129,8 +140,12 @@ def vote_section(results: Results) -> Section:
     """Show ARC with augment-and-vote."""
     blocks: list[Block] = [t for printed in results.votes for t in printed.tables]
     if not blocks:
-        blocks.append(Command("ARC with augment-and-vote was not measured; with:",
-                              "python -m experiments.arc --help"))  # fmt: skip
+        blocks.append(
+            Command(
+                "ARC with augment-and-vote was not measured; with:",
+                "python -m experiments.arc --help",
+            )
+        )
     return Section("arc", "ARC with augment-and-vote (Tables 3, 4, 16)", tuple(blocks))
 
 

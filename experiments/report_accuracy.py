@@ -17,12 +17,14 @@ SHOWN = ("fp32", "int8", "int4_naive", "int4_calibrated")
 
 def precision_section(results: Results) -> Section:
     """Compare precisions, model by model."""
-    blocks: list[Block] = [Paragraph(
-        "Exact match: puzzles without a wrong cell, with 95 % Wilson intervals. Changes against"
-        " full precision are paired on the same puzzles (adjusted Wald interval of Bonett and"
-        " Price, McNemar's exact test). The paper prints no intervals: those beside its rates"
-        " follow from its n."
-    )]  # fmt: skip
+    blocks: list[Block] = [
+        Paragraph(
+            "Exact match: puzzles without a wrong cell, with 95 % Wilson intervals. Changes against"
+            " full precision are paired on the same puzzles (adjusted Wald interval of Bonett and"
+            " Price, McNemar's exact test). The paper prints no intervals: those beside its rates"
+            " follow from its n."
+        )
+    ]
     blocks += [scheme_table(sweep) for sweep in results.sweeps]
     missing = {"sudoku", "maze", "arc"} - {sweep.spec.task for sweep in results.sweeps}
     blocks += [
@@ -48,8 +50,14 @@ def architecture_section(results: Results) -> Section:
     blocks: list[Block] = [Paragraph(text)]
     if groups:
         picture = rows("Exact match by architecture and precision", groups, "exact match")
-        blocks.append(Figure("architectures", (picture,), "Filled: ours. Hollow: the paper's."
-                             " Whiskers: 95 % intervals, the paper's from its n."))  # fmt: skip
+        blocks.append(
+            Figure(
+                "architectures",
+                (picture,),
+                "Filled: ours. Hollow: the paper's."
+                " Whiskers: 95 % intervals, the paper's from its n.",
+            )
+        )
     else:
         blocks.append(Command(NOT_MEASURED, f"{SWEEP_LINE}sudoku"))
     return Section("architecture", "Architecture (Table 10, Fig. 4)", tuple(blocks))
@@ -57,10 +65,13 @@ def architecture_section(results: Results) -> Section:
 
 def similarity_section(results: Results) -> Section:
     """Compare consecutive similarity and fidelity with Tables 7 and 8."""
-    blocks = [Paragraph(
-        "Consecutive similarity (Eq. 3) looks at one model alone; fidelity (Eq. 4) compares its"
-        " state with full precision. Both over the first supervision step."
-    ), *(signal_table(sweep) for sweep in results.sweeps)]  # fmt: skip
+    blocks = [
+        Paragraph(
+            "Consecutive similarity (Eq. 3) looks at one model alone; fidelity (Eq. 4) compares its"
+            " state with full precision. Both over the first supervision step."
+        ),
+        *(signal_table(sweep) for sweep in results.sweeps),
+    ]
     if not results.sweeps:
         blocks.append(Command(NOT_MEASURED, f"{SWEEP_LINE}sudoku"))
     return Section("signals", "Carry-state signals (Tables 7, 8)", tuple(blocks))
@@ -78,20 +89,34 @@ def scheme_table(sweep: Sweep) -> Table:
         pairs = compare(full, outcome, deepest)
         change = statistics.paired_difference(pairs)
         first = outcome is full
-        body.append((
-            label(outcome.scheme, spec.dtype), size_text(size),
-            with_interval(outcome.exact(deepest)),
-            rate(theirs.exact, theirs.total) if theirs else NONE,
-            "" if first else points_text(change),
-            "" if first else p_text(statistics.mcnemar(pairs)),
-            "" if first or not (theirs and base) else point_number(theirs.exact, base.exact),
-            with_error(outcome.cell(deepest)), number(theirs.cell if theirs else None),
-            with_error(outcome.fidelity(spec.grid.H_cycles)),
-            number(theirs.fidelity if theirs else None),
-        ))  # fmt: skip
-    header = ("Scheme", "Size", "Exact", "Exact,\npaper", "Change,\npp", "McNemar\np",
-              "Change,\npaper", "Cell", "Cell,\npaper", "Fidelity,\n1 step",
-              "Fidelity,\npaper")  # fmt: skip
+        body.append(
+            (
+                label(outcome.scheme, spec.dtype),
+                size_text(size),
+                with_interval(outcome.exact(deepest)),
+                rate(theirs.exact, theirs.total) if theirs else NONE,
+                "" if first else points_text(change),
+                "" if first else p_text(statistics.mcnemar(pairs)),
+                "" if first or not (theirs and base) else point_number(theirs.exact, base.exact),
+                with_error(outcome.cell(deepest)),
+                number(theirs.cell if theirs else None),
+                with_error(outcome.fidelity(spec.grid.H_cycles)),
+                number(theirs.fidelity if theirs else None),
+            )
+        )
+    header = (
+        "Scheme",
+        "Size",
+        "Exact",
+        "Exact,\npaper",
+        "Change,\npp",
+        "McNemar\np",
+        "Change,\npaper",
+        "Cell",
+        "Cell,\npaper",
+        "Fidelity,\n1 step",
+        "Fidelity,\npaper",
+    )
     source = f"; paper: {base.source}" if base else ""
     title = (
         f"{spec.model} ({architecture}, {spec.num_parameters:,} weights) on {spec.data},"
@@ -110,15 +135,26 @@ def signal_table(sweep: Sweep) -> Table:
         known = (name,) in paper.SIMILARITY.rows and _is_papers(task, architecture)
         theirs = printed(task, architecture, name)
         calls = outcome.call_similarity
-        body.append((
-            label(outcome.scheme, spec.dtype), with_error(calls),
-            f"{calls.value - sweep.reference.call_similarity.value:+.3f}",
-            number(paper.SIMILARITY.value((name,), task)) if known else NONE,
-            with_error(outcome.fidelity(step)), number(theirs.fidelity if theirs else None),
-            f"{outcome.residual(step).value:.3f}",
-        ))  # fmt: skip
-    header = ("Scheme", "Consecutive\nsimilarity", "Change", "Similarity,\npaper", "Fidelity",
-              "Fidelity,\npaper", "Residual")  # fmt: skip
+        body.append(
+            (
+                label(outcome.scheme, spec.dtype),
+                with_error(calls),
+                f"{calls.value - sweep.reference.call_similarity.value:+.3f}",
+                number(paper.SIMILARITY.value((name,), task)) if known else NONE,
+                with_error(outcome.fidelity(step)),
+                number(theirs.fidelity if theirs else None),
+                f"{outcome.residual(step).value:.3f}",
+            )
+        )
+    header = (
+        "Scheme",
+        "Consecutive\nsimilarity",
+        "Change",
+        "Similarity,\npaper",
+        "Fidelity",
+        "Fidelity,\npaper",
+        "Residual",
+    )
     title = f"{spec.model} ({architecture}), {sweep.reference.num_puzzles} puzzles"
     return Table(title, header, tuple(body), frozenset())
 

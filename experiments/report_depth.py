@@ -79,26 +79,41 @@ def shallow_table(sweep: Sweep) -> Table:
         for t, n in SHALLOW:
             if t * n in spec.grid.cycles:
                 rows.append(_shallow_row(sweep, outcome, name, (t, n), full, theirs))
-    header = ("Scheme", "Depth", "Share of\nfull work", "Exact", "Against fp32\nat full depth, pp",
-              "McNemar\np", "Paper, pp")  # fmt: skip
+    header = (
+        "Scheme",
+        "Depth",
+        "Share of\nfull work",
+        "Exact",
+        "Against fp32\nat full depth, pp",
+        "McNemar\np",
+        "Paper, pp",
+    )
     title = f"Shallow against full depth ({deepest} H-cycles): {spec.model}"
     return Table(title, header, tuple(rows), frozenset())
 
 
 def _shallow_row(
-    sweep: Sweep, outcome: Outcome, name: str, depth: tuple[int, int], full: Outcome,
+    sweep: Sweep,
+    outcome: Outcome,
+    name: str,
+    depth: tuple[int, int],
+    full: Outcome,
     theirs: PaperGrid | None,
-) -> tuple[str, ...]:  # fmt: skip
+) -> tuple[str, ...]:
     (t, n), deepest = depth, sweep.spec.grid.deepest
     pairs = statistics.pairs(full.solved(deepest), outcome.solved(t * n))
     change = statistics.paired_difference(pairs)
     at = theirs.at(name, t * n, "exact") if theirs else None
     base = theirs.at("fp32", 48, "exact") if theirs else None
     return (
-        label(outcome.scheme, sweep.spec.dtype), f"T={t}, n={n}", f"{t * n / deepest:.0%}",
-        with_interval(outcome.exact(t * n)), points_text(change), p_text(statistics.mcnemar(pairs)),
+        label(outcome.scheme, sweep.spec.dtype),
+        f"T={t}, n={n}",
+        f"{t * n / deepest:.0%}",
+        with_interval(outcome.exact(t * n)),
+        points_text(change),
+        p_text(statistics.mcnemar(pairs)),
         point_number(at, base),
-    )  # fmt: skip
+    )
 
 
 def _figure(sweep: Sweep) -> Figure:
@@ -106,16 +121,19 @@ def _figure(sweep: Sweep) -> Figure:
     drawn = [o for name in DRAWN if (o := sweep.scheme(parse(name).name))]
     series = [
         Series(
-            label(o.scheme, spec.dtype), DRAWN.index(paper_name(parse(o.scheme)) or ""),
-            spec.grid.cycles, [o.exact(c) for c in spec.grid.cycles],
+            label(o.scheme, spec.dtype),
+            DRAWN.index(paper_name(parse(o.scheme)) or ""),
+            spec.grid.cycles,
+            [o.exact(c) for c in spec.grid.cycles],
         )
         for o in drawn
-    ]  # fmt: skip
+    ]
     axis = "depth: T x n H-cycles"
     pictures = [lines(f"Ours: {spec.model}", series, axis, "exact match")]
     if theirs:
-        pictures.append(lines(f"The paper: Table {theirs.number}", _paper_series(theirs), axis,
-                              "exact match"))  # fmt: skip
+        pictures.append(
+            lines(f"The paper: Table {theirs.number}", _paper_series(theirs), axis, "exact match")
+        )
     caption = (
         f"Exact match against depth, {sweep.reference.num_puzzles} puzzles; bands are 95 %"
         f" intervals{', the paper’s from its n' if theirs else ''}."

@@ -87,8 +87,18 @@ def recommendation_section(results: Results) -> Section:
         " of its task and architecture. Harmless at this size is no promise for another."
     )
     rows = [row for sweep in results.sweeps for row in _rows(sweep)]
-    header = ("Model", "Device", "Scheme", "Stored,\npublished size", "Peak", "Weights", "Exact",
-              "Change, pp", "Depth", "Share of\nfull work")  # fmt: skip
+    header = (
+        "Model",
+        "Device",
+        "Scheme",
+        "Stored,\npublished size",
+        "Peak",
+        "Weights",
+        "Exact",
+        "Change, pp",
+        "Depth",
+        "Share of\nfull work",
+    )
     table = Table("Recommended scheme for each device", header, tuple(rows), frozenset())
     return Section("recommended", "Recommended schemes", (Paragraph(text), table))
 
@@ -138,12 +148,15 @@ def _rows(sweep: Sweep) -> list[tuple[str, ...]]:
 def _cells(sweep: Sweep, choice: Choice) -> tuple[str, ...]:
     found, deepest = choice.found, sweep.spec.grid.deepest
     return (
-        label(choice.outcome.scheme, sweep.spec.dtype), size_text(found.backbone.total),
-        f"{found.sram(choice.how).total / 2**20:.2f} MiB", choice.how.value,
+        label(choice.outcome.scheme, sweep.spec.dtype),
+        size_text(found.backbone.total),
+        f"{found.sram(choice.how).total / 2**20:.2f} MiB",
+        choice.how.value,
         with_interval(choice.outcome.exact(choice.cycles)),
-        points_text(change(sweep, choice.outcome, choice.cycles)), f"{choice.cycles} H-cycles",
+        points_text(change(sweep, choice.outcome, choice.cycles)),
+        f"{choice.cycles} H-cycles",
         f"{choice.cycles / deepest:.0%}",
-    )  # fmt: skip
+    )
 
 
 def _paper_devices() -> Table:

@@ -28,8 +28,11 @@ def claims(results: Results) -> list[Claim]:
 
 def _precision(sweep: Sweep) -> list[Claim]:
     mixing = architecture_of(sweep) == "TRM-MLP"
-    naive = ("Naive INT4 breaks MLP mixing", loses) if mixing else (
-        "Naive INT4 spares attention", lossless)  # fmt: skip
+    naive = (
+        ("Naive INT4 breaks MLP mixing", loses)
+        if mixing
+        else ("Naive INT4 spares attention", lossless)
+    )
     cases = (
         ("int8", "INT8 weights lose nothing", "Table 3", lossless),
         ("int4_naive", naive[0], "Table 10", naive[1]),

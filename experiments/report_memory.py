@@ -87,10 +87,14 @@ def _pareto(sweep: Sweep) -> Figure:
     front = pareto([(dot.x, dot.value.value) for dot in dots])
     ticks = _size_ticks([dot.x for dot in dots])
     picture = scatter(
-        f"{spec.model}: exact match against stored size", dots, "stored size of the model",
-        "exact match", x_ticks=(ticks, [_tick_text(t) for t in ticks]), labelled=True,
+        f"{spec.model}: exact match against stored size",
+        dots,
+        "stored size of the model",
+        "exact match",
+        x_ticks=(ticks, [_tick_text(t) for t in ticks]),
+        labelled=True,
         front=front,
-    )  # fmt: skip
+    )
     total = sweep.reference.num_puzzles
     caption = f"{spec.data}, {total} puzzles, full depth; bars: 95 % Wilson intervals."
     return Figure(f"pareto-{spec.model}", (picture,), caption)

@@ -16,10 +16,19 @@ from experiments.report_results import Results, read_results
 
 TITLE = "What survives when a recursive reasoner is compressed"
 SECTIONS = (
-    claims_section, recommendation_section, precision_section, architecture_section,
-    depth_section, similarity_section, predictor_section, memory_section, pareto_section,
-    ablation_section, vote_section, device_section,
-)  # fmt: skip
+    claims_section,
+    recommendation_section,
+    precision_section,
+    architecture_section,
+    depth_section,
+    similarity_section,
+    predictor_section,
+    memory_section,
+    pareto_section,
+    ablation_section,
+    vote_section,
+    device_section,
+)
 
 
 def document(results: Results) -> Document:

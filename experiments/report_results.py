@@ -20,10 +20,13 @@ from trm_jax.config import (
 )
 
 PUBLISHED: dict[tuple[str, str], Config] = {
-    ("sudoku", "TRM-MLP"): SUDOKU_TRM_MLP, ("sudoku", "TRM-Att"): SUDOKU_TRM_ATT,
-    ("sudoku", "HRM"): SUDOKU_HRM, ("maze", "TRM-Att"): MAZE_TRM_ATT,
-    ("maze", "HRM"): MAZE_HRM, ("arc", "TRM-Att"): ARC_TRM_ATT,
-}  # fmt: skip
+    ("sudoku", "TRM-MLP"): SUDOKU_TRM_MLP,
+    ("sudoku", "TRM-Att"): SUDOKU_TRM_ATT,
+    ("sudoku", "HRM"): SUDOKU_HRM,
+    ("maze", "TRM-Att"): MAZE_TRM_ATT,
+    ("maze", "HRM"): MAZE_HRM,
+    ("arc", "TRM-Att"): ARC_TRM_ATT,
+}
 """The published configuration of a task and architecture."""
 
 

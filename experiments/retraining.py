@@ -65,10 +65,18 @@ def brief(
 ) -> Recipe:
     """Make a recipe of few updates: a tenth warms up, a cosine leads down to a tenth of lr."""
     return Recipe(
-        total_steps=steps, batch_size=batch_size, lr=lr, puzzle_emb_lr=lr, seed=seed,
-        weight_decay=weight_decay, puzzle_emb_weight_decay=weight_decay,
-        warmup_steps=max(1, steps // 10), lr_min_ratio=0.1, ema=0.95, stagger=True,
-    )  # fmt: skip
+        total_steps=steps,
+        batch_size=batch_size,
+        lr=lr,
+        puzzle_emb_lr=lr,
+        seed=seed,
+        weight_decay=weight_decay,
+        puzzle_emb_weight_decay=weight_decay,
+        warmup_steps=max(1, steps // 10),
+        lr_min_ratio=0.1,
+        ema=0.95,
+        stagger=True,
+    )
 
 
 class Setup(NamedTuple):

@@ -82,9 +82,13 @@ class Runner:
         full = key.scheme == self.spec.reference
         states = shard.reference if full else self.run(variant, shard.batch)
         readout = measure(
-            *variant, shard.batch, states, shard.reference,
-            depths=self.spec.grid.cycles, lenient=self.lenient,
-        )  # fmt: skip
+            *variant,
+            shard.batch,
+            states,
+            shard.reference,
+            depths=self.spec.grid.cycles,
+            lenient=self.lenient,
+        )
         calls = consecutive_similarity(*variant, shard.batch)
         readout, calls = jax.device_get((readout, calls))
         return make_row(self.spec.digest, key, shard.host, readout, calls)

@@ -38,12 +38,20 @@ class Box(NamedTuple):
     bottom: float
 
     def overlaps(self, other: "Box") -> bool:
-        return (self.left < other.right and other.left < self.right
-                and self.top < other.bottom and other.top < self.bottom)  # fmt: skip
+        return (
+            self.left < other.right
+            and other.left < self.right
+            and self.top < other.bottom
+            and other.top < self.bottom
+        )
 
     def inside(self, other: "Box") -> bool:
-        return (self.left >= other.left and self.right <= other.right
-                and self.top >= other.top and self.bottom <= other.bottom)  # fmt: skip
+        return (
+            self.left >= other.left
+            and self.right <= other.right
+            and self.top >= other.top
+            and self.bottom <= other.bottom
+        )
 
 
 class Scale(NamedTuple):
@@ -151,10 +159,15 @@ def place(
 def picture(width: float, height: float, parts: Sequence[str], title: str) -> str:
     """Make a whole picture, which describes itself to readers without eyes."""
     return element(
-        "svg", element("title", escape(title)) + element("style", STYLE) + "".join(parts),
-        xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {_number(width)} {_number(height)}",
-        width=width, height=height, class_="ch", role="img",
-    )  # fmt: skip
+        "svg",
+        element("title", escape(title)) + element("style", STYLE) + "".join(parts),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {_number(width)} {_number(height)}",
+        width=width,
+        height=height,
+        class_="ch",
+        role="img",
+    )
 
 
 def _number(value: object) -> str:

@@ -45,9 +45,10 @@ from trm_jax.program import RESUMED, exit_code
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.sweep", description=__doc__,
+        prog="python -m experiments.sweep",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("--task", required=True, help="sudoku, maze or arc")
     p.add_argument(
         "--model",
@@ -95,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
     p.add_argument("--num-processes", type=int, metavar="N")
     p.add_argument("--process-id", type=int, metavar="K")
-    return p  # fmt: skip
+    return p
 
 
 def run(
@@ -107,8 +108,12 @@ def run(
       facts: of the environment, to be noted in the folder.
     """
     errors = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeRemainingColumn())  # fmt: skip
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with (
         Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar,
         matmul_precision(job.spec.dtype),

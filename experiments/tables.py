@@ -48,8 +48,12 @@ def grid_records(spec: Spec, outcomes: Sequence[Outcome]) -> list[Record]:
     """List every cell of the grid for every scheme, one record each."""
     return [
         {
-            "scheme": label(outcome.scheme, spec.dtype), "T": t, "n": n, "h_cycles": t * n,
-            "gflops": t * n * spec.gflops_per_cycle, "puzzles": outcome.num_puzzles,
+            "scheme": label(outcome.scheme, spec.dtype),
+            "T": t,
+            "n": n,
+            "h_cycles": t * n,
+            "gflops": t * n * spec.gflops_per_cycle,
+            "puzzles": outcome.num_puzzles,
             **fields("exact", outcome.exact(t * n)),
             **fields("lenient", outcome.lenient(t * n)),
             **fields("cell", outcome.cell(t * n)),
@@ -60,7 +64,7 @@ def grid_records(spec: Spec, outcomes: Sequence[Outcome]) -> list[Record]:
         for outcome in outcomes
         for t in reversed(spec.grid.T)
         for n in spec.grid.n
-    ]  # fmt: skip
+    ]
 
 
 def summary_records(spec: Spec, outcomes: Sequence[Outcome]) -> list[Record]:
@@ -71,18 +75,24 @@ def summary_records(spec: Spec, outcomes: Sequence[Outcome]) -> list[Record]:
     for outcome in outcomes:
         pairs = compare(outcomes[0], outcome, deepest)
         difference = statistics.bootstrap_difference(pairs, spec.seed)
-        records.append({
-            "scheme": label(outcome.scheme, spec.dtype), "bytes": sizes[outcome.scheme],
-            "h_cycles": deepest, "puzzles": outcome.num_puzzles,
-            **fields("exact", outcome.exact(deepest)),
-            **fields("lenient", outcome.lenient(deepest)),
-            **fields("cell", outcome.cell(deepest)),
-            **fields("fidelity_one_step", outcome.fidelity(one_step)),
-            **fields("fidelity", outcome.fidelity(deepest)),
-            **fields("consecutive_similarity", outcome.call_similarity),
-            **fields("exact_difference", difference),
-            "lost": pairs.lost, "gained": pairs.gained, "mcnemar_p": statistics.mcnemar(pairs),
-        })  # fmt: skip
+        records.append(
+            {
+                "scheme": label(outcome.scheme, spec.dtype),
+                "bytes": sizes[outcome.scheme],
+                "h_cycles": deepest,
+                "puzzles": outcome.num_puzzles,
+                **fields("exact", outcome.exact(deepest)),
+                **fields("lenient", outcome.lenient(deepest)),
+                **fields("cell", outcome.cell(deepest)),
+                **fields("fidelity_one_step", outcome.fidelity(one_step)),
+                **fields("fidelity", outcome.fidelity(deepest)),
+                **fields("consecutive_similarity", outcome.call_similarity),
+                **fields("exact_difference", difference),
+                "lost": pairs.lost,
+                "gained": pairs.gained,
+                "mcnemar_p": statistics.mcnemar(pairs),
+            }
+        )
     return records
 
 
@@ -115,22 +125,34 @@ def grid_table(spec: Spec, outcomes: Sequence[Outcome]) -> Table:
 def summary_table(spec: Spec, outcomes: Sequence[Outcome]) -> Table:
     """Lay the comparison of schemes out as Table 9 does, and beyond."""
     lenient = LENIENT[Task(spec.task)] is not None
-    header = ["Variant", "Size", "PExact", "Lenient", "Cell", "Fidelity\n1 step",
-              "Fidelity\nfull depth", "Consec.\nsimilarity", "PExact - full\nprecision, pp",
-              "McNemar p"]  # fmt: skip
+    header = [
+        "Variant",
+        "Size",
+        "PExact",
+        "Lenient",
+        "Cell",
+        "Fidelity\n1 step",
+        "Fidelity\nfull depth",
+        "Consec.\nsimilarity",
+        "PExact - full\nprecision, pp",
+        "McNemar p",
+    ]
     rows = []
     for i, record in enumerate(summary_records(spec, outcomes)):
-        rows.append([
-            record["scheme"], size_text(record["bytes"]),
-            with_interval(interval_of(record, "exact")),
-            with_interval(interval_of(record, "lenient")),
-            with_error(interval_of(record, "cell")),
-            with_error(interval_of(record, "fidelity_one_step")),
-            with_error(interval_of(record, "fidelity")),
-            f"{record['consecutive_similarity']:.3f}",
-            "" if i == 0 else points_text(interval_of(record, "exact_difference")),
-            "" if i == 0 else p_text(record["mcnemar_p"]),
-        ])  # fmt: skip
+        rows.append(
+            [
+                record["scheme"],
+                size_text(record["bytes"]),
+                with_interval(interval_of(record, "exact")),
+                with_interval(interval_of(record, "lenient")),
+                with_error(interval_of(record, "cell")),
+                with_error(interval_of(record, "fidelity_one_step")),
+                with_error(interval_of(record, "fidelity")),
+                f"{record['consecutive_similarity']:.3f}",
+                "" if i == 0 else points_text(interval_of(record, "exact_difference")),
+                "" if i == 0 else p_text(record["mcnemar_p"]),
+            ]
+        )
     if not lenient:
         for row in (header, *rows):
             del row[3]

@@ -52,9 +52,11 @@ OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA's message begins
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m experiments.train", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-    )  # fmt: skip
+        prog="python -m experiments.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     p.add_argument("--preset", required=True, help="model configuration (trm_jax/config.py)")
     p.add_argument("--data", required=True, help="folder with a train split")
     p.add_argument("--out", required=True, type=Path, help="folder of the run")
@@ -64,9 +66,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--start", metavar="MODEL", help="weights to start from (a model folder)")
     p.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the forward pass")
     p.add_argument(
-        "--attention", type=AttentionKernel, choices=list(AttentionKernel),
-        default=AttentionKernel.XLA, help="kernel of softmax attention (%(default)s)",
-    )  # fmt: skip
+        "--attention",
+        type=AttentionKernel,
+        choices=list(AttentionKernel),
+        default=AttentionKernel.XLA,
+        help="kernel of softmax attention (%(default)s)",
+    )
     p.add_argument(
         "--halt-max-steps", type=int, metavar="N", help="supervision steps (the preset's)"
     )
@@ -126,14 +131,22 @@ def main(argv: list[str] | None = None) -> int:
         recipe = Recipe(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe)})
         named = args.augmentation or default_augmentation(preset(args.preset))
         spec = Spec(
-            preset=args.preset, data=args.data, augmentation=named, valid=args.valid,
-            start=args.start, dtype=args.dtype or default_dtype(), recipe=recipe,
+            preset=args.preset,
+            data=args.data,
+            augmentation=named,
+            valid=args.valid,
+            start=args.start,
+            dtype=args.dtype or default_dtype(),
+            recipe=recipe,
             halt_max_steps=args.halt_max_steps,
-        )  # fmt: skip
+        )
         pace = Pace(
-            log_every=args.log_every, valid_every=args.valid_every, save_every=args.save_every,
-            max_minutes=args.max_minutes, max_steps=args.max_steps,
-        )  # fmt: skip
+            log_every=args.log_every,
+            valid_every=args.valid_every,
+            save_every=args.save_every,
+            max_minutes=args.max_minutes,
+            max_steps=args.max_steps,
+        )
         compact = Compact(
             take=args.compact_in, leave=args.compact_out, limit=round(args.compact_limit * MIB)
         )

@@ -91,9 +91,13 @@ def start_weights(model: str | None, config: Config) -> Weights | None:
 
 
 def begin(
-    spec: Spec, folder: RunFolder, said: Document, fresh: TrainState, window: Window,
+    spec: Spec,
+    folder: RunFolder,
+    said: Document,
+    fresh: TrainState,
+    window: Window,
     compact: Compact,
-) -> TrainState:  # fmt: skip
+) -> TrainState:
     """Find the state to go on from: the folder's, a compact one, or a fresh one.
 
     Raises:
@@ -158,9 +162,14 @@ def leave_behind(
 
 
 def run(
-    spec: Spec, pace: Pace, out: Path, *, resume: bool, compact: Compact,
+    spec: Spec,
+    pace: Pace,
+    out: Path,
+    *,
+    resume: bool,
+    compact: Compact,
     attention: AttentionKernel = AttentionKernel.XLA,
-) -> bool:  # fmt: skip
+) -> bool:
     """Train a segment.
 
     Args:

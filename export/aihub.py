@@ -113,30 +113,40 @@ class Hub:
         return self._job(
             key,
             lambda: self._client.submit_quantize_job(
-                self._client.get_model(model), self._client.get_dataset(calibration),
-                weights_dtype=dtypes[weights], activations_dtype=dtypes[inputs], name=key,
+                self._client.get_model(model),
+                self._client.get_dataset(calibration),
+                weights_dtype=dtypes[weights],
+                activations_dtype=dtypes[inputs],
+                name=key,
             ),
-        )  # fmt: skip
+        )
 
     def compile(self, key: str, model: str, device: str, options: str) -> str:
         """Have AI Hub compile an ONNX model for a device."""
         return self._job(
             key,
             lambda: self._client.submit_compile_job(
-                self._client.get_model(model), self._qai.Device(device), name=key,
-                options=options, retry=False,
+                self._client.get_model(model),
+                self._qai.Device(device),
+                name=key,
+                options=options,
+                retry=False,
             ),
-        )  # fmt: skip
+        )
 
     def infer(self, key: str, model: str, device: str, inputs: str) -> str:
         """Run a model on samples, and profile it."""
         return self._job(
             key,
             lambda: self._client.submit_inference_job(
-                self._client.get_model(model), self._qai.Device(device), name=key,
-                inputs=self._client.get_dataset(inputs), profile=True, retry=False,
+                self._client.get_model(model),
+                self._qai.Device(device),
+                name=key,
+                inputs=self._client.get_dataset(inputs),
+                profile=True,
+                retry=False,
             ),
-        )  # fmt: skip
+        )
 
     def has_failed(self, job: str) -> bool:
         """Say whether a job failed; one that is under way has not."""
@@ -195,8 +205,9 @@ class Hub:
             if status.success:
                 return found
             if status.finished:
-                raise JobFailed(f"job {job} failed: {status.message or 'no reason given'};"
-                                f" see {found.url}")  # fmt: skip
+                raise JobFailed(
+                    f"job {job} failed: {status.message or 'no reason given'}; see {found.url}"
+                )
             if time.monotonic() > end:
                 raise HubError(
                     f"job {job} is still {status.code} after {self._waiting.timeout_s:.0f} s; it"

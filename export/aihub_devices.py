@@ -56,14 +56,26 @@ class Device:
 DEVICES = {
     device.name: device
     for device in (
-        Device(name="Samsung Galaxy S24", paper_name="Galaxy S24",
-               chipset="Snapdragon 8 Gen 3 (SM8650, Hexagon v75)", npu=frozenset(Precision)),
-        Device(name="Samsung Galaxy S22 5G", paper_name="Galaxy S22",
-               chipset="Snapdragon 8 Gen 1 (SM8450, Hexagon v70)", npu=frozenset(Precision)),
-        Device(name="Dragonwing RB3 Gen 2 Vision Kit", paper_name="Dragonwing",
-               chipset="QCS6490", npu=frozenset({Precision.W8A8})),
+        Device(
+            name="Samsung Galaxy S24",
+            paper_name="Galaxy S24",
+            chipset="Snapdragon 8 Gen 3 (SM8650, Hexagon v75)",
+            npu=frozenset(Precision),
+        ),
+        Device(
+            name="Samsung Galaxy S22 5G",
+            paper_name="Galaxy S22",
+            chipset="Snapdragon 8 Gen 1 (SM8450, Hexagon v70)",
+            npu=frozenset(Precision),
+        ),
+        Device(
+            name="Dragonwing RB3 Gen 2 Vision Kit",
+            paper_name="Dragonwing",
+            chipset="QCS6490",
+            npu=frozenset({Precision.W8A8}),
+        ),
     )
-}  # fmt: skip
+}
 """The devices of Table 11."""
 
 

@@ -59,8 +59,12 @@ def read(profile: Mapping[str, Any]) -> Profile:
 
 
 def _layer(values: Mapping[str, Any]) -> Layer:
-    return Layer(str(values.get("name", "")), str(values.get("type", "")),
-                 Unit(values["compute_unit"]), values.get("execution_time"))  # fmt: skip
+    return Layer(
+        str(values.get("name", "")),
+        str(values.get("type", "")),
+        Unit(values["compute_unit"]),
+        values.get("execution_time"),
+    )
 
 
 def _peak(summary: Mapping[str, Any]) -> int | None:

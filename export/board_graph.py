@@ -36,8 +36,9 @@ def bare(graph: Graph) -> Graph:
         graph,
         tensors=tuple(_bare(tensor, names, biases) for tensor in graph.tensors),
         ops=tuple(_reconnected(op, names) for op in graph.ops),
-        inputs=ends(graph.inputs), outputs=ends(graph.outputs),
-    )  # fmt: skip
+        inputs=ends(graph.inputs),
+        outputs=ends(graph.outputs),
+    )
 
 
 def _bare(tensor: Tensor, names: Mapping[str, str], biases: set[str | None]) -> Tensor:

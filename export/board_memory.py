@@ -81,10 +81,13 @@ def flash_of(
     weights = sum(_weights(graph) for graph in model.graphs)
     constants = sum(_constants(graph) for graph in model.graphs)
     return Flash(
-        weights=weights, tables=constants - weights,
+        weights=weights,
+        tables=constants - weights,
         records=sum(map(len, graphs.values())) - constants,
-        rows=rows, vectors=vectors, code=linked.code,
-    )  # fmt: skip
+        rows=rows,
+        vectors=vectors,
+        code=linked.code,
+    )
 
 
 def sram_of(arena: Arena, rows: RowFile, linked: Linked, work: int = 0) -> Sram:
@@ -94,10 +97,14 @@ def sram_of(arena: Arena, rows: RowFile, linked: Linked, work: int = 0) -> Sram:
       work: bytes between the graphs of a block that is cut.
     """
     return Sram(
-        arena_head=arena.head, arena_tail=arena.tail, arena_margin=MARGIN,
-        carry=carry_bytes(rows), buffers=buffer_bytes(rows) + work,
-        statics=linked.statics, stack=linked.stack,
-    )  # fmt: skip
+        arena_head=arena.head,
+        arena_tail=arena.tail,
+        arena_margin=MARGIN,
+        carry=carry_bytes(rows),
+        buffers=buffer_bytes(rows) + work,
+        statics=linked.statics,
+        stack=linked.stack,
+    )
 
 
 def _weights(graph: Graph) -> int:

@@ -75,9 +75,15 @@ class GraphBuilder:
             )
         made = tuple(outputs)
         self.ops.append(
-            Op(code=code, version=version, inputs=inputs, outputs=made, options=options or {},
-               custom_options=custom_options)
-        )  # fmt: skip
+            Op(
+                code=code,
+                version=version,
+                inputs=inputs,
+                outputs=made,
+                options=options or {},
+                custom_options=custom_options,
+            )
+        )
         return made
 
     def moved(
@@ -91,9 +97,7 @@ class GraphBuilder:
     ) -> tuple[str, ...]:
         """Add an operator that only moves elements: results mean what `like` means."""
         x = self.tensors[like]
-        return self.op(
-            code, inputs, name, shapes, options=options, dtype=x.dtype, quant=x.quant
-        )  # fmt: skip
+        return self.op(code, inputs, name, shapes, options=options, dtype=x.dtype, quant=x.quant)
 
     def finish(self, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> Graph:
         """Close the graph; constants stand in the order of their first use."""

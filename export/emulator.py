@@ -61,11 +61,23 @@ def has_room(package: Package) -> bool:
 def command(elf: Path, flash: Path, console: Sequence[str] = UART) -> tuple[str, ...]:
     """Say how to start the emulated board with a program and a flash file."""
     return (
-        EMULATOR, "-machine", "mps3-an547", "-display", "none", "-monitor", "none", *console,
-        "-semihosting-config", "enable=on,target=native", "-icount", "shift=0",
-        "-kernel", str(elf),
-        "-device", f"loader,file={flash},addr={FLASH_BASE:#x},force-raw=on",
-    )  # fmt: skip
+        EMULATOR,
+        "-machine",
+        "mps3-an547",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        *console,
+        "-semihosting-config",
+        "enable=on,target=native",
+        "-icount",
+        "shift=0",
+        "-kernel",
+        str(elf),
+        "-device",
+        f"loader,file={flash},addr={FLASH_BASE:#x},force-raw=on",
+    )
 
 
 def talk(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -> list[str]:
@@ -79,8 +91,9 @@ def talk(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -> list[s
     """
     text = "".join(f"{line}\n" for line in lines).encode()
     try:
-        done = subprocess.run(command(elf, flash), input=text, capture_output=True, check=False,
-                              timeout=seconds)  # fmt: skip
+        done = subprocess.run(
+            command(elf, flash), input=text, capture_output=True, check=False, timeout=seconds
+        )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"the emulated board gave no answer in {seconds:.0f} s") from error
     said = [line for line in done.stdout.splitlines() if not line.startswith(b"# ")]

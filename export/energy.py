@@ -51,9 +51,11 @@ class Energy(NamedTuple):
 
 
 _ARITHMETIC = {
-    Activations.DYNAMIC_INT8: Arithmetic.INT8, Activations.DYNAMIC_INT8_ASYM: Arithmetic.INT8,
-    Activations.STATIC_INT8: Arithmetic.INT8, Activations.STATIC_INT16: Arithmetic.INT16,
-}  # fmt: skip
+    Activations.DYNAMIC_INT8: Arithmetic.INT8,
+    Activations.DYNAMIC_INT8_ASYM: Arithmetic.INT8,
+    Activations.STATIC_INT8: Arithmetic.INT8,
+    Activations.STATIC_INT16: Arithmetic.INT16,
+}
 
 
 def arithmetic_of(scheme: Scheme) -> Arithmetic:

@@ -66,9 +66,11 @@ def link_firmware(build: Path) -> Linked:
     elf = build / "an547" / "double.elf"
     whole, added = _sections(elf), _sections(double)
     return Linked(
-        code=_code(whole) - _code(added), statics=_statics(whole) - _statics(added),
-        stack=_stack(elf), counted=Counted.FIRMWARE,
-    )  # fmt: skip
+        code=_code(whole) - _code(added),
+        statics=_statics(whole) - _statics(added),
+        stack=_stack(elf),
+        counted=Counted.FIRMWARE,
+    )
 
 
 def link_package(build: Path, package: Path, tflm: Tflm) -> tuple[Linked, Path]:
@@ -80,13 +82,19 @@ def link_package(build: Path, package: Path, tflm: Tflm) -> tuple[Linked, Path]:
     Raises:
       RuntimeError: it does not build.
     """
-    make(build, "firmware", "SEMIHOSTING_EXIT=1", f"PACKAGE={package.resolve()}",
-          f"TFLM_LIB={tflm.library.resolve()}",
-          f"TFLM_INC={' '.join(str(folder.resolve()) for folder in tflm.includes)}")  # fmt: skip
+    make(
+        build,
+        "firmware",
+        "SEMIHOSTING_EXIT=1",
+        f"PACKAGE={package.resolve()}",
+        f"TFLM_LIB={tflm.library.resolve()}",
+        f"TFLM_INC={' '.join(str(folder.resolve()) for folder in tflm.includes)}",
+    )
     elf = build / "an547" / "firmware.elf"
     found = _sections(elf)
-    linked = Linked(code=_code(found), statics=_statics(found), stack=_stack(elf),
-                    counted=Counted.ALL)  # fmt: skip
+    linked = Linked(
+        code=_code(found), statics=_statics(found), stack=_stack(elf), counted=Counted.ALL
+    )
     return linked, elf
 
 
@@ -121,9 +129,10 @@ def _statics(sections: dict[str, int]) -> int:
 
 def _sum(sections: dict[str, int], parts: tuple[str, ...]) -> int:
     return sum(
-        size for name, size in sections.items()
+        size
+        for name, size in sections.items()
         if any(name == part or name.startswith(f"{part}.") for part in parts)
-    )  # fmt: skip
+    )
 
 
 def symbols(elf: Path) -> str:

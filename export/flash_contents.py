@@ -39,22 +39,32 @@ def row_file(made: Export, roles: Mapping[str, str], model_id: bytes) -> RowFile
     depth = depth_of(c)
     if z_L.dtype is DType.FLOAT32:
         return RowFile(
-            model_id=model_id, depth=depth, seq=c.seq_len, prefix=c.prefix_len,
-            H_init=host["H_init"], L_init=host["L_init"], token_rows=tokens, puzzle_rows=puzzles,
-        )  # fmt: skip
+            model_id=model_id,
+            depth=depth,
+            seq=c.seq_len,
+            prefix=c.prefix_len,
+            H_init=host["H_init"],
+            L_init=host["L_init"],
+            token_rows=tokens,
+            puzzle_rows=puzzles,
+        )
     e = Encoding(scale=row_scale((tokens, puzzles), BITS[z_L.dtype]), bits=BITS[z_L.dtype])
     return RowFile(
-        model_id=model_id, depth=depth, seq=c.seq_len, prefix=c.prefix_len,
+        model_id=model_id,
+        depth=depth,
+        seq=c.seq_len,
+        prefix=c.prefix_len,
         H_init=on_grid(host["H_init"], encoding_of(z_H)),
         L_init=on_grid(host["L_init"], encoding_of(z_L)),
-        token_rows=on_grid(tokens, e), puzzle_rows=on_grid(puzzles, e),
+        token_rows=on_grid(tokens, e),
+        puzzle_rows=on_grid(puzzles, e),
         combine_L=combine_for(
             z=_scale(z_H), e=e.scale, injection=_scale(end_of(update_L, "injection"))
         ),
         combine_H=combine_for(
             z=_scale(z_L), e=None, injection=_scale(end_of(update_H, "injection"))
         ),
-    )  # fmt: skip
+    )
 
 
 def depth_of(config: Config) -> Depth:
@@ -72,12 +82,17 @@ def vector_file(expected: Expected, depth: Depth, model_id: bytes) -> VectorFile
     fixed = dataclasses.replace(depth, halt_max_steps=expected.steps, halting=Halting.NEVER)
     states = expected.states or (None,) * len(expected.inputs)
     vectors = [
-        Vector(puzzle=puzzle, inputs=np.asarray(inputs), tokens=np.asarray(tokens),
-               steps=expected.steps, states=checksums)
+        Vector(
+            puzzle=puzzle,
+            inputs=np.asarray(inputs),
+            tokens=np.asarray(tokens),
+            steps=expected.steps,
+            states=checksums,
+        )
         for puzzle, inputs, tokens, checksums in zip(
             expected.puzzle_identifiers, expected.inputs, expected.tokens, states, strict=True
         )
-    ]  # fmt: skip
+    ]
     return VectorFile(model_id=model_id, depth=fixed, vectors=vectors)
 
 

@@ -43,9 +43,20 @@ import numpy as np
 from quant.integer_carry import Combine, combine_for, scaled_rows
 
 __all__ = [
-    "PASS", "PLAIN", "Combine", "Depth", "Halting", "RowFile",
-    "combine_for", "padded", "padding", "places", "read", "scaled_rows", "write",
-]  # fmt: skip
+    "PASS",
+    "PLAIN",
+    "Combine",
+    "Depth",
+    "Halting",
+    "RowFile",
+    "combine_for",
+    "padded",
+    "padding",
+    "places",
+    "read",
+    "scaled_rows",
+    "write",
+]
 
 MAGIC = b"TRMROWS1"
 HEADER = struct.Struct("<8sII32s7I4HI iiqII iiqII 8x")
@@ -150,11 +161,25 @@ def write(file: RowFile) -> bytes:
 
     def header(crc: int) -> bytes:
         return HEADER.pack(
-            MAGIC, head_size + len(tail), crc, file.model_id,
-            DTYPES.index(file.token_rows.dtype), vocab, file.seq, file.prefix, emb, ids, width,
-            depth.H_cycles, depth.L_cycles, depth.halt_max_steps, depth.halting, 0,
-            *_combine_fields(file.combine_L), *_combine_fields(file.combine_H),
-        )  # fmt: skip
+            MAGIC,
+            head_size + len(tail),
+            crc,
+            file.model_id,
+            DTYPES.index(file.token_rows.dtype),
+            vocab,
+            file.seq,
+            file.prefix,
+            emb,
+            ids,
+            width,
+            depth.H_cycles,
+            depth.L_cycles,
+            depth.halt_max_steps,
+            depth.halting,
+            0,
+            *_combine_fields(file.combine_L),
+            *_combine_fields(file.combine_H),
+        )
 
     checked = padded(header(0) + shared)[CHECKED_FROM:]
     return padded(header(zlib.crc32(checked)) + shared) + tail
@@ -185,12 +210,22 @@ def read(data: bytes) -> RowFile:
     if damaged := [i for i, row in enumerate(puzzles) if zlib.crc32(row.tobytes()) != stored[i]]:
         raise ValueError(f"puzzle rows {damaged[:8]} are damaged: their checksums differ")
     return RowFile(
-        model_id=model_id, seq=seq, prefix=prefix,
-        depth=Depth(H_cycles=values[11], L_cycles=values[12], halt_max_steps=values[13],
-                    halting=Halting(values[14])),
-        L_init=shared[0], H_init=shared[1], token_rows=shared[2:], puzzle_rows=puzzles,
-        combine_L=_combine(values[16:21]), combine_H=_combine(values[21:26]),
-    )  # fmt: skip
+        model_id=model_id,
+        seq=seq,
+        prefix=prefix,
+        depth=Depth(
+            H_cycles=values[11],
+            L_cycles=values[12],
+            halt_max_steps=values[13],
+            halting=Halting(values[14]),
+        ),
+        L_init=shared[0],
+        H_init=shared[1],
+        token_rows=shared[2:],
+        puzzle_rows=puzzles,
+        combine_L=_combine(values[16:21]),
+        combine_H=_combine(values[21:26]),
+    )
 
 
 def places(dtype: np.dtype, vocab: int, emb: int, ids: int, width: int) -> tuple[int, int]:

@@ -136,12 +136,14 @@ def _write_tensor(tensor: Tensor, buffers: Buffers) -> schema.TensorT:
         type=getattr(schema.TensorType, tensor.dtype.value),
         buffer=buffers.index(content),
         hasRank=True,
-        quantization=None if quant is None else schema.QuantizationParametersT(
+        quantization=None
+        if quant is None
+        else schema.QuantizationParametersT(
             scale=np.asarray(quant.scale, "<f4"),
             zeroPoint=np.asarray(quant.zero_point, "<i8"),
             quantizedDimension=quant.axis or 0,
         ),
-    )  # fmt: skip
+    )
 
 
 def _write_op(op: Op, code: int, inputs: list[int], outputs: list[int]) -> schema.OperatorT:

@@ -103,9 +103,18 @@ def write(file: VectorFile) -> bytes:
 
     def header(crc: int) -> bytes:
         return HEADER.pack(
-            MAGIC, size, crc, file.model_id, len(file.vectors[0].inputs), file.has_states,
-            len(file.vectors), depth.H_cycles, depth.L_cycles, depth.halt_max_steps, depth.halting,
-        )  # fmt: skip
+            MAGIC,
+            size,
+            crc,
+            file.model_id,
+            len(file.vectors[0].inputs),
+            file.has_states,
+            len(file.vectors),
+            depth.H_cycles,
+            depth.L_cycles,
+            depth.halt_max_steps,
+            depth.halting,
+        )
 
     checked = padded(header(0) + body)[CHECKED_FROM:]
     return padded(header(zlib.crc32(checked)) + body)
@@ -142,6 +151,9 @@ def _vector(data: bytes, at: int, seq: int, has_states: bool) -> Vector:
     puzzle, steps, *states = RECORD.unpack_from(data, at)
     cells = np.frombuffer(data, np.uint8, 2 * seq, at + RECORD.size).astype(np.int32)
     return Vector(
-        puzzle=puzzle, steps=steps, inputs=cells[:seq], tokens=cells[seq:],
+        puzzle=puzzle,
+        steps=steps,
+        inputs=cells[:seq],
+        tokens=cells[seq:],
         states=(states[0], states[1]) if has_states else None,
-    )  # fmt: skip
+    )

@@ -21,12 +21,19 @@ from quant.integer_linear import Accumulator
 from quant.integer_ops import Product, accumulator_of, filter_of, integer_bias
 
 CONV: dict[str, OptionValue] = {
-    "strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1
-}  # fmt: skip
+    "strideW": 1,
+    "strideH": 1,
+    "dilationWFactor": 1,
+    "dilationHFactor": 1,
+}
 BIAS_TYPES = {Accumulator.INT32: (DType.INT32, 2), Accumulator.INT64: (DType.INT64, 4)}
 """Element type of a bias and its number in the schema's TensorType."""
-VERSIONS = {("CONV_2D", 8, 8): 3, ("CONV_2D", 8, 4): 7, ("CONV_2D", 16, 8): 4,
-            ("FULLY_CONNECTED", 8, 8): 4}  # fmt: skip
+VERSIONS = {
+    ("CONV_2D", 8, 8): 3,
+    ("CONV_2D", 8, 4): 7,
+    ("CONV_2D", 16, 8): 4,
+    ("FULLY_CONNECTED", 8, 8): 4,
+}
 """Operator versions by code, bits of the activations, bits of the filter."""
 
 
@@ -90,10 +97,15 @@ def product_tensor(
     if source.bits == 16:
         options["quantizedBiasType"] = number
     return g.op(
-        code, (x, kernel, bias), name, ((*g.shape(x)[:-1], shape[0]),),
+        code,
+        (x, kernel, bias),
+        name,
+        ((*g.shape(x)[:-1], shape[0]),),
         version=VERSIONS[code, source.bits, g.tensors[kernel].dtype.bits],
-        options=options, dtype=dtype_of(target), quant=quant_of(target),
-    )[0]  # fmt: skip
+        options=options,
+        dtype=dtype_of(target),
+        quant=quant_of(target),
+    )[0]
 
 
 def _bias(

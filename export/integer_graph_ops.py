@@ -126,8 +126,15 @@ class GraphOps:
         inverse = g.op("RSQRT", (shifted,), f"{name}/inverse", (row,))[0]
         scaled = g.op("MUL", (real, inverse), f"{name}/scaled", (shape,))[0]
         means = self.model.encodings[name]
-        made = g.op("QUANTIZE", (scaled,), name, (shape,), version=self.model.bits // 8,
-                    dtype=dtype_of(means), quant=quant_of(means))[0]  # fmt: skip
+        made = g.op(
+            "QUANTIZE",
+            (scaled,),
+            name,
+            (shape,),
+            version=self.model.bits // 8,
+            dtype=dtype_of(means),
+            quant=quant_of(means),
+        )[0]
         return Tagged(made, name)
 
     def transpose(self, x: Tagged) -> Tagged:
@@ -205,9 +212,15 @@ class GraphOps:
     ) -> Tagged:
         means = self.model.encodings[name]
         made = self.g.op(
-            code, tuple(x.value for x in xs), name, (self.g.shape(xs[0].value),), version=version,
-            options=options, dtype=dtype_of(means), quant=quant_of(means),
-        )[0]  # fmt: skip
+            code,
+            tuple(x.value for x in xs),
+            name,
+            (self.g.shape(xs[0].value),),
+            version=version,
+            options=options,
+            dtype=dtype_of(means),
+            quant=quant_of(means),
+        )[0]
         return Tagged(made, name)
 
 

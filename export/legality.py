@@ -76,8 +76,14 @@ def _check_op(graph: Graph, op: Op, target: Target) -> Iterator[Violation]:
     subject = op.inputs[1] if op.code in FILTERED else op.outputs[0]
 
     def violation(verdict: Verdict, reason: str, instead: str = "") -> Violation:
-        return Violation(graph=graph.name, tensor=str(subject), use=use, verdict=verdict,
-                         reason=reason, instead=instead)  # fmt: skip
+        return Violation(
+            graph=graph.name,
+            tensor=str(subject),
+            use=use,
+            verdict=verdict,
+            reason=reason,
+            instead=instead,
+        )
 
     if row is None:
         yield violation(Verdict.REFUSED, "it was measured on no runtime (legality_table.py)")

@@ -73,41 +73,63 @@ STATIC = "static int8 inputs (_a8s)"
 PRODUCTS = {
     Use("FULLY_CONNECTED", (F32, F32)): Row(),
     Use("FULLY_CONNECTED", (F32, I8)): Row(
-        since=9, refused=(TFLM,), why="TFLM has no hybrid kernels", instead=STATIC,
+        since=9,
+        refused=(TFLM,),
+        why="TFLM has no hybrid kernels",
+        instead=STATIC,
     ),
     Use("FULLY_CONNECTED", (F32, I8), True): Row(
-        since=12, refused=(RUNTIME, TFLM), instead=f"{STATIC}, or float16 weights",
+        since=12,
+        refused=(RUNTIME, TFLM),
+        instead=f"{STATIC}, or float16 weights",
         why="tflite-runtime 2.14 uses one scale for all channels, TFLM has no hybrid kernels",
     ),
     Use("FULLY_CONNECTED", (F32, I4)): Row(
-        since=10, refused=(TFLM,), why="TFLM has no hybrid kernels", instead=STATIC,
+        since=10,
+        refused=(TFLM,),
+        why="TFLM has no hybrid kernels",
+        instead=STATIC,
     ),
     Use("FULLY_CONNECTED", (F32, I4), True): Row(
-        since=12, refused=(RUNTIME, TFLM), why="no hybrid kernel with a scale per channel",
+        since=12,
+        refused=(RUNTIME, TFLM),
+        why="no hybrid kernel with a scale per channel",
         instead="a 1x1 CONV_2D with static int8 inputs",
     ),
     Use("FULLY_CONNECTED", (I8, I8)): Row(since=4),
     Use("FULLY_CONNECTED", (I8, I8), True): Row(since=4),
     Use("FULLY_CONNECTED", (I8, I4)): Row(since=10),
     Use("FULLY_CONNECTED", (I8, I4), True): Row(
-        since=10, refused=(RUNTIME, TFLM), why="int4 filters of FULLY_CONNECTED have one scale",
+        since=10,
+        refused=(RUNTIME, TFLM),
+        why="int4 filters of FULLY_CONNECTED have one scale",
         instead="the same weights in a 1x1 CONV_2D, or as int8",
     ),
     Use("FULLY_CONNECTED", (I16, I8)): Row(since=7),
     Use("FULLY_CONNECTED", (I16, I8), True): Row(
-        since=7, on_device=(TFLM,), why="CMSIS-NN's glue wants one scale here",
+        since=7,
+        on_device=(TFLM,),
+        why="CMSIS-NN's glue wants one scale here",
         instead="a 1x1 CONV_2D",
     ),
     Use("FULLY_CONNECTED", (I16, I4), True): Row(
-        since=10, refused=(RUNTIME, TFLM), why="no int4 filters beside int16 inputs",
+        since=10,
+        refused=(RUNTIME, TFLM),
+        why="no int4 filters beside int16 inputs",
         instead="the same weights as int8",
     ),
     Use("CONV_2D", (F32, F32)): Row(),
     Use("CONV_2D", (F32, I8), True): Row(
-        since=5, refused=(TFLM,), why="TFLM has no hybrid kernels", instead=STATIC,
+        since=5,
+        refused=(TFLM,),
+        why="TFLM has no hybrid kernels",
+        instead=STATIC,
     ),
     Use("CONV_2D", (F32, I4), True): Row(
-        since=7, wrong=(RUNTIME,), refused=(TFLM,), instead=STATIC,
+        since=7,
+        wrong=(RUNTIME,),
+        refused=(TFLM,),
+        instead=STATIC,
         why="tflite-runtime 2.14 reads the packed int4 as int8, TFLM has no hybrid kernels",
     ),
     Use("CONV_2D", (I8, I8)): Row(since=2),
@@ -116,10 +138,13 @@ PRODUCTS = {
     Use("CONV_2D", (I8, I4), True): Row(since=7),
     Use("CONV_2D", (I16, I8), True): Row(since=4),
     Use("CONV_2D", (I16, I4), True): Row(
-        since=7, wrong=(RUNTIME,), refused=(TFLM,), instead="int8 inputs, or the weights as int8",
+        since=7,
+        wrong=(RUNTIME,),
+        refused=(TFLM,),
+        instead="int8 inputs, or the weights as int8",
         why="tflite-runtime 2.14 reads the packed int4 as int8, TFLM has no such kernel",
     ),
-}  # fmt: skip
+}
 """Products with constant filters."""
 
 DECODE = Use("TFLM_DECODE", (DType.UINT8,))
@@ -129,34 +154,59 @@ CASTS = {
     Use("QUANTIZE", (F32, I8)): Row(),
     Use("QUANTIZE", (F32, I16)): Row(since=2),
     Use("QUANTIZE", (I8, I16)): Row(
-        since=2, refused=(RUNTIME,), why="there is no kernel that widens integers",
+        since=2,
+        refused=(RUNTIME,),
+        why="there is no kernel that widens integers",
         instead="DEQUANTIZE, then QUANTIZE",
     ),
     Use("QUANTIZE", (I16, I8)): Row(since=2),
     Use("DEQUANTIZE", (I8, F32)): Row(since=2),
     Use("DEQUANTIZE", (I16, F32)): Row(since=3),
     Use("DEQUANTIZE", (F16, F32)): Row(
-        since=3, refused=(TFLM,), why="TFLM has no float16", instead="float32 weights",
+        since=3,
+        refused=(TFLM,),
+        why="TFLM has no float16",
+        instead="float32 weights",
     ),
     Use("DEQUANTIZE", (I8, F32), True): Row(
-        since=5, wrong=(TFLM,), why="TFLM's DEQUANTIZE uses the first scale for all channels",
+        since=5,
+        wrong=(TFLM,),
+        why="TFLM's DEQUANTIZE uses the first scale for all channels",
         instead=f"{STATIC}, or one scale per matrix",
     ),
     Use("DEQUANTIZE", (I4, F32)): Row(
-        since=6, refused=(RUNTIME, TFLM), why="DEQUANTIZE of int4 came later",
+        since=6,
+        refused=(RUNTIME, TFLM),
+        why="DEQUANTIZE of int4 came later",
         instead="the same weights as int8",
     ),
     Use("DEQUANTIZE", (I4, F32), True): Row(
-        since=6, refused=(RUNTIME, TFLM), why="DEQUANTIZE of int4 came later",
+        since=6,
+        refused=(RUNTIME, TFLM),
+        why="DEQUANTIZE of int4 came later",
         instead="the same weights as int8",
     ),
-}  # fmt: skip
+}
 
 FLOAT_ISLAND = "a float32 island: DEQUANTIZE before, QUANTIZE behind"
 EVERYWHERE = (
-    "ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "MEAN", "LOGISTIC", "SOFTMAX", "RELU",
-    "BATCH_MATMUL", "TRANSPOSE", "RESHAPE", "SLICE", "PAD", "CONCATENATION", "SPLIT",
-)  # fmt: skip
+    "ADD",
+    "SUB",
+    "MUL",
+    "MAXIMUM",
+    "MINIMUM",
+    "MEAN",
+    "LOGISTIC",
+    "SOFTMAX",
+    "RELU",
+    "BATCH_MATMUL",
+    "TRANSPOSE",
+    "RESHAPE",
+    "SLICE",
+    "PAD",
+    "CONCATENATION",
+    "SPLIT",
+)
 """Operators without weights that every runtime computes in float32, int8 and int16."""
 
 
@@ -178,11 +228,13 @@ PLAIN_ROWS = {
 }
 
 ROWS: dict[Use, Row] = {
-    **PRODUCTS, **CASTS, **PLAIN_ROWS,
+    **PRODUCTS,
+    **CASTS,
+    **PLAIN_ROWS,
     DECODE: Row(
         refused=OTHERS, why="it is an operator of TFLM's own", instead="the same weights as int8"
     ),
-}  # fmt: skip
+}
 
 NEWEST = {
     "FULLY_CONNECTED": (14, 10),

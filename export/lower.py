@@ -35,8 +35,12 @@ from trm_jax.config import Config, HRMConfig, to_dict
 Ranges = Mapping[str, SiteRange]
 """Calibrated ends of input and output of every site (ranges.py)."""
 
-METADATA = {"scheme": "trm.scheme", "plan": "trm.plan", "config": "trm.config",
-            "parameters": "trm.parameters.sha256"}  # fmt: skip
+METADATA = {
+    "scheme": "trm.scheme",
+    "plan": "trm.plan",
+    "config": "trm.config",
+    "parameters": "trm.parameters.sha256",
+}
 """Names of a model's metadata entries, each UTF-8 text."""
 
 
@@ -80,9 +84,14 @@ def lower(
 
 
 def lower_integers(
-    config: Config, quantised: QuantisedParams, integers: IntegerModel, plan: Plan, *, batch: int,
+    config: Config,
+    quantised: QuantisedParams,
+    integers: IntegerModel,
+    plan: Plan,
+    *,
+    batch: int,
     cut: Cut | None = None,
-) -> Model:  # fmt: skip
+) -> Model:
     """Lower a model to graphs of integers (lower_integer.py).
 
     Args:

@@ -53,10 +53,14 @@ class AttentionGraph(GraphOps):
         means = self.model.encodings[ROTARY_NAME]
         tables = zip(("cos", "sin"), integer_tables(config, means.bits), strict=True)
         cos, sin = (
-            Tagged(self.g.constant(f"{ROTARY_NAME}/{end}", table[None], dtype_of(means),
-                                   quant_of(means)), ROTARY_NAME)
+            Tagged(
+                self.g.constant(
+                    f"{ROTARY_NAME}/{end}", table[None], dtype_of(means), quant_of(means)
+                ),
+                ROTARY_NAME,
+            )
             for end, table in tables
-        )  # fmt: skip
+        )
         x = self._cast(x, name)
         along = self.multiply(f"{name}/cos", x, cos)
         first, second = split(self.g, x.value, 2, f"{x.value}/halves")
@@ -66,8 +70,9 @@ class AttentionGraph(GraphOps):
 
     def matmul(self, name: str, a: Tagged, b: Tagged) -> Tagged:
         means, first, second = self.model.encodings[name], self._cast(a, name), self._cast(b, name)
-        made = batch_matmul(self.g, first.value, second.value, name,
-                            dtype=dtype_of(means), quant=quant_of(means))  # fmt: skip
+        made = batch_matmul(
+            self.g, first.value, second.value, name, dtype=dtype_of(means), quant=quant_of(means)
+        )
         return Tagged(made, name)
 
     def softmax(self, name: str, x: Tagged, beta: float) -> Tagged:
@@ -93,10 +98,16 @@ class AttentionGraph(GraphOps):
         if len(cuts) == 1:
             return part(*xs)
         pieces = [
-            part(*(x._replace(value=self.rows(x.value, start, stop - start,
-                                              f"{x.value}/rows/{start}")) for x in xs))
+            part(
+                *(
+                    x._replace(
+                        value=self.rows(x.value, start, stop - start, f"{x.value}/rows/{start}")
+                    )
+                    for x in xs
+                )
+            )
             for start, stop in cuts
-        ]  # fmt: skip
+        ]
         values = [piece.value for piece in pieces]
         made = concatenated(self.g, values, POSITIONS, f"{pieces[0].name}/all")
         return pieces[0]._replace(value=made)

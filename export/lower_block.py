@@ -32,9 +32,15 @@ Sites = Mapping[str, Dense]
 
 
 def level(
-    g: GraphBuilder, z: str, injection: str, network: str, config: ReasonerConfig, sites: Sites,
-    layers: int, path: str,
-) -> str:  # fmt: skip
+    g: GraphBuilder,
+    z: str,
+    injection: str,
+    network: str,
+    config: ReasonerConfig,
+    sites: Sites,
+    layers: int,
+    path: str,
+) -> str:
     """Apply a stack of blocks to state + injection.
 
     Args:
@@ -57,8 +63,12 @@ def block(
         h = transposed(g, u, (0, 2, 1), f"{path}/mlp_t/rows")
     else:
         mixed = attention(g, h, f"{site}/self_attn", config, sites, f"{path}/self_attn")
-        h = rms_norm(g, binary(g, "ADD", h, mixed, f"{path}/self_attn/residual"), config,
-                     f"{path}/self_attn/norm")  # fmt: skip
+        h = rms_norm(
+            g,
+            binary(g, "ADD", h, mixed, f"{path}/self_attn/residual"),
+            config,
+            f"{path}/self_attn/norm",
+        )
     return swiglu_residual(g, h, f"{site}/mlp", config, sites, f"{path}/mlp")
 
 

@@ -101,9 +101,14 @@ def _static(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
     x, held = _even(g, x, dense, held, path)
     dtype = DType.INT8 if int8 else DType.INT16
     small = g.op(
-        "QUANTIZE", (x,), f"{path}/quantised", (g.shape(x),), version=1 if int8 else 2,
-        dtype=dtype, quant=activation_quant(dense.span.input, dtype),
-    )[0]  # fmt: skip
+        "QUANTIZE",
+        (x,),
+        f"{path}/quantised",
+        (g.shape(x),),
+        version=1 if int8 else 2,
+        dtype=dtype,
+        quant=activation_quant(dense.span.input, dtype),
+    )[0]
     weights = g.constant(dense.kernel_name, held.q, dense.plan.carrier, held.quant)
     version = 10 if dense.plan.carrier is DType.INT4 else 6 if int8 else 7
     quant = activation_quant(dense.span.output, dtype)
@@ -153,10 +158,15 @@ def fully_connected(
     """Add the operator itself; the result has the input's type."""
     shape = (*g.shape(x)[:-1], g.shape(weights)[0])
     return g.op(
-        "FULLY_CONNECTED", (x, weights, bias), name, (shape,), version=version,
+        "FULLY_CONNECTED",
+        (x, weights, bias),
+        name,
+        (shape,),
+        version=version,
         options={"keepNumDims": True, **(options or {})},
-        dtype=g.tensors[x].dtype, quant=quant,
-    )[0]  # fmt: skip
+        dtype=g.tensors[x].dtype,
+        quant=quant,
+    )[0]
 
 
 LOWER = {

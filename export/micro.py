@@ -100,8 +100,15 @@ def package(made: Export) -> Package:
     vectors = b""
     if expected.tokens:
         vectors = golden_vectors.write(vector_file(expected, rows.depth, model_id))
-    return Package(made=made, networks=networks, graphs=graphs, model_id=model_id, rows=rows,
-                   vectors=vectors, arena=shared_arena(graphs.values()))  # fmt: skip
+    return Package(
+        made=made,
+        networks=networks,
+        graphs=graphs,
+        model_id=model_id,
+        rows=rows,
+        vectors=vectors,
+        arena=shared_arena(graphs.values()),
+    )
 
 
 def files_of(package: Package) -> dict[str, bytes]:
@@ -202,9 +209,10 @@ def _facts(package: Package) -> dict[str, object]:
 def main(argv: list[str] | None = None) -> int:
     """Write a package."""
     parser = argparse.ArgumentParser(
-        prog="python -m export.micro", description=__doc__,
+        prog="python -m export.micro",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("export", type=Path, help="folder of an export for tflm, batch 1")
     parser.add_argument("folder", type=Path, help="folder of the package")
     arguments = parser.parse_args(argv)

@@ -28,8 +28,9 @@ class Translation:
         self.folded: dict[str, np.ndarray] = {}
         self.makers = {name: op for op in source.ops for name in op.outputs}
 
-    def add(self, code: str, inputs: tuple[str, ...], name: str, shape: Shape,
-            **options: OptionValue) -> str:  # fmt: skip
+    def add(
+        self, code: str, inputs: tuple[str, ...], name: str, shape: Shape, **options: OptionValue
+    ) -> str:
         """Add a float operator."""
         return self.g.op(code, inputs, name, (shape,), options=options)[0]
 
@@ -118,9 +119,10 @@ class Translation:
         scale, zero = quant.scale.reshape(shape), quant.zero_point.reshape(shape)
         ends = (
             Tensor(name=f"{name}/scale", shape=shape, data=scale),
-            Tensor(name=f"{name}/zero_point", shape=shape, dtype=dtype,
-                   data=zero.astype(dtype.numpy)),
-        )  # fmt: skip
+            Tensor(
+                name=f"{name}/zero_point", shape=shape, dtype=dtype, data=zero.astype(dtype.numpy)
+            ),
+        )
         self.g.tensors |= {tensor.name: tensor for tensor in ends}
         return ends[0].name, ends[1].name
 

@@ -56,9 +56,11 @@ def write_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
     """
     opset, ir_version = VERSIONS[any(t.dtype in NEW_TYPES for t in graph.tensors)]
     proto = helper.make_model(
-        _graph_proto(graph), producer_name="trm-jax-edge", ir_version=ir_version,
+        _graph_proto(graph),
+        producer_name="trm-jax-edge",
+        ir_version=ir_version,
         opset_imports=[helper.make_opsetid("", opset)],
-    )  # fmt: skip
+    )
     helper.set_model_props(proto, {k: v.decode() for k, v in sorted(metadata.items())})
     _check(proto, graph.name)
     return proto.SerializeToString(deterministic=True)

@@ -14,10 +14,27 @@ from export.violation import Violation
 
 F32, F16, U8, U16 = DType.FLOAT32, DType.FLOAT16, DType.UINT8, DType.UINT16
 FLOAT_OPERATORS = (
-    "Add", "Mul", "Div", "Max", "Min", "Sigmoid", "Exp", "Relu", "Sqrt", "Reciprocal",
-    "ReduceMean", "ReduceSum", "Reshape", "Transpose", "Split", "Concat", "Slice", "Pad",
-    "Softmax", "MatMul",
-)  # fmt: skip
+    "Add",
+    "Mul",
+    "Div",
+    "Max",
+    "Min",
+    "Sigmoid",
+    "Exp",
+    "Relu",
+    "Sqrt",
+    "Reciprocal",
+    "ReduceMean",
+    "ReduceSum",
+    "Reshape",
+    "Transpose",
+    "Split",
+    "Concat",
+    "Slice",
+    "Pad",
+    "Softmax",
+    "MatMul",
+)
 USES = {
     *(Use(code, (F32,)) for code in FLOAT_OPERATORS),
     Use("Cast", (F16, F32)),
@@ -51,6 +68,10 @@ def _check_graph(graph: Graph) -> Iterator[Violation]:
         use = use_in(graph, op)
         if use not in USES:
             yield Violation(
-                graph=graph.name, tensor=op.outputs[0], use=use, verdict=Verdict.REFUSED,
-                reason="it was not measured in ONNX Runtime (onnx_legality.py)", instead="",
-            )  # fmt: skip
+                graph=graph.name,
+                tensor=op.outputs[0],
+                use=use,
+                verdict=Verdict.REFUSED,
+                reason="it was not measured in ONNX Runtime (onnx_legality.py)",
+                instead="",
+            )

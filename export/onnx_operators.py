@@ -7,13 +7,21 @@ import numpy as np
 from export.graph import DType, Op
 from export.onnx_builder import Translation
 
-BINARY = {"ADD": "Add", "SUB": "Sub", "MUL": "Mul", "DIV": "Div", "MAXIMUM": "Max",
-          "MINIMUM": "Min"}  # fmt: skip
+BINARY = {
+    "ADD": "Add",
+    "SUB": "Sub",
+    "MUL": "Mul",
+    "DIV": "Div",
+    "MAXIMUM": "Max",
+    "MINIMUM": "Min",
+}
 UNARY = {"LOGISTIC": "Sigmoid", "EXP": "Exp", "RELU": "Relu", "SIN": "Sin", "COS": "Cos"}
 REDUCED = {"MEAN": "ReduceMean", "SUM": "ReduceSum"}
 FOLDED: dict[str, Callable[..., np.ndarray]] = {
-    "SIN": np.sin, "COS": np.cos, "MUL": np.multiply,
-}  # fmt: skip
+    "SIN": np.sin,
+    "COS": np.cos,
+    "MUL": np.multiply,
+}
 """What is computed at once where all inputs are constants: the rotary tables."""
 UNDERSTOOD = {"keepNumDims", "keepDims", "newShape", "numSplits", "axis", "adjY", "beta"}
 """Options of the source; another one would be lost."""
@@ -79,9 +87,12 @@ def _split(t: Translation, op: Op) -> None:
     axis, parts = t.numbers(str(op.inputs[0]))[0], len(op.outputs)
     rooms = [t.room(op, i) for i in range(parts)]
     made = t.g.op(
-        "Split", (t.value(str(op.inputs[1])), t.integers(tuple(s[axis] for _, s in rooms))),
-        rooms[0][0], tuple(shape for _, shape in rooms), options={"axis": axis},
-    )  # fmt: skip
+        "Split",
+        (t.value(str(op.inputs[1])), t.integers(tuple(s[axis] for _, s in rooms))),
+        rooms[0][0],
+        tuple(shape for _, shape in rooms),
+        options={"axis": axis},
+    )
     for i, name in enumerate(made):
         t.give(op, name, i)
 

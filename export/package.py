@@ -116,9 +116,10 @@ def export(
         first = draft(source, plan, twin, model, contents, batch=batch, steps=steps)
         made = Export(manifest=first, model=model, host=host)
         final = dataclasses.replace(
-            first, expected=expect(made, twin, tried, steps),
+            first,
+            expected=expect(made, twin, tried, steps),
             integers=counted(first, twin, tried, steps),
-        )  # fmt: skip
+        )
         (work / MANIFEST_FILE).write_text(manifests.dump(final), encoding="utf-8")
     return final
 
@@ -132,9 +133,15 @@ def counted(first: Manifest, twin: Simulation, tried: Batch, steps: int) -> Inte
 
 
 def draft(
-    source: Source, plan: Plan, twin: Simulation, model: Model, contents: Mapping[str, bytes],
-    *, batch: int, steps: int,
-) -> Manifest:  # fmt: skip
+    source: Source,
+    plan: Plan,
+    twin: Simulation,
+    model: Model,
+    contents: Mapping[str, bytes],
+    *,
+    batch: int,
+    steps: int,
+) -> Manifest:
     """Make a manifest that expects no answers yet."""
     return Manifest(
         model=source.name,

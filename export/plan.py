@@ -21,9 +21,17 @@ from quant.scheme import CarryPrecision, Scheme
 from trm_jax.types import Params
 
 __all__ = [
-    "MatrixPlan", "Numerics", "Plan", "Role", "Target", "ZeroPoints",
-    "mixed", "plan_for", "quantise_for", "role_of",
-]  # fmt: skip
+    "MatrixPlan",
+    "Numerics",
+    "Plan",
+    "Role",
+    "Target",
+    "ZeroPoints",
+    "mixed",
+    "plan_for",
+    "quantise_for",
+    "role_of",
+]
 
 
 class Role(enum.Enum):
@@ -126,9 +134,7 @@ def mixed(*, mixer: Plan, channel: Plan, head: Plan) -> Plan:
     targets = {plan.target.value for plan in (mixer, channel, head)}
     if len(targets) > 1:
         raise ValueError(f"a file runs on one target, got plans for {sorted(targets)}")
-    return Plan(
-        mixer=mixer.mixer, channel=channel.channel, head=head.head, target=mixer.target
-    )  # fmt: skip
+    return Plan(mixer=mixer.mixer, channel=channel.channel, head=head.head, target=mixer.target)
 
 
 def quantise_for(params: Params, plan: Plan) -> QuantisedParams:

@@ -93,9 +93,14 @@ class Solver:
         return join(parts)
 
     def _group(
-        self, inputs: Tokens, identifiers: np.ndarray, rows: slice,
-        depth: tuple[int, ...], halt: bool, observe: Observe | None,
-    ) -> Solution:  # fmt: skip
+        self,
+        inputs: Tokens,
+        identifiers: np.ndarray,
+        rows: slice,
+        depth: tuple[int, ...],
+        halt: bool,
+        observe: Observe | None,
+    ) -> Solution:
         """Answer at most `batch` puzzles."""
         num = rows.stop - rows.start
         steps, H_cycles, L_cycles = depth
@@ -119,9 +124,12 @@ class Solver:
                 break
         return Solution(
             tokens=np.argmax(kept["logits"][:num], axis=-1).astype(np.int32),
-            q_halt=kept["q"][:num, 0], q_continue=kept["q"][:num, 1], steps=used[:num],
-            z_H=z_H[:num], z_L=z_L[:num],
-        )  # fmt: skip
+            q_halt=kept["q"][:num, 0],
+            q_continue=kept["q"][:num, 1],
+            steps=used[:num],
+            z_H=z_H[:num],
+            z_L=z_L[:num],
+        )
 
     def h_cycle(
         self, z_H: np.ndarray, z_L: np.ndarray, e: np.ndarray, L_cycles: int
@@ -135,9 +143,13 @@ class Solver:
 
 
 def h_cycle(
-    runtime: Runtime, states: States, config: Config, latents: tuple[np.ndarray, np.ndarray],
-    e: np.ndarray, L_cycles: int,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    runtime: Runtime,
+    states: States,
+    config: Config,
+    latents: tuple[np.ndarray, np.ndarray],
+    e: np.ndarray,
+    L_cycles: int,
+) -> tuple[np.ndarray, np.ndarray]:
     """Run one H-cycle on (z_H, z_L), and what memory does to the carry behind it."""
     update_L, update_H = blocks_of(config)
     z_H, z_L = latents

@@ -30,9 +30,10 @@ from trm_jax.program import exit_code
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m export.solve", description=__doc__,
+        prog="python -m export.solve",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
     p.add_argument("puzzle", nargs="?", metavar="PUZZLE", help="a string or a file")
     p.add_argument("--random", action="store_true", help="take one of the bundled puzzles")
@@ -42,8 +43,9 @@ def parser() -> argparse.ArgumentParser:
         "--steps", type=int, metavar="N", help="supervision steps, at most (the model's)"
     )
     p.add_argument("--halt", action="store_true", help="stop when the model believes itself done")
-    p.add_argument("--runtime", choices=[t.value for t in Target],
-                   help="other than what it was exported for")  # fmt: skip
+    p.add_argument(
+        "--runtime", choices=[t.value for t in Target], help="other than what it was exported for"
+    )
     p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
     return p
 
@@ -86,11 +88,16 @@ def solve(args: argparse.Namespace) -> str:
         runtime.close()
     answer, task = solution.tokens[0], export.manifest.task
     verdict = "right" if puzzle_text.is_right(puzzle, answer, task) else "WRONG by the rules"
-    return "\n".join([
-        puzzle_text.show(puzzle, task), "", puzzle_text.show(answer, task), "",
-        f"{verdict}; supervision steps: {solution.steps[0]}; {1e3 * seconds:.1f} ms"
-        f" ({export.manifest.model} as {export.manifest.scheme} on {target.value})",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            puzzle_text.show(puzzle, task),
+            "",
+            puzzle_text.show(answer, task),
+            "",
+            f"{verdict}; supervision steps: {solution.steps[0]}; {1e3 * seconds:.1f} ms"
+            f" ({export.manifest.model} as {export.manifest.scheme} on {target.value})",
+        ]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

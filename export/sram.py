@@ -53,8 +53,12 @@ class Sram(NamedTuple):
 
 
 ACTIVATION_BYTES = {Activations.STATIC_INT8: 1, Activations.STATIC_INT16: 2}
-CARRY_BYTES = {CarryPrecision.BF16: 2, CarryPrecision.FP16: 2, CarryPrecision.INT16: 2,
-               CarryPrecision.INT8: 1}  # fmt: skip
+CARRY_BYTES = {
+    CarryPrecision.BF16: 2,
+    CarryPrecision.FP16: 2,
+    CarryPrecision.INT16: 2,
+    CarryPrecision.INT8: 1,
+}
 SCALED = (CarryPrecision.INT16, CarryPrecision.INT8)  # one float32 scale per token
 
 

@@ -177,9 +177,11 @@ def work_bytes(graphs: Sequence[Graph], positions: int) -> int:
     if len(stages) == 1:
         return 0
     rows = [
-        graph.tensor(graph.inputs[name]) for graph, stage in zip(graphs, stages, strict=True)
-        for name, place in stage.inputs.items() if place is Place.WORK
-    ]  # fmt: skip
+        graph.tensor(graph.inputs[name])
+        for graph, stage in zip(graphs, stages, strict=True)
+        for name, place in stage.inputs.items()
+        if place is Place.WORK
+    ]
     return positions * max(x.shape[-1] * x.dtype.bits // 8 for x in rows)
 
 
@@ -187,10 +189,13 @@ def _stage(graph: Graph) -> Stage:
     first = graph.tensor(next(iter(graph.outputs.values())))
     found = HEADS.fullmatch(graph.name)
     return Stage(
-        graph=graph.name, inputs={name: _place(name) for name in graph.inputs},
-        outputs=tuple(graph.outputs), to=_place(next(iter(graph.outputs))),
-        column=int(found["start"]) * first.shape[-1] if found else 0, rows=first.shape[-2],
-    )  # fmt: skip
+        graph=graph.name,
+        inputs={name: _place(name) for name in graph.inputs},
+        outputs=tuple(graph.outputs),
+        to=_place(next(iter(graph.outputs))),
+        column=int(found["start"]) * first.shape[-1] if found else 0,
+        rows=first.shape[-2],
+    )
 
 
 def _place(end: str) -> Place:
@@ -208,8 +213,10 @@ def run_stages(call: Call, z: State, injection: State, stages: Sequence[Stage]) 
 
 def _run_rows(call: Call, stage: Stage, rows: slice, places: dict[Place, np.ndarray]) -> None:
     """Run a graph on some rows, the last call padded; results replace what lay in their place."""
-    fed = {name: _padded(places[place][rows], stage.rows)[None, None]
-           for name, place in stage.inputs.items()}  # fmt: skip
+    fed = {
+        name: _padded(places[place][rows], stage.rows)[None, None]
+        for name, place in stage.inputs.items()
+    }
     found = call(stage.graph, fed)
     made = np.concatenate([found[name][0, 0] for name in stage.outputs], -1)
     held = places[stage.to]

@@ -195,8 +195,10 @@ def embed(
 
 def carry_store(precision: CarryPrecision) -> Callable[[np.ndarray], np.ndarray]:
     """Choose what memory does to a state: quant/carry.py in NumPy, the same bits."""
-    floats = {CarryPrecision.BF16: np.dtype(ml_dtypes.bfloat16),
-              CarryPrecision.FP16: np.dtype(np.float16)}  # fmt: skip
+    floats = {
+        CarryPrecision.BF16: np.dtype(ml_dtypes.bfloat16),
+        CarryPrecision.FP16: np.dtype(np.float16),
+    }
     if precision is CarryPrecision.ARITHMETIC:
         return lambda z: z
     if precision in floats:

@@ -41,27 +41,49 @@ BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill t
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = options("python -m export.tflite", __doc__)
-    p.add_argument("--target", default="litert", choices=[t.value for t in Target],
-                   help="what will run it (%(default)s)")  # fmt: skip
-    p.add_argument("--cut", metavar="CUT", help="attention in integers for a board, in graphs that"
-                   " share one arena: heads=1,tokens=100,queries=100")  # fmt: skip
+    p.add_argument(
+        "--target",
+        default="litert",
+        choices=[t.value for t in Target],
+        help="what will run it (%(default)s)",
+    )
+    p.add_argument(
+        "--cut",
+        metavar="CUT",
+        help="attention in integers for a board, in graphs that"
+        " share one arena: heads=1,tokens=100,queries=100",
+    )
     return p
 
 
 def options(program: str, description: str | None) -> argparse.ArgumentParser:
     """Declare what every export command asks for; the target is the command's own."""
     p = argparse.ArgumentParser(
-        prog=program, description=description,
+        prog=program,
+        description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    p.add_argument("--model", required=True, metavar="NAME|PATH",
-                   help="bundled name, model directory or PyTorch checkpoint")  # fmt: skip
+    )
+    p.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME|PATH",
+        help="bundled name, model directory or PyTorch checkpoint",
+    )
     p.add_argument("--scheme", required=True, help="one for all matrices, or ROLE=SCHEME,...")
     p.add_argument("--out", required=True, type=Path, metavar="DIR")
-    p.add_argument("--data", type=Path, metavar="DIR",
-                   help="puzzles to calibrate on and to answer (default: bundled)")  # fmt: skip
-    p.add_argument("--batch", type=int, default=BATCH, metavar="N",
-                   help="puzzles per call of the graphs (%(default)s)")  # fmt: skip
+    p.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="puzzles to calibrate on and to answer (default: bundled)",
+    )
+    p.add_argument(
+        "--batch",
+        type=int,
+        default=BATCH,
+        metavar="N",
+        help="puzzles per call of the graphs (%(default)s)",
+    )
     p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
     return p
 

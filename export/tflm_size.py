@@ -15,12 +15,26 @@ from export.tflm_sources import methods_of
 BASE = 28_656  # bytes: interpreter, allocator, planner, and RESHAPE
 VARIABLES = 2_640  # bytes at most: the resolver, tables that are filled at the start
 OPERATORS = {
-    "AddReshape": 0, "AddAdd": 11_960, "AddBatchMatMul": 13_480, "AddConcatenation": 5_960,
-    "AddConv2D": 24_792, "AddCos": 3_776, "AddDecode": 23_016, "AddDequantize": 1_456,
-    "AddFullyConnected": 15_688, "AddLogistic": 7_656, "AddMean": 7_024, "AddMul": 12_864,
-    "AddQuantize": 3_552, "AddRsqrt": 4_968, "AddSin": 3_800, "AddSlice": 4_016,
-    "AddSoftmax": 11_296, "AddSplit": 2_344, "AddTranspose": 3_704,
-}  # fmt: skip
+    "AddReshape": 0,
+    "AddAdd": 11_960,
+    "AddBatchMatMul": 13_480,
+    "AddConcatenation": 5_960,
+    "AddConv2D": 24_792,
+    "AddCos": 3_776,
+    "AddDecode": 23_016,
+    "AddDequantize": 1_456,
+    "AddFullyConnected": 15_688,
+    "AddLogistic": 7_656,
+    "AddMean": 7_024,
+    "AddMul": 12_864,
+    "AddQuantize": 3_552,
+    "AddRsqrt": 4_968,
+    "AddSin": 3_800,
+    "AddSlice": 4_016,
+    "AddSoftmax": 11_296,
+    "AddSplit": 2_344,
+    "AddTranspose": 3_704,
+}
 """Method of the resolver -> bytes of code and constants."""
 
 
@@ -36,6 +50,8 @@ def with_tflm(linked: Linked, model: Model) -> Linked:
             f"no measured size for {', '.join(missing)}; --tflm-lib counts what is linked"
         )
     return dataclasses.replace(
-        linked, code=linked.code + BASE + sum(OPERATORS[name] for name in methods),
-        statics=linked.statics + VARIABLES, counted=Counted.ESTIMATED,
-    )  # fmt: skip
+        linked,
+        code=linked.code + BASE + sum(OPERATORS[name] for name in methods),
+        statics=linked.statics + VARIABLES,
+        counted=Counted.ESTIMATED,
+    )

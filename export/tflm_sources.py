@@ -16,16 +16,42 @@ from export.stages import Stage
 
 BYTES_PER_LINE = 16
 METHODS = {
-    "ABS": "Abs", "ADD": "Add", "BATCH_MATMUL": "BatchMatMul", "CAST": "Cast",
-    "CONCATENATION": "Concatenation", "CONV_2D": "Conv2D", "COS": "Cos",
-    "DEQUANTIZE": "Dequantize", "DIV": "Div", "EXP": "Exp", "EXPAND_DIMS": "ExpandDims",
-    "FULLY_CONNECTED": "FullyConnected", "LOGISTIC": "Logistic", "MAXIMUM": "Maximum",
-    "MEAN": "Mean", "MINIMUM": "Minimum", "MUL": "Mul", "NEG": "Neg", "PACK": "Pack",
-    "PAD": "Pad", "QUANTIZE": "Quantize", "RELU": "Relu", "RESHAPE": "Reshape",
-    "RSQRT": "Rsqrt", "SIN": "Sin", "SLICE": "Slice", "SOFTMAX": "Softmax", "SPLIT": "Split",
-    "SPLIT_V": "SplitV", "SQUEEZE": "Squeeze", "STRIDED_SLICE": "StridedSlice", "SUB": "Sub",
-    "SUM": "Sum", "TRANSPOSE": "Transpose", "UNPACK": "Unpack",
-}  # fmt: skip
+    "ABS": "Abs",
+    "ADD": "Add",
+    "BATCH_MATMUL": "BatchMatMul",
+    "CAST": "Cast",
+    "CONCATENATION": "Concatenation",
+    "CONV_2D": "Conv2D",
+    "COS": "Cos",
+    "DEQUANTIZE": "Dequantize",
+    "DIV": "Div",
+    "EXP": "Exp",
+    "EXPAND_DIMS": "ExpandDims",
+    "FULLY_CONNECTED": "FullyConnected",
+    "LOGISTIC": "Logistic",
+    "MAXIMUM": "Maximum",
+    "MEAN": "Mean",
+    "MINIMUM": "Minimum",
+    "MUL": "Mul",
+    "NEG": "Neg",
+    "PACK": "Pack",
+    "PAD": "Pad",
+    "QUANTIZE": "Quantize",
+    "RELU": "Relu",
+    "RESHAPE": "Reshape",
+    "RSQRT": "Rsqrt",
+    "SIN": "Sin",
+    "SLICE": "Slice",
+    "SOFTMAX": "Softmax",
+    "SPLIT": "Split",
+    "SPLIT_V": "SplitV",
+    "SQUEEZE": "Squeeze",
+    "STRIDED_SLICE": "StridedSlice",
+    "SUB": "Sub",
+    "SUM": "Sum",
+    "TRANSPOSE": "Transpose",
+    "UNPACK": "Unpack",
+}
 """Builtin operator -> method of the resolver, without its Add."""
 CUSTOM_METHODS = {"TFLM_DECODE": "Decode"}
 
@@ -132,9 +158,10 @@ def package_source(
     arrays = ", ".join(f"g_{symbol(name)}_model_data" for name in graphs)
     lists = "".join(
         f"static const trm_stage update_{role}[] = {{\n"
-        + "".join(f"    {_stage(stage, graphs)},\n" for stage in stages) + "};\n"
+        + "".join(f"    {_stage(stage, graphs)},\n" for stage in stages)
+        + "};\n"
         for role, stages in zip("LH", updates, strict=True)
-    )  # fmt: skip
+    )
     ends = ", ".join(f"{{update_{r}, {len(s)}}}" for r, s in zip("LH", updates, strict=True))
     return (
         f'#include "tflm_package.h"\n\n{includes}\n'
@@ -147,6 +174,12 @@ def package_source(
 def _stage(stage: Stage, graphs: Sequence[str]) -> str:
     """Write a trm_stage."""
     places = [place.value for place in stage.inputs.values()]
-    fields = (graphs.index(stage.graph), len(places), len(stage.outputs),
-              f"{{{', '.join(places)}}}", stage.to.value, stage.column)  # fmt: skip
+    fields = (
+        graphs.index(stage.graph),
+        len(places),
+        len(stage.outputs),
+        f"{{{', '.join(places)}}}",
+        stage.to.value,
+        stage.column,
+    )
     return f"{{{', '.join(map(str, fields))}}}"

@@ -86,9 +86,13 @@ def simulation_of(source: Source, plan: Plan, batches: list[Batch], steps: int) 
 
 
 def _integer_simulation(
-    config: Config, weights: Weights, plan: Plan, quantised: QuantisedParams,
-    batches: list[Batch], steps: int,
-) -> Simulation:  # fmt: skip
+    config: Config,
+    weights: Weights,
+    plan: Plan,
+    quantised: QuantisedParams,
+    batches: list[Batch],
+    steps: int,
+) -> Simulation:
     """Calibrate integers and simulate them."""
     scheme = plan.mixer.scheme
     integers = calibrated_model(config, weights, quantised, scheme, batches, steps=steps)

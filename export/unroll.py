@@ -84,8 +84,13 @@ class Caller:
         A file's readers know tensors by name, and one name for two is asking for trouble.
         """
         inputs = {name: name for name in ("x", "z_H", "z_L")}
-        graph = Graph(name=self.name, tensors=tuple(self.tensors.values()), ops=tuple(self.ops),
-                      inputs=inputs, outputs=ends)  # fmt: skip
+        graph = Graph(
+            name=self.name,
+            tensors=tuple(self.tensors.values()),
+            ops=tuple(self.ops),
+            inputs=inputs,
+            outputs=ends,
+        )
         names = {tensor: name + OUT * (name in inputs) for name, tensor in ends.items()}
         return without_unused(renamed(graph, names))
 

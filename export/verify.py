@@ -50,16 +50,23 @@ SIGNIFICANT = 0.01
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m export.verify", description=__doc__,
+        prog="python -m export.verify",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
-    p.add_argument("--limit", type=int, default=LIMIT, metavar="N",
-                   help="puzzles of the rollouts (%(default)s)")  # fmt: skip
+    p.add_argument(
+        "--limit",
+        type=int,
+        default=LIMIT,
+        metavar="N",
+        help="puzzles of the rollouts (%(default)s)",
+    )
     p.add_argument("--data", type=Path, metavar="DIR", help="puzzles (default: bundled)")
     p.add_argument("--model", metavar="NAME|PATH", help="the model it was made from")
-    p.add_argument("--runtime", choices=[t.value for t in Target],
-                   help="other than what it was exported for")  # fmt: skip
+    p.add_argument(
+        "--runtime", choices=[t.value for t in Target], help="other than what it was exported for"
+    )
     p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
     return p
 
@@ -107,8 +114,9 @@ def verdicts(args: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
         dataset = load_puzzles(args.data, export.config)
         twin = twin_of(export, args.model, dataset)
         states = run(twin, batch_of(dataset, np.arange(solver.batch) % len(dataset)), 1)
-        e = solver.states.embed(np.resize(inputs, (solver.batch, inputs.shape[1])),
-                                np.resize(ids, solver.batch))  # fmt: skip
+        e = solver.states.embed(
+            np.resize(inputs, (solver.batch, inputs.shape[1])), np.resize(ids, solver.batch)
+        )
         injection = solver.states.real_injection(e)
         for block in check_blocks(twin, runtime, np.asarray(states[-1]), injection):
             text = f"relative distance {block.distance:.2e}, bound {block.bound:.2e}"

@@ -128,8 +128,13 @@ def _cut(graph: Graph, op: Op, maker: Op | None, name: str) -> Graph:
     names = dict.fromkeys(n for o in ops for n in (*o.inputs, *o.outputs) if n is not None)
     ends = {str(op.inputs[0]), op.outputs[0]}
     tensors = tuple(_few_rows(graph.tensor(n)) if n in ends else graph.tensor(n) for n in names)
-    return Graph(name=name, tensors=tensors, ops=ops, inputs={"x": str(op.inputs[0])},
-                 outputs={"y": op.outputs[0]})  # fmt: skip
+    return Graph(
+        name=name,
+        tensors=tensors,
+        ops=ops,
+        inputs={"x": str(op.inputs[0])},
+        outputs={"y": op.outputs[0]},
+    )
 
 
 def _few_rows(tensor: Tensor) -> Tensor:

@@ -84,10 +84,13 @@ def compare_group(
     simulated = tokens_of(twin, state)
     labels, answers = jnp.asarray(host.labels), jnp.asarray(solution.tokens)
     numbers = (
-        puzzle_exact(answers, labels), puzzle_exact(simulated, labels), scored_cells(labels),
+        puzzle_exact(answers, labels),
+        puzzle_exact(simulated, labels),
+        scored_cells(labels),
         correct_cells(answers, labels),
-        jnp.sum(answers == simulated, axis=-1), token_cosine(jnp.asarray(last), state),
-    )  # fmt: skip
+        jnp.sum(answers == simulated, axis=-1),
+        token_cosine(jnp.asarray(last), state),
+    )
     return Group(*(np.asarray(x) for x in numbers), solution=solution, last=last)
 
 

@@ -149,8 +149,10 @@ def attend(h: Any, site: str, head: str, config: ReasonerConfig, ops: AttentionO
     path = f"{site}/self_attn"
     q, k, v = (ops.linear(head_site(path, part, head), h) for part in "qkv")
     if config.positions is Positions.ROPE:
-        q, k = (ops.rotate(f"{head_site(path, part, head)}/rotated", x, config)
-                for part, x in (("q", q), ("k", k)))  # fmt: skip
+        q, k = (
+            ops.rotate(f"{head_site(path, part, head)}/rotated", x, config)
+            for part, x in (("q", q), ("k", k))
+        )
     columns = ops.transpose(v)
 
     def part(queries: Any) -> Any:

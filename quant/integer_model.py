@@ -153,10 +153,15 @@ def integer_model(
     e = Encoding(scale=row_scale((tokens, puzzles), bits), bits=bits)
     H_init, L_init = (on_grid(jnp.asarray(v), encodings["z"]) for v in weights.buffers)
     return IntegerModel(
-        config=config, products=products, encodings={**encodings, "e": e}, headroom=headroom,
-        token_rows=on_grid(tokens, e), puzzle_rows=on_grid(puzzles, e),
-        H_init=H_init, L_init=L_init,
-    )  # fmt: skip
+        config=config,
+        products=products,
+        encodings={**encodings, "e": e},
+        headroom=headroom,
+        token_rows=on_grid(tokens, e),
+        puzzle_rows=on_grid(puzzles, e),
+        H_init=H_init,
+        L_init=L_init,
+    )
 
 
 def _ends(encoding: Encoding) -> tuple[float, int]:

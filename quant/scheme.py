@@ -158,9 +158,7 @@ class Scheme:
         weights = self.weights.name if self.weights else ""
         omitted = bool(weights) and self.float_dtype is FloatDtype.FP32
         dtype = "" if omitted else self.float_dtype.value
-        parts = (
-            weights, dtype, self.activations.value, self.carry.value, self.arithmetic.value
-        )  # fmt: skip
+        parts = (weights, dtype, self.activations.value, self.carry.value, self.arithmetic.value)
         return "_".join(part for part in parts if part)
 
 
@@ -226,9 +224,11 @@ def parse(name: str) -> Scheme:
         )
         rest = rest[1:]
     choices = (
-        ("float_dtype", FloatDtype), ("activations", Activations), ("carry", CarryPrecision),
+        ("float_dtype", FloatDtype),
+        ("activations", Activations),
+        ("carry", CarryPrecision),
         ("arithmetic", Arithmetic),
-    )  # fmt: skip
+    )
     for field, kind in choices:
         tokens = {member.value for member in kind if member.value}
         if rest and rest[0] in tokens:

@@ -58,10 +58,20 @@ class Case(NamedTuple):
 def read_config(values: dict[str, Any], architecture: str) -> Config:
     """Translate the released constructor's arguments."""
     same = (
-        "vocab_size", "seq_len", "num_puzzle_identifiers", "hidden_size", "num_heads",
-        "H_cycles", "L_cycles", "L_layers", "puzzle_emb_ndim", "halt_max_steps",
-        "halt_exploration_prob", "no_ACT_continue", "forward_dtype",
-    )  # fmt: skip
+        "vocab_size",
+        "seq_len",
+        "num_puzzle_identifiers",
+        "hidden_size",
+        "num_heads",
+        "H_cycles",
+        "L_cycles",
+        "L_layers",
+        "puzzle_emb_ndim",
+        "halt_max_steps",
+        "halt_exploration_prob",
+        "no_ACT_continue",
+        "forward_dtype",
+    )
     fields = {name: values[name] for name in same} | {
         "expansion": float(values["expansion"]),
         "positions": Positions(values["pos_encodings"]),
@@ -101,9 +111,14 @@ def stepper(reasoner: Reasoner, weights: Weights, batch: Batch) -> Callable[[Lat
     def advance(latents: Latents) -> Step:
         e = inject(reasoner, weights, batch)
         latents, _ = run_cycles(
-            reasoner.networks, weights.params, latents, e,
-            H_cycles=config.H_cycles, L_cycles=config.L_cycles, observe=lambda _: None,
-        )  # fmt: skip
+            reasoner.networks,
+            weights.params,
+            latents,
+            e,
+            H_cycles=config.H_cycles,
+            L_cycles=config.L_cycles,
+            observe=lambda _: None,
+        )
         out = reasoner.read_out(weights.params, latents.z_H)
         return Step(latents, out, sequence_losses(out, batch.labels))
 

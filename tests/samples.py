@@ -38,8 +38,17 @@ def random_batch(config: Config, size: int, seed: int = 0) -> Batch:
 def small(**changes: Any) -> Mapping[str, Any]:
     """Name the fields of a configuration small enough for a loop in NumPy."""
     fields = {
-        "vocab_size": 5, "seq_len": 4, "num_puzzle_identifiers": 3, "hidden_size": 8,
-        "num_heads": 2, "expansion": 1.0, "H_cycles": 2, "L_cycles": 2, "puzzle_emb_ndim": 8,
-        "halt_max_steps": 4, "halt_exploration_prob": 0.0, "forward_dtype": "float32",
-    }  # fmt: skip
+        "vocab_size": 5,
+        "seq_len": 4,
+        "num_puzzle_identifiers": 3,
+        "hidden_size": 8,
+        "num_heads": 2,
+        "expansion": 1.0,
+        "H_cycles": 2,
+        "L_cycles": 2,
+        "puzzle_emb_ndim": 8,
+        "halt_max_steps": 4,
+        "halt_exploration_prob": 0.0,
+        "forward_dtype": "float32",
+    }
     return {**fields, **changes}

@@ -30,9 +30,16 @@ CONFIG = TRMConfig(
     **small(puzzle_emb_len=2, L_layers=1, L_cycles=1, mixer=Mixer.MLP, positions=Positions.NONE)
 )
 HRM = HRMConfig(
-    **small(L_layers=1, H_layers=1, H_cycles=1, L_cycles=1, no_ACT_continue=False,
-            mixer=Mixer.LINEAR_ATTENTION, positions=Positions.NONE)
-)  # fmt: skip
+    **small(
+        L_layers=1,
+        H_layers=1,
+        H_cycles=1,
+        L_cycles=1,
+        no_ACT_continue=False,
+        mixer=Mixer.LINEAR_ATTENTION,
+        positions=Positions.NONE,
+    )
+)
 
 
 def outputs(q_halt: list[float], q_continue: list[float]) -> Outputs:

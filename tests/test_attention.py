@@ -134,8 +134,12 @@ def test_released_values_by_the_route_of_cudnn(
     case = golden_cases.load(golden, f"{name}_float32")
     reasoner = build(case.config, attend=cudnn_attention)
     step = golden_cases.stepper(reasoner, case.weights, case.batch)(case.latents(0))
-    for ours, key in ((step.latents.z_H, "z_H"), (step.latents.z_L, "z_L"),
-                      (step.out.logits, "logits"), (step.out.q_halt, "q_halt_logits")):  # fmt: skip
+    for ours, key in (
+        (step.latents.z_H, "z_H"),
+        (step.latents.z_L, "z_L"),
+        (step.out.logits, "logits"),
+        (step.out.q_halt, "q_halt_logits"),
+    ):
         golden_cases.assert_close(ours, case.step(1, key), golden_cases.FORCED)
     assert rerouted
 
@@ -168,8 +172,9 @@ def test_the_training_program_for_cuda_holds_cudnns_calls(
     text = step.trace(state, puzzles).lower(lowering_platforms=("cuda",)).as_text()
     calls = [line for line in text.splitlines() if "@__cudnn$fmha" in line]
     assert {name for line in calls for name in re.findall(r"@__cudnn\$(\w+)", line)} == {
-        "fmhaSoftmax", "fmhaSoftmaxBackward",
-    }  # fmt: skip
+        "fmhaSoftmax",
+        "fmhaSoftmaxBackward",
+    }
     mask = "NO_MASK" if seq_len % 2 == 0 else "PADDING"
     even, heads = 2 + seq_len + seq_len % 2, config.num_heads
     sizes = ", ".join(f'"{n}"' for n in (4, heads, even, even))

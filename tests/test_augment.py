@@ -38,8 +38,9 @@ def test_sudoku_draws_differ_between_puzzles_and_keys() -> None:
 
 
 def test_maze_draws_are_mazes_with_their_shortest_path() -> None:
-    mazes, solved = (jnp.asarray(a, jnp.int32) for a in generate_mazes(5, height=7, width=7,
-                                                                        min_path=8))  # fmt: skip
+    mazes, solved = (
+        jnp.asarray(a, jnp.int32) for a in generate_mazes(5, height=7, width=7, min_path=8)
+    )
     for key in KEYS:
         x, y = maze_augmentation(7)(key, mazes, solved)
         batch = Batch(x, y, jnp.zeros(5, jnp.int32))

@@ -107,9 +107,12 @@ def quick_key(command: Command) -> str | None:
 def run(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, as a user would."""
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True,
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    )
 
 
 def help_of(command: Command, capsys: pytest.CaptureFixture[str]) -> str:

@@ -117,8 +117,9 @@ def test_published_sizes_fit_the_limits(config: Config, ema: str, tmp_path: Path
     # the noise around the parameters is below 6e-3: 8 bits of that, and float32 of weights < 1
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=6e-3 * 2**-8 + 2.0**-22),
-        back.ema, state.ema,
-    )  # fmt: skip
+        back.ema,
+        state.ema,
+    )
 
 
 def test_too_large_a_state_is_refused(state: TrainState, tmp_path: Path) -> None:

@@ -59,9 +59,13 @@ def test_public_arc_checkpoint_size_is_explained() -> None:
 
 @pytest.mark.parametrize(
     ("preset_name", "released_name"),
-    [("sudoku-trm-mlp", "trm_mlp_sudoku"), ("maze-trm-att", "trm_att_maze"),
-     ("arc-trm-att", "trm_att_arc2024"), ("sudoku-hrm", "hrm_sudoku")],
-)  # fmt: skip
+    [
+        ("sudoku-trm-mlp", "trm_mlp_sudoku"),
+        ("maze-trm-att", "trm_att_maze"),
+        ("arc-trm-att", "trm_att_arc2024"),
+        ("sudoku-hrm", "hrm_sudoku"),
+    ],
+)
 def test_presets_equal_the_released_configurations(
     preset_name: str, released_name: str, golden: Path
 ) -> None:

@@ -62,10 +62,7 @@ def test_the_objective_weighs_teacher_and_labels(step):
     mixed, _ = loss(distillation(jnp.float32(taught), temperature=2.0, share=0.7), step)
     labels = np.asarray(step[2].batch.labels)
     logits = np.asarray(out.logits, np.float64)
-    cells = [
-        kl(taught[b, t], logits[b, t], 2.0)
-        for b, t in np.argwhere(labels != IGNORE_LABEL)
-    ]  # fmt: skip
+    cells = [kl(taught[b, t], logits[b, t], 2.0) for b, t in np.argwhere(labels != IGNORE_LABEL)]
     assert float(mixed) == pytest.approx(0.7 * np.mean(cells) + 0.3 * float(released), rel=1e-5)
 
 

@@ -27,9 +27,18 @@ ORDER = (  # a module imports from rows above its own only
 )
 ROW = {f"trm_jax.{name}": row for row, names in enumerate(ORDER) for name in names}
 RIM = {
-    "convert", "checkpoint", "compact_state", "located", "part_files", "program", "published",
-    "tensor_files", "torch_config", "torch_files", "torch_names",
-}  # fmt: skip
+    "convert",
+    "checkpoint",
+    "compact_state",
+    "located",
+    "part_files",
+    "program",
+    "published",
+    "tensor_files",
+    "torch_config",
+    "torch_files",
+    "torch_names",
+}
 """Leaves of trm_jax besides data and zoo: numeric modules never import them."""
 ONLY_IN = {
     "torch": ("trm_jax.torch_files",),

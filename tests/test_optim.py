@@ -105,9 +105,12 @@ def test_both_optimisers_keep_count_and_two_moments() -> None:
 def test_sign_sgd_equals_released_output(golden: Path) -> None:
     d = np.load(golden / "signsgd.npz")
     moved = sign_sgd(
-        jnp.asarray(d["w0"]), jnp.asarray(d["ids"]), jnp.asarray(d["grad"]),
-        jnp.float32(d["lr"]), float(d["wd"]),
-    )  # fmt: skip
+        jnp.asarray(d["w0"]),
+        jnp.asarray(d["ids"]),
+        jnp.asarray(d["grad"]),
+        jnp.float32(d["lr"]),
+        float(d["wd"]),
+    )
     np.testing.assert_allclose(moved, d["w1"], rtol=1e-6, atol=1e-7)
     untouched = sorted(set(range(6)) - set(d["ids"].tolist()))
     np.testing.assert_array_equal(moved[np.array(untouched)], d["w0"][untouched])

@@ -36,9 +36,14 @@ def test_one_step_gradient_of_toy_networks_by_hand() -> None:
             return jnp.reshape(x, (1, 1, 1))
 
         latents = run_cycles_one_step_gradient(
-            Networks(update_L, update_H), {"a": state(a), "b": state(b)},
-            Latents(state(h), state(h)), state(e), H_cycles=2, L_cycles=2, live_L_cycles=live,
-        )  # fmt: skip
+            Networks(update_L, update_H),
+            {"a": state(a), "b": state(b)},
+            Latents(state(h), state(h)),
+            state(e),
+            H_cycles=2,
+            L_cycles=2,
+            live_L_cycles=live,
+        )
         return latents.z_H[0, 0, 0]
 
     # a = 2, b = 3, z_H = z_L = 1, e = 5; small integers, so every product is exact.

@@ -25,9 +25,16 @@ def test_equals_training_with_a_frozen_backbone() -> None:
     rows = jnp.asarray([1, 2, 1, 2, 2, 1, 2], jnp.int32)
     puzzles = puzzles._replace(puzzle_identifiers=rows)
     recipe = Recipe(
-        total_steps=STEPS, batch_size=8, lr=0.0, puzzle_emb_lr=LR, weight_decay=0.0,
-        puzzle_emb_weight_decay=DECAY, warmup_steps=1, seed=5, stagger=True,
-    )  # fmt: skip
+        total_steps=STEPS,
+        batch_size=8,
+        lr=0.0,
+        puzzle_emb_lr=LR,
+        weight_decay=0.0,
+        puzzle_emb_weight_decay=DECAY,
+        warmup_steps=1,
+        seed=5,
+        stagger=True,
+    )
     reasoner = build(CONFIG)
     whole = make_train_step(reasoner, recipe, no_augmentation)
     state, losses = init_state(reasoner, recipe, puzzles, jax.tree.map(jnp.copy, weights)), []
@@ -35,10 +42,12 @@ def test_equals_training_with_a_frozen_backbone() -> None:
         state, metrics = whole(state, puzzles)
         losses.append(float(metrics["loss"]))
     rows, found = train_rows(
-        reasoner, weights, weights.puzzle_emb[1:],
+        reasoner,
+        weights,
+        weights.puzzle_emb[1:],
         puzzles._replace(puzzle_identifiers=puzzles.puzzle_identifiers - 1),
         RowRecipe(steps=STEPS, batch_size=8, lr=LR, weight_decay=DECAY, seed=5),
-    )  # fmt: skip
+    )
     # gradients of two programs differ by rounding, so a sign may differ where one is about 0: each
     # such update moves an element by 2 * LR; rows and decay are otherwise the same operations
     apart = np.abs(np.asarray(rows) - np.asarray(state.weights.puzzle_emb[1:])) > 1e-6

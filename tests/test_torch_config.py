@@ -32,9 +32,15 @@ def test_number_of_puzzle_identifiers_is_the_files(tmp_path: Path) -> None:
 def test_configuration_is_inferred_from_the_tensors(config: Config) -> None:
     tensors = released_tensors(config)
     told: dict[str, Any] = {
-        "H_cycles": 2, "L_cycles": 2, "num_heads": 2, "halt_max_steps": 4, "expansion": 1.0,
-        "halt_exploration_prob": 0.0, "puzzle_emb_len": 2, "forward_dtype": "float32",
-    }  # fmt: skip
+        "H_cycles": 2,
+        "L_cycles": 2,
+        "num_heads": 2,
+        "halt_max_steps": 4,
+        "expansion": 1.0,
+        "halt_exploration_prob": 0.0,
+        "puzzle_emb_len": 2,
+        "forward_dtype": "float32",
+    }
     if config.positions is Positions.ROPE:
         told["seq_len"] = 4  # nothing shows it
     assert resolve_config(tensors, None, told, {}) == config

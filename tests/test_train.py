@@ -20,9 +20,14 @@ CONFIG = TRMConfig(
     **small(num_puzzle_identifiers=1, hidden_size=32, puzzle_emb_ndim=32), puzzle_emb_len=1
 )
 RECIPE = Recipe(
-    total_steps=150, batch_size=8, lr=3e-3, puzzle_emb_lr=3e-3, weight_decay=0.1, warmup_steps=5,
+    total_steps=150,
+    batch_size=8,
+    lr=3e-3,
+    puzzle_emb_lr=3e-3,
+    weight_decay=0.1,
+    warmup_steps=5,
     ema=0.5,
-)  # fmt: skip
+)
 
 
 def puzzles(config: TRMConfig | HRMConfig = CONFIG, size: int = 3) -> Batch:

@@ -14,9 +14,13 @@ from trm_jax.models import build
 from trm_jax.types import Batch
 
 CARDS = {
-    "sudoku-trm-mlp-mini": 0.936, "sudoku-trm-att-mini": 0.708, "sudoku-hrm-mini": 0.757,
-    "sudoku-trm-mlp-midi": 0.861, "maze-trm-att-mini": 0.653, "arc-trm-att-mini": 0.744,
-}  # fmt: skip
+    "sudoku-trm-mlp-mini": 0.936,
+    "sudoku-trm-att-mini": 0.708,
+    "sudoku-hrm-mini": 0.757,
+    "sudoku-trm-mlp-midi": 0.861,
+    "maze-trm-att-mini": 0.653,
+    "arc-trm-att-mini": 0.744,
+}
 """Exact match at full depth, from each model's card."""
 
 

@@ -62,9 +62,15 @@ def rollout(
 
     def body(latents: Latents, _: None) -> tuple[Latents, Observed]:
         return run_cycles(
-            networks, weights.params, latents, e,
-            H_cycles=c.H_cycles, L_cycles=c.L_cycles, observe=observe, store=reasoner.store,
-        )  # fmt: skip
+            networks,
+            weights.params,
+            latents,
+            e,
+            H_cycles=c.H_cycles,
+            L_cycles=c.L_cycles,
+            observe=observe,
+            store=reasoner.store,
+        )
 
     start = reasoner.start(weights.buffers, batch.inputs.shape[0])
     return jax.lax.scan(body, start, length=steps)
@@ -96,10 +102,15 @@ def rollout_until_halted(
 
     def advance(latents: Latents) -> tuple[Latents, Outputs]:
         latents, _ = run_cycles(
-            networks, weights.params, latents, e,
-            H_cycles=c.H_cycles, L_cycles=c.L_cycles,
-            observe=lambda _: None, store=reasoner.store,
-        )  # fmt: skip
+            networks,
+            weights.params,
+            latents,
+            e,
+            H_cycles=c.H_cycles,
+            L_cycles=c.L_cycles,
+            observe=lambda _: None,
+            store=reasoner.store,
+        )
         return latents, reasoner.read_out(weights.params, latents.z_H)
 
     def body(state: tuple[Halted, Array, Array]) -> tuple[Halted, Array, Array]:
@@ -114,9 +125,7 @@ def rollout_until_halted(
     out = reasoner.read_out(weights.params, latents.z_H)
     first = Halted(latents, out.logits, out.q_halt, jnp.zeros(batch_size, jnp.int32))
     state = (first, jnp.ones(batch_size, jnp.bool_), jnp.int32(1))
-    halted, _, _ = jax.lax.while_loop(
-        lambda s: jnp.any(s[1]) & (s[2] <= max_steps), body, state
-    )  # fmt: skip
+    halted, _, _ = jax.lax.while_loop(lambda s: jnp.any(s[1]) & (s[2] <= max_steps), body, state)
     return halted
 
 
@@ -165,9 +174,14 @@ def supervise(
     c = reasoner.config
     e = reasoner.embed(params, carry.batch.inputs, rows)
     latents = run_cycles_one_step_gradient(
-        reasoner.networks, params, carry.latents, e,
-        H_cycles=c.H_cycles, L_cycles=c.L_cycles, live_L_cycles=reasoner.live_L_cycles,
-    )  # fmt: skip
+        reasoner.networks,
+        params,
+        carry.latents,
+        e,
+        H_cycles=c.H_cycles,
+        L_cycles=c.L_cycles,
+        live_L_cycles=reasoner.live_L_cycles,
+    )
     return latents, reasoner.read_out(params, latents.z_H)
 
 

@@ -53,8 +53,17 @@ class ReasonerConfig:
     forward_dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
-        positive = ("vocab_size", "seq_len", "num_puzzle_identifiers", "hidden_size", "num_heads",
-                    "H_cycles", "L_cycles", "L_layers", "halt_max_steps")  # fmt: skip
+        positive = (
+            "vocab_size",
+            "seq_len",
+            "num_puzzle_identifiers",
+            "hidden_size",
+            "num_heads",
+            "H_cycles",
+            "L_cycles",
+            "L_layers",
+            "halt_max_steps",
+        )
         for name in positive:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {name}={getattr(self, name)}")
@@ -138,22 +147,50 @@ MAZE_HRM = HRMConfig(vocab_size=6, seq_len=900)
 # keep SwiGLU at 256, the smallest the released rule allows; one prefix position is enough for
 # an embedding as wide as the state.
 MINI_SUDOKU_TRM_MLP = TRMConfig(
-    vocab_size=8, seq_len=36, hidden_size=128, num_heads=4, expansion=3.0, puzzle_emb_ndim=128,
-    puzzle_emb_len=1, H_cycles=2, L_cycles=2, forward_dtype="float32",
-    mixer=Mixer.MLP, positions=Positions.NONE,
-)  # fmt: skip
+    vocab_size=8,
+    seq_len=36,
+    hidden_size=128,
+    num_heads=4,
+    expansion=3.0,
+    puzzle_emb_ndim=128,
+    puzzle_emb_len=1,
+    H_cycles=2,
+    L_cycles=2,
+    forward_dtype="float32",
+    mixer=Mixer.MLP,
+    positions=Positions.NONE,
+)
 MINI_SUDOKU_TRM_ATT = dataclasses.replace(
     MINI_SUDOKU_TRM_MLP, mixer=Mixer.ATTENTION, positions=Positions.ROPE
 )
 MINI_SUDOKU_HRM = HRMConfig(
-    vocab_size=8, seq_len=36, hidden_size=128, num_heads=4, expansion=3.0, puzzle_emb_ndim=128,
-    H_cycles=2, L_cycles=2, H_layers=2, L_layers=2, no_ACT_continue=True, forward_dtype="float32",
-)  # fmt: skip
+    vocab_size=8,
+    seq_len=36,
+    hidden_size=128,
+    num_heads=4,
+    expansion=3.0,
+    puzzle_emb_ndim=128,
+    H_cycles=2,
+    L_cycles=2,
+    H_layers=2,
+    L_layers=2,
+    no_ACT_continue=True,
+    forward_dtype="float32",
+)
 MIDI_SUDOKU_TRM_MLP = TRMConfig(  # 9x9, between the small models and the published size
-    vocab_size=11, seq_len=81, hidden_size=192, num_heads=6, expansion=2.0, puzzle_emb_ndim=192,
-    puzzle_emb_len=1, H_cycles=2, L_cycles=2, forward_dtype="float32",
-    mixer=Mixer.MLP, positions=Positions.NONE,
-)  # fmt: skip
+    vocab_size=11,
+    seq_len=81,
+    hidden_size=192,
+    num_heads=6,
+    expansion=2.0,
+    puzzle_emb_ndim=192,
+    puzzle_emb_len=1,
+    H_cycles=2,
+    L_cycles=2,
+    forward_dtype="float32",
+    mixer=Mixer.MLP,
+    positions=Positions.NONE,
+)
 MINI_MAZE_TRM_ATT = dataclasses.replace(MINI_SUDOKU_TRM_ATT, vocab_size=6, seq_len=64)
 MINI_ARC_TRM_ATT = dataclasses.replace(  # a canvas of 6 x 6; 40 tasks in 16 augmentations, blank
     MINI_SUDOKU_TRM_ATT, vocab_size=12, seq_len=36, num_puzzle_identifiers=641, halt_max_steps=4

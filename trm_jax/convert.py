@@ -153,9 +153,10 @@ def list_published() -> Table:
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = argparse.ArgumentParser(
-        prog="python -m trm_jax.convert", description=__doc__,
+        prog="python -m trm_jax.convert",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("source", nargs="?", help="file, directory, short name, or hf:owner/name/file")
     p.add_argument("out", nargs="?", type=Path, help="model directory (with --to-torch: a file)")
     p.add_argument("--preset", choices=sorted(PRESETS), help="the expected configuration")

@@ -51,9 +51,12 @@ class ReasonerModule(nn.Module):
         self.L_level = Level(c, c.L_layers, self.dot_general, self.on_state, self.attend)
         self.lm_head = Dense(c.vocab_size, dot_general=self.dot_general)
         self.q_head = Dense(
-            2, use_bias=True, dot_general=self.dot_general,
-            kernel_init=nn.initializers.zeros, bias_init=nn.initializers.constant(-5.0),
-        )  # fmt: skip
+            2,
+            use_bias=True,
+            dot_general=self.dot_general,
+            kernel_init=nn.initializers.zeros,
+            bias_init=nn.initializers.constant(-5.0),
+        )
 
     def embed(self, inputs: Tokens, rows: Float[Array, "batch id_emb"]) -> Injection:
         """Make the injection from tokens and puzzle rows."""

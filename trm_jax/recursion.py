@@ -121,8 +121,13 @@ def run_cycles_one_step_gradient(
     """
     frozen, frozen_e = jax.lax.stop_gradient((params, e))
     latents, _ = run_cycles(
-        networks, frozen, jax.lax.stop_gradient(latents), frozen_e,
-        H_cycles=H_cycles - 1, L_cycles=L_cycles, observe=lambda _: None,
-    )  # fmt: skip
+        networks,
+        frozen,
+        jax.lax.stop_gradient(latents),
+        frozen_e,
+        H_cycles=H_cycles - 1,
+        L_cycles=L_cycles,
+        observe=lambda _: None,
+    )
     latents = repeat_L(networks, frozen, latents, frozen_e, L_cycles - live_L_cycles)
     return h_cycle(networks, params, jax.lax.stop_gradient(latents), e, live_L_cycles, unroll=True)

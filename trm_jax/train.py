@@ -163,16 +163,22 @@ def make_train_step(
 
         def rate(base: float) -> Float[Array, ""]:
             return learning_rate(
-                count, base=base, warmup_steps=recipe.warmup_steps,
-                total_steps=recipe.total_steps, min_ratio=recipe.lr_min_ratio,
-            )  # fmt: skip
+                count,
+                base=base,
+                warmup_steps=recipe.warmup_steps,
+                total_steps=recipe.total_steps,
+                min_ratio=recipe.lr_min_ratio,
+            )
 
         move, optimiser = adam.update(grads, state.optimiser)
         params = apply_decoupled(weights.params, move, rate(recipe.lr), recipe.weight_decay)
         table = sign_sgd(
-            weights.puzzle_emb, ids, row_grads,
-            rate(recipe.puzzle_emb_lr), recipe.puzzle_emb_weight_decay,
-        )  # fmt: skip
+            weights.puzzle_emb,
+            ids,
+            row_grads,
+            rate(recipe.puzzle_emb_lr),
+            recipe.puzzle_emb_weight_decay,
+        )
         moved = Weights(params, weights.buffers, table)
         metrics = step_metrics(
             sequence_losses(out, carry.batch.labels), out.q_halt, halted, steps

@@ -92,11 +92,13 @@ def static(context: Context, name: str, calibrated: Calibrated, *, states: bool)
         weights = ptq.simulate(context.model.weights, scheme)
         return Subject(
             reasoner=build(context.config, site_dot_general(scheme, inputs), on_state=on_state),
-            weights=on_every_device(weights), steps=context.steps,
+            weights=on_every_device(weights),
+            steps=context.steps,
             facts={**sizes(context.model.weights, scheme)},
-        )  # fmt: skip
+        )
 
     return Intervention(
-        name=f"{name}, states too" if states else name, make=make,
+        name=f"{name}, states too" if states else name,
+        make=make,
         settings={"scheme": name, "states": "a8s" if states else "float", **quick},
-    )  # fmt: skip
+    )

@@ -50,18 +50,25 @@ def student_config(context: Context) -> Config:
         raise NotApplicable("the paper's single-cycle student is a small TRM; HRM has two levels")
     assert isinstance(config, TRMConfig)
     return dataclasses.replace(
-        config, hidden_size=config.hidden_size // 2, num_heads=max(1, config.num_heads // 2),
-        L_layers=1, H_cycles=1, puzzle_emb_ndim=config.puzzle_emb_ndim // 2, halt_max_steps=1,
-        num_puzzle_identifiers=context.effort.of(PUZZLES), forward_dtype=context.dtype,
-    )  # fmt: skip
+        config,
+        hidden_size=config.hidden_size // 2,
+        num_heads=max(1, config.num_heads // 2),
+        L_layers=1,
+        H_cycles=1,
+        puzzle_emb_ndim=config.puzzle_emb_ndim // 2,
+        halt_max_steps=1,
+        num_puzzle_identifiers=context.effort.of(PUZZLES),
+        forward_dtype=context.dtype,
+    )
 
 
 def student(context: Context, steps: int) -> Intervention:
     """Train the student once, and read it after some supervision steps."""
     recipe = dataclasses.replace(
         brief(context.effort.of(STEPS), BATCH, LR, context.seed),
-        puzzle_emb_lr=0.0, puzzle_emb_weight_decay=0.0,
-    )  # fmt: skip
+        puzzle_emb_lr=0.0,
+        puzzle_emb_weight_decay=0.0,
+    )
     training = Training(recipe=recipe, puzzles=context.effort.of(PUZZLES), augment=False)
 
     def make() -> Subject:
@@ -69,17 +76,23 @@ def student(context: Context, steps: int) -> Intervention:
         config = dataclasses.replace(student_config(context), num_puzzle_identifiers=1)
         alone = weights._replace(puzzle_emb=weights.puzzle_emb[:1])
         return Subject(
-            reasoner=build(config), weights=on_every_device(alone), steps=steps,
+            reasoner=build(config),
+            weights=on_every_device(alone),
+            steps=steps,
             facts={**sizes(alone, Scheme()), **facts},
-        )  # fmt: skip
+        )
 
     return Intervention(
-        name=f"student, n={steps}", make=make,
+        name=f"student, n={steps}",
+        make=make,
         settings={
-            "steps": steps, "temperature": TEMPERATURE, "share": SHARE,
-            "teacher_steps": TEACHER_STEPS, **training.settings(context),
+            "steps": steps,
+            "temperature": TEMPERATURE,
+            "share": SHARE,
+            "teacher_steps": TEACHER_STEPS,
+            **training.settings(context),
         },
-    )  # fmt: skip
+    )
 
 
 def trained_student(context: Context, training: Training) -> tuple[Weights, Facts]:
@@ -90,9 +103,11 @@ def trained_student(context: Context, training: Training) -> tuple[Weights, Fact
         numbers = jnp.arange(puzzles.inputs.shape[0], dtype=jnp.int32)
         taught = answers(context, puzzles)
         return Setup(
-            build(student_config(context)), puzzles._replace(puzzle_identifiers=numbers), None,
+            build(student_config(context)),
+            puzzles._replace(puzzle_identifiers=numbers),
+            None,
             distillation(taught, temperature=TEMPERATURE, share=SHARE),
-        )  # fmt: skip
+        )
 
     return retrained(context, "student", training, setup)
 

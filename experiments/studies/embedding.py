@@ -79,8 +79,9 @@ def table_facts(form: TableForm, table: np.ndarray, rows: np.ndarray) -> Facts:
     for name, config in PUBLISHED.items():
         there = form.size(config.num_puzzle_identifiers, config.puzzle_emb_ndim)
         facts |= {
-            f"{name}_flash_bytes": float(there.flash), f"{name}_memory_bytes": float(there.memory)
-        }  # fmt: skip
+            f"{name}_flash_bytes": float(there.flash),
+            f"{name}_memory_bytes": float(there.memory),
+        }
     return facts
 
 

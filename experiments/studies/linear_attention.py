@@ -43,9 +43,12 @@ def variants(context: Context) -> list[tuple[str, Callable[[], Subject], Facts]]
     return [
         (FULL, lambda: context.original, {}),
         ("linear, zero-shot", lambda: swapped(context), {"mixer": "linear"}),
-        ("linear, retrained", lambda: retrained_swap(context, training),
-         training.settings(context)),
-    ]  # fmt: skip
+        (
+            "linear, retrained",
+            lambda: retrained_swap(context, training),
+            training.settings(context),
+        ),
+    ]
 
 
 def at_depth(
@@ -55,9 +58,11 @@ def at_depth(
     if steps == context.steps:
         return Intervention(name=name, make=make, settings=settings)
     return Intervention(
-        name=f"{name}, n={steps}", make=lambda: dataclasses.replace(make(), steps=steps),
-        reference=f"{FULL}, n={steps}", settings={**settings, "steps": steps},
-    )  # fmt: skip
+        name=f"{name}, n={steps}",
+        make=lambda: dataclasses.replace(make(), steps=steps),
+        reference=f"{FULL}, n={steps}",
+        settings={**settings, "steps": steps},
+    )
 
 
 def linear_reasoner(context: Context) -> Reasoner:

@@ -58,6 +58,8 @@ def under(context: Context, model: Model, scheme: str) -> Intervention:
         return dataclasses.replace(made, facts=made.facts | names)
 
     return Intervention(
-        name=f"{model.name} {scheme}", make=make, reference=f"{model.name} {FULL}",
+        name=f"{model.name} {scheme}",
+        make=make,
+        reference=f"{model.name} {FULL}",
         settings={"scheme": scheme, "model_sha256": model.sha256},
-    )  # fmt: skip
+    )

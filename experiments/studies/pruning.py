@@ -33,8 +33,9 @@ def pruned_model(context: Context, share: float, where: str) -> Intervention:
         gone = kept_weights(whole.weights.params) - kept_weights(weights.params)
         full = sizes(whole.weights, Scheme())
         facts: Facts = {
-            "bytes": full["bytes"] - gone * BYTES, "parameters": full["parameters"] - gone
-        }  # fmt: skip
+            "bytes": full["bytes"] - gone * BYTES,
+            "parameters": full["parameters"] - gone,
+        }
         return dataclasses.replace(whole, weights=on_every_device(weights), facts=facts)
 
     return Intervention(

@@ -65,9 +65,13 @@ def straight_through(context: Context, scheme: str, recipe: Recipe) -> Intervent
 def without_gradient(context: Context, scheme: str, recipe: Recipe) -> Intervention:
     """Train what is no kernel, from the naive weights on."""
     return trained(
-        context, scheme, "no gradient", recipe, frozen,
+        context,
+        scheme,
+        "no gradient",
+        recipe,
+        frozen,
         lambda: ptq.simulate(context.model.weights, parse(scheme)),
-    )  # fmt: skip
+    )
 
 
 def frozen(site: str) -> DotGeneral:
@@ -103,6 +107,7 @@ def trained(
         return dataclasses.replace(made, facts=made.facts | facts)
 
     return Intervention(
-        name=f"{scheme}, QAT {how}", make=make,
+        name=f"{scheme}, QAT {how}",
+        make=make,
         settings={"scheme": scheme, **training.settings(context)},
-    )  # fmt: skip
+    )

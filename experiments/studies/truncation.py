@@ -34,9 +34,11 @@ def truncated(context: Context, share: float, steps: int) -> Intervention:
         return dataclasses.replace(whole, steps=steps, show=show)
 
     return Intervention(
-        name=name(share, steps), make=make, reference=name(1.0, steps),
+        name=name(share, steps),
+        make=make,
+        reference=name(1.0, steps),
         settings={"share": share, "steps": steps},
-    )  # fmt: skip
+    )
 
 
 def name(share: float, steps: int) -> str:

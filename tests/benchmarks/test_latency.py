@@ -20,8 +20,9 @@ from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.models import build
 
 pytest.importorskip("onnxruntime", reason="the rival is ONNX Runtime")
-CONFIG = TRMConfig(**small(hidden_size=16, puzzle_emb_len=1, mixer=Mixer.MLP,
-                           positions=Positions.NONE))  # fmt: skip
+CONFIG = TRMConfig(
+    **small(hidden_size=16, puzzle_emb_len=1, mixer=Mixer.MLP, positions=Positions.NONE)
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +78,11 @@ def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert latency.main([*arguments, "--threads", "1"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["contestant"] for row in rows] == [
-        "litert fp32", "litert w8c-sym_a8da", latency.RIVAL, latency.INT8_RIVAL,
-    ]  # fmt: skip
+        "litert fp32",
+        "litert w8c-sym_a8da",
+        latency.RIVAL,
+        latency.INT8_RIVAL,
+    ]
     assert rows[2]["to_onnx_fp32"] == rows[3]["to_onnx_int8"] == {"median": 1, "min": 1, "max": 1}
     assert rows[0]["cosine"] == pytest.approx(1, abs=1e-12)
 
@@ -97,10 +101,14 @@ def test_ratios_are_taken_within_a_repeat() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--presets", "chess"), ("--repeats", "0"), ("--threads", "0"),
-     ("--presets", PRESET, "--schemes", "w8c-sym_a8d")],
+    [
+        ("--presets", "chess"),
+        ("--repeats", "0"),
+        ("--threads", "0"),
+        ("--presets", PRESET, "--schemes", "w8c-sym_a8d"),
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_bad_input_exits_with_2(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,8 +41,7 @@ def test_the_program_times_draws_and_prints_rows(
     small = dataclasses.replace(SUDOKU_TRM_ATT, hidden_size=32, L_layers=1, puzzle_emb_ndim=32)
     monkeypatch.setattr(sequence_length, "SUDOKU_TRM_ATT", small)
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
-    more = ["--lengths", "4,8", "--repeats", "2", "--figure", str(tmp_path / "f"),
-            "--clock", "cpu"]  # fmt: skip
+    more = ["--lengths", "4,8", "--repeats", "2", "--figure", str(tmp_path / "f"), "--clock", "cpu"]
     assert sequence_length.main(more) == 0
     printed = capsys.readouterr()
     rows = [json.loads(line) for line in printed.out.splitlines()]

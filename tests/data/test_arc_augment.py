@@ -52,9 +52,15 @@ def test_the_bare_name_is_the_identity():
 
 @pytest.mark.parametrize(
     "name",
-    ["a|||t8|||0123456789", "a|||3|||0123456789", "a|||t3|||012345678", "a|||t3|||0023456789",
-     "a|||t3", "a|||b|||t3|||0123456789"],
-)  # fmt: skip
+    [
+        "a|||t8|||0123456789",
+        "a|||3|||0123456789",
+        "a|||t3|||012345678",
+        "a|||t3|||0023456789",
+        "a|||t3",
+        "a|||b|||t3|||0123456789",
+    ],
+)
 def test_other_names_are_refused(name):
     with pytest.raises(ValueError, match="an identifier reads NAME or"):
         parse_name(name)

@@ -17,9 +17,17 @@ from experiments.ablation_spec import AblationSpec, joined
 from experiments.results import Moments
 
 BASE = AblationSpec(
-    task="sudoku", model="m", model_sha256="aa", num_parameters=10, data="d", data_sha256="bb",
-    num_puzzles=5, batch_size=3, dtype="float32", seed=0,
-)  # fmt: skip
+    task="sudoku",
+    model="m",
+    model_sha256="aa",
+    num_parameters=10,
+    data="d",
+    data_sha256="bb",
+    num_puzzles=5,
+    batch_size=3,
+    dtype="float32",
+    seed=0,
+)
 
 
 def planned(spec: AblationSpec = BASE, share: float = 0.5, study: str = "cuts") -> AblationSpec:
@@ -33,10 +41,20 @@ def planned(spec: AblationSpec = BASE, share: float = 0.5, study: str = "cuts") 
 def row(spec: AblationSpec, variant: str, start: int, stop: int) -> AblationRow:
     digest = {each.variant: each.digest for each in spec.planned}[variant]
     return AblationRow(
-        digest=digest, study="cuts", variant=variant, start=start, stop=stop, scored_cells=12,
-        correct_cells=9, exact="a0", lenient="a0", cell_error=Moments(0.75, 0.25),
-        infidelity_one_step=None, infidelity=Moments(0.5, 0.125), facts={"bytes": 40.0},
-    )  # fmt: skip
+        digest=digest,
+        study="cuts",
+        variant=variant,
+        start=start,
+        stop=stop,
+        scored_cells=12,
+        correct_cells=9,
+        exact="a0",
+        lenient="a0",
+        cell_error=Moments(0.75, 0.25),
+        infidelity_one_step=None,
+        infidelity=Moments(0.5, 0.125),
+        facts={"bytes": 40.0},
+    )
 
 
 @pytest.fixture

@@ -13,9 +13,18 @@ from tests.experiments.tiny_training import command, save_mazes
 
 ROOT = Path(__file__).resolve().parents[2]
 ABSENT = (
-    "jaxtyping", "matplotlib", "safetensors", "huggingface_hub", "aqt", "beartype", "hypothesis",
-    "qwix", "torch", "tensorflow", "pytest",
-)  # fmt: skip
+    "jaxtyping",
+    "matplotlib",
+    "safetensors",
+    "huggingface_hub",
+    "aqt",
+    "beartype",
+    "hypothesis",
+    "qwix",
+    "torch",
+    "tensorflow",
+    "pytest",
+)
 
 
 def bare_packages(folder: Path) -> Path:

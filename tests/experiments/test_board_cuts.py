@@ -15,10 +15,15 @@ from trm_jax.config import TRMConfig, preset
 SCHEME = "tflm_int8_int8"
 
 
-@pytest.mark.parametrize(("name", "scheme", "wanted"), [
-    ("maze-trm-att", SCHEME, CUT), ("maze-trm-att", "fp32", None),
-    ("maze-trm-att-mini", SCHEME, None), ("sudoku-trm-mlp", SCHEME, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "scheme", "wanted"),
+    [
+        ("maze-trm-att", SCHEME, CUT),
+        ("maze-trm-att", "fp32", None),
+        ("maze-trm-att-mini", SCHEME, None),
+        ("sudoku-trm-mlp", SCHEME, None),
+    ],
+)
 def test_integer_attention_over_many_positions_is_cut(
     name: str, scheme: str, wanted: Cut | None
 ) -> None:

@@ -54,9 +54,10 @@ PICTURES = {
     "lines": eight_equal_lines,
     "scatter": crowded_scatter,
     "rows": lambda: charts.rows("t", [("a & b", [Dot("x<y", 0, 0, FULL, hollow=True)])], "share"),
-    "bars": lambda: charts.bars("t", [("a", 3.0, "3"), ("b", 120.0, "120")],
-                                [(4.0, "4 MB"), (8.0, "8 MB")], "MiB"),
-}  # fmt: skip
+    "bars": lambda: charts.bars(
+        "t", [("a", 3.0, "3"), ("b", 120.0, "120")], [(4.0, "4 MB"), (8.0, "8 MB")], "MiB"
+    ),
+}
 
 
 @pytest.mark.parametrize("draw", PICTURES.values(), ids=PICTURES)

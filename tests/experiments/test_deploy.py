@@ -17,8 +17,18 @@ NAMES = "fp32,w4c-asym_a8da"
 
 
 def arguments(root: Path, out: Path, *more: str) -> list[str]:
-    return [*tiny.arguments(root, out), "--schemes", NAMES, "--limit", "7", "--batch", "4",
-            "--steps", "2", *more]  # fmt: skip
+    return [
+        *tiny.arguments(root, out),
+        "--schemes",
+        NAMES,
+        "--limit",
+        "7",
+        "--batch",
+        "4",
+        "--steps",
+        "2",
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +91,13 @@ def test_a_scheme_the_target_cannot_compute_is_listed(
 
 
 BAD = {
-    "--limit 0": ("--limit", "0"), "too many": ("--limit", "99"),
-    "calibration": ("--schemes", "w8c-sym_a8s"), "scheme": ("--schemes", "int5_magic"),
-    "task": ("--task", "chess"), "model": ("--model", "nobody"),
-}  # fmt: skip
+    "--limit 0": ("--limit", "0"),
+    "too many": ("--limit", "99"),
+    "calibration": ("--schemes", "w8c-sym_a8s"),
+    "scheme": ("--schemes", "int5_magic"),
+    "task": ("--task", "chess"),
+    "model": ("--model", "nobody"),
+}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -103,9 +116,19 @@ def test_pareto_keeps_what_nothing_beats() -> None:
 def test_damaged_lines_are_named(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     row = deploy_rows.Row(
-        digest="d", scheme="s", start=0, stop=1, exact="80", simulated_exact="80", lenient="80",
-        cells=4, correct=4, equal_cells=4, infidelity=Moments(0, 0), disagreement=Moments(0, 0),
-    )  # fmt: skip
+        digest="d",
+        scheme="s",
+        start=0,
+        stop=1,
+        exact="80",
+        simulated_exact="80",
+        lenient="80",
+        cells=4,
+        correct=4,
+        equal_cells=4,
+        infidelity=Moments(0, 0),
+        disagreement=Moments(0, 0),
+    )
     deploy_rows.append(file, row)
     assert deploy_rows.read(file, "d", deploy_rows.row_from_dict) == [row]
     file.write_bytes(b"{}\n" + file.read_bytes())

@@ -76,8 +76,18 @@ def test_the_table_says_sums_and_what_is_not_counted(
 
 def test_presets_need_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     skip_without(Target.TFLM)
-    words = ["--target", "cortex-m55", "--task", "sudoku", "--preset", "sudoku-trm-mlp-mini",
-             "--schemes", "fp32", "--out", str(tmp_path)]  # fmt: skip
+    words = [
+        "--target",
+        "cortex-m55",
+        "--task",
+        "sudoku",
+        "--preset",
+        "sudoku-trm-mlp-mini",
+        "--schemes",
+        "fp32",
+        "--out",
+        str(tmp_path),
+    ]
     assert deploy.main(words) == 0
     assert "random weights, sizes only" in capsys.readouterr().out
     (found,) = rows(tmp_path)
@@ -89,9 +99,18 @@ def board(flash: int, sram: int) -> object:
     """A row of two numbers."""
     zero = dict.fromkeys((f.name for f in dataclasses.fields(Flash)), 0)
     none = dict.fromkeys((f.name for f in dataclasses.fields(Sram)), 0)
-    values = {"digest": "", "scheme": "fp32", "flash": {**zero, "weights": flash},
-              "sram": {**none, "carry": sram}, "graphs": 2, "counted": "none", "update_L": 1,
-              "update_H": 1, "rest": 1, "counted_by": ""}  # fmt: skip
+    values = {
+        "digest": "",
+        "scheme": "fp32",
+        "flash": {**zero, "weights": flash},
+        "sram": {**none, "carry": sram},
+        "graphs": 2,
+        "counted": "none",
+        "update_L": 1,
+        "update_H": 1,
+        "rest": 1,
+        "counted_by": "",
+    }
     return row_from_dict(values)
 
 

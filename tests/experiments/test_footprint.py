@@ -8,9 +8,14 @@ from experiments import footprint, footprint_checks, footprint_rows, footprint_t
 from trm_jax.config import PRESETS
 
 UNCLEAR = {
-    "Table 1, SVD rank 16", "Table 3, FP32", "Table 3, FP16", "Table 3, INT8",
-    "Table 3, INT4 naive", "App. G, Sudoku per step", "App. G, Maze over Sudoku",
-}  # fmt: skip
+    "Table 1, SVD rank 16",
+    "Table 3, FP32",
+    "Table 3, FP16",
+    "Table 3, INT8",
+    "Table 3, INT4 naive",
+    "App. G, Sudoku per step",
+    "App. G, Maze over Sudoku",
+}
 """Figures that no way of counting gives: 3.2 and 26.7 MB, and the MFLOPs of App. G."""
 
 

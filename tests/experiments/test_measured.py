@@ -10,9 +10,17 @@ from experiments.measured import differences
 from tests.experiments.test_results import SPEC
 
 ABLATION = AblationSpec(
-    task="maze", model="m", model_sha256="1", num_parameters=7, data="d", data_sha256="2",
-    num_puzzles=10, batch_size=4, dtype="float32", seed=0,
-)  # fmt: skip
+    task="maze",
+    model="m",
+    model_sha256="1",
+    num_parameters=7,
+    data="d",
+    data_sha256="2",
+    num_puzzles=10,
+    batch_size=4,
+    dtype="float32",
+    seed=0,
+)
 SETTINGS = {"study": "pruning", "variant": "25%", "reference": "fp32", "settings": {"share": 0.25}}
 
 

@@ -31,10 +31,17 @@ def sweep(model: str = "m", lost: dict[str, float] = LOST, tens: int = 1) -> Swe
             count = stop - start
             bits = np.asarray([[i % 10 < SOLVED[scheme] for i in range(start, stop)]])
             moment = Moments(lost[scheme] * count, lost[scheme] ** 2 * count)
-            rows.append(dataclasses.replace(
-                make_row("fp32", 0), digest=spec.digest, scheme=scheme, start=start, stop=stop,
-                exact=to_hex(bits) * 3, infidelity=(moment,) * 3,
-            ))  # fmt: skip
+            rows.append(
+                dataclasses.replace(
+                    make_row("fp32", 0),
+                    digest=spec.digest,
+                    scheme=scheme,
+                    start=start,
+                    stop=stop,
+                    exact=to_hex(bits) * 3,
+                    infidelity=(moment,) * 3,
+                )
+            )
     return Sweep(spec, outcomes(spec, rows))
 
 

@@ -30,11 +30,20 @@ def make_row(scheme: str, shard: int, wrong: float = 0.25) -> Row:
     error = (Moments(wrong * count, wrong**2 * count),) * 3
     lost = (Moments(0.0, 0.0) if scheme == "fp32" else Moments(0.5 * count, 0.25 * count),) * 3
     return Row(
-        digest=SPEC.digest, scheme=scheme, start=start, stop=stop, scored_cells=16 * count,
-        correct_cells=(12 * count,) * 3, exact=flags, lenient=flags, cell_error=error,
-        infidelity=lost, similarity=lost, residual=lost,
+        digest=SPEC.digest,
+        scheme=scheme,
+        start=start,
+        stop=stop,
+        scored_cells=16 * count,
+        correct_cells=(12 * count,) * 3,
+        exact=flags,
+        lenient=flags,
+        cell_error=error,
+        infidelity=lost,
+        similarity=lost,
+        residual=lost,
         call_similarity=Moments(0.7 * count, 0.49 * count),
-    )  # fmt: skip
+    )
 
 
 ROWS = [make_row(scheme, shard) for shard in range(3) for scheme in SPEC.schemes]
@@ -93,8 +102,11 @@ def test_tables_have_the_papers_shape():
     assert grid.header == ("Precision", "T", "Metric", "n=1", "n=2")
     assert grid.rows[0][1:] == ("2", "GFLOPs", "1", "2")
     assert [row[:3] for row in grid.rows[2:6]] == [
-        ("fp32", "2", "Exact"), ("", "", "Cell"), ("", "1", "Exact"), ("", "", "Cell"),
-    ]  # fmt: skip
+        ("fp32", "2", "Exact"),
+        ("", "", "Cell"),
+        ("", "1", "Exact"),
+        ("", "", "Cell"),
+    ]
     assert grid.rows[2][4] == "0.7000\n[.397, .892]"  # 7 of 10, Wilson
     maze = dataclasses.replace(SPEC, task="maze")
     assert "Lenient" in tables.summary_table(maze, outcomes(SPEC, ROWS)).header
@@ -127,9 +139,10 @@ def test_labels_move_apart_as_little_as_possible(places, moved):
 def test_labels_of_a_figure_do_not_overlap():
     """Eight lines that end in one point: the case that a legend-free figure must survive."""
     many = dataclasses.replace(
-        SPEC, bytes=(9,) * 8,
+        SPEC,
+        bytes=(9,) * 8,
         schemes=("fp32", *(f"w{b}{g}-sym" for b in (8, 4, 3) for g in "tc"), "bf16"),
-    )  # fmt: skip
+    )
     rows = [
         dataclasses.replace(make_row("fp32", shard), scheme=scheme)
         for scheme in many.schemes
@@ -150,8 +163,16 @@ def test_report_writes_every_file(tmp_path):
     report(SPEC, ROWS[:4], tmp_path, console)
     assert "2 of 10 puzzles are not finished" in console.export_text()
     names = {file.name for file in tmp_path.iterdir()}
-    assert names == {"grid.csv", "grid.md", "summary.csv", "summary.md",
-                     "accuracy.png", "accuracy.svg", "fidelity.png", "fidelity.svg"}  # fmt: skip
+    assert names == {
+        "grid.csv",
+        "grid.md",
+        "summary.csv",
+        "summary.md",
+        "accuracy.png",
+        "accuracy.svg",
+        "fidelity.png",
+        "fidelity.svg",
+    }
     for name in ("accuracy", "fidelity"):
         assert (tmp_path / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
         text = "".join(ET.parse(tmp_path / f"{name}.svg").getroot().itertext())

@@ -18,8 +18,11 @@ BROKEN = Job(name="broken", module="json.tool", arguments=("no-such-file",))
 
 def test_every_bundled_model_is_swept():
     made = jobs(subjects({}, {}), quick=False)
-    swept = {job.arguments[job.arguments.index("--model") + 1] for job in made
-             if job.module == "experiments.sweep"}  # fmt: skip
+    swept = {
+        job.arguments[job.arguments.index("--model") + 1]
+        for job in made
+        if job.module == "experiments.sweep"
+    }
     assert swept == set(zoo.MODELS)
     assert len({job.name for job in made}) == len(made)
     assert {"experiments.footprint", "experiments.ablate", "experiments.deploy"} <= {
@@ -28,8 +31,10 @@ def test_every_bundled_model_is_swept():
 
 
 def test_larger_models_solve_fewer_puzzles():
-    small, large = (Subject(task="sudoku", model=f"sudoku-trm-mlp-{size}", data=None)
-                    for size in ("mini", "midi"))  # fmt: skip
+    small, large = (
+        Subject(task="sudoku", model=f"sudoku-trm-mlp-{size}", data=None)
+        for size in ("mini", "midi")
+    )
     made = [job for job in jobs([small, large], quick=False) if job.module == "experiments.sweep"]
     limits = [job.arguments[job.arguments.index("--limit") + 1] for job in made]
     assert [int(limit) for limit in limits] == [200, 150]

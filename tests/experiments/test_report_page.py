@@ -83,8 +83,13 @@ def test_the_page_stands_alone(pages: dict[str, str], name: str) -> None:
 
 def test_without_runs_every_section_says_how_to_make_it(pages: dict[str, str]) -> None:
     commands = set(re.findall(r"python -m (experiments\.\w+)", pages["nothing"]))
-    assert commands >= {"experiments.sweep", "experiments.ablate", "experiments.deploy",
-                        "experiments.footprint", "experiments.report"}  # fmt: skip
+    assert commands >= {
+        "experiments.sweep",
+        "experiments.ablate",
+        "experiments.deploy",
+        "experiments.footprint",
+        "experiments.report",
+    }
 
 
 def test_ours_stands_beside_the_papers(pages: dict[str, str]) -> None:
@@ -180,8 +185,12 @@ def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None
 
 def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
     assert kind_of(folder) is Kind.SWEEP
-    for mark, kind in (("summary.csv", Kind.DEPLOYMENT), ("footprint.jsonl", Kind.FOOTPRINT),
-                       ("ablation.json", Kind.ABLATION), ("votes.json", Kind.VOTES)):  # fmt: skip
+    for mark, kind in (
+        ("summary.csv", Kind.DEPLOYMENT),
+        ("footprint.jsonl", Kind.FOOTPRINT),
+        ("ablation.json", Kind.ABLATION),
+        ("votes.json", Kind.VOTES),
+    ):
         (tmp_path / mark).mkdir()
         (tmp_path / mark / mark).touch()
         assert kind_of(tmp_path / mark) is kind
@@ -241,8 +250,15 @@ class Interventions(Results):
 
     def records_of(self, study: str) -> list:
         return [
-            {"task": task, "variant": variant, "puzzles": 100, "lost": 1, "gained": 0,
-             **fields("exact", exact), **fields("cell", Interval(0.5, 0.49, 0.51))}
+            {
+                "task": task,
+                "variant": variant,
+                "puzzles": 100,
+                "lost": 1,
+                "gained": 0,
+                **fields("exact", exact),
+                **fields("cell", Interval(0.5, 0.49, 0.51)),
+            }
             for known, task, variant, exact in self.RECORDS
             if known == study
-        ]  # fmt: skip
+        ]

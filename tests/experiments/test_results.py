@@ -13,10 +13,21 @@ from experiments.results import Folder, Key, Moments, Row, from_hex, read_rows, 
 from experiments.spec import Spec
 
 SPEC = Spec(
-    task="sudoku", model="m", model_sha256="1", num_parameters=7, gflops_per_cycle=0.5,
-    data="d", data_sha256="2", num_puzzles=10, batch_size=4, schemes=("fp32", "w8c-sym"),
-    bytes=(28, 9), grid=Grid((1, 2), (1, 2), 2), dtype="float32", seed=0,
-)  # fmt: skip
+    task="sudoku",
+    model="m",
+    model_sha256="1",
+    num_parameters=7,
+    gflops_per_cycle=0.5,
+    data="d",
+    data_sha256="2",
+    num_puzzles=10,
+    batch_size=4,
+    schemes=("fp32", "w8c-sym"),
+    bytes=(28, 9),
+    grid=Grid((1, 2), (1, 2), 2),
+    dtype="float32",
+    seed=0,
+)
 WIDER = dataclasses.replace(
     SPEC, schemes=("fp32", "w4t-sym"), bytes=(28, 5), num_puzzles=12, model="renamed"
 )
@@ -27,10 +38,20 @@ def row(scheme: str = "fp32", start: int = 0, stop: int = 4, digest: str = SPEC.
     """Make a row with numbers that tell its fields apart."""
     m = (Moments(0.1, 0.01), Moments(1 / 3, 0.2), Moments(0.0, 0.0))
     return Row(
-        digest=digest, scheme=scheme, start=start, stop=stop, scored_cells=64,
-        correct_cells=(1, 2, 3), exact=("a0",) * 3, lenient=("f0",) * 3, cell_error=m,
-        infidelity=m[::-1], similarity=m, residual=m[::-1], call_similarity=Moments(0.7, 0.5),
-    )  # fmt: skip
+        digest=digest,
+        scheme=scheme,
+        start=start,
+        stop=stop,
+        scored_cells=64,
+        correct_cells=(1, 2, 3),
+        exact=("a0",) * 3,
+        lenient=("f0",) * 3,
+        cell_error=m,
+        infidelity=m[::-1],
+        similarity=m,
+        residual=m[::-1],
+        call_similarity=Moments(0.7, 0.5),
+    )
 
 
 def test_flags_are_one_bit_each_first_one_highest():
@@ -111,9 +132,13 @@ def test_resuming_widens_the_spec_and_notes_every_start(tmp_path):
 
 def test_what_a_row_means_depends_on_all_that_decides_its_numbers():
     changes = {
-        "task": "maze", "model_sha256": "3", "data_sha256": "3", "batch_size": 5,
-        "dtype": "float16", "grid": Grid((1, 2), (1, 3), 2),
-    }  # fmt: skip
+        "task": "maze",
+        "model_sha256": "3",
+        "data_sha256": "3",
+        "batch_size": 5,
+        "dtype": "float16",
+        "grid": Grid((1, 2), (1, 3), 2),
+    }
     digests = {dataclasses.replace(SPEC, **{k: v}).digest for k, v in changes.items()}
     assert len(digests | {SPEC.digest}) == len(changes) + 1
     assert WIDER.digest == SPEC.digest

@@ -34,15 +34,27 @@ def context(tmp_path_factory):
     drawn = generate_sudoku(ASKED, box=BOX, num_clues=CLUES, seed=SEED_OFFSET)
     data = from_examples(*map(sudoku.encode, drawn), vocab_size=sudoku.vocab_size(BOX))
     save_dataset(data, root / "data" / "test")
-    said = {"generator": "sudoku", "box": BOX, "num_clues": CLUES, "min_rating": 0, "seed": 1,
-            "num_train": 9, "num_test": ASKED}  # fmt: skip
+    said = {
+        "generator": "sudoku",
+        "box": BOX,
+        "num_clues": CLUES,
+        "min_rating": 0,
+        "seed": 1,
+        "num_train": 9,
+        "num_test": ASKED,
+    }
     (root / "data" / "generator.json").write_text(json.dumps(said))
     save_model(root / "model", tiny.CONFIG, random_weights(tiny.CONFIG, seed=2))
     return Context(
-        task=Task.SUDOKU, model=models.load(str(root / "model"), Task.SUDOKU),
-        puzzles=puzzles.load(root / "data", Task.SUDOKU, 16), dtype="float32", num_puzzles=ASKED,
-        effort=Effort.QUICK, seed=0, folder=root / "out",
-    )  # fmt: skip
+        task=Task.SUDOKU,
+        model=models.load(str(root / "model"), Task.SUDOKU),
+        puzzles=puzzles.load(root / "data", Task.SUDOKU, 16),
+        dtype="float32",
+        num_puzzles=ASKED,
+        effort=Effort.QUICK,
+        seed=0,
+        folder=root / "out",
+    )
 
 
 def named(interventions, name):
@@ -86,12 +98,14 @@ def test_qat_without_a_gradient_moves_no_kernel(context):
         ptq.leaf_name(path): not np.allclose(value, old, atol=1e-6)
         for (path, value), old in zip(
             jax.tree_util.tree_leaves_with_path(subject.weights.params),
-            jax.tree.leaves(start.params), strict=True,
+            jax.tree.leaves(start.params),
+            strict=True,
         )
-    }  # fmt: skip
+    }
     assert {name for name, changed in moved.items() if changed} == {
-        "embed_tokens/embedding", "q_head/bias"
-    }  # fmt: skip
+        "embed_tokens/embedding",
+        "q_head/bias",
+    }
 
 
 def test_qat_straight_through_moves_kernels_and_ships_them_on_the_grid(context):
@@ -144,9 +158,7 @@ def test_static_schemes_need_puzzles_to_calibrate_on(context):
 
 
 def test_a_mixer_is_swapped_and_nothing_else(context):
-    config = dataclasses.replace(
-        tiny.CONFIG, mixer=Mixer.ATTENTION, positions=Positions.ROPE
-    )  # fmt: skip
+    config = dataclasses.replace(tiny.CONFIG, mixer=Mixer.ATTENTION, positions=Positions.ROPE)
     weights = random_weights(config, seed=3)
     attention = dataclasses.replace(
         context, model=context.model._replace(config=config, weights=weights)

@@ -61,9 +61,12 @@ def test_rows_say_what_a_run_did(whole: Path) -> None:
 
 @pytest.mark.parametrize("stops", [(1, 4), (3, 2)], ids=["1+4+1", "3+2+1"])
 def test_resumed_run_is_the_uninterrupted_one_to_the_last_bit(
-    maze_data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    maze_data: Path,
+    whole: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     stops: tuple[int, ...],
-) -> None:  # fmt: skip
+) -> None:
     out = tmp_path / "run"
     assert train.main(command(maze_data, out, "--max-steps", stops[0])) == 0
     said = capsys.readouterr().err
@@ -177,8 +180,9 @@ def test_start_takes_the_weights_of_a_run(maze_data: Path, whole: Path, tmp_path
     # nothing moves at a learning rate of 0, in either dtype
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
-        weights(out).params, weights(whole).params,
-    )  # fmt: skip
+        weights(out).params,
+        weights(whole).params,
+    )
     assert load_model(out / "model")[0].forward_dtype == "bfloat16"
 
 

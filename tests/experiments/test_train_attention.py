@@ -34,9 +34,12 @@ def traced(parts: Parts, total: int, pace: Pace, state: TrainState, *_: object) 
 
 
 def test_a_run_attends_by_cudnn_and_goes_on_without(
-    maze_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch, gpu: list[Any],
-) -> None:  # fmt: skip
+    maze_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    gpu: list[Any],
+) -> None:
     monkeypatch.setattr(training, "run_segment", traced)
     monkeypatch.setattr(training, "draw_curve", lambda *_: None)  # there is no row
     line = command(maze_data, tmp_path / "run", "--dtype", "bfloat16")
@@ -62,9 +65,12 @@ def test_a_run_attends_by_cudnn_and_goes_on_without(
     ],
 )
 def test_cudnn_that_cannot_be_had_is_code_2(
-    maze_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    change: list[str], message: str,
-) -> None:  # fmt: skip
+    maze_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: list[str],
+    message: str,
+) -> None:
     line = command(maze_data, tmp_path / "out", "--attention", "cudnn", *change)
     assert train.main(line) == 2
     error = capsys.readouterr().err

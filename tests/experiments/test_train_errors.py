@@ -29,9 +29,12 @@ from tests.experiments.tiny_training import ROOT, command
     ],
 )
 def test_bad_input_is_one_line_and_code_2(
-    maze_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    change: list[str], message: str,
-) -> None:  # fmt: skip
+    maze_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: list[str],
+    message: str,
+) -> None:
     assert train.main(command(maze_data, tmp_path / "out", *change)) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -94,17 +97,22 @@ def test_a_batch_that_devices_do_not_divide_is_refused(maze_data: Path, tmp_path
     flags = "--xla_force_host_platform_device_count=3"
     line = [sys.executable, "-m", "tests.experiments.tiny_training"]
     run = subprocess.run(
-        [*line, *command(maze_data, tmp_path / "out")], cwd=ROOT, capture_output=True, text=True,
+        [*line, *command(maze_data, tmp_path / "out")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
         env={**os.environ, "XLA_FLAGS": flags},
-    )  # fmt: skip
+    )
     assert run.returncode == 2
     assert "must be a multiple of the 3 devices" in run.stderr
 
 
 def test_too_little_memory_says_what_to_do(
-    maze_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    maze_data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     def fail(message: str) -> None:
         def run(*_: object, **__: object) -> bool:
             raise jax.errors.JaxRuntimeError(message)

@@ -29,8 +29,10 @@ def test_validation_is_the_evaluators_answer(monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < exact[0] < 1
     scored = np.sum(np.asarray(valid.labels) != IGNORE_LABEL)
     expected = {
-        "valid_exact_n1": exact[0], "valid_exact_n4": exact[1], "valid_cell": cells / scored
-    }  # fmt: skip
+        "valid_exact_n1": exact[0],
+        "valid_exact_n4": exact[1],
+        "valid_cell": cells / scored,
+    }
     monkeypatch.setattr(validation, "CHUNK", 4)  # the third chunk wraps around
     jax.tree.map(
         np.testing.assert_equal, validate(reasoner, weights, valid, device_mesh()), expected

@@ -24,10 +24,17 @@ from trm_jax.types import Batch
 
 NUM = 22  # no multiple of a batch size used in tests
 SIZES = {
-    "vocab_size": 6, "seq_len": 16, "hidden_size": 16, "num_heads": 2, "expansion": 1.0,
-    "puzzle_emb_ndim": 16, "H_cycles": 2, "L_cycles": 2, "halt_max_steps": 4,
+    "vocab_size": 6,
+    "seq_len": 16,
+    "hidden_size": 16,
+    "num_heads": 2,
+    "expansion": 1.0,
+    "puzzle_emb_ndim": 16,
+    "H_cycles": 2,
+    "L_cycles": 2,
+    "halt_max_steps": 4,
     "forward_dtype": "float32",
-}  # fmt: skip
+}
 CONFIG = TRMConfig(**SIZES, puzzle_emb_len=1, mixer=Mixer.MLP, positions=Positions.NONE)
 LABELLED_AT = (2, 8)  # H-cycles whose answers become labels, by turns
 

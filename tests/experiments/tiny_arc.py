@@ -29,10 +29,19 @@ def write(root: Path) -> None:
         assert arc.main(["generate", str(root / name), *options]) == 0
     rows = len(load_identifiers(root / "data"))
     config = TRMConfig(
-        vocab_size=12, seq_len=SIDE * SIDE, hidden_size=16, num_heads=2, expansion=1.0,
-        puzzle_emb_ndim=16, puzzle_emb_len=1, H_cycles=2, L_cycles=1, halt_max_steps=3,
-        num_puzzle_identifiers=rows, forward_dtype="float32",
-    )  # fmt: skip
+        vocab_size=12,
+        seq_len=SIDE * SIDE,
+        hidden_size=16,
+        num_heads=2,
+        expansion=1.0,
+        puzzle_emb_ndim=16,
+        puzzle_emb_len=1,
+        H_cycles=2,
+        L_cycles=1,
+        halt_max_steps=3,
+        num_puzzle_identifiers=rows,
+        forward_dtype="float32",
+    )
     weights = random_weights(config, seed=4)
     # at half size answers differ from question to question; at full size they are mostly uniform
     params = jax.tree.map(lambda x: x / 2, weights.params)

@@ -14,10 +14,19 @@ from trm_jax.data.maze_generator import generate_mazes
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "tiny-maze"
 PRESETS[NAME] = TRMConfig(
-    vocab_size=6, seq_len=16, hidden_size=16, num_heads=2, expansion=1.0, puzzle_emb_ndim=16,
-    puzzle_emb_len=1, H_cycles=1, L_cycles=1, L_layers=1, halt_max_steps=4,
+    vocab_size=6,
+    seq_len=16,
+    hidden_size=16,
+    num_heads=2,
+    expansion=1.0,
+    puzzle_emb_ndim=16,
+    puzzle_emb_len=1,
+    H_cycles=1,
+    L_cycles=1,
+    L_layers=1,
+    halt_max_steps=4,
     forward_dtype="float32",
-)  # fmt: skip
+)
 
 
 def save_mazes(root: Path, num: int = 20) -> Path:

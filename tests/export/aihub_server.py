@@ -128,13 +128,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def _api(self, path: list[str], body: bytes) -> None:
         kind, rest = path[0], path[1:]
-        {"devices": self._devices, "models": self._models, "datasets": self._datasets,
-         "jobs": self._jobs}[kind](rest, body)  # fmt: skip
+        {
+            "devices": self._devices,
+            "models": self._models,
+            "datasets": self._datasets,
+            "jobs": self._jobs,
+        }[kind](rest, body)
 
     def _devices(self, _: list[str], __: bytes) -> None:
         name = parse_qs(urlparse(self.path).query).get("name", [""])[0]
-        found = [pb.Device(name=d, os="14", attributes=FRAMEWORKS) for d in DEVICES
-                 if name in ("", d)]  # fmt: skip
+        found = [
+            pb.Device(name=d, os="14", attributes=FRAMEWORKS) for d in DEVICES if name in ("", d)
+        ]
         self._answer(pb.DeviceList(devices=found))
 
     def _models(self, path: list[str], body: bytes) -> None:
@@ -208,8 +213,11 @@ class Handler(BaseHTTPRequestHandler):
             if reasons:
                 inner.job_state, inner.failure_reason = pb.JOB_STATE_FAILED, reasons[0]
             else:
-                {"inference_job": self._infer, "compile_job": self._compile,
-                 "quantize_job": self._quantise}[kind](id, inner)  # fmt: skip
+                {
+                    "inference_job": self._infer,
+                    "compile_job": self._compile,
+                    "quantize_job": self._quantise,
+                }[kind](id, inner)
                 inner.job_state = pb.JOB_STATE_DONE
         self.state.looks[id] -= 1
         return job
@@ -224,8 +232,9 @@ class Handler(BaseHTTPRequestHandler):
         made = self._new_dataset(pb.Dataset(name="outputs"))
         with h5py.File(self.state.file(made), "w") as held:
             dataset_entries_to_h5(outputs, held)
-        detail = pb.ProfileDetail(major_version=1, minor_version=2, execution_time=min(times),
-                                  all_execution_times=times)  # fmt: skip
+        detail = pb.ProfileDetail(
+            major_version=1, minor_version=2, execution_time=min(times), all_execution_times=times
+        )
         detail.execution_memory.increase.lower, detail.execution_memory.increase.upper = 0, 1 << 20
         detail.execution_memory.peak.lower, detail.execution_memory.peak.upper = 1 << 20, 5 << 20
         board = "Dragonwing" in job.device.name
@@ -248,8 +257,9 @@ class Handler(BaseHTTPRequestHandler):
         self._hand_on(id, job, pb.MODEL_TYPE_ONNX)
 
     def _hand_on(self, id: str, job: Any, kind: int) -> None:
-        made = pb.Model(model_id=self.state.new_id("m"), name=job.name, model_type=kind,
-                        producer_id=id)  # fmt: skip
+        made = pb.Model(
+            model_id=self.state.new_id("m"), name=job.name, model_type=kind, producer_id=id
+        )
         made.creation_time.GetCurrentTime()
         self.state.file(made.model_id).write_bytes(self.state.file(job.model.model_id).read_bytes())
         self.state.models[made.model_id] = made
@@ -279,8 +289,9 @@ def serve(folder: Path) -> Iterator[tuple[State, str]]:
 
 def write_config(file: Path, address: str, token: str = TOKEN) -> Path:
     """Write a client.ini that names a server."""
-    file.write_text(f"[api]\napi_token = {token}\napi_url = {address}\nweb_url = {address}\n"
-                    "verbose = False\n")  # fmt: skip
+    file.write_text(
+        f"[api]\napi_token = {token}\napi_url = {address}\nweb_url = {address}\nverbose = False\n"
+    )
     return file
 
 

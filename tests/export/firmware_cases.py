@@ -26,11 +26,17 @@ def random_rows(kind: str, seed: int = 0) -> RowFile:
         return rng.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype)
 
     return RowFile(
-        model_id=DOUBLE_ID, seq=11, prefix=2, depth=DEPTH, H_init=rows(6), L_init=rows(6),
-        token_rows=rows(7, 6), puzzle_rows=rows(3, 8),
+        model_id=DOUBLE_ID,
+        seq=11,
+        prefix=2,
+        depth=DEPTH,
+        H_init=rows(6),
+        L_init=rows(6),
+        token_rows=rows(7, 6),
+        puzzle_rows=rows(3, 8),
         combine_L=combine_for(z=(0.7, 3), e=0.9, injection=(0.6, -5)),
         combine_H=combine_for(z=(0.7, 3), e=None, injection=(0.6, -5)),
-    )  # fmt: skip
+    )
 
 
 def solve_line(puzzle: int, inputs: np.ndarray) -> str:
@@ -68,6 +74,13 @@ def vectors_of(
         inputs = rng.integers(0, len(rows.token_rows), rows.seq)
         wanted = rollout(rows, i % len(rows.puzzle_rows), inputs, rows.depth, update)
         states = (state_checksum(wanted.z_H), state_checksum(wanted.z_L))
-        made.append(Vector(puzzle=i % len(rows.puzzle_rows), inputs=inputs, tokens=wanted.tokens,
-                           steps=wanted.steps, states=states if has_states else None))  # fmt: skip
+        made.append(
+            Vector(
+                puzzle=i % len(rows.puzzle_rows),
+                inputs=inputs,
+                tokens=wanted.tokens,
+                steps=wanted.steps,
+                states=states if has_states else None,
+            )
+        )
     return VectorFile(model_id=DOUBLE_ID, depth=rows.depth, vectors=made)

@@ -19,8 +19,14 @@ from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.types import Batch
 
 TINY = TRMConfig(**small(mixer=Mixer.MLP, positions=Positions.NONE, puzzle_emb_len=1, L_layers=1))
-SCHEMES = ("w4c-asym_a16s_tflm", "w4c-sym_a16s_tflm", "w8c-sym_a16s_tflm",
-           "w4c-asym_a8s_tflm", "w4c-sym_a8s_tflm", "w8c-sym_a8s_tflm")  # fmt: skip
+SCHEMES = (
+    "w4c-asym_a16s_tflm",
+    "w4c-sym_a16s_tflm",
+    "w8c-sym_a16s_tflm",
+    "w4c-asym_a8s_tflm",
+    "w4c-sym_a8s_tflm",
+    "w8c-sym_a8s_tflm",
+)
 
 
 def plan_of(scheme: str) -> Plan:

@@ -14,14 +14,21 @@ from tests.samples import small
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
 
 CONFIGS = {  # odd numbers of positions where the mixer multiplies over them
-    "mlp": TRMConfig(**small(seq_len=6, hidden_size=16, puzzle_emb_len=1, mixer=Mixer.MLP,
-                             positions=Positions.NONE)),
+    "mlp": TRMConfig(
+        **small(
+            seq_len=6, hidden_size=16, puzzle_emb_len=1, mixer=Mixer.MLP, positions=Positions.NONE
+        )
+    ),
     "attention": TRMConfig(**small(hidden_size=16, puzzle_emb_len=1, L_layers=1)),
-    "linear": TRMConfig(**small(hidden_size=16, puzzle_emb_len=2, L_layers=1,
-                                mixer=Mixer.LINEAR_ATTENTION)),
-    "hrm": HRMConfig(**small(hidden_size=16, H_layers=1, L_layers=2, puzzle_emb_ndim=16,
-                             positions=Positions.LEARNED)),
-}  # fmt: skip
+    "linear": TRMConfig(
+        **small(hidden_size=16, puzzle_emb_len=2, L_layers=1, mixer=Mixer.LINEAR_ATTENTION)
+    ),
+    "hrm": HRMConfig(
+        **small(
+            hidden_size=16, H_layers=1, L_layers=2, puzzle_emb_ndim=16, positions=Positions.LEARNED
+        )
+    ),
+}
 
 RESOLVERS = {
     Target.LITERT: OpResolverType.AUTO,

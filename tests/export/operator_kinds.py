@@ -65,19 +65,31 @@ KINDS: dict[str, Kind] = {
     "RELU": Kind(lambda x: np.maximum(x, 0), same_grid=True),
     "SIN": Kind(np.sin),
     "COS": Kind(np.cos),
-    "BATCH_MATMUL": Kind(lambda a, b: a @ b.swapaxes(1, 2), ((2, 3, 8), (2, 5, 8)),
-                         options={"adjY": True}),
+    "BATCH_MATMUL": Kind(
+        lambda a, b: a @ b.swapaxes(1, 2), ((2, 3, 8), (2, 5, 8)), options={"adjY": True}
+    ),
     "TRANSPOSE": Kind(lambda x: x.transpose(0, 2, 1), constants=([0, 2, 1],), same_grid=True),
-    "RESHAPE": Kind(lambda x: x.reshape(6, 8), constants=([6, 8],), same_grid=True,
-                    options={"newShape": (6, 8)}),
+    "RESHAPE": Kind(
+        lambda x: x.reshape(6, 8), constants=([6, 8],), same_grid=True, options={"newShape": (6, 8)}
+    ),
     "SLICE": Kind(lambda x: x[:, 1:, :4], constants=([0, 1, 0], [2, 2, 4]), same_grid=True),
-    "PAD": Kind(lambda x: np.pad(x, ((0, 0), (0, 0), (0, 2))),
-                constants=([[0, 0], [0, 0], [0, 2]],), same_grid=True),
-    "CONCATENATION": Kind(lambda a, b: np.concatenate([a, b], -1), PAIR, options={"axis": 2},
-                          same_grid=True),
-    "SPLIT": Kind(lambda x: x[..., :4], constants=(2,), first=True, same_grid=True,
-                  options={"numSplits": 2}, outputs=2),
-}  # fmt: skip
+    "PAD": Kind(
+        lambda x: np.pad(x, ((0, 0), (0, 0), (0, 2))),
+        constants=([[0, 0], [0, 0], [0, 2]],),
+        same_grid=True,
+    ),
+    "CONCATENATION": Kind(
+        lambda a, b: np.concatenate([a, b], -1), PAIR, options={"axis": 2}, same_grid=True
+    ),
+    "SPLIT": Kind(
+        lambda x: x[..., :4],
+        constants=(2,),
+        first=True,
+        same_grid=True,
+        options={"numSplits": 2},
+        outputs=2,
+    ),
+}
 
 
 def plain(code: str, dtype: DType, *, version: int = 1) -> Case:
@@ -90,17 +102,25 @@ def plain(code: str, dtype: DType, *, version: int = 1) -> Case:
         yq = grid(dtype, SPAN)
     if kind.fixed and dtype is not DType.FLOAT32:
         yq = quant(1 / 256, -128) if dtype is DType.INT8 else quant(1 / 32768)
-    ins = [Tensor(name=f"x{i}", shape=d[1].shape, dtype=dtype, quant=d[0])
-           for i, d in enumerate(drawn)]  # fmt: skip
+    ins = [
+        Tensor(name=f"x{i}", shape=d[1].shape, dtype=dtype, quant=d[0]) for i, d in enumerate(drawn)
+    ]
     constants = [
         Tensor(name=f"c{i}", shape=np.shape(c), dtype=DType.INT32, data=np.asarray(c, "<i4"))
         for i, c in enumerate(kind.constants)
     ]
-    outs = [Tensor(name=f"y{i}", shape=expected.shape, dtype=dtype, quant=yq)
-            for i in range(kind.outputs)]  # fmt: skip
+    outs = [
+        Tensor(name=f"y{i}", shape=expected.shape, dtype=dtype, quant=yq)
+        for i in range(kind.outputs)
+    ]
     order = [*constants, *ins] if kind.first else [*ins, *constants]
-    op = Op(code=code, version=version, inputs=tuple(t.name for t in order),
-            outputs=tuple(t.name for t in outs), options=kind.options)  # fmt: skip
+    op = Op(
+        code=code,
+        version=version,
+        inputs=tuple(t.name for t in order),
+        outputs=tuple(t.name for t in outs),
+        options=kind.options,
+    )
     size = FLOAT_ERROR * (1 + np.abs(expected).max())
     bound = size if yq is None else size + STEPS[dtype] * float(yq.scale[0])
     return Case(
@@ -116,8 +136,12 @@ def concatenation(parts: int) -> Case:
     drawn = [activations((1, 2), DType.FLOAT32, seed=i) for i in range(parts)]
     ins = [Tensor(name=f"x{i}", shape=(1, 2)) for i in range(parts)]
     y = Tensor(name="y0", shape=(1, 2 * parts))
-    op = Op(code="CONCATENATION", inputs=tuple(t.name for t in ins), outputs=("y0",),
-            options={"axis": 1})  # fmt: skip
+    op = Op(
+        code="CONCATENATION",
+        inputs=tuple(t.name for t in ins),
+        outputs=("y0",),
+        options={"axis": 1},
+    )
     expected = np.concatenate([d[2] for d in drawn], -1)
     return Case(model_of(op, [*ins, y]), {f"x{i}": d[1] for i, d in enumerate(drawn)}, expected, 0)
 
@@ -130,8 +154,10 @@ def to_grid(source: DType, target: DType, *, version: int = 1) -> Case:
     x_quant, held, x = activations((2, 8), source, seed=0)
     yq = grid(target, SPAN)
     code = "DEQUANTIZE" if target is DType.FLOAT32 else "QUANTIZE"
-    ends = [Tensor(name="x", shape=x.shape, dtype=source, quant=x_quant),
-            Tensor(name="y", shape=x.shape, dtype=target, quant=yq)]  # fmt: skip
+    ends = [
+        Tensor(name="x", shape=x.shape, dtype=source, quant=x_quant),
+        Tensor(name="y", shape=x.shape, dtype=target, quant=yq),
+    ]
     op = Op(code=code, version=version, inputs=("x",), outputs=("y",))
     more = 1e-3 if source is DType.FLOAT32 else 0.5 / 128
     bound = FLOAT_ERROR * SPAN if yq is None else float(yq.scale[0]) * (0.5 + more)

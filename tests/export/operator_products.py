@@ -47,9 +47,15 @@ def draw_weights(shape: tuple[int, ...], kind: Weights, seed: int = 1):
 
 
 def fully_connected(
-    x_dtype: DType, kind: Weights, *, version: int, width: int = 32, asymmetric: bool = True,
-    rows: int = 4, outputs: int = 8,
-) -> Case:  # fmt: skip
+    x_dtype: DType,
+    kind: Weights,
+    *,
+    version: int,
+    width: int = 32,
+    asymmetric: bool = True,
+    rows: int = 4,
+    outputs: int = 8,
+) -> Case:
     """x W^T; float rows and integer weights make it a hybrid (dynamic) product."""
     xq, held, x = activations((rows, width), x_dtype, seed=0)
     w, wq = draw_weights((outputs, width), kind)
@@ -63,8 +69,7 @@ def fully_connected(
         Tensor(name="y", shape=expected.shape, dtype=x_dtype, quant=yq),
     ]
     inputs: tuple = ("x", "w", None)
-    op = Op(code="FULLY_CONNECTED", version=version, inputs=inputs, outputs=("y",),
-            options=options)  # fmt: skip
+    op = Op(code="FULLY_CONNECTED", version=version, inputs=inputs, outputs=("y",), options=options)
     bound = product_bound(x, real(w, wq), yq, x_dtype, hybrid)
     return Case(model_of(op, tensors), {"x": held}, expected, bound)
 
@@ -93,15 +98,21 @@ def convolution(x_dtype: DType, kind: Weights, *, version: int, width: int = 32)
     tensors = [
         Tensor(name="x", shape=x.shape, dtype=x_dtype, quant=xq),
         Tensor(name="w", shape=w.shape, dtype=kind.dtype, data=w, quant=wq),
-        Tensor(name="b", shape=(8,), dtype=bias_dtype, data=np.zeros(8, bias_dtype.numpy),
-               quant=bias_quant),
+        Tensor(
+            name="b",
+            shape=(8,),
+            dtype=bias_dtype,
+            data=np.zeros(8, bias_dtype.numpy),
+            quant=bias_quant,
+        ),
         Tensor(name="y", shape=expected.shape, dtype=x_dtype, quant=yq),
-    ]  # fmt: skip
+    ]
     options: dict = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
     if x_dtype is DType.INT16:
         options["quantizedBiasType"] = 2  # TensorType.INT32
-    op = Op(code="CONV_2D", version=version, inputs=("x", "w", "b"), outputs=("y",),
-            options=options)  # fmt: skip
+    op = Op(
+        code="CONV_2D", version=version, inputs=("x", "w", "b"), outputs=("y",), options=options
+    )
     hybrid = x_dtype is DType.FLOAT32 and wq is not None
     bound = product_bound(x[0, 0], real(w, wq)[:, 0, 0], yq, x_dtype, hybrid)
     return Case(model_of(op, tensors), {"x": held}, expected, bound)
@@ -122,8 +133,9 @@ def dequantised_weights(kind: Weights, *, version: int, width: int = 32) -> Case
         Op(code="DEQUANTIZE", version=version, inputs=("w",), outputs=("f",)),
         Op(code="FULLY_CONNECTED", inputs=("x", "f", None), outputs=("y",)),
     )
-    graph = Graph(name="one", tensors=tuple(tensors), ops=ops, inputs={"x": "x"},
-                  outputs={"y": "y"})  # fmt: skip
+    graph = Graph(
+        name="one", tensors=tuple(tensors), ops=ops, inputs={"x": "x"}, outputs={"y": "y"}
+    )
     bound = product_bound(x, real(w, wq), None, DType.FLOAT32, False)
     return Case(Model(graphs=(graph,)), {"x": held}, expected, bound)
 
@@ -137,9 +149,10 @@ def decoded(rows: int = 4, width: int = 32, outputs: int = 8) -> Case:
     tables = RNG(4).integers(-15, 16, (outputs, 16)).astype(np.int8)
     held = {
         "codes": np.packbits(np.unpackbits(codes.reshape(-1, 1), axis=1)[:, 4:].reshape(-1)),
-        "tables": np.frombuffer(bytes([0, 1, 0, 0, 1, 4, 16, *(0,) * 9]) + tables.tobytes(),
-                                np.uint8),
-    }  # fmt: skip
+        "tables": np.frombuffer(
+            bytes([0, 1, 0, 0, 1, 4, 16, *(0,) * 9]) + tables.tobytes(), np.uint8
+        ),
+    }
     x, y = graph.tensor("x"), graph.tensor("y")
     filter_ = np.take_along_axis(tables, codes.astype(np.int64), axis=1)
     weights = real(filter_, kernel.quant)
@@ -147,12 +160,19 @@ def decoded(rows: int = 4, width: int = 32, outputs: int = 8) -> Case:
     expected = real_x @ weights.T
     y_quant = grid(DType.INT16, float(np.abs(expected).max()))
     tensors = [
-        x, graph.tensor("b"), dataclasses.replace(y, quant=y_quant),
+        x,
+        graph.tensor("b"),
+        dataclasses.replace(y, quant=y_quant),
         dataclasses.replace(kernel, data=None),
         *(Tensor(name=n, shape=v.shape, dtype=DType.UINT8, data=v) for n, v in held.items()),
-    ]  # fmt: skip
+    ]
     op = Op(code="TFLM_DECODE", inputs=("codes", "tables"), outputs=("w",), custom_options=b"")
-    made = Graph(name="one", tensors=tuple(tensors), ops=(op, *graph.ops), inputs={"x": "x"},
-                 outputs={"y": "y"})  # fmt: skip
+    made = Graph(
+        name="one",
+        tensors=tuple(tensors),
+        ops=(op, *graph.ops),
+        inputs={"x": "x"},
+        outputs={"y": "y"},
+    )
     bound = product_bound(real_x[0, 0], weights, y_quant, DType.INT16, False)
     return Case(Model(graphs=(made,)), case.inputs, expected, bound)

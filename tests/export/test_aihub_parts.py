@@ -39,10 +39,16 @@ def test_a_line_that_a_kill_cut_off_is_dropped_and_damage_is_named(tmp_path: Pat
 
 
 def test_a_profile_has_none_where_the_service_has_no_number() -> None:
-    layers = [{"name": "a", "type": "FULLY_CONNECTED", "compute_unit": "NPU"},
-              {"name": "b", "type": "ADD", "compute_unit": "CPU", "execution_time": 7}]  # fmt: skip
-    summary = {"estimated_inference_time": 1500, "all_inference_times": [1500, 1700],
-               "estimated_inference_peak_memory": -1, "warm_load_time": -1}  # fmt: skip
+    layers = [
+        {"name": "a", "type": "FULLY_CONNECTED", "compute_unit": "NPU"},
+        {"name": "b", "type": "ADD", "compute_unit": "CPU", "execution_time": 7},
+    ]
+    summary = {
+        "estimated_inference_time": 1500,
+        "all_inference_times": [1500, 1700],
+        "estimated_inference_peak_memory": -1,
+        "warm_load_time": -1,
+    }
     found = aihub_profile.read({"execution_summary": summary, "execution_detail": layers})
     assert (found.call_ms, found.all_ms) == (1.5, (1.5, 1.7))
     assert (found.peak_bytes, found.load_ms) == (None, None)
@@ -64,8 +70,13 @@ def test_what_an_npu_lacks_is_said_before_a_job() -> None:
 
 
 def test_precisions_of_plans() -> None:
-    names = {"fp32": Precision.FLOAT, "w8c-sym_a8s": Precision.W8A8, "w4c-sym_a8s": Precision.W4A8,
-             "w8c-sym_a16s": Precision.W8A16, "w4c-sym_a16s": Precision.W4A16}  # fmt: skip
+    names = {
+        "fp32": Precision.FLOAT,
+        "w8c-sym_a8s": Precision.W8A8,
+        "w4c-sym_a8s": Precision.W4A8,
+        "w8c-sym_a16s": Precision.W8A16,
+        "w4c-sym_a16s": Precision.W4A16,
+    }
     for name, precision in names.items():
         assert precision_of(plan_for(parse(name), Target.ONNX)) is precision
     with pytest.raises(ValueError, match="AI Hub has no weight_only"):

@@ -49,8 +49,13 @@ def test_decoded_filters_count_as_their_codes() -> None:
     table = Tensor(name="table", shape=(32,), dtype=DType.UINT8, data=np.ones(32, np.uint8))
     out = Tensor(name="kernel", shape=(4, 6), dtype=DType.INT8)
     op = Op(code="TFLM_DECODE", inputs=("codes", "table"), outputs=("kernel",), custom_options=b"")
-    graph = Graph(name="block", tensors=(codes, table, out), ops=(op,), inputs={},
-                  outputs={"kernel": "kernel"})  # fmt: skip
+    graph = Graph(
+        name="block",
+        tensors=(codes, table, out),
+        ops=(op,),
+        inputs={},
+        outputs={"kernel": "kernel"},
+    )
     model = Model(graphs=(graph,))
     found = flash_of({"block": write(model)}, model, 0, 0, LINKED)
     assert (found.weights, found.tables) == (12, 32)
@@ -60,8 +65,15 @@ def test_sram_is_arena_states_and_what_is_linked() -> None:
     rows = small()  # int16, 2 positions of 2 elements: states of 8 bytes, in 16 each
     found = sram_of(Arena(head=100, tail=30), rows, LINKED)
     # a row of 4 bytes and the bytes of 1 puzzle and 1 answer in 16 each; a line of 257 in 272
-    assert found == Sram(arena_head=100, arena_tail=30, arena_margin=MARGIN, carry=32,
-                         buffers=16 + 16 + 16 + 272, statics=20, stack=512)  # fmt: skip
+    assert found == Sram(
+        arena_head=100,
+        arena_tail=30,
+        arena_margin=MARGIN,
+        carry=32,
+        buffers=16 + 16 + 16 + 272,
+        statics=20,
+        stack=512,
+    )
     assert found.total == sum(dataclasses.asdict(found).values())
     cut = sram_of(Arena(head=100, tail=30), rows, LINKED, 48)
     assert cut == dataclasses.replace(found, buffers=found.buffers + 48)

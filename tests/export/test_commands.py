@@ -16,8 +16,20 @@ PUZZLE = "1.3. ..1. 2..1 .1.3"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("commands")
     tiny.write(root)
-    code = tflite.main(["--model", str(root / "model"), "--data", str(root / "data"), "--scheme",
-                        "int8", "--batch", "4", "--out", str(root / "int8")])  # fmt: skip
+    code = tflite.main(
+        [
+            "--model",
+            str(root / "model"),
+            "--data",
+            str(root / "data"),
+            "--scheme",
+            "int8",
+            "--batch",
+            "4",
+            "--out",
+            str(root / "int8"),
+        ]
+    )
     assert code == 0
     return root / "int8"
 
@@ -45,11 +57,13 @@ def test_solve_draws_puzzle_and_answer(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name one puzzle"), ((PUZZLE, "--random"), "name one puzzle"),
-        (("12",), "16 cells, the puzzle has 2"), (("x" * 16,), "symbols ['x']"),
+        ((), "name one puzzle"),
+        ((PUZZLE, "--random"), "name one puzzle"),
+        (("12",), "16 cells, the puzzle has 2"),
+        (("x" * 16,), "symbols ['x']"),
         ((PUZZLE, "--steps", "-1"), "must be at least 1"),
     ],
-)  # fmt: skip
+)
 def test_bad_puzzles_exit_with_2(
     arguments: tuple[str, ...], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,10 +80,16 @@ def test_no_export_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 REFUSED = {
     "legality": (("--scheme", "w8c-sym_a8da", "--target", "tflite-runtime"), "tflite-runtime does"),
-    "scheme": (("--scheme", "int5_magic",), "unknown scheme"),
+    "scheme": (
+        (
+            "--scheme",
+            "int5_magic",
+        ),
+        "unknown scheme",
+    ),
     "role": (("--scheme", "mixer=int8"), "names ['channel', 'head', 'mixer']"),
     "data": (("--scheme", "fp32", "--data", "nowhere"), "nowhere"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -100,10 +120,26 @@ def test_sudoku_text() -> None:
 
 
 def test_maze_text() -> None:
-    rows = ["S..#....", "##.#....", "...#....", ".###....", "........", "######..", "......#.",
-            ".......G"]  # fmt: skip
-    path = ["Soo#....", "##o#....", "ooo#....", "o###....", "oooooooo", "######.o", "......#o",
-            ".......G"]  # fmt: skip
+    rows = [
+        "S..#....",
+        "##.#....",
+        "...#....",
+        ".###....",
+        "........",
+        "######..",
+        "......#.",
+        ".......G",
+    ]
+    path = [
+        "Soo#....",
+        "##o#....",
+        "ooo#....",
+        "o###....",
+        "oooooooo",
+        "######.o",
+        "......#o",
+        ".......G",
+    ]
     config = MINI_MAZE_TRM_ATT
     puzzle, answer = (read("/".join(text), config, "maze") for text in (rows, path))
     assert puzzle_text.is_right(puzzle, answer, "maze")

@@ -158,8 +158,13 @@ def test_a_line_with_its_checksum_is_taken(host: Host, tmp_path: Path) -> None:
 
 def test_the_profile_counts_every_update(machine: Machine, tmp_path: Path) -> None:
     rows = random_rows("int8")
-    lines = ["profile", "set H=2 L=3 steps=4 halt=never", solve_line(0, np.zeros(11, np.int32)),
-             "profile", "quit"]  # fmt: skip
+    lines = [
+        "profile",
+        "set H=2 L=3 steps=4 halt=never",
+        solve_line(0, np.zeros(11, np.int32)),
+        "profile",
+        "quit",
+    ]
     said = machine.talk(write_flash(tmp_path, rows), lines).lines
     assert said[:2] == ["part AFFINE calls=0 ticks=0", "parts 1"]
     assert without_ticks(said[4]) == f"part AFFINE calls={4 * 2 * (3 + 1)}"

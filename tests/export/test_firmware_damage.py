@@ -107,5 +107,6 @@ def test_another_model_and_too_little_memory_are_refused(host: Host, tmp_path: P
         in said.lines[0]
     )
     said = host.talk(write_flash(tmp_path, rows), ["info"], "512")
-    assert re.search(r"states need \d+ more bytes than the 512 given; raise STATE_BYTES",
-                     said.lines[0])  # fmt: skip
+    assert re.search(
+        r"states need \d+ more bytes than the 512 given; raise STATE_BYTES", said.lines[0]
+    )

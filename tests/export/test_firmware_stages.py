@@ -24,8 +24,9 @@ DOUBLE = "NETWORKS=staged"
 
 def stage(graph: str, inputs: str, outputs: str, to: Place, *, column: int = 0, rows: int) -> Stage:
     places = {name: PLACES[name] for name in inputs.split()}
-    return Stage(graph=graph, inputs=places, outputs=tuple(outputs.split()), to=to, column=column,
-                 rows=rows)  # fmt: skip
+    return Stage(
+        graph=graph, inputs=places, outputs=tuple(outputs.split()), to=to, column=column, rows=rows
+    )
 
 
 def layer(i: int) -> list[Stage]:
@@ -87,8 +88,14 @@ def test_stages_hand_states_on_as_the_host_s_runner_does(
 def test_the_self_test_and_the_profile_run_stages(machine: Machine, tmp_path: Path) -> None:
     rows = random_rows("int16")
     flash = write_flash(tmp_path, rows, vectors_of(rows, update=update))
-    lines = ["test", "profile", "set H=1 L=1 steps=1 halt=never", solve_line(0, np.zeros(11, int)),
-             "profile", "quit"]  # fmt: skip
+    lines = [
+        "test",
+        "profile",
+        "set H=1 L=1 steps=1 halt=never",
+        solve_line(0, np.zeros(11, int)),
+        "profile",
+        "quit",
+    ]
     said = machine.talk(flash, lines).lines
     assert without_ticks(said[4]) == "tested 4 failed 0"
     before, after = (int(line.split()[2].removeprefix("calls=")) for line in (said[5], said[9]))

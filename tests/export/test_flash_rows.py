@@ -24,13 +24,17 @@ DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q_CONTI
 def small(**changes: object) -> RowFile:
     """Two tokens, one cell, one prefix position, two elements, int16."""
     values: dict = {
-        "model_id": ID, "seq": 1, "prefix": 1, "depth": DEPTH,
-        "H_init": np.asarray([3, -3], np.int16), "L_init": np.asarray([1, -1], np.int16),
+        "model_id": ID,
+        "seq": 1,
+        "prefix": 1,
+        "depth": DEPTH,
+        "H_init": np.asarray([3, -3], np.int16),
+        "L_init": np.asarray([1, -1], np.int16),
         "token_rows": np.asarray([[5, 6], [256, -2]], np.int16),
         "puzzle_rows": np.asarray([[7, 8], [9, 10]], np.int16),
         "combine_L": Combine(z_factor=1, e_factor=-1, offset=-2, shift=3),
         "combine_H": Combine(z_factor=4, e_factor=0, offset=2**40, shift=5),
-    }  # fmt: skip
+    }
     return RowFile(**{**values, **changes})
 
 
@@ -59,9 +63,13 @@ def test_what_was_written_is_read_back(dtype: type) -> None:
         return rng.integers(-100, 100, shape).astype(dtype)
 
     file = small(
-        seq=5, prefix=2, H_init=rows(3), L_init=rows(3), token_rows=rows(7, 3),
+        seq=5,
+        prefix=2,
+        H_init=rows(3),
+        L_init=rows(3),
+        token_rows=rows(7, 3),
         puzzle_rows=rows(4, 5),
-    )  # fmt: skip
+    )
     data = write(file)
     assert len(data) % 16 == 0
     again = read(data + b"whatever stands behind")

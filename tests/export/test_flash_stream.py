@@ -12,11 +12,15 @@ from export.flash_rows import HEADER, Depth, RowFile, padding, write
 from export.flash_stream import read_puzzle_row
 
 SMALL = RowFile(
-    model_id=bytes(32), seq=4, prefix=1, depth=Depth(H_cycles=1, L_cycles=1, halt_max_steps=1),
-    H_init=np.zeros(6, np.int16), L_init=np.zeros(6, np.int16),
+    model_id=bytes(32),
+    seq=4,
+    prefix=1,
+    depth=Depth(H_cycles=1, L_cycles=1, halt_max_steps=1),
+    H_init=np.zeros(6, np.int16),
+    L_init=np.zeros(6, np.int16),
     token_rows=np.ones((3, 6), np.int16),
     puzzle_rows=np.arange(30, dtype=np.int16).reshape(5, 6),
-)  # fmt: skip
+)
 PUBLISHED = 50_911, 512  # rows and width of the seed's ARC table
 
 

@@ -19,10 +19,15 @@ def small_model(rng: np.random.Generator) -> Model:
     ends = (Tensor(name="x", shape=(2, 4)), Tensor(name="y", shape=(2, 3)))
     product = Op(code="FULLY_CONNECTED", inputs=("x", "site/kernel", None), outputs=("y",))
     graphs = [
-        Graph(name=name, tensors=(*ends, kernel), ops=(product,), inputs={"a": "x"},
-              outputs={"b": "y"})
+        Graph(
+            name=name,
+            tensors=(*ends, kernel),
+            ops=(product,),
+            inputs={"a": "x"},
+            outputs={"b": "y"},
+        )
         for name in ("first", "second")
-    ]  # fmt: skip
+    ]
     return Model(graphs=tuple(graphs), description="a test", metadata={"scheme": b"fp32"})
 
 
@@ -49,8 +54,11 @@ def test_what_was_written_is_read_back() -> None:
     assert (again.description, again.metadata) == (model.description, dict(model.metadata))
     for old, new in zip(model.graphs, again.graphs, strict=True):
         assert (old.name, old.ops, old.inputs, old.outputs) == (
-            new.name, new.ops, new.inputs, new.outputs
-        )  # fmt: skip
+            new.name,
+            new.ops,
+            new.inputs,
+            new.outputs,
+        )
         for a, b in zip(old.tensors, new.tensors, strict=True):
             assert_same_tensor(a, b)
     assert write(again) == write(model)
@@ -62,13 +70,14 @@ def rich_model() -> Model:
     tensors = (
         Tensor(name="x", shape=(2, 3)),
         Tensor(name="w", shape=(3, 1), dtype=DType.INT4, data=np.asarray([[1], [-2], [7]], "i1")),
-        Tensor(name="v", shape=(2, 3), dtype=DType.INT8, data=np.full((2, 3), -5, "i1"),
-               quant=quant),
+        Tensor(
+            name="v", shape=(2, 3), dtype=DType.INT8, data=np.full((2, 3), -5, "i1"), quant=quant
+        ),
         Tensor(name="axis", shape=(1,), dtype=DType.INT32, data=np.asarray([1], "<i4")),
         Tensor(name="half", shape=(2,), dtype=DType.FLOAT16, data=np.asarray([1, 2], "<f2")),
         Tensor(name="s", shape=(2, 1)),
         Tensor(name="y", shape=(2, 2)),
-    )  # fmt: skip
+    )
     ops = (
         Op(code="SUM", version=2, inputs=("x", "axis"), outputs=("s",), options={"keepDims": True}),
         Op(code="RESHAPE", inputs=("s", None), outputs=("y",), options={"newShape": (2, 2)}),

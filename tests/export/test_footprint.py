@@ -61,9 +61,14 @@ def test_work_is_that_of_the_traced_recursion(config: Config) -> None:
 
     def step(params: Any, z_H: Any, z_L: Any, e: Any) -> Any:
         return run_cycles(
-            reasoner.networks, params, Latents(z_H, z_L), e,
-            H_cycles=config.H_cycles, L_cycles=config.L_cycles, observe=lambda _: None,
-        )  # fmt: skip
+            reasoner.networks,
+            params,
+            Latents(z_H, z_L),
+            e,
+            H_cycles=config.H_cycles,
+            L_cycles=config.L_cycles,
+            observe=lambda _: None,
+        )
 
     traced = jax.make_jaxpr(step)(shapes_of(config).params, state, state, state)
     found, ours = count_dots(traced.jaxpr), work.per_step(config)

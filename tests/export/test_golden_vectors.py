@@ -13,8 +13,13 @@ DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q)
 
 
 def vector(**changes: object) -> Vector:
-    values: dict = {"puzzle": 2, "inputs": np.asarray([1, 0, 2]), "tokens": np.asarray([1, 3, 2]),
-                    "steps": 4, "states": (0x01020304, 0xFFFFFFFE)}  # fmt: skip
+    values: dict = {
+        "puzzle": 2,
+        "inputs": np.asarray([1, 0, 2]),
+        "tokens": np.asarray([1, 3, 2]),
+        "steps": 4,
+        "states": (0x01020304, 0xFFFFFFFE),
+    }
     return Vector(**{**values, **changes})
 
 

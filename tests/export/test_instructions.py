@@ -81,9 +81,14 @@ def test_pieces_are_counted() -> None:
     assert instructions(rows) == {"CONCATENATION": wanted}
 
 
-@pytest.mark.parametrize(("inputs", "cost"), [
-    (8, COSTS["FULLY_CONNECTED", DType.INT8]), (9, RAGGED), (10, RAGGED),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("inputs", "cost"),
+    [
+        (8, COSTS["FULLY_CONNECTED", DType.INT8]),
+        (9, RAGGED),
+        (10, RAGGED),
+    ],
+)
 def test_inputs_that_do_not_divide_by_4_cost_more(inputs: int, cost) -> None:
     graph = one("FULLY_CONNECTED", ((1, 1, 3, inputs), (2, inputs), (1, 1, 3, 2)), 1)
     wanted = round(6 * inputs * cost.per_product + 6 * cost.per_element)
@@ -91,9 +96,13 @@ def test_inputs_that_do_not_divide_by_4_cost_more(inputs: int, cost) -> None:
 
 
 ONE_HEAD = dataclasses.replace(
-    MAZE_TRM_ATT, hidden_size=64, num_heads=1, puzzle_emb_ndim=64, L_layers=1,
+    MAZE_TRM_ATT,
+    hidden_size=64,
+    num_heads=1,
+    puzzle_emb_ndim=64,
+    L_layers=1,
     forward_dtype="float32",
-)  # fmt: skip
+)
 COUNTED = {
     "int8": (None, "tflm_int8_int8", 98.66e6),
     "int16": (None, "tflm_int4_int16", 56.44e6),

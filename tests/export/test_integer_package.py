@@ -115,8 +115,13 @@ def test_what_cannot_be_cut_is_refused(changes: dict, words: str) -> None:
     plan = plan_for(parse(scheme), Target.TFLM)
     twin = tiny.simulation(config, scheme, Target.TFLM)
     with pytest.raises(ValueError, match=words):
-        make(tiny.source(config), plan, twin, batch=changes.get("batch", 1),
-             cut=Cut(heads=1, tokens=4, queries=4))  # fmt: skip
+        make(
+            tiny.source(config),
+            plan,
+            twin,
+            batch=changes.get("batch", 1),
+            cut=Cut(heads=1, tokens=4, queries=4),
+        )
 
 
 def test_cuts_are_read_from_words() -> None:
@@ -135,9 +140,15 @@ def test_a_row_of_int16_is_half_of_float32() -> None:
         row, tokens = np.zeros(512, dtype), np.zeros((11, 512), dtype)
         depth = flash_rows.Depth(H_cycles=1, L_cycles=1, halt_max_steps=1)
         file = flash_rows.RowFile(
-            model_id=bytes(32), seq=81, prefix=16, depth=depth, H_init=row, L_init=row,
-            token_rows=tokens, puzzle_rows=np.zeros((ids, 512), dtype),
-        )  # fmt: skip
+            model_id=bytes(32),
+            seq=81,
+            prefix=16,
+            depth=depth,
+            H_init=row,
+            L_init=row,
+            token_rows=tokens,
+            puzzle_rows=np.zeros((ids, 512), dtype),
+        )
         return len(flash_rows.write(file))
 
     assert size(9, np.int16) - size(1, np.int16) == 8 * (1024 + 4)

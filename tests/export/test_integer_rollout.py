@@ -53,10 +53,11 @@ def solved(made: Export, batch: Batch, **options: Any) -> tuple[Any, np.ndarray]
     states: dict[tuple[int, int], np.ndarray] = {}
     try:
         solution = Solver(made, runtime).solve(
-            np.asarray(batch.inputs), np.asarray(batch.puzzle_identifiers),
+            np.asarray(batch.inputs),
+            np.asarray(batch.puzzle_identifiers),
             observe=lambda rows, cycles, z_H: states.update({(cycles, rows.start): z_H}),
             **options,
-        )  # fmt: skip
+        )
     finally:
         runtime.close()
     cycles, rows = (sorted({key[i] for key in states}) for i in (0, 1))

@@ -73,10 +73,20 @@ def test_a_thousand_mutants_are_refused_before_any_interpreter(
 
 
 def test_mutants_without_their_hash_do_not_crash_the_reader(made: Path) -> None:
-    command = [sys.executable, "-m", "tests.export.mutants", str(made / manifest.MODEL_FILE),
-               str(READ)]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "tests.export.mutants",
+        str(made / manifest.MODEL_FILE),
+        str(READ),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     assert "refused by the reader" in done.stdout
 

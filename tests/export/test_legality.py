@@ -33,8 +33,7 @@ def example(use: Use, version: int) -> Case:
             use.types[0], Weights(use.types[1], use.per_channel), version=version
         )
     if use.code == "CONV_2D":
-        return convolution(use.types[0], Weights(use.types[1], use.per_channel),
-                               version=version)  # fmt: skip
+        return convolution(use.types[0], Weights(use.types[1], use.per_channel), version=version)
     if use.code == "DEQUANTIZE" and (use.per_channel or use.types[0] in (DType.FLOAT16, I4)):
         return dequantised_weights(Weights(use.types[0], use.per_channel), version=version)
     if use.code in ("QUANTIZE", "DEQUANTIZE"):
@@ -90,10 +89,12 @@ def test_newest_versions(runtime: Session) -> None:
         high = ops.with_version(kinds.plain("ADD", F32), 99)
         assert runtime.verdict(high) is Verdict.RIGHT  # TFLM reads no versions
         return
-    weighted = {"FULLY_CONNECTED": fully_connected(I8, Weights(I8), version=1),
-                "CONV_2D": convolution(I8, Weights(I8), version=1),
-                "QUANTIZE": kinds.to_grid(F32, I8),
-                "DEQUANTIZE": kinds.to_grid(I8, F32)}  # fmt: skip
+    weighted = {
+        "FULLY_CONNECTED": fully_connected(I8, Weights(I8), version=1),
+        "CONV_2D": convolution(I8, Weights(I8), version=1),
+        "QUANTIZE": kinds.to_grid(F32, I8),
+        "DEQUANTIZE": kinds.to_grid(I8, F32),
+    }
     for code, versions in NEWEST.items():
         case = weighted.get(code) or kinds.plain(code, F32)
         newest = versions[column[runtime.target]]
@@ -104,20 +105,24 @@ def test_newest_versions(runtime: Session) -> None:
 SILENT = {
     "older version": (fully_connected(F32, Weights(I8), version=5), Target.TFLITE_RUNTIME),
     "-8": (fully_connected(F32, Weights(I4, lowest=-8), version=12), Target.LITERT_BUILTIN),
-    "-128": (fully_connected(F32, Weights(I8, lowest=-128), version=12),
-             Target.LITERT_BUILTIN),
-    "zero points": (fully_connected(F32, Weights(I8, zero_point=3), version=12),
-                    Target.LITERT_BUILTIN),
-    "zero points, one scale": (fully_connected(F32, Weights(I8, False, zero_point=3),
-                                                   version=9), Target.TFLITE_RUNTIME),
-    "zero points, static": (fully_connected(I8, Weights(I8, zero_point=3), version=4),
-                            Target.TFLM),
-    "zero points, int16": (fully_connected(I16, Weights(I8, zero_point=3), version=7),
-                           Target.LITERT),
+    "-128": (fully_connected(F32, Weights(I8, lowest=-128), version=12), Target.LITERT_BUILTIN),
+    "zero points": (
+        fully_connected(F32, Weights(I8, zero_point=3), version=12),
+        Target.LITERT_BUILTIN,
+    ),
+    "zero points, one scale": (
+        fully_connected(F32, Weights(I8, False, zero_point=3), version=9),
+        Target.TFLITE_RUNTIME,
+    ),
+    "zero points, static": (fully_connected(I8, Weights(I8, zero_point=3), version=4), Target.TFLM),
+    "zero points, int16": (
+        fully_connected(I16, Weights(I8, zero_point=3), version=7),
+        Target.LITERT,
+    ),
     "zero points, conv": (convolution(I8, Weights(I4, zero_point=3), version=7), Target.TFLM),
     "scales of DEQUANTIZE": (dequantised_weights(Weights(I8), version=5), Target.TFLM),
     "int4 read as int8": (convolution(I16, Weights(I4), version=7), Target.TFLITE_RUNTIME),
-}  # fmt: skip
+}
 """Models that load, run and compute garbage."""
 
 
@@ -135,8 +140,9 @@ RIGHT = {
     "wide int4, static": fully_connected(I8, Weights(I4, lowest=-8), version=10),
     "wide int4, expanded": dequantised_weights(Weights(I4, lowest=-8, zero_point=3), version=6),
     "one scale, zero point, static": fully_connected(
-        I8, Weights(I8, False, zero_point=3), version=4),
-}  # fmt: skip
+        I8, Weights(I8, False, zero_point=3), version=4
+    ),
+}
 
 
 @pytest.mark.parametrize("target", [Target.LITERT, Target.LITERT_BUILTIN])
@@ -169,9 +175,11 @@ def test_messages_name_tensor_reason_and_alternative() -> None:
 def test_aihub_takes_float_and_w8a8_only() -> None:
     assert check(kinds.plain("ADD", F32).model, Target.AI_HUB) == []
     assert check(fully_connected(I8, Weights(I8), version=4).model, Target.AI_HUB) == []
-    for case in (fully_connected(F32, Weights(I8), version=12),
-                 fully_connected(I8, Weights(I4), version=10),
-                 kinds.plain("ADD", I16)):  # fmt: skip
+    for case in (
+        fully_connected(F32, Weights(I8), version=12),
+        fully_connected(I8, Weights(I4), version=10),
+        kinds.plain("ADD", I16),
+    ):
         (found,) = check(case.model, Target.AI_HUB)
         assert isinstance(found, Violation)
         assert "AI Hub" in found.reason

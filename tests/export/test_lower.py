@@ -83,9 +83,14 @@ def check_step(config: Config, params: dict) -> None:
     @jax.jit
     def step(z: jax.Array) -> jax.Array:
         latents, _ = run_cycles(
-            networks, params, Latents(z, z_L), x, H_cycles=config.H_cycles,
-            L_cycles=config.L_cycles, observe=lambda _: None,
-        )  # fmt: skip
+            networks,
+            params,
+            Latents(z, z_L),
+            x,
+            H_cycles=config.H_cycles,
+            L_cycles=config.L_cycles,
+            observe=lambda _: None,
+        )
         return jax.numpy.stack(latents)
 
     got = run(write(model), "step", x=x, z_H=z_H, z_L=z_L)

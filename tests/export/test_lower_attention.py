@@ -108,9 +108,14 @@ def test_chunks_bound_what_exists_at_a_time() -> None:
 def test_widths_follow_roles() -> None:
     widths = Widths(state=16, product=8, gate=16, scores=8, share=16)
     site = "L_level/layers_0"
-    names = {f"{site}/self_attn/qkv_proj/q/0": 8, f"{site}/self_attn/mixed/3": 16,
-             f"{site}/self_attn/scores/1": 8, f"{site}/mlp/product": 16, "z": 16,
-             f"{site}/self_attn/qkv_proj/k/1/rotated/cos": 8}  # fmt: skip
+    names = {
+        f"{site}/self_attn/qkv_proj/q/0": 8,
+        f"{site}/self_attn/mixed/3": 16,
+        f"{site}/self_attn/scores/1": 8,
+        f"{site}/mlp/product": 16,
+        "z": 16,
+        f"{site}/self_attn/qkv_proj/k/1/rotated/cos": 8,
+    }
     assert {name: bits_of(name, widths) for name in names} == names
     assert int8_widths(MINI_MAZE_TRM_ATT) == INT8
     assert int8_widths(MAZE_TRM_ATT) == dataclasses.replace(INT8, share=16)
@@ -133,9 +138,11 @@ def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
     try:
         solver = Solver(made, runtime)
         solution = solver.solve(
-            np.asarray(batch.inputs), np.asarray(batch.puzzle_identifiers), steps=steps,
+            np.asarray(batch.inputs),
+            np.asarray(batch.puzzle_identifiers),
+            steps=steps,
             observe=lambda rows, cycles, z_H: states.append(z_H),
-        )  # fmt: skip
+        )
     finally:
         runtime.close()
     wanted = np.asarray(run(twin, batch, steps))  # cycles, batch, pos, emb

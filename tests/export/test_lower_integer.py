@@ -114,7 +114,9 @@ def test_products_are_the_operators_of_the_plan(scheme: str) -> None:
 def floats_only_in_norms(graph: Graph) -> bool:
     """Say whether every operator on floats belongs to a norm."""
     names = [
-        name for op in graph.ops for name in op.outputs
+        name
+        for op in graph.ops
+        for name in op.outputs
         if graph.tensor(name).dtype.value == "FLOAT32"
-    ]  # fmt: skip
+    ]
     return bool(names) and all("/norm/" in name for name in names)

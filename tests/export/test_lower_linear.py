@@ -23,13 +23,35 @@ SPAN = SiteRange((-2.5, 3.0), (-3.0, 3.5))
 DIMENSIONS = (((1,), (0,)), ((), ()))
 
 CASES = [
-    *((Target.LITERT, s) for s in ("w8c-sym_a8da", "w4c-sym_a8da", "w4c-asym_a8da", "w8c-asym_a8da",
-                                   "w6c-asym_a8da", "w4t-sym_a8da", "w2c-asym_a8da",
-                                   "w8c-sym_a8s", "w4c-sym_a8s", "w4c-asym_a8s", "w8c-sym_a16s")),
-    *((Target.LITERT_BUILTIN, s) for s in ("w8c-sym_a8da", "w8c-sym_a8d", "w4c-sym_a8da",
-                                           "w4c-sym_a8d", "w4c-asym_a8d", "w8c-sym_a8s",
-                                           "w8c-sym_a16s")),
-]  # fmt: skip
+    *(
+        (Target.LITERT, s)
+        for s in (
+            "w8c-sym_a8da",
+            "w4c-sym_a8da",
+            "w4c-asym_a8da",
+            "w8c-asym_a8da",
+            "w6c-asym_a8da",
+            "w4t-sym_a8da",
+            "w2c-asym_a8da",
+            "w8c-sym_a8s",
+            "w4c-sym_a8s",
+            "w4c-asym_a8s",
+            "w8c-sym_a16s",
+        )
+    ),
+    *(
+        (Target.LITERT_BUILTIN, s)
+        for s in (
+            "w8c-sym_a8da",
+            "w8c-sym_a8d",
+            "w4c-sym_a8da",
+            "w4c-sym_a8d",
+            "w4c-asym_a8d",
+            "w8c-sym_a8s",
+            "w8c-sym_a16s",
+        )
+    ),
+]
 
 
 @pytest.mark.parametrize("inputs", [7, 32])

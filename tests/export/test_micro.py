@@ -40,13 +40,22 @@ def update_graph(name: str, config: Config, dtype: DType) -> Graph:
     """A network of one addition."""
     shape = (1, config.num_positions, config.hidden_size)
     ends = [
-        Tensor(name=end, shape=shape, dtype=dtype,
-               quant=None if dtype is DType.FLOAT32 else quant(of, dtype))
+        Tensor(
+            name=end,
+            shape=shape,
+            dtype=dtype,
+            quant=None if dtype is DType.FLOAT32 else quant(of, dtype),
+        )
         for end, of in (("z", "z"), ("injection", "injection"), ("out", "z"))
-    ]  # fmt: skip
+    ]
     op = Op(code="ADD", version=2, inputs=("z", "injection"), outputs=("out",))
-    return Graph(name=name, tensors=tuple(ends), ops=(op,), outputs={"z": "out"},
-                 inputs={"z": "z", "injection": "injection"})  # fmt: skip
+    return Graph(
+        name=name,
+        tensors=tuple(ends),
+        ops=(op,),
+        outputs={"z": "out"},
+        inputs={"z": "z", "injection": "injection"},
+    )
 
 
 def head_graph(config: Config, dtype: DType) -> Graph:
@@ -60,8 +69,9 @@ def head_graph(config: Config, dtype: DType) -> Graph:
         Tensor(name="logits", shape=(size,), dtype=dtype, quant=held),
     )
     op = Op(code="RESHAPE", inputs=("z_H", "size"), outputs=("logits",))
-    return Graph(name="head", tensors=tensors, ops=(op,), inputs={"z_H": "z_H"},
-                 outputs={"logits": "logits"})  # fmt: skip
+    return Graph(
+        name="head", tensors=tensors, ops=(op,), inputs={"z_H": "z_H"}, outputs={"logits": "logits"}
+    )
 
 
 def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Export:
@@ -77,12 +87,28 @@ def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Exp
     }
     cells = tuple(int(t) for t in rng.integers(0, config.vocab_size, config.seq_len))
     manifest = Manifest(
-        model="tiny", source="tiny", parameters_sha256="", task="", config=config, scheme="w4",
-        plan="int", carry=CarryPrecision.ARITHMETIC, target=Target.TFLM, batch=1, ranges={},
-        weight_bytes=0, operators={}, files={},
-        expected=Expected(steps=3, inputs=(cells,), puzzle_identifiers=(0,),
-                          tokens=(cells[::-1],), confirmed_by="tflm"),
-    )  # fmt: skip
+        model="tiny",
+        source="tiny",
+        parameters_sha256="",
+        task="",
+        config=config,
+        scheme="w4",
+        plan="int",
+        carry=CarryPrecision.ARITHMETIC,
+        target=Target.TFLM,
+        batch=1,
+        ranges={},
+        weight_bytes=0,
+        operators={},
+        files={},
+        expected=Expected(
+            steps=3,
+            inputs=(cells,),
+            puzzle_identifiers=(0,),
+            tokens=(cells[::-1],),
+            confirmed_by="tflm",
+        ),
+    )
     host = {name: value.astype(np.float32) for name, value in host.items()}
     manifest = dataclasses.replace(manifest, **changes)  # type: ignore[arg-type]
     return Export(manifest=manifest, model=Model(graphs=tuple(graphs)), host=host)
@@ -107,8 +133,9 @@ def test_integer_rows_are_within_half_a_step(dtype: DType) -> None:
     step = rows.combine_L.e_factor / 2.0**rows.combine_L.shift * SCALES["injection"][0]
     wanted = np.float32(np.sqrt(export.config.hidden_size)) * export.host["embed_tokens"]
     assert np.all(np.abs(rows.token_rows * step - wanted) <= step * 0.5001)
-    largest = max(np.abs(rows.token_rows.astype(int)).max(),
-                  np.abs(rows.puzzle_rows.astype(int)).max())  # fmt: skip
+    largest = max(
+        np.abs(rows.token_rows.astype(int)).max(), np.abs(rows.puzzle_rows.astype(int)).max()
+    )
     assert largest == np.iinfo(rows.token_rows.dtype).max
     assert rows.combine_H.e_factor == 0
 

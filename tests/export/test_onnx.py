@@ -41,8 +41,15 @@ CONFIG = dataclasses.replace(tiny.configs()["mlp"], L_layers=1)
 SCHEMES = ("int4_calibrated", "w4c-sym_a16s")
 STATIC = ("w4c-sym_a16s",)
 OTHERS = (
-    "fp32", "w8c-sym_a8s", "fp16", "int8", "w4t-sym", "w8t-sym", "w4c-sym_a8s", "w8c-sym_a16s",
-)  # fmt: skip
+    "fp32",
+    "w8c-sym_a8s",
+    "fp16",
+    "int8",
+    "w4t-sym",
+    "w8t-sym",
+    "w4c-sym_a8s",
+    "w8c-sym_a16s",
+)
 
 
 @pytest.fixture(scope="module", params=SCHEMES)
@@ -153,9 +160,12 @@ def test_the_bytes_of_a_small_file_mean_what_the_graph_says() -> None:
     """int4 lies two to a byte, low nibble first; onnx's own reader is the other side."""
     data = np.asarray([[1, -2], [-8, 7]], np.int8)
     graph = Graph(
-        name="g", ops=(), inputs={}, outputs={"w": "w"},
+        name="g",
+        ops=(),
+        inputs={},
+        outputs={"w": "w"},
         tensors=(Tensor(name="w", shape=(2, 2), dtype=DType.INT4, data=data),),
-    )  # fmt: skip
+    )
     (proto,) = onnx_file._graph_proto(graph).initializer
     assert proto.raw_data == bytes([0xE1, 0x78])  # -2, 1; 7, -8
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(proto).astype(np.int8), data)
@@ -219,13 +229,23 @@ def test_the_command_exports_and_verify_agrees(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "e"
-    arguments = ["--model", "sudoku-trm-mlp-mini", "--scheme", "int4_calibrated", "--steps", "1",
-                 "--batch", "8"]  # fmt: skip
+    arguments = [
+        "--model",
+        "sudoku-trm-mlp-mini",
+        "--scheme",
+        "int4_calibrated",
+        "--steps",
+        "1",
+        "--batch",
+        "8",
+    ]
     assert command.main([*arguments, "--out", str(folder)]) == 0
     assert "confirmed by onnx" in capsys.readouterr().out
     assert set(open_export(folder).manifest.files) == {
-        "block.onnx", "head.onnx", "host.safetensors",
-    }  # fmt: skip
+        "block.onnx",
+        "head.onnx",
+        "host.safetensors",
+    }
     assert verify.main([str(folder), "--limit", "8"]) == 0
     assert verify.main([str(folder), "--runtime", "litert"]) == 2
     assert tflite.main([*arguments[:2], "--scheme", "int5", "--out", str(folder)]) == 2

@@ -68,9 +68,14 @@ def test_the_converter_makes_what_it_made() -> None:
     assert counted(theirs)["TRANSPOSE"] == 2 * 3 * config.L_layers
 
 
-@pytest.mark.parametrize(("recipe", "scheme"), [("dynamic_wi8_afp32", "w8c-sym_a8da"),
-                                                ("weight_only_wi8_afp32", "int8"),
-                                                ("dynamic_wi4_afp32", "w4c-sym_a8da")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("recipe", "scheme"),
+    [
+        ("dynamic_wi8_afp32", "w8c-sym_a8da"),
+        ("weight_only_wi8_afp32", "int8"),
+        ("dynamic_wi4_afp32", "w4c-sym_a8da"),
+    ],
+)
 def test_the_quantised_graph_equals_the_quantizers(recipe: str, scheme: str) -> None:
     """Same integers but at ties, same scales but for an ulp, same operators and versions."""
     with warnings.catch_warnings():
@@ -101,9 +106,10 @@ def test_the_quantised_graph_equals_the_quantizers(recipe: str, scheme: str) -> 
             compared += 1
     assert compared == 4 * config.L_layers + 2
     if scheme == "w8c-sym_a8da":
-        assert counted(theirs.graph("block"))["FULLY_CONNECTED"] == counted(
-            ours.graph("block")
-        )["FULLY_CONNECTED"]  # fmt: skip
+        assert (
+            counted(theirs.graph("block"))["FULLY_CONNECTED"]
+            == counted(ours.graph("block"))["FULLY_CONNECTED"]
+        )
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

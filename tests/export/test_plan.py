@@ -15,15 +15,20 @@ from quant.scheme import parse
         ("int8", Target.TFLITE_RUNTIME, Numerics.WEIGHT_ONLY, DType.INT8, ZeroPoints.STORED),
         ("int4_naive", Target.LITERT, Numerics.WEIGHT_ONLY, DType.INT4, ZeroPoints.STORED),
         ("int4_calibrated", Target.LITERT, Numerics.WEIGHT_ONLY, DType.INT4, ZeroPoints.STORED),
-        ("int4_calibrated", Target.TFLITE_RUNTIME, Numerics.WEIGHT_ONLY, DType.INT8,
-         ZeroPoints.SHIFTED),
+        (
+            "int4_calibrated",
+            Target.TFLITE_RUNTIME,
+            Numerics.WEIGHT_ONLY,
+            DType.INT8,
+            ZeroPoints.SHIFTED,
+        ),
         ("w4c-asym_a8da", Target.LITERT, Numerics.DYNAMIC, DType.INT4, ZeroPoints.RANK_ONE),
         ("w4c-asym_a8d", Target.LITERT_BUILTIN, Numerics.DYNAMIC, DType.INT8, ZeroPoints.SHIFTED),
         ("w8c-sym_a8s", Target.AI_HUB, Numerics.STATIC_INT8, DType.INT8, ZeroPoints.STORED),
         ("w4c-asym_a8s", Target.AI_HUB, Numerics.STATIC_INT8, DType.INT8, ZeroPoints.SHIFTED),
         ("w4c-sym_a16s", Target.LITERT, Numerics.INT16, DType.INT8, ZeroPoints.STORED),
     ],
-)  # fmt: skip
+)
 def test_schemes_have_plans(
     scheme: str, target: Target, numerics: Numerics, carrier: DType, zero_points: ZeroPoints
 ) -> None:

@@ -100,8 +100,9 @@ def test_halting_freezes_every_puzzle_at_its_own_step(kind: str) -> None:
     # shift the halting bias to the middle of what the first step says: some halt, some go on
     first = solver.solve(inputs, ids, steps=1)
     bias = twin.weights.params["q_head"]["bias"]
-    bias = bias.at[0].add(-float(np.median(first.q_halt - (0 if config.no_ACT_continue else 1)
-                                           * first.q_continue)))  # fmt: skip
+    bias = bias.at[0].add(
+        -float(np.median(first.q_halt - (0 if config.no_ACT_continue else 1) * first.q_continue))
+    )
     params = {**twin.weights.params, "q_head": {**twin.weights.params["q_head"], "bias": bias}}
     shifted = Weights(params, twin.weights.buffers, twin.weights.puzzle_emb)
     solver._runtime = InJax(
@@ -164,10 +165,12 @@ def test_no_puzzles_and_no_steps_are_refused() -> None:
 
 
 ON_RUNTIMES = [
-    ("mlp", "fp32", Target.LITERT), ("learned", "fp16", Target.LITERT_BUILTIN),
-    ("hrm", "w4c-asym_carry16", Target.LITERT), ("mlp", "int8", Target.TFLITE_RUNTIME),
+    ("mlp", "fp32", Target.LITERT),
+    ("learned", "fp16", Target.LITERT_BUILTIN),
+    ("hrm", "w4c-asym_carry16", Target.LITERT),
+    ("mlp", "int8", Target.TFLITE_RUNTIME),
     ("mlp", "fp32", Target.TFLM),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "scheme", "target"), ON_RUNTIMES)

@@ -68,6 +68,7 @@ def test_integer_blocks_are_scheduled() -> None:
         assert made.issuperset(name for name in op.inputs if name is not None)
         made.update(op.outputs)
     order = names(graph)
-    sigmoid, up = (np.flatnonzero([f"/{part}" in name for name in order])[0]
-                   for part in ("sigmoid", "up"))  # fmt: skip
+    sigmoid, up = (
+        np.flatnonzero([f"/{part}" in name for name in order])[0] for part in ("sigmoid", "up")
+    )
     assert sigmoid < up

@@ -20,8 +20,10 @@ CUT = Cut(heads=3, tokens=4, queries=5)  # divides neither 4 heads nor 11 positi
 
 def interpreters(graphs: tuple[Graph, ...]):
     """Make a function that runs a graph by its name."""
-    loaded = {g.name: runtime.Interpreter.from_bytes(write(Model(graphs=(g,))), arena_size=1 << 21)
-              for g in graphs}  # fmt: skip
+    loaded = {
+        g.name: runtime.Interpreter.from_bytes(write(Model(graphs=(g,))), arena_size=1 << 21)
+        for g in graphs
+    }
     by_name = {g.name: g for g in graphs}
 
     def call(name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -33,8 +33,14 @@ def graph(
 
 def stage(name: str, to: Place, count: int) -> Stage:
     """A graph that adds work to z, `count` positions at a time."""
-    return Stage(graph=name, inputs={"z": Place.Z, "injection": Place.WORK}, outputs=("z",), to=to,
-                 column=0, rows=count)  # fmt: skip
+    return Stage(
+        graph=name,
+        inputs={"z": Place.Z, "injection": Place.WORK},
+        outputs=("z",),
+        to=to,
+        column=0,
+        rows=count,
+    )
 
 
 BLOCK = stage("block", Place.Z, POSITIONS)
@@ -47,9 +53,18 @@ def rows() -> RowFile:
         return rng.integers(-9, 9, shape).astype(np.int8)
 
     depth = Depth(H_cycles=2, L_cycles=2, halt_max_steps=1, halting=Halting.NEVER)
-    return RowFile(model_id=MODEL_ID, seq=SEQ, prefix=1, depth=depth, H_init=draw(EMB),
-                   L_init=draw(EMB), token_rows=draw(VOCAB, EMB), puzzle_rows=draw(1, EMB),
-                   combine_L=PLAIN, combine_H=PASS)  # fmt: skip
+    return RowFile(
+        model_id=MODEL_ID,
+        seq=SEQ,
+        prefix=1,
+        depth=depth,
+        H_init=draw(EMB),
+        L_init=draw(EMB),
+        token_rows=draw(VOCAB, EMB),
+        puzzle_rows=draw(1, EMB),
+        combine_L=PLAIN,
+        combine_H=PASS,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +75,18 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def talk(
-    build: Path, folder: Path, lines: list[str], file: RowFile, *, update: bytes = graph(0, UPDATE),
-    methods: tuple[str, ...] = ("AddAdd",), model_id: bytes = MODEL_ID,
-    updates: Mapping[str, bytes] | None = None, stages: Sequence[Stage] = (BLOCK,),
+    build: Path,
+    folder: Path,
+    lines: list[str],
+    file: RowFile,
+    *,
+    update: bytes = graph(0, UPDATE),
+    methods: tuple[str, ...] = ("AddAdd",),
+    model_id: bytes = MODEL_ID,
+    updates: Mapping[str, bytes] | None = None,
+    stages: Sequence[Stage] = (BLOCK,),
     state_bytes: int = 1024,
-) -> list[str]:  # fmt: skip
+) -> list[str]:
     """Build the firmware of a package with the stand-in, and ask it."""
     package = folder / "board"
     package.mkdir()
@@ -84,8 +106,13 @@ def talk(
     library = folder / "libfake.a"
     library.write_bytes(b"!<arch>\n")
     (folder / "flash.bin").write_bytes(flash_rows.write(file))
-    make("host-firmware", f"BUILD={build}", f"PACKAGE={package}",
-         f"TFLM_LIB={library}", f"TFLM_INC={FAKE}")  # fmt: skip
+    make(
+        "host-firmware",
+        f"BUILD={build}",
+        f"PACKAGE={package}",
+        f"TFLM_LIB={library}",
+        f"TFLM_INC={FAKE}",
+    )
     command = [str(build / "host" / "firmware"), str(folder / "flash.bin"), str(state_bytes)]
     return collect(command, lines).lines
 
@@ -128,27 +155,49 @@ def test_states_pass_through_a_sequence_of_graphs(build: Path, tmp_path: Path) -
 
 
 REFUSED = {
-    "arena": (25, {"update": graph(0, ARENA + 1)},
-              "could not place graph 0 in an arena of 4096 bytes; raise TRM_ARENA_BYTES"),
-    "version": (23, {"update": graph(0, UPDATE, version=2)},
-                "model of schema version 2, TFLM reads 3; export it again"),
-    "operator": (24, {"methods": ("AddAdd", "AddMul")},
-                 "operator 2 of 2 could not be registered; the TFLM library lacks it"),
-    "scale": (27, {"update": graph(0, UPDATE, other_scale=1)},
-              "graph 0: its states have other scales than those of the graphs around it"),
+    "arena": (
+        25,
+        {"update": graph(0, ARENA + 1)},
+        "could not place graph 0 in an arena of 4096 bytes; raise TRM_ARENA_BYTES",
+    ),
+    "version": (
+        23,
+        {"update": graph(0, UPDATE, version=2)},
+        "model of schema version 2, TFLM reads 3; export it again",
+    ),
+    "operator": (
+        24,
+        {"methods": ("AddAdd", "AddMul")},
+        "operator 2 of 2 could not be registered; the TFLM library lacks it",
+    ),
+    "scale": (
+        27,
+        {"update": graph(0, UPDATE, other_scale=1)},
+        "graph 0: its states have other scales than those of the graphs around it",
+    ),
     "scale of a sequence": (
-        27, {"updates": {**PAIR, "layers_0/tail": graph(0, UPDATE, other_scale=1)},
-             "stages": SEQUENCE},
-        "graph 1: its states have other scales"),
+        27,
+        {"updates": {**PAIR, "layers_0/tail": graph(0, UPDATE, other_scale=1)}, "stages": SEQUENCE},
+        "graph 1: its states have other scales",
+    ),
     "room between graphs": (
-        20, {"updates": PAIR, "stages": SEQUENCE, "state_bytes": 16}, "states need"),
-    "rows of one graph": (26, {"update": graph(0, UPDATE, rows=3)},
-                          "graph 0 has other inputs or outputs"),
+        20,
+        {"updates": PAIR, "stages": SEQUENCE, "state_bytes": 16},
+        "states need",
+    ),
+    "rows of one graph": (
+        26,
+        {"update": graph(0, UPDATE, rows=3)},
+        "graph 0 has other inputs or outputs",
+    ),
     "ends": (26, {"update": graph(1, UPDATE)}, "graph 0 has other inputs or outputs"),
-    "model": (9, {"model_id": bytes(32)},
-              "flash is for another model: its id begins 00010203, this firmware's 00000000;"
-              " load flash.bin and firmware of one package"),
-}  # fmt: skip
+    "model": (
+        9,
+        {"model_id": bytes(32)},
+        "flash is for another model: its id begins 00010203, this firmware's 00000000;"
+        " load flash.bin and firmware of one package",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

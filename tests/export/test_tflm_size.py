@@ -14,10 +14,14 @@ LINKED = Linked(code=1000, statics=20, stack=512, counted=Counted.FIRMWARE)
 def model(*codes: str) -> Model:
     z = Tensor(name="z", shape=(1,))
     ops = tuple(
-        Op(code=code, inputs=("z",), outputs=("z",),
-           custom_options=b"" if code in CUSTOM_METHODS else None)
+        Op(
+            code=code,
+            inputs=("z",),
+            outputs=("z",),
+            custom_options=b"" if code in CUSTOM_METHODS else None,
+        )
         for code in codes
-    )  # fmt: skip
+    )
     return Model(graphs=(Graph(name="g", tensors=(z,), ops=ops, inputs={}, outputs={}),))
 
 

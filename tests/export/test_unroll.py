@@ -17,8 +17,9 @@ from tests.samples import random_weights
 
 def pieces(kind: str, *graphs: str) -> Model:
     config, plan = CONFIGS[kind], plan_for(parse("fp32"), Target.LITERT)
-    return lower(config, quantise_for(random_weights(config).params, plan), plan, batch=2,
-                 graphs=graphs)  # fmt: skip
+    return lower(
+        config, quantise_for(random_weights(config).params, plan), plan, batch=2, graphs=graphs
+    )
 
 
 @pytest.mark.parametrize("kind", ["mlp", "hrm"])

@@ -80,8 +80,13 @@ def test_blocks_lie_within_their_bounds_and_damage_does_not(made: Export) -> Non
 def test_joined_rollouts_compare_in_pairs() -> None:
     exact = np.asarray([True] * 8 + [False] * 8)
     none = np.zeros(16)
-    base = {"exact": exact, "simulated_exact": ~exact, "equal": exact, "equal_cells": 1.0,
-            "fidelity": none}  # fmt: skip
+    base = {
+        "exact": exact,
+        "simulated_exact": ~exact,
+        "equal": exact,
+        "equal_cells": 1.0,
+        "fidelity": none,
+    }
     balanced = verify_rollouts.Rollouts(**base)  # type: ignore[arg-type]
     assert balanced.mcnemar == 1.0
     worse = balanced._replace(exact=none.astype(bool), simulated_exact=exact)
@@ -95,8 +100,15 @@ def test_an_export_that_computes_something_else_is_refused(
     twin = tiny.simulation(CONFIG, "fp32")
     monkeypatch.setattr(package, "answers", lambda *_: np.full((4, 4), -1))
     with pytest.raises(ValueError, match="computes something else"):
-        package.export(tmp_path / "e", tiny.source(CONFIG), plan_for(parse("fp32"), Target.LITERT),
-                       twin, tiny.puzzles(CONFIG, 4), batch=2, steps=1)  # fmt: skip
+        package.export(
+            tmp_path / "e",
+            tiny.source(CONFIG),
+            plan_for(parse("fp32"), Target.LITERT),
+            twin,
+            tiny.puzzles(CONFIG, 4),
+            batch=2,
+            steps=1,
+        )
     assert not (tmp_path / "e").exists()
 
 
@@ -105,8 +117,15 @@ def test_illegal_models_are_not_written(tmp_path: Path) -> None:
     forced = dataclasses.replace(plan, target=Target.LITERT_BUILTIN)
     twin = tiny.simulation(CONFIG, "w4c-asym_a8da")
     with pytest.raises(ValueError, match=r"silent garbage.*holds -8"):
-        package.export(tmp_path / "e", tiny.source(CONFIG), forced, twin, tiny.puzzles(CONFIG, 4),
-                       batch=2, steps=1)  # fmt: skip
+        package.export(
+            tmp_path / "e",
+            tiny.source(CONFIG),
+            forced,
+            twin,
+            tiny.puzzles(CONFIG, 4),
+            batch=2,
+            steps=1,
+        )
     assert not (tmp_path / "e").exists()
 
 

@@ -46,8 +46,15 @@ def simulation(config: Config, scheme: str, target: Target = Target.LITERT) -> S
 def make(folder: Path, config: Config, scheme: str, target: Target = Target.LITERT) -> Export:
     """Export a tiny model and open it."""
     twin = simulation(config, scheme, target)
-    export(folder, source(config), plan_for(parse(scheme), target), twin, puzzles(config, 4),
-           batch=BATCH, steps=STEPS)  # fmt: skip
+    export(
+        folder,
+        source(config),
+        plan_for(parse(scheme), target),
+        twin,
+        puzzles(config, 4),
+        batch=BATCH,
+        steps=STEPS,
+    )
     return open_export(folder)
 
 

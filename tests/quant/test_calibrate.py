@@ -16,9 +16,15 @@ from trm_jax.types import Batch, Latents
 
 SIZES = dict(vocab_size=7, seq_len=5, hidden_size=16, num_heads=2, puzzle_emb_ndim=16)  # noqa: C408
 TRM = TRMConfig(
-    **SIZES, L_layers=1, H_cycles=2, L_cycles=2, puzzle_emb_len=1,
-    mixer=Mixer.MLP, positions=Positions.NONE, forward_dtype="float32",
-)  # fmt: skip
+    **SIZES,
+    L_layers=1,
+    H_cycles=2,
+    L_cycles=2,
+    puzzle_emb_len=1,
+    mixer=Mixer.MLP,
+    positions=Positions.NONE,
+    forward_dtype="float32",
+)
 HRM = HRMConfig(**SIZES, L_layers=1, H_layers=1, L_cycles=2, forward_dtype="float32")
 CONFIGS = pytest.mark.parametrize("config", [TRM, HRM], ids=["trm", "hrm"])
 STEPS = 2
@@ -39,9 +45,12 @@ def all_inputs(config, weights, store=lambda latents: latents) -> dict[str, np.n
     def capture(params, z, injection, readout):
         methods = {"L": "update_L", "H": "update_H"}
         apply = lambda method, *a: reasoner.module.apply(  # noqa: E731
-            {"params": params}, *a, method=method, capture_intermediates=False,
+            {"params": params},
+            *a,
+            method=method,
+            capture_intermediates=False,
             mutable=["intermediates"],
-        )  # fmt: skip
+        )
         outs = {k: apply(m, z, injection) for k, m in methods.items()}
         return outs | {"read": apply("read_out", readout)}
 

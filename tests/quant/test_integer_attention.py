@@ -25,8 +25,10 @@ def distance(model: IntegerModel) -> float:
     """Measure a level's relative distance to float32 on a state of unit mean square."""
     c, e = model.config, model.encodings
     rng = np.random.default_rng(3)
-    ends = [jnp.asarray(rng.normal(size=(2, c.num_positions, c.hidden_size)), jnp.float32)
-            for _ in range(2)]  # fmt: skip
+    ends = [
+        jnp.asarray(rng.normal(size=(2, c.num_positions, c.hidden_size)), jnp.float32)
+        for _ in range(2)
+    ]
     span = min(abs(e[name].q_max * e[name].scale) for name in ("z", "injection"))
     z, injection = (jnp.clip(x, -span, span) for x in ends)
     wanted, _ = level_with_spans(z, injection, model.products, c)
@@ -64,9 +66,9 @@ def test_residual_adds_rounded_products(bits_h: int, bits_y: int) -> None:
     assert np.array_equal(found, wanted)
 
 
-@pytest.mark.parametrize("config", [
-    HRMConfig(**small()), TRMConfig(**small(mixer=Mixer.LINEAR_ATTENTION))
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "config", [HRMConfig(**small()), TRMConfig(**small(mixer=Mixer.LINEAR_ATTENTION))]
+)
 def test_other_networks_are_refused(config) -> None:
     z = jnp.zeros((1, config.num_positions, config.hidden_size))
     with pytest.raises(ValueError, match="use a float scheme"):

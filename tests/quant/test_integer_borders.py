@@ -68,8 +68,11 @@ def draw(seed: int, rounded: Any = float) -> tuple[Encoding, np.ndarray, Encodin
     rng = np.random.default_rng(seed)
     first, *others = (rounded(float(np.float32(s))) for s in rng.uniform(0.1, 0.2, 3))
     real = float(np.exp(rng.uniform(np.log(6.5e-5), np.log(2.5e-4))))
-    return Encoding(scale=first), np.asarray(others, np.float32), Encoding(
-        scale=first * max(others) / real)  # fmt: skip
+    return (
+        Encoding(scale=first),
+        np.asarray(others, np.float32),
+        Encoding(scale=first * max(others) / real),
+    )
 
 
 def count_seen(apply: Any, op: BatchMatmul | Linear, wanted: np.ndarray) -> int:
@@ -111,8 +114,16 @@ def test_products_with_filters_at_borders(code: str, channels: int) -> None:
         unit = quant_of(np.float32(x.scale) * scales, 0, axis)
         bias = constant("b", np.zeros(channels, np.int32), unit)
         shape = (*lead, len(values), channels)
-        wanted = one(code, [values.reshape(*lead, *values.shape)], [x], shape, y, version=4,
-                     constants=(filter_, bias), options=conv if lead else {})  # fmt: skip
+        wanted = one(
+            code,
+            [values.reshape(*lead, *values.shape)],
+            [x],
+            shape,
+            y,
+            version=4,
+            constants=(filter_, bias),
+            options=conv if lead else {},
+        )
         wanted, op = wanted.reshape(-1, channels), prepare(weights, scales, x, y)
         assert np.array_equal(linear_jit(values, op), wanted)
         seen += count_seen(lambda o, v=values: linear_jit(v, o), op, wanted)

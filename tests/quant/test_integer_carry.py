@@ -94,8 +94,9 @@ def test_encodings_cover_their_ranges_with_headroom() -> None:
     assert made[name].scale == np.float32(2 * reach / 32767)
     assert made["z"] == made["L_level/layers_0/mlp/norm"]
     with pytest.raises(ValueError, match="headroom must be at least 1"):
-        encodings_of({"z": Range(jnp.float32(0), jnp.float32(1))}, integers.TINY, bits=8,
-                     headroom=0.5)  # fmt: skip
+        encodings_of(
+            {"z": Range(jnp.float32(0), jnp.float32(1))}, integers.TINY, bits=8, headroom=0.5
+        )
 
 
 def test_saturation_is_counted_where_ranges_are_too_small() -> None:

@@ -72,12 +72,16 @@ def test_multiply(bits: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-@pytest.mark.parametrize("shapes", [((2, 5, 7), (2, 5, 1)), ((2, 5, 7), (1, 1, 1)),
-                                    ((2, 1, 7), (2, 5, 1))])  # fmt: skip
+@pytest.mark.parametrize(
+    "shapes", [((2, 5, 7), (2, 5, 1)), ((2, 5, 7), (1, 1, 1)), ((2, 1, 7), (2, 5, 1))]
+)
 def test_broadcasting(bits: int, shapes: tuple) -> None:
     rng = np.random.default_rng(0)
-    a, b, y = Encoding(scale=0.1, bits=bits), Encoding(scale=0.03, bits=bits), Encoding(
-        scale=0.2, bits=bits)  # fmt: skip
+    a, b, y = (
+        Encoding(scale=0.1, bits=bits),
+        Encoding(scale=0.03, bits=bits),
+        Encoding(scale=0.2, bits=bits),
+    )
     xs = [rng.integers(a.q_min, a.q_max + 1, s).astype(a.dtype) for s in shapes]
     shape = np.broadcast_shapes(*shapes)
     wanted = one("ADD", xs, [a, b], shape, y, options={"potScaleInt16": False})
@@ -97,8 +101,9 @@ def test_mean(bits: int, count: int) -> None:
         values[0], values[1] = x.q_min, x.q_max
         values[2:20] >>= 3  # means near zero
         axis = constant("axis", np.asarray([1], np.int32))
-        wanted = one("MEAN", [values], [x], (64, 1), y, constants=(axis,),
-                     options={"keepDims": True})  # fmt: skip
+        wanted = one(
+            "MEAN", [values], [x], (64, 1), y, constants=(axis,), options={"keepDims": True}
+        )
         assert np.array_equal(mean_jit(values, prepare_mean(x, y, count)), wanted)
 
 

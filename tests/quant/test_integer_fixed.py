@@ -20,8 +20,27 @@ from quant.integer_fixed import (
     wide_product,
 )
 
-EXTREMES = (-(2**31), -(2**31) + 1, -(2**30), -65536, -32768, -3, -2, -1, 0, 1, 2, 3, 32767,
-            65535, 65536, 2**30 - 1, 2**30, 2**31 - 2, 2**31 - 1)  # fmt: skip
+EXTREMES = (
+    -(2**31),
+    -(2**31) + 1,
+    -(2**30),
+    -65536,
+    -32768,
+    -3,
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    32767,
+    65535,
+    65536,
+    2**30 - 1,
+    2**30,
+    2**31 - 2,
+    2**31 - 1,
+)
 
 
 def pairs(seed: int, count: int = 3000) -> tuple[np.ndarray, np.ndarray]:
@@ -112,8 +131,12 @@ def test_rescale_once_is_one_rounding() -> None:
 
 def test_wide_accumulators_have_short_multipliers() -> None:
     rng = np.random.default_rng(6)
-    x = np.concatenate([rng.integers(-(2**47), 2**47, 2000) >> rng.integers(0, 40, 2000),
-                        [-(2**47), 2**47 - 1, -1, 0, 1, 2**32, -(2**32), 2**31]])  # fmt: skip
+    x = np.concatenate(
+        [
+            rng.integers(-(2**47), 2**47, 2000) >> rng.integers(0, 40, 2000),
+            [-(2**47), 2**47 - 1, -1, 0, 1, 2**32, -(2**32), 2**31],
+        ]
+    )
     m = multipliers(rng, x.size, -31, 7)
     halves = Wide(jnp.asarray((x >> 32).astype(np.int32)), jnp.asarray(x.astype(np.uint32)))
     found = np.asarray(jax.jit(rescale_wide)(halves, *m)).tolist()
@@ -123,8 +146,12 @@ def test_wide_accumulators_have_short_multipliers() -> None:
 
 
 def test_multipliers_are_the_nearest() -> None:
-    real = np.concatenate([np.exp2(np.random.default_rng(7).uniform(-31, 30, 500)),
-                           [0.5, 1.0, 1 - 2.0**-33, 0.0, 2.0**-33]])  # fmt: skip
+    real = np.concatenate(
+        [
+            np.exp2(np.random.default_rng(7).uniform(-31, 30, 500)),
+            [0.5, 1.0, 1 - 2.0**-33, 0.0, 2.0**-33],
+        ]
+    )
     m = multiplier(real)
     for value, s, n in zip(real.tolist(), m.significand.tolist(), m.shift.tolist(), strict=True):
         if value < 2.0**-32:
@@ -137,8 +164,16 @@ def test_multipliers_are_the_nearest() -> None:
         )
 
 
-@pytest.mark.parametrize("bad", [{"bits": 4}, {"scale": 0.0}, {"scale": float("nan")},
-                                 {"zero_point": 128}, {"bits": 16, "zero_point": 1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"bits": 4},
+        {"scale": 0.0},
+        {"scale": float("nan")},
+        {"zero_point": 128},
+        {"bits": 16, "zero_point": 1},
+    ],
+)
 def test_bad_encodings_are_refused(bad: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(reversed(bad)))):
         Encoding(**{"scale": 0.5, **bad})

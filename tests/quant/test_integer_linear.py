@@ -36,8 +36,14 @@ SHAPES = [(4, 8, 3), (1, 97, 16), (5, 33, 24), (3, 1536, 20)]
 class Product:
     """A random product: some outputs saturate, and some rows and filters are extreme."""
 
-    def __init__(self, rng: Any, shape: tuple[int, int, int], bits: int, weight_bits: int = 8,
-                 channels: bool = True) -> None:  # fmt: skip
+    def __init__(
+        self,
+        rng: Any,
+        shape: tuple[int, int, int],
+        bits: int,
+        weight_bits: int = 8,
+        channels: bool = True,
+    ) -> None:
         rows, inputs, outputs = shape
         top = 2 ** (weight_bits - 1)
         self.weights = rng.integers(-top, top, (outputs, inputs)).astype(np.int8)
@@ -65,9 +71,12 @@ class Product:
         weights = self.weights.reshape(shape)
         return [
             constant("w", weights, quant_of(self.scales, 0, axis), weight_type),
-            constant("b", self.bias.astype(bias_type),
-                     quant_of(np.float32(self.x.scale) * self.scales, 0, axis)),
-        ]  # fmt: skip
+            constant(
+                "b",
+                self.bias.astype(bias_type),
+                quant_of(np.float32(self.x.scale) * self.scales, 0, axis),
+            ),
+        ]
 
 
 def conv(p: Product, weight_type: DType, bias_type: str) -> np.ndarray:
@@ -75,10 +84,15 @@ def conv(p: Product, weight_type: DType, bias_type: str) -> np.ndarray:
     outputs = p.weights.shape[0]
     options = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
     return one(
-        "CONV_2D", [p.values.reshape(1, 1, rows, inputs)], [p.x], (1, 1, rows, outputs), p.y,
+        "CONV_2D",
+        [p.values.reshape(1, 1, rows, inputs)],
+        [p.x],
+        (1, 1, rows, outputs),
+        p.y,
         constants=tuple(p.tensors((outputs, 1, 1, inputs), weight_type, bias_type)),
-        options=options, version=3,
-    )[0, 0]  # fmt: skip
+        options=options,
+        version=3,
+    )[0, 0]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -109,8 +123,15 @@ def test_fully_connected(shape: tuple, channels: bool, bits: int) -> None:
     for seed in range(3):
         p = Product(np.random.default_rng(seed), shape, bits, channels=channels)
         op = prepare_fully_connected(p.weights, p.scales, p.x, p.y, bias=p.bias)
-        wanted = one("FULLY_CONNECTED", [p.values], [p.x], (shape[0], shape[2]), p.y, version=4,
-                     constants=tuple(p.tensors(p.weights.shape, DType.INT8, "int32")))  # fmt: skip
+        wanted = one(
+            "FULLY_CONNECTED",
+            [p.values],
+            [p.x],
+            (shape[0], shape[2]),
+            p.y,
+            version=4,
+            constants=tuple(p.tensors(p.weights.shape, DType.INT8, "int32")),
+        )
         assert np.array_equal(linear_jit(p.values, op), wanted)
 
 
@@ -128,8 +149,13 @@ def test_decoded_conv(bits: int, shared: bool) -> None:
         tensors, decoding = decoded("w", indices, tables, p.scales)
         bias = p.tensors((12, 1, 1, 34), DType.INT8, "int32")[1]
         options = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1}
-        product = Op(code="CONV_2D", version=3, inputs=("x", "w/kernel", "b"), outputs=("y",),
-                     options=options)  # fmt: skip
+        product = Op(
+            code="CONV_2D",
+            version=3,
+            inputs=("x", "w/kernel", "b"),
+            outputs=("y",),
+            options=options,
+        )
         ends = [activation("x", (1, 1, 4, 34), p.x), activation("y", (1, 1, 4, 12), p.y)]
         fed = {"x": p.values.reshape(1, 1, 4, 34)}
         wanted = run([*ends, *tensors, bias], [decoding, product], fed, ("y",))[0][0, 0]
@@ -144,15 +170,18 @@ def test_batch_matmul(bits: int, shape: tuple) -> None:
     for seed in range(4):
         rng = np.random.default_rng(seed)
         zeros = [0, 0, 0] if bits == 16 else rng.integers(-128, 128, 3).tolist()
-        a, b = (Encoding(scale=short_scale(s), zero_point=z, bits=bits) for s, z in
-                zip(rng.uniform(0.001, 0.1, 2), zeros[:2], strict=True))  # fmt: skip
+        a, b = (
+            Encoding(scale=short_scale(s), zero_point=z, bits=bits)
+            for s, z in zip(rng.uniform(0.001, 0.1, 2), zeros[:2], strict=True)
+        )
         scale = a.scale * b.scale * 2 ** (bits - 1) * inner**0.5 * float(rng.choice([0.1, 0.5]))
         y = Encoding(scale=scale, zero_point=zeros[2], bits=bits)
-        xs = [rng.integers(e.q_min, e.q_max + 1, (batch, n, inner)).astype(e.dtype)
-              for e, n in ((a, rows), (b, columns))]  # fmt: skip
+        xs = [
+            rng.integers(e.q_min, e.q_max + 1, (batch, n, inner)).astype(e.dtype)
+            for e, n in ((a, rows), (b, columns))
+        ]
         xs[0][0], xs[1][0, 0] = a.q_min, b.q_min
-        wanted = one("BATCH_MATMUL", xs, [a, b], (batch, rows, columns), y,
-                     options={"adjY": True})  # fmt: skip
+        wanted = one("BATCH_MATMUL", xs, [a, b], (batch, rows, columns), y, options={"adjY": True})
         assert np.array_equal(matmul_jit(*xs, prepare_batch_matmul(a, b, y)), wanted)
 
 
@@ -195,8 +224,7 @@ def test_bad_products_are_refused() -> None:
     with pytest.raises(ValueError, match="one width, got 8 and 16"):
         prepare_conv(weights, np.ones(3, np.float32), narrow, wide)
     with pytest.raises(ValueError, match="int32 accumulators"):
-        prepare_conv(weights, np.ones(3, np.float32), narrow, narrow,
-                     accumulator=Accumulator.INT64)  # fmt: skip
+        prepare_conv(weights, np.ones(3, np.float32), narrow, narrow, accumulator=Accumulator.INT64)
     with pytest.raises(ValueError, match="at most 65536 inputs"):
         prepare_conv(np.zeros((1, 2**16 + 1), np.int8), np.ones(1, np.float32), narrow, narrow)
     with pytest.raises(ValueError, match="int16 encoding"):

@@ -32,9 +32,11 @@ def test_the_weakest_neurons_of_every_linear_go(params, share):
     pruned = prune(params, share)
     for kernel, left in (
         (params["lm_head"]["kernel"], pruned["lm_head"]["kernel"]),
-        (params["L_level"]["layers_1"]["mlp_t"]["gate_up_proj"]["kernel"],
-         pruned["L_level"]["layers_1"]["mlp_t"]["gate_up_proj"]["kernel"]),
-    ):  # fmt: skip
+        (
+            params["L_level"]["layers_1"]["mlp_t"]["gate_up_proj"]["kernel"],
+            pruned["L_level"]["layers_1"]["mlp_t"]["gate_up_proj"]["kernel"],
+        ),
+    ):
         np.testing.assert_array_equal(left, without_weakest(np.asarray(kernel), share))
 
 
@@ -51,9 +53,10 @@ def test_kept_weights_counts_whole_neurons(params):
     gone = kept_weights(params) - kept_weights(prune(params, 0.5))
     kernels = [
         np.asarray(linear["kernel"])
-        for layer in params["L_level"].values() for half in layer.values()
+        for layer in params["L_level"].values()
+        for half in layer.values()
         for linear in half.values()
-    ] + [np.asarray(params[head]["kernel"]) for head in ("lm_head", "q_head")]  # fmt: skip
+    ] + [np.asarray(params[head]["kernel"]) for head in ("lm_head", "q_head")]
     assert gone == sum(k.shape[0] * (k.shape[1] // 2) for k in kernels)
     assert kept_weights(prune(params, 0.0)) == total
 

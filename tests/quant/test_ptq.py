@@ -22,9 +22,16 @@ from trm_jax.models import build
 from trm_jax.types import Buffers, Weights
 
 SMALL = TRMConfig(
-    vocab_size=7, seq_len=9, hidden_size=16, num_heads=2, num_puzzle_identifiers=3,
-    mixer=Mixer.MLP, positions=Positions.NONE, puzzle_emb_ndim=16, puzzle_emb_len=2,
-)  # fmt: skip
+    vocab_size=7,
+    seq_len=9,
+    hidden_size=16,
+    num_heads=2,
+    num_puzzle_identifiers=3,
+    mixer=Mixer.MLP,
+    positions=Positions.NONE,
+    puzzle_emb_ndim=16,
+    puzzle_emb_len=2,
+)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +61,14 @@ def test_only_kernels_are_quantised(weights, name):
 
 @pytest.mark.parametrize(
     ("name", "bits", "symmetric", "per_channel"),
-    [("int4_naive", 4, True, False), ("int4_calibrated", 4, False, True),
-     ("int8", 8, True, True), ("int2_naive", 2, True, False), ("int3_calibrated", 3, False, True)],
-)  # fmt: skip
+    [
+        ("int4_naive", 4, True, False),
+        ("int4_calibrated", 4, False, True),
+        ("int8", 8, True, True),
+        ("int2_naive", 2, True, False),
+        ("int3_calibrated", 3, False, True),
+    ],
+)
 def test_simulated_kernels_are_those_of_the_papers_formulas(
     weights, name, bits, symmetric, per_channel
 ):
@@ -140,7 +152,10 @@ def test_unusable_leaves_are_named(weights):
 
 
 def test_is_kernel_reads_the_last_key():
-    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(
-        {"kernel": {"bias": 0}, "a": {"kernel": 0, "kernel_scale": 0}}
-    )]  # fmt: skip
+    paths = [
+        path
+        for path, _ in jax.tree_util.tree_leaves_with_path(
+            {"kernel": {"bias": 0}, "a": {"kernel": 0, "kernel_scale": 0}}
+        )
+    ]
     assert [leaf_name(p) for p in paths if is_kernel(p)] == ["a/kernel"]

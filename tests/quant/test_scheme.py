@@ -63,12 +63,13 @@ def test_the_papers_names():
     [
         ("w8c-sym_a8d", {"activations": Activations.DYNAMIC_INT8}),
         ("w8c-sym_a8s", {"activations": Activations.STATIC_INT8}),
-        ("w8c-sym_a16s_carry8",
-         {"activations": Activations.STATIC_INT16, "carry": CarryPrecision.INT8}),
-        ("w8c-sym_bf16_carry16",
-         {"float_dtype": FloatDtype.BF16, "carry": CarryPrecision.INT16}),
+        (
+            "w8c-sym_a16s_carry8",
+            {"activations": Activations.STATIC_INT16, "carry": CarryPrecision.INT8},
+        ),
+        ("w8c-sym_bf16_carry16", {"float_dtype": FloatDtype.BF16, "carry": CarryPrecision.INT16}),
     ],
-)  # fmt: skip
+)
 def test_parts_mean_what_they_say(name, fields):
     assert parse(name) == dataclasses.replace(PAPER_SCHEMES["int8"], **fields)
 

@@ -30,8 +30,10 @@ def test_sites_are_the_states_of_every_block_in_both_levels():
     for config, names in ((MLP, halves["MLP"]), (ATT, halves["ATT"])):
         wanted = {"L_level/injection", "L_level/start"} | {
             f"L_level/layers_{i}/{half}_{what}"
-            for i in range(2) for half in names for what in ("out", "sum", "norm")
-        }  # fmt: skip
+            for i in range(2)
+            for half in names
+            for what in ("out", "sum", "norm")
+        }
         found = state_widths(build(config), random_weights(config).params)
         assert found.keys() == wanted
     hrm = HRMConfig(**small(), H_layers=1, L_layers=1)
@@ -81,8 +83,9 @@ def test_every_site_passes_through_the_rounding(calibrated):
 
 def test_a_rounded_model_leaves_its_path_a_little(calibrated):
     weights, _, _, states = calibrated
-    z = jnp.asarray(np.random.default_rng(1).normal(size=(1, MLP.num_positions, MLP.hidden_size)),
-                    jnp.float32)  # fmt: skip
+    z = jnp.asarray(
+        np.random.default_rng(1).normal(size=(1, MLP.num_positions, MLP.hidden_size)), jnp.float32
+    )
     exact = build(MLP).networks.update_L(weights.params, z, z * 0)
     rounded = build(MLP, on_state=static_states(states)).networks.update_L(weights.params, z, z * 0)
     assert not np.array_equal(exact, rounded)

@@ -10,8 +10,10 @@ from export.flatbuffer import write
 from export.graph import DType, Graph, Model, Op, Quant, Tensor
 from quant.integer_encoding import Encoding
 
-DTYPES = {np.dtype(name): DType(name.upper()) for name in ("int8", "int16", "int32", "float32",
-                                                           "int64", "uint8")}  # fmt: skip
+DTYPES = {
+    np.dtype(name): DType(name.upper())
+    for name in ("int8", "int16", "int32", "float32", "int64", "uint8")
+}
 
 
 def quant_of(scale: Any, zero_point: Any = 0, axis: int | None = None) -> Quant:
@@ -24,27 +26,36 @@ def activation(name: str, shape: tuple[int, ...], encoding: Encoding | None) -> 
     if encoding is None:
         return Tensor(name=name, shape=shape)
     dtype = DType(f"INT{encoding.bits}")
-    return Tensor(name=name, shape=shape, dtype=dtype,
-                  quant=quant_of(encoding.scale, encoding.zero_point))  # fmt: skip
+    return Tensor(
+        name=name, shape=shape, dtype=dtype, quant=quant_of(encoding.scale, encoding.zero_point)
+    )
 
 
-def constant(name: str, data: np.ndarray, quant: Quant | None = None,
-             dtype: DType | None = None) -> Tensor:  # fmt: skip
+def constant(
+    name: str, data: np.ndarray, quant: Quant | None = None, dtype: DType | None = None
+) -> Tensor:
     data = np.ascontiguousarray(data)
-    return Tensor(name=name, shape=data.shape, dtype=dtype or DTYPES[data.dtype], data=data,
-                  quant=quant)  # fmt: skip
+    return Tensor(
+        name=name, shape=data.shape, dtype=dtype or DTYPES[data.dtype], data=data, quant=quant
+    )
 
 
-def run(tensors: list[Tensor], ops: list[Op], inputs: Mapping[str, np.ndarray],
-        outputs: tuple[str, ...]) -> list[np.ndarray]:  # fmt: skip
+def run(
+    tensors: list[Tensor], ops: list[Op], inputs: Mapping[str, np.ndarray], outputs: tuple[str, ...]
+) -> list[np.ndarray]:
     """Run a graph once."""
     return load(tensors, ops, tuple(inputs), outputs)(inputs)
 
 
 def load(tensors: list[Tensor], ops: list[Op], inputs: tuple[str, ...], outputs: tuple[str, ...]):
     """Make a function of a graph."""
-    graph = Graph(name="g", tensors=tuple(tensors), ops=tuple(ops),
-                  inputs={n: n for n in inputs}, outputs={n: n for n in outputs})  # fmt: skip
+    graph = Graph(
+        name="g",
+        tensors=tuple(tensors),
+        ops=tuple(ops),
+        inputs={n: n for n in inputs},
+        outputs={n: n for n in outputs},
+    )
     values = sum(int(np.prod(t.shape)) * t.dtype.numpy.itemsize for t in tensors)
     arena = 2**17 + 4 * values + 1024 * (len(tensors) + len(ops))
     interpreter = runtime.Interpreter.from_bytes(write(Model(graphs=(graph,))), arena_size=arena)
@@ -58,12 +69,21 @@ def load(tensors: list[Tensor], ops: list[Op], inputs: tuple[str, ...], outputs:
     return call
 
 
-def one(code: str, xs: list[np.ndarray], encodings: list[Encoding | None], shape: tuple[int, ...],
-        y: Encoding | None, *, options: Mapping[str, Any] | None = None,
-        constants: tuple[Tensor, ...] = (), version: int = 1) -> np.ndarray:  # fmt: skip
+def one(
+    code: str,
+    xs: list[np.ndarray],
+    encodings: list[Encoding | None],
+    shape: tuple[int, ...],
+    y: Encoding | None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    constants: tuple[Tensor, ...] = (),
+    version: int = 1,
+) -> np.ndarray:
     """Run one operator on fed inputs, constants behind them."""
-    ins = [activation(f"x{i}", x.shape, e) for i, (x, e) in
-           enumerate(zip(xs, encodings, strict=True))]  # fmt: skip
+    ins = [
+        activation(f"x{i}", x.shape, e) for i, (x, e) in enumerate(zip(xs, encodings, strict=True))
+    ]
     out = activation("y", shape, y)
     names = tuple(t.name for t in (*ins, *constants))
     op = Op(code=code, version=version, inputs=names, outputs=("y",), options=options or {})
@@ -86,9 +106,13 @@ def decoded(name: str, indices: np.ndarray, tables: np.ndarray, scales: np.ndarr
     tensors = [
         constant(f"{name}/codes", packed),
         constant(f"{name}/tables", np.frombuffer(header + tables.tobytes(), np.uint8)),
-        Tensor(name=f"{name}/kernel", shape=(outputs, 1, 1, inputs), dtype=DType.INT8,
-               quant=quant_of(scales, 0, axis)),
-    ]  # fmt: skip
+        Tensor(
+            name=f"{name}/kernel",
+            shape=(outputs, 1, 1, inputs),
+            dtype=DType.INT8,
+            quant=quant_of(scales, 0, axis),
+        ),
+    ]
     names = tuple(t.name for t in tensors)
     op = Op(code="TFLM_DECODE", inputs=names[:2], outputs=names[2:], custom_options=b"")
     return tensors, op

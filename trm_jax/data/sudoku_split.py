@@ -121,9 +121,10 @@ def split(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 2 on bad input."""
     p = argparse.ArgumentParser(
-        prog="python -m trm_jax.data.sudoku_split", description=__doc__,
+        prog="python -m trm_jax.data.sudoku_split",
+        description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     p.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
     p.add_argument("csv", nargs="+", metavar="CSV", help="file, or hf:owner/name/file[@revision]")
     p.add_argument("--hold-out", type=int, required=True, help="puzzles for test/")
