@@ -34,7 +34,7 @@ from benchmarks.grids import Cell, Plan, make_plan
 from benchmarks.program import make_parser, report
 from benchmarks.subject import Subject
 from benchmarks.timing import num_threads, seconds, spread
-from quant import ptq
+from quant.ptq import weights
 from quant.scheme import parse
 
 SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive,int3_calibrated"
@@ -137,7 +137,7 @@ def run(subject: Subject, plan: Plan, repeats: int, console: Console) -> list[di
     Raises:
       ValueError: a rival computes another model.
     """
-    variants = {name: ptq.simulate(subject.weights, parse(name)) for name in plan.schemes}
+    variants = {name: weights.simulate(subject.weights, parse(name)) for name in plan.schemes}
     cells = plan.all_cells
     depths = tuple(sorted({1, *(cell.T * cell.n for cell in cells)}))
     console.print("compiling")

@@ -40,7 +40,7 @@ from export.matrices import SiteRange
 from export.numerics import Target
 from export.onnx_translate import translate
 from export.plan import plan_for, quantise_for
-from quant.calibrate import input_widths
+from quant.ptq.calibrate import input_widths
 from quant.scheme import parse
 from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
 from trm_jax.models import build

@@ -23,7 +23,7 @@ from export.numerics import Target
 from export.package import make
 from export.plan import plan_for
 from export.twin import Source, simulation_of
-from quant.ptq import footprint
+from quant.ptq.weights import footprint
 from quant.scheme import parse
 from trm_jax.types import Weights
 

@@ -21,7 +21,7 @@ from experiments.ablation_spec import Facts
 from experiments.models import Model
 from experiments.puzzles import Puzzles
 from experiments.tasks import Task
-from quant import ptq
+from quant.ptq import weights as ptq_weights
 from quant.scheme import Scheme, parse
 from trm_jax.config import Config
 from trm_jax.reasoner import Reasoner
@@ -164,6 +164,6 @@ def compressed(context: Context, scheme: str) -> Intervention:
 
 def sizes(weights: Weights, scheme: Scheme) -> dict[str, float]:
     """Count the stored bytes of a model under a scheme and its weights (no puzzle table)."""
-    stored = ptq.footprint(weights, scheme)
+    stored = ptq_weights.footprint(weights, scheme)
     count = sum(math.prod(row.shape) for row in stored.backbone)
     return {"bytes": float(stored.total), "parameters": float(count)}

@@ -16,7 +16,7 @@ from experiments.arc_rows import VoteSpec
 from experiments.models import Model
 from experiments.plan import choose_dtype, choose_limit, parse_schemes
 from experiments.tasks import Task
-from quant import ptq
+from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax import zoo
 from trm_jax.checkpoint import map_model
@@ -126,7 +126,7 @@ def make_spec(
     content = json.dumps([list(identifiers), [(task.name, task_json(task)) for task in every]])
     each = max(1, sum(len(task.questions) for task in tasks) // len(tasks)) * (args.num_aug + 1)
     shapes = weight_struct(config)
-    stored = [ptq.footprint(shapes, parse(name)).backbone_bytes.total for name in schemes]
+    stored = [weights.footprint(shapes, parse(name)).backbone_bytes.total for name in schemes]
     return VoteSpec(
         models=tuple(model.name for model in found),
         models_sha256=tuple(model.sha256 for model in found),

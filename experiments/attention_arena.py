@@ -35,11 +35,11 @@ from export.numerics import Target
 from export.plan import plan_for
 from export.stages import Cut, stage_graphs
 from quant.affine import Grid, QTensor, Range
-from quant.integer_attention import int8_widths, layer_sites
-from quant.integer_attention_encodings import attention_encodings, with_heads
-from quant.integer_model import IntegerModel
-from quant.integer_ops import Product
-from quant.integer_ranges import level_with_spans
+from quant.integer.attention_operators import attention_encodings, with_heads
+from quant.integer.calibration import level_with_spans
+from quant.integer.model import IntegerModel
+from quant.integer.network import int8_widths, layer_sites
+from quant.integer.operators import DenseWeights
 from quant.scheme import parse
 from trm_jax.config import PRESETS, Config, Mixer, TRMConfig, preset
 from trm_jax.program import REPEATED, exit_code
@@ -100,14 +100,14 @@ def random_model(config: TRMConfig) -> IntegerModel:
     rng, d = np.random.default_rng(0), config.hidden_size
     inner = config.swiglu_size(d)
 
-    def dense(inputs: int, outputs: int) -> Product:
+    def dense(inputs: int, outputs: int) -> DenseWeights:
         kernel = QTensor(
             qvalue=jnp.asarray(rng.integers(-127, 128, (inputs, outputs)), jnp.int8),
             scale=jnp.full((1, outputs), 1e-3, jnp.float32),
             zero_point=jnp.zeros((1, outputs), jnp.int32),
             grid=Grid(bits=8, channel_axes=(-1,)),
         )
-        return Product(kernel)
+        return DenseWeights(kernel)
 
     sizes = {
         "self_attn/qkv_proj": (d, 3 * d),

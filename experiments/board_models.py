@@ -22,15 +22,10 @@ from export.sources import batch_of, calibration, task_of
 from export.stages import Cut
 from export.twin import Simulation, Source, simulation_of
 from quant.affine import Range
-from quant.calibrate import input_widths
-from quant.integer_model import (
-    IntegerModel,
-    device_encodings,
-    device_products,
-    integer_model,
-)
-from quant.integer_ranges import HEADROOM, level_with_spans, read_out_spans
-from quant.ptq import QuantisedParams, simulate
+from quant.integer.calibration import HEADROOM, level_with_spans, read_out_spans
+from quant.integer.model import IntegerModel, device_encodings, device_products, integer_model
+from quant.ptq.calibrate import input_widths
+from quant.ptq.weights import QuantisedParams, simulate
 from quant.scheme import Scheme, parse
 from trm_jax.config import PRESETS, Config
 from trm_jax.data.format import PuzzleDataset

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from experiments import deploy_aihub, deploy_cortex, deploy_host
+from experiments import aihub_request, deploy_aihub, deploy_cortex, deploy_host
 from experiments.report import make_console
 from trm_jax.program import REPEATED, exit_code
 
@@ -64,7 +64,7 @@ DEPLOYMENTS = (
         deploy_aihub.TARGETS,
         deploy_aihub.TITLE,
         deploy_aihub.__doc__ or "",
-        deploy_aihub.add_options,
+        aihub_request.add_options,
         deploy_aihub.run,
     ),
 )

@@ -29,7 +29,7 @@ from rich.console import Console
 from experiments import aihub_lanes, aihub_rows, deploy_rows, tables
 from experiments.aihub_lanes import Lane
 from experiments.aihub_measure import host_ms, row_of
-from experiments.aihub_request import Request, add_options, request
+from experiments.aihub_request import Request, request
 from experiments.aihub_states import Loop, States, calibration_inputs, simulate
 from experiments.aihub_variants import Prepared, Route, prepare
 from experiments.progress import progress
@@ -40,7 +40,6 @@ from export.numerics import Target
 from export.sources import batch_of, calibration
 
 TARGETS = (Target.AI_HUB.value,)
-__all__ = ["TARGETS", "TITLE", "add_options", "run"]
 TITLE = "aihub (phones of Qualcomm AI Hub)"
 CALIBRATION_SAMPLES = 128
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.tasks import Task
-from trm_jax import checkpoint, convert, zoo
+from trm_jax import checkpoint, convert, tensor_names, zoo
 from trm_jax.config import Config, to_dict
 from trm_jax.located import locate
 from trm_jax.types import Weights
@@ -38,7 +38,7 @@ class Model(NamedTuple):
     @property
     def num_parameters(self) -> int:
         """Count the weights without the puzzle table."""
-        flat = checkpoint.flatten(self.weights)
+        flat = tensor_names.flatten(self.weights)
         return sum(value.size for name, value in flat.items() if name != "puzzle_emb")
 
     @property
@@ -77,7 +77,7 @@ def load(
 def hash_model(config: Config, weights: Weights) -> str:
     """Hash a configuration and every tensor, names included."""
     digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode())
-    for name, value in sorted(checkpoint.flatten(weights).items()):
+    for name, value in sorted(tensor_names.flatten(weights).items()):
         digest.update(f"{name}{value.shape}".encode())
         for first in range(0, len(value), HASHED_ROWS):  # a mapped table is never whole in memory
             part = np.ascontiguousarray(value[first : first + HASHED_ROWS], np.float32)

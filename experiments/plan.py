@@ -16,7 +16,7 @@ from experiments.puzzles import Puzzles
 from experiments.spec import Spec
 from experiments.tasks import task_named
 from experiments.variants import check_calibration
-from quant import ptq
+from quant.ptq import weights
 from quant.scheme import PAPER_SCHEMES, parse
 from trm_jax.config import Config, flops_per_step
 from trm_jax.convert import Hints
@@ -85,7 +85,7 @@ def prepare(args: argparse.Namespace) -> Job:
         num_puzzles=num_puzzles,
         batch_size=choose_batch_size(args.batch_size, model.config, grid.steps),
         schemes=schemes,
-        bytes=tuple(ptq.footprint(model.weights, parse(name)).total for name in schemes),
+        bytes=tuple(weights.footprint(model.weights, parse(name)).total for name in schemes),
         grid=grid,
         dtype=choose_dtype(args.dtype),
         seed=args.seed,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quant.integer_block import has_integers
+from quant.integer.network import has_integers
 from trm_jax import zoo
 from trm_jax.config import Config, flops_per_step
 from trm_jax.located import known_config

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 
 from experiments.models import Model
 from experiments.puzzles import Puzzles
-from quant import ptq
-from quant.calibrate import activation_ranges
 from quant.carry import carry_store
 from quant.dot_general import Ranges, site_dot_general
-from quant.integer import calibrated_model, simulate_integers
+from quant.integer.model import calibrated_model
+from quant.integer.reasoner import simulate_integers
+from quant.ptq import weights as ptq_weights
+from quant.ptq.calibrate import activation_ranges
 from quant.scheme import FloatDtype, Scheme, paper_name, parse
 from trm_jax.data.calibration import CALIBRATION_PUZZLES, calibration_batches
 from trm_jax.models import build
@@ -68,7 +69,7 @@ def make_variant(
     arithmetic = dtype if inherits else scheme.float_dtype.dtype
     config = dataclasses.replace(model.config, forward_dtype=arithmetic)
     store = carry_store(scheme)
-    weights = ptq.simulate(model.weights, scheme)
+    weights = ptq_weights.simulate(model.weights, scheme)
     ranges = None
     if puzzles is not None and scheme.activations.is_static:
         exact = Variant(build(config, store=store), weights)
@@ -84,7 +85,7 @@ def integer_variant(model: Model, puzzles: Puzzles, scheme: Scheme, steps: int) 
       ValueError: the model has no integers: linear attention, learned positions.
     """
     config = dataclasses.replace(model.config, forward_dtype="float32")
-    quantised = ptq.quantise_params(model.weights.params, scheme)
+    quantised = ptq_weights.quantise_params(model.weights.params, scheme)
     batches = calibration(puzzles)
     integers = calibrated_model(config, model.weights, quantised, scheme, batches, steps=steps)
     simulated = simulate_integers(integers)

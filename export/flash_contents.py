@@ -2,7 +2,7 @@
 
 Integer rows are on one symmetric grid of their own (quant/affine.py), as wide as they need;
 initial states on the grid of the state they begin. The constants of the injections fold these
-scales (quant/integer_carry.py). Left out: bytes (flash_rows.py, golden_vectors.py).
+scales (quant/integer/carry.py). Left out: bytes (flash_rows.py, golden_vectors.py).
 """
 
 import dataclasses
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.flash_rows import Depth, Halting, RowFile, combine_for, scaled_rows
+from export.flash_rows import Depth, Halting, RowFile
 from export.golden_vectors import Vector, VectorFile
 from export.graph import DType, Tensor
 from export.integrity import Export
 from export.manifest import Expected
 from export.states import BITS, encoding_of
 from export.states import end as end_of
-from quant.integer_carry import on_grid, row_scale
-from quant.integer_encoding import Encoding
+from quant.integer.carry import combine_for, on_grid, row_scale, scaled_rows
+from quant.integer.encoding import Encoding
 from trm_jax.config import Config
 
 LINE_ROOM = 256  # commands and numbers around the tokens (firmware/protocol.c)

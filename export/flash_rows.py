@@ -40,23 +40,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from quant.integer_carry import Combine, combine_for, scaled_rows
-
-__all__ = [
-    "PASS",
-    "PLAIN",
-    "Combine",
-    "Depth",
-    "Halting",
-    "RowFile",
-    "combine_for",
-    "padded",
-    "padding",
-    "places",
-    "read",
-    "scaled_rows",
-    "write",
-]
+from quant.integer.carry import Combine
 
 MAGIC = b"TRMROWS1"
 HEADER = struct.Struct("<8sII32s7I4HI iiqII iiqII 8x")

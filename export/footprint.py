@@ -14,8 +14,8 @@ from export import energy, sram, work
 from export.energy import Energy
 from export.sram import Residency, Schedule, Sram
 from export.work import Work
-from quant import ptq
 from quant.packing import StoredBytes
+from quant.ptq import weights
 from quant.scheme import Scheme
 from trm_jax.config import Config
 from trm_jax.models import build
@@ -92,7 +92,7 @@ def footprint(config: Config, scheme: Scheme) -> Footprint:
     """
     work.per_step(config)  # refuses what cannot be counted
     tree = shapes_of(config)
-    stored = ptq.footprint(tree, scheme)
+    stored = weights.footprint(tree, scheme)
     blocks: dict[tuple[str, str], list[StoredBytes]] = {}
     for tensor in stored.backbone:
         level, layer, *_ = (*tensor.name.split("/"), "")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import ModuleType
 
-from export import flatbuffer
+from export import flatbuffer, flatbuffer_read
 from export.graph import Model
 from export.manifest import MODEL_FILE
 from export.numerics import Target
@@ -32,7 +32,7 @@ def read_files(contents: Mapping[str, bytes], target: Target) -> Model:
     """
     if target is Target.ONNX:
         return onnx_file().read(contents)
-    return flatbuffer.read(contents[MODEL_FILE])
+    return flatbuffer_read.read(contents[MODEL_FILE])
 
 
 def demand_runs(made_for: Target, runtime: Target) -> None:

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from export.manifest import IntegerFacts
-from quant.integer_block import level, read_out
-from quant.integer_model import IntegerModel
-from quant.integer_ops import Tagged, largest_sum
-from quant.integer_reasoner import Simulated
-from quant.integer_saturation import count_rollout
+from quant.integer.model import IntegerModel
+from quant.integer.network import mlp_level, read_out
+from quant.integer.operators import NamedValue, largest_sum
+from quant.integer.reasoner import Simulated
+from quant.integer.saturation import count_rollout
 from trm_jax.types import Batch
 
 
@@ -47,8 +47,8 @@ def inputs_of(model: IntegerModel) -> dict[str, str]:
     ops = model.ops()
 
     def walk(z: Any) -> Any:
-        state = Tagged(z, "z")
-        out = level(state, Tagged(z, "injection"), c, ops)
+        state = NamedValue(z, "z")
+        out = mlp_level(state, NamedValue(z, "injection"), c, ops)
         return out.value, read_out(state, c, ops)[0].value
 
     shape = (1, c.num_positions, c.hidden_size)

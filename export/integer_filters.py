@@ -16,9 +16,9 @@ from export.builder import GraphBuilder
 from export.decode import codes_of, decoded, tables_of
 from export.graph import DType, OptionValue, Quant
 from export.numerics import MatrixPlan, ZeroPoints
-from quant.integer_encoding import Encoding
-from quant.integer_linear import Accumulator
-from quant.integer_ops import Product, accumulator_of, filter_of, integer_bias
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.matmul import Accumulator
+from quant.integer.operators import DenseWeights, accumulator_of, filter_of, integer_bias
 
 CONV: dict[str, OptionValue] = {
     "strideW": 1,
@@ -65,7 +65,12 @@ def is_convolution(plan: MatrixPlan, x: Encoding) -> bool:
 
 
 def filter_tensor(
-    g: GraphBuilder, name: str, product: Product, plan: MatrixPlan, part: slice, convolved: bool
+    g: GraphBuilder,
+    name: str,
+    product: DenseWeights,
+    plan: MatrixPlan,
+    part: slice,
+    convolved: bool,
 ) -> str:
     """Add some output channels of a filter.
 
@@ -85,7 +90,7 @@ def filter_tensor(
 
 
 def product_tensor(
-    g: GraphBuilder, name: str, ends: Ends, kernel: str, product: Product, part: slice
+    g: GraphBuilder, name: str, ends: Ends, kernel: str, product: DenseWeights, part: slice
 ) -> str:
     """Multiply; the bias is a tensor of zeros where the model has none: int16 kernels want one."""
     x, source, target = ends
@@ -109,7 +114,7 @@ def product_tensor(
 
 
 def _bias(
-    g: GraphBuilder, kernel: str, ends: Ends, product: Product, part: slice
+    g: GraphBuilder, kernel: str, ends: Ends, product: DenseWeights, part: slice
 ) -> tuple[str, int]:
     wanted = accumulator_of(product, ends.x_encoding)
     dtype, number = BIAS_TYPES[wanted]

@@ -1,4 +1,4 @@
-"""Operators of integer_block.py as tensors and records of a graph.
+"""Operators of quant/integer/network.py as tensors and records of a graph.
 
 Memory. What a device holds at a time is cut where that saves arena, with the same bits:
 
@@ -22,9 +22,9 @@ from export.integer_filters import (
     quant_of,
 )
 from export.plan import Plan
-from quant.integer_encoding import Encoding
-from quant.integer_model import IntegerModel
-from quant.integer_ops import ALL, Tagged
+from quant.integer.encoding import Encoding
+from quant.integer.model import IntegerModel
+from quant.integer.operators import ALL, NamedValue
 
 MOST_ROWS = 128
 MOST_QUERIES = 100
@@ -78,23 +78,23 @@ class GraphOps:
     chunks: Chunks
     kept: dict[str, str] = field(default_factory=dict)
 
-    def state(self, name: str, batch: int, encoding: str = "") -> Tagged:
+    def state(self, name: str, batch: int, encoding: str = "") -> NamedValue:
         """Declare a state that is fed, and give it four axes."""
         x = self.fed(name, batch, encoding)
-        return Tagged(self._four_axes(x.value, f"{name}/rows"), x.name)
+        return NamedValue(self._four_axes(x.value, f"{name}/rows"), x.name)
 
-    def fed(self, name: str, batch: int, encoding: str = "") -> Tagged:
+    def fed(self, name: str, batch: int, encoding: str = "") -> NamedValue:
         """Declare a state that is fed, of three axes: what cuts its rows needs no copy of it."""
         known = encoding or name
         means, shape = self.model.encodings[known], state_shape(self.model, batch)
-        return Tagged(self.g.input(name, shape, dtype_of(means), quant_of(means)), known)
+        return NamedValue(self.g.input(name, shape, dtype_of(means), quant_of(means)), known)
 
-    def linear(self, name: str, x: Tagged) -> Tagged:
+    def linear(self, name: str, x: NamedValue) -> NamedValue:
         outputs = self.model.products[name].kernel.qvalue.shape[1]
         parts = self._cut(name, outputs)
         return self.joined([self._product(name, x, part, name) for part in parts])
 
-    def gate_up(self, name: str, x: Tagged, part: slice) -> tuple[Tagged, Tagged]:
+    def gate_up(self, name: str, x: NamedValue, part: slice) -> tuple[NamedValue, NamedValue]:
         inner = self.model.products[name].kernel.qvalue.shape[1] // 2
         start, stop, _ = part.indices(inner)
         up = slice(inner + start, inner + stop)
@@ -103,16 +103,16 @@ class GraphOps:
             self._product(name, x, up, f"{name}/up"),
         )
 
-    def add(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+    def add(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
         return self.made("ADD", (a, b), name, 2, {"potScaleInt16": False})
 
-    def multiply(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+    def multiply(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
         return self.made("MUL", (a, b), name, 2, {})
 
-    def logistic(self, name: str, x: Tagged) -> Tagged:
+    def logistic(self, name: str, x: NamedValue) -> NamedValue:
         return self.made("LOGISTIC", (x,), name, 1, {})
 
-    def norm(self, name: str, x: Tagged) -> Tagged:
+    def norm(self, name: str, x: NamedValue) -> NamedValue:
         """Leave the integers for DEQUANTIZE, MUL, MEAN, ADD, RSQRT, MUL, QUANTIZE."""
         g, shape = self.g, self.g.shape(x.value)
         row = (*shape[:-1], 1)
@@ -135,33 +135,39 @@ class GraphOps:
             dtype=dtype_of(means),
             quant=quant_of(means),
         )[0]
-        return Tagged(made, name)
+        return NamedValue(made, name)
 
-    def transpose(self, x: Tagged) -> Tagged:
-        return Tagged(transposed(self.g, x.value, (0, 1, 3, 2), f"{x.value}/turned"), x.name)
+    def transpose(self, x: NamedValue) -> NamedValue:
+        return NamedValue(transposed(self.g, x.value, (0, 1, 3, 2), f"{x.value}/turned"), x.name)
 
     def parts(self, name: str) -> Sequence[slice]:
         """Cut the inner channels of a SwiGLU."""
         return self._cut(name, self.model.products[name].kernel.qvalue.shape[1] // 2)
 
-    def joined(self, parts: Sequence[Tagged]) -> Tagged:
+    def joined(self, parts: Sequence[NamedValue]) -> NamedValue:
         values = [part.value for part in parts]
-        return Tagged(concatenated(self.g, values, -1, f"{parts[0].name}/joined"), parts[0].name)
+        return NamedValue(
+            concatenated(self.g, values, -1, f"{parts[0].name}/joined"), parts[0].name
+        )
 
-    def by_rows(self, x: Tagged, apply: Callable[[Tagged], Tagged], rows: slice = ALL) -> Tagged:
+    def by_rows(
+        self, x: NamedValue, apply: Callable[[NamedValue], NamedValue], rows: slice = ALL
+    ) -> NamedValue:
         total = self.g.shape(x.value)[-2]
         first, end, _ = rows.indices(total)
         if (first, end) == (0, total) and total <= self.chunks.rows:
-            return apply(Tagged(self._four_axes(x.value, f"{x.value}/rows"), x.name))
+            return apply(NamedValue(self._four_axes(x.value, f"{x.value}/rows"), x.name))
         made = []
         for start in range(first, end, self.chunks.rows):
             stop = min(start + self.chunks.rows, end)
             cut = self.rows(x.value, start, stop - start, f"{x.value}/{start}:{stop}")
-            made.append(apply(Tagged(cut, x.name)))
+            made.append(apply(NamedValue(cut, x.name)))
         if len(made) == 1:
             return made[0]
         values = [part.value for part in made]
-        return Tagged(concatenated(self.g, values, POSITIONS, f"{made[0].name}/rows"), made[0].name)
+        return NamedValue(
+            concatenated(self.g, values, POSITIONS, f"{made[0].name}/rows"), made[0].name
+        )
 
     def rows(self, x: str, start: int, count: int, name: str) -> str:
         *outer, _, width = self.g.shape(x)
@@ -183,11 +189,11 @@ class GraphOps:
         step = self.chunks.channels
         return tuple(slice(i, min(i + step, outputs)) for i in range(0, outputs, step))
 
-    def _product(self, site: str, x: Tagged, part: slice, path: str) -> Tagged:
+    def _product(self, site: str, x: NamedValue, part: slice, path: str) -> NamedValue:
         ends = Ends(x.value, self.model.encodings[x.name], self.model.encodings[site])
         kernel = self._filter(site, part, ends.x_encoding)
         made = product_tensor(self.g, path, ends, kernel, self.model.products[site], part)
-        return Tagged(made, site)
+        return NamedValue(made, site)
 
     def _filter(self, site: str, part: slice, x: Encoding) -> str:
         """Add the filter of some output channels; one that is decoded whole serves all rows."""
@@ -205,11 +211,11 @@ class GraphOps:
     def made(
         self,
         code: str,
-        xs: Sequence[Tagged],
+        xs: Sequence[NamedValue],
         name: str,
         version: int,
         options: Mapping[str, OptionValue],
-    ) -> Tagged:
+    ) -> NamedValue:
         means = self.model.encodings[name]
         made = self.g.op(
             code,
@@ -221,7 +227,7 @@ class GraphOps:
             dtype=dtype_of(means),
             quant=quant_of(means),
         )[0]
-        return Tagged(made, name)
+        return NamedValue(made, name)
 
 
 def concatenated(g: GraphBuilder, parts: Sequence[str], axis: int, name: str) -> str:

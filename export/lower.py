@@ -28,8 +28,8 @@ from export.matrices import Dense, SiteRange
 from export.plan import Plan
 from export.stages import Cut, stage_graphs
 from quant.affine import QTensor
-from quant.integer_model import IntegerModel
-from quant.ptq import QuantisedParams, leaf_name
+from quant.integer.model import IntegerModel
+from quant.ptq.weights import QuantisedParams, leaf_name
 from trm_jax.config import Config, HRMConfig, to_dict
 
 Ranges = Mapping[str, SiteRange]

@@ -3,11 +3,11 @@
     block    z, injection -> z        one application of the network
     head     z_H -> logits, q         integers; the host compares them, or reads their scales
 
-The descriptions are quant/integer_block.py's and integer_attention.py's, so that graphs and
+The descriptions are quant/integer/network.py's and quant/integer/network.py's, so that graphs and
 simulation cannot part; operators are integer_graph_ops.py's and lower_attention.py's. States are
 (batch, positions, emb), inside there are four axes: a 1x1 CONV_2D wants them.
 
-The host owns the rest (states.py): embedding, injection, recursion, halting, argmax.
+The host owns the rest (quant/carry.py): embedding, injection, recursion, halting, argmax.
 """
 
 from export.builder import GraphBuilder, reshaped
@@ -16,8 +16,8 @@ from export.integer_graph_ops import DEFAULT_CHUNKS, Chunks, GraphOps, state_sha
 from export.lower_attention import AttentionGraph
 from export.plan import Plan
 from export.schedule import scheduled
-from quant.integer_block import level, read_out
-from quant.integer_model import IntegerModel
+from quant.integer.model import IntegerModel
+from quant.integer.network import mlp_level, read_out
 from trm_jax.config import Mixer
 
 
@@ -36,7 +36,7 @@ def block_graph(model: IntegerModel, plan: Plan, batch: int, chunks: Chunks) -> 
     """Lower one application of the network."""
     ops = graph_ops(GraphBuilder("block"), model, plan, chunks)
     z, injection = ops.state("z", batch), ops.state("injection", batch)
-    out = level(z, injection, model.config, ops).value
+    out = mlp_level(z, injection, model.config, ops).value
     made = reshaped(ops.g, out, state_shape(model, batch), "z/next")
     return scheduled(ops.g.finish({"z": "z", "injection": "injection"}, {"z": made}))
 

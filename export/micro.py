@@ -26,13 +26,14 @@ from pathlib import Path
 from export import flash_rows, golden_vectors, tflm_sources
 from export.arena import MARGIN, Arena, shared_arena
 from export.board_graph import bare, board_file
-from export.flash_contents import BITS, end_of, padded_size, row_file, states, vector_file
+from export.flash_contents import padded_size, row_file, states, vector_file
 from export.flash_rows import RowFile
 from export.graph import DType, Graph, Model
 from export.integrity import Export, open_export
 from export.lower import blocks_of
 from export.numerics import Target
 from export.stages import network_graphs, stages_of, work_bytes
+from export.states import BITS
 from export.tflm_sources import Sizes
 from trm_jax.config import Positions
 from trm_jax.program import exit_code
@@ -182,7 +183,7 @@ def _check(made: Export) -> None:
         raise ValueError("the row file has no learned positions; use rope or none")
     ends = [("head", "z_H")]
     ends += [(name, end) for name in blocks_of(made.config) for end in ("z", "injection")]
-    types = {end_of(made.model.graph(name), end).dtype for name, end in ends}
+    types = {end(made.model.graph(name), end).dtype for name, end in ends}
     if len(types) > 1 or not types <= {DType.FLOAT32, *BITS}:
         found = ", ".join(sorted(dtype.value for dtype in types))
         raise ValueError(f"states must all be float32, int16 or int8, got {found}")

@@ -20,14 +20,7 @@ from export.integer_facts import integer_facts, with_saturation
 from export.integrity import Export
 from export.legality import demand_legal
 from export.lower import lower, lower_integers, parameters_sha256
-from export.manifest import (
-    HOST_FILE,
-    MANIFEST_FILE,
-    Expected,
-    IntegerFacts,
-    Manifest,
-    facts_of,
-)
+from export.manifest import HOST_FILE, MANIFEST_FILE, Expected, IntegerFacts, Manifest, facts_of
 from export.numerics import Target
 from export.onnx_translate import translate
 from export.plan import Plan
@@ -35,9 +28,8 @@ from export.runtime import Solution, Solver
 from export.staged_runtime import by_stages
 from export.stages import Cut
 from export.twin import Simulation, Source, answers
-from quant.integer import IntegerReasoner
-from quant.integer_reasoner import Simulated
-from quant.ptq import simulate
+from quant.integer.reasoner import IntegerReasoner, Simulated
+from quant.ptq.weights import simulate
 from quant.scheme import FloatDtype
 from trm_jax.checkpoint import staged
 from trm_jax.config import Positions
@@ -186,7 +178,7 @@ def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected
     if twin.integers is not None and not agree.all():
         raise ValueError(
             f"{target.value} answers {np.sum(~agree)} of {len(simulated)} puzzles otherwise than"
-            f" the same integers in JAX: another revision of it than quant/integer.py names?"
+            f" the same integers in JAX: another revision of it than quant/integer names?"
         )
     if not agree.any():
         raise ValueError(

@@ -15,23 +15,10 @@ from dataclasses import dataclass
 
 import jax
 
-from export.numerics import MatrixPlan, Numerics, Target, ZeroPoints, matrix_plan
-from quant.ptq import QuantisedParams, leaf_name, quantise_params
+from export.numerics import MatrixPlan, Target, matrix_plan
+from quant.ptq.weights import QuantisedParams, leaf_name, quantise_params
 from quant.scheme import CarryPrecision, Scheme
 from trm_jax.types import Params
-
-__all__ = [
-    "MatrixPlan",
-    "Numerics",
-    "Plan",
-    "Role",
-    "Target",
-    "ZeroPoints",
-    "mixed",
-    "plan_for",
-    "quantise_for",
-    "role_of",
-]
 
 
 class Role(enum.Enum):

@@ -1,7 +1,7 @@
 """Calibrated ranges of static products: what goes into every Dense and what comes out.
 
 A runtime's integer product rounds its output onto a grid as well, so the ends of the output
-matter too. They are folded over the same trajectories as the inputs' (quant/calibrate.py): the
+matter too. They are folded over the same trajectories as the inputs' (quant/ptq/calibrate.py): the
 summary of a site carries its kernel and multiplies every input that passes. Outputs are without
 bias, which is added in float32 behind the integers.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from export.matrices import SiteRange
 from quant.affine import Range
-from quant.calibrate import Statistic, activation_ranges, input_widths, observed_rollout
+from quant.ptq.calibrate import Statistic, activation_ranges, input_widths, observed_rollout
 from trm_jax.reasoner import Reasoner
 from trm_jax.types import Batch, Weights
 
@@ -52,7 +52,7 @@ def calibrated(
     """Measure the smallest and largest input and output of every Dense.
 
     Args:
-      reasoner, weights, batches, steps, headroom: as for `quant.calibrate.activation_ranges`.
+      reasoner, weights, batches, steps, headroom: as for `quant.ptq.calibrate.activation_ranges`.
 
     Raises:
       ValueError: no batch, or headroom not positive.

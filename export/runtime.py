@@ -3,7 +3,7 @@
 The host embeds the puzzle, repeats the block graph as the recursion says, keeps the carry in
 memory in its precision, asks the head graph and decides when to halt. Only matrix products live
 in the runtime, so that cycle counts and halting stay free. States are float32 or a device's
-integers (states.py). All of it is NumPy:
+integers (quant/carry.py). All of it is NumPy:
 
     one H-cycle:   z_L <- block_L(z_L, z_H + e), L_cycles times;   z_H <- block_H(z_H, z_L)
 

@@ -24,8 +24,8 @@ from export.integer_graph_ops import Chunks
 from export.lower_attention import AttentionGraph
 from export.plan import Plan
 from export.schedule import scheduled
-from quant.integer_attention import attend, layer_sites, tail
-from quant.integer_model import IntegerModel
+from quant.integer.model import IntegerModel
+from quant.integer.network import attend, layer_sites, tail
 from trm_jax.config import Mixer, ReasonerConfig
 
 State = Integer[np.ndarray, "pos emb"]

@@ -1,7 +1,7 @@
 """What the host keeps between two calls of the graphs: states, rows, injections.
 
     FloatStates      float32, rounded to the carry's precision between H-cycles (quant/carry.py)
-    IntegerStates    the graphs' own integers (quant/integer_carry.py), as the firmware keeps them
+    IntegerStates    the graphs' own integers (quant/integer/carry.py), as the firmware keeps them
 
 All of it is NumPy, and the same bits as the simulation. Left out: when to call what (runtime.py).
 """
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from export.contract import Arrays
 from export.graph import DType, Graph, Tensor
 from export.integrity import Export
-from quant.integer_carry import (
+from quant.integer.carry import (
     Combine,
     combine_for,
     combine_on_host,
@@ -25,7 +25,7 @@ from quant.integer_carry import (
     row_scale,
     scaled_rows,
 )
-from quant.integer_encoding import Encoding
+from quant.integer.encoding import Encoding
 from quant.scheme import CarryPrecision
 from trm_jax.config import Config
 

@@ -16,8 +16,9 @@ from export.plan import Plan, quantise_for
 from export.ranges import calibrated
 from export.simulation import plan_dot_general
 from quant.carry import CarryStore
-from quant.integer import IntegerModel, calibrated_model, simulate_integers
-from quant.ptq import QuantisedParams, dequantise_params, simulate
+from quant.integer.model import IntegerModel, calibrated_model
+from quant.integer.reasoner import simulate_integers
+from quant.ptq.weights import QuantisedParams, dequantise_params, simulate
 from quant.scheme import CarryPrecision
 from trm_jax.act import predictions
 from trm_jax.config import Config

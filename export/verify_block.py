@@ -27,7 +27,7 @@ from export.lower import blocks_of
 from export.simulation import OUTPUT_GRIDS, PlanDotGeneral
 from export.twin import Simulation
 from quant.affine import Range, scale_zero_point
-from quant.integer import IntegerReasoner
+from quant.integer.reasoner import IntegerReasoner
 from trm_jax.models import build
 from trm_jax.types import DotGeneral
 

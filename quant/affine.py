@@ -26,7 +26,7 @@ Why 1/s: XLA turns x / broadcast(s) into x * broadcast(1/s), AQT multiplies as w
 makes jit, eager and NumPy agree bit for bit. The barriers hold s itself still: without them
 XLA folds x / (a/7) into x * 7 / a under jit.
 
-Not here: bytes (packing.py), which tensors (ptq.py), products (dot_general.py).
+Not here: bytes (packing.py), which tensors (ptq/weights.py), products (dot_general.py).
 """
 
 import enum

@@ -47,7 +47,7 @@ from trm_jax.layers import exact_dot_general
 from trm_jax.types import DotGeneral, SiteDotGeneral
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Smallest and largest input of every site (calibrate.py)."""
+"""Smallest and largest input of every site (ptq/calibrate.py)."""
 
 
 def site_dot_general(scheme: Scheme, ranges: Ranges | None = None) -> SiteDotGeneral:
@@ -138,7 +138,7 @@ def _frozen(scheme: Scheme, ranges: Ranges | None) -> tuple[tuple[str, float, fl
     if not ranges:
         raise ValueError(
             f"scheme {scheme.name} has static activations and needs calibrated ranges,"
-            " got none; pass ranges= from quant.calibrate"
+            " got none; pass ranges= from quant.ptq.calibrate"
         )
     return tuple((site, float(low), float(high)) for site, (low, high) in sorted(ranges.items()))
 

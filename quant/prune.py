@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from quant.ptq import is_kernel, leaf_name
+from quant.ptq.weights import is_kernel, leaf_name
 from trm_jax.types import Params
 
 Sites = Callable[[str], bool]

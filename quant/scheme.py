@@ -14,7 +14,7 @@ Name = the parts that apply, joined by `_`, in this order:
                                     memory of z_H, z_L between H-cycles; left out if it is the
                                     arithmetic's; 16 and 8 are symmetric integers per token
     tflm                            everything else in integers too: TFLite Micro's arithmetic
-                                    (quant/integer.py) on int16 (a16s) or int8 (a8s), the carry
+                                    (quant/integer) on int16 (a16s) or int8 (a8s), the carry
                                     included; left out if it is float
 
     w4t-sym            4-bit weights, one symmetric scale per matrix, float32 arithmetic

@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.releases import (
-    CONFIGS,
-    FULL,
-    TOLD,
-    TRM_NAME,
-    YAML,
-    assert_same,
-    write_release,
-)
+from tests.releases import CONFIGS, FULL, TOLD, TRM_NAME, YAML, assert_same, write_release
 from tests.samples import random_weights
 from trm_jax import convert as program
 from trm_jax.checkpoint import load_metadata, load_model, save_model

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from trm_jax.checkpoint import Shape, check_shapes, flatten, unflatten, weight_shapes
+from trm_jax.checkpoint import weight_shapes
 from trm_jax.config import Config, HRMConfig, Mixer, Positions
+from trm_jax.tensor_names import Shape, check_shapes, flatten, unflatten
 from trm_jax.types import Weights
 
 Tensors = Mapping[str, np.ndarray]

@@ -27,11 +27,11 @@ from experiments.ablation import (
 )
 from experiments.ablation_spec import Facts
 from experiments.variants import check_calibration, on_every_device
-from quant import ptq
-from quant.calibrate import input_and_state_ranges
+from quant.carry import static_states
 from quant.dot_general import Ranges, site_dot_general
+from quant.ptq import weights as ptq_weights
+from quant.ptq.calibrate import input_and_state_ranges
 from quant.scheme import parse
-from quant.states import static_states
 from trm_jax.data.calibration import CALIBRATION_BATCH, CALIBRATION_PUZZLES, calibration_batches
 from trm_jax.layers import as_computed
 from trm_jax.models import build
@@ -69,7 +69,7 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
 def calibrate(context: Context, scheme: str) -> tuple[Ranges, Ranges]:
     """Measure all ranges of a scheme's weights in one pass over whole trajectories."""
     context.announce(f"calibrating {scheme}")
-    weights = ptq.simulate(context.model.weights, parse(scheme))
+    weights = ptq_weights.simulate(context.model.weights, parse(scheme))
     hosts = itertools.islice(calibration_batches(context.puzzles.dataset), num_batches(context))
     batches = (Batch(*(jnp.asarray(x) for x in host[:3])) for host in hosts)
     return input_and_state_ranges(build(context.config), weights, batches, steps=context.steps)
@@ -89,7 +89,7 @@ def static(context: Context, name: str, calibrated: Calibrated, *, states: bool)
     def make() -> Subject:
         inputs, between = calibrated(name)
         on_state = static_states(between) if states else as_computed
-        weights = ptq.simulate(context.model.weights, scheme)
+        weights = ptq_weights.simulate(context.model.weights, scheme)
         return Subject(
             reasoner=build(context.config, site_dot_general(scheme, inputs), on_state=on_state),
             weights=on_every_device(weights),

@@ -15,8 +15,8 @@ import numpy as np
 from experiments.ablation import FULL, Context, Intervention, NotApplicable, Subject, sizes
 from experiments.ablation_spec import Facts
 from experiments.variants import on_every_device
+from quant.puzzle_table import FloatRows, Int8Rows, LowRank, OneRow, TableForm, row_cosine
 from quant.scheme import Scheme
-from quant.tables import FloatRows, Int8Rows, LowRank, OneRow, TableForm, row_cosine
 from trm_jax.config import ARC_TRM_ATT, ARC_TRM_ATT_PUBLIC
 from trm_jax.tensor_files import map_tensors, save_tensors
 

@@ -23,8 +23,8 @@ import jax
 
 from experiments.ablation import Context, Effort, Intervention, Subject, compressed, subject
 from experiments.retraining import Setup, Training, brief, fresh_batch, retrained
-from quant import ptq
 from quant.dot_general import qat_dot_general
+from quant.ptq import weights as ptq_weights
 from quant.scheme import parse
 from trm_jax.models import build
 from trm_jax.recipe import Recipe
@@ -70,7 +70,7 @@ def without_gradient(context: Context, scheme: str, recipe: Recipe) -> Intervent
         "no gradient",
         recipe,
         frozen,
-        lambda: ptq.simulate(context.model.weights, parse(scheme)),
+        lambda: ptq_weights.simulate(context.model.weights, parse(scheme)),
     )
 
 

@@ -5,7 +5,8 @@ from collections import deque
 import numpy as np
 import pytest
 
-from trm_jax.data import maze, maze_generator
+from trm_jax.data import maze as data_maze
+from trm_jax.data import maze_generator
 from trm_jax.data.maze_generator import generate_mazes
 from trm_jax.data.maze_solver import (
     CHARSET,
@@ -128,9 +129,9 @@ def test_gives_up_with_advice(monkeypatch):
 
 def test_new_classes_drops_images_and_repeats():
     mazes, _ = generate_mazes(4, height=6, width=6, min_path=8, seed=5)
-    images = np.concatenate([maze.transform_rows(mazes[:1], (6, 6), t) for t in range(8)])
+    images = np.concatenate([data_maze.transform_rows(mazes[:1], (6, 6), t) for t in range(8)])
     candidates = np.concatenate([images, mazes[1:3], mazes[1:2]])
-    fresh = maze.new_classes(candidates, mazes[:1], (6, 6))
+    fresh = data_maze.new_classes(candidates, mazes[:1], (6, 6))
     assert fresh.tolist() == [False] * 8 + [True, True, False]
 
 
@@ -138,7 +139,7 @@ def test_new_classes_drops_images_and_repeats():
 def test_augmented_answers_still_solve_their_maze(shape):
     mazes, answers = generate_mazes(3, height=shape[0], width=shape[1], min_path=8, seed=6)
     mazes, answers = np.repeat(mazes, 40, axis=0), np.repeat(answers, 40, axis=0)
-    inputs, labels = maze.augment_maze(np.random.default_rng(0), mazes, answers, shape)
+    inputs, labels = data_maze.augment_maze(np.random.default_rng(0), mazes, answers, shape)
     np.testing.assert_array_equal(np.where(labels == PATH, FREE, labels), inputs)
     for grid, answer in zip(inputs.reshape(-1, *shape), labels, strict=True):
         found = distances(grid, place_of(grid, GOAL))

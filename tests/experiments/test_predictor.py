@@ -13,7 +13,8 @@ from experiments.predictor_rank import counterexamples, judged_pairs, kendall, r
 from experiments.predictor_rule import Case, by_model, by_puzzles, judge, learn
 from experiments.results import Folder, Moments, to_hex
 from experiments.runs import Sweep
-from tests.experiments.test_report import ROWS, SPEC, make_row
+from tests.experiments.test_report import ROWS, make_row
+from tests.experiments.test_results import SPEC
 
 SCHEMES = ("fp32", "w8c-sym", "w4t-sym", "w3t-sym")
 SOLVED = {"fp32": 7, "w8c-sym": 7, "w4t-sym": 5, "w3t-sym": 1}

@@ -5,13 +5,12 @@ from functools import cache
 import jax.numpy as jnp
 import numpy as np
 
-from quant.integer import IntegerModel, calibrated_model
-from quant.integer_attention import INT8, Widths
-from quant.integer_attention_encodings import attention_encodings, with_heads
-from quant.integer_model import integer_model
-from quant.integer_ops import products_of
-from quant.integer_ranges import Spans, calibrated_spans
-from quant.ptq import quantise_params, simulate
+from quant.integer.attention_operators import attention_encodings, with_heads
+from quant.integer.calibration import Spans, calibrated_spans
+from quant.integer.model import IntegerModel, calibrated_model, integer_model
+from quant.integer.network import INT8, BitWidths
+from quant.integer.operators import products_of
+from quant.ptq.weights import quantise_params, simulate
 from quant.scheme import parse
 from tests.samples import random_batch, random_weights, small
 from trm_jax import zoo
@@ -22,7 +21,7 @@ TINY = TRMConfig(**small(seq_len=9, puzzle_emb_len=2))
 HEADROOM = 1.25
 
 
-def tiny(weight_scheme: str, widths: Widths = INT8) -> IntegerModel:
+def tiny(weight_scheme: str, widths: BitWidths = INT8) -> IntegerModel:
     """Random weights; 11 positions, 2 heads. All share the ranges of 8-bit weights."""
     weights, scheme = random_weights(TINY, seed=2), parse(weight_scheme)
     products = with_heads(products_of(quantise_params(weights.params, scheme)), TINY)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from export import flash_rows, golden_vectors
-from export.flash_rows import RowFile, combine_for
+from export.flash_rows import RowFile
 from export.golden_vectors import Vector, VectorFile, state_checksum
+from quant.integer.carry import combine_for
 from tests.export.firmware_oracle import DEPTH, DOUBLE_ID, Rollout, Update, rollout, update
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from export.flash_rows import Combine, Depth, Halting, RowFile
+from export.flash_rows import Depth, Halting, RowFile
+from quant.integer.carry import Combine
 
 DOUBLE_ID = b"affine test double, no real one."
 DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=5, halting=Halting.Q)

@@ -7,11 +7,10 @@ import numpy as np
 
 from export.numerics import Target
 from export.plan import Plan, plan_for
-from quant.integer import IntegerModel, calibrated_model
-from quant.integer_model import BITS, integer_model
-from quant.integer_ops import products_of
-from quant.integer_ranges import HEADROOM, Spans, calibrated_spans, encodings_of
-from quant.ptq import quantise_params
+from quant.integer.calibration import HEADROOM, Spans, calibrated_spans, encodings_of
+from quant.integer.model import BITS, IntegerModel, calibrated_model, integer_model
+from quant.integer.operators import products_of
+from quant.ptq.weights import quantise_params
 from quant.scheme import parse
 from tests.samples import random_batch, random_weights, small
 from trm_jax import zoo

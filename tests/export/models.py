@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from jax import Array
 
 from export.graph import Graph
-from export.plan import Target
+from export.numerics import Target
 from tests.rounding import one_ulp_away, rms
 from tests.samples import small
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig

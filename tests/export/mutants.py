@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from export.backends import LiteRT
-from export.flatbuffer import read, write
+from export.flatbuffer import write
+from export.flatbuffer_read import read
 
 
 def mutant(data: bytes, rng: np.random.Generator) -> bytes:

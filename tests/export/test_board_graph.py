@@ -4,7 +4,8 @@ import numpy as np
 
 from export.backends import open_runtime
 from export.board_graph import bare, board_file
-from export.flatbuffer import read, write
+from export.flatbuffer import write
+from export.flatbuffer_read import read
 from export.graph import Model
 from export.numerics import Target
 from tests.export import integers, runtimes

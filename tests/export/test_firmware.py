@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from export import flash_rows
-from export.flash_rows import Combine, Depth, Halting
+from export.flash_rows import Depth, Halting
 from export.golden_vectors import state_checksum
+from quant.integer.carry import Combine
 from tests.export.firmware_cases import (
     TYPES,
     expected_line,

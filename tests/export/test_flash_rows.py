@@ -6,16 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from export.flash_rows import (
-    Combine,
-    Depth,
-    Halting,
-    RowFile,
-    combine_for,
-    read,
-    scaled_rows,
-    write,
-)
+from export.flash_rows import Depth, Halting, RowFile, read, write
+from quant.integer.carry import Combine, combine_for, scaled_rows
 
 ID = bytes(range(32))
 DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q_CONTINUE)

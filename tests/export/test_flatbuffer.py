@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from export.flatbuffer import read, write
+from export.flatbuffer import write
+from export.flatbuffer_read import read
 from export.graph import DType, Graph, Model, Op, Quant, Tensor
 
 

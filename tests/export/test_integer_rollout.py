@@ -19,9 +19,9 @@ from export.package import draft, make
 from export.runtime import Solver
 from export.twin import Simulation, Source
 from export.verify_block import check_blocks
-from quant.integer import IntegerModel, IntegerReasoner, simulate_integers
-from quant.integer_reasoner import Simulated
-from quant.ptq import quantise_params
+from quant.integer.model import IntegerModel
+from quant.integer.reasoner import IntegerReasoner, Simulated, simulate_integers
+from quant.ptq.weights import quantise_params
 from quant.scheme import parse as parse_scheme
 from tests.export import integers
 from tests.samples import random_batch, random_weights

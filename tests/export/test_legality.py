@@ -7,9 +7,10 @@ import pytest
 
 from export import legality
 from export.graph import DType
-from export.legality import Violation, check, demand_legal
+from export.legality import check, demand_legal
 from export.legality_table import NEWEST, ROWS, Use, Verdict
 from export.numerics import Target
+from export.violation import Violation
 from tests.export import operator_kinds as kinds
 from tests.export import operators as ops
 from tests.export.operator_products import (

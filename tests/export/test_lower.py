@@ -4,11 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from export.flatbuffer import read, write
+from export.flatbuffer import write
+from export.flatbuffer_read import read
 from export.lower import METADATA, blocks_of, lower, parameters_sha256
-from export.plan import Plan, Target, mixed, plan_for, quantise_for
+from export.numerics import Target
+from export.plan import Plan, mixed, plan_for, quantise_for
 from export.simulation import plan_dot_general
-from quant.ptq import dequantise_params, footprint
+from quant.ptq.weights import dequantise_params, footprint
 from quant.scheme import parse
 from tests.export.models import CONFIGS, float_drift, run, states
 from tests.rounding import rms

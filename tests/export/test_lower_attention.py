@@ -21,10 +21,18 @@ from export.package import export
 from export.plan import plan_for
 from export.runtime import Solver
 from export.twin import run, simulation_of, tokens_of
-from quant.integer import IntegerModel
-from quant.integer_attention import INT8, INT16, MIXED, Widths, bits_of, int8_widths
-from quant.integer_block import level, read_out
-from quant.integer_ops import Tagged
+from quant.integer.model import IntegerModel
+from quant.integer.network import (
+    INT8,
+    INT16,
+    MIXED,
+    BitWidths,
+    bits_of,
+    int8_widths,
+    mlp_level,
+    read_out,
+)
+from quant.integer.operators import NamedValue
 from quant.scheme import parse
 from tests.export import attention_models, tiny_export
 from tests.samples import random_batch
@@ -40,8 +48,10 @@ def expected(model: IntegerModel, z: np.ndarray, injection: np.ndarray) -> list[
     @jax.jit
     def run(z: jax.Array, injection: jax.Array):
         ops = model.ops()
-        out = level(Tagged(z, "z"), Tagged(injection, "injection"), model.config, ops).value
-        logits, q = read_out(Tagged(out, "z"), model.config, ops)
+        out = mlp_level(
+            NamedValue(z, "z"), NamedValue(injection, "injection"), model.config, ops
+        ).value
+        logits, q = read_out(NamedValue(out, "z"), model.config, ops)
         return out, logits.value, q.value[:, 0]
 
     return [np.asarray(x) for x in run(jnp.asarray(z), jnp.asarray(injection))]
@@ -106,7 +116,7 @@ def test_chunks_bound_what_exists_at_a_time() -> None:
 
 
 def test_widths_follow_roles() -> None:
-    widths = Widths(state=16, product=8, gate=16, scores=8, share=16)
+    widths = BitWidths(state=16, product=8, gate=16, scores=8, share=16)
     site = "L_level/layers_0"
     names = {
         f"{site}/self_attn/qkv_proj/q/0": 8,
@@ -121,7 +131,7 @@ def test_widths_follow_roles() -> None:
     assert int8_widths(MAZE_TRM_ATT) == dataclasses.replace(INT8, share=16)
     assert set(dataclasses.asdict(INT16).values()) == {16}
     with pytest.raises(ValueError, match="gate must be one of"):
-        Widths(state=8, product=8, gate=4, scores=8, share=8)
+        BitWidths(state=8, product=8, gate=4, scores=8, share=8)
     with pytest.raises(ValueError, match="at least 1"):
         Chunks(queries=0)
 

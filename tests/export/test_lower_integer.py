@@ -9,12 +9,14 @@ from export.backends import open_runtime
 from export.census import operators
 from export.contract import Runtime
 from export.graph import Graph, Model
+from export.integer_graph_ops import Chunks
 from export.legality import check
-from export.lower_integer import Chunks, integer_graphs
+from export.lower_integer import integer_graphs
 from export.numerics import Target
-from quant.integer import IntegerModel, simulate_integers
-from quant.integer_block import level, read_out
-from quant.integer_ops import Tagged
+from quant.integer.model import IntegerModel
+from quant.integer.network import mlp_level, read_out
+from quant.integer.operators import NamedValue
+from quant.integer.reasoner import simulate_integers
 from tests.export import integers
 
 BATCH = 2
@@ -43,8 +45,10 @@ def expected(model: IntegerModel, z: np.ndarray, injection: np.ndarray) -> list[
     @jax.jit
     def run(z: jax.Array, injection: jax.Array):
         ops = reasoner.ops()
-        out = level(Tagged(z, "z"), Tagged(injection, "injection"), model.config, ops).value
-        logits, q = read_out(Tagged(out, "z"), model.config, ops)
+        out = mlp_level(
+            NamedValue(z, "z"), NamedValue(injection, "injection"), model.config, ops
+        ).value
+        logits, q = read_out(NamedValue(out, "z"), model.config, ops)
         return out, logits.value, q.value[:, 0]
 
     return [np.asarray(x) for x in run(jnp.asarray(z), jnp.asarray(injection))]

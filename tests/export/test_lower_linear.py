@@ -14,7 +14,7 @@ from export.numerics import Target
 from export.plan import plan_for
 from export.simulation import plan_dot_general
 from quant.affine import dequantise
-from quant.ptq import quantise_kernel
+from quant.ptq.weights import quantise_kernel
 from quant.scheme import parse
 from tests.export.models import run
 

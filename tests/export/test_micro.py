@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import flash_contents, flash_rows, golden_vectors, micro, tflm_sources
+from export import arena, flash_contents, flash_rows, golden_vectors, lower, micro, tflm_sources
 from export.arena import Arena, measure, shared_arena
 from export.flash_rows import Halting
 from export.flatbuffer import write
@@ -77,7 +77,7 @@ def head_graph(config: Config, dtype: DType) -> Graph:
 def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Export:
     """An export by hand."""
     rng = np.random.default_rng(0)
-    names = sorted(set(micro.blocks_of(config)))
+    names = sorted(set(lower.blocks_of(config)))
     graphs = [update_graph(name, config, dtype) for name in names] + [head_graph(config, dtype)]
     host = {
         "embed_tokens": rng.normal(size=(config.vocab_size, config.hidden_size)),
@@ -115,7 +115,7 @@ def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Exp
 
 
 def roles(config: Config) -> dict[str, str]:
-    return dict(zip(micro.UPDATES, micro.blocks_of(config), strict=True))
+    return dict(zip(micro.UPDATES, lower.blocks_of(config), strict=True))
 
 
 @pytest.mark.parametrize("dtype", [DType.INT8, DType.INT16])
@@ -204,10 +204,10 @@ def test_a_package_is_consistent(kind: str) -> None:
     rows = flash_rows.read(flash)
     vectors = golden_vectors.read(flash[len(flash_rows.write(rows)) :])
     assert rows.model_id == vectors.model_id
-    assert facts["graphs"][micro.blocks_of(export.config)[0]] == rows.model_id.hex()
+    assert facts["graphs"][lower.blocks_of(export.config)[0]] == rows.model_id.hex()
     assert not vectors.has_states  # floats may differ between compilers
     np.testing.assert_array_equal(vectors.vectors[0].tokens, export.manifest.expected.tokens[0])
-    assert facts["arena_bytes"] >= facts["arena_measured_bytes"] + micro.MARGIN
+    assert facts["arena_bytes"] >= facts["arena_measured_bytes"] + arena.MARGIN
     names = set(files)
     for graph in facts["graphs"]:
         assert {f"g_{graph}_model_data.h", f"g_{graph}_model_data.cc"} <= names

@@ -1,5 +1,6 @@
 """ONNX graphs against the TFLite schema's, the simulation, and onnx's reference evaluator."""
 
+# ruff: noqa: E402 - what is optional is looked for before its users are imported
 import dataclasses
 import functools
 from pathlib import Path
@@ -7,7 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import legality, onnx_products, tflite, verify
+onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
+ort = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+
+from onnx.reference import ReferenceEvaluator
+
+from export import legality, onnx_file, onnx_products, tflite, verify
 from export import onnx as command
 from export import twin as twins
 from export.backends import LiteRT, open_runtime
@@ -18,24 +24,17 @@ from export.lower import lower
 from export.matrices import SiteRange
 from export.numerics import Target
 from export.onnx_legality import USES, check_onnx, use_in
+from export.onnx_runtime import OnnxRuntime
 from export.onnx_translate import translate
 from export.plan import plan_for, quantise_for
 from export.states import embed
 from export.verify_block import check_blocks
-from quant.calibrate import input_widths
+from quant.ptq.calibrate import input_widths
 from quant.scheme import parse
 from tests.export import tiny_export as tiny
 from tests.export.models import CONFIGS, float_drift, states
 from tests.rounding import rms
 from tests.samples import random_weights
-
-onnx = pytest.importorskip("onnx", reason="the extra [onnx] is not installed")
-ort = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
-
-from onnx.reference import ReferenceEvaluator  # noqa: E402
-
-from export import onnx_file  # noqa: E402
-from export.onnx_runtime import OnnxRuntime  # noqa: E402
 
 CONFIG = dataclasses.replace(tiny.configs()["mlp"], L_layers=1)
 SCHEMES = ("int4_calibrated", "w4c-sym_a16s")

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from export import jax_oracle
-from export.flatbuffer import read, write
+from export.flatbuffer import write
+from export.flatbuffer_read import read
 from export.graph import Graph
 from export.lower import blocks_of, lower
-from export.plan import Target, plan_for, quantise_for
+from export.numerics import Target
+from export.plan import plan_for, quantise_for
 from quant.scheme import parse
 from tests.export.models import CONFIGS, float_drift, run, states
 from tests.rounding import rms

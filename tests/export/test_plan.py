@@ -3,7 +3,8 @@
 import pytest
 
 from export.graph import DType
-from export.plan import Numerics, Plan, Role, Target, ZeroPoints, mixed, plan_for, role_of
+from export.numerics import Numerics, Target, ZeroPoints
+from export.plan import Plan, Role, mixed, plan_for, role_of
 from quant.scheme import parse
 
 

@@ -7,10 +7,11 @@ import pytest
 from export.flatbuffer import write
 from export.lower import lower
 from export.matrices import SiteRange
-from export.plan import Target, plan_for, quantise_for
+from export.numerics import Target
+from export.plan import plan_for, quantise_for
 from export.ranges import calibrated
 from export.simulation import plan_dot_general
-from quant.ptq import dequantise_params
+from quant.ptq.weights import dequantise_params
 from quant.scheme import parse
 from tests.export.models import CONFIGS, run, states
 from tests.rounding import rms

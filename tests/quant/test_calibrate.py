@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quant.calibrate import RANGE, activation_ranges, hessians, input_widths, observed_rollout
 from quant.carry import CarryStore
+from quant.ptq.calibrate import RANGE, activation_ranges, hessians, input_widths, observed_rollout
 from quant.scheme import CarryPrecision
 from tests.samples import random_weights
 from trm_jax.act import inject, rollout

@@ -20,7 +20,7 @@ from quant.affine import (
     scale_zero_point,
 )
 from quant.dot_general import aqt_fake_quantise, qat_dot_general, site_dot_general
-from quant.ptq import quantise_kernel
+from quant.ptq.weights import quantise_kernel
 from quant.scheme import parse
 from tests.quant import oracle
 from trm_jax.layers import SwiGLU, exact_dot_general

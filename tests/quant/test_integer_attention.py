@@ -8,14 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quant.integer import IntegerModel
-from quant.integer_attention import INT8, INT16, MIXED, Widths
-from quant.integer_block import level
-from quant.integer_elementwise import quantise_floats
-from quant.integer_encoding import Encoding
-from quant.integer_norm import residual_island
-from quant.integer_ops import Tagged
-from quant.integer_ranges import level_with_spans
+from quant.integer.calibration import level_with_spans
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.elementwise import quantise_floats
+from quant.integer.kernels.norm import residual_island
+from quant.integer.model import IntegerModel
+from quant.integer.network import INT8, INT16, MIXED, BitWidths, mlp_level
+from quant.integer.operators import NamedValue
 from tests.export import attention_models
 from tests.samples import small
 from trm_jax.config import HRMConfig, Mixer, TRMConfig
@@ -33,7 +32,9 @@ def distance(model: IntegerModel) -> float:
     z, injection = (jnp.clip(x, -span, span) for x in ends)
     wanted, _ = level_with_spans(z, injection, model.products, c)
     run = jax.jit(
-        lambda z, added: level(Tagged(z, "z"), Tagged(added, "injection"), c, model.ops()).value
+        lambda z, added: (
+            mlp_level(NamedValue(z, "z"), NamedValue(added, "injection"), c, model.ops()).value
+        )
     )
     found = run(quantise_floats(z, e["z"]), quantise_floats(injection, e["injection"]))
     real = (np.asarray(found, np.float64) - e["z"].zero_point) * e["z"].scale
@@ -77,4 +78,4 @@ def test_other_networks_are_refused(config) -> None:
 
 def test_widths_are_checked() -> None:
     with pytest.raises(ValueError, match="state must be one of"):
-        Widths(state=4, product=8, gate=8, scores=8, share=8)
+        BitWidths(state=4, product=8, gate=8, scores=8, share=8)

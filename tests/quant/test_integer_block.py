@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quant.integer_block import level
-from quant.integer_elementwise import count_saturated, quantise_floats
-from quant.integer_encoding import Encoding
-from quant.integer_norm import norm_island
-from quant.integer_ops import IntegerOps, Products, Tagged, products_of
-from quant.integer_ranges import Spans, encodings_of, level_with_spans, merged
-from quant.ptq import quantise_params, simulate
+from quant.integer.calibration import Spans, encodings_of, level_with_spans, merged
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.elementwise import count_saturated, quantise_floats
+from quant.integer.kernels.norm import norm_island
+from quant.integer.network import mlp_level
+from quant.integer.operators import IntegerOps, NamedValue, Products, products_of
+from quant.ptq.weights import quantise_params, simulate
 from quant.scheme import parse
 from trm_jax import zoo
 from trm_jax.act import inject
@@ -72,7 +72,9 @@ def test_level_is_close_to_float() -> None:
     e, last = case.encodings, case.encodings["z"]
     ops = IntegerOps(case.products, e, case.config.rms_norm_eps)
     simulated = jax.jit(
-        lambda z, i: level(Tagged(z, "z"), Tagged(i, "injection"), case.config, ops).value
+        lambda z, i: (
+            mlp_level(NamedValue(z, "z"), NamedValue(i, "injection"), case.config, ops).value
+        )
     )
     for z, injection, wanted in case.states[::4]:
         found = simulated(quantise_floats(z, e["z"]), quantise_floats(injection, e["injection"]))

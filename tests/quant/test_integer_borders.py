@@ -10,14 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from quant.integer_encoding import (
-    Encoding,
-    Multiplier,
-    multiplier,
-    product_of_scales,
-    short_scale,
-)
-from quant.integer_linear import (
+from quant.integer.encoding import Encoding, Multiplier, multiplier, product_of_scales, short_scale
+from quant.integer.kernels.matmul import (
     BatchMatmul,
     Linear,
     batch_matmul,
@@ -26,7 +20,7 @@ from quant.integer_linear import (
     prepare_conv,
     prepare_fully_connected,
 )
-from quant.integer_softmax import (
+from quant.integer.kernels.softmax import (
     prepare_softmax_int8,
     prepare_softmax_int16,
     softmax_int8,

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from quant.affine import Range
-from quant.integer_carry import combine_for, combine_on_host, combine_steps, on_grid, row_scale
-from quant.integer_encoding import Encoding
-from quant.integer_linear import saturate
-from quant.integer_ops import Tagged
-from quant.integer_ranges import encoding, encodings_of
-from quant.integer_reasoner import simulate_integers
-from quant.integer_saturation import CountingOps, count_rollout
+from quant.integer.calibration import encoding, encodings_of
+from quant.integer.carry import combine_for, combine_on_host, combine_steps, on_grid, row_scale
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.matmul import saturate
+from quant.integer.operators import NamedValue
+from quant.integer.reasoner import simulate_integers
+from quant.integer.saturation import CountingOps, count_rollout
 from tests.export import integers
 from tests.samples import random_batch
 
@@ -108,7 +108,7 @@ def test_saturation_is_counted_where_ranges_are_too_small() -> None:
     assert counts[name] > 0
     assert counts["injection"] == 0
     ops = CountingOps(model.products, model.encodings, 1e-5)
-    ops.counted(Tagged(jnp.asarray([32767, -32768, 32766, 0], jnp.int16), "z"))
+    ops.counted(NamedValue(jnp.asarray([32767, -32768, 32766, 0], jnp.int16), "z"))
     assert int(ops.counts["z"]) == 2
 
 

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from quant.integer_elementwise import (
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.elementwise import (
     add,
     count_saturated,
     dequantise_integers,
@@ -21,8 +22,7 @@ from quant.integer_elementwise import (
     quantise_floats,
     requantise,
 )
-from quant.integer_encoding import Encoding
-from quant.integer_tables import every_integer, logistic_table, look_up, rsqrt_table
+from quant.integer.kernels.lookup import every_integer, logistic_table, look_up, rsqrt_table
 from tests.quant.tflm import constant, one
 
 SEEDS = range(8)

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quant.integer_encoding import Encoding, multiplier, ratio_below_one
-from quant.integer_fixed import (
+from quant.integer.encoding import Encoding, multiplier, ratio_below_one
+from quant.integer.kernels.fixed_point import (
     Wide,
     high_mul,
     mulhi_of_halves,

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from export.graph import DType, Op
-from quant.integer_encoding import Encoding, short_scale
-from quant.integer_linear import (
+from quant.integer.encoding import Encoding, short_scale
+from quant.integer.kernels.lookup import decode
+from quant.integer.kernels.matmul import (
     Accumulator,
     batch_matmul,
     linear,
@@ -16,14 +17,13 @@ from quant.integer_linear import (
     prepare_conv,
     prepare_fully_connected,
 )
-from quant.integer_softmax import (
+from quant.integer.kernels.softmax import (
     count_too_flat,
     prepare_softmax_int8,
     prepare_softmax_int16,
     softmax_int8,
     softmax_int16,
 )
-from quant.integer_tables import decode
 from tests.quant.tflm import activation, constant, decoded, one, quant_of, run
 
 linear_jit, matmul_jit, decode_jit = jax.jit(linear), jax.jit(batch_matmul), jax.jit(decode)

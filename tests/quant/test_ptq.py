@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.affine import QTensor, validate
-from quant.ptq import (
+from quant.ptq.weights import (
     dequantise_params,
     footprint,
     is_kernel,

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quant.calibrate import activation_ranges, input_and_state_ranges, state_widths
-from quant.states import static_states
+from quant.carry import static_states
+from quant.ptq.calibrate import activation_ranges, input_and_state_ranges, state_widths
 from tests import oracle
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from quant import tables
-from quant.tables import FloatRows, Int8Rows, LowRank, OneRow, TableBytes, row_cosine
+from quant import puzzle_table
+from quant.puzzle_table import FloatRows, Int8Rows, LowRank, OneRow, TableBytes, row_cosine
 from trm_jax.config import ARC_TRM_ATT, ARC_TRM_ATT_PUBLIC
 
 MIB = 2**20
@@ -21,7 +21,7 @@ def table():
 @pytest.fixture(autouse=True)
 def chunked(monkeypatch):
     """Chunks that do not divide the table."""
-    monkeypatch.setattr(tables, "CHUNK", 7)
+    monkeypatch.setattr(puzzle_table, "CHUNK", 7)
 
 
 @pytest.mark.parametrize("rank", [1, 4, 12])

@@ -8,7 +8,7 @@ from tflite_micro.python.tflite_micro import runtime
 
 from export.flatbuffer import write
 from export.graph import DType, Graph, Model, Op, Quant, Tensor
-from quant.integer_encoding import Encoding
+from quant.integer.encoding import Encoding
 
 DTYPES = {
     np.dtype(name): DType(name.upper())

@@ -14,12 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trm_jax.data import arc_grid
-from trm_jax.data.arc_augment import (
-    SEPARATOR,
-    Augmentation,
-    augmentations,
-    parse_name,
-)
+from trm_jax.data.arc_augment import SEPARATOR, Augmentation, augmentations, parse_name
 from trm_jax.data.arc_build import check_canvas, encode_pair
 from trm_jax.data.arc_plan import Group, group_of
 from trm_jax.data.arc_tasks import MAX_SIDE, TEST, Task

@@ -19,10 +19,15 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Int8, Int16, Int32
 
-from quant.integer_encoding import Encoding, multiplier
-from quant.integer_fixed import high_mul, rescale, rounding_shift
-from quant.integer_functions import exp_of_negative, reciprocal
-from quant.integer_tables import input_radius, on_host
+from quant.integer.encoding import Encoding, multiplier
+from quant.integer.kernels.fixed_point import (
+    exp_of_negative,
+    high_mul,
+    reciprocal,
+    rescale,
+    rounding_shift,
+)
+from quant.integer.kernels.lookup import input_radius, on_host
 
 EXP_BITS = 5  # integer bits of the int8 kernel's argument of exp
 LARGEST_SCALE = 2.0**31 - 1

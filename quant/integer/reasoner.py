@@ -3,7 +3,7 @@
 States outside are the real numbers (q - zero_point) * scale that integers stand for, float32:
 every integer of 16 bits comes back from them exactly, so the carry between two calls is the
 device's, bit for bit, while trajectories, fidelities and read-outs need nothing of their own.
-Inside, injections are fixed point (integer_carry.py) and networks TFLM's (integer_ops.py).
+Inside, injections are fixed point (carry.py) and networks TFLM's (operators.py).
 
 The reasoner owns its integers; `weights` beside it hold only what a batch looks up or starts from.
 """
@@ -16,13 +16,13 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Integer
 
-from quant.integer_block import level, read_out
-from quant.integer_carry import Combine, combine_steps
-from quant.integer_elementwise import dequantise_integers
-from quant.integer_encoding import Encoding
-from quant.integer_linear import saturate
-from quant.integer_model import IntegerModel
-from quant.integer_ops import IntegerOps, Tagged
+from quant.integer.carry import Combine, combine_steps
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.elementwise import dequantise_integers
+from quant.integer.kernels.matmul import saturate
+from quant.integer.model import IntegerModel
+from quant.integer.network import mlp_level, read_out
+from quant.integer.operators import IntegerOps, NamedValue
 from trm_jax.embedding import prefix_from_rows
 from trm_jax.models import build
 from trm_jax.reasoner import Reasoner
@@ -61,7 +61,7 @@ class IntegerReasoner(Reasoner):
 
     def read_out(self, params: Params, z_H: State) -> Outputs:
         """Decode the answer state; the logits are those of the integers."""
-        logits, q = read_out(Tagged(self.integers(z_H, "z"), "z"), self.config, self.ops())
+        logits, q = read_out(NamedValue(self.integers(z_H, "z"), "z"), self.config, self.ops())
         real_q = self.real(q)[:, 0]
         return Outputs(self.real(logits), real_q[:, 0], real_q[:, 1])
 
@@ -75,14 +75,14 @@ class IntegerReasoner(Reasoner):
         steps = jnp.round(x / jnp.float32(encoding.scale)).astype(jnp.int32)
         return saturate(steps + encoding.zero_point, encoding.dtype)
 
-    def real(self, x: Tagged) -> Float[Array, "*axes"]:
+    def real(self, x: NamedValue) -> Float[Array, "*axes"]:
         """Read integers as real numbers."""
         return dequantise_integers(x.value, self._encoding(x.name))
 
     def _update(self, params: Params, z: State, injection: Injection) -> State:
-        state = Tagged(self.integers(z, "z"), "z")
-        added = Tagged(self.integers(injection, "injection"), "injection")
-        return self.real(level(state, added, self.config, self.ops())._replace(name="z"))
+        state = NamedValue(self.integers(z, "z"), "z")
+        added = NamedValue(self.integers(injection, "injection"), "injection")
+        return self.real(mlp_level(state, added, self.config, self.ops())._replace(name="z"))
 
     def _update_H(self, params: Params, z_H: State, z_L: State) -> State:
         return self._update(params, z_H, self.inject_H(z_L))

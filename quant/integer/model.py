@@ -1,6 +1,6 @@
 """A model as a device holds it: integers, their encodings, and the constants between calls.
 
-Made once from quantised weights and calibrated ranges; the simulation (integer_reasoner.py) and
+Made once from quantised weights and calibrated ranges; the simulation (reasoner.py) and
 the exported graphs (export/lower_integer.py) are two readings of the same record.
 """
 
@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Integer
 
-from quant.integer_attention import INT16, int8_widths
-from quant.integer_attention_encodings import attention_encodings, with_heads
-from quant.integer_attention_ops import MixedOps
-from quant.integer_carry import Combine, combine_for, on_grid, row_scale, scaled_rows
-from quant.integer_encoding import Encoding
-from quant.integer_ops import Encodings, IntegerOps, Product, Products, products_of
-from quant.integer_ranges import HEADROOM, Spans, calibrated_spans, encodings_of
-from quant.ptq import QuantisedParams, simulate
+from quant.integer.attention_operators import MixedPrecisionOps, attention_encodings, with_heads
+from quant.integer.calibration import HEADROOM, Spans, calibrated_spans, encodings_of
+from quant.integer.carry import Combine, combine_for, on_grid, row_scale, scaled_rows
+from quant.integer.encoding import Encoding
+from quant.integer.network import INT16, int8_widths
+from quant.integer.operators import DenseWeights, Encodings, IntegerOps, Products, products_of
+from quant.ptq.weights import QuantisedParams, simulate
 from quant.scheme import Activations, Scheme
 from trm_jax.config import Config, Mixer, Positions
 from trm_jax.types import Batch, Weights
@@ -56,7 +55,7 @@ class IntegerModel:
         """Make the operators of its networks."""
         c = self.config
         if c.mixer is Mixer.ATTENTION:
-            return MixedOps(self.products, self.encodings, c.rms_norm_eps, c.num_heads)
+            return MixedPrecisionOps(self.products, self.encodings, c.rms_norm_eps, c.num_heads)
         return IntegerOps(self.products, self.encodings, c.rms_norm_eps)
 
     @property
@@ -106,7 +105,7 @@ def calibrated_model(
     return integer_model(config, exact, products, encodings, headroom)
 
 
-def device_products(quantised: QuantisedParams, config: Config) -> dict[str, Product]:
+def device_products(quantised: QuantisedParams, config: Config) -> dict[str, DenseWeights]:
     """Collect every product as a device multiplies it: heads of attention one by one.
 
     Raises:

@@ -8,7 +8,7 @@ kernel does for every input. DECODE is the same with a table per channel.
     RSQRT            integer Newton-Raphson; negative numbers make the device fail: here they are
                      cut to 0, whose answer is the largest integer
 
-Left out: SOFTMAX (integer_softmax.py).
+Left out: SOFTMAX (softmax.py).
 """
 
 import math
@@ -21,9 +21,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Int8, Int32, Integer, UInt8
 
-from quant.integer_encoding import Encoding, Multiplier, multiplier
-from quant.integer_fixed import rescale, rounding_shift
-from quant.integer_functions import inverse_sqrt, logistic
+from quant.integer.encoding import Encoding, Multiplier, multiplier
+from quant.integer.kernels.fixed_point import inverse_sqrt, logistic, rescale, rounding_shift
 
 Table = Integer[np.ndarray, " entries"]
 LOGISTIC_BITS = 4  # integer bits of the int8 kernel's argument

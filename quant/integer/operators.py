@@ -1,6 +1,6 @@
 """What an operator is: the protocol that networks are described in, and TFLM's reading of it.
 
-A description (integer_block.py) calls operators by the names of their results. An encoding is
+A description (network.py) calls operators by the names of their results. An encoding is
 keyed by that name; values carry it along (`Tagged`), so an operator finds the encodings of its
 operands. Operators that only move integers (rows, parts, positions, transpose) keep the name.
 
@@ -18,12 +18,19 @@ from jax import Array
 from jaxtyping import Float32, Int8, Int32
 
 from quant.affine import QTensor
-from quant.integer_elementwise import Add, Multiply, add, multiply, prepare_add, prepare_multiply
-from quant.integer_encoding import Encoding
-from quant.integer_linear import Accumulator, Linear, linear, prepare_conv
-from quant.integer_norm import norm_island
-from quant.integer_tables import logistic_table, look_up
-from quant.ptq import QuantisedParams
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.elementwise import (
+    Add,
+    Multiply,
+    add,
+    multiply,
+    prepare_add,
+    prepare_multiply,
+)
+from quant.integer.kernels.lookup import logistic_table, look_up
+from quant.integer.kernels.matmul import Accumulator, Linear, linear, prepare_conv
+from quant.integer.kernels.norm import norm_island
+from quant.ptq.weights import QuantisedParams
 
 Encodings = Mapping[str, Encoding]
 SIGMOID = {
@@ -34,14 +41,14 @@ SIGMOID = {
 ALL = slice(None)
 
 
-class Product(NamedTuple):
+class DenseWeights(NamedTuple):
     """A Dense of a model: integers of its kernel, and its bias in real numbers."""
 
     kernel: QTensor
     bias: Float32[np.ndarray, " outputs"] | None = None
 
 
-Products = Mapping[str, Product]
+Products = Mapping[str, DenseWeights]
 """Every Dense by its site."""
 
 
@@ -61,7 +68,7 @@ class Ops(Protocol):
     def by_rows(self, x: Any, apply: Callable[[Any], Any], rows: slice = ALL) -> Any: ...
 
 
-class Tagged(NamedTuple):
+class NamedValue(NamedTuple):
     """A value and the name of its encoding."""
 
     value: Any
@@ -81,49 +88,51 @@ class IntegerOps:
         self.products, self.encodings, self.eps = products, encodings, eps
         self.inputs: dict[str, str] = {}
 
-    def linear(self, name: str, x: Tagged) -> Tagged:
+    def linear(self, name: str, x: NamedValue) -> NamedValue:
         self.inputs[name] = x.name
         source, target = self._encoded(x.name, name)
         op = prepare_product(self.products[name], source, target)
-        return Tagged(linear(x.value, op), name)
+        return NamedValue(linear(x.value, op), name)
 
-    def gate_up(self, name: str, x: Tagged, part: slice) -> tuple[Tagged, Tagged]:
+    def gate_up(self, name: str, x: NamedValue, part: slice) -> tuple[NamedValue, NamedValue]:
         assert part == ALL, "all inner channels at once"
         gate, up = jnp.split(self.linear(name, x).value, 2, axis=-1)
-        return Tagged(gate, name), Tagged(up, name)
+        return NamedValue(gate, name), NamedValue(up, name)
 
-    def add(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+    def add(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
         op: Add = prepare_add(*self._encoded(a.name, b.name, name))
-        return Tagged(add(a.value, b.value, op), name)
+        return NamedValue(add(a.value, b.value, op), name)
 
-    def multiply(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+    def multiply(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
         op: Multiply = prepare_multiply(*self._encoded(a.name, b.name, name))
-        return Tagged(multiply(a.value, b.value, op), name)
+        return NamedValue(multiply(a.value, b.value, op), name)
 
-    def norm(self, name: str, x: Tagged) -> Tagged:
+    def norm(self, name: str, x: NamedValue) -> NamedValue:
         source, target = self._encoded(x.name, name)
-        return Tagged(norm_island(x.value, source, target, self.eps), name)
+        return NamedValue(norm_island(x.value, source, target, self.eps), name)
 
-    def logistic(self, name: str, x: Tagged) -> Tagged:
-        return Tagged(look_up(x.value, logistic_table(self.encodings[x.name])), name)
+    def logistic(self, name: str, x: NamedValue) -> NamedValue:
+        return NamedValue(look_up(x.value, logistic_table(self.encodings[x.name])), name)
 
-    def transpose(self, x: Tagged) -> Tagged:
-        return Tagged(x.value.swapaxes(-1, -2), x.name)
+    def transpose(self, x: NamedValue) -> NamedValue:
+        return NamedValue(x.value.swapaxes(-1, -2), x.name)
 
     def parts(self, name: str) -> Sequence[slice]:
         return (ALL,)
 
-    def joined(self, parts: Sequence[Tagged]) -> Tagged:
-        return Tagged(jnp.concatenate([p.value for p in parts], axis=-1), parts[0].name)
+    def joined(self, parts: Sequence[NamedValue]) -> NamedValue:
+        return NamedValue(jnp.concatenate([p.value for p in parts], axis=-1), parts[0].name)
 
-    def by_rows(self, x: Tagged, apply: Callable[[Tagged], Tagged], rows: slice = ALL) -> Tagged:
-        return apply(Tagged(x.value[..., rows, :], x.name))
+    def by_rows(
+        self, x: NamedValue, apply: Callable[[NamedValue], NamedValue], rows: slice = ALL
+    ) -> NamedValue:
+        return apply(NamedValue(x.value[..., rows, :], x.name))
 
     def _encoded(self, *names: str) -> tuple[Encoding, ...]:
         return tuple(self.encodings[name] for name in names)
 
 
-def prepare_product(product: Product, x: Encoding, y: Encoding) -> Linear:
+def prepare_product(product: DenseWeights, x: Encoding, y: Encoding) -> Linear:
     """Prepare a Dense between two encodings."""
     weights, scales = filter_of(product.kernel)
     bias = integer_bias(product, x)
@@ -148,7 +157,7 @@ def filter_of(
     return weights, np.broadcast_to(scale, (len(weights),)).copy()
 
 
-def integer_bias(product: Product, x: Encoding) -> Int32[np.ndarray, " outputs"]:
+def integer_bias(product: DenseWeights, x: Encoding) -> Int32[np.ndarray, " outputs"]:
     """Round a bias to steps of input times filter; zeros where there is none.
 
     Raises:
@@ -163,7 +172,7 @@ def integer_bias(product: Product, x: Encoding) -> Int32[np.ndarray, " outputs"]
     return steps.astype(np.int32)
 
 
-def largest_sum(product: Product, x: Encoding) -> int:
+def largest_sum(product: DenseWeights, x: Encoding) -> int:
     """Bound a product's accumulator over all inputs: sum |w| max|x - z_x| + |bias|."""
     weights, _ = filter_of(product.kernel)
     reach = max(x.q_max - x.zero_point, x.zero_point - x.q_min)
@@ -171,19 +180,19 @@ def largest_sum(product: Product, x: Encoding) -> int:
     return int(np.max(sums + np.abs(integer_bias(product, x).astype(np.int64)), initial=0))
 
 
-def accumulator_of(product: Product, x: Encoding) -> Accumulator:
+def accumulator_of(product: DenseWeights, x: Encoding) -> Accumulator:
     """Choose the accumulator of an int16 kernel: 32 bits where no input makes them overflow."""
     is_wide = x.bits == 16 and largest_sum(product, x) >= 2**31
     return Accumulator.INT64 if is_wide else Accumulator.INT32
 
 
-def products_of(quantised: QuantisedParams) -> dict[str, Product]:
+def products_of(quantised: QuantisedParams) -> dict[str, DenseWeights]:
     """Collect every Dense of a parameter tree by site.
 
     Raises:
       ValueError: a kernel is not quantised.
     """
-    found: dict[str, Product] = {}
+    found: dict[str, DenseWeights] = {}
 
     def visit(tree: Mapping[str, Any], path: str) -> None:
         for key, value in tree.items():
@@ -196,7 +205,7 @@ def products_of(quantised: QuantisedParams) -> dict[str, Product]:
     return found
 
 
-def _product(site: str, kernel: Any, bias: Array | None) -> Product:
+def _product(site: str, kernel: Any, bias: Array | None) -> DenseWeights:
     if not isinstance(kernel, QTensor):
         raise ValueError(f"{site} is not quantised; integers need a scheme with weights, w4c-asym")
-    return Product(kernel, None if bias is None else np.asarray(bias, np.float32))
+    return DenseWeights(kernel, None if bias is None else np.asarray(bias, np.float32))

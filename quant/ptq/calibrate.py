@@ -21,7 +21,7 @@ from jax import Array
 from jaxtyping import Float
 
 from quant.affine import Range
-from quant.ptq import is_kernel, leaf_name
+from quant.ptq.weights import is_kernel, leaf_name
 from trm_jax.act import inject
 from trm_jax.reasoner import Reasoner
 from trm_jax.types import Batch, Latents, Params, Weights

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Int32
 
-from quant.integer_attention_ops import MixedOps
-from quant.integer_block import level, read_out
-from quant.integer_ops import IntegerOps, Tagged
-from quant.integer_reasoner import IntegerReasoner, Simulated
+from quant.integer.attention_operators import MixedPrecisionOps
+from quant.integer.network import mlp_level, read_out
+from quant.integer.operators import IntegerOps, NamedValue
+from quant.integer.reasoner import IntegerReasoner, Simulated
 from trm_jax.config import Mixer
 from trm_jax.types import Batch, Injection, Latents, State, Weights
 
@@ -31,19 +31,19 @@ class CountingOps(IntegerOps):
         super().__init__(*arguments)
         self.counts: Counts = {}
 
-    def linear(self, name: str, x: Tagged) -> Tagged:
+    def linear(self, name: str, x: NamedValue) -> NamedValue:
         return self.counted(super().linear(name, x))
 
-    def add(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+    def add(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
         return self.counted(super().add(name, a, b))
 
-    def multiply(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+    def multiply(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
         return self.counted(super().multiply(name, a, b))
 
-    def norm(self, name: str, x: Tagged) -> Tagged:
+    def norm(self, name: str, x: NamedValue) -> NamedValue:
         return self.counted(super().norm(name, x))
 
-    def counted(self, made: Tagged) -> Tagged:
+    def counted(self, made: NamedValue) -> NamedValue:
         """Count the ends of the type in a tensor."""
         ends = jnp.iinfo(made.value.dtype)
         found = jnp.sum((made.value == ends.min) | (made.value == ends.max), dtype=jnp.int32)
@@ -52,13 +52,13 @@ class CountingOps(IntegerOps):
         return made
 
 
-class CountingMixedOps(CountingOps, MixedOps):
+class CountingMixedOps(CountingOps, MixedPrecisionOps):
     """The same for attention; a count of heads is that of all of them."""
 
-    def matmul(self, name: str, a: Tagged, b: Tagged) -> Tagged:
+    def matmul(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
         return self.counted(super().matmul(name, a, b))
 
-    def residual(self, name: str, h: Tagged, y: Tagged) -> Tagged:
+    def residual(self, name: str, h: NamedValue, y: NamedValue) -> NamedValue:
         return self.counted(super().residual(name, h, y))
 
 
@@ -80,9 +80,9 @@ def _count(reasoner: IntegerReasoner, weights: Weights, batch: Batch, *, steps: 
 
     def update(z: State, injection: Injection) -> tuple[State, Counts]:
         ops = _ops(reasoner)
-        state = Tagged(reasoner.integers(z, "z"), "z")
-        added = ops.counted(Tagged(reasoner.integers(injection, "injection"), "injection"))
-        out = level(state, added, c, ops)
+        state = NamedValue(reasoner.integers(z, "z"), "z")
+        added = ops.counted(NamedValue(reasoner.integers(injection, "injection"), "injection"))
+        out = mlp_level(state, added, c, ops)
         return reasoner.real(out._replace(name="z")), ops.counts
 
     def l_cycle(latents: Latents, _: None) -> tuple[Latents, Counts]:
@@ -93,7 +93,7 @@ def _count(reasoner: IntegerReasoner, weights: Weights, batch: Batch, *, steps: 
         (z_H, z_L), stacked = jax.lax.scan(l_cycle, latents, length=c.L_cycles)
         z_H, counts = update(z_H, reasoner.inject_H(z_L))
         ops = _ops(reasoner)
-        read_out(Tagged(reasoner.integers(z_H, "z"), "z"), c, ops)
+        read_out(NamedValue(reasoner.integers(z_H, "z"), "z"), c, ops)
         counts = {name: count + jnp.sum(stacked[name]) for name, count in counts.items()}
         return Latents(z_H, z_L), {**counts, **ops.counts}
 

@@ -19,8 +19,8 @@ from jax import Array
 from jaxtyping import Float, Int32, Integer
 
 from quant.affine import Affine, Grid, Symmetry, calibrate, quantise, scale_zero_point
-from quant.integer_encoding import Encoding
-from quant.integer_fixed import Wide, wide_product, wide_rounding_shift, wide_sum
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.fixed_point import Wide, wide_product, wide_rounding_shift, wide_sum
 
 FACTOR_BITS = 30
 

@@ -20,8 +20,15 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float32, Int8, Int32, Integer
 
-from quant.integer_encoding import Encoding, Multiplier, multiplier, product_of_scales
-from quant.integer_fixed import Wide, rescale, rescale_wide, wide, wide_shifted, wide_sum
+from quant.integer.encoding import Encoding, Multiplier, multiplier, product_of_scales
+from quant.integer.kernels.fixed_point import (
+    Wide,
+    rescale,
+    rescale_wide,
+    wide,
+    wide_shifted,
+    wide_sum,
+)
 
 Rows = Integer[Array, "*lead inputs"]
 MAX_DEPTH = 2**16  # 2 * 128 * 128 * depth fits int32

@@ -5,16 +5,16 @@
 TFLM adds a row from left to right in float32, so this does: an order of additions is part of
 the result. Squares are made before the loop, lest a compiler fuse multiplication and addition.
 A device must be built without such fusion too (-ffp-contract=off) to give the same bits.
-Left out: the norm in integers (MUL, MEAN, RSQRT, MUL of integer_elementwise.py and
-integer_tables.py): where rows differ in size by more than 180 times, it loses the small ones.
+Left out: the norm in integers (MUL, MEAN, RSQRT, MUL of elementwise.py and
+lookup.py): where rows differ in size by more than 180 times, it loses the small ones.
 """
 
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Integer
 
-from quant.integer_elementwise import dequantise_integers, quantise_floats
-from quant.integer_encoding import Encoding
+from quant.integer.encoding import Encoding
+from quant.integer.kernels.elementwise import dequantise_integers, quantise_floats
 
 
 def float_norm(x: Float[Array, "*lead last"], eps: float) -> Float[Array, "*lead last"]:

@@ -9,6 +9,8 @@ Ranges get headroom: a carry that saturates once stays wrong for all later cycle
     int8     asymmetric over [headroom * low, headroom * high], 0 on the grid
 
 The state that a level takes is the one that it makes: `z` and the last norm share an encoding.
+
+Attention's operators in float32 for calibration, and the tables of rotary positions.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,18 +20,64 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from quant.affine import Range, dequantise
-from quant.integer_attention_ranges import AttentionRanges
-from quant.integer_block import level, read_out
-from quant.integer_encoding import Encoding
-from quant.integer_ops import ALL, SIGMOID, Products
+from quant.integer.encoding import Encoding
+from quant.integer.network import mlp_level, read_out
+from quant.integer.operators import ALL, SIGMOID, Products
 from trm_jax.act import inject
 from trm_jax.config import ReasonerConfig
-from trm_jax.layers import rms_norm
+from trm_jax.layers import rms_norm, rotary_tables
 from trm_jax.models import build
 from trm_jax.types import Batch, Latents, State, Weights
+
+
+class AttentionRanges:
+    """What RangeOps (calibration.py) does for attention; `noted` remembers a tensor's range."""
+
+    eps: float
+
+    def noted(self, name: str, x: Array) -> Array:
+        """Remember a range."""
+        raise NotImplementedError
+
+    def rotate(self, name: str, x: Array, config: ReasonerConfig) -> Array:
+        cos, sin = signed_tables(config)
+        along = self.noted(f"{name}/cos", x * cos[None])
+        return self.noted(name, along + self.noted(f"{name}/sin", swapped(x) * sin[None]))
+
+    def matmul(self, name: str, a: Array, b: Array) -> Array:
+        return self.noted(name, jnp.einsum("...ik,...jk->...ij", a, b))
+
+    def softmax(self, name: str, x: Array, beta: float) -> Array:
+        return jax.nn.softmax(x * beta, axis=-1)
+
+    def residual(self, name: str, h: Array, y: Array) -> Array:
+        return self.noted(name, rms_norm(h + y, self.eps))
+
+    def each_head(self, part: Callable[[str], Array], count: int) -> Sequence[Array]:
+        return [part(str(i)) for i in range(count)]
+
+    def by_queries(self, part: Callable[[Array], Array], x: Array) -> Array:
+        return part(x)
+
+    def by_tokens(self, part: Callable[..., Array], *xs: Array) -> Array:
+        return part(*xs)
+
+
+def swapped(x: Shaped[Array, "*lead head_dim"]) -> Shaped[Array, "*lead head_dim"]:
+    """Swap the halves of a head."""
+    return jnp.roll(x, x.shape[-1] // 2, axis=-1)
+
+
+def signed_tables(
+    config: ReasonerConfig,
+) -> tuple[Float[Array, "pos head_dim"], Float[Array, "pos head_dim"]]:
+    """Compute cosines and sines for x * cos + swapped(x) * sin; the sign is in the sines."""
+    cos, sin = rotary_tables(config.num_positions, config.head_dim, config.rope_theta)
+    return jnp.concatenate([cos, cos], axis=-1), jnp.concatenate([-sin, sin], axis=-1)
+
 
 Spans = dict[str, Range]
 """Range of every tensor by name: scalars."""
@@ -110,7 +158,7 @@ def level_with_spans(
     ops = range_ops(products, config.rms_norm_eps)
     ops.noted("z", z)
     ops.noted("injection", injection)
-    return level(z, injection, config, ops), ops.spans
+    return mlp_level(z, injection, config, ops), ops.spans
 
 
 def read_out_spans(z_H: State, products: Products, config: ReasonerConfig) -> Spans:

@@ -3,7 +3,7 @@
 Each has a `prepare_` function on the host, from encodings, and a pure function of arrays and of
 what was prepared. Results have the type of the inputs; only QUANTIZE changes it. Arrays of one
 rank broadcast. TRANSPOSE, RESHAPE, SPLIT, SLICE and CONCATENATION move integers and are JAX's own.
-Left out: fused activations, and functions of one variable (integer_tables.py).
+Left out: fused activations, and functions of one variable (lookup.py).
 """
 
 from typing import Any, NamedTuple
@@ -13,9 +13,9 @@ import numpy as np
 from jax import Array, lax
 from jaxtyping import Float, Int32, Integer
 
-from quant.integer_encoding import Encoding, Multiplier, multiplier, ratio_below_one
-from quant.integer_fixed import rescale
-from quant.integer_linear import saturate
+from quant.integer.encoding import Encoding, Multiplier, multiplier, ratio_below_one
+from quant.integer.kernels.fixed_point import rescale
+from quant.integer.kernels.matmul import saturate
 
 Elements = Integer[Array, "*axes"]
 ADD_SHIFT = {8: 20, 16: 15}  # bits of headroom that TFLM's ADD works with

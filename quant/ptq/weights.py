@@ -81,7 +81,7 @@ class TensorBytes(NamedTuple):
     stored: StoredBytes
 
 
-class Footprint(NamedTuple):
+class StoredSize(NamedTuple):
     """Bytes of a stored checkpoint, tensor by tensor.
 
     Attributes:
@@ -104,7 +104,7 @@ class Footprint(NamedTuple):
         return self.backbone_bytes.total + self.puzzle_emb.stored.total
 
 
-def footprint(weights: Weights, scheme: Scheme) -> Footprint:
+def footprint(weights: Weights, scheme: Scheme) -> StoredSize:
     """Count the bytes of a checkpoint under a scheme; only shapes are read.
 
     Args:
@@ -122,7 +122,7 @@ def footprint(weights: Weights, scheme: Scheme) -> Footprint:
     trees = (weights.params, {"buffers": weights.buffers})
     leaves = [leaf for tree in trees for leaf in jax.tree_util.tree_leaves_with_path(tree)]
     table = (jax.tree_util.DictKey("puzzle_emb"),)
-    return Footprint(tuple(row(*leaf) for leaf in leaves), row(table, weights.puzzle_emb))
+    return StoredSize(tuple(row(*leaf) for leaf in leaves), row(table, weights.puzzle_emb))
 
 
 def leaf_name(path: tuple) -> str:
