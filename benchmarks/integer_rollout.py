@@ -6,10 +6,10 @@
 
 Both solve puzzles from start to end in the same run on the same CPU: the simulation a batch of
 --limit puzzles, jitted, warm; the interpreter (the tflite-micro wheel, reference kernels, one
-thread, in a process of its own, behind the host loop of export/runtime.py) one after the other,
-the first --device-puzzles of them. Before anything is timed, tokens and last states of these are
-compared, bit for bit; a difference is an error. Float32 rollouts of the batch are timed too. The
-table goes to stderr, JSON rows to stdout. Random presets calibrate on the puzzles they are
+thread, in a process of its own, behind the host loop of export/artifact/solver.py) one after the
+other, the first --device-puzzles of them. Before anything is timed, tokens and last states of
+these are compared, bit for bit; a difference is an error. Float32 rollouts of the batch are timed
+too. The table goes to stderr, JSON rows to stdout. Random presets calibrate on the puzzles they are
 timed on.
 """
 
@@ -30,13 +30,13 @@ from benchmarks import subject as subjects
 from benchmarks.program import Rows, make_parser, report
 from benchmarks.subject import Subject
 from benchmarks.timing import num_threads, seconds, spread
-from export.backends import open_runtime
-from export.contract import Runtime
-from export.integrity import Export, open_export
-from export.numerics import Target
-from export.package import export
-from export.plan import plan_for
-from export.runtime import Solver
+from export.artifact.open import Export, open_export
+from export.artifact.solver import Solver
+from export.lowering.storage import plan_for
+from export.pipeline import export
+from export.runtimes.contract import Runtime
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from export.twin import Simulation, Source, run, simulation_of, tokens_of
 from quant.scheme import parse
 from trm_jax.evaluate import trajectory

@@ -32,10 +32,10 @@ from benchmarks.program import make_parser, report
 from benchmarks.step_contestants import Contestant, exported, ort_int8
 from benchmarks.subject import Subject
 from benchmarks.timing import Spread, num_threads, spread, wall_and_cpu
-from export.contract import Arrays
-from export.numerics import Target
-from export.runtime import h_cycle
-from export.states import FloatStates
+from export.artifact.host_state import FloatStates
+from export.artifact.solver import h_cycle
+from export.runtimes.contract import Arrays
+from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax.config import PRESETS, Config
 

@@ -32,15 +32,14 @@ from rich.console import Console
 
 from benchmarks.crossover import draw, show, verdict
 from benchmarks.program import make_parser, report
-from export.backends import open_runtime
-from export.contract import Runtime
-from export.graph import Model
-from export.lower import lower
-from export.matrices import SiteRange
-from export.numerics import Target
-from export.onnx_translate import translate
-from export.plan import plan_for, quantise_for
-from quant.ptq.calibrate import input_widths
+from export.graph.ir import GraphModel
+from export.graph.onnx_translate import translate
+from export.lowering.model import lower
+from export.lowering.storage import plan_for, quantise_for
+from export.runtimes.contract import Runtime
+from export.runtimes.registry import open_runtime
+from export.targets import Target
+from quant.ptq.calibrate import ProductRange, input_widths
 from quant.scheme import parse
 from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
 from trm_jax.models import build
@@ -49,7 +48,7 @@ LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
 REPEATS, WARM = 15, 2
 SAMPLE_SECONDS = 0.02  # a call repeats until it fills this; one of a short sequence is all noise
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
-SPAN = SiteRange((-4.0, 4.0), (-4.0, 4.0))  # any range: latency does not depend on it
+SPAN = ProductRange((-4.0, 4.0), (-4.0, 4.0))  # any range: latency does not depend on it
 
 
 class Contestant(NamedTuple):
@@ -94,7 +93,7 @@ def weights_of(config: TRMConfig) -> Any:
     return build(config).init(jax.random.key(0)).params
 
 
-def model_of(config: TRMConfig, scheme: str, target: Target) -> Model:
+def model_of(config: TRMConfig, scheme: str, target: Target) -> GraphModel:
     """Lower one block for one puzzle."""
     same = config if config.mixer is Mixer.MLP else config_of(LENGTHS[0], config.mixer)
     params, plan = weights_of(same), plan_for(parse(scheme), target)

@@ -1,8 +1,8 @@
 """Who runs a supervision step: LiteRT under several numerics, and ONNX Runtime.
 
-All are runtimes behind export/contract.py that get graphs of one application of a network and of
-the heads; the loop around the graphs is the host's, and the same for all. ONNX Runtime's float
-graphs are export.onnx's; its dynamic int8 graphs are made from those by its own tool.
+All are runtimes behind export/runtimes/contract.py that get graphs of one application of a network
+and of the heads; the loop around the graphs is the host's, and the same for all. ONNX Runtime's
+float graphs are export.onnx's; its dynamic int8 graphs are made from those by its own tool.
 """
 
 import logging
@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.subject import Subject
-from export.backends import open_runtime
-from export.contract import Arrays, Runtime
-from export.formats import write_files
-from export.graph import Model
-from export.numerics import Target
-from export.package import make
-from export.plan import plan_for
+from export.graph.files import write_files
+from export.graph.ir import GraphModel
+from export.lowering.storage import plan_for
+from export.pipeline import make
+from export.runtimes.contract import Arrays, Runtime
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from export.twin import Source, simulation_of
 from quant.ptq.weights import footprint
 from quant.scheme import parse
@@ -46,7 +46,7 @@ class Contestant:
     packed_bytes: int
 
 
-def graphs_of(subject: Subject, scheme: str, target: Target) -> Model:
+def graphs_of(subject: Subject, scheme: str, target: Target) -> GraphModel:
     """Export a subject's graphs; its own puzzles calibrate static numerics.
 
     Raises:
@@ -120,7 +120,7 @@ def _quiet() -> Iterator[None]:
 class OnnxBytes:
     """ONNX Runtime over files that others made of a model's graphs; the ends kept their names."""
 
-    def __init__(self, model: Model, contents: Mapping[str, bytes], threads: int) -> None:
+    def __init__(self, model: GraphModel, contents: Mapping[str, bytes], threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -14,16 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.aihub_states import (
-    Loop,
-    States,
-    first_inputs,
-    forced_inputs,
-    named,
-    next_inputs,
-)
+from experiments.aihub_states import Loop, States, first_inputs, forced_inputs, named, next_inputs
 from experiments.aihub_variants import HUB_TYPES, Prepared, Route
-from export.aihub import Hub, JobFailed, hash_samples, sha256
+from export.aihub.client import Hub, JobFailed, hash_samples, sha256
 
 QNN = "--target_runtime qnn_context_binary"
 Arrays = Mapping[str, Sequence[np.ndarray]]

@@ -13,12 +13,12 @@ from experiments.aihub_variants import Prepared, Route
 from experiments.results import to_hex
 from experiments.rollouts import moments
 from experiments.tasks import Task
-from export import aihub_profile
-from export.aihub import Hub
-from export.backends import open_runtime
-from export.numerics import Target
+from export.aihub import profile as aihub_profile
+from export.aihub.client import Hub
+from export.artifact.host_state import embed
+from export.runtimes.registry import open_runtime
 from export.sources import batch_of
-from export.states import embed
+from export.targets import Target
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.metrics import puzzle_exact
 

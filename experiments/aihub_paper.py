@@ -7,7 +7,7 @@ milliseconds, only in how precisions compare with each other.
 from typing import NamedTuple
 
 from experiments import paper
-from export.aihub_devices import DEVICES, Precision
+from export.aihub.devices import DEVICES, Precision
 
 
 class Measured(NamedTuple):

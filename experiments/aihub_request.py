@@ -11,8 +11,8 @@ from experiments.models import hash_model
 from experiments.puzzles import hash_dataset
 from experiments.row_files import digest_of
 from experiments.tasks import Task, side_of, task_named
-from export import aihub_devices
-from export.aihub import Waiting
+from export.aihub import devices
+from export.aihub.client import Waiting
 from export.sources import load_model, load_puzzles
 from export.twin import Source
 from trm_jax import zoo
@@ -59,7 +59,7 @@ class Request:
 def add_options(group: argparse._ArgumentGroup) -> None:
     """Declare the options of this target."""
     add = group.add_argument
-    known = ", ".join(f'"{name}"' for name in aihub_devices.DEVICES)
+    known = ", ".join(f'"{name}"' for name in devices.DEVICES)
     add(
         "--device",
         action="append",

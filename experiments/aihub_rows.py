@@ -12,7 +12,7 @@ from experiments import statistics, tables
 from experiments.aihub_paper import paper_row
 from experiments.results import Moments, from_hex
 from experiments.tables import Table
-from export.aihub_devices import Precision
+from export.aihub.devices import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

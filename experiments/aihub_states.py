@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from export.graph import Graph
-from export.states import embed
+from export.artifact.host_state import embed
+from export.graph.ir import Graph
 from export.twin import Simulation, tokens_of
 from trm_jax.act import rollout
 from trm_jax.metrics import token_cosine

@@ -6,7 +6,8 @@
     hub      hub:w8a8, hub:w8a16,        step.onnx in float, quantised by AI Hub itself on states
              hub:w4a16                   of the calibration puzzles, then compiled
 
-The exports are made for one puzzle per call (export/package.py) and unrolled (export/unroll.py).
+The exports are made for one puzzle per call (export/pipeline.py) and unrolled
+(export/lowering/unroll.py).
 """
 
 import enum
@@ -15,17 +16,18 @@ from pathlib import Path
 
 import numpy as np
 
-from export import aihub_devices, flatbuffer, unroll
-from export.aihub_devices import Precision
-from export.formats import onnx_file
-from export.graph import Graph, Model
-from export.integrity import open_export
-from export.lower import parameters_sha256
-from export.manifest import MANIFEST_FILE
-from export.numerics import Target
-from export.package import TRIED, export
-from export.plan import Plan, plan_for
+from export.aihub import devices
+from export.aihub.devices import Precision
+from export.artifact.open import open_export
+from export.graph import tflite_writer
+from export.graph.files import MANIFEST_FILE, onnx_file
+from export.graph.ir import Graph, GraphModel
+from export.lowering import unroll
+from export.lowering.model import parameters_sha256
+from export.lowering.storage import StoragePlan, plan_for
+from export.pipeline import TRIED, export
 from export.sources import batch_of, calibration
+from export.targets import Target
 from export.twin import Simulation, Source, simulation_of
 from quant.scheme import CarryPrecision, paper_name, parse
 from trm_jax.data.format import PuzzleDataset
@@ -58,7 +60,7 @@ class Variant:
     name: str
     route: Route
     precision: Precision
-    plan: Plan
+    plan: StoragePlan
 
     @property
     def label(self) -> str:
@@ -75,7 +77,7 @@ class Prepared:
     variant: Variant
     file: Path
     graph: Graph
-    model: Model
+    model: GraphModel
     twin: Simulation
     host: dict[str, np.ndarray]
 
@@ -103,9 +105,7 @@ def variant_named(name: str) -> Variant:
         plan, route = plan_for(scheme, Target.AI_HUB), Route.TFLITE
     except ValueError:
         plan, route = plan_for(scheme, Target.ONNX), Route.ONNX
-    return Variant(
-        name=scheme.name, route=route, precision=aihub_devices.precision_of(plan), plan=plan
-    )
+    return Variant(name=scheme.name, route=route, precision=devices.precision_of(plan), plan=plan)
 
 
 def prepare(
@@ -127,9 +127,9 @@ def prepare(
     if not same or made.config != twin.reasoner.config:
         raise ValueError(f"{folder} holds another model or other H-cycles; choose another --out")
     graph = unroll.step(made.model, made.config)
-    model = Model(graphs=(graph,), metadata=made.model.metadata)
+    model = GraphModel(graphs=(graph,), metadata=made.model.metadata)
     if variant.route is Route.TFLITE:
-        file, content = folder / "step.tflite", flatbuffer.write(model)
+        file, content = folder / "step.tflite", tflite_writer.write(model)
     else:
         file = folder / "step.onnx"
         content = onnx_file().write_graph(graph, model.metadata)

@@ -3,11 +3,11 @@
     python -m experiments.attention_arena --preset maze-trm-att
     python -m experiments.attention_arena --preset maze-trm-att --heads 2 --queries 50 --whole
 
-The network of a preset is cut into graphs that share one arena (export/stages.py), with random
-int8 weights and int8 activations: memory depends on neither values nor scales. TFLM's host
+The network of a preset is cut into graphs that share one arena (export/lowering/stages.py), with
+random int8 weights and int8 activations: memory depends on neither values nor scales. TFLM's host
 interpreter places every kind of graph once and says what it took; its pointers have 64 bits, so
 the tails are an upper bound for a Cortex-M, and its kernels have none of CMSIS-NN's scratch
-(export/arena.py). --whole measures a block in one graph too.
+(export/cortex_m/arena.py). --whole measures a block in one graph too.
 
 Rows go to --out as they are measured (rows.jsonl); a second run measures only what is missing.
 """
@@ -26,14 +26,14 @@ import numpy as np
 
 from experiments.progress import progress
 from experiments.row_files import append_line, drop_torn_line, read_lines
-from export.arena import measure
-from export.flatbuffer import write
-from export.graph import Graph, Model
-from export.integer_graph_ops import Chunks
-from export.lower_integer import block_graph
-from export.numerics import Target
-from export.plan import plan_for
-from export.stages import Cut, stage_graphs
+from export.cortex_m.arena import measure
+from export.graph.ir import Graph, GraphModel
+from export.graph.tflite_writer import write
+from export.lowering.integer_block import Chunks
+from export.lowering.model import integer_block_graph
+from export.lowering.stages import PartitionSpec, stage_graphs
+from export.lowering.storage import plan_for
+from export.targets import Target
 from quant.affine import Grid, QTensor, Range
 from quant.integer.attention_operators import attention_encodings, with_heads
 from quant.integer.calibration import level_with_spans
@@ -137,12 +137,12 @@ def random_model(config: TRMConfig) -> IntegerModel:
     )
 
 
-def graphs_of(config: TRMConfig, cut: Cut, *, whole: bool) -> tuple[Graph, ...]:
+def graphs_of(config: TRMConfig, cut: PartitionSpec, *, whole: bool) -> tuple[Graph, ...]:
     """Make the graphs of a network with random weights: cut, or a block in one."""
     model, plan = random_model(config), plan_for(parse("tflm_int8_int8"), Target.TFLM)
     if whole:
         chunks = Chunks(queries=cut.queries, rows=cut.tokens)
-        return (block_graph(model, plan, 1, chunks),)
+        return (integer_block_graph(model, plan, 1, chunks),)
     return stage_graphs(model, plan, cut)
 
 
@@ -163,7 +163,7 @@ def measured(key: str, kinds: Sequence[Sequence[Graph]]) -> Iterator[ArenaRow]:
     """
     for kind in kinds:
         graph = kind[0]
-        arena = measure(write(Model(graphs=(graph,))))
+        arena = measure(write(GraphModel(graphs=(graph,))))
         weights = sum(t.data.nbytes for t in graph.tensors if t.data is not None)
         yield ArenaRow(
             key=key,
@@ -176,13 +176,13 @@ def measured(key: str, kinds: Sequence[Sequence[Graph]]) -> Iterator[ArenaRow]:
         )
 
 
-def key_of(name: str, cut: Cut, *, whole: bool) -> str:
+def key_of(name: str, cut: PartitionSpec, *, whole: bool) -> str:
     """Name what was cut how."""
     parts = "block" if whole else f"heads={cut.heads}"
     return f"{name} {parts} tokens={cut.tokens} queries={cut.queries}"
 
 
-def rows_of(name: str, cut: Cut, folder: Path, *, whole: bool) -> list[ArenaRow]:
+def rows_of(name: str, cut: PartitionSpec, folder: Path, *, whole: bool) -> list[ArenaRow]:
     """Measure what no row in the folder says yet.
 
     Raises:
@@ -252,7 +252,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def action() -> None:
-        cut = Cut(heads=args.heads, tokens=args.tokens, queries=args.queries)
+        cut = PartitionSpec(heads=args.heads, tokens=args.tokens, queries=args.queries)
         for whole in (False, True) if args.whole else (False,):
             rows = rows_of(args.preset, cut, args.out, whole=whole)
             sys.stdout.write(report(args.preset, rows) + "\n")

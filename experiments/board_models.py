@@ -11,20 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from export.flatbuffer import write
-from export.integrity import Export, open_export
-from export.manifest import HOST_FILE, MANIFEST_FILE, MODEL_FILE
-from export.matrices import SiteRange
-from export.numerics import Target
-from export.package import draft, export, make
-from export.plan import Plan, plan_for, quantise_for
+from export.artifact.open import Export, open_export
+from export.graph.files import HOST_FILE, MANIFEST_FILE, MODEL_FILE
+from export.graph.tflite_writer import write
+from export.lowering.stages import PartitionSpec
+from export.lowering.storage import StoragePlan, plan_for, quantise_for
+from export.pipeline import draft, export, make
 from export.sources import batch_of, calibration, task_of
-from export.stages import Cut
+from export.targets import Target
 from export.twin import Simulation, Source, simulation_of
 from quant.affine import Range
 from quant.integer.calibration import HEADROOM, level_with_spans, read_out_spans
 from quant.integer.model import IntegerModel, device_encodings, device_products, integer_model
-from quant.ptq.calibrate import input_widths
+from quant.ptq.calibrate import ProductRange, input_widths
 from quant.ptq.weights import QuantisedParams, simulate
 from quant.scheme import Scheme, parse
 from trm_jax.config import PRESETS, Config
@@ -37,7 +36,11 @@ REACH = (-8.0, 8.0)  # of random models' static products
 
 
 def trained_export(
-    folder: Path, source: Source, dataset: PuzzleDataset, scheme: str, cut: Cut | None = None
+    folder: Path,
+    source: Source,
+    dataset: PuzzleDataset,
+    scheme: str,
+    cut: PartitionSpec | None = None,
 ) -> Export:
     """Open the export of a model, and make it if it is not there.
 
@@ -82,7 +85,7 @@ def random_weights(config: Config, seed: int = 0) -> Weights:
     return jax.tree.map(draw, tree)
 
 
-def random_export(source: Source, scheme: str, cut: Cut | None = None) -> Export:
+def random_export(source: Source, scheme: str, cut: PartitionSpec | None = None) -> Export:
     """Lower a model of random weights; nothing is calibrated and nothing answered.
 
     Args:
@@ -100,10 +103,10 @@ def random_export(source: Source, scheme: str, cut: Cut | None = None) -> Export
     return Export(manifest=manifest, model=model, host=host)
 
 
-def _made_up(source: Source, plan: Plan) -> Simulation:
+def _made_up(source: Source, plan: StoragePlan) -> Simulation:
     """Make what lowering asks of a simulation; nobody runs it."""
     quantised = quantise_for(source.weights.params, plan)
-    reach = SiteRange(REACH, REACH)
+    reach = ProductRange(REACH, REACH)
     ranges = dict.fromkeys(input_widths(source.weights.params), reach)
     integers = None
     if plan.mixer.scheme.is_integer:

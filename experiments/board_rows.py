@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from export.board_memory import Flash, Sram
-from export.emulator import Counts
-from export.firmware_build import Counted
+from export.cortex_m.build import Counted
+from export.cortex_m.emulator import Counts
+from export.cortex_m.memory import BoardSram, Flash
 
 EMULATED, MODELLED = "emulated", "operator model"
 
@@ -25,7 +25,7 @@ class BoardRow:
     digest: str
     scheme: str
     flash: Flash
-    sram: Sram
+    sram: BoardSram
     graphs: int
     counted: str
     update_L: int
@@ -45,5 +45,5 @@ def row_from_dict(values: dict[str, Any]) -> BoardRow:
     Raises:
       ValueError, TypeError, KeyError: not the fields of a row.
     """
-    made = {"flash": Flash(**values["flash"]), "sram": Sram(**values["sram"])}
+    made = {"flash": Flash(**values["flash"]), "sram": BoardSram(**values["sram"])}
     return BoardRow(**{**values, **made, "counted": Counted(values["counted"]).value})

@@ -33,11 +33,11 @@ from experiments.aihub_request import Request, request
 from experiments.aihub_states import Loop, States, calibration_inputs, simulate
 from experiments.aihub_variants import Prepared, Route, prepare
 from experiments.progress import progress
-from export import aihub_devices
-from export.aihub import Hub
-from export.aihub_ledger import Ledger
-from export.numerics import Target
+from export.aihub import devices
+from export.aihub.client import Hub
+from export.aihub.ledger import Ledger
 from export.sources import batch_of, calibration
+from export.targets import Target
 
 TARGETS = (Target.AI_HUB.value,)
 TITLE = "aihub (phones of Qualcomm AI Hub)"
@@ -120,7 +120,7 @@ def _lanes(asked: Request, done: set[tuple[str, str]], console: Console) -> list
         samples = _calibration(asked, prepared) if left and variant.route is Route.HUB else None
         for device in left:
             assert states is not None
-            if text := aihub_devices.warning(device, variant.precision):
+            if text := devices.warning(device, variant.precision):
                 console.print(f"{variant.name}: {text}", soft_wrap=True, markup=False)
             lanes.append(Lane(prepared=prepared, device=device, states=states, calibration=samples))
     return lanes
@@ -156,7 +156,7 @@ def _describe(asked: Request, prepared: Prepared, console: Console) -> None:
     ]
     for device in asked.devices:
         lines.append(f"  {device}: {kinds}, {runs} inference job{'s' * (runs > 1)} with profile")
-        if text := aihub_devices.warning(device, variant.precision):
+        if text := devices.warning(device, variant.precision):
             lines.append(f"    {text}")
     console.print("\n".join(lines), soft_wrap=True, markup=False)
 

@@ -18,7 +18,7 @@ of a --preset, the published sizes, weights are random: sizes and counts only. O
     time     an estimate: --cpi cycles per instruction at --mhz; `in time` if below --patience
 
 The firmware is compiled for its size if arm-none-eabi-gcc is there; TFLM's code is counted with
---tflm-lib, and estimated without (export/tflm_size.py). Into OUT go rows.jsonl, summary.md,
+--tflm-lib, and estimated without (export/cortex_m/build.py). Into OUT go rows.jsonl, summary.md,
 summary.csv, exports/ and boards/ (packages).
 """
 
@@ -40,15 +40,17 @@ from experiments.models import hash_model
 from experiments.puzzles import hash_dataset
 from experiments.row_files import digest_of
 from experiments.tasks import Task, task_named
-from export import emulator, firmware_build, micro, tflm_size
-from export.arena import Arena
-from export.board_memory import flash_of, sram_of
-from export.emulator import Counts
-from export.firmware_build import Counted, Linked, Tflm
-from export.graph import Graph
-from export.instructions import instructions
+from export.cortex_m import build as cortex_m_build
+from export.cortex_m import emulator
+from export.cortex_m import package as cortex_m_package
+from export.cortex_m.arena import Arena
+from export.cortex_m.build import Counted, Linked, Tflm
+from export.cortex_m.emulator import Counts
+from export.cortex_m.instructions import instructions
+from export.cortex_m.memory import flash_of, sram_of
+from export.graph.ir import Graph
+from export.lowering.stages import stages_of
 from export.sources import load_model, load_puzzles
-from export.stages import stages_of
 from export.twin import Source
 from quant.scheme import parse
 from trm_jax import zoo
@@ -155,7 +157,7 @@ def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:
         return None
     if missing := [str(path) for path in (library, *includes) if not path.exists()]:
         raise FileNotFoundError(f"no such file or folder: {', '.join(missing)}")
-    if not firmware_build.has_compiler():
+    if not cortex_m_build.has_compiler():
         raise RuntimeError(
             "--tflm-lib needs make and arm-none-eabi-g++ (gcc-arm-none-eabi and"
             " libstdc++-arm-none-eabi-newlib of Debian)"
@@ -209,7 +211,7 @@ def measure(job: Job, scheme: str, digest: str) -> BoardRow:
     package = smaller_package(made)
     board = job.out / "boards" / scheme
     if job.dataset is not None or job.tflm is not None:
-        micro.save(package, board)
+        cortex_m_package.save(package, board)
     package, linked, counts = on_board(job, package, board)
     rows = len(package.flash) - len(package.vectors)
     flash = flash_of(package.graphs, package.model, rows, len(package.vectors), linked)
@@ -226,8 +228,8 @@ def measure(job: Job, scheme: str, digest: str) -> BoardRow:
 
 
 def on_board(
-    job: Job, package: micro.Package, folder: Path
-) -> tuple[micro.Package, Linked, Counts | None]:
+    job: Job, package: cortex_m_package.Package, folder: Path
+) -> tuple[cortex_m_package.Package, Linked, Counts | None]:
     """Link what can be linked, and run it where TFLM and an emulator are.
 
     Returns:
@@ -239,24 +241,24 @@ def on_board(
     """
     with tempfile.TemporaryDirectory() as build:
         if job.tflm is not None and emulator.has_room(package):
-            linked, elf = firmware_build.link_package(Path(build), folder, job.tflm)
+            linked, elf = cortex_m_build.link_package(Path(build), folder, job.tflm)
             if not emulator.has_emulator():
                 return package, linked, None
             flash = folder / "flash.bin"
             used = emulator.arena_bytes_on(elf, flash)
             arena = Arena(head=package.arena.head, tail=used - package.arena.head)
             package = dataclasses.replace(package, arena=arena)
-            micro.save(package, folder)  # and again, with the arena that the board needs
-            linked, elf = firmware_build.link_package(Path(build), folder, job.tflm)
+            cortex_m_package.save(package, folder)  # and again, with the arena that the board needs
+            linked, elf = cortex_m_build.link_package(Path(build), folder, job.tflm)
             counts = emulator.count(elf, flash, [1] * job.source.config.seq_len)
             return package, linked, counts
-        if firmware_build.has_compiler():
-            linked = firmware_build.link_firmware(Path(build))
-            return package, tflm_size.with_tflm(linked, package.model), None
+        if cortex_m_build.has_compiler():
+            linked = cortex_m_build.link_firmware(Path(build))
+            return package, cortex_m_build.with_tflm(linked, package.model), None
         return package, NOT_COUNTED, None
 
 
-def modelled(package: micro.Package) -> Counts:
+def modelled(package: cortex_m_package.Package) -> Counts:
     """Count by the operator model.
 
     Raises:

@@ -11,8 +11,8 @@ from rich.console import Console
 from experiments import tables
 from experiments.board_rows import BoardRow
 from experiments.tables import Table, size_text
-from export.firmware_build import Counted
-from export.footprint import BUDGETS
+from export.cortex_m.build import Counted
+from export.footprint.estimate import BUDGETS
 from export.twin import Source
 from quant.scheme import paper_name, parse
 

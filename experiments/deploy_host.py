@@ -20,9 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from experiments import deploy_report
 from experiments.deploy_measure import FULL, Job, References, folder_of, open_files, run_scheme
 from experiments.tasks import side_of, task_named
-from export.manifest import load as load_manifest
-from export.numerics import Target
+from export.artifact.manifest import load as load_manifest
 from export.sources import load_model, load_puzzles
+from export.targets import Target
 from quant.scheme import parse
 from trm_jax import zoo
 from trm_jax.data.calibration import CALIBRATION_PUZZLES

@@ -23,16 +23,16 @@ from experiments.results import to_hex
 from experiments.rollouts import moments
 from experiments.row_files import digest_of
 from experiments.tasks import Task, second_score, side_of
-from export.backends import open_runtime
-from export.integrity import open_export
-from export.manifest import MANIFEST_FILE
-from export.numerics import Target
-from export.package import TRIED, export
-from export.plan import plan_for
-from export.runtime import Solver, groups
+from export.artifact.check_rollouts import compare_group
+from export.artifact.open import open_export
+from export.artifact.solver import Solver, groups
+from export.graph.files import MANIFEST_FILE
+from export.lowering.storage import plan_for
+from export.pipeline import TRIED, export
+from export.runtimes.registry import open_runtime
 from export.sources import batch_of, calibration
+from export.targets import Target
 from export.twin import Simulation, Source, run, simulation_of
-from export.verify_rollouts import compare_group
 from quant.scheme import parse
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.metrics import token_cosine

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from export.backends import open_runtime
-from export.integrity import Export, open_export
-from export.runtime import Solver
+from export.artifact.open import Export, open_export
+from export.artifact.solver import Solver
+from export.runtimes.registry import open_runtime
 from trm_jax.program import exit_code
 
 STATUS = Path("/proc/self/status")

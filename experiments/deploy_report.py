@@ -14,7 +14,7 @@ from experiments.deploy_rows import Probe, Row
 from experiments.results import Moments, from_hex
 from experiments.statistics import Interval
 from experiments.tables import Table
-from export.manifest import Manifest
+from export.artifact.manifest import Manifest
 from quant.scheme import paper_name, parse
 
 SEED = 0  # of the bootstrap

@@ -8,8 +8,8 @@ Models are presets (all published configurations if not named) or model director
 run, everything follows from shapes, so no checkpoint is needed. Four tables: GFLOPs per H-cycle,
 step and puzzle with linear layers and attention apart; stored bytes and peak memory (full load,
 one block streamed, weights executed from flash) against 4 and 8 MiB; energy by the paper's
-figure and by a model with stated assumptions (export/energy.py); and each figure of the paper
-beside ours with the difference explained (Tables 1-6 and 15, App. G and H).
+figure and by a model with stated assumptions (export/footprint/energy.py); and each figure of the
+paper beside ours with the difference explained (Tables 1-6 and 15, App. G and H).
 
 Into --out go footprint.jsonl (one row per model and scheme), footprint.csv and footprint.md.
 """

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from experiments import paper
 from experiments.tables import Table
-from export import work
-from export.energy import paper_energy
-from export.footprint import Footprint, footprint
-from export.sram import Residency, Schedule
+from export.footprint import estimate
+from export.footprint.energy import paper_energy
+from export.footprint.estimate import Footprint, footprint
+from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
 from trm_jax.config import ARC_TRM_ATT, MAZE_TRM_ATT, SUDOKU_TRM_MLP, Config
 
@@ -161,14 +161,14 @@ def _work() -> list[Check]:
             where=where,
             unit="GFLOPs",
             printed=printed,
-            as_paper=work.per_puzzle(config, theirs).linear,
-            ours=work.per_puzzle(config, ours).total,
+            as_paper=estimate.per_puzzle(config, theirs).linear,
+            ours=estimate.per_puzzle(config, ours).total,
             why=why,
         )
         for where, printed, config, theirs, ours, why in cases
     ]
-    step = work.per_step(sudoku).total
-    ratio = work.per_step(arc).linear / step
+    step = estimate.per_step(sudoku).total
+    ratio = estimate.per_step(arc).linear / step
     return [
         *found,
         Check(
@@ -228,7 +228,7 @@ def _energy() -> list[Check]:
         ("sudoku", 30, 48, 256.0),
     ):
         config = CONFIGS[task]
-        mj = paper_energy(work.per_puzzle(config, cycles).linear)
+        mj = paper_energy(estimate.per_puzzle(config, cycles).linear)
         counted = footprint(config, parse("fp32")).energy(Residency.FULL, ours)
         why = "ours: float32 at 4.6 pJ per multiply-accumulate, and weights read from SRAM"
         if cycles != ours:

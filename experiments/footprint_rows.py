@@ -2,7 +2,7 @@
 
     OUT/footprint.jsonl   one record per line
 
-Numbers follow from shapes (export/footprint.py), so rows are recomputed, not resumed.
+Numbers follow from shapes (export/footprint/estimate.py), so rows are recomputed, not resumed.
 """
 
 import json
@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from export.energy import paper_energy
-from export.footprint import BUDGETS, Footprint, footprint
-from export.sram import Residency, Schedule
+from export.footprint.energy import paper_energy
+from export.footprint.estimate import BUDGETS, Footprint, footprint
+from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
 from trm_jax.config import PRESETS, Config
 

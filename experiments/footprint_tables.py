@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from experiments.footprint_rows import SHORT_DEPTH, Record
 from experiments.tables import Table
-from export.energy import FLASH_PJ_PER_BYTE, SRAM_PJ_PER_BYTE, Arithmetic
-from export.footprint import BUDGETS
+from export.footprint.energy import FLASH_PJ_PER_BYTE, SRAM_PJ_PER_BYTE, Arithmetic
+from export.footprint.estimate import BUDGETS
 from quant.scheme import paper_name, parse
 
 MIB = 2**20
@@ -138,7 +138,7 @@ def energy_note() -> str:
         f"Our energy is a lower bound. It counts multiply-accumulates ({parts}) and reading the"
         f" weights once per block application ({SRAM_PJ_PER_BYTE:g} pJ a byte from SRAM,"
         f" {FLASH_PJ_PER_BYTE:g} from flash), with switching energies of 45 nm at 0.9 V taken"
-        " from the literature (export/energy.py), not measured on a device. It leaves out"
+        " from the literature (export/footprint/energy.py), not measured on a device. It leaves out"
         " fetching and decoding instructions, moving activations and states, and leakage; on a"
         " CPU the instructions alone cost more than all that is counted. It compares schemes and"
         " depths and says nothing about the life of a battery."

@@ -4,7 +4,7 @@ The rule, for a model that was swept, of the published size of its task and arch
 
     1. harmless   the lower end of the paired 95 % interval of the change of exact match, against
                   full precision on the same puzzles, is not below -MARGIN
-    2. computed   the device's runtime multiplies so (export/numerics.py): TFLite Micro on a
+    2. computed   the device's runtime multiplies so (export/lowering/storage.py): TFLite Micro on a
                   microcontroller, LiteRT on others
     3. fits       the published configuration's peak memory under the scheme fits the budget,
                   with weights loaded, streamed, or read from flash (a phone has no budget)
@@ -25,9 +25,10 @@ from experiments.report_results import PUBLISHED, Results, architecture_of
 from experiments.runs import Sweep
 from experiments.tables import Table, points_text, size_text, with_interval
 from experiments.variants import label
-from export.footprint import BUDGETS, Footprint, footprint
-from export.numerics import Target, matrix_plan
-from export.sram import Residency
+from export.footprint.estimate import BUDGETS, Footprint, footprint
+from export.footprint.sram import Residency
+from export.lowering.storage import matrix_plan
+from export.targets import Target
 from quant.scheme import Scheme, parse
 
 MARGIN = 0.05

@@ -11,8 +11,8 @@ from experiments.report_verdicts import Claim, Verdict, gains, loses, lossless
 from experiments.runs import Sweep
 from experiments.statistics import Interval
 from experiments.tables import points_text
-from export.footprint import BUDGETS, footprint
-from export.sram import Residency
+from export.footprint.estimate import BUDGETS, footprint
+from export.footprint.sram import Residency
 from quant.scheme import parse
 from trm_jax.config import ARC_TRM_ATT
 

@@ -10,7 +10,7 @@ from experiments.report_results import Results
 from experiments.runs import Sweep
 from experiments.tables import Record
 from experiments.variants import label
-from export.footprint import BUDGETS
+from export.footprint.estimate import BUDGETS
 from quant.scheme import paper_name, parse
 
 MIB = 2**20
@@ -24,8 +24,8 @@ def memory_section(results: Results) -> Section:
     checks = footprint_checks.checks()
     same = sum(check.reproduced for check in checks)
     text = (
-        f"Computed from shapes (export/footprint.py), no puzzle is run. {same} of {len(checks)}"
-        " printed figures are reproduced by the paper's own way of counting; what it leaves out"
+        f"Computed from shapes (export/footprint/estimate.py), no puzzle is run. {same} of"
+        f" {len(checks)} printed figures are reproduced by the paper's own way of counting; what it leaves out"
         " stands beside each. The peaks are lower bounds: an interpreter's arena lies above them."
     )
     blocks: list[Block] = [Paragraph(text)]

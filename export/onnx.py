@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from export import tflite
-from export.numerics import Target
+from export.targets import Target
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,9 +13,14 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from export.matrices import SiteRange
 from quant.affine import Range
-from quant.ptq.calibrate import Statistic, activation_ranges, input_widths, observed_rollout
+from quant.ptq.calibrate import (
+    ProductRange,
+    Statistic,
+    activation_ranges,
+    input_widths,
+    observed_rollout,
+)
 from trm_jax.reasoner import Reasoner
 from trm_jax.types import Batch, Weights
 
@@ -48,7 +53,7 @@ def calibrated(
     *,
     steps: int,
     headroom: float = 1.0,
-) -> dict[str, SiteRange]:
+) -> dict[str, ProductRange]:
     """Measure the smallest and largest input and output of every Dense.
 
     Args:
@@ -68,7 +73,7 @@ def calibrated(
         _, summary = observed_rollout(reasoner, weights, batch, summary, steps, OUTPUT_RANGE)
     spans = {site: found.span for site, found in summary.items()}
     return {
-        site: SiteRange(ends, (float(low) * headroom, float(high) * headroom))
+        site: ProductRange(ends, (float(low) * headroom, float(high) * headroom))
         for (site, ends), (low, high) in ((item, spans[item[0]]) for item in inputs.items())
     }
 

@@ -12,11 +12,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from export.matrices import SiteRange
-from export.numerics import Numerics
-from export.plan import Plan
+from export.lowering.storage import Numerics, StoragePlan
 from quant.affine import Grid, Range, Symmetry, fake_quantise, scale_zero_point
 from quant.dot_general import site_dot_general
+from quant.ptq.calibrate import ProductRange
 from trm_jax.types import DotGeneral, SiteDotGeneral
 
 OUTPUT_GRIDS = {
@@ -25,7 +24,9 @@ OUTPUT_GRIDS = {
 }
 
 
-def plan_dot_general(plan: Plan, ranges: Mapping[str, SiteRange] | None = None) -> SiteDotGeneral:
+def plan_dot_general(
+    plan: StoragePlan, ranges: Mapping[str, ProductRange] | None = None
+) -> SiteDotGeneral:
     """Choose the products of a plan; kernels are dequantised QTensors of its schemes.
 
     Args:
@@ -46,8 +47,8 @@ def plan_dot_general(plan: Plan, ranges: Mapping[str, SiteRange] | None = None) 
 class PlanDotGeneral:
     """Site -> `dot_general`; hashable, so that equal plans share a compiled model."""
 
-    plan: Plan
-    ranges: tuple[tuple[str, SiteRange], ...]
+    plan: StoragePlan
+    ranges: tuple[tuple[str, ProductRange], ...]
 
     def __call__(self, site: str) -> DotGeneral:
         matrix, span = self.plan.of(site), dict(self.ranges).get(site)

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from export import puzzle_text
-from export.backends import open_runtime
-from export.formats import demand_runs
-from export.integrity import Export, open_export
-from export.numerics import Target
-from export.runtime import Solver
+from export.artifact.open import Export, open_export
+from export.artifact.solver import Solver
+from export.graph.files import demand_runs
+from export.runtimes.registry import open_runtime
 from export.sources import load_puzzles
+from export.targets import Target
 from trm_jax.program import exit_code
 
 

@@ -25,14 +25,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from export.manifest import IntegerFacts, Manifest
-from export.numerics import Target
-from export.package import TRIED, export
-from export.plan import Plan, Role, mixed, plan_for
+from export.artifact.manifest import IntegerFacts, Manifest
+from export.lowering.stages import parse_cut
+from export.lowering.storage import plan_named
+from export.pipeline import TRIED, export
 from export.sources import batch_of, calibration, load_model, load_puzzles
-from export.stages import parse_cut
+from export.targets import Target
 from export.twin import simulation_of
-from quant.scheme import parse
 from trm_jax.program import exit_code
 
 BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
@@ -86,21 +85,6 @@ def options(program: str, description: str | None) -> argparse.ArgumentParser:
     )
     p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
     return p
-
-
-def plan_named(text: str, target: Target) -> Plan:
-    """Read a scheme, or one per role, as a plan.
-
-    Raises:
-      ValueError: unknown names, a role is missing, or the target cannot compute it.
-    """
-    if "=" not in text:
-        return plan_for(parse(text), target)
-    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    roles = {role.value for role in Role}
-    if set(parts) != roles:
-        raise ValueError(f"a scheme per role names {sorted(roles)}, got {sorted(parts)}")
-    return mixed(**{role: plan_for(parse(name), target) for role, name in parts.items()})
 
 
 def run(args: argparse.Namespace) -> Manifest:

@@ -1,6 +1,6 @@
 """The JAX twin of an export: what its graphs must compute, made from a model and a plan.
 
-Left out: how a plan's products are simulated one by one (simulation.py), writing (package.py).
+Left out: how a plan's products are simulated one by one (simulation.py), writing (pipeline.py).
 """
 
 import dataclasses
@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from export.matrices import SiteRange
-from export.plan import Plan, quantise_for
+from export.lowering.storage import StoragePlan, quantise_for
 from export.ranges import calibrated
 from export.simulation import plan_dot_general
 from quant.carry import CarryStore
 from quant.integer.model import IntegerModel, calibrated_model
 from quant.integer.reasoner import simulate_integers
+from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import QuantisedParams, dequantise_params, simulate
 from quant.scheme import CarryPrecision
 from trm_jax.act import predictions
@@ -57,12 +57,14 @@ class Simulation:
 
     reasoner: Reasoner
     weights: Weights
-    ranges: Mapping[str, SiteRange]
+    ranges: Mapping[str, ProductRange]
     quantised: QuantisedParams
     integers: IntegerModel | None = None
 
 
-def simulation_of(source: Source, plan: Plan, batches: list[Batch], steps: int) -> Simulation:
+def simulation_of(
+    source: Source, plan: StoragePlan, batches: list[Batch], steps: int
+) -> Simulation:
     """Quantise a model under a plan and build its simulation.
 
     Args:
@@ -79,7 +81,7 @@ def simulation_of(source: Source, plan: Plan, batches: list[Batch], steps: int) 
     rest = simulate(source.weights, plan.mixer.scheme)
     weights = Weights(dequantise_params(quantised), rest.buffers, rest.puzzle_emb)
     store = identity if plan.carry is CarryPrecision.ARITHMETIC else CarryStore(plan.carry)
-    ranges: Mapping[str, SiteRange] = {}
+    ranges: Mapping[str, ProductRange] = {}
     if plan.needs_ranges:
         ranges = calibrated(build(config, store=store), weights, batches, steps=steps)
     reasoner = build(config, plan_dot_general(plan, ranges), store)
@@ -89,7 +91,7 @@ def simulation_of(source: Source, plan: Plan, batches: list[Batch], steps: int) 
 def _integer_simulation(
     config: Config,
     weights: Weights,
-    plan: Plan,
+    plan: StoragePlan,
     quantised: QuantisedParams,
     batches: list[Batch],
     steps: int,

@@ -28,18 +28,18 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from export import onnx_products, verify_operators, verify_rollouts
-from export.backends import open_runtime
-from export.formats import demand_runs
-from export.integrity import Export, open_export
-from export.legality import check
-from export.lower import parameters_sha256
-from export.numerics import Target
-from export.runtime import Solver
+from export.artifact import check_operators, check_rollouts
+from export.artifact.check_blocks import check_blocks
+from export.artifact.open import Export, open_export
+from export.artifact.solver import Solver
+from export.graph.files import demand_runs
+from export.legality.check import check
+from export.lowering.model import parameters_sha256
+from export.lowering.storage import plan_named
+from export.runtimes.registry import open_runtime
 from export.sources import batch_of, calibration, load_model, load_puzzles
-from export.tflite import plan_named
+from export.targets import Target
 from export.twin import Simulation, run, simulation_of
-from export.verify_block import check_blocks
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.program import exit_code
 
@@ -128,11 +128,12 @@ def verdicts(args: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
 
 def operators(export: Export, target: Target) -> tuple[str, bool, str]:
     """Check every product alone."""
-    suite = onnx_products if target is Target.ONNX else verify_operators
-    cut = suite.products(export.model)
+    onnx = target is Target.ONNX
+    cut = (check_operators.onnx_products if onnx else check_operators.products)(export.model)
+    check_one = check_operators.check_onnx if onnx else check_operators.check
     runtime = open_runtime(target, cut)
     try:
-        checks = [suite.check(g, runtime, i) for i, g in enumerate(cut.graphs)]
+        checks = [check_one(g, runtime, i) for i, g in enumerate(cut.graphs)]
     finally:
         runtime.close()
     worst = max(checks, key=lambda c: c.worst)
@@ -149,17 +150,17 @@ def rollouts(
     groups = []
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("rollouts", total=min(limit, len(dataset)))
-        for group in verify_rollouts.compare(solver, twin, dataset, limit, steps):
+        for group in check_rollouts.compare(solver, twin, dataset, limit, steps):
             groups.append(group)
             bar.update(task, advance=len(group.exact))
-    joined = verify_rollouts.join(groups, solver.config.seq_len)
+    joined = check_rollouts.join(groups, solver.config.seq_len)
     p = joined.mcnemar
     text = (
-        f"exact match {verify_rollouts.rate(joined.exact)},"
-        f" simulated {verify_rollouts.rate(joined.simulated_exact)}, McNemar p {p:.3g};"
-        f" equal answers {verify_rollouts.rate(joined.equal)},"
+        f"exact match {check_rollouts.rate(joined.exact)},"
+        f" simulated {check_rollouts.rate(joined.simulated_exact)}, McNemar p {p:.3g};"
+        f" equal answers {check_rollouts.rate(joined.equal)},"
         f" equal cells {joined.equal_cells:.5f},"
-        f" fidelity {verify_rollouts.mean(joined.fidelity)}"
+        f" fidelity {check_rollouts.mean(joined.fidelity)}"
     )
     return "rollouts", p >= SIGNIFICANT, text
 

@@ -12,7 +12,7 @@ tables (50,911 x 512 and 876,406 x 512) are counted without being there.
 
 Any form may be streamed; of the others one row of codes and its scale, or r coefficients and the
 r x width basis, would do. The forms above are the paper's. Left out: the row file's bytes
-(export/flash_rows.py) and reading one row of it (export/flash_stream.py).
+(export/cortex_m/row_file.py) and reading one row of it (export/cortex_m/row_file.py).
 """
 
 from dataclasses import dataclass

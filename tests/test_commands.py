@@ -44,7 +44,7 @@ QUICK = {
     "benchmarks.sequence_length --mixer mlp": "--lengths 16 --repeats 2",
     "benchmarks.latency --presets sudoku-trm-mlp-mini": "--schemes w8c-sym_a8da --repeats 1",
 }
-WORKERS = {"export.runtime_worker"}
+WORKERS = {"export.runtimes.worker"}
 """Modules that run in a process of their own but are started by others, not by people."""
 OUT_OF_REACH = {"--model", "--data", "--tasks", "--preset", "--coordinator"}
 """Options of commands that need a download, another host, or minutes for a full-size model; not

@@ -48,7 +48,7 @@ ONLY_IN = {
     "aqt": ("quant.dot_general",),
     "ai_edge_litert": ("export.",),
     "flatbuffers": ("export.",),
-    "litert_converter": ("export.jax_oracle",),
+    "litert_converter": ("export.lowering.reference",),
     "tensorflow": ("export.",),
     "tflite_micro": ("export.",),
     "tflite_runtime": ("export.",),

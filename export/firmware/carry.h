@@ -3,7 +3,7 @@
    float32:  injection = z + e
    integers: injection = clamp((z_factor * z + e_factor * e + offset) >> shift)
 
-   in int64, >> rounding down; the limits are the type's. The writer (export/flash_rows.py) folds
+   in int64, >> rounding down; the limits are the type's. The writer (export/cortex_m/row_file.py) folds
    the scales into factor / 2^shift and zero points and the rounding half into offset. With one
    scale for all, both factors are 2^shift and this is a saturating addition. e has zero point 0. */
 #ifndef TRM_CARRY_H

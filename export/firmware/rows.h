@@ -1,6 +1,6 @@
 /* The row file: everything a model needs besides its graphs, streamed from flash row by row.
 
-   Bytes are written down in export/flash_rows.py. Opening checks magic, size, fields and the
+   Bytes are written down in export/cortex_m/row_file.py. Opening checks magic, size, fields and the
    checksum of all but the puzzle rows; a puzzle row is checked when it is asked for, so start-up
    does not read a table of 100 MB. */
 #ifndef TRM_ROWS_H

@@ -1,4 +1,4 @@
-/* A network as a sequence of graphs that share one memory, as export/stages.py runs it.
+/* A network as a sequence of graphs that share one memory, as export/lowering/stages.py runs it.
 
    A stage feeds one graph with rows of whole states and puts its results into one. A graph takes
    as many positions at a time as its tensors have rows; rows that a last call lacks are zeros.

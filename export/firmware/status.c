@@ -30,7 +30,7 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_ARENA_TOO_SMALL] =
         "TFLM could not place graph %g in an arena of %w bytes; raise TRM_ARENA_BYTES",
     [TRM_MODEL_ENDS] =
-        "graph %g has other inputs or outputs than expected (%w); export it with export.lower",
+        "graph %g has other inputs or outputs than expected (%w); export it with export.lowering.model",
     [TRM_CARRY_RANGES] =
         "graph %g: its states have other scales than those of the graphs around it; export all of"
         " them together",

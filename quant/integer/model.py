@@ -1,7 +1,7 @@
 """A model as a device holds it: integers, their encodings, and the constants between calls.
 
 Made once from quantised weights and calibrated ranges; the simulation (reasoner.py) and
-the exported graphs (export/lower_integer.py) are two readings of the same record.
+the exported graphs (export/lowering/model.py) are two readings of the same record.
 """
 
 from collections.abc import Iterable, Mapping

@@ -8,7 +8,7 @@ Four readings of one description:
     RangeOps      float32: computes, and notes the range of every tensor (calibration.py)
     IntegerOps    TFLM's arithmetic, jitted and batched (operators.py)
     CountingOps   the same, and counts what saturates (saturation.py)
-    GraphOps      makes tensors and operators of the same names (export/lower_integer.py)
+    GraphOps      makes tensors and operators of the same names (export/lowering/model.py)
 
 Every tensor is named by its site, `L_level/layers_0/mlp/down_proj`; encodings are keyed by it.
 The norm is an island of float32 (kernels/norm.py): rows of trained models differ in mean square
@@ -22,7 +22,8 @@ An attention level in the integers of a device: one description, three readings.
                                         deployed graph, given what an operator is:
     RangeOps        float32, for calibration        (calibration.py, calibration.py)
     MixedOps        8 and 16 bits: TFLM's arithmetic                 (attention_operators.py)
-    AttentionGraph  tensors and operators of the same names          (export/lower_attention.py)
+    AttentionGraph  tensors and operators of the same names
+    (export/lowering/integer_attention.py)
 
 Heads are operators of their own: each has scales of its own, and on a device only one head's
 scores exist at a time. Behind the heads everything is by token, so a graph may do `tail` for a

@@ -26,6 +26,14 @@ from trm_jax.act import inject
 from trm_jax.reasoner import Reasoner
 from trm_jax.types import Batch, Latents, Params, Weights
 
+
+class ProductRange(NamedTuple):
+    """Calibrated ends of the input and the output of one site."""
+
+    input: tuple[float, float]
+    output: tuple[float, float]
+
+
 Value = TypeVar("Value")
 PerSite = dict[str, Value]
 Inputs = Float[Array, "*lead inputs"]

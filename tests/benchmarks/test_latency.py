@@ -12,8 +12,8 @@ from benchmarks import latency
 from benchmarks.latency import compare_floats, cosine, step
 from benchmarks.step_contestants import dynamic_int8, exported, graphs_of, ort_int8
 from benchmarks.subject import Subject, draw
-from export.formats import write_files
-from export.numerics import Target
+from export.graph.files import write_files
+from export.targets import Target
 from tests.benchmarks.tiny import PRESET
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig

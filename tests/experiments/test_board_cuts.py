@@ -4,8 +4,8 @@ import pytest
 
 from experiments.board_cuts import CUT, cut_for, smaller_package, sram_bytes
 from experiments.board_models import random_export, random_weights
-from export.numerics import Target
-from export.stages import Cut
+from export.lowering.stages import PartitionSpec
+from export.targets import Target
 from export.twin import Source
 from quant.scheme import parse
 from tests.export.runtimes import skip_without
@@ -25,7 +25,7 @@ SCHEME = "tflm_int8_int8"
     ],
 )
 def test_integer_attention_over_many_positions_is_cut(
-    name: str, scheme: str, wanted: Cut | None
+    name: str, scheme: str, wanted: PartitionSpec | None
 ) -> None:
     assert cut_for(preset(name), parse(scheme)) == wanted
 
@@ -35,7 +35,7 @@ def test_the_smaller_arrangement_is_taken() -> None:
     skip_without(Target.TFLM)
     config = TRMConfig(**small(seq_len=300, hidden_size=32, num_heads=1, L_layers=1))
     source = Source("m", "m", "maze", config, random_weights(config))
-    cut = random_export(source, SCHEME, Cut(heads=1, tokens=10, queries=10))
+    cut = random_export(source, SCHEME, PartitionSpec(heads=1, tokens=10, queries=10))
     taken, whole = smaller_package(cut), smaller_package(random_export(source, SCHEME))
     assert list(taken.graphs) == ["inject", "layers_0/heads_0-1", "layers_0/tail", "head"]
     assert list(whole.graphs) == ["block", "head"]

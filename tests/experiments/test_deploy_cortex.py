@@ -10,9 +10,9 @@ import pytest
 from experiments import deploy
 from experiments.board_rows import row_from_dict
 from experiments.deploy_cortex_report import Speed, fit
-from export.board_memory import Flash, Sram
-from export.firmware_build import has_compiler
-from export.numerics import Target
+from export.cortex_m.build import has_compiler
+from export.cortex_m.memory import BoardSram, Flash
+from export.targets import Target
 from tests.experiments import tiny
 from tests.export.runtimes import skip_without
 
@@ -98,7 +98,7 @@ def test_presets_need_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def board(flash: int, sram: int) -> object:
     """A row of two numbers."""
     zero = dict.fromkeys((f.name for f in dataclasses.fields(Flash)), 0)
-    none = dict.fromkeys((f.name for f in dataclasses.fields(Sram)), 0)
+    none = dict.fromkeys((f.name for f in dataclasses.fields(BoardSram)), 0)
     values = {
         "digest": "",
         "scheme": "fp32",

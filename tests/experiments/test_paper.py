@@ -7,7 +7,7 @@ import pytest
 from experiments import paper
 from experiments.aihub_paper import paper_row
 from experiments.paper_grids import GRIDS, STEPS
-from export.aihub_devices import DEVICES, Precision
+from export.aihub.devices import DEVICES, Precision
 
 
 @pytest.mark.parametrize("table", paper.TABLES, ids=lambda t: t.number)

@@ -19,8 +19,8 @@ from experiments.results import Folder
 from experiments.runs import Kind, kind_of, read_tables
 from experiments.statistics import Interval
 from experiments.tables import Table, fields, to_markdown
-from export import energy
-from export.sram import Residency
+from export.footprint import energy
+from export.footprint.sram import Residency
 from tests.experiments.test_predictor import sweep
 
 VOID = {"meta", "br"}

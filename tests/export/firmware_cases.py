@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export import flash_rows, golden_vectors
-from export.flash_rows import RowFile
-from export.golden_vectors import Vector, VectorFile, state_checksum
+from export.artifact.host_state import state_checksum
+from export.cortex_m import row_file, test_vectors
+from export.cortex_m.row_file import RowFile
+from export.cortex_m.test_vectors import Vector, VectorFile
 from quant.integer.carry import combine_for
 from tests.export.firmware_oracle import DEPTH, DOUBLE_ID, Rollout, Update, rollout, update
 
@@ -60,8 +61,8 @@ def without_ticks(line: str) -> str:
 
 def write_flash(folder: Path, rows: RowFile, vectors: VectorFile | None = None) -> Path:
     path = folder / "flash.bin"
-    tail = b"" if vectors is None else golden_vectors.write(vectors)
-    path.write_bytes(flash_rows.write(rows) + tail)
+    tail = b"" if vectors is None else test_vectors.write(vectors)
+    path.write_bytes(row_file.write(rows) + tail)
     return path
 
 

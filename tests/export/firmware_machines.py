@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
-from export import emulator
+from export.cortex_m import emulator
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "export" / "firmware"
 SECONDS = 120  # a test machine may be busy; a firmware that hangs must still end

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from export.flash_rows import Depth, Halting, RowFile
+from export.cortex_m.row_file import Depth, Halting, RowFile
 from quant.integer.carry import Combine
 
 DOUBLE_ID = b"affine test double, no real one."

@@ -5,8 +5,8 @@ from functools import cache
 import jax.numpy as jnp
 import numpy as np
 
-from export.numerics import Target
-from export.plan import Plan, plan_for
+from export.lowering.storage import StoragePlan, plan_for
+from export.targets import Target
 from quant.integer.calibration import HEADROOM, Spans, calibrated_spans, encodings_of
 from quant.integer.model import BITS, IntegerModel, calibrated_model, integer_model
 from quant.integer.operators import products_of
@@ -28,7 +28,7 @@ SCHEMES = (
 )
 
 
-def plan_of(scheme: str) -> Plan:
+def plan_of(scheme: str) -> StoragePlan:
     return plan_for(parse(scheme), Target.TFLM)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from jax import Array
 
-from export.graph import Graph
-from export.numerics import Target
+from export.graph.ir import Graph
+from export.targets import Target
 from tests.rounding import one_ulp_away, rms
 from tests.samples import small
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from export.backends import LiteRT
-from export.flatbuffer import write
-from export.flatbuffer_read import read
+from export.graph.tflite_reader import read
+from export.graph.tflite_writer import write
+from export.runtimes.litert import LiteRT
 
 
 def mutant(data: bytes, rng: np.random.Generator) -> bytes:

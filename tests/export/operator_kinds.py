@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from export.graph import DType, Op, Tensor
+from export.graph.ir import DType, Op, Tensor
 from tests.export.operators import (
     FLOAT_ERROR,
     SPAN,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from export.graph import DType, Graph, Model, Op, Quant, Tensor
+from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
 from tests.export.operators import (
     FLOAT_ERROR,
     RNG,
@@ -137,7 +137,7 @@ def dequantised_weights(kind: Weights, *, version: int, width: int = 32) -> Case
         name="one", tensors=tuple(tensors), ops=ops, inputs={"x": "x"}, outputs={"y": "y"}
     )
     bound = product_bound(x, real(w, wq), None, DType.FLOAT32, False)
-    return Case(Model(graphs=(graph,)), {"x": held}, expected, bound)
+    return Case(GraphModel(graphs=(graph,)), {"x": held}, expected, bound)
 
 
 def decoded(rows: int = 4, width: int = 32, outputs: int = 8) -> Case:
@@ -175,4 +175,4 @@ def decoded(rows: int = 4, width: int = 32, outputs: int = 8) -> Case:
         outputs={"y": "y"},
     )
     bound = product_bound(real_x[0, 0], weights, y_quant, DType.INT16, False)
-    return Case(Model(graphs=(made,)), case.inputs, expected, bound)
+    return Case(GraphModel(graphs=(made,)), case.inputs, expected, bound)

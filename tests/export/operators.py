@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from export.graph import DType, Graph, Model, Op, Quant, Tensor
+from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
 
 RNG = np.random.default_rng
 
@@ -24,7 +24,7 @@ class Case(NamedTuple):
         multipliers and tables of integer kernels, or float32 rounding of the sums.
     """
 
-    model: Model
+    model: GraphModel
     inputs: Mapping[str, np.ndarray]
     expected: np.ndarray
     bound: np.ndarray | float
@@ -67,7 +67,7 @@ def real(values: np.ndarray, q: Quant | None) -> np.ndarray:
     return (values.astype(np.float64) - zero) * scale
 
 
-def model_of(op: Op, tensors: list[Tensor], outputs: int = 1) -> Model:
+def model_of(op: Op, tensors: list[Tensor], outputs: int = 1) -> GraphModel:
     names = [t.name for t in tensors if t.data is None]
     fed, made = names[: len(names) - outputs], names[len(names) - outputs :]
     graph = Graph(
@@ -77,7 +77,7 @@ def model_of(op: Op, tensors: list[Tensor], outputs: int = 1) -> Model:
         inputs={n: n for n in fed},
         outputs={n: n for n in made},
     )
-    return Model(graphs=(graph,))
+    return GraphModel(graphs=(graph,))
 
 
 def with_version(case: Case, version: int) -> Case:
@@ -93,7 +93,7 @@ def with_code(case: Case, code: str) -> Case:
 def _with_op(case: Case, op: Op) -> Case:
     graph = case.model.graphs[0]
     changed = dataclasses.replace(graph, ops=(*graph.ops[:-1], op))
-    return case._replace(model=Model(graphs=(changed,)))
+    return case._replace(model=GraphModel(graphs=(changed,)))
 
 
 def activations(shape: tuple[int, ...], dtype: DType, *, seed: int, low: float = -SPAN):

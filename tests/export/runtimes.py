@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from export.backends import LiteRT
-from export.contract import Runtime
-from export.graph import Model
-from export.legality_table import Verdict
-from export.numerics import Target
-from export.process_runtime import VARIABLE, Worker, open_in, start
+from export.graph.ir import GraphModel
+from export.legality.tflite_table import Support
+from export.runtimes.child_process import VARIABLE, Worker, open_in, start
+from export.runtimes.contract import Runtime
+from export.runtimes.litert import LiteRT
+from export.targets import Target
 from tests.export.operators import Case, real
 
 IN_PROCESS = (Target.LITERT, Target.LITERT_BUILTIN)
@@ -32,7 +32,7 @@ class Session:
         self.target = target
         self.worker: Worker | None = None
 
-    def open(self, model: Model) -> Runtime:
+    def open(self, model: GraphModel) -> Runtime:
         if self.target in IN_PROCESS:
             return LiteRT(model, threads=1, xnnpack=self.target is Target.LITERT)
         if self.worker is None:
@@ -52,16 +52,16 @@ class Session:
                 self.close()
             raise
 
-    def verdict(self, case: Case) -> Verdict:
+    def verdict(self, case: Case) -> Support:
         """Compare what a runtime computes with the oracle."""
         try:
             outputs = self.run(case)
         except RuntimeError:
-            return Verdict.REFUSED
+            return Support.REFUSED
         graph = case.model.graphs[0]
         name = next(iter(graph.outputs))
         error = np.abs(real(outputs[name], graph.tensor(name).quant) - case.expected)
-        return Verdict.RIGHT if np.all(error <= case.bound) else Verdict.WRONG
+        return Support.RIGHT if np.all(error <= case.bound) else Support.WRONG
 
     def close(self) -> None:
         if self.worker is not None:

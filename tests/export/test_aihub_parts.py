@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from export import aihub_profile
-from export.aihub import plain
-from export.aihub_devices import DEVICES, Precision, Unit, precision_of, warning
-from export.aihub_ledger import Ledger
-from export.numerics import Target
-from export.plan import plan_for
+from export.aihub import profile
+from export.aihub.client import plain
+from export.aihub.devices import DEVICES, Precision, Unit, precision_of, warning
+from export.aihub.ledger import Ledger
+from export.lowering.storage import plan_for
+from export.targets import Target
 from quant.scheme import parse
 
 S24, _, RB3 = DEVICES
@@ -49,17 +49,15 @@ def test_a_profile_has_none_where_the_service_has_no_number() -> None:
         "estimated_inference_peak_memory": -1,
         "warm_load_time": -1,
     }
-    found = aihub_profile.read({"execution_summary": summary, "execution_detail": layers})
+    found = profile.read({"execution_summary": summary, "execution_detail": layers})
     assert (found.call_ms, found.all_ms) == (1.5, (1.5, 1.7))
     assert (found.peak_bytes, found.load_ms) == (None, None)
     assert found.units == {Unit.NPU: 1, Unit.CPU: 1}
     assert found.layers[1].microseconds == 7
-    ranged = aihub_profile.read(
-        {"execution_summary": {**summary, "inference_memory_peak_range": (1, 9)}}
-    )
+    ranged = profile.read({"execution_summary": {**summary, "inference_memory_peak_range": (1, 9)}})
     assert ranged.peak_bytes == 9
     with pytest.raises(ValueError, match="no latency"):
-        aihub_profile.read({"execution_summary": {}})
+        profile.read({"execution_summary": {}})
 
 
 def test_what_an_npu_lacks_is_said_before_a_job() -> None:

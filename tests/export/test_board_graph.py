@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from export.backends import open_runtime
-from export.board_graph import bare, board_file
-from export.flatbuffer import write
-from export.flatbuffer_read import read
-from export.graph import Model
-from export.numerics import Target
+from export.cortex_m.sources import bare, board_file
+from export.graph.ir import GraphModel
+from export.graph.tflite_reader import read
+from export.graph.tflite_writer import write
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from tests.export import integers, runtimes
 from tests.export.test_lower_integer import graphs, states
 
@@ -21,12 +21,12 @@ def test_a_board_s_file_is_the_graph_without_names() -> None:
     file = board_file(block)
     letters = sum(len(tensor.name) for tensor in block.tensors)
     digits = 4 * len(block.tensors)  # at most, of hexadecimal numbers and their padding
-    assert len(file) < len(write(Model(graphs=(block,)))) - (letters - digits) / 2
+    assert len(file) < len(write(GraphModel(graphs=(block,)))) - (letters - digits) / 2
     assert b"L_level" not in file
     fed = {"z": states(model, "z", 0), "injection": states(model, "injection", 1)}
     found = []
     for graph in (block, read(file).graph("block")):
-        runtime = open_runtime(Target.TFLM, Model(graphs=(graph,)))
+        runtime = open_runtime(Target.TFLM, GraphModel(graphs=(graph,)))
         found.append(runtime.run("block", fed)["z"])
         runtime.close()
     np.testing.assert_array_equal(*found)

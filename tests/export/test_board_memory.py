@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from export import micro
-from export.arena import MARGIN, Arena
-from export.board_memory import Sram, flash_of, sram_of
-from export.builder import GraphBuilder
-from export.firmware_build import Counted, Linked
-from export.flatbuffer import write
-from export.graph import DType, Graph, Model, Op, Quant, Tensor
+from export.cortex_m import package
+from export.cortex_m.arena import MARGIN, Arena
+from export.cortex_m.build import Counted, Linked
+from export.cortex_m.memory import BoardSram, flash_of, sram_of
+from export.graph.builder import GraphBuilder
+from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
+from export.graph.tflite_writer import write
 from tests.export.test_flash_rows import small
 
 LINKED = Linked(code=1000, statics=20, stack=512, counted=Counted.FIRMWARE)
@@ -36,7 +36,7 @@ def matrix_graph(dtype: DType) -> Graph:
     [(DType.FLOAT32, 96, 0), (DType.INT8, 24, 48), (DType.INT4, 12, 48)],
 )
 def test_flash_is_the_files_taken_apart(dtype: DType, weights: int, tables: int) -> None:
-    model = Model(graphs=(matrix_graph(dtype),))
+    model = GraphModel(graphs=(matrix_graph(dtype),))
     file = write(model)
     found = flash_of({"block": file}, model, 192, 96, LINKED)
     assert (found.weights, found.tables) == (weights, tables)
@@ -56,7 +56,7 @@ def test_decoded_filters_count_as_their_codes() -> None:
         inputs={},
         outputs={"kernel": "kernel"},
     )
-    model = Model(graphs=(graph,))
+    model = GraphModel(graphs=(graph,))
     found = flash_of({"block": write(model)}, model, 0, 0, LINKED)
     assert (found.weights, found.tables) == (12, 32)
 
@@ -65,7 +65,7 @@ def test_sram_is_arena_states_and_what_is_linked() -> None:
     rows = small()  # int16, 2 positions of 2 elements: states of 8 bytes, in 16 each
     found = sram_of(Arena(head=100, tail=30), rows, LINKED)
     # a row of 4 bytes and the bytes of 1 puzzle and 1 answer in 16 each; a line of 257 in 272
-    assert found == Sram(
+    assert found == BoardSram(
         arena_head=100,
         arena_tail=30,
         arena_margin=MARGIN,
@@ -78,4 +78,4 @@ def test_sram_is_arena_states_and_what_is_linked() -> None:
     cut = sram_of(Arena(head=100, tail=30), rows, LINKED, 48)
     assert cut == dataclasses.replace(found, buffers=found.buffers + 48)
     assert found.arena == 130 + MARGIN
-    assert micro.arena_bytes(Arena(head=100, tail=30)) >= found.arena
+    assert package.arena_bytes(Arena(head=100, tail=30)) >= found.arena

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import emulator, firmware_build
-from export.emulator import NANOSECONDS, Counts
-from export.firmware_build import FIRMWARE, Counted, link_firmware
+from export.cortex_m import build as cortex_m_build
+from export.cortex_m import emulator
+from export.cortex_m.build import FIRMWARE, Counted, link_firmware
+from export.cortex_m.emulator import NANOSECONDS, Counts
 from tests.export.firmware_cases import random_rows, solve_line, write_flash
 from tests.export.firmware_machines import need
 
@@ -19,7 +20,7 @@ SECONDS = 120.0  # a test machine may be busy
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need("make", "arm-none-eabi-gcc", "qemu-system-arm")
     folder = tmp_path_factory.mktemp("emulator")
-    firmware_build.make(folder, "an547", "SEMIHOSTING_EXIT=1")
+    cortex_m_build.make(folder, "an547", "SEMIHOSTING_EXIT=1")
     return folder
 
 
@@ -75,7 +76,7 @@ def test_the_firmware_is_weighed_without_its_double(tmp_path: Path) -> None:
 
 def sizes(elf: Path) -> dict[str, int]:
     """Read the sizes of symbols, the double's left out."""
-    text = firmware_build.symbols(elf)
+    text = cortex_m_build.symbols(elf)
     found = re.findall(r"^[0-9a-f]+ ([0-9a-f]+) [TtRrBbDd] (\S+)$", text, re.MULTILINE)
     return {name: int(size, 16) for size, name in found if name != "trm_open_block"}
 
@@ -83,4 +84,4 @@ def sizes(elf: Path) -> dict[str, int]:
 def test_what_does_not_build_is_said(tmp_path: Path) -> None:
     need("make", "arm-none-eabi-gcc")
     with pytest.raises(RuntimeError, match=r"the firmware does not build: .*nothing-like-it"):
-        firmware_build.make(tmp_path, "nothing-like-it")
+        cortex_m_build.make(tmp_path, "nothing-like-it")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import flash_rows
-from export.flash_rows import Depth, Halting
-from export.golden_vectors import state_checksum
+from export.artifact.host_state import state_checksum
+from export.cortex_m import row_file
+from export.cortex_m.row_file import Depth, Halting
 from quant.integer.carry import Combine
 from tests.export.firmware_cases import (
     TYPES,
@@ -53,7 +53,7 @@ def test_rollouts_have_the_oracle_s_bits(kind: str, machine: Machine, tmp_path: 
 
 def test_a_plain_sum_saturates_and_nothing_else(machine: Machine, tmp_path: Path) -> None:
     rows = dataclasses.replace(
-        random_rows("int8"), combine_L=flash_rows.PLAIN, combine_H=flash_rows.PASS
+        random_rows("int8"), combine_L=row_file.PLAIN, combine_H=row_file.PASS
     )
     inputs = np.arange(11) % 7
     said = machine.talk(write_flash(tmp_path, rows), [solve_line(2, inputs), "quit"])

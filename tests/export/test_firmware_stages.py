@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.flash_rows import Halting
-from export.stages import PLACES, Place, Stage, run_stages
+from export.cortex_m.row_file import Halting
+from export.lowering.stages import PLACES, Buffer, Partition, run_stages
 from tests.export.firmware_cases import (
     expected_line,
     random_rows,
@@ -22,23 +22,25 @@ from tests.export.firmware_oracle import DEPTH, rollout
 DOUBLE = "NETWORKS=staged"
 
 
-def stage(graph: str, inputs: str, outputs: str, to: Place, *, column: int = 0, rows: int) -> Stage:
+def stage(
+    graph: str, inputs: str, outputs: str, to: Buffer, *, column: int = 0, rows: int
+) -> Partition:
     places = {name: PLACES[name] for name in inputs.split()}
-    return Stage(
+    return Partition(
         graph=graph, inputs=places, outputs=tuple(outputs.split()), to=to, column=column, rows=rows
     )
 
 
-def layer(i: int) -> list[Stage]:
+def layer(i: int) -> list[Partition]:
     """13 positions, all at once and in calls of 4; 3 heads of 2 columns in calls of 2."""
     return [
-        stage(f"layers_{i}/heads_0-2", "h", "mixed/0 mixed/1", Place.WORK, rows=13),
-        stage(f"layers_{i}/heads_2-3", "h", "mixed/2", Place.WORK, column=4, rows=13),
-        stage(f"layers_{i}/tail", "h mixed", "h", Place.Z, rows=4),
+        stage(f"layers_{i}/heads_0-2", "h", "mixed/0 mixed/1", Buffer.WORK, rows=13),
+        stage(f"layers_{i}/heads_2-3", "h", "mixed/2", Buffer.WORK, column=4, rows=13),
+        stage(f"layers_{i}/tail", "h mixed", "h", Buffer.Z, rows=4),
     ]
 
 
-STAGES = [stage("inject", "z injection", "h", Place.Z, rows=4), *layer(0), *layer(1)]
+STAGES = [stage("inject", "z injection", "h", Buffer.Z, rows=4), *layer(0), *layer(1)]
 
 
 def call(name: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

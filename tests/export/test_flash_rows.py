@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from export.flash_rows import Depth, Halting, RowFile, read, write
+from export.cortex_m.row_file import Depth, Halting, RowFile, read, write
 from quant.integer.carry import Combine, combine_for, scaled_rows
 
 ID = bytes(range(32))

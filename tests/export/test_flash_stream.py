@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.flash_rows import HEADER, Depth, RowFile, padding, write
-from export.flash_stream import read_puzzle_row
+from export.cortex_m.row_file import HEADER, Depth, RowFile, padding, read_puzzle_row, write
 
 SMALL = RowFile(
     model_id=bytes(32),
@@ -82,7 +81,7 @@ def test_a_row_of_the_published_table_costs_pages_not_megabytes(tmp_path: Path) 
     program = """if True:
         import sys
         from pathlib import Path
-        from export.flash_stream import read_puzzle_row
+        from export.cortex_m.row_file import read_puzzle_row
 
         def resident():
             lines = Path("/proc/self/status").read_text().splitlines()

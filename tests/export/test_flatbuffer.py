@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from export.flatbuffer import write
-from export.flatbuffer_read import read
-from export.graph import DType, Graph, Model, Op, Quant, Tensor
+from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
+from export.graph.tflite_reader import read
+from export.graph.tflite_writer import write
 
 
 def vector(*values: float) -> np.ndarray:
     return np.asarray(values, np.float32)
 
 
-def small_model(rng: np.random.Generator) -> Model:
+def small_model(rng: np.random.Generator) -> GraphModel:
     """Two graphs that share a weight; one float product, one of int4 weights."""
     weight = rng.normal(size=(3, 4)).astype(np.float32)
     kernel = Tensor(name="site/kernel", shape=(3, 4), data=weight)
@@ -29,7 +29,7 @@ def small_model(rng: np.random.Generator) -> Model:
         )
         for name in ("first", "second")
     ]
-    return Model(graphs=tuple(graphs), description="a test", metadata={"scheme": b"fp32"})
+    return GraphModel(graphs=tuple(graphs), description="a test", metadata={"scheme": b"fp32"})
 
 
 def test_a_written_model_runs_by_signature() -> None:
@@ -65,7 +65,7 @@ def test_what_was_written_is_read_back() -> None:
     assert write(again) == write(model)
 
 
-def rich_model() -> Model:
+def rich_model() -> GraphModel:
     """Every kind of field: int4 of odd length, scales per channel, left-out inputs, options."""
     quant = Quant(scale=vector(0.5, 2.0), zero_point=np.asarray([0, 3]), axis=0)
     tensors = (
@@ -85,7 +85,9 @@ def rich_model() -> Model:
         Op(code="TFLM_DECODE", inputs=("w", "v"), outputs=("y",), custom_options=b"\x01\x02"),
     )
     graph = Graph(name="g", tensors=tensors, ops=ops, inputs={"in": "x"}, outputs={"out": "y"})
-    return Model(graphs=(graph,), description="Ω", metadata={"a": b"\x00\xff", "b": b"\x00\xff"})
+    return GraphModel(
+        graphs=(graph,), description="Ω", metadata={"a": b"\x00\xff", "b": b"\x00\xff"}
+    )
 
 
 def assert_same_tensor(a: Tensor, b: Tensor) -> None:
@@ -137,10 +139,10 @@ def test_other_files_are_refused(data: bytes) -> None:
 
 
 def test_unknown_operators_and_options_are_named() -> None:
-    def model(op: Op) -> Model:
+    def model(op: Op) -> GraphModel:
         x = Tensor(name="x", shape=(1,))
         graph = Graph(name="g", tensors=(x,), ops=(op,), inputs={"x": "x"}, outputs={"x": "x"})
-        return Model(graphs=(graph,))
+        return GraphModel(graphs=(graph,))
 
     with pytest.raises(ValueError, match="unknown operator 'LSTM'"):
         write(model(Op(code="LSTM", inputs=("x",), outputs=("x",))))

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export import sram, work
-from export.energy import Arithmetic, arithmetic_of, energy
-from export.footprint import Footprint, footprint, shapes_of
-from export.sram import Residency, Schedule
+from export.footprint import estimate, sram
+from export.footprint.energy import Arithmetic, arithmetic_of, energy
+from export.footprint.estimate import Footprint, footprint, shapes_of
+from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
 from tests.samples import small
 from trm_jax.config import (
@@ -71,14 +71,14 @@ def test_work_is_that_of_the_traced_recursion(config: Config) -> None:
         )
 
     traced = jax.make_jaxpr(step)(shapes_of(config).params, state, state, state)
-    found, ours = count_dots(traced.jaxpr), work.per_step(config)
+    found, ours = count_dots(traced.jaxpr), estimate.per_step(config)
     assert (1e9 * ours.linear, 1e9 * ours.attention) == pytest.approx(
         (found["linear"], found["attention"]), rel=1e-12
     )
-    whole = work.per_puzzle(config).total
+    whole = estimate.per_puzzle(config).total
     assert whole == pytest.approx(ours.total * config.halt_max_steps, rel=1e-12)
     cycles = config.H_cycles * config.halt_max_steps
-    assert work.per_puzzle(config, cycles).total == pytest.approx(whole, rel=1e-12)
+    assert estimate.per_puzzle(config, cycles).total == pytest.approx(whole, rel=1e-12)
 
 
 def test_linear_attention_is_refused() -> None:

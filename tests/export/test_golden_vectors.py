@@ -5,8 +5,9 @@ import zlib
 import numpy as np
 import pytest
 
-from export.flash_rows import Depth, Halting
-from export.golden_vectors import Vector, VectorFile, read, state_checksum, write
+from export.artifact.host_state import state_checksum
+from export.cortex_m.row_file import Depth, Halting
+from export.cortex_m.test_vectors import Vector, VectorFile, read, write
 
 ID = bytes(range(32))
 DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q)

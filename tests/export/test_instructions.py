@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from experiments.board_models import random_export, random_source, random_weights
-from export.graph import DType, Graph, Op, Tensor
-from export.instructions import COSTS, RAGGED, instructions, products
+from export.cortex_m.instructions import COSTS, RAGGED, instructions, products
+from export.graph.ir import DType, Graph, Op, Tensor
 from export.twin import Source
 from tests.export.test_board_memory import matrix_graph
 from trm_jax.config import MAZE_TRM_ATT

@@ -5,13 +5,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from export import flash_contents, flash_rows, golden_vectors, micro
-from export.golden_vectors import state_checksum
-from export.integrity import Export, open_export
-from export.numerics import Target
-from export.package import export, make
-from export.plan import plan_for
-from export.stages import Cut, parse_cut
+from export.artifact.host_state import state_checksum
+from export.artifact.open import Export, open_export
+from export.cortex_m import flash_contents, row_file, test_vectors
+from export.cortex_m import package as cortex_m_package
+from export.lowering.stages import PartitionSpec, parse_cut
+from export.lowering.storage import plan_for
+from export.pipeline import export, make
+from export.targets import Target
 from export.twin import Simulation, answers, run
 from quant.scheme import parse
 from tests.export import tiny_export as tiny
@@ -29,13 +30,13 @@ class Case(NamedTuple):
 
     config: Config
     scheme: str
-    cut: Cut | None = None
+    cut: PartitionSpec | None = None
 
 
 CASES = {
     "int4_int16": Case(MLP, "tflm_int4_int16"),
     "int8_int8": Case(MLP, "tflm_int8_int8"),
-    "stages": Case(ATTENTION, "tflm_int8_int8", Cut(heads=3, tokens=4, queries=5)),
+    "stages": Case(ATTENTION, "tflm_int8_int8", PartitionSpec(heads=3, tokens=4, queries=5)),
 }
 
 
@@ -59,7 +60,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_vectors_are_the_simulation_s_answers_and_states(made: Made) -> None:
     exported, twin, puzzles = made
-    vectors = golden_vectors.read(micro.package(exported).vectors)
+    vectors = test_vectors.read(cortex_m_package.package(exported).vectors)
     assert vectors.has_states
     assert len(vectors.vectors) == 4  # integers agree on every puzzle, none is left out
     tokens = answers(twin, puzzles, tiny.STEPS)
@@ -75,7 +76,7 @@ def test_vectors_are_the_simulation_s_answers_and_states(made: Made) -> None:
 
 def test_rows_are_the_simulation_s_integers(made: Made) -> None:
     exported, twin, _ = made
-    rows, integers = micro.package(exported).rows, twin.integers
+    rows, integers = cortex_m_package.package(exported).rows, twin.integers
     assert integers is not None
     for name in ("token_rows", "puzzle_rows", "H_init", "L_init"):
         np.testing.assert_array_equal(getattr(rows, name), getattr(integers, name))
@@ -85,9 +86,9 @@ def test_rows_are_the_simulation_s_integers(made: Made) -> None:
 
 def test_a_cut_block_is_packed_as_its_stages(made: Made) -> None:
     """Of the states between graphs there is one more: mixed, in the place of the injection."""
-    package, config = micro.package(made.export), made.export.config
+    package, config = cortex_m_package.package(made.export), made.export.config
     names = [graph.name for graph in package.networks["update_L"]]
-    order = micro.files_of(package)["trm_package.cc"].decode()
+    order = cortex_m_package.files_of(package)["trm_package.cc"].decode()
     if config == MLP:
         assert (names, package.work_bytes) == (["block"], 0)
         return
@@ -120,12 +121,14 @@ def test_what_cannot_be_cut_is_refused(changes: dict, words: str) -> None:
             plan,
             twin,
             batch=changes.get("batch", 1),
-            cut=Cut(heads=1, tokens=4, queries=4),
+            cut=PartitionSpec(heads=1, tokens=4, queries=4),
         )
 
 
 def test_cuts_are_read_from_words() -> None:
-    assert parse_cut("tokens=100,heads=1,queries=50") == Cut(heads=1, tokens=100, queries=50)
+    assert parse_cut("tokens=100,heads=1,queries=50") == PartitionSpec(
+        heads=1, tokens=100, queries=50
+    )
     for text in ("heads=1", "heads=1,tokens=2,queries=x", "1,2,3", "heads=1,tokens=2,rows=3"):
         with pytest.raises(ValueError, match="a cut names heads=N, tokens=N, queries=N, got"):
             parse_cut(text)
@@ -138,8 +141,8 @@ def test_a_row_of_int16_is_half_of_float32() -> None:
 
     def size(ids: int, dtype: type) -> int:
         row, tokens = np.zeros(512, dtype), np.zeros((11, 512), dtype)
-        depth = flash_rows.Depth(H_cycles=1, L_cycles=1, halt_max_steps=1)
-        file = flash_rows.RowFile(
+        depth = row_file.Depth(H_cycles=1, L_cycles=1, halt_max_steps=1)
+        file = row_file.RowFile(
             model_id=bytes(32),
             seq=81,
             prefix=16,
@@ -149,7 +152,7 @@ def test_a_row_of_int16_is_half_of_float32() -> None:
             token_rows=tokens,
             puzzle_rows=np.zeros((ids, 512), dtype),
         )
-        return len(flash_rows.write(file))
+        return len(row_file.write(file))
 
     assert size(9, np.int16) - size(1, np.int16) == 8 * (1024 + 4)
     assert size(9, np.int8) - size(1, np.int8) == 8 * (512 + 4)

@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export import verify_operators
-from export.backends import open_runtime
-from export.graph import Model
-from export.integer_facts import integer_facts, with_saturation
-from export.integrity import Export, check_model
-from export.manifest import HOST_FILE, MODEL_FILE, dump, parse
-from export.numerics import Target
-from export.package import draft, make
-from export.runtime import Solver
+from export.artifact import check_operators
+from export.artifact.check_blocks import check_blocks
+from export.artifact.manifest import dump, parse
+from export.artifact.open import Export, check_model
+from export.artifact.solver import Solver
+from export.graph.files import HOST_FILE, MODEL_FILE
+from export.graph.ir import GraphModel
+from export.pipeline import draft, integer_facts, make, with_saturation
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from export.twin import Simulation, Source
-from export.verify_block import check_blocks
 from quant.integer.model import IntegerModel
 from quant.integer.reasoner import IntegerReasoner, Simulated, simulate_integers
 from quant.ptq.weights import quantise_params
@@ -111,9 +111,9 @@ def test_the_bundled_model_answers_as_simulated_in_every_cell() -> None:
 
 def test_verification_passes_and_finds_another_weight(tiny: tuple[Export, Simulation]) -> None:
     made, _ = tiny
-    cut = verify_operators.products(made.model)
+    cut = check_operators.products(made.model)
     runtime = open_runtime(Target.TFLM, cut)
-    checks = [verify_operators.check(g, runtime, i) for i, g in enumerate(cut.graphs)]
+    checks = [check_operators.check(g, runtime, i) for i, g in enumerate(cut.graphs)]
     runtime.close()
     assert len(checks) == 14 - 6 * (integers.TINY.L_layers == 1)
     assert all(check.passed for check in checks)
@@ -122,8 +122,10 @@ def test_verification_passes_and_finds_another_weight(tiny: tuple[Export, Simula
     assert codes.data is not None
     changed = dataclasses.replace(codes, data=codes.data ^ np.uint8(0x77))
     tensors = tuple(changed if t is codes else t for t in other.tensors)
-    wrong = open_runtime(Target.TFLM, Model(graphs=(dataclasses.replace(other, tensors=tensors),)))
-    assert not verify_operators.check(other, wrong, 0).passed
+    wrong = open_runtime(
+        Target.TFLM, GraphModel(graphs=(dataclasses.replace(other, tensors=tensors),))
+    )
+    assert not check_operators.check(other, wrong, 0).passed
     wrong.close()
 
 

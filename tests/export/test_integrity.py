@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export import backends, manifest
-from export.integrity import open_export
+from export.artifact import manifest
+from export.artifact.open import open_export
+from export.graph import files
+from export.runtimes import litert
 from tests.conftest import ROOT
 from tests.export import tiny_export as tiny
 from tests.export.mutants import mutant
@@ -38,7 +40,7 @@ def copy(made: Path, tmp_path: Path) -> Path:
 
 def rehash(folder: Path) -> None:
     """Make the manifest say what the files are now."""
-    file = folder / manifest.MANIFEST_FILE
+    file = folder / files.MANIFEST_FILE
     values = json.loads(file.read_text())
     for name in values["files"]:
         facts = manifest.facts_of((folder / name).read_bytes())
@@ -60,8 +62,8 @@ def test_a_thousand_mutants_are_refused_before_any_interpreter(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("an interpreter saw a damaged file")
 
-    monkeypatch.setattr(backends.LiteRT, "__init__", never)
-    file = copy / manifest.MODEL_FILE
+    monkeypatch.setattr(litert.LiteRT, "__init__", never)
+    file = copy / files.MODEL_FILE
     data, rng = file.read_bytes(), np.random.default_rng(1)
     for _ in range(MUTANTS):
         changed = mutant(data, rng)
@@ -77,7 +79,7 @@ def test_mutants_without_their_hash_do_not_crash_the_reader(made: Path) -> None:
         sys.executable,
         "-m",
         "tests.export.mutants",
-        str(made / manifest.MODEL_FILE),
+        str(made / files.MODEL_FILE),
         str(READ),
     ]
     done = subprocess.run(
@@ -113,7 +115,7 @@ WRONG_MANIFESTS: dict[str, tuple[Edit, str]] = {
 @pytest.mark.parametrize("name", WRONG_MANIFESTS)
 def test_wrong_manifests_say_what_is_wrong(name: str, copy: Path) -> None:
     edit, message = WRONG_MANIFESTS[name]
-    file = copy / manifest.MANIFEST_FILE
+    file = copy / files.MANIFEST_FILE
     values = json.loads(file.read_text())
     edit(values)
     file.write_text(json.dumps(values))
@@ -123,7 +125,7 @@ def test_wrong_manifests_say_what_is_wrong(name: str, copy: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format": 1', "\x00", '{"format": 1}'])
 def test_other_json_is_no_manifest(text: str, copy: Path) -> None:
-    (copy / manifest.MANIFEST_FILE).write_text(text)
+    (copy / files.MANIFEST_FILE).write_text(text)
     with pytest.raises(ValueError, match="not the manifest of an export"):
         open_export(copy)
 
@@ -137,7 +139,7 @@ def test_missing_files_are_named(name: str, copy: Path) -> None:
 
 def test_a_model_of_another_export_is_refused(copy: Path, tmp_path: Path) -> None:
     tiny.make(tmp_path / "other", tiny.configs()["mlp"], "int8")
-    shutil.copy(tmp_path / "other" / manifest.MODEL_FILE, copy)
+    shutil.copy(tmp_path / "other" / files.MODEL_FILE, copy)
     rehash(copy)
     with pytest.raises(ValueError, match="other parameters"):
         open_export(copy)
@@ -145,7 +147,7 @@ def test_a_model_of_another_export_is_refused(copy: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("damage", ["shape", "name", "nan"])
 def test_wrong_host_tensors_are_refused(damage: str, copy: Path) -> None:
-    file = copy / manifest.HOST_FILE
+    file = copy / files.HOST_FILE
     host = {name: value.copy() for name, value in load_tensors(file).items()}
     if damage == "shape":
         host["H_init"] = host["H_init"][:-1]

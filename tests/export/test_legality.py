@@ -5,12 +5,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from export import legality
-from export.graph import DType
-from export.legality import check, demand_legal
-from export.legality_table import NEWEST, ROWS, Use, Verdict
-from export.numerics import Target
-from export.violation import Violation
+from export.graph.ir import DType
+from export.legality import check as legality_check
+from export.legality.check import check, demand_legal
+from export.legality.tflite_table import NEWEST, ROWS, Support, Use, Violation
+from export.targets import Target
 from tests.export import operator_kinds as kinds
 from tests.export import operators as ops
 from tests.export.operator_products import (
@@ -81,14 +80,14 @@ def test_the_checks_see_what_the_examples_are() -> None:
     for use, row in ROWS.items():
         model = example(use, row.since).model
         found = [v for v in check(model, Target.TFLM) if v.use == use]
-        assert bool(found) == (row.verdict(Target.TFLM) is not Verdict.RIGHT), use
+        assert bool(found) == (row.verdict(Target.TFLM) is not Support.RIGHT), use
 
 
 def test_newest_versions(runtime: Session) -> None:
     column = {Target.LITERT: 0, Target.LITERT_BUILTIN: 0, Target.TFLITE_RUNTIME: 1}
     if runtime.target is Target.TFLM:
         high = ops.with_version(kinds.plain("ADD", F32), 99)
-        assert runtime.verdict(high) is Verdict.RIGHT  # TFLM reads no versions
+        assert runtime.verdict(high) is Support.RIGHT  # TFLM reads no versions
         return
     weighted = {
         "FULLY_CONNECTED": fully_connected(I8, Weights(I8), version=1),
@@ -99,8 +98,8 @@ def test_newest_versions(runtime: Session) -> None:
     for code, versions in NEWEST.items():
         case = weighted.get(code) or kinds.plain(code, F32)
         newest = versions[column[runtime.target]]
-        assert runtime.verdict(ops.with_version(case, newest)) is Verdict.RIGHT, code
-        assert runtime.verdict(ops.with_version(case, newest + 1)) is Verdict.REFUSED, code
+        assert runtime.verdict(ops.with_version(case, newest)) is Support.RIGHT, code
+        assert runtime.verdict(ops.with_version(case, newest + 1)) is Support.REFUSED, code
 
 
 SILENT = {
@@ -132,7 +131,7 @@ def test_silent_garbage_is_real_and_is_refused(name: str, sessions: Sessions) ->
     case, target = SILENT[name]
     with pytest.raises(ValueError, match="computes silent garbage"):
         demand_legal(case.model, target)
-    assert sessions(target).verdict(case) is Verdict.WRONG
+    assert sessions(target).verdict(case) is Support.WRONG
 
 
 RIGHT = {
@@ -152,16 +151,16 @@ def test_near_misses_are_right_and_are_let_through(
     name: str, target: Target, sessions: Sessions
 ) -> None:
     assert check(RIGHT[name].model, target) == []
-    assert sessions(target).verdict(RIGHT[name]) is Verdict.RIGHT
+    assert sessions(target).verdict(RIGHT[name]) is Support.RIGHT
 
 
 def test_concatenations_in_tflm(sessions: Sessions) -> None:
     assert check(kinds.concatenation(10).model, Target.TFLM) == []
     (found,) = check(kinds.concatenation(11).model, Target.TFLM)
-    assert found.verdict is Verdict.REFUSED
+    assert found.verdict is Support.REFUSED
     runtime = sessions(Target.TFLM)
-    assert runtime.verdict(kinds.concatenation(10)) is Verdict.RIGHT
-    assert runtime.verdict(kinds.concatenation(11)) is Verdict.REFUSED
+    assert runtime.verdict(kinds.concatenation(10)) is Support.RIGHT
+    assert runtime.verdict(kinds.concatenation(11)) is Support.REFUSED
 
 
 def test_messages_name_tensor_reason_and_alternative() -> None:
@@ -189,5 +188,5 @@ def test_aihub_takes_float_and_w8a8_only() -> None:
 def test_operators_nobody_measured_are_refused() -> None:
     case = kinds.plain("ADD", F32)
     unknown = ops.with_code(case, "SUB_OF_NOTHING")
-    (found,) = legality.check(unknown.model, Target.LITERT)
+    (found,) = legality_check.check(unknown.model, Target.LITERT)
     assert "measured on no runtime" in found.reason

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from export.flatbuffer import write
-from export.flatbuffer_read import read
-from export.lower import METADATA, blocks_of, lower, parameters_sha256
-from export.numerics import Target
-from export.plan import Plan, mixed, plan_for, quantise_for
+from export.graph.tflite_reader import read
+from export.graph.tflite_writer import write
+from export.lowering.model import METADATA, blocks_of, lower, parameters_sha256
+from export.lowering.storage import StoragePlan, mixed, plan_for, quantise_for
 from export.simulation import plan_dot_general
+from export.targets import Target
 from quant.ptq.weights import dequantise_params, footprint
 from quant.scheme import parse
 from tests.export.models import CONFIGS, float_drift, run, states
@@ -30,7 +30,7 @@ def reasoner_of(config: Config, dot_general: SiteDotGeneral) -> Reasoner:
     return trm(config, dot_general)
 
 
-def plan_of(scheme: str, target: Target = Target.LITERT) -> Plan:
+def plan_of(scheme: str, target: Target = Target.LITERT) -> StoragePlan:
     return plan_for(parse(scheme), target)
 
 
@@ -116,7 +116,7 @@ def test_roles_may_differ() -> None:
     check_dynamic("mlp", plan)
 
 
-def check_dynamic(kind: str, plan: Plan) -> None:
+def check_dynamic(kind: str, plan: StoragePlan) -> None:
     """Compare one block whose inputs are rounded at run time.
 
     Both sides compute x/s with a few roundings, 4 * 2^-24 * 255 steps at most, so they round

@@ -8,18 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export.backends import open_runtime
-from export.census import operators
-from export.graph import Model
-from export.integer_graph_ops import DEFAULT_CHUNKS, Chunks
-from export.integrity import open_export
-from export.legality import check
-from export.lower_attention import chunk_ends
-from export.lower_integer import integer_graphs
-from export.numerics import Target
-from export.package import export
-from export.plan import plan_for
-from export.runtime import Solver
+from export.artifact.open import open_export
+from export.artifact.solver import Solver
+from export.graph.ir import GraphModel
+from export.legality.check import check
+from export.lowering.integer_attention import chunk_ends
+from export.lowering.integer_block import DEFAULT_CHUNKS, Chunks
+from export.lowering.model import integer_graphs
+from export.lowering.storage import plan_for
+from export.pipeline import export, operators
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from export.twin import run, simulation_of, tokens_of
 from quant.integer.model import IntegerModel
 from quant.integer.network import (
@@ -72,7 +71,7 @@ def hold_equal(model: IntegerModel, scheme: str, *chunks: Chunks) -> None:
     assert all(len(np.unique(out)) > 20 for out, *_ in wanted)  # the numbers say something
     for cut in chunks:
         plan = plan_for(parse(scheme), Target.TFLM)
-        lowered = Model(graphs=integer_graphs(model, plan, batch=1, chunks=cut))
+        lowered = GraphModel(graphs=integer_graphs(model, plan, batch=1, chunks=cut))
         assert check(lowered, Target.TFLM) == []
         runtime = open_runtime(Target.TFLM, lowered)
         try:
@@ -111,7 +110,7 @@ def test_chunks_bound_what_exists_at_a_time() -> None:
     scores = [t.shape for t in block.tensors if "/scores/" in t.name]
     assert {shape[2] for shape in scores} <= {3, 4}
     assert len(scores) == 2 * 2 * 3  # layers, heads, chunks
-    assert operators(Model(graphs=(block,)))["block"]["QUANTIZE"] == 2 * 2 * 11
+    assert operators(GraphModel(graphs=(block,)))["block"]["QUANTIZE"] == 2 * 2 * 11
     assert [stop - start for start, stop in chunk_ends(11, 4)] == [3, 4, 4]
 
 

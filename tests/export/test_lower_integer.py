@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export.backends import open_runtime
-from export.census import operators
-from export.contract import Runtime
-from export.graph import Graph, Model
-from export.integer_graph_ops import Chunks
-from export.legality import check
-from export.lower_integer import integer_graphs
-from export.numerics import Target
+from export.graph.ir import Graph, GraphModel
+from export.legality.check import check
+from export.lowering.integer_block import Chunks
+from export.lowering.model import integer_graphs
+from export.pipeline import operators
+from export.runtimes.contract import Runtime
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from quant.integer.model import IntegerModel
 from quant.integer.network import mlp_level, read_out
 from quant.integer.operators import NamedValue
@@ -26,9 +26,9 @@ CASES = [(integers.tiny, scheme) for scheme in integers.SCHEMES]
 CASES += [(integers.trained, "w4c-asym_a16s_tflm")]
 
 
-def graphs(model: IntegerModel, scheme: str, chunks: Chunks = WHOLE) -> Model:
+def graphs(model: IntegerModel, scheme: str, chunks: Chunks = WHOLE) -> GraphModel:
     made = integer_graphs(model, integers.plan_of(scheme), batch=BATCH, chunks=chunks)
-    return Model(graphs=made)
+    return GraphModel(graphs=made)
 
 
 def states(model: IntegerModel, name: str, seed: int) -> np.ndarray:

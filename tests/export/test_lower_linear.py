@@ -5,21 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export.builder import GraphBuilder
-from export.flatbuffer import write
-from export.graph import DType, Model
-from export.lower_linear import activation_quant, linear
-from export.matrices import Dense, SiteRange
-from export.numerics import Target
-from export.plan import plan_for
+from export.graph.builder import GraphBuilder
+from export.graph.ir import DType, GraphModel
+from export.graph.tflite_writer import write
+from export.lowering.float_matmul import activation_quant, linear
+from export.lowering.matrices import Dense
+from export.lowering.storage import plan_for
 from export.simulation import plan_dot_general
+from export.targets import Target
 from quant.affine import dequantise
+from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import quantise_kernel
 from quant.scheme import parse
 from tests.export.models import run
 
 SITE = "L_level/layers_0/mlp/down_proj"
-SPAN = SiteRange((-2.5, 3.0), (-3.0, 3.5))
+SPAN = ProductRange((-2.5, 3.0), (-3.0, 3.5))
 DIMENSIONS = (((1,), (0,)), ((), ()))
 
 CASES = [
@@ -76,7 +77,7 @@ def test_products_equal_their_simulation(target: Target, scheme: str, inputs: in
     dense = Dense(site=SITE, kernel=kernel, bias=None, plan=matrix, span=SPAN)
     y = linear(g, g.input("x", x.shape), dense, "product")
     graph = g.finish({"x": "x"}, {"y": y})
-    got = run(write(Model(graphs=(graph,))), "product", target, x=x)["y"].reshape(-1, 5)
+    got = run(write(GraphModel(graphs=(graph,))), "product", target, x=x)["y"].reshape(-1, 5)
 
     rows, real = x.reshape(-1, inputs), dequantise(kernel)
     product = plan_dot_general(plan, {SITE: SPAN})(SITE)

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import arena, flash_contents, flash_rows, golden_vectors, lower, micro, tflm_sources
-from export.arena import Arena, measure, shared_arena
-from export.flash_rows import Halting
-from export.flatbuffer import write
-from export.graph import DType, Graph, Model, Op, Quant, Tensor
-from export.integrity import Export
-from export.manifest import Expected, Manifest
-from export.numerics import Target
+from export import micro
+from export.artifact.manifest import Expected, Manifest
+from export.artifact.open import Export
+from export.cortex_m import arena, flash_contents, row_file, sources, test_vectors
+from export.cortex_m import package as cortex_m_package
+from export.cortex_m.arena import Arena, measure, shared_arena
+from export.cortex_m.row_file import Halting
+from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
+from export.graph.tflite_writer import write
+from export.lowering import model as lowering_model
+from export.targets import Target
 from quant.scheme import CarryPrecision
 from tests.export import tiny_export as tiny
 from tests.export.runtimes import skip_without
@@ -77,7 +80,7 @@ def head_graph(config: Config, dtype: DType) -> Graph:
 def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Export:
     """An export by hand."""
     rng = np.random.default_rng(0)
-    names = sorted(set(lower.blocks_of(config)))
+    names = sorted(set(lowering_model.blocks_of(config)))
     graphs = [update_graph(name, config, dtype) for name in names] + [head_graph(config, dtype)]
     host = {
         "embed_tokens": rng.normal(size=(config.vocab_size, config.hidden_size)),
@@ -111,11 +114,11 @@ def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Exp
     )
     host = {name: value.astype(np.float32) for name, value in host.items()}
     manifest = dataclasses.replace(manifest, **changes)  # type: ignore[arg-type]
-    return Export(manifest=manifest, model=Model(graphs=tuple(graphs)), host=host)
+    return Export(manifest=manifest, model=GraphModel(graphs=tuple(graphs)), host=host)
 
 
 def roles(config: Config) -> dict[str, str]:
-    return dict(zip(micro.UPDATES, lower.blocks_of(config), strict=True))
+    return dict(zip(cortex_m_package.UPDATES, lowering_model.blocks_of(config), strict=True))
 
 
 @pytest.mark.parametrize("dtype", [DType.INT8, DType.INT16])
@@ -151,7 +154,7 @@ def test_float_rows_are_the_model_s() -> None:
 
 def test_arrays_are_aligned_and_complete() -> None:
     data = bytes(range(256)) + b"\0\1"
-    source = tflm_sources.model_source("block", data)
+    source = sources.model_source("block", data)
     assert "alignas(16)" in source
     body = source[source.index("{") + 1 : source.index("}")]
     assert bytes(int(number) for number in re.findall(r"\d+", body)) == data
@@ -160,24 +163,24 @@ def test_arrays_are_aligned_and_complete() -> None:
 
 def test_the_resolver_has_exactly_the_operators_used() -> None:
     export = made(KINDS["mlp"])
-    assert tflm_sources.methods_of([export.model]) == ["AddAdd", "AddReshape"]
+    assert sources.methods_of([export.model]) == ["AddAdd", "AddReshape"]
     decode = Op(code="TFLM_DECODE", inputs=("z",), outputs=("z",), custom_options=b"")
     lstm = Op(code="LSTM", inputs=("z",), outputs=("z",))
     z = Tensor(name="z", shape=(1,))
 
-    def model(op: Op) -> Model:
+    def model(op: Op) -> GraphModel:
         graph = Graph(name="g", tensors=(z,), ops=(op,), inputs={}, outputs={})
-        return Model(graphs=(graph,))
+        return GraphModel(graphs=(graph,))
 
-    assert tflm_sources.methods_of([model(decode)]) == ["AddDecode"]
+    assert sources.methods_of([model(decode)]) == ["AddDecode"]
     with pytest.raises(ValueError, match="no TFLM operator is known for 'LSTM'"):
-        tflm_sources.methods_of([model(lstm)])
+        sources.methods_of([model(lstm)])
 
 
 def test_graphs_share_the_head_of_an_arena_and_add_their_tails() -> None:
     skip_without(Target.TFLM)
     export = made(KINDS["mlp"], DType.FLOAT32)
-    files = [write(Model(graphs=(graph,))) for graph in export.model.graphs]
+    files = [write(GraphModel(graphs=(graph,))) for graph in export.model.graphs]
     each = [measure(file) for file in files]
     c = export.config
     state = 4 * c.num_positions * c.hidden_size
@@ -197,14 +200,14 @@ def test_what_tflm_refuses_is_said() -> None:
 def test_a_package_is_consistent(kind: str) -> None:
     skip_without(Target.TFLM)
     export = made(KINDS[kind], DType.FLOAT32)
-    package = micro.package(export)
-    files = micro.files_of(package)
+    package = cortex_m_package.package(export)
+    files = cortex_m_package.files_of(package)
     facts = json.loads(files["package.json"])
     flash = files["flash.bin"]
-    rows = flash_rows.read(flash)
-    vectors = golden_vectors.read(flash[len(flash_rows.write(rows)) :])
+    rows = row_file.read(flash)
+    vectors = test_vectors.read(flash[len(row_file.write(rows)) :])
     assert rows.model_id == vectors.model_id
-    assert facts["graphs"][lower.blocks_of(export.config)[0]] == rows.model_id.hex()
+    assert facts["graphs"][lowering_model.blocks_of(export.config)[0]] == rows.model_id.hex()
     assert not vectors.has_states  # floats may differ between compilers
     np.testing.assert_array_equal(vectors.vectors[0].tokens, export.manifest.expected.tokens[0])
     assert facts["arena_bytes"] >= facts["arena_measured_bytes"] + arena.MARGIN
@@ -227,15 +230,15 @@ def test_a_package_is_consistent(kind: str) -> None:
 def test_exports_that_no_board_takes_are_refused(changes: dict, words: str) -> None:
     assert KINDS["learned"].positions is Positions.LEARNED
     with pytest.raises(ValueError, match=words):
-        micro.package(made(KINDS["mlp"], **changes))
+        cortex_m_package.package(made(KINDS["mlp"], **changes))
 
 
 def test_states_of_two_types_are_refused() -> None:
     export = made(KINDS["mlp"])
     mixed = (export.model.graphs[0], head_graph(export.config, DType.FLOAT32))
-    export = dataclasses.replace(export, model=Model(graphs=mixed))
+    export = dataclasses.replace(export, model=GraphModel(graphs=mixed))
     with pytest.raises(ValueError, match="must all be float32, int16 or int8, got FLOAT32, INT8"):
-        micro.package(export)
+        cortex_m_package.package(export)
 
 
 def test_a_folder_that_is_no_export_is_an_error(

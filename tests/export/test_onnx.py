@@ -13,23 +13,26 @@ ort = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not install
 
 from onnx.reference import ReferenceEvaluator
 
-from export import legality, onnx_file, onnx_products, tflite, verify
 from export import onnx as command
+from export import tflite, verify
 from export import twin as twins
-from export.backends import LiteRT, open_runtime
-from export.formats import demand_runs
-from export.graph import DType, Graph, Model, Tensor
-from export.integrity import Export, open_export
-from export.lower import lower
-from export.matrices import SiteRange
-from export.numerics import Target
-from export.onnx_legality import USES, check_onnx, use_in
-from export.onnx_runtime import OnnxRuntime
-from export.onnx_translate import translate
-from export.plan import plan_for, quantise_for
-from export.states import embed
-from export.verify_block import check_blocks
-from quant.ptq.calibrate import input_widths
+from export.artifact import check_operators
+from export.artifact.check_blocks import check_blocks
+from export.artifact.host_state import embed
+from export.artifact.open import Export, open_export
+from export.graph import onnx_file
+from export.graph.files import demand_runs
+from export.graph.ir import DType, Graph, GraphModel, Tensor
+from export.graph.onnx_translate import translate
+from export.legality import check as legality_check
+from export.legality.onnx_table import USES, check_onnx, use_in
+from export.lowering.model import lower
+from export.lowering.storage import plan_for, quantise_for
+from export.runtimes.litert import LiteRT
+from export.runtimes.onnx_runtime import OnnxRuntime
+from export.runtimes.registry import open_runtime
+from export.targets import Target
+from quant.ptq.calibrate import ProductRange, input_widths
 from quant.scheme import parse
 from tests.export import tiny_export as tiny
 from tests.export.models import CONFIGS, float_drift, states
@@ -57,11 +60,11 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @functools.cache
-def lowered(kind: str, scheme: str, target: Target = Target.ONNX) -> Model:
+def lowered(kind: str, scheme: str, target: Target = Target.ONNX) -> GraphModel:
     """Lower a tiny model, in the TFLite schema's words; static ranges are [-4, 4] everywhere."""
     config, plan = CONFIGS[kind], plan_for(parse(scheme), target)
     quantised = quantise_for(random_weights(config).params, plan)
-    span = SiteRange((-4.0, 4.0), (-4.0, 4.0))
+    span = ProductRange((-4.0, 4.0), (-4.0, 4.0))
     ranges = dict.fromkeys(input_widths(random_weights(config).params), span)
     return lower(config, quantised, plan, batch=3, ranges=ranges)
 
@@ -92,13 +95,13 @@ def test_signatures_are_the_tflite_ones(made: Export) -> None:
 @pytest.mark.parametrize("scheme", SCHEMES + OTHERS)
 def test_products_lie_within_their_bounds(scheme: str) -> None:
     model = translate(lowered("mlp", scheme))
-    cut = onnx_products.products(model)
+    cut = check_operators.onnx_products(model)
     runtime = open_runtime(Target.ONNX, cut)
-    checks = [onnx_products.check(g, runtime, i) for i, g in enumerate(cut.graphs)]
+    checks = [check_operators.check_onnx(g, runtime, i) for i, g in enumerate(cut.graphs)]
     kernels = {t.name for g in model.graphs for t in g.tensors if t.name.endswith("/kernel")}
     assert {check.name for check in checks} == kernels
     assert all(check.passed for check in checks), checks
-    assert legality.check(model, Target.ONNX) == []
+    assert legality_check.check(model, Target.ONNX) == []
 
 
 @pytest.mark.parametrize("made", STATIC, indirect=True)  # others: against LiteRT's graph above
@@ -113,7 +116,7 @@ def test_static_blocks_lie_within_their_bounds(made: Export) -> None:
     assert found.bound < 0.2  # a bound that everything keeps would be none
 
 
-def with_changed_filter(model: Model) -> Model:
+def with_changed_filter(model: GraphModel) -> GraphModel:
     graph = model.graphs[0]
     kernel = next(t for t in graph.tensors if t.name.endswith("/kernel"))
     assert kernel.data is not None
@@ -122,29 +125,29 @@ def with_changed_filter(model: Model) -> Model:
     tensors = tuple(
         dataclasses.replace(t, data=data) if t.name == kernel.name else t for t in graph.tensors
     )
-    return Model(graphs=(dataclasses.replace(graph, tensors=tensors), *model.graphs[1:]))
+    return GraphModel(graphs=(dataclasses.replace(graph, tensors=tensors), *model.graphs[1:]))
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "w4c-sym_a16s"])
 def test_another_weight_is_found(scheme: str) -> None:
-    cut = onnx_products.products(translate(lowered("mlp", scheme)))
+    cut = check_operators.onnx_products(translate(lowered("mlp", scheme)))
     wrong = open_runtime(Target.ONNX, with_changed_filter(cut))
-    assert not onnx_products.check(cut.graphs[0], wrong, 0).passed
+    assert not check_operators.check_onnx(cut.graphs[0], wrong, 0).passed
 
 
 def test_weight_only_products_are_not_rounded_in_silence() -> None:
     """ONNX Runtime's default rounds the rows of such products to int8; EXACT does not."""
-    cut = onnx_products.products(translate(lowered("mlp", "int8")))
+    cut = check_operators.onnx_products(translate(lowered("mlp", "int8")))
 
     class Default(OnnxRuntime):
-        def __init__(self, model: Model) -> None:
+        def __init__(self, model: GraphModel) -> None:
             super().__init__(model, threads=1)
             for graph in model.graphs:
                 content = onnx_file.write_graph(graph, {})
                 self._sessions[graph.name] = ort.InferenceSession(content)
 
-    assert onnx_products.check(cut.graphs[0], OnnxRuntime(cut, threads=1), 0).passed
-    assert onnx_products.check(cut.graphs[0], Default(cut), 0).worst > 100
+    assert check_operators.check_onnx(cut.graphs[0], OnnxRuntime(cut, threads=1), 0).passed
+    assert check_operators.check_onnx(cut.graphs[0], Default(cut), 0).worst > 100
 
 
 def test_files_are_read_as_they_were_written(made: Export) -> None:
@@ -197,7 +200,7 @@ def test_unmeasured_operators_are_refused(made: Export) -> None:
     graph = made.model.graphs[0]
     op = dataclasses.replace(graph.ops[0], code="Einsum")
     changed = dataclasses.replace(graph, ops=(op, *graph.ops[1:]))
-    (found,) = legality.check(Model(graphs=(changed,)), Target.ONNX)
+    (found,) = legality_check.check(GraphModel(graphs=(changed,)), Target.ONNX)
     assert "was not measured" in str(found)
 
 

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export import jax_oracle
-from export.flatbuffer import write
-from export.flatbuffer_read import read
-from export.graph import Graph
-from export.lower import blocks_of, lower
-from export.numerics import Target
-from export.plan import plan_for, quantise_for
+from export.graph.ir import Graph
+from export.graph.tflite_reader import read
+from export.graph.tflite_writer import write
+from export.lowering import reference
+from export.lowering.model import blocks_of, lower
+from export.lowering.storage import plan_for, quantise_for
+from export.targets import Target
 from quant.scheme import parse
 from tests.export.models import CONFIGS, float_drift, run, states
 from tests.rounding import rms
@@ -43,11 +43,11 @@ def test_the_float_graph_equals_the_converters(kind: str) -> None:
     name = blocks_of(config)[1]
     ours = run(data, name, z=z, injection=injection)["z"]
     theirs = run(
-        jax_oracle.block(reasoner, params, batch=2, high=True), "block", z=z, injection=injection
+        reference.block(reasoner, params, batch=2, high=True), "block", z=z, injection=injection
     )
     assert rms(ours - theirs["z"]) <= float_drift(update, z, read(data).graph(name))
     ours, theirs = (
-        run(file, "head", z_H=z) for file in (data, jax_oracle.head(reasoner, params, batch=2))
+        run(file, "head", z_H=z) for file in (data, reference.head(reasoner, params, batch=2))
     )
     logits = float_drift(lambda z: reasoner.read_out(params, z).logits, z, read(data).graph("head"))
     assert rms(ours["logits"] - theirs["logits"]) <= logits
@@ -58,7 +58,7 @@ def test_the_converter_makes_what_it_made() -> None:
     """Its interface is undocumented: its products must stay one operator each."""
     config = CONFIGS["mlp"]
     reasoner, params = build(config), random_weights(config).params
-    theirs = read(jax_oracle.block(reasoner, params, batch=2)).graphs[0]
+    theirs = read(reference.block(reasoner, params, batch=2)).graphs[0]
     ours = read(float_model(config, params)).graph("block")
     assert dict(theirs.inputs).keys() == dict(ours.inputs).keys()
     for code in ("FULLY_CONNECTED", "MEAN", "RSQRT", "LOGISTIC"):

@@ -2,9 +2,17 @@
 
 import pytest
 
-from export.graph import DType
-from export.numerics import Numerics, Target, ZeroPoints
-from export.plan import Plan, Role, mixed, plan_for, role_of
+from export.graph.ir import DType
+from export.lowering.storage import (
+    Numerics,
+    Role,
+    StoragePlan,
+    ZeroPoints,
+    mixed,
+    plan_for,
+    role_of,
+)
+from export.targets import Target
 from quant.scheme import parse
 
 
@@ -77,7 +85,7 @@ def test_roles_are_read_off_sites() -> None:
 
 
 def test_mixed_plans_share_target_and_carry() -> None:
-    def plan(scheme: str, target: Target = Target.LITERT) -> Plan:
+    def plan(scheme: str, target: Target = Target.LITERT) -> StoragePlan:
         return plan_for(parse(scheme), target)
 
     both = mixed(mixer=plan("int8"), channel=plan("int4_calibrated"), head=plan("fp32"))

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from export.flatbuffer import write
-from export.lower import lower
-from export.matrices import SiteRange
-from export.numerics import Target
-from export.plan import plan_for, quantise_for
+from export.graph.tflite_writer import write
+from export.lowering.model import lower
+from export.lowering.storage import plan_for, quantise_for
 from export.ranges import calibrated
 from export.simulation import plan_dot_general
+from export.targets import Target
+from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import dequantise_params
 from quant.scheme import parse
 from tests.export.models import CONFIGS, run, states
@@ -31,11 +31,13 @@ def weights() -> Weights:
 
 
 @pytest.fixture(scope="module")
-def ranges(weights: Weights) -> dict[str, SiteRange]:
+def ranges(weights: Weights) -> dict[str, ProductRange]:
     return calibrated(build(CONFIG), weights, [random_batch(CONFIG, 3)], steps=STEPS)
 
 
-def test_ranges_are_the_ends_of_a_rollout(weights: Weights, ranges: dict[str, SiteRange]) -> None:
+def test_ranges_are_the_ends_of_a_rollout(
+    weights: Weights, ranges: dict[str, ProductRange]
+) -> None:
     """Watch every product of the rollout itself, from inside, by a callback."""
     seen: dict[str, list[tuple[float, float]]] = {}
 
@@ -60,7 +62,7 @@ def test_ranges_are_the_ends_of_a_rollout(weights: Weights, ranges: dict[str, Si
         np.testing.assert_allclose(ranges[site].output, (low, high), rtol=1e-3)
 
 
-def test_headroom_scales_both_ends(weights: Weights, ranges: dict[str, SiteRange]) -> None:
+def test_headroom_scales_both_ends(weights: Weights, ranges: dict[str, ProductRange]) -> None:
     batches = [random_batch(CONFIG, 3)]
     wide = calibrated(build(CONFIG), weights, batches, steps=STEPS, headroom=1.5)
     for site, (inputs, outputs) in ranges.items():
@@ -70,7 +72,7 @@ def test_headroom_scales_both_ends(weights: Weights, ranges: dict[str, SiteRange
 
 @pytest.mark.parametrize("scheme", ["w8c-sym_a8s", "w4c-asym_a8s"])
 def test_static_blocks_equal_their_simulation(
-    scheme: str, weights: Weights, ranges: dict[str, SiteRange]
+    scheme: str, weights: Weights, ranges: dict[str, ProductRange]
 ) -> None:
     """XNNPACK rounds inputs and outputs as simulated, but for ties (as in test_lower.py)."""
     plan = plan_for(parse(scheme), Target.LITERT)
@@ -92,6 +94,6 @@ def test_static_plans_ask_for_ranges() -> None:
     plan = plan_for(parse("w8c-sym_a8s"), Target.LITERT)
     with pytest.raises(ValueError, match="needs calibrated ranges, got none"):
         plan_dot_general(plan)
-    product = plan_dot_general(plan, {"lm_head": SiteRange((0.0, 1.0), (0.0, 1.0))})
+    product = plan_dot_general(plan, {"lm_head": ProductRange((0.0, 1.0), (0.0, 1.0))})
     with pytest.raises(ValueError, match="no calibrated range for 'q_head'; calibrated sites: lm"):
         product("q_head")

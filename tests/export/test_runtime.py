@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export import process_runtime
-from export.backends import open_runtime
-from export.contract import Runtime, check_inputs
-from export.graph import Model
-from export.integrity import Export
-from export.lower import blocks_of
-from export.numerics import Target
-from export.package import make
-from export.plan import plan_for
-from export.runtime import Solver, check_puzzles
-from export.states import carry_store
+from export.artifact.host_state import carry_store
+from export.artifact.open import Export
+from export.artifact.solver import Solver, check_puzzles
+from export.graph.ir import GraphModel
+from export.lowering.model import blocks_of
+from export.lowering.storage import plan_for
+from export.pipeline import make
+from export.runtimes import child_process
+from export.runtimes.contract import Runtime, check_inputs
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from export.twin import Simulation, answers, run
 from quant.carry import CarryStore
 from quant.scheme import CarryPrecision, parse
@@ -212,11 +212,11 @@ def test_inputs_are_checked_before_a_runtime_sees_them() -> None:
 
 
 def test_a_missing_environment_says_how_to_make_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Model(graphs=())
-    monkeypatch.delenv(process_runtime.VARIABLE, raising=False)
+    model = GraphModel(graphs=())
+    monkeypatch.delenv(child_process.VARIABLE, raising=False)
     with pytest.raises(RuntimeError, match=r"pip install tflite-runtime==2\.14\.0 'numpy<2'"):
         open_runtime(Target.TFLITE_RUNTIME, model)
-    monkeypatch.setenv(process_runtime.VARIABLE, "/no/such/python")
+    monkeypatch.setenv(child_process.VARIABLE, "/no/such/python")
     with pytest.raises(RuntimeError, match="is no program"):
         open_runtime(Target.TFLITE_RUNTIME, model)
 
@@ -226,11 +226,11 @@ def test_a_python_without_the_runtime_says_how_to_make_it(monkeypatch: pytest.Mo
 
     if sys.modules.get("tflite_runtime"):
         pytest.skip("this Python has tflite-runtime")
-    monkeypatch.setenv(process_runtime.VARIABLE, sys.executable)
+    monkeypatch.setenv(child_process.VARIABLE, sys.executable)
     with pytest.raises(
         RuntimeError, match=r"(?s)No module named 'tflite_runtime'.*python3.11 -m venv"
     ):
-        open_runtime(Target.TFLITE_RUNTIME, Model(graphs=()))
+        open_runtime(Target.TFLITE_RUNTIME, GraphModel(graphs=()))
 
 
 def test_runtimes_keep_the_contract() -> None:

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from export.builder import GraphBuilder, binary, joined, unary
-from export.graph import Graph
-from export.integer_graph_ops import DEFAULT_CHUNKS
-from export.lower_integer import block_graph
-from export.schedule import late, peak_bytes, scheduled
+from export.graph.builder import GraphBuilder, binary, joined, unary
+from export.graph.ir import Graph
+from export.graph.schedule import late, peak_bytes, scheduled
+from export.lowering.integer_block import DEFAULT_CHUNKS
+from export.lowering.model import integer_block_graph
 from tests.export import integers
 
 EACH = 64  # bytes of a tensor of 16 floats
@@ -62,7 +62,7 @@ def test_what_no_output_needs_is_left_out() -> None:
 def test_integer_blocks_are_scheduled() -> None:
     """Every operator stands behind what it reads, and a gate's sigmoid before its `up`."""
     scheme = "w4c-asym_a16s_tflm"
-    graph = block_graph(integers.tiny(scheme), integers.plan_of(scheme), 1, DEFAULT_CHUNKS)
+    graph = integer_block_graph(integers.tiny(scheme), integers.plan_of(scheme), 1, DEFAULT_CHUNKS)
     made = {*graph.inputs.values(), *(t.name for t in graph.tensors if t.data is not None)}
     for op in graph.ops:
         assert made.issuperset(name for name in op.inputs if name is not None)

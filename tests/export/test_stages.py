@@ -7,21 +7,21 @@ import pytest
 from tflite_micro.python.tflite_micro import runtime
 
 from experiments.attention_arena import graphs_of, kinds_of, main, read_rows
-from export.arena import shared_arena
-from export.flatbuffer import write
-from export.graph import Graph, Model
-from export.stages import Cut, run_stages, stages_of
+from export.cortex_m.arena import shared_arena
+from export.graph.ir import Graph, GraphModel
+from export.graph.tflite_writer import write
+from export.lowering.stages import PartitionSpec, run_stages, stages_of
 from tests.samples import small
 from trm_jax.config import TRMConfig
 
 CONFIG = TRMConfig(**small(seq_len=9, puzzle_emb_len=2, num_heads=4, hidden_size=16))
-CUT = Cut(heads=3, tokens=4, queries=5)  # divides neither 4 heads nor 11 positions
+CUT = PartitionSpec(heads=3, tokens=4, queries=5)  # divides neither 4 heads nor 11 positions
 
 
 def interpreters(graphs: tuple[Graph, ...]):
     """Make a function that runs a graph by its name."""
     loaded = {
-        g.name: runtime.Interpreter.from_bytes(write(Model(graphs=(g,))), arena_size=1 << 21)
+        g.name: runtime.Interpreter.from_bytes(write(GraphModel(graphs=(g,))), arena_size=1 << 21)
         for g in graphs
     }
     by_name = {g.name: g for g in graphs}
@@ -50,12 +50,12 @@ def test_stages_give_the_bits_of_a_block() -> None:
 
 def test_heads_in_graphs_of_their_own_need_a_smaller_head() -> None:
     config = TRMConfig(**small(seq_len=60, hidden_size=64, num_heads=8))
-    cut = Cut(heads=1, tokens=10, queries=16)
+    cut = PartitionSpec(heads=1, tokens=10, queries=16)
     one, *_ = graphs_of(config, cut, whole=True)
     kinds = kinds_of(graphs_of(config, cut, whole=False))
     assert [len(kind) for kind in kinds] == [1, 16, 2]
-    largest = max(shared_arena([write(Model(graphs=(kind[0],)))]).head for kind in kinds)
-    assert 2 * largest < shared_arena([write(Model(graphs=(one,)))]).head
+    largest = max(shared_arena([write(GraphModel(graphs=(kind[0],)))]).head for kind in kinds)
+    assert 2 * largest < shared_arena([write(GraphModel(graphs=(one,)))]).head
 
 
 def test_rows_are_measured_once(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:

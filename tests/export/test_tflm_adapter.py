@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import flash_rows, tflm_sources
-from export.flash_rows import PASS, PLAIN, Depth, Halting, RowFile
-from export.golden_vectors import state_checksum
-from export.stages import Place, Stage
-from export.tflm_sources import Sizes
+from export.artifact.host_state import state_checksum
+from export.cortex_m import row_file, sources
+from export.cortex_m.row_file import PASS, PLAIN, Depth, Halting, RowFile
+from export.cortex_m.sources import Sizes
+from export.lowering.stages import Buffer, Partition
 from tests.export.firmware_machines import collect, make, need
 
 FAKE = Path(__file__).resolve().parent / "fake_tflm"
@@ -31,11 +31,11 @@ def graph(
     return head + struct.pack("<I", need_bytes)
 
 
-def stage(name: str, to: Place, count: int) -> Stage:
+def stage(name: str, to: Buffer, count: int) -> Partition:
     """A graph that adds work to z, `count` positions at a time."""
-    return Stage(
+    return Partition(
         graph=name,
-        inputs={"z": Place.Z, "injection": Place.WORK},
+        inputs={"z": Buffer.Z, "injection": Buffer.WORK},
         outputs=("z",),
         to=to,
         column=0,
@@ -43,7 +43,7 @@ def stage(name: str, to: Place, count: int) -> Stage:
     )
 
 
-BLOCK = stage("block", Place.Z, POSITIONS)
+BLOCK = stage("block", Buffer.Z, POSITIONS)
 
 
 def rows() -> RowFile:
@@ -84,7 +84,7 @@ def talk(
     methods: tuple[str, ...] = ("AddAdd",),
     model_id: bytes = MODEL_ID,
     updates: Mapping[str, bytes] | None = None,
-    stages: Sequence[Stage] = (BLOCK,),
+    stages: Sequence[Partition] = (BLOCK,),
     state_bytes: int = 1024,
 ) -> list[str]:
     """Build the firmware of a package with the stand-in, and ask it."""
@@ -93,19 +93,19 @@ def talk(
     files = {**(updates or {"block": update}), "head": graph(1, HEAD)}
     sizes = Sizes(ARENA, 1024, POSITIONS * EMB if len(stages) > 1 else 0)
     texts = {
-        "trm_op_resolver.h": tflm_sources.resolver_header(list(methods)),
-        "trm_package.h": tflm_sources.package_header(sizes, len(files)),
-        "trm_package.cc": tflm_sources.package_source(model_id, list(files), (stages, stages)),
+        "trm_op_resolver.h": sources.resolver_header(list(methods)),
+        "trm_package.h": sources.package_header(sizes, len(files)),
+        "trm_package.cc": sources.package_source(model_id, list(files), (stages, stages)),
     }
     for name, data in files.items():
-        stem = f"g_{tflm_sources.symbol(name)}_model_data"
-        texts[f"{stem}.h"] = tflm_sources.model_header(name)
-        texts[f"{stem}.cc"] = tflm_sources.model_source(name, data)
+        stem = f"g_{sources.symbol(name)}_model_data"
+        texts[f"{stem}.h"] = sources.model_header(name)
+        texts[f"{stem}.cc"] = sources.model_source(name, data)
     for name, text in texts.items():
         (package / name).write_text(text)
     library = folder / "libfake.a"
     library.write_bytes(b"!<arch>\n")
-    (folder / "flash.bin").write_bytes(flash_rows.write(file))
+    (folder / "flash.bin").write_bytes(row_file.write(file))
     make(
         "host-firmware",
         f"BUILD={build}",
@@ -137,7 +137,7 @@ def test_states_pass_through_the_graphs(build: Path, tmp_path: Path) -> None:
 
 
 PAIR = {"inject": graph(0, UPDATE, rows=3), "layers_0/tail": graph(0, UPDATE, rows=2)}
-SEQUENCE = (stage("inject", Place.WORK, 3), stage("layers_0/tail", Place.Z, 2))
+SEQUENCE = (stage("inject", Buffer.WORK, 3), stage("layers_0/tail", Buffer.Z, 2))
 
 
 def test_states_pass_through_a_sequence_of_graphs(build: Path, tmp_path: Path) -> None:

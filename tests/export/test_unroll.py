@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 
-from export import unroll
-from export.backends import LiteRT, open_runtime
-from export.graph import Model
-from export.lower import lower
-from export.numerics import Target
-from export.onnx_translate import translate
-from export.plan import plan_for, quantise_for
+from export.graph.ir import GraphModel
+from export.graph.onnx_translate import translate
+from export.lowering import unroll
+from export.lowering.model import lower
+from export.lowering.storage import plan_for, quantise_for
+from export.runtimes.litert import LiteRT
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from quant.scheme import parse
 from tests.export.models import CONFIGS, states
 from tests.samples import random_weights
 
 
-def pieces(kind: str, *graphs: str) -> Model:
+def pieces(kind: str, *graphs: str) -> GraphModel:
     config, plan = CONFIGS[kind], plan_for(parse("fp32"), Target.LITERT)
     return lower(
         config, quantise_for(random_weights(config).params, plan), plan, batch=2, graphs=graphs
@@ -29,12 +30,12 @@ def test_a_step_is_the_lowered_step(kind: str) -> None:
     want = LiteRT(pieces(kind, "step"), threads=1, xnnpack=False).run("step", fed)
     parts = pieces(kind, "block", "head")
     made = unroll.step(parts, config)
-    got = LiteRT(Model(graphs=(made,)), threads=1, xnnpack=False).run("step", fed)
+    got = LiteRT(GraphModel(graphs=(made,)), threads=1, xnnpack=False).run("step", fed)
     for name, value in want.items():  # the same operators in the same order
         np.testing.assert_array_equal(got[name], value)
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
     graph = unroll.step(translate(parts), config)
-    found = open_runtime(Target.ONNX, Model(graphs=(graph,))).run("step", fed)
+    found = open_runtime(Target.ONNX, GraphModel(graphs=(graph,))).run("step", fed)
     assert set(found) == set(want)
     for name, value in want.items():  # float sums in another order, over all cycles of a step
         np.testing.assert_allclose(found[name], value, atol=2e-4)
@@ -44,7 +45,7 @@ def test_cycles_follow_each_other_to_a_step() -> None:
     config = CONFIGS["mlp"]
     parts = pieces("mlp", "block", "head")
     graphs = (unroll.cycle(parts, config), unroll.step(parts, config))
-    runtime = LiteRT(Model(graphs=graphs), threads=1, xnnpack=False)
+    runtime = LiteRT(GraphModel(graphs=graphs), threads=1, xnnpack=False)
     x, z_H, z_L = map(np.asarray, states(config, 2, 3))
     whole = runtime.run("step", {"x": x, "z_H": z_H, "z_L": z_L})
     for _ in range(config.H_cycles):

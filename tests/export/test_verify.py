@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import legality, package, verify, verify_operators, verify_rollouts
+from export import pipeline, verify
 from export import twin as twins
-from export.backends import LiteRT
-from export.contract import Runtime
-from export.graph import DType, Model, Tensor
-from export.integrity import Export
-from export.numerics import Target
-from export.plan import plan_for
-from export.states import embed
-from export.verify_block import check_blocks
+from export.artifact import check_operators, check_rollouts
+from export.artifact.check_blocks import check_blocks
+from export.artifact.host_state import embed
+from export.artifact.open import Export
+from export.graph.ir import DType, GraphModel, Tensor
+from export.legality import check as legality_check
+from export.lowering.storage import plan_for
+from export.runtimes.contract import Runtime
+from export.runtimes.litert import LiteRT
+from export.targets import Target
 from quant.scheme import parse
 from tests.export import tiny_export as tiny
 from trm_jax.data.format import from_examples
@@ -24,7 +26,7 @@ CONFIG = tiny.configs()["mlp"]
 SCHEMES = ("fp32", "w4c-asym", "w4c-asym_a8da", "w8c-sym_a8s")
 
 
-def opened(model: Model) -> Runtime:
+def opened(model: GraphModel) -> Runtime:
     return LiteRT(model, threads=1, xnnpack=True)
 
 
@@ -33,7 +35,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return tiny.make(tmp_path_factory.mktemp("e") / "e", CONFIG, request.param)
 
 
-def with_filter(model: Model, change: float) -> Model:
+def with_filter(model: GraphModel, change: float) -> GraphModel:
     """Move one weight of the first product by `change` steps (or by that number)."""
     graph = model.graphs[0]
     kernel = next(t for t in graph.tensors if t.name.endswith("/kernel"))
@@ -44,23 +46,23 @@ def with_filter(model: Model, change: float) -> Model:
     tensors = tuple(
         dataclasses.replace(t, data=data) if t.name == kernel.name else t for t in graph.tensors
     )
-    return Model(graphs=(dataclasses.replace(graph, tensors=tensors), *model.graphs[1:]))
+    return GraphModel(graphs=(dataclasses.replace(graph, tensors=tensors), *model.graphs[1:]))
 
 
 def test_products_lie_within_their_bounds(made: Export) -> None:
-    cut = verify_operators.products(made.model)
+    cut = check_operators.products(made.model)
     sites = {"gate_up_proj", "down_proj", "lm_head", "q_head"}
-    checks = [verify_operators.check(g, opened(cut), i) for i, g in enumerate(cut.graphs)]
+    checks = [check_operators.check(g, opened(cut), i) for i, g in enumerate(cut.graphs)]
     assert {check.name.split("/")[-2] for check in checks if "kernel" in check.name} == sites
     assert all(check.passed for check in checks)
-    assert legality.check(made.model, made.manifest.target) == []
+    assert legality_check.check(made.model, made.manifest.target) == []
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "w4c-asym"])
 def test_a_product_with_another_weight_is_found(scheme: str, tmp_path: Path) -> None:
-    cut = verify_operators.products(tiny.make(tmp_path / "e", CONFIG, scheme).model)
+    cut = check_operators.products(tiny.make(tmp_path / "e", CONFIG, scheme).model)
     wrong = opened(with_filter(cut, 0.5))
-    assert not verify_operators.check(cut.graphs[0], wrong, 0).passed
+    assert not check_operators.check(cut.graphs[0], wrong, 0).passed
 
 
 def test_blocks_lie_within_their_bounds_and_damage_does_not(made: Export) -> None:
@@ -87,20 +89,20 @@ def test_joined_rollouts_compare_in_pairs() -> None:
         "equal_cells": 1.0,
         "fidelity": none,
     }
-    balanced = verify_rollouts.Rollouts(**base)  # type: ignore[arg-type]
+    balanced = check_rollouts.Rollouts(**base)  # type: ignore[arg-type]
     assert balanced.mcnemar == 1.0
     worse = balanced._replace(exact=none.astype(bool), simulated_exact=exact)
     assert worse.mcnemar == pytest.approx(2 * 0.5**8)  # eight heads in a row, or tails
-    assert verify_rollouts.rate(exact).startswith("0.5000 [0.280, 0.720]")  # Wilson, by hand
+    assert check_rollouts.rate(exact).startswith("0.5000 [0.280, 0.720]")  # Wilson, by hand
 
 
 def test_an_export_that_computes_something_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     twin = tiny.simulation(CONFIG, "fp32")
-    monkeypatch.setattr(package, "answers", lambda *_: np.full((4, 4), -1))
+    monkeypatch.setattr(pipeline, "answers", lambda *_: np.full((4, 4), -1))
     with pytest.raises(ValueError, match="computes something else"):
-        package.export(
+        pipeline.export(
             tmp_path / "e",
             tiny.source(CONFIG),
             plan_for(parse("fp32"), Target.LITERT),
@@ -117,7 +119,7 @@ def test_illegal_models_are_not_written(tmp_path: Path) -> None:
     forced = dataclasses.replace(plan, target=Target.LITERT_BUILTIN)
     twin = tiny.simulation(CONFIG, "w4c-asym_a8da")
     with pytest.raises(ValueError, match=r"silent garbage.*holds -8"):
-        package.export(
+        pipeline.export(
             tmp_path / "e",
             tiny.source(CONFIG),
             forced,
@@ -141,7 +143,7 @@ def test_verify_names_another_model(tmp_path: Path) -> None:
 
 
 def test_tensors_of_a_cut_product_are_the_models_own(made: Export) -> None:
-    cut = verify_operators.products(made.model)
+    cut = check_operators.products(made.model)
     kernels = {t.name for g in cut.graphs for t in g.tensors if t.data is not None}
     whole: dict[str, Tensor] = {t.name: t for g in made.model.graphs for t in g.tensors}
     assert kernels <= set(whole)

@@ -5,10 +5,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from export.integrity import Export, open_export
-from export.numerics import Target
-from export.package import export
-from export.plan import plan_for
+from export.artifact.open import Export, open_export
+from export.lowering.storage import plan_for
+from export.pipeline import export
+from export.targets import Target
 from export.twin import Simulation, Source, simulation_of
 from quant.scheme import parse
 from tests.samples import random_batch, random_weights, small

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from export.graph import DType, Op
+from export.graph.ir import DType, Op
 from quant.integer.encoding import Encoding, short_scale
 from quant.integer.kernels.lookup import decode
 from quant.integer.kernels.matmul import (

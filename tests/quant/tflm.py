@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 
-from export.flatbuffer import write
-from export.graph import DType, Graph, Model, Op, Quant, Tensor
+from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
+from export.graph.tflite_writer import write
 from quant.integer.encoding import Encoding
 
 DTYPES = {
@@ -58,7 +58,9 @@ def load(tensors: list[Tensor], ops: list[Op], inputs: tuple[str, ...], outputs:
     )
     values = sum(int(np.prod(t.shape)) * t.dtype.numpy.itemsize for t in tensors)
     arena = 2**17 + 4 * values + 1024 * (len(tensors) + len(ops))
-    interpreter = runtime.Interpreter.from_bytes(write(Model(graphs=(graph,))), arena_size=arena)
+    interpreter = runtime.Interpreter.from_bytes(
+        write(GraphModel(graphs=(graph,))), arena_size=arena
+    )
 
     def call(fed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         for i, name in enumerate(inputs):

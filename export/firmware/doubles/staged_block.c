@@ -1,7 +1,7 @@
 /* A test double for a network that is cut into graphs: integers that any language computes.
 
    Heads of 2 columns, emb of them in pairs; two blocks of the same weights. Its graphs and their
-   tensors, as export/stages.py cuts (heads = 2, tokens = 4):
+   tensors, as export/lowering/stages.py cuts (heads = 2, tokens = 4):
 
      0            z, injection -> h     4 rows        (4 z + 2 injection + 4) >> 3
      1, 2, ...    h -> mixed, mixed     all rows      (h[p][c] + 2 h[p + 1 mod rows][c]) >> 2

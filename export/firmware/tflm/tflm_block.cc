@@ -1,7 +1,7 @@
 /* The networks in TensorFlow Lite for Microcontrollers, behind block.h.
 
-   Graphs (export/lower.py): update   z, injection -> z        head   z_H -> logits, q
-   or a sequence of graphs for the update (export/stages.py), which ../stages.c runs.
+   Graphs (export/lowering/model.py): update   z, injection -> z        head   z_H -> logits, q
+   or a sequence of graphs for the update (export/lowering/stages.py), which ../stages.c runs.
    All share one arena: they run one after the other, so memory is that of the largest. An input
    tensor may be overwritten while its graph runs, hence z is copied in at every call. Objects are
    made in place (placement new): no heap, and no destructors at exit. */

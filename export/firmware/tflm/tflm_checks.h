@@ -2,7 +2,7 @@
    and scales of what one gives and the next takes must agree.
 
    A sequence is walked through as ../stages.c runs it, with tensors in place of states. Whether the
-   columns of a state are all written is the package's business (export/stages.py). */
+   columns of a state are all written is the package's business (export/lowering/stages.py). */
 #ifndef TRM_TFLM_CHECKS_H
 #define TRM_TFLM_CHECKS_H
 

@@ -1,0 +1,125 @@
+"""Phones and boards of Qualcomm AI Hub that the paper measured, and what their NPUs compute.
+
+A job on a device that lacks a precision does not fail: its layers run on the CPU, and the number
+looks like the NPU's. So it is said before a job is spent; afterwards the profile says where every
+layer ran (profile.py).
+
+    Dragonwing RB3 Gen 2    integers of 8 bits only: float and 16-bit layers run on the CPU
+    other devices           not known here: AI Hub's own answer decides
+
+Sources: paper, App. G; AI Hub's device pages. Left out: speeds, and the list of all devices
+(`hub.get_devices`), which changes.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from export.lowering.storage import Numerics, StoragePlan
+
+
+class Unit(enum.Enum):
+    """Where a layer runs, by AI Hub's names."""
+
+    CPU = "CPU"
+    GPU = "GPU"
+    NPU = "NPU"
+    UNSPECIFIED = "UNSPECIFIED"
+
+
+class Precision(enum.Enum):
+    """Bits of weights and activations, in AI Hub's words."""
+
+    FLOAT = "float"
+    W8A8 = "w8a8"
+    W8A16 = "w8a16"
+    W4A8 = "w4a8"
+    W4A16 = "w4a16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device by AI Hub's name.
+
+    Attributes:
+      paper_name: in Table 11.
+      npu: precisions that its NPU computes.
+    """
+
+    name: str
+    paper_name: str
+    chipset: str
+    npu: frozenset[Precision]
+
+
+DEVICES = {
+    device.name: device
+    for device in (
+        Device(
+            name="Samsung Galaxy S24",
+            paper_name="Galaxy S24",
+            chipset="Snapdragon 8 Gen 3 (SM8650, Hexagon v75)",
+            npu=frozenset(Precision),
+        ),
+        Device(
+            name="Samsung Galaxy S22 5G",
+            paper_name="Galaxy S22",
+            chipset="Snapdragon 8 Gen 1 (SM8450, Hexagon v70)",
+            npu=frozenset(Precision),
+        ),
+        Device(
+            name="Dragonwing RB3 Gen 2 Vision Kit",
+            paper_name="Dragonwing",
+            chipset="QCS6490",
+            npu=frozenset({Precision.W8A8}),
+        ),
+    )
+}
+"""The devices of Table 11."""
+
+
+def precision_of(plan: StoragePlan) -> Precision:
+    """Name a plan's precision.
+
+    Raises:
+      ValueError: roles differ, or AI Hub has no such arithmetic.
+    """
+    kinds: Mapping[tuple[Numerics, int], Precision] = {
+        (Numerics.STATIC_INT8, 8): Precision.W8A8,
+        (Numerics.STATIC_INT8, 4): Precision.W4A8,
+        (Numerics.INT16, 8): Precision.W8A16,
+        (Numerics.INT16, 4): Precision.W4A16,
+    }
+    found = set()
+    for matrix in (plan.mixer, plan.channel, plan.head):
+        if matrix.numerics in (Numerics.FLOAT32, Numerics.FLOAT16):
+            found.add(Precision.FLOAT)
+        else:
+            found.add(kinds.get((matrix.numerics, matrix.carrier.bits)))
+    if len(found) > 1 or None in found:
+        raise ValueError(
+            f"AI Hub has no {plan.name}: float, or 4- or 8-bit weights with calibrated inputs, one"
+            " precision for all matrices (fp32, w8c-sym_a8s, w8c-sym_a16s, w4c-sym_a16s)"
+        )
+    return next(precision for precision in found if precision)
+
+
+def warning(device: str, precision: Precision) -> str:
+    """Say what a device's NPU will not do; empty where it does all, or nothing is known."""
+    known = DEVICES.get(device)
+    if known is None:
+        return (
+            f"{device}: what its NPU computes is not known here; look at the layers per unit below"
+        )
+    if precision not in known.npu:
+        return (
+            f"{device} ({known.chipset}): its NPU computes"
+            f" {', '.join(sorted(p.value for p in known.npu))} only, so {precision.value} runs on"
+            " the CPU there"
+        )
+    if Precision.FLOAT not in known.npu:
+        return (
+            f"{device} ({known.chipset}): its NPU has no float: what stands between the integer"
+            " products (norms, SiLU, sums) runs on the CPU there"
+        )
+    return ""

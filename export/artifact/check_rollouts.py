@@ -1,0 +1,119 @@
+"""Whole rollouts: the runtime's answers against the simulation's, puzzle by puzzle.
+
+Recursion amplifies one-step differences, so rollouts are compared by statistics: share of equal
+answers and equal cells, fidelity of the last state, and whether the runtime solves as many
+puzzles as the simulation (exact McNemar test on the puzzles that only one of them solves).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from export.artifact.solver import Solution, Solver, groups
+from export.sources import batch_of
+from export.twin import Simulation, run, tokens_of
+from trm_jax.data.batches import gather
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.metrics import correct_cells, puzzle_exact, scored_cells, token_cosine
+
+
+class Group(NamedTuple):
+    """What a group of puzzles gave; arrays run over its puzzles.
+
+    Attributes:
+      exact, simulated_exact: solved by the runtime, by the simulation.
+      cells, correct: scored cells, and how many of them the runtime has right.
+      equal_cells: cells on which both say the same.
+      fidelity: of the runtime's last state (`last`) to the simulation's.
+    """
+
+    exact: np.ndarray
+    simulated_exact: np.ndarray
+    cells: np.ndarray
+    correct: np.ndarray
+    equal_cells: np.ndarray
+    fidelity: np.ndarray
+    solution: Solution
+    last: np.ndarray
+
+
+class Rollouts(NamedTuple):
+    """Groups joined; fields as in `Group`."""
+
+    exact: np.ndarray
+    simulated_exact: np.ndarray
+    equal: np.ndarray
+    equal_cells: float
+    fidelity: np.ndarray
+
+    @property
+    def mcnemar(self) -> float:
+        """Two-sided exact p-value of "both solve equally many"."""
+        lost = int(np.sum(self.simulated_exact & ~self.exact))
+        gained = int(np.sum(self.exact & ~self.simulated_exact))
+        return float(stats.binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
+
+
+def compare(
+    solver: Solver, twin: Simulation, dataset: PuzzleDataset, limit: int, steps: int
+) -> Iterator[Group]:
+    """Run the first puzzles of a data set on both sides, group by group."""
+    for rows in groups(min(limit, len(dataset)), solver.batch):
+        yield compare_group(solver, twin, dataset, np.arange(rows.start, rows.stop), steps)
+
+
+def compare_group(
+    solver: Solver, twin: Simulation, dataset: PuzzleDataset, rows: np.ndarray, steps: int
+) -> Group:
+    """Run at most a batch of puzzles on both sides."""
+    host = gather(dataset, rows, len(rows))
+    states: dict[int, np.ndarray] = {}
+    solution = solver.solve(
+        host.inputs,
+        host.puzzle_identifiers,
+        steps=steps,
+        observe=lambda _, cycles, z_H: states.update({cycles: z_H}),
+    )
+    last = states[max(states)]
+    # padded to one size, so that the simulation compiles once
+    full = np.resize(rows, solver.batch)
+    state = run(twin, batch_of(dataset, full), steps)[-1][: len(rows)]
+    simulated = tokens_of(twin, state)
+    labels, answers = jnp.asarray(host.labels), jnp.asarray(solution.tokens)
+    numbers = (
+        puzzle_exact(answers, labels),
+        puzzle_exact(simulated, labels),
+        scored_cells(labels),
+        correct_cells(answers, labels),
+        jnp.sum(answers == simulated, axis=-1),
+        token_cosine(jnp.asarray(last), state),
+    )
+    return Group(*(np.asarray(x) for x in numbers), solution=solution, last=last)
+
+
+def join(groups: list[Group], seq_len: int) -> Rollouts:
+    """Join groups."""
+    columns = {
+        name: np.concatenate([getattr(group, name) for group in groups])
+        for name in ("exact", "simulated_exact", "equal_cells", "fidelity")
+    }
+    equal_cells = columns.pop("equal_cells")
+    return Rollouts(
+        **columns, equal=equal_cells == seq_len, equal_cells=float(equal_cells.mean() / seq_len)
+    )
+
+
+def rate(flags: np.ndarray) -> str:
+    """Write a rate with its 95 % Wilson interval."""
+    found = stats.binomtest(int(flags.sum()), flags.size)
+    low, high = found.proportion_ci(method="wilson")
+    return f"{flags.mean():.4f} [{low:.3f}, {high:.3f}] of {flags.size}"
+
+
+def mean(values: np.ndarray) -> str:
+    """Write a mean with its 95 % normal interval."""
+    reach = 1.96 * values.std(ddof=1) / np.sqrt(values.size) if values.size > 1 else np.nan
+    return f"{values.mean():.5f} +-{reach:.5f}"

@@ -1,0 +1,222 @@
+"""What the host keeps between two calls of the graphs: states, rows, injections.
+
+    FloatStates      float32, rounded to the carry's precision between H-cycles (quant/carry.py)
+    IntegerStates    the graphs' own integers (quant/integer/carry.py), as the firmware keeps them
+
+All of it is NumPy, and the same bits as the simulation. Left out: when to call what (solver.py).
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
+
+import ml_dtypes
+import numpy as np
+from jaxtyping import Float, Int
+
+from export.artifact.open import Export
+from export.graph.ir import DType, Graph, Tensor
+from export.runtimes.contract import Arrays
+from quant.integer.carry import (
+    Combine,
+    combine_for,
+    combine_on_host,
+    on_grid,
+    row_scale,
+    scaled_rows,
+)
+from quant.integer.encoding import Encoding
+from quant.scheme import CarryPrecision
+from trm_jax.config import Config
+
+
+def state_checksum(z: np.ndarray) -> int:
+    """Compute the CRC-32 of a state's bytes, as the device does."""
+    return zlib.crc32(np.ascontiguousarray(z, z.dtype.newbyteorder("<")).tobytes())
+
+
+Tokens = Int[np.ndarray, "batch seq"]
+BITS = {DType.INT16: 16, DType.INT8: 8}
+"""Element types of integer states."""
+
+
+@runtime_checkable
+class States(Protocol):
+    """States of one number format; arrays are batch pos emb.
+
+    `real` and `real_injection` read states, and a puzzle as it is injected, in real numbers.
+    """
+
+    def start(self, batch: int) -> tuple[np.ndarray, np.ndarray]: ...
+    def embed(self, inputs: Tokens, identifiers: np.ndarray) -> np.ndarray: ...
+    def inject_L(self, z_H: np.ndarray, e: np.ndarray) -> np.ndarray: ...
+    def inject_H(self, z_L: np.ndarray) -> np.ndarray: ...
+    def store(self, z: np.ndarray) -> np.ndarray: ...
+    def real(self, z: np.ndarray) -> np.ndarray: ...
+    def real_injection(self, e: np.ndarray) -> np.ndarray: ...
+    def outputs(self, out: Arrays) -> Arrays: ...
+
+
+def states_of(export: Export) -> States:
+    """Choose the states of an export by the type of its graphs' ends."""
+    head = export.model.graph("head")
+    if head.tensor(head.inputs["z_H"]).dtype in BITS:
+        return IntegerStates(export)
+    return FloatStates(export.host, export.config, export.manifest.carry)
+
+
+class FloatStates:
+    """States of float32."""
+
+    def __init__(
+        self, host: Mapping[str, np.ndarray], config: Config, carry: CarryPrecision
+    ) -> None:
+        self._host, self._config, self._round = host, config, carry_store(carry)
+
+    def start(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        vectors = (self._host[name].astype(np.float32) for name in ("H_init", "L_init"))
+        z_H, z_L = (over_positions(v, batch, self._config) for v in vectors)
+        return z_H, z_L
+
+    def embed(self, inputs: Tokens, identifiers: np.ndarray) -> np.ndarray:
+        return embed(inputs, identifiers, self._host, self._config)
+
+    def inject_L(self, z_H: np.ndarray, e: np.ndarray) -> np.ndarray:
+        return z_H + e
+
+    def inject_H(self, z_L: np.ndarray) -> np.ndarray:
+        return z_L
+
+    def store(self, z: np.ndarray) -> np.ndarray:
+        return self._round(z)
+
+    def real(self, z: np.ndarray) -> np.ndarray:
+        return z
+
+    def real_injection(self, e: np.ndarray) -> np.ndarray:
+        return e
+
+    def outputs(self, out: Arrays) -> Arrays:
+        return out
+
+
+class IntegerStates:
+    """States of int16 or int8, on the grids of the graphs' ends."""
+
+    def __init__(self, export: Export) -> None:
+        block, head = (export.model.graph(name) for name in ("block", "head"))
+        self._config = export.config
+        self._z, self._injection = (
+            encoding_of(input_tensor(block, name)) for name in ("z", "injection")
+        )
+        ends = {"z": _pair(self._z), "injection": _pair(self._injection)}
+        host = {name: np.asarray(value, np.float32) for name, value in export.host.items()}
+        emb = export.config.hidden_size
+        rows = tuple(scaled_rows(host[name], emb) for name in ("embed_tokens", "puzzle_emb"))
+        e = Encoding(scale=row_scale(rows, self._z.bits), bits=self._z.bits)
+        self._tokens, self._puzzles = (on_grid(table, e) for table in rows)
+        self._init = tuple(on_grid(host[name], self._z) for name in ("H_init", "L_init"))
+        self._combine_L: Combine = combine_for(**ends, e=e.scale)
+        self._combine_H: Combine = combine_for(**ends, e=None)
+        self._heads = {name: encoding_of(head.tensor(t)) for name, t in head.outputs.items()}
+
+    def start(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        z_H, z_L = (over_positions(v, batch, self._config) for v in self._init)
+        return z_H, z_L
+
+    def embed(self, inputs: Tokens, identifiers: np.ndarray) -> np.ndarray:
+        prefix = prefix_of(self._puzzles[identifiers], self._config)
+        return np.concatenate([prefix, self._tokens[inputs]], axis=1)
+
+    def inject_L(self, z_H: np.ndarray, e: np.ndarray) -> np.ndarray:
+        return combine_on_host(z_H, e, self._combine_L, self._injection)
+
+    def inject_H(self, z_L: np.ndarray) -> np.ndarray:
+        return combine_on_host(z_L, None, self._combine_H, self._injection)
+
+    def store(self, z: np.ndarray) -> np.ndarray:
+        return z
+
+    def real(self, z: np.ndarray) -> np.ndarray:
+        return real(z, self._z)
+
+    def real_injection(self, e: np.ndarray) -> np.ndarray:
+        """Inject a puzzle into the state that starts it, in real numbers."""
+        z_H, _ = self.start(len(e))
+        return real(self.inject_L(z_H, e), self._injection)
+
+    def outputs(self, out: Arrays) -> Arrays:
+        return {name: real(value, self._heads[name]) for name, value in out.items()}
+
+
+def real(x: np.ndarray, encoding: Encoding) -> Float[np.ndarray, "*axes"]:
+    """Read integers as the real numbers they stand for; float32 keeps all of them apart."""
+    return (x.astype(np.int32) - encoding.zero_point).astype(np.float32) * np.float32(
+        encoding.scale
+    )
+
+
+def input_tensor(graph: Graph, name: str) -> Tensor:
+    """Look up an input of a graph by its name in the signature."""
+    return graph.tensor(graph.inputs[name])
+
+
+def encoding_of(tensor: Tensor) -> Encoding:
+    """Read what the integers of an end mean.
+
+    Raises:
+      ValueError: it has no scale, or several.
+    """
+    if tensor.quant is None or tensor.quant.scale.size != 1:
+        raise ValueError(f"{tensor.name!r} needs one scale to be a state of integers")
+    scale, zero = tensor.quant.scale[0], tensor.quant.zero_point[0]
+    return Encoding(scale=float(scale), zero_point=int(zero), bits=BITS[tensor.dtype])
+
+
+def _pair(encoding: Encoding) -> tuple[float, int]:
+    return encoding.scale, encoding.zero_point
+
+
+def over_positions(vector: np.ndarray, batch: int, config: Config) -> np.ndarray:
+    """Broadcast an initial state."""
+    shape = (batch, config.num_positions, config.hidden_size)
+    return np.broadcast_to(vector, shape).copy()
+
+
+def prefix_of(rows: np.ndarray, config: Config) -> np.ndarray:
+    """Lay puzzle rows out over the prefix positions, zeros behind them."""
+    room = config.prefix_len * config.hidden_size - rows.shape[-1]
+    padded = np.pad(rows, ((0, 0), (0, room)))
+    return padded.reshape(-1, config.prefix_len, config.hidden_size)
+
+
+def embed(
+    inputs: Tokens, identifiers: np.ndarray, host: Mapping[str, np.ndarray], config: Config
+) -> Float[np.ndarray, "batch pos emb"]:
+    """Make the injection, as trm_jax/embedding.py does in float32."""
+    prefix = prefix_of(host["puzzle_emb"][identifiers].astype(np.float32), config)
+    e = np.concatenate([prefix, host["embed_tokens"][inputs].astype(np.float32)], axis=1)
+    if "embed_pos" in host:
+        e = np.float32(math.sqrt(0.5)) * (e + host["embed_pos"].astype(np.float32)[None])
+    return np.float32(math.sqrt(config.hidden_size)) * e
+
+
+def carry_store(precision: CarryPrecision) -> Callable[[np.ndarray], np.ndarray]:
+    """Choose what memory does to a state: quant/carry.py in NumPy, the same bits."""
+    floats = {
+        CarryPrecision.BF16: np.dtype(ml_dtypes.bfloat16),
+        CarryPrecision.FP16: np.dtype(np.float16),
+    }
+    if precision is CarryPrecision.ARITHMETIC:
+        return lambda z: z
+    if precision in floats:
+        return lambda z: z.astype(floats[precision]).astype(np.float32)
+    top = np.float32({CarryPrecision.INT16: 32767, CarryPrecision.INT8: 127}[precision])
+    return lambda z: _round_per_token(z, top)
+
+
+def _round_per_token(z: np.ndarray, top: np.float32) -> np.ndarray:
+    scale = np.abs(z).max(axis=-1, keepdims=True) / top
+    scale = np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
+    return np.clip(np.round(z * (np.float32(1) / scale)), -top, top) * scale

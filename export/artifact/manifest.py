@@ -1,0 +1,229 @@
+"""manifest.json: what an export is, byte by byte, and what it must answer.
+
+    DIR/model.tflite       the graphs; weights inside. For ONNX one file per graph instead:
+                           block.onnx, head.onnx
+    DIR/host.safetensors   what the host loop needs: embed_tokens, embed_pos (learned positions
+                           only), H_init, L_init, puzzle_emb
+    DIR/manifest.json      this record as JSON; written last, so a folder without it is unfinished
+
+Expected answers are the simulation's, on puzzles where the runtime of the exporting host gave
+the same; a runtime that gives others computes something else.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from export.graph.files import HOST_FILE, MANIFEST_FILE, MODEL_FILE
+from export.targets import Target
+from quant.scheme import CarryPrecision
+from trm_jax import config as configs
+from trm_jax.config import Config
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFacts:
+    """Size and hash of a file."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """Puzzles and the answers of the simulation; rows are puzzles.
+
+    Attributes:
+      steps: supervision steps.
+      confirmed_by: runtime that gave the same answers as the file was made, or empty.
+      states: CRC-32 of the bytes of z_H and z_L after the last step, by puzzle, where they are
+        integers (golden_vectors.state_checksum); empty where they are floats.
+    """
+
+    steps: int
+    inputs: tuple[tuple[int, ...], ...]
+    puzzle_identifiers: tuple[int, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    confirmed_by: str
+    states: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerFacts:
+    """What decides the integers of a graph, and how much room they have.
+
+    Attributes:
+      bits: of activations and carry.
+      headroom: factor that the calibrated ranges were widened by.
+      encodings: tensor -> (scale, zero point); rows of embeddings are `e`.
+      accumulator_bits: product -> bits that its sums can need at most, sign included; an int32
+        overflows above 32, and products above it have int64 sums.
+      saturated: tensor -> integers at the ends of their type while puzzles were solved in the
+        simulation, for as many steps as the expected answers; tensors without any are left out.
+      saturated_puzzles: how many puzzles that were; 0: not counted.
+    """
+
+    bits: int
+    headroom: float
+    encodings: Mapping[str, tuple[float, int]]
+    accumulator_bits: Mapping[str, int]
+    saturated: Mapping[str, int] = field(default_factory=dict)
+    saturated_puzzles: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything there is to say about an export.
+
+    Attributes:
+      model: name of the source; source: where it was loaded from; parameters_sha256: of the
+        parameters as they were quantised.
+      task: sudoku or maze, or empty where nobody said.
+      scheme, plan: names that decode themselves.
+      batch: puzzles per call.
+      ranges: calibrated ends of the inputs and outputs of static products, by site.
+      weight_bytes: constants of the graphs, packed, scales included.
+      operators: graph -> operator -> how often.
+      files: name -> facts.
+      integers: of a plan of integers; None where activations are floats.
+    """
+
+    model: str
+    source: str
+    parameters_sha256: str
+    task: str
+    config: Config
+    scheme: str
+    plan: str
+    carry: CarryPrecision
+    target: Target
+    batch: int
+    ranges: Mapping[str, tuple[tuple[float, float], tuple[float, float]]]
+    weight_bytes: int
+    operators: Mapping[str, Mapping[str, int]]
+    files: Mapping[str, FileFacts]
+    expected: Expected
+    integers: IntegerFacts | None = None
+
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """Names of the files that hold the graphs."""
+        if self.target is Target.ONNX:
+            return tuple(f"{graph}.onnx" for graph in self.operators)
+        return (MODEL_FILE,)
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the files that hold the graphs."""
+        return sum(self.files[name].bytes for name in self.model_files)
+
+    @property
+    def total_bytes(self) -> int:
+        """Size on disk without the manifest."""
+        return sum(facts.bytes for facts in self.files.values())
+
+
+def facts_of(content: bytes) -> FileFacts:
+    """Measure a file."""
+    return FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def dump(manifest: Manifest) -> str:
+    """Write a manifest as JSON."""
+    values = dataclasses.asdict(manifest)
+    values |= {
+        "format": FORMAT,
+        "config": configs.to_dict(manifest.config),
+        "carry": manifest.carry.value,
+        "target": manifest.target.value,
+    }
+    return json.dumps(values, indent=1) + "\n"
+
+
+def parse(text: str) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+      ValueError: not the manifest of an export; the message says what is wrong.
+    """
+    try:
+        values = json.loads(text)
+        return _from_dict(dict(values))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not the manifest of an export: {error!r}") from error
+
+
+def load(folder: Path) -> Manifest:
+    """Read the manifest of a folder.
+
+    Raises:
+      FileNotFoundError: none there.
+      ValueError: damaged.
+    """
+    file = folder / MANIFEST_FILE
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"no {MANIFEST_FILE} in {folder}: not an export, or an unfinished one;"
+            " `python -m export.tflite --out DIR` makes one"
+        )
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}; export again") from error
+
+
+def _from_dict(values: dict[str, Any]) -> Manifest:
+    if values.pop("format") != FORMAT:
+        raise ValueError(f"format must be {FORMAT}")
+    expected = {
+        name: tuple(tuple(int(t) for t in row) for row in values["expected"].pop(name))
+        for name in ("inputs", "tokens")
+    }
+    rest = dict(values.pop("expected"))
+    integers = values.pop("integers", None)
+    identifiers = tuple(int(i) for i in rest.pop("puzzle_identifiers"))
+    states = tuple((int(H), int(L)) for H, L in rest.pop("states", ()))
+    made = Manifest(
+        config=configs.from_dict(values.pop("config")),
+        carry=CarryPrecision(values.pop("carry")),
+        target=Target(values.pop("target")),
+        ranges={k: (tuple(i), tuple(o)) for k, (i, o) in values.pop("ranges").items()},
+        files={name: FileFacts(**facts) for name, facts in values.pop("files").items()},
+        expected=Expected(**expected, **rest, puzzle_identifiers=identifiers, states=states),
+        integers=None if integers is None else _integers(integers),
+        **values,
+    )
+    _check(made)
+    return made
+
+
+def _integers(values: dict[str, Any]) -> IntegerFacts:
+    encodings = {k: (float(s), int(z)) for k, (s, z) in values.pop("encodings").items()}
+    return IntegerFacts(encodings=encodings, **values)
+
+
+def _check(made: Manifest) -> None:
+    c, expected = made.config, made.expected
+    wanted = {*made.model_files, HOST_FILE}
+    if set(made.files) != wanted or any(Path(name).name != name for name in wanted):
+        raise ValueError(f"files must be {sorted(wanted)}, got {sorted(made.files)}")
+    if not isinstance(made.batch, int) or made.batch < 1:
+        raise ValueError(f"batch must be at least 1, got {made.batch!r}")
+    rows = (*expected.inputs, *expected.tokens)
+    if any(len(row) != c.seq_len or not _in(row, c.vocab_size) for row in rows):
+        raise ValueError(f"expected puzzles must have {c.seq_len} tokens below {c.vocab_size}")
+    lengths = {len(expected.inputs), len(expected.tokens), len(expected.puzzle_identifiers)}
+    if len(lengths) != 1:
+        raise ValueError(f"expected inputs, tokens and identifiers differ in number: {lengths}")
+    if len(expected.states) not in (0, len(expected.inputs)):
+        raise ValueError(f"{len(expected.states)} states for {len(expected.inputs)} puzzles")
+
+
+def _in(row: tuple[int, ...], vocab_size: int) -> bool:
+    return all(0 <= token < vocab_size for token in row)

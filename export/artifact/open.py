@@ -1,0 +1,160 @@
+"""Opens an export and trusts nothing: a damaged one is a ValueError before any interpreter.
+
+In order: the manifest must be well formed; sizes and SHA-256 of both files must be its; the
+flatbuffer must parse, fit its own buffers and carry the graphs, shapes and metadata of its
+configuration; the host tensors must have their shapes. What a runtime is given later is written
+anew from what was read. Left out: what the operators mean (legality/check.py, verify.py).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.artifact import manifest as manifests
+from export.artifact.manifest import IntegerFacts, Manifest, facts_of
+from export.graph.files import HOST_FILE, read_files
+from export.graph.ir import DType, GraphModel
+from export.lowering.model import METADATA, blocks_of
+from trm_jax.config import Config, Positions, to_dict
+from trm_jax.tensor_files import load_tensors
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Export:
+    """An export that was read and checked."""
+
+    manifest: Manifest
+    model: GraphModel
+    host: Mapping[str, np.ndarray]
+
+    @property
+    def config(self) -> Config:
+        return self.manifest.config
+
+
+def open_export(folder: Path) -> Export:
+    """Open an export.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: a file is damaged, or does not belong to this manifest.
+      ModuleNotFoundError: its format's packages are not installed.
+    """
+    manifest = manifests.load(folder)
+    names = (*manifest.model_files, HOST_FILE)
+    contents = {name: _content(folder / name, manifest) for name in names}
+    del contents[HOST_FILE]
+    try:
+        model = read_files(contents, manifest.target)
+        check_model(model, manifest)
+    except ValueError as error:
+        raise ValueError(f"{folder / manifest.model_files[0]}: {error}") from error
+    host = load_tensors(folder / HOST_FILE)
+    check_host(host, manifest.config)
+    return Export(manifest=manifest, model=model, host=host)
+
+
+def check_model(model: GraphModel, manifest: Manifest) -> None:
+    """Demand the graphs that a manifest promises.
+
+    Raises:
+      ValueError: graphs, shapes or metadata differ; the message shows both sides.
+    """
+    wanted = signatures(manifest.config, manifest.batch)
+    found = {graph.name for graph in model.graphs}
+    if missing := sorted(set(wanted) - found):
+        raise ValueError(f"the model has graphs {sorted(found)}, {missing} are missing")
+    for name, ends in wanted.items():
+        graph = model.graph(name)
+        for end, names in (("takes", graph.inputs), ("gives", graph.outputs)):
+            got = {key: graph.tensor(tensor) for key, tensor in names.items()}
+            shapes = {key: tensor.shape for key, tensor in got.items()}
+            dtype = end_type(manifest)
+            if shapes != ends[end] or any(t.dtype is not dtype for t in got.values()):
+                raise ValueError(
+                    f"graph {name!r} {end} {shapes}, expected {dtype.value.lower()} {ends[end]}"
+                )
+    if manifest.integers is not None:
+        check_encodings(model, manifest.integers)
+    texts = {key: model.metadata.get(name, b"") for key, name in METADATA.items()}
+    if json.loads(texts["config"] or b"null") != to_dict(manifest.config):
+        raise ValueError("the model was made for another configuration than its manifest's")
+    if texts["parameters"] != manifest.parameters_sha256.encode():
+        raise ValueError("the model holds other parameters than its manifest says")
+
+
+def end_type(manifest: Manifest) -> DType:
+    """Choose the element type of what graphs take and give."""
+    bits = None if manifest.integers is None else manifest.integers.bits
+    return {None: DType.FLOAT32, 16: DType.INT16, 8: DType.INT8}[bits]
+
+
+def check_encodings(model: GraphModel, integers: IntegerFacts) -> None:
+    """Demand ends that mean what a manifest says: states pass from graph to graph as they are.
+
+    Raises:
+      ValueError: a scale or zero point differs; the message shows both sides.
+    """
+    names = {"z": "z", "z_H": "z", "injection": "injection", "logits": "lm_head", "q": "q_head"}
+    for graph in model.graphs:  # between stages is what their own ends say (firmware/tflm)
+        ends = (*graph.inputs.items(), *graph.outputs.items())
+        for end, tensor in ((end, tensor) for end, tensor in ends if end in names):
+            quant = graph.tensor(tensor).quant
+            found = quant and (float(quant.scale[0]), int(quant.zero_point[0]))
+            wanted = integers.encodings.get(names[end])
+            if found != wanted:
+                raise ValueError(
+                    f"{end} of graph {graph.name!r} means {found}, its manifest says {wanted}"
+                )
+
+
+def signatures(config: Config, batch: int) -> dict[str, dict[str, Shapes]]:
+    """List what the graphs of the host loop take and give: graph -> takes, gives -> shapes."""
+    state = (batch, config.num_positions, config.hidden_size)
+    block = {"takes": {"z": state, "injection": state}, "gives": {"z": state}}
+    logits = (batch, config.seq_len, config.vocab_size)
+    head = {"takes": {"z_H": state}, "gives": {"logits": logits, "q": (batch, 2)}}
+    return {**dict.fromkeys(blocks_of(config), block), "head": head}
+
+
+def check_host(host: Mapping[str, np.ndarray], config: Config) -> None:
+    """Demand the tensors of the host loop.
+
+    Raises:
+      ValueError: names or shapes differ, or a value is not finite.
+    """
+    emb = config.hidden_size
+    wanted: Shapes = {
+        "embed_tokens": (config.vocab_size, emb),
+        "H_init": (emb,),
+        "L_init": (emb,),
+        "puzzle_emb": (config.num_puzzle_identifiers, config.puzzle_emb_ndim),
+    }
+    if config.positions is Positions.LEARNED:
+        wanted["embed_pos"] = (config.num_positions, emb)
+    found = {name: value.shape for name, value in host.items()}
+    if found != wanted:
+        raise ValueError(f"{HOST_FILE} holds {found}, expected {wanted}")
+    for name, value in host.items():
+        if not np.isfinite(value.astype(np.float32)).all():
+            raise ValueError(f"{HOST_FILE}: {name} is not finite")
+
+
+def _content(file: Path, manifest: Manifest) -> bytes:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; export again")
+    content, promised = file.read_bytes(), manifest.files[file.name]
+    found = facts_of(content)
+    if found.bytes != promised.bytes:
+        raise ValueError(f"{file} has {found.bytes} bytes, its manifest says {promised.bytes}")
+    if found.sha256 != promised.sha256:
+        raise ValueError(
+            f"{file} was changed: SHA-256 {found.sha256[:16]}..., its manifest says"
+            f" {promised.sha256[:16]}...; export again"
+        )
+    return content

@@ -1,0 +1,233 @@
+"""The host loop: puzzles in, answers out, over any runtime (sections 3.1 and 4.1).
+
+The host embeds the puzzle, repeats the block graph as the recursion says, keeps the carry in
+memory in its precision, asks the head graph and decides when to halt. Only matrix products live
+in the runtime, so that cycle counts and halting stay free. States are float32 or a device's
+integers (quant/carry.py). All of it is NumPy:
+
+    one H-cycle:   z_L <- block_L(z_L, z_H + e), L_cycles times;   z_H <- block_H(z_H, z_L)
+
+The graphs take a fixed number of puzzles; the last group is padded.
+
+A runtime that runs a block by its stages, as a board does (lowering/stages.py).
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from export.artifact.host_state import States, Tokens, states_of
+from export.artifact.open import Export
+from export.graph.ir import GraphModel
+from export.lowering.model import blocks_of
+from export.lowering.stages import cut_graphs, run_stages, stages_of
+from export.runtimes.contract import Arrays, Runtime
+from trm_jax.config import Config
+
+Observe = Callable[[slice, int, np.ndarray], None]
+"""(puzzles of the group, H-cycles done, their z_H), after every H-cycle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """Answers.
+
+    Attributes:
+      tokens: most likely token of every cell.
+      q_halt, q_continue: halting logits at the last step of a puzzle.
+      steps: supervision steps that a puzzle used.
+      z_H, z_L: states after the last step of all, in the number format of the graphs.
+    """
+
+    tokens: Int[np.ndarray, "batch seq"]
+    q_halt: Float[np.ndarray, " batch"]
+    q_continue: Float[np.ndarray, " batch"]
+    steps: Int[np.ndarray, " batch"]
+    z_H: np.ndarray
+    z_L: np.ndarray
+
+
+class Solver:
+    """An export on a runtime."""
+
+    def __init__(self, export: Export, runtime: Runtime) -> None:
+        self.config, self.batch = export.config, export.manifest.batch
+        self.states, self._runtime = states_of(export), runtime
+
+    def solve(
+        self,
+        inputs: Tokens,
+        puzzle_identifiers: Int[np.ndarray, " batch"] | None = None,
+        *,
+        steps: int | None = None,
+        H_cycles: int | None = None,
+        L_cycles: int | None = None,
+        halt: bool = False,
+        observe: Observe | None = None,
+    ) -> Solution:
+        """Answer puzzles.
+
+        Args:
+          puzzle_identifiers: rows of the puzzle table; 0 if left out.
+          steps: supervision steps, at most; the configuration's if left out.
+          H_cycles, L_cycles: as configured if left out.
+          halt: freeze a puzzle at the first step whose halting logit says so.
+          observe: sees z_H after every H-cycle.
+
+        Raises:
+          ValueError: puzzles of another size or alphabet, unknown identifiers, no steps.
+        """
+        c = self.config
+        if puzzle_identifiers is None:
+            puzzle_identifiers = np.zeros(len(inputs), np.int32)
+        check_puzzles(inputs, puzzle_identifiers, c)
+        pairs = ((steps, c.halt_max_steps), (H_cycles, c.H_cycles), (L_cycles, c.L_cycles))
+        depth = tuple(configured if asked is None else asked for asked, configured in pairs)
+        if not len(inputs) or min(depth) < 1:
+            raise ValueError(
+                f"puzzles, steps and cycles must be at least 1, got {len(inputs)} and {depth}"
+            )
+        parts = [
+            self._group(inputs, puzzle_identifiers, rows, depth, halt, observe)
+            for rows in groups(len(inputs), self.batch)
+        ]
+        return join(parts)
+
+    def _group(
+        self,
+        inputs: Tokens,
+        identifiers: np.ndarray,
+        rows: slice,
+        depth: tuple[int, ...],
+        halt: bool,
+        observe: Observe | None,
+    ) -> Solution:
+        """Answer at most `batch` puzzles."""
+        num = rows.stop - rows.start
+        steps, H_cycles, L_cycles = depth
+        e = self.states.embed(self._padded(inputs[rows]), self._padded(identifiers[rows]))
+        z_H, z_L = self.states.start(self.batch)
+        kept: Arrays = {}
+        running, used = np.arange(self.batch) < num, np.zeros(self.batch, np.int32)
+        for step in range(1, steps + 1):
+            for cycle in range(H_cycles):
+                z_H, z_L = self.h_cycle(z_H, z_L, e, L_cycles)
+                if observe is not None:
+                    real = self.states.real(z_H[:num])
+                    observe(rows, (step - 1) * H_cycles + cycle + 1, real)
+            used[running] = step
+            if halt or step == steps:
+                out = self.states.outputs(self._runtime.run("head", {"z_H": z_H}))
+                # a puzzle that has halted keeps the answer of its own last step
+                kept = {k: np.where(_like(running, v), v, kept.get(k, v)) for k, v in out.items()}
+                running &= ~(wants_to_halt(out["q"], self.config) & halt)
+            if not running.any():
+                break
+        return Solution(
+            tokens=np.argmax(kept["logits"][:num], axis=-1).astype(np.int32),
+            q_halt=kept["q"][:num, 0],
+            q_continue=kept["q"][:num, 1],
+            steps=used[:num],
+            z_H=z_H[:num],
+            z_L=z_L[:num],
+        )
+
+    def h_cycle(
+        self, z_H: np.ndarray, z_L: np.ndarray, e: np.ndarray, L_cycles: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Run one H-cycle, and what memory does to the carry behind it."""
+        return h_cycle(self._runtime, self.states, self.config, (z_H, z_L), e, L_cycles)
+
+    def _padded(self, values: np.ndarray) -> np.ndarray:
+        missing = self.batch - len(values)
+        return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
+
+
+def h_cycle(
+    runtime: Runtime,
+    states: States,
+    config: Config,
+    latents: tuple[np.ndarray, np.ndarray],
+    e: np.ndarray,
+    L_cycles: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run one H-cycle on (z_H, z_L), and what memory does to the carry behind it."""
+    update_L, update_H = blocks_of(config)
+    z_H, z_L = latents
+    injection = states.inject_L(z_H, e)
+    for _ in range(L_cycles):
+        z_L = runtime.run(update_L, {"z": z_L, "injection": injection})["z"]
+    z_H = runtime.run(update_H, {"z": z_H, "injection": states.inject_H(z_L)})["z"]
+    return states.store(z_H), states.store(z_L)
+
+
+def join(parts: Sequence[Solution]) -> Solution:
+    """Put the answers of groups one behind the other."""
+    names = [field.name for field in dataclasses.fields(Solution)]
+    return Solution(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+
+
+def groups(total: int, size: int) -> Iterator[slice]:
+    """Cut a range into groups."""
+    for start in range(0, total, size):
+        yield slice(start, min(start + size, total))
+
+
+def wants_to_halt(q: Float[np.ndarray, "batch two"], config: Config) -> np.ndarray:
+    """Apply the halting rule of trm_jax/act.py."""
+    return q[:, 0] > (0.0 if config.no_ACT_continue else q[:, 1])
+
+
+def check_puzzles(inputs: np.ndarray, identifiers: np.ndarray, config: Config) -> None:
+    """Demand puzzles that a model can read.
+
+    Raises:
+      ValueError: another size or alphabet, or unknown identifiers; the message shows the value.
+    """
+    if inputs.ndim != 2 or inputs.shape[1] != config.seq_len:
+        raise ValueError(
+            f"the model reads puzzles of {config.seq_len} cells, got an array of {inputs.shape}"
+        )
+    for name, values, end in (
+        ("tokens", inputs, config.vocab_size),
+        ("puzzle identifiers", identifiers, config.num_puzzle_identifiers),
+    ):
+        if not np.issubdtype(values.dtype, np.integer):
+            raise ValueError(f"{name} must be integers, got {values.dtype}")
+        if values.size and (values.min() < 0 or values.max() >= end):
+            raise ValueError(
+                f"{name} must lie in 0..{end - 1}, got {values.min()} to {values.max()}"
+            )
+    if len(identifiers) != len(inputs):
+        raise ValueError(f"{len(inputs)} puzzles need as many identifiers, got {len(identifiers)}")
+
+
+def _like(flags: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return flags.reshape(flags.shape + (1,) * (x.ndim - 1))
+
+
+BLOCK = "block"
+
+
+class Staged:
+    """Another runtime, but for the block; one puzzle per call."""
+
+    def __init__(self, runtime: Runtime, model: GraphModel) -> None:
+        self._runtime, self._stages = runtime, stages_of(cut_graphs(model))
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        if signature != BLOCK:
+            return self._runtime.run(signature, inputs)
+        (z,), (injection,) = inputs["z"], inputs["injection"]
+        return {"z": run_stages(self._runtime.run, z, injection, self._stages)[None]}
+
+    def close(self) -> None:
+        self._runtime.close()
+
+
+def by_stages(runtime: Runtime, model: GraphModel) -> Runtime:
+    """Run the stages of a model in place of its block, if it has any."""
+    return Staged(runtime, model) if cut_graphs(model) else runtime

@@ -1,0 +1,235 @@
+"""C++ sources of a TFLM package: graphs as arrays, the operator resolver, sizes.
+
+    g_NAME_model_data.h/.cc   a graph's .tflite bytes, aligned to 16, in section `.model` (flash)
+    trm_op_resolver.h         a resolver with exactly the operators used
+    trm_package.h/.cc         model id, which graph runs when, arena size (tflm/tflm_package.h)
+
+Left out: writing them (micro.py); the code that uses them (firmware/tflm).
+
+A graph's file as a board gets it: nothing that only people and hosts read.
+
+    names       a third of the records of a graph of many operators; TFLM asks for none, so tensors
+                are called by their number
+    scales      of integer biases: the input's times the filter's, which kernels with a scale per
+                channel compute for themselves; 4 bytes a channel
+    metadata    scheme, configuration, hash of the parameters: package.json says them
+
+All of it stays in the export.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from export.graph.ir import DType, Graph, GraphModel, Op, Tensor
+from export.graph.tflite_writer import write
+from export.lowering.stages import Partition
+
+BIASED = ("CONV_2D", "FULLY_CONNECTED")
+BIAS = 2  # input of theirs
+
+
+def board_file(graph: Graph) -> bytes:
+    """Write a graph as a .tflite of its own."""
+    return write(GraphModel(graphs=(bare(graph),)))
+
+
+def bare(graph: Graph) -> Graph:
+    """Leave out names and scales that no kernel reads."""
+    names = {tensor.name: f"{i:x}" for i, tensor in enumerate(graph.tensors)}
+    biases = {op.inputs[BIAS] for op in graph.ops if op.code in BIASED and len(op.inputs) > BIAS}
+
+    def ends(known: Mapping[str, str]) -> dict[str, str]:
+        return {key: names[name] for key, name in known.items()}
+
+    return dataclasses.replace(
+        graph,
+        tensors=tuple(_bare(tensor, names, biases) for tensor in graph.tensors),
+        ops=tuple(_reconnected(op, names) for op in graph.ops),
+        inputs=ends(graph.inputs),
+        outputs=ends(graph.outputs),
+    )
+
+
+def _bare(tensor: Tensor, names: Mapping[str, str], biases: set[str | None]) -> Tensor:
+    known = tensor.name in biases and tensor.dtype in (DType.INT32, DType.INT64)
+    per_channel = tensor.quant is not None and tensor.quant.scale.size > 1
+    quant = None if known and per_channel else tensor.quant
+    return dataclasses.replace(tensor, name=names[tensor.name], quant=quant)
+
+
+def _reconnected(op: Op, names: Mapping[str, str]) -> Op:
+    inputs = tuple(None if name is None else names[name] for name in op.inputs)
+    return dataclasses.replace(op, inputs=inputs, outputs=tuple(names[n] for n in op.outputs))
+
+
+BYTES_PER_LINE = 16
+METHODS = {
+    "ABS": "Abs",
+    "ADD": "Add",
+    "BATCH_MATMUL": "BatchMatMul",
+    "CAST": "Cast",
+    "CONCATENATION": "Concatenation",
+    "CONV_2D": "Conv2D",
+    "COS": "Cos",
+    "DEQUANTIZE": "Dequantize",
+    "DIV": "Div",
+    "EXP": "Exp",
+    "EXPAND_DIMS": "ExpandDims",
+    "FULLY_CONNECTED": "FullyConnected",
+    "LOGISTIC": "Logistic",
+    "MAXIMUM": "Maximum",
+    "MEAN": "Mean",
+    "MINIMUM": "Minimum",
+    "MUL": "Mul",
+    "NEG": "Neg",
+    "PACK": "Pack",
+    "PAD": "Pad",
+    "QUANTIZE": "Quantize",
+    "RELU": "Relu",
+    "RESHAPE": "Reshape",
+    "RSQRT": "Rsqrt",
+    "SIN": "Sin",
+    "SLICE": "Slice",
+    "SOFTMAX": "Softmax",
+    "SPLIT": "Split",
+    "SPLIT_V": "SplitV",
+    "SQUEEZE": "Squeeze",
+    "STRIDED_SLICE": "StridedSlice",
+    "SUB": "Sub",
+    "SUM": "Sum",
+    "TRANSPOSE": "Transpose",
+    "UNPACK": "Unpack",
+}
+"""Builtin operator -> method of the resolver, without its Add."""
+CUSTOM_METHODS = {"TFLM_DECODE": "Decode"}
+
+
+def methods_of(models: Iterable[GraphModel]) -> list[str]:
+    """List the resolver's methods for the operators of some models, sorted, each once.
+
+    Raises:
+      ValueError: TFLM has no such operator.
+    """
+    ops = [op for model in models for graph in model.graphs for op in graph.ops]
+    return sorted({_method(op) for op in ops})
+
+
+def _method(op: Op) -> str:
+    table = CUSTOM_METHODS if op.is_custom else METHODS
+    if op.code not in table:
+        raise ValueError(
+            f"no TFLM operator is known for {op.code!r}; known: {', '.join(sorted(table))}"
+        )
+    return f"Add{table[op.code]}"
+
+
+def symbol(name: str) -> str:
+    """Name a graph in C: layers_0/heads_0-1 is layers_0_heads_0_1."""
+    return re.sub(r"\W", "_", name)
+
+
+def model_header(name: str) -> str:
+    """Declare a graph's array."""
+    name = symbol(name)
+    guard = f"TRM_{name.upper()}_MODEL_DATA_H"
+    return (
+        f"#ifndef {guard}\n#define {guard}\n\n"
+        f"extern const unsigned int g_{name}_model_data_size;\n"
+        f"extern const unsigned char g_{name}_model_data[];\n\n#endif\n"
+    )
+
+
+def model_source(name: str, data: bytes) -> str:
+    """Define a graph's array."""
+    name = symbol(name)
+    pieces = (data[i : i + BYTES_PER_LINE] for i in range(0, len(data), BYTES_PER_LINE))
+    lines = "\n".join("    " + "".join(f"{byte}," for byte in piece) for piece in pieces)
+    return (
+        f'#include "g_{name}_model_data.h"\n\n'
+        f"const unsigned int g_{name}_model_data_size = {len(data)};\n"
+        f'alignas(16) __attribute__((section(".model")))\n'
+        f"const unsigned char g_{name}_model_data[] = {{\n{lines}\n}};\n"
+    )
+
+
+def resolver_header(methods: list[str]) -> str:
+    """Define the resolver; a failure names the operator by its number from 1."""
+    adds = "".join(
+        f"  if (resolver.{method}() != kTfLiteOk) return {i};\n"
+        for i, method in enumerate(methods, 1)
+    )
+    return (
+        "#ifndef TRM_OP_RESOLVER_H\n#define TRM_OP_RESOLVER_H\n\n"
+        '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"\n\n'
+        f"#define TRM_OPERATORS {len(methods)}\n\n"
+        "using TrmOpResolver = tflite::MicroMutableOpResolver<TRM_OPERATORS>;\n\n"
+        "/* Returns 0, or the number of the operator that this TFLM lacks. */\n"
+        f"inline int RegisterOperators(TrmOpResolver &resolver) {{\n{adds}  return 0;\n}}\n\n"
+        "#endif\n"
+    )
+
+
+class Sizes(NamedTuple):
+    """Bytes of SRAM that a package asks for.
+
+    Attributes:
+      states: carry and buffers, and `work` among them: what lies between the graphs of an update.
+    """
+
+    arena: int
+    states: int
+    work: int
+
+
+def package_header(sizes: Sizes, graphs: int) -> str:
+    """State the sizes."""
+    return (
+        "#ifndef TRM_PACKAGE_H\n#define TRM_PACKAGE_H\n\n"
+        f"#define TRM_ARENA_BYTES {sizes.arena} /* measured, margin included */\n"
+        f"#define TRM_STATE_BYTES {sizes.states} /* z_H, z_L, work, a row, a line */\n"
+        f"#define TRM_WORK_BYTES {sizes.work} /* between the graphs of an update */\n"
+        f"#define TRM_GRAPHS {graphs}\n\n#endif\n"
+    )
+
+
+def package_source(
+    model_id: bytes, graphs: Sequence[str], updates: Sequence[Sequence[Partition]]
+) -> str:
+    """Name the graphs and say in which order they run.
+
+    Args:
+      graphs: names; the last is the head.
+      updates: stages that update z_L, and z_H.
+    """
+    includes = "".join(f'#include "g_{symbol(name)}_model_data.h"\n' for name in graphs)
+    numbers = ", ".join(str(byte) for byte in model_id)
+    arrays = ", ".join(f"g_{symbol(name)}_model_data" for name in graphs)
+    lists = "".join(
+        f"static const trm_stage update_{role}[] = {{\n"
+        + "".join(f"    {_stage(stage, graphs)},\n" for stage in stages)
+        + "};\n"
+        for role, stages in zip("LH", updates, strict=True)
+    )
+    ends = ", ".join(f"{{update_{r}, {len(s)}}}" for r, s in zip("LH", updates, strict=True))
+    return (
+        f'#include "tflm_package.h"\n\n{includes}\n'
+        f"static const uint8_t model_id[] = {{{numbers}}};\n"
+        f"static const unsigned char *const graphs[] = {{{arrays}}};\n{lists}"
+        f"const TflmPackage g_package = {{model_id, graphs, {{{ends}}}}};\n"
+    )
+
+
+def _stage(stage: Partition, graphs: Sequence[str]) -> str:
+    """Write a trm_stage."""
+    places = [place.value for place in stage.inputs.values()]
+    fields = (
+        graphs.index(stage.graph),
+        len(places),
+        len(stage.outputs),
+        f"{{{', '.join(places)}}}",
+        stage.to.value,
+        stage.column,
+    )
+    return f"{{{', '.join(map(str, fields))}}}"

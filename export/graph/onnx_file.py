@@ -1,0 +1,171 @@
+"""Graphs in ONNX's words to and from .onnx bytes: one file per graph, weights inside.
+
+    opset 18   what float32 and 8-bit graphs need; 21 where int4 or uint16 appear
+    ir_version 8 or 10, as those opsets came
+    metadata   the model's entries, as metadata_props
+    weights    raw data, little endian, int4 two to a byte (low nibble first)
+
+What is written passes onnx.checker with shape inference: declared shapes must be the inferred
+ones. Reading trusts nothing: whatever is wrong with the bytes is one ValueError. Left out:
+external data, dynamic shapes, control flow; reading refuses them.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper, numpy_helper
+
+from export.graph.ir import DType, Graph, GraphModel, Op, OptionValue, Tensor
+from export.graph.onnx_translate import signature_name
+from export.graph.tflite_schema import encode
+
+SUFFIX = ".onnx"
+NEW_TYPES = {DType.INT4, DType.UINT16}
+VERSIONS = {False: (18, 8), True: (21, 10)}
+"""Opset and ir_version, by whether new types appear."""
+TYPES = {
+    DType.FLOAT32: TensorProto.FLOAT,
+    DType.FLOAT16: TensorProto.FLOAT16,
+    DType.INT4: TensorProto.INT4,
+    DType.INT8: TensorProto.INT8,
+    DType.UINT8: TensorProto.UINT8,
+    DType.INT16: TensorProto.INT16,
+    DType.UINT16: TensorProto.UINT16,
+    DType.INT32: TensorProto.INT32,
+    DType.INT64: TensorProto.INT64,
+}
+READ: dict[int, DType] = {int(number): dtype for dtype, number in TYPES.items()}
+
+
+def write(model: GraphModel) -> dict[str, bytes]:
+    """Write every graph: file name -> bytes.
+
+    Raises:
+      ValueError: a graph is not ONNX, by onnx.checker's words.
+    """
+    return {f"{g.name}{SUFFIX}": write_graph(g, model.metadata) for g in model.graphs}
+
+
+def write_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
+    """Write one graph.
+
+    Raises:
+      ValueError: as `write`.
+    """
+    opset, ir_version = VERSIONS[any(t.dtype in NEW_TYPES for t in graph.tensors)]
+    proto = helper.make_model(
+        _graph_proto(graph),
+        producer_name="trm-jax-edge",
+        ir_version=ir_version,
+        opset_imports=[helper.make_opsetid("", opset)],
+    )
+    helper.set_model_props(proto, {k: v.decode() for k, v in sorted(metadata.items())})
+    _check(proto, graph.name)
+    return proto.SerializeToString(deterministic=True)
+
+
+def read(contents: Mapping[str, bytes]) -> GraphModel:
+    """Read files that `write` made: file name -> bytes.
+
+    Raises:
+      ValueError: not ONNX, or what this project does not write.
+    """
+    graphs, metadata = [], {}
+    for name, content in contents.items():
+        graph, metadata = read_graph(content)
+        if graph.name + SUFFIX != name:
+            raise ValueError(f"{name} holds graph {graph.name!r}")
+        graphs.append(graph)
+    return GraphModel(graphs=tuple(graphs), metadata=metadata)
+
+
+def read_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
+    """Read a graph and its metadata.
+
+    Raises:
+      ValueError: as `read`.
+    """
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except DecodeError as error:
+        raise ValueError(f"not an ONNX file: {error}") from error
+    _check(proto, proto.graph.name)
+    body = proto.graph
+    constants = [_constant(tensor) for tensor in body.initializer]
+    infos = (*body.input, *body.output, *body.value_info)
+    shapes = {info.name: _computed(info) for info in infos}
+    inputs = {info.name: info.name for info in body.input}
+    graph = Graph(
+        name=body.name,
+        tensors=(*shapes.values(), *constants),
+        ops=tuple(_op(node) for node in body.node),
+        inputs=inputs,
+        outputs={signature_name(o.name, inputs): o.name for o in body.output},
+    )
+    return graph, {entry.key: entry.value.encode() for entry in proto.metadata_props}
+
+
+def _graph_proto(graph: Graph) -> onnx.GraphProto:
+    ends = [list(names.values()) for names in (graph.inputs, graph.outputs)]
+    fed, made = ([_info(graph.tensor(name)) for name in names] for names in ends)
+    known = {*ends[0], *ends[1]}
+    inner = [_info(t) for t in graph.tensors if t.data is None and t.name not in known]
+    nodes = [_node(op) for op in graph.ops]
+    constants = [_initializer(t, t.data) for t in graph.tensors if t.data is not None]
+    return helper.make_graph(nodes, graph.name, fed, made, constants, value_info=inner)
+
+
+def _node(op: Op) -> onnx.NodeProto:
+    node = helper.make_node(op.code, [n or "" for n in op.inputs], op.outputs, op.outputs[0])
+    node.attribute.extend(helper.make_attribute(name, v) for name, v in op.options.items())
+    return node
+
+
+def _initializer(tensor: Tensor, data: np.ndarray) -> onnx.TensorProto:
+    content = encode(data, tensor.dtype)
+    return helper.make_tensor(tensor.name, TYPES[tensor.dtype], tensor.shape, content, raw=True)
+
+
+def _info(tensor: Tensor) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(tensor.name, TYPES[tensor.dtype], tensor.shape)
+
+
+def _check(proto: onnx.ModelProto, name: str) -> None:
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ValueError(f"graph {name!r} is not ONNX: {error}") from error
+
+
+def _constant(proto: onnx.TensorProto) -> Tensor:
+    if proto.data_location == TensorProto.EXTERNAL or proto.data_type not in READ:
+        raise ValueError(f"tensor {proto.name!r} is external, or of a type that is not written")
+    dtype = READ[proto.data_type]
+    data = np.asarray(numpy_helper.to_array(proto)).astype(dtype.numpy)
+    return Tensor(name=proto.name, shape=tuple(proto.dims), dtype=dtype, data=data)
+
+
+def _computed(info: onnx.ValueInfoProto) -> Tensor:
+    kind = info.type.tensor_type
+    dims = tuple(dim.dim_value for dim in kind.shape.dim)
+    if kind.elem_type not in READ or any(d.HasField("dim_param") for d in kind.shape.dim):
+        raise ValueError(f"tensor {info.name!r} has no static shape, or a type that is not written")
+    return Tensor(name=info.name, shape=dims, dtype=READ[kind.elem_type])
+
+
+def _op(node: onnx.NodeProto) -> Op:
+    options = {a.name: _option(node, a) for a in node.attribute}
+    inputs = tuple(name or None for name in node.input)
+    return Op(code=node.op_type, inputs=inputs, outputs=tuple(node.output), options=options)
+
+
+def _option(node: onnx.NodeProto, attribute: onnx.AttributeProto) -> OptionValue:
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, int | float):
+        return value
+    if attribute.type == onnx.AttributeProto.INTS:
+        return tuple(value)
+    raise ValueError(f"{node.op_type} has option {attribute.name!r}, which is not written")

@@ -1,0 +1,394 @@
+"""Operator graphs from the TFLite schema's words into ONNX's: the same names, integers, ranges.
+
+    QUANTIZE, DEQUANTIZE, integer results     QuantizeLinear, DequantizeLinear (QDQ)
+    FULLY_CONNECTED                           MatMul with the filter as (inputs, outputs)
+    its DEQUANTIZE(filter)                    DequantizeLinear, or Cast from float16
+    RSQRT                                     Sqrt, Reciprocal
+    BATCH_MATMUL (adj_y)                      Transpose, MatMul; two Transposes become one
+    SIN, COS, MUL of constants                a constant
+
+An operator between integers is DequantizeLinear, the float operator, QuantizeLinear: what
+runtimes fuse. Integers of activations move to the unsigned types that Qualcomm's NPUs take,
+(q, z) to (q + 128, z + 128) or by 32768, which leaves s (q - z) as it is; those of filters stay
+signed. Left out: dynamic products (ONNX has no range per row), CONV_2D, bytes (onnx_file.py).
+
+One graph on its way from the TFLite schema's words into ONNX's: values, filters, rounding.
+
+Every integer tensor becomes a pair: quantised, and dequantised at once for whoever reads it.
+Which operator becomes which: onnx_translate.py; graphs and their ends: onnx_translate.py.
+
+What every operator of the TFLite schema becomes in ONNX (the table in onnx_translate.py).
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from export.graph.builder import GraphBuilder, Shape
+from export.graph.ir import DType, Graph, GraphModel, Op, OptionValue, Quant, Tensor
+
+UNSIGNED = {DType.INT8: (DType.UINT8, 128), DType.INT16: (DType.UINT16, 32768)}
+"""What integers of activations become, and the offset of q and z."""
+FLOAT = 1  # ONNX's number of float32, for Cast
+
+
+class Translation:
+    """A graph that is being translated.
+
+    Attributes:
+      real: tensor of the source -> float32 tensor of the result that holds its value.
+      folded: values of computed constants.
+    """
+
+    def __init__(self, source: Graph) -> None:
+        self.source, self.g = source, GraphBuilder(source.name)
+        self.real: dict[str, str] = {}
+        self.folded: dict[str, np.ndarray] = {}
+        self.makers = {name: op for op in source.ops for name in op.outputs}
+
+    def add(
+        self, code: str, inputs: tuple[str, ...], name: str, shape: Shape, **options: OptionValue
+    ) -> str:
+        """Add a float operator."""
+        return self.g.op(code, inputs, name, (shape,), options=options)[0]
+
+    def value(self, name: str) -> str:
+        """Name the float32 value of a tensor of the source."""
+        if name not in self.real:
+            plain, tensor = self.constant(name), self.source.tensor(name)
+            dtype, data = (
+                (DType.FLOAT32, plain) if plain is not None else (tensor.dtype, tensor.data)
+            )
+            assert data is not None, name
+            held = self.g.constant(name, data, dtype)
+            self.real[name] = held if tensor.quant is None else self.dequantised(held, tensor.quant)
+        return self.real[name]
+
+    def room(self, op: Op, index: int = 0) -> tuple[str, Shape]:
+        """Name and shape the float result of an operator."""
+        out = self.source.tensor(op.outputs[index])
+        return (out.name if out.quant is None else f"{out.name}/unrounded"), out.shape
+
+    def give(self, op: Op, made: str, index: int = 0) -> None:
+        """Record a float result, rounded if the source's is an integer."""
+        out = self.source.tensor(op.outputs[index])
+        self.real[out.name] = made if out.quant is None else self.rounded(made, out)
+
+    def rounded(self, x: str, out: Tensor) -> str:
+        """Quantise and dequantise."""
+        assert out.quant is not None
+        dtype, shift = UNSIGNED[out.dtype]
+        quant = Quant(scale=out.quant.scale, zero_point=out.quant.zero_point + shift)
+        ends = self._grid(out.name, quant, dtype)
+        held = self.g.op("QuantizeLinear", (x, *ends), out.name, (out.shape,), dtype=dtype)[0]
+        return self.add("DequantizeLinear", (held, *ends), f"{out.name}/real", out.shape)
+
+    def dequantised(self, held: str, quant: Quant) -> str:
+        """Expand constant integers, once."""
+        name = f"{held}/float32"
+        if name in self.g.tensors:
+            return name
+        tensor = self.g.tensors[held]
+        axis = {} if quant.axis is None else {"axis": quant.axis}
+        ends = self._grid(held, quant, tensor.dtype)
+        return self.add("DequantizeLinear", (held, *ends), name, tensor.shape, **axis)
+
+    def integers(self, values: Shape) -> str:
+        """Add a vector of numbers that operators read: axes, shapes."""
+        name = "numbers/" + "x".join(str(v) for v in values)
+        return self.g.constant(name, np.asarray(values), DType.INT64)
+
+    def numbers(self, name: str) -> Shape:
+        """Read such a vector of the source."""
+        data = self.source.tensor(name).data
+        assert data is not None, name
+        return tuple(int(v) for v in data.ravel())
+
+    def transposed(self, x: str, order: Shape, name: str) -> str:
+        """Permute axes; on top of another permutation, both at once."""
+        maker = next((op for op in self.g.ops if x in op.outputs and op.code == "Transpose"), None)
+        if maker is not None:
+            inner = maker.options["perm"]
+            assert isinstance(inner, tuple)
+            x, order = str(maker.inputs[0]), tuple(inner[axis] for axis in order)
+        shape = tuple(self.g.shape(x)[axis] for axis in order)
+        return self.add("Transpose", (x,), name, shape, perm=order)
+
+    def kernel(self, name: str) -> str:
+        """Name the float32 values of a filter, (inputs, outputs), however it is stored."""
+        maker = self.makers.get(name)
+        source = self.source.tensor(str(maker.inputs[0]) if maker else name)
+        assert source.data is not None, name
+        held = self.g.constant(source.name, source.data.T, source.dtype)
+        if source.quant is not None:
+            q, axis = source.quant, source.quant.axis
+            turned = None if axis is None else 1 - axis
+            return self.dequantised(
+                held, Quant(scale=q.scale, zero_point=q.zero_point, axis=turned)
+            )
+        wide = f"{held}/float32"
+        if source.dtype is DType.FLOAT32 or wide in self.g.tensors:
+            return held if source.dtype is DType.FLOAT32 else wide
+        return self.add("Cast", (held,), wide, self.g.shape(held), to=FLOAT)
+
+    def _grid(self, name: str, quant: Quant, dtype: DType) -> tuple[str, str]:
+        """Add scale and zero point: scalars (fusions want them), or one per index of an axis."""
+        shape = () if quant.axis is None else quant.scale.shape
+        scale, zero = quant.scale.reshape(shape), quant.zero_point.reshape(shape)
+        ends = (
+            Tensor(name=f"{name}/scale", shape=shape, data=scale),
+            Tensor(
+                name=f"{name}/zero_point", shape=shape, dtype=dtype, data=zero.astype(dtype.numpy)
+            ),
+        )
+        self.g.tensors |= {tensor.name: tensor for tensor in ends}
+        return ends[0].name, ends[1].name
+
+    def constant(self, name: str | None) -> np.ndarray | None:
+        """Look up a constant of plain numbers, or one that was computed."""
+        if name is None or name in self.folded:
+            return self.folded.get(name or "")
+        tensor = self.source.tensor(name)
+        return tensor.data if tensor.dtype is DType.FLOAT32 else None
+
+
+BINARY = {
+    "ADD": "Add",
+    "SUB": "Sub",
+    "MUL": "Mul",
+    "DIV": "Div",
+    "MAXIMUM": "Max",
+    "MINIMUM": "Min",
+}
+UNARY = {"LOGISTIC": "Sigmoid", "EXP": "Exp", "RELU": "Relu", "SIN": "Sin", "COS": "Cos"}
+REDUCED = {"MEAN": "ReduceMean", "SUM": "ReduceSum"}
+FOLDED: dict[str, Callable[..., np.ndarray]] = {
+    "SIN": np.sin,
+    "COS": np.cos,
+    "MUL": np.multiply,
+}
+"""What is computed at once where all inputs are constants: the rotary tables."""
+UNDERSTOOD = {"keepNumDims", "keepDims", "newShape", "numSplits", "axis", "adjY", "beta"}
+"""Options of the source; another one would be lost."""
+
+
+def step(t: Translation, op: Op) -> None:
+    """Translate an operator.
+
+    Raises:
+      ValueError: it has no ONNX form here; the message names it.
+    """
+    if op.code in FOLDED:
+        values = [t.constant(name) for name in op.inputs]
+        if all(value is not None for value in values):
+            t.folded[op.outputs[0]] = FOLDED[op.code](*values)
+            return
+    if op.code not in HANDLERS or set(op.options) - UNDERSTOOD:
+        raise ValueError(
+            f"graph {t.source.name!r}: {op.code} {dict(op.options)} has no ONNX form here;"
+            f" known: {', '.join(sorted(HANDLERS))}"
+        )
+    HANDLERS[op.code](t, op)
+
+
+def _same_value(t: Translation, op: Op) -> None:
+    """Quantise or dequantise: the float value is the input's, `give` does the rounding."""
+    if t.source.tensor(str(op.inputs[0])).data is None:
+        t.give(op, t.value(str(op.inputs[0])))
+    # constants are expanded by whoever reads them: filters are turned around on the way
+
+
+def _pointwise(t: Translation, op: Op) -> None:
+    code = {**BINARY, **UNARY}[op.code]
+    name, shape = t.room(op)
+    t.give(op, t.add(code, tuple(t.value(str(n)) for n in op.inputs), name, shape))
+
+
+def _rsqrt(t: Translation, op: Op) -> None:
+    name, shape = t.room(op)
+    root = t.add("Sqrt", (t.value(str(op.inputs[0])),), f"{name}/sqrt", shape)
+    t.give(op, t.add("Reciprocal", (root,), name, shape))
+
+
+def _reduced(t: Translation, op: Op) -> None:
+    name, shape = t.room(op)
+    axes = t.integers(t.numbers(str(op.inputs[1])))
+    keep = int(bool(op.options.get("keepDims", False)))
+    inputs = (t.value(str(op.inputs[0])), axes)
+    t.give(op, t.add(REDUCED[op.code], inputs, name, shape, keepdims=keep))
+
+
+def _reshape(t: Translation, op: Op) -> None:
+    name, shape = t.room(op)
+    t.give(op, t.add("Reshape", (t.value(str(op.inputs[0])), t.integers(shape)), name, shape))
+
+
+def _transpose(t: Translation, op: Op) -> None:
+    order = t.numbers(str(op.inputs[1]))
+    t.give(op, t.transposed(t.value(str(op.inputs[0])), order, t.room(op)[0]))
+
+
+def _split(t: Translation, op: Op) -> None:
+    axis, parts = t.numbers(str(op.inputs[0]))[0], len(op.outputs)
+    rooms = [t.room(op, i) for i in range(parts)]
+    made = t.g.op(
+        "Split",
+        (t.value(str(op.inputs[1])), t.integers(tuple(s[axis] for _, s in rooms))),
+        rooms[0][0],
+        tuple(shape for _, shape in rooms),
+        options={"axis": axis},
+    )
+    for i, name in enumerate(made):
+        t.give(op, name, i)
+
+
+def _concatenation(t: Translation, op: Op) -> None:
+    name, shape = t.room(op)
+    inputs = tuple(t.value(str(n)) for n in op.inputs)
+    t.give(op, t.add("Concat", inputs, name, shape, axis=int(op.options.get("axis", 0))))  # type: ignore[arg-type]
+
+
+def _slice(t: Translation, op: Op) -> None:
+    name, shape = t.room(op)
+    begin = t.numbers(str(op.inputs[1]))
+    end = tuple(b + n for b, n in zip(begin, shape, strict=True))
+    inputs = (t.value(str(op.inputs[0])), t.integers(begin), t.integers(end))
+    t.give(op, t.add("Slice", inputs, name, shape))
+
+
+def _pad(t: Translation, op: Op) -> None:
+    name, shape = t.room(op)
+    pairs = t.numbers(str(op.inputs[1]))  # before, behind; before, behind; ...
+    pads = t.integers((*pairs[::2], *pairs[1::2]))
+    t.give(op, t.add("Pad", (t.value(str(op.inputs[0])), pads), name, shape))
+
+
+def _softmax(t: Translation, op: Op) -> None:
+    if op.options.get("beta") != 1.0:
+        raise ValueError(f"SOFTMAX needs beta 1 for ONNX, got {op.options.get('beta')}")
+    name, shape = t.room(op)
+    t.give(op, t.add("Softmax", (t.value(str(op.inputs[0])),), name, shape, axis=-1))
+
+
+def _batch_matmul(t: Translation, op: Op) -> None:
+    name, shape = t.room(op)
+    a, b = (t.value(str(n)) for n in op.inputs)
+    if op.options.get("adjY"):
+        rank = len(t.g.shape(b))
+        order = (*range(rank - 2), rank - 1, rank - 2)
+        b = t.transposed(b, order, f"{name}/columns")
+    t.give(op, t.add("MatMul", (a, b), name, shape))
+
+
+def _fully_connected(t: Translation, op: Op) -> None:
+    x, kernel = str(op.inputs[0]), str(op.inputs[1])
+    filter = t.source.tensor(kernel)
+    if t.source.tensor(x).dtype is DType.FLOAT32 and filter.quant is not None:
+        raise ValueError(
+            f"{kernel}: ONNX has no product that quantises every row at run time; use static"
+            " inputs (_a8s, _a16s), or integer weights alone"
+        )
+    name, shape = t.room(op)
+    inputs = (t.value(x), t.kernel(kernel))
+    bias = op.inputs[2] if len(op.inputs) > 2 else None
+    if bias is None:
+        t.give(op, t.add("MatMul", inputs, name, shape))
+        return
+    product = t.add("MatMul", inputs, f"{name}/product", shape)
+    t.give(op, t.add("Add", (product, t.value(bias)), name, shape))
+
+
+HANDLERS: dict[str, Callable[[Translation, Op], None]] = {
+    **dict.fromkeys((*BINARY, *UNARY), _pointwise),
+    **dict.fromkeys(REDUCED, _reduced),
+    **dict.fromkeys(("QUANTIZE", "DEQUANTIZE"), _same_value),
+    "RSQRT": _rsqrt,
+    "RESHAPE": _reshape,
+    "TRANSPOSE": _transpose,
+    "SPLIT": _split,
+    "CONCATENATION": _concatenation,
+    "SLICE": _slice,
+    "PAD": _pad,
+    "SOFTMAX": _softmax,
+    "BATCH_MATMUL": _batch_matmul,
+    "FULLY_CONNECTED": _fully_connected,
+}
+
+OUT = "_out"
+
+
+def translate(model: GraphModel) -> GraphModel:
+    """Translate every graph.
+
+    Raises:
+      ValueError: an operator that has no ONNX form here; the message names it.
+    """
+    return dataclasses.replace(model, graphs=tuple(map(translate_graph, model.graphs)))
+
+
+def translate_graph(graph: Graph) -> Graph:
+    """Translate one graph; its ends are called as in its signature.
+
+    ONNX wants different names for what goes in and what comes out: an output that is called
+    like an input gets OUT behind its name.
+
+    Raises:
+      ValueError: as `translate`.
+    """
+    t = Translation(graph)
+    for tensor in graph.inputs.values():
+        t.real[tensor] = t.g.input(tensor, graph.tensor(tensor).shape)
+    for op in graph.ops:
+        step(t, op)
+    outputs = {name: t.value(tensor) for name, tensor in graph.outputs.items()}
+    names = {tensor: name for name, tensor in graph.inputs.items()}
+    for name, tensor in outputs.items():
+        names[tensor] = name + OUT * (name in graph.inputs)
+    return without_unused(renamed(t.g.finish(graph.inputs, outputs), names))
+
+
+def signature_name(tensor: str, inputs: Mapping[str, str]) -> str:
+    """Read the name of an output in the signature off its tensor's."""
+    plain = tensor.removesuffix(OUT)
+    return plain if plain in inputs else tensor
+
+
+def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """Call tensors otherwise.
+
+    Raises:
+      ValueError: two tensors would get one name.
+    """
+
+    def name(old: str) -> str:
+        return names.get(old, old)
+
+    return Graph(
+        name=graph.name,
+        tensors=tuple(dataclasses.replace(t, name=name(t.name)) for t in graph.tensors),
+        ops=tuple(
+            dataclasses.replace(
+                op,
+                inputs=tuple(None if n is None else name(n) for n in op.inputs),
+                outputs=tuple(map(name, op.outputs)),
+            )
+            for op in graph.ops
+        ),
+        inputs={key: name(tensor) for key, tensor in graph.inputs.items()},
+        outputs={key: name(tensor) for key, tensor in graph.outputs.items()},
+    )
+
+
+def without_unused(graph: Graph) -> Graph:
+    """Leave out what no output needs: transpositions that went into another one."""
+    needed = set(graph.outputs.values())
+    ops = []
+    for op in reversed(graph.ops):
+        if needed & set(op.outputs):
+            ops.append(op)
+            needed |= {name for name in op.inputs if name is not None}
+            needed |= set(op.outputs)
+    kept = needed | set(graph.inputs.values())
+    tensors = tuple(t for t in graph.tensors if t.name in kept)
+    return dataclasses.replace(graph, tensors=tensors, ops=tuple(reversed(ops)))

@@ -1,0 +1,230 @@
+"""A network cut into graphs that share one arena, for devices that cannot hold a block at once.
+
+    inject                 z, injection -> h          some tokens
+    layers_I/heads_A-B     h -> mixed/A, ...          heads A to B, all tokens
+    layers_I/tail          h, mixed -> h              some tokens: o_proj, norms, SwiGLU
+
+The host (or firmware) owns h and mixed and runs, block by block, the heads and then the tail over
+all tokens; h replaces z and mixed the injection, so beside the states it holds one more. The same
+bits as a block in one graph: rows of products and norms do not see each other. What one arena must
+hold is the largest graph's tensors, and every graph's records.
+"""
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Integer
+
+from export.graph.builder import GraphBuilder
+from export.graph.ir import Graph, GraphModel
+from export.graph.schedule import scheduled
+from export.lowering.integer_attention import AttentionGraph
+from export.lowering.integer_block import Chunks
+from export.lowering.storage import StoragePlan
+from quant.integer.model import IntegerModel
+from quant.integer.network import attend, layer_sites, tail
+from trm_jax.config import Mixer, ReasonerConfig
+
+State = Integer[np.ndarray, "pos emb"]
+Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
+"""Runs a graph by its name."""
+HEADS = re.compile(r"layers_\d+/heads_(?P<start>\d+)-\d+")
+STAGE = re.compile(rf"inject|layers_\d+/tail|{HEADS.pattern}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionSpec:
+    """Where a network is cut.
+
+    Attributes:
+      heads: in one graph, at most.
+      tokens: per call of `inject` and `tail`.
+      queries: of a head's scores at a time, inside a graph.
+
+    Raises:
+      ValueError: one is below 1.
+    """
+
+    heads: int
+    tokens: int
+    queries: int
+
+    def __post_init__(self) -> None:
+        if min(self.heads, self.tokens, self.queries) < 1:
+            raise ValueError(f"every part of a cut must be at least 1, got {self}")
+
+
+def parse_cut(text: str) -> PartitionSpec:
+    """Read a cut: `heads=1,tokens=100,queries=100`.
+
+    Raises:
+      ValueError: other names, no numbers, or below 1.
+    """
+    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    names = [field.name for field in fields(PartitionSpec)]
+    if set(parts) != set(names) or not all(value.isdecimal() for value in parts.values()):
+        raise ValueError(f"a cut names {', '.join(f'{n}=N' for n in names)}, got {text!r}")
+    return PartitionSpec(**{name: int(value) for name, value in parts.items()})
+
+
+def stage_graphs(model: IntegerModel, plan: StoragePlan, cut: PartitionSpec) -> tuple[Graph, ...]:
+    """Make the graphs of a network in the order of their first call.
+
+    Raises:
+      ValueError: the network has no attention.
+    """
+    if model.config.mixer is not Mixer.ATTENTION:
+        raise ValueError(
+            f"only networks with attention are cut into stages, got {model.config.mixer.value};"
+            " leave the cut out"
+        )
+    chunks = Chunks(queries=cut.queries, rows=cut.tokens)
+    config = model.config
+
+    def ops(name: str) -> AttentionGraph:
+        return AttentionGraph(GraphBuilder(name), model, plan, chunks)
+
+    made = [_inject_graph(ops("inject"), cut.tokens)]
+    source = "L_level/h"
+    for i, site in enumerate(layer_sites(config)):
+        for start, stop in head_groups(config, cut.heads):
+            name = f"layers_{i}/heads_{start}-{stop}"
+            made.append(_heads_graph(site, source, ops(name), range(start, stop)))
+        made.append(_tail_graph(site, source, ops(f"layers_{i}/tail"), cut.tokens))
+        source = f"{site}/mlp/norm"
+    return tuple(map(scheduled, made))
+
+
+def head_groups(config: ReasonerConfig, size: int) -> list[tuple[int, int]]:
+    """Group heads: first and end of every group."""
+    ends = range(0, config.num_heads, size)
+    return [(start, min(start + size, config.num_heads)) for start in ends]
+
+
+def _inject_graph(ops: AttentionGraph, tokens: int) -> Graph:
+    z, injection = (ops.rows_of(end, end, tokens) for end in ("z", "injection"))
+    h = ops.add("L_level/h", z, injection)
+    return ops.g.finish({"z": "z", "injection": "injection"}, {"h": h.value})
+
+
+def _heads_graph(site: str, source: str, ops: AttentionGraph, heads: range) -> Graph:
+    c = ops.model.config
+    h = ops.rows_of("h", source, c.num_positions)
+    mixed = {f"mixed/{i}": attend(h, site, str(i), c, ops).value for i in heads}
+    return ops.g.finish({"h": "h"}, mixed)
+
+
+def _tail_graph(site: str, source: str, ops: AttentionGraph, tokens: int) -> Graph:
+    h = ops.rows_of("h", source, tokens)
+    mixed = ops.rows_of("mixed", f"{site}/self_attn/mixed/0", tokens)
+    return ops.g.finish({"h": "h", "mixed": "mixed"}, {"h": tail(h, (mixed,), site, ops).value})
+
+
+class Buffer(enum.Enum):
+    """A state that stages read and write, by its name in firmware/stages.h."""
+
+    Z = "TRM_Z"  # the state that is updated
+    WORK = "TRM_WORK"  # one more: the injection, then mixed
+
+
+PLACES = {"z": Buffer.Z, "h": Buffer.Z, "injection": Buffer.WORK, "mixed": Buffer.WORK}
+"""Where the end of a graph lies, by its name up to a slash."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """Calls of one graph, `rows` positions at a time.
+
+    Attributes:
+      graph: its name.
+      inputs: name -> place, in the graph's order.
+      outputs: names; side by side they are columns of a state, from `column` on.
+      to: place of the outputs.
+    """
+
+    graph: str
+    inputs: Mapping[str, Buffer]
+    outputs: tuple[str, ...]
+    to: Buffer
+    column: int
+    rows: int
+
+
+def stages_of(graphs: Iterable[Graph]) -> tuple[Partition, ...]:
+    """Read off the graphs of a network, in the order of their first call, how they are called.
+
+    A block in one graph is one stage.
+    """
+    return tuple(_stage(graph) for graph in graphs)
+
+
+def network_graphs(model: GraphModel, block: str) -> tuple[Graph, ...]:
+    """Choose what a board runs for a block: the stages that a model has for it, or the block."""
+    return cut_graphs(model) or (model.graph(block),)
+
+
+def cut_graphs(model: GraphModel) -> tuple[Graph, ...]:
+    """List the graphs that a block was cut into; none if it was not."""
+    return tuple(graph for graph in model.graphs if STAGE.fullmatch(graph.name))
+
+
+def work_bytes(graphs: Sequence[Graph], positions: int) -> int:
+    """Count what lies between the graphs of a network; of one graph nothing, its arena has it."""
+    stages = stages_of(graphs)
+    if len(stages) == 1:
+        return 0
+    rows = [
+        graph.tensor(graph.inputs[name])
+        for graph, stage in zip(graphs, stages, strict=True)
+        for name, place in stage.inputs.items()
+        if place is Buffer.WORK
+    ]
+    return positions * max(x.shape[-1] * x.dtype.bits // 8 for x in rows)
+
+
+def _stage(graph: Graph) -> Partition:
+    first = graph.tensor(next(iter(graph.outputs.values())))
+    found = HEADS.fullmatch(graph.name)
+    return Partition(
+        graph=graph.name,
+        inputs={name: _place(name) for name in graph.inputs},
+        outputs=tuple(graph.outputs),
+        to=_place(next(iter(graph.outputs))),
+        column=int(found["start"]) * first.shape[-1] if found else 0,
+        rows=first.shape[-2],
+    )
+
+
+def _place(end: str) -> Buffer:
+    return PLACES[end.split("/")[0]]
+
+
+def run_stages(call: Call, z: State, injection: State, stages: Sequence[Partition]) -> State:
+    """Apply a network by its stages to one puzzle, as firmware/stages.c does."""
+    places = {Buffer.Z: z.copy(), Buffer.WORK: injection.copy()}
+    for stage in stages:
+        for start in range(0, len(z), stage.rows):
+            _run_rows(call, stage, slice(start, min(start + stage.rows, len(z))), places)
+    return places[Buffer.Z]
+
+
+def _run_rows(call: Call, stage: Partition, rows: slice, places: dict[Buffer, np.ndarray]) -> None:
+    """Run a graph on some rows, the last call padded; results replace what lay in their place."""
+    fed = {
+        name: _padded(places[place][rows], stage.rows)[None, None]
+        for name, place in stage.inputs.items()
+    }
+    found = call(stage.graph, fed)
+    made = np.concatenate([found[name][0, 0] for name in stage.outputs], -1)
+    held = places[stage.to]
+    if held.dtype != made.dtype:  # mixed may be of another width than the injection it replaces
+        held = places[stage.to] = np.empty(held.shape, made.dtype)
+    columns = slice(stage.column, stage.column + made.shape[-1])
+    held[rows, columns] = made[: rows.stop - rows.start]
+
+
+def _padded(x: np.ndarray, rows: int) -> np.ndarray:
+    return np.concatenate([x, np.zeros((rows - len(x), *x.shape[1:]), x.dtype)])

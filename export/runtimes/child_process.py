@@ -1,0 +1,182 @@
+"""Runtimes in a process of their own: tflite-runtime 2.14, and TFLM's interpreter for hosts.
+
+tflite-runtime 2.14 needs Python 3.11 or older and NumPy 1; the environment variable
+TFLITE_RUNTIME_PYTHON names the Python that has it. TFLM (the `tflite-micro` wheel) runs under
+this Python, but it answers what it cannot do, an arena too small for example, by a segmentation
+fault. What dies takes its own process along, not this one. Messages: worker.py.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from export.graph.ir import Graph, GraphModel
+from export.graph.tflite_writer import write
+from export.runtimes.contract import Arrays, check_inputs
+from export.targets import Target
+
+VARIABLE = "TFLITE_RUNTIME_PYTHON"
+HOW_TO = f"""tflite-runtime 2.14 runs in an environment of its own (Python 3.11 or older, NumPy 1):
+  python3.11 -m venv .venv-tflite
+  .venv-tflite/bin/pip install tflite-runtime==2.14.0 'numpy<2'
+  export {VARIABLE}=$PWD/.venv-tflite/bin/python"""
+TFLM_HOW_TO = "TFLM's interpreter is in a wheel: pip install --pre tflite-micro"
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def tflite_runtime_python() -> str:
+    """Find the interpreter that has tflite-runtime.
+
+    Raises:
+      RuntimeError: not named, or no program; the message holds the commands that make it.
+    """
+    path = os.environ.get(VARIABLE, "")
+    if not path:
+        raise RuntimeError(f"{VARIABLE} is not set. {HOW_TO}")
+    if not os.access(path, os.X_OK):
+        raise RuntimeError(f"{VARIABLE}={path} is no program. {HOW_TO}")
+    return path
+
+
+class Worker:
+    """A process that holds one model at a time."""
+
+    def __init__(self, kind: str, python: str, how_to: str) -> None:
+        self.kind, self._how_to = kind, how_to
+        # what the runtime says as it dies; closed with the process
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [python, "-s", str(WORKER), kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        )
+
+    def ask(self, what: str, values: Arrays) -> Arrays:
+        """Send a message and wait for its answer.
+
+        Raises:
+          RuntimeError: the runtime refuses `what`, or dies on it.
+        """
+        out = io.BytesIO()
+        np.savez(out, **values)  # type: ignore[arg-type]
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        try:
+            stdin.write(len(out.getvalue()).to_bytes(8, "little") + out.getvalue())
+            stdin.flush()
+            head = stdout.read(8)
+        except BrokenPipeError:
+            head = b""
+        if len(head) < 8:
+            code = self._process.wait()  # with NumPy 2 tflite-runtime imports and then dies
+            raise RuntimeError(
+                f"{self.kind} died on {what}: exit code {code}{self._said()}. {self._how_to}"
+            )
+        with np.load(io.BytesIO(stdout.read(int.from_bytes(head, "little")))) as archive:
+            reply = dict(archive)
+        if "error" not in reply:
+            return reply
+        reason = str(reply["error"])
+        hint = f". {self._how_to}" if "ModuleNotFoundError" in reason else ""
+        raise RuntimeError(f"{self.kind} refuses {what}: {reason}{self._said()}{hint}")
+
+    def close(self) -> None:
+        """End the process."""
+        process = self._process
+        for stream in (process.stdin, process.stdout):
+            try:
+                if stream:
+                    stream.close()  # at the end of its input the worker ends
+            except BrokenPipeError:  # it is dead already
+                continue
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._log.close()
+
+    def _said(self) -> str:
+        """Quote the last line that the runtime printed."""
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return f" ({lines[-1]})" if lines else ""
+
+
+class ProcessRuntime:
+    """A model in a worker.
+
+    Args:
+      load: the message that loads it.
+
+    Raises:
+      RuntimeError: the runtime is missing in the worker's Python, or it refuses the model.
+    """
+
+    def __init__(self, worker: Worker, model: GraphModel, load: Arrays) -> None:
+        self._worker, self._model = worker, model
+        worker.ask("the model", load)
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        check_inputs(self._model.graph(signature), inputs)
+        named = {f"in:{name}": value for name, value in inputs.items()}
+        message = {"signature": np.asarray(signature), **named}
+        reply = self._worker.ask(f"graph {signature!r}", message)
+        return {name.removeprefix("out:"): value for name, value in reply.items()}
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+def start(target: Target) -> Worker:
+    """Start the process of a target: TFLITE_RUNTIME or TFLM.
+
+    Raises:
+      RuntimeError: there is no environment for tflite-runtime.
+    """
+    if target is Target.TFLM:
+        return Worker("tflm", sys.executable, TFLM_HOW_TO)
+    return Worker("tflite-runtime", tflite_runtime_python(), HOW_TO)
+
+
+def open_in(worker: Worker, model: GraphModel, threads: int = 1) -> ProcessRuntime:
+    """Load a model into a worker; what was loaded before is gone.
+
+    Raises:
+      RuntimeError: the runtime is not installed, or refuses the model.
+    """
+    return ProcessRuntime(
+        worker, model, _tflm(model) if worker.kind == "tflm" else _tflite(model, threads)
+    )
+
+
+def _tflite(model: GraphModel, threads: int) -> Arrays:
+    return {"model": np.frombuffer(write(model), np.uint8), "threads": np.asarray(threads)}
+
+
+def _tflm(model: GraphModel) -> Arrays:
+    message: Arrays = {"arena": np.asarray(sum(map(_enough, model.graphs)))}
+    for graph in model.graphs:
+        content = write(GraphModel(graphs=(graph,)))
+        message[f"file:{graph.name}"] = np.frombuffer(content, np.uint8)
+        message[f"in:{graph.name}"] = np.asarray(list(graph.inputs))
+        message[f"out:{graph.name}"] = np.asarray(list(graph.outputs))
+    return message
+
+
+def _enough(graph: Graph) -> int:
+    """Bound an arena from above: everything at once, scratch as large, and bookkeeping."""
+    values = sum(
+        int(np.prod(tensor.shape, dtype=np.int64)) * tensor.dtype.numpy.itemsize
+        for tensor in graph.tensors
+    )
+    return 2**16 + 4 * values + 1024 * (len(graph.tensors) + len(graph.ops))

@@ -1,0 +1,57 @@
+"""ONNX Runtime behind the contract of the runtimes: graphs in ONNX's words, on this CPU.
+
+Products with integer weights alone become MatMulNBits in it, and by default (accuracy level 4)
+that rounds its input rows to int8 without a word. EXACT asks for float32 inputs, which is what
+the file says; a test shows the difference.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from export.graph.ir import GraphModel
+from export.graph.onnx_file import write_graph
+from export.runtimes.contract import Arrays, check_inputs
+
+SILENT = 3  # severity: errors only, which are raised anyway
+EXACT = ("session.qdq_matmulnbits_accuracy_level", "1")
+
+
+class OnnxRuntime:
+    """ONNX Runtime in this process.
+
+    Raises:
+      RuntimeError: it refuses the model.
+      ValueError: the model is not ONNX.
+    """
+
+    def __init__(self, model: GraphModel, *, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = SILENT
+        options.add_session_config_entry(*EXACT)
+        self._model, self._sessions = model, {}
+        for graph in model.graphs:
+            content = write_graph(graph, model.metadata)
+            try:
+                self._sessions[graph.name] = onnxruntime.InferenceSession(
+                    content, options, providers=["CPUExecutionProvider"]
+                )
+            # its errors have no common type; all mean that the file is not for it
+            except Exception as error:
+                raise RuntimeError(f"ONNX Runtime refuses {graph.name!r}: {error}") from error
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
+        graph = self._model.graph(signature)
+        check_inputs(graph, inputs)
+        fed = {graph.inputs[name]: value for name, value in inputs.items()}
+        try:
+            found = self._sessions[signature].run(list(graph.outputs.values()), fed)
+        except Exception as error:
+            raise RuntimeError(f"ONNX Runtime refuses graph {signature!r}: {error}") from error
+        return dict(zip(graph.outputs, found, strict=True))
+
+    def close(self) -> None:
+        self._sessions.clear()
