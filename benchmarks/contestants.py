@@ -19,11 +19,11 @@ import numpy as np
 from benchmarks.subject import Subject
 from benchmarks.timing import num_threads
 from trm_jax import metrics
-from trm_jax.act import predictions, rollout
+from trm_jax.convert.name_table import strip_prefixes, to_torch
 from trm_jax.evaluate import Readout, measure, trajectory
-from trm_jax.models import build
-from trm_jax.reasoner import Reasoner
-from trm_jax.torch_names import strip_prefixes, to_torch
+from trm_jax.models.act import predictions, rollout
+from trm_jax.models.build import build
+from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, Logits, Weights
 
 Variants = Mapping[str, Weights]

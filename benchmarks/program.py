@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from trm_jax.program import exit_code
+from trm_jax.command_line import exit_code
 
 Rows = Sequence[dict[str, Any]]
 

@@ -42,7 +42,7 @@ from export.targets import Target
 from quant.ptq.calibrate import ProductRange, input_widths
 from quant.scheme import parse
 from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
-from trm_jax.models import build
+from trm_jax.models.build import build
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
 REPEATS, WARM = 15, 2

@@ -51,8 +51,8 @@ from experiments.studies import (
     qat,
     truncation,
 )
+from trm_jax.command_line import RESUMED, exit_code
 from trm_jax.config import PRESETS
-from trm_jax.program import RESUMED, exit_code
 
 
 class Study(enum.Enum):

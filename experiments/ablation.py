@@ -24,7 +24,7 @@ from experiments.tasks import Task
 from quant.ptq import weights as ptq_weights
 from quant.scheme import Scheme, parse
 from trm_jax.config import Config
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, Weights
 
 FULL = "fp32"

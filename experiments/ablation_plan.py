@@ -12,7 +12,7 @@ from experiments.ablation import Context, Effort, Intervention, NotApplicable
 from experiments.ablation_spec import AblationSpec
 from experiments.plan import choose_batch_size, choose_dtype, choose_limit
 from experiments.tasks import task_named
-from trm_jax.convert import Hints
+from trm_jax.convert.load import Hints
 
 StudyFunction = Callable[[Context], tuple[Intervention, ...]]
 Studies = Mapping[Enum, StudyFunction]

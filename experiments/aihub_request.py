@@ -16,7 +16,7 @@ from export.aihub.client import Waiting
 from export.sources import load_model, load_puzzles
 from export.twin import Source
 from trm_jax import zoo
-from trm_jax.data.calibration import CALIBRATION_PUZZLES
+from trm_jax.data.batches import CALIBRATION_PUZZLES
 from trm_jax.data.format import PuzzleDataset
 
 DEFAULT_SCHEMES = "fp32,w8c-sym_a8s,w4c-sym_a16s"

@@ -17,9 +17,9 @@ import numpy as np
 from export.artifact.host_state import embed
 from export.graph.ir import Graph
 from export.twin import Simulation, tokens_of
-from trm_jax.act import rollout
 from trm_jax.metrics import token_cosine
-from trm_jax.recursion import identity
+from trm_jax.models.act import rollout
+from trm_jax.models.recursion import identity
 from trm_jax.types import Batch
 
 INPUTS = ("x", "z_H", "z_L")

@@ -45,10 +45,10 @@ from experiments.progress import progress
 from experiments.report import make_console
 from experiments.rollouts import matmul_precision
 from experiments.variants import label
+from trm_jax.command_line import RESUMED, exit_code
 from trm_jax.config import PRESETS
-from trm_jax.data.arc_plan import SEED
-from trm_jax.data.arc_vote import submission, write_submission
-from trm_jax.program import RESUMED, exit_code
+from trm_jax.data.arc.dataset import SEED
+from trm_jax.data.arc.voting import submission, write_submission
 
 DEFAULT_SCHEMES = ("fp32", "int8", "int4_naive", "int4_calibrated")
 DEFAULT_AUG = 15  # as many as the bundled model has rows for

@@ -2,7 +2,7 @@
 
 The puzzle table is never an argument of the model: each batch brings the rows it needs, read
 from wherever the table lies (a mapped file, as a rule). Rows of augmentations the model was not
-trained on come after the table's: the mean row, or trained ones (trm_jax/row_training.py).
+trained on come after the table's: the mean row, or trained ones (trm_jax/training/puzzle_rows.py).
 """
 
 import time
@@ -19,17 +19,16 @@ from experiments.arc_rows import VoteKey, VoteRow, VoteSpec, write_grid
 from experiments.models import Model
 from experiments.variants import Variant, make_variant
 from quant.scheme import parse
-from trm_jax.act import predictions, rollout
-from trm_jax.data.arc_augment import Augmentation, inverse_augment
-from trm_jax.data.arc_grid import crop
-from trm_jax.data.arc_plan import Group
-from trm_jax.data.arc_tasks import TEST, Pair
-from trm_jax.data.arc_test_time import TestTime, question_batches
+from trm_jax.data.arc.augment import Augmentation, inverse_augment
+from trm_jax.data.arc.canvas import crop
+from trm_jax.data.arc.dataset import Group
+from trm_jax.data.arc.task_files import TEST, Pair
+from trm_jax.data.arc.test_time import TestTime, question_batches
 from trm_jax.data.batches import PuzzleBatch
-from trm_jax.evaluate import shard_batch
 from trm_jax.metrics import puzzle_exact
-from trm_jax.parallel import device_mesh, replicate
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.act import predictions, rollout
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.sharding import device_mesh, replicate, shard_batch
 from trm_jax.types import Batch, Weights
 
 MEAN_ROWS = 4096  # of a table read at a time

@@ -19,16 +19,15 @@ from experiments.tasks import Task
 from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax import zoo
-from trm_jax.checkpoint import map_model
+from trm_jax.checkpoints.model_files import map_model
 from trm_jax.config import Config, flops_per_step
-from trm_jax.convert import Hints
-from trm_jax.data import arc_grid
-from trm_jax.data.arc_tasks import Task as ArcTask
-from trm_jax.data.arc_tasks import task_json
-from trm_jax.data.arc_test_time import TestTime, plan_test_time
-from trm_jax.data.arc_vote import load_test_tasks
+from trm_jax.convert.load import Hints
+from trm_jax.data.arc import canvas
+from trm_jax.data.arc.task_files import ArcTask, task_json
+from trm_jax.data.arc.test_time import TestTime, plan_test_time
+from trm_jax.data.arc.voting import load_test_tasks
 from trm_jax.data.format import load_identifiers
-from trm_jax.models import build
+from trm_jax.models.build import build
 from trm_jax.types import Weights
 
 CPU_BATCH, DEVICE_BATCH = 64, 512
@@ -92,10 +91,10 @@ def common_side(found: Sequence[Model], identifiers: Sequence[str]) -> int:
         c = model.config
         if (c.seq_len, c.halt_max_steps) != (first.seq_len, first.halt_max_steps):
             raise ValueError(f"{model.name} and {found[0].name} do not vote together: other sizes")
-        if c.vocab_size != arc_grid.VOCAB_SIZE or math.isqrt(c.seq_len) ** 2 != c.seq_len:
+        if c.vocab_size != canvas.VOCAB_SIZE or math.isqrt(c.seq_len) ** 2 != c.seq_len:
             raise ValueError(
                 f"{model.name} reads no ARC: {c.seq_len} cells of {c.vocab_size} tokens; ARC has a"
-                f" square canvas of {arc_grid.VOCAB_SIZE} tokens"
+                f" square canvas of {canvas.VOCAB_SIZE} tokens"
             )
         if c.num_puzzle_identifiers != len(identifiers):
             raise ValueError(

@@ -13,12 +13,12 @@ import numpy as np
 
 from experiments.arc_asker import RowSource, mean_row
 from experiments.models import Model
-from trm_jax.data.arc_build import group_examples
-from trm_jax.data.arc_grid import PAD
-from trm_jax.data.arc_tasks import TRAIN
-from trm_jax.data.arc_test_time import TestTime
-from trm_jax.models import build
-from trm_jax.row_training import RowRecipe, train_rows
+from trm_jax.data.arc.canvas import PAD
+from trm_jax.data.arc.dataset import group_examples
+from trm_jax.data.arc.task_files import TRAIN
+from trm_jax.data.arc.test_time import TestTime
+from trm_jax.models.build import build
+from trm_jax.training.puzzle_rows import RowRecipe, train_rows
 from trm_jax.types import IGNORE_LABEL, Batch
 
 

@@ -28,7 +28,7 @@ from experiments.row_files import (
     shards_of,
     write_document,
 )
-from trm_jax.data.arc_tasks import Grid
+from trm_jax.data.arc.task_files import Grid
 
 FORMAT = 1
 SPEC_FILE, ROWS_FILE, KIND = "votes.json", "rows.jsonl", "a vote"

@@ -25,8 +25,8 @@ from experiments.tables import (
     with_interval,
 )
 from experiments.variants import label
-from trm_jax.data.arc_plan import Group
-from trm_jax.data.arc_vote import PASS_KS, TaskScore, Votes, score_tasks
+from trm_jax.data.arc.dataset import Group
+from trm_jax.data.arc.voting import PASS_KS, TaskScore, Votes, score_tasks
 
 SHOWN_KS = (1, 2, 5)
 ATTEMPTS = 2  # of ARC Prize

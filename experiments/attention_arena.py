@@ -41,8 +41,8 @@ from quant.integer.model import IntegerModel
 from quant.integer.network import int8_widths, layer_sites
 from quant.integer.operators import DenseWeights
 from quant.scheme import parse
+from trm_jax.command_line import REPEATED, exit_code
 from trm_jax.config import PRESETS, Config, Mixer, TRMConfig, preset
-from trm_jax.program import REPEATED, exit_code
 
 ROWS_FILE = "rows.jsonl"
 ENDS = (-4.0, 4.0)  # of every tensor; any would do

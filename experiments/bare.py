@@ -2,7 +2,8 @@
 
 An accelerator machine often has no more than these. jaxtyping, whose annotations stand on
 every function, is then replaced by a stand-in; safetensors files are read and written by
-`trm_jax/tensor_files.py` anyway; without matplotlib no curve is drawn, which the program says.
+`trm_jax/checkpoints/tensor_files.py` anyway; without matplotlib no curve is drawn, which the
+program says.
 """
 
 import importlib.util

@@ -28,7 +28,7 @@ from quant.ptq.weights import QuantisedParams, simulate
 from quant.scheme import Scheme, parse
 from trm_jax.config import PRESETS, Config
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.models import build
+from trm_jax.models.build import build
 from trm_jax.types import Weights
 
 ANSWERED = 4  # puzzles for the self-test; each costs a rollout in TFLM's interpreter for hosts

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.run_folder import parse_rows
-from trm_jax.program import exit_code
+from trm_jax.command_line import exit_code
 
 Rows = list[dict[str, float]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from experiments import aihub_request, deploy_aihub, deploy_cortex, deploy_host
 from experiments.report import make_console
-from trm_jax.program import REPEATED, exit_code
+from trm_jax.command_line import REPEATED, exit_code
 
 
 class Deployment(NamedTuple):

@@ -25,7 +25,7 @@ from export.sources import load_model, load_puzzles
 from export.targets import Target
 from quant.scheme import parse
 from trm_jax import zoo
-from trm_jax.data.calibration import CALIBRATION_PUZZLES
+from trm_jax.data.batches import CALIBRATION_PUZZLES
 
 TARGETS = tuple(target.value for target in Target if target is not Target.AI_HUB)
 TITLE = ", ".join(TARGETS)

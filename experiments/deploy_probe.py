@@ -20,7 +20,7 @@ import numpy as np
 from export.artifact.open import Export, open_export
 from export.artifact.solver import Solver
 from export.runtimes.registry import open_runtime
-from trm_jax.program import exit_code
+from trm_jax.command_line import exit_code
 
 STATUS = Path("/proc/self/status")
 WARM = 2

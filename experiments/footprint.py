@@ -21,9 +21,9 @@ from pathlib import Path
 
 from experiments import footprint_checks, footprint_rows, footprint_tables, tables
 from experiments.report import make_console
-from trm_jax import checkpoint
+from trm_jax.checkpoints import model_files
+from trm_jax.command_line import exit_code
 from trm_jax.config import PRESETS, Config, preset
-from trm_jax.program import exit_code
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,8 +54,8 @@ def config_of(name: str) -> Config:
     Raises:
       ValueError: neither, or a damaged directory.
     """
-    if name not in PRESETS and (Path(name) / checkpoint.CONFIG_FILE).is_file():
-        return checkpoint.load_model(Path(name))[0]
+    if name not in PRESETS and (Path(name) / model_files.CONFIG_FILE).is_file():
+        return model_files.load_model(Path(name))[0]
     return preset(name)
 
 

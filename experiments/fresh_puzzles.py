@@ -19,13 +19,14 @@ from experiments.ablation import Context, NotApplicable
 from experiments.ablation_spec import Facts
 from experiments.puzzles import Puzzles, hash_dataset
 from experiments.tasks import Task
-from trm_jax.augment import Augment, maze_augmentation, sudoku_augmentation
-from trm_jax.data import maze, sudoku
 from trm_jax.data.format import PuzzleDataset, from_examples, load_dataset, save_dataset
-from trm_jax.data.maze_generator import generate_mazes
-from trm_jax.data.splits import CANDIDATES, NewClasses
-from trm_jax.data.sudoku_canonical import new_classes as new_sudokus
-from trm_jax.data.sudoku_generator import generate_sudoku
+from trm_jax.data.generate import CANDIDATES, NewClasses
+from trm_jax.data.maze import symmetry
+from trm_jax.data.maze.generator import generate_mazes
+from trm_jax.data.sudoku import tokens
+from trm_jax.data.sudoku.generator import generate_sudoku
+from trm_jax.data.sudoku.symmetry import new_classes as new_sudokus
+from trm_jax.training.augment import Augment, maze_augmentation, sudoku_augmentation
 
 SEED_OFFSET = 1_000_003  # the generator's seeds for training sets and zoo are small numbers
 BOXES = {4: (2, 2), 6: (2, 3), 8: (2, 4), 9: (3, 3), 16: (4, 4)}
@@ -71,10 +72,10 @@ def _sudoku(side: int) -> Kind:
         if isinstance(options["num_clues"], list):
             options["num_clues"] = tuple(options["num_clues"])
         digits = generate_sudoku(num, **options)
-        return sudoku.encode(digits[0]), sudoku.encode(digits[1])
+        return tokens.encode(digits[0]), tokens.encode(digits[1])
 
     def new(candidates: np.ndarray, known: np.ndarray) -> np.ndarray:
-        return new_sudokus(sudoku.decode(candidates), sudoku.decode(known), box)
+        return new_sudokus(tokens.decode(candidates), tokens.decode(known), box)
 
     return Kind(generate, new, sudoku_augmentation(*box))
 
@@ -85,7 +86,7 @@ def _maze(side: int) -> Kind:
             options["wall_prob"] = tuple(options["wall_prob"])
         return generate_mazes(num, **options)
 
-    new = functools.partial(maze.new_classes, shape=(side, side))
+    new = functools.partial(symmetry.new_classes, shape=(side, side))
     return Kind(generate, new, maze_augmentation(side))
 
 

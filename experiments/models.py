@@ -1,6 +1,6 @@
 """The model a program was asked for, with what reports say about it.
 
-How a name finds a model is written in trm_jax/located.py; no name is the task's bundled model.
+How a name finds a model is written in trm_jax/loading.py; no name is the task's bundled model.
 """
 
 import hashlib
@@ -12,9 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.tasks import Task
-from trm_jax import checkpoint, convert, tensor_names, zoo
+from trm_jax import zoo
+from trm_jax.checkpoints import model_files
 from trm_jax.config import Config, to_dict
-from trm_jax.located import locate
+from trm_jax.convert import load as convert_load
+from trm_jax.loading import locate
 from trm_jax.types import Weights
 
 HASHED_ROWS = 4096  # of a tensor at a time
@@ -38,7 +40,7 @@ class Model(NamedTuple):
     @property
     def num_parameters(self) -> int:
         """Count the weights without the puzzle table."""
-        flat = tensor_names.flatten(self.weights)
+        flat = model_files.flatten(self.weights)
         return sum(value.size for name, value in flat.items() if name != "puzzle_emb")
 
     @property
@@ -51,9 +53,9 @@ class Model(NamedTuple):
 def load(
     source: str | None,
     task: Task,
-    hints: convert.Hints = convert.NO_HINTS,
+    hints: convert_load.Hints = convert_load.NO_HINTS,
     *,
-    read: Callable[[Path], tuple[Config, Weights]] = checkpoint.load_model,
+    read: Callable[[Path], tuple[Config, Weights]] = model_files.load_model,
 ) -> Model:
     """Load the model of a command line.
 
@@ -77,7 +79,7 @@ def load(
 def hash_model(config: Config, weights: Weights) -> str:
     """Hash a configuration and every tensor, names included."""
     digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode())
-    for name, value in sorted(tensor_names.flatten(weights).items()):
+    for name, value in sorted(model_files.flatten(weights).items()):
         digest.update(f"{name}{value.shape}".encode())
         for first in range(0, len(value), HASHED_ROWS):  # a mapped table is never whole in memory
             part = np.ascontiguousarray(value[first : first + HASHED_ROWS], np.float32)

@@ -19,7 +19,7 @@ from experiments.variants import check_calibration
 from quant.ptq import weights
 from quant.scheme import PAPER_SCHEMES, parse
 from trm_jax.config import Config, flops_per_step
-from trm_jax.convert import Hints
+from trm_jax.convert.load import Hints
 
 DEFAULT_SCHEMES = (
     "fp32",

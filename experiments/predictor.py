@@ -22,7 +22,7 @@ from experiments.predictor_study import study
 from experiments.predictor_tables import study_tables
 from experiments.report import make_console
 from experiments.runs import read_sweeps
-from trm_jax.program import exit_code
+from trm_jax.command_line import exit_code
 
 
 def parser() -> argparse.ArgumentParser:

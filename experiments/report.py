@@ -30,7 +30,7 @@ from experiments import figures, results, tables
 from experiments.analysis import outcomes
 from experiments.results import Row
 from experiments.spec import Spec
-from trm_jax.program import REPEATED, exit_code
+from trm_jax.command_line import REPEATED, exit_code
 
 PIPE_WIDTH = 140  # columns where there is no terminal to ask
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from quant.integer.network import has_integers
 from trm_jax import zoo
 from trm_jax.config import Config, flops_per_step
-from trm_jax.located import known_config
+from trm_jax.loading import known_config
 
 WEIGHTS = (
     "fp32,bf16,fp16,int8,w5t-sym,int4_naive,int4_calibrated,int3_naive,w3c-sym,int3_calibrated,"

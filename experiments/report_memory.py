@@ -25,8 +25,9 @@ def memory_section(results: Results) -> Section:
     same = sum(check.reproduced for check in checks)
     text = (
         f"Computed from shapes (export/footprint/estimate.py), no puzzle is run. {same} of"
-        f" {len(checks)} printed figures are reproduced by the paper's own way of counting; what it leaves out"
-        " stands beside each. The peaks are lower bounds: an interpreter's arena lies above them."
+        f" {len(checks)} printed figures are reproduced by the paper's own way of counting; what it"
+        " leaves out stands beside each. The peaks are lower bounds: an interpreter's arena lies"
+        " above them."
     )
     blocks: list[Block] = [Paragraph(text)]
     if rows := _bar_rows(results.footprints):

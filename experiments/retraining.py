@@ -1,4 +1,5 @@
-"""Train a model inside a study, briefly, with the training loop's own update (trm_jax/train.py).
+"""Train a model inside a study, briefly, with the training loop's own update
+(trm_jax/training/step.py).
 
 A trained model is kept in FOLDER/trained/NAME with a hash of all that decided it, so that a run
 which is killed and resumed trains only what was not finished. One device; no validation.
@@ -19,14 +20,20 @@ from experiments import fresh_puzzles
 from experiments.ablation import Context
 from experiments.ablation_spec import Facts
 from experiments.window import Window
-from trm_jax.augment import Augment, no_augmentation
-from trm_jax.checkpoint import CONFIG_FILE, load_metadata, load_model, save_model
+from trm_jax.checkpoints.model_files import CONFIG_FILE, load_metadata, load_model, save_model
 from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.gradients import watched_names
-from trm_jax.reasoner import Reasoner
-from trm_jax.recipe import Recipe
-from trm_jax.train import Objective, averaged, init_state, make_train_step, supervised
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.training.augment import Augment, no_augmentation
+from trm_jax.training.optim import Recipe
+from trm_jax.training.step import (
+    Objective,
+    averaged,
+    init_state,
+    make_train_step,
+    supervised,
+    watched_names,
+)
 from trm_jax.types import Batch, Weights
 
 LOOK_EVERY = 10  # updates between two looks at the numbers

@@ -22,14 +22,8 @@ from experiments.spec import Spec
 from experiments.tasks import Task, second_score
 from experiments.variants import Variant, make_variant
 from trm_jax.data.batches import PuzzleBatch, gather
-from trm_jax.evaluate import (
-    Readout,
-    Trajectory,
-    consecutive_similarity,
-    measure,
-    shard_batch,
-    trajectory,
-)
+from trm_jax.evaluate import Readout, Trajectory, consecutive_similarity, measure, trajectory
+from trm_jax.sharding import shard_batch
 from trm_jax.types import IGNORE_LABEL, Batch
 
 

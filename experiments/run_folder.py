@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.window import Window
-from trm_jax.checkpoint import TrainCheckpointer
+from trm_jax.checkpoints.training_state import TrainCheckpointer
 from trm_jax.config import preset
-from trm_jax.train import TrainState
+from trm_jax.training.step import TrainState
 
 Document = dict[str, Any]
 

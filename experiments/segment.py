@@ -19,8 +19,8 @@ from experiments.progress import Show, progress
 from experiments.run_folder import RunFolder
 from experiments.validation import validate
 from experiments.window import Window
-from trm_jax.reasoner import Reasoner
-from trm_jax.train import TrainState, averaged
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.training.step import TrainState, averaged
 from trm_jax.types import Batch
 
 

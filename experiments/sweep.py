@@ -38,8 +38,8 @@ from experiments.plan import DEFAULT_LIMIT, DEFAULT_SCHEMES, DTYPES, Job, enviro
 from experiments.report import make_console, report
 from experiments.rollouts import Runner, matmul_precision
 from experiments.variants import label
+from trm_jax.command_line import RESUMED, exit_code
 from trm_jax.config import PRESETS
-from trm_jax.program import RESUMED, exit_code
 
 
 def parser() -> argparse.ArgumentParser:

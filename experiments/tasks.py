@@ -10,7 +10,7 @@ import enum
 import math
 from collections.abc import Callable
 
-from trm_jax.data import arc_grid
+from trm_jax.data.arc import canvas
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.evaluate import Lenient, any_shortest_path, strict
 
@@ -26,7 +26,7 @@ class Task(enum.Enum):
 VOCAB_SIZE: dict[Task, Callable[[int], int]] = {
     Task.SUDOKU: lambda side: side + 2,  # pad, blank, digits
     Task.MAZE: lambda side: 6,  # pad and "# SGo"
-    Task.ARC: lambda side: arc_grid.VOCAB_SIZE,  # pad, end of grid, colours
+    Task.ARC: lambda side: canvas.VOCAB_SIZE,  # pad, end of grid, colours
 }
 """Tokens of a puzzle with `side` cells in a row, pad included."""
 

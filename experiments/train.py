@@ -19,7 +19,7 @@ Every draw is a function of (seed, step): a run that was stopped or killed and r
 through the same states as one that was not. Ctrl-C and SIGTERM end a segment like --max-minutes:
 the state is saved, and the command that goes on is printed. --compact-out DIR also writes the
 state as files of at most 15 MiB, 56 MiB in all, to be carried to another machine, where
---compact-in DIR begins a new OUT with it (what is rounded: trm_jax/compact_state.py).
+--compact-in DIR begins a new OUT with it (what is rounded: trm_jax/checkpoints/compact_state.py).
 
 The network computes in float32 on CPU and in bfloat16 on accelerators (--dtype), parameters are
 float32; slots are spread over all local devices. --attention cudnn takes cuDNN's fused kernel for
@@ -41,10 +41,10 @@ import experiments.bare  # noqa: F401 - first: annotations without jaxtyping
 from experiments.segment import Pace
 from experiments.training import Compact, Spec, default_dtype, run
 from experiments.training_data import default_augmentation
-from trm_jax.attention import AttentionKernel
-from trm_jax.compact_state import MIB, TOTAL_BYTES
+from trm_jax.checkpoints.compact_state import MIB, TOTAL_BYTES
 from trm_jax.config import preset
-from trm_jax.recipe import Recipe
+from trm_jax.models.attention import AttentionKernel
+from trm_jax.training.optim import Recipe
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA's message begins
 
@@ -98,7 +98,7 @@ def add_field(p: argparse.ArgumentParser, field: dataclasses.Field) -> None:
     """Add a hyper-parameter as an option."""
     flag, default = "--" + field.name.replace("_", "-"), field.default
     if isinstance(default, bool):
-        p.add_argument(flag, action="store_true", help="see trm_jax/recipe.py")
+        p.add_argument(flag, action="store_true", help="see trm_jax/training/optim.py")
     elif isinstance(default, enum.Enum):
         kind = type(default)
         p.add_argument(flag, type=kind, choices=list(kind), default=default)

@@ -1,7 +1,7 @@
 """A training run: what decides it, where it begins, what it leaves behind.
 
 Left out: the command line (train.py), the loop (segment.py), the files (run_folder.py) and the
-update itself (trm_jax/train.py).
+update itself (trm_jax/training/step.py).
 """
 
 import contextlib
@@ -19,15 +19,21 @@ from experiments.run_folder import Document, RunFolder, differences, parse_rows,
 from experiments.segment import Pace, Parts, run_segment
 from experiments.training_data import augmentation, fingerprint, load_puzzles, split
 from experiments.window import Window
-from trm_jax import checkpoint
-from trm_jax.attention import KERNELS, AttentionKernel, check_kernel, why_not
-from trm_jax.compact_state import load_compact, read_facts, save_compact
+from trm_jax.checkpoints import model_files
+from trm_jax.checkpoints.compact_state import load_compact, read_facts, save_compact
 from trm_jax.config import Config, Mixer, preset
-from trm_jax.gradients import watched_names
-from trm_jax.models import build
-from trm_jax.parallel import check_divides, device_mesh, replicate
-from trm_jax.recipe import Recipe
-from trm_jax.train import TrainState, averaged, init_state, make_train_step, place
+from trm_jax.models.attention import KERNELS, AttentionKernel, check_kernel, why_not
+from trm_jax.models.build import build
+from trm_jax.sharding import check_divides, device_mesh, replicate
+from trm_jax.training.optim import Recipe
+from trm_jax.training.step import (
+    TrainState,
+    averaged,
+    init_state,
+    make_train_step,
+    place,
+    watched_names,
+)
 from trm_jax.types import Weights
 
 
@@ -59,7 +65,7 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class Compact:
-    """Compact states (trm_jax/compact_state.py) to begin with and to leave behind.
+    """Compact states (trm_jax/checkpoints/compact_state.py) to begin with and to leave behind.
 
     Attributes:
       limit: bytes that the one left behind may take.
@@ -83,7 +89,7 @@ def start_weights(model: str | None, config: Config) -> Weights | None:
     """
     if model is None:
         return None
-    found, weights = checkpoint.load_model(Path(model))
+    found, weights = model_files.load_model(Path(model))
     free = {name: getattr(config, name) for name in ("forward_dtype", "halt_max_steps")}
     if dataclasses.replace(found, **free) != config:
         raise ValueError(f"--start {model} is of another configuration: {found} against {config}")
@@ -147,7 +153,7 @@ def leave_behind(
     step = int(state.step)
     rows = folder.rows_until(step)
     facts = {"spec": dataclasses.asdict(spec), "step": step}
-    checkpoint.save_model(folder.path / "model", spec.config, averaged(state), metadata=facts)
+    model_files.save_model(folder.path / "model", spec.config, averaged(state), metadata=facts)
     if has("matplotlib"):
         draw_curve({spec.preset: rows}, folder.path / "curve.png")
     else:

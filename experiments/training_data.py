@@ -7,9 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_jax.augment import Augment, maze_augmentation, no_augmentation, sudoku_augmentation
 from trm_jax.config import Config
 from trm_jax.data.format import load_dataset
+from trm_jax.training.augment import (
+    Augment,
+    maze_augmentation,
+    no_augmentation,
+    sudoku_augmentation,
+)
 from trm_jax.types import IGNORE_LABEL, Batch
 
 AUGMENTATIONS: dict[str, Augment] = {

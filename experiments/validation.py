@@ -8,10 +8,10 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from trm_jax.act import predictions, rollout
 from trm_jax.metrics import correct_cells, puzzle_exact
-from trm_jax.parallel import over_batch
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.act import predictions, rollout
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.sharding import over_batch
 from trm_jax.types import IGNORE_LABEL, Batch, Latents, Weights
 
 CHUNK = 256  # puzzles per device and rollout: attention scores of 30x30 mazes then take 7 GB

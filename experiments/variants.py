@@ -19,10 +19,10 @@ from quant.integer.reasoner import simulate_integers
 from quant.ptq import weights as ptq_weights
 from quant.ptq.calibrate import activation_ranges
 from quant.scheme import FloatDtype, Scheme, paper_name, parse
-from trm_jax.data.calibration import CALIBRATION_PUZZLES, calibration_batches
-from trm_jax.models import build
-from trm_jax.parallel import device_mesh, replicate
-from trm_jax.reasoner import Reasoner
+from trm_jax.data.batches import CALIBRATION_PUZZLES, calibration_batches
+from trm_jax.models.build import build
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.sharding import device_mesh, replicate
 from trm_jax.types import Batch, Weights
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from export.artifact.open import open_export
 from export.cortex_m.arena import MARGIN
 from export.cortex_m.package import arena_bytes, files_of, package, save
-from trm_jax.program import exit_code
+from trm_jax.command_line import exit_code
 
 
 def main(argv: list[str] | None = None) -> int:

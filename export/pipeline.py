@@ -40,9 +40,9 @@ from quant.integer.reasoner import IntegerReasoner, Simulated
 from quant.integer.saturation import count_rollout
 from quant.ptq.weights import simulate
 from quant.scheme import FloatDtype
-from trm_jax.checkpoint import staged
+from trm_jax.checkpoints.model_files import staged
+from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
-from trm_jax.tensor_files import save_tensors
 from trm_jax.types import Batch
 
 

@@ -9,9 +9,9 @@ import math
 import numpy as np
 
 from trm_jax.config import Config
-from trm_jax.data.maze import SYMBOLS
-from trm_jax.data.maze_solver import FREE, GOAL, PATH, START, WALL
-from trm_jax.data.sudoku import DIGITS, valid_grids
+from trm_jax.data.maze.solver import FREE, GOAL, PATH, START, WALL
+from trm_jax.data.maze.symmetry import SYMBOLS
+from trm_jax.data.sudoku.tokens import DIGITS, valid_grids
 
 MAZE = {**SYMBOLS, ".": FREE}
 MAZE_SHOWN = {0: "? ", WALL: "██", FREE: "  ", START: "S ", GOAL: "G ", PATH: "· "}

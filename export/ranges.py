@@ -21,7 +21,7 @@ from quant.ptq.calibrate import (
     input_widths,
     observed_rollout,
 )
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, Weights
 
 

@@ -24,7 +24,7 @@ from export.graph.files import demand_runs
 from export.runtimes.registry import open_runtime
 from export.sources import load_puzzles
 from export.targets import Target
-from trm_jax.program import exit_code
+from trm_jax.command_line import exit_code
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,16 +8,15 @@ import numpy as np
 from export.twin import Source
 from trm_jax import zoo
 from trm_jax.config import Config
-from trm_jax.data.arc_grid import VOCAB_SIZE as ARC_TOKENS
-from trm_jax.data.batches import PuzzleBatch, gather, in_evaluation_order
-from trm_jax.data.calibration import calibration_batches
+from trm_jax.data.arc.canvas import VOCAB_SIZE as ARC_TOKENS
+from trm_jax.data.batches import PuzzleBatch, calibration_batches, gather, in_evaluation_order
 from trm_jax.data.format import PuzzleDataset, load_dataset
-from trm_jax.located import locate
+from trm_jax.loading import locate
 from trm_jax.types import Batch
 
 
 def load_model(name: str) -> Source:
-    """Load the model of a name (trm_jax/located.py).
+    """Load the model of a name (trm_jax/loading.py).
 
     Raises:
       ValueError: unknown, or not a checkpoint of these architectures.

@@ -32,7 +32,7 @@ from export.pipeline import TRIED, export
 from export.sources import batch_of, calibration, load_model, load_puzzles
 from export.targets import Target
 from export.twin import simulation_of
-from trm_jax.program import exit_code
+from trm_jax.command_line import exit_code
 
 BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
 

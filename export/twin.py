@@ -20,12 +20,12 @@ from quant.integer.reasoner import simulate_integers
 from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import QuantisedParams, dequantise_params, simulate
 from quant.scheme import CarryPrecision
-from trm_jax.act import predictions
 from trm_jax.config import Config
 from trm_jax.evaluate import Trajectory, trajectory
-from trm_jax.models import build
-from trm_jax.reasoner import Reasoner
-from trm_jax.recursion import identity
+from trm_jax.models.act import predictions
+from trm_jax.models.build import build
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.models.recursion import identity
 from trm_jax.types import Batch, Weights
 
 

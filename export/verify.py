@@ -40,8 +40,8 @@ from export.runtimes.registry import open_runtime
 from export.sources import batch_of, calibration, load_model, load_puzzles
 from export.targets import Target
 from export.twin import Simulation, run, simulation_of
+from trm_jax.command_line import exit_code
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.program import exit_code
 
 LIMIT = 64
 SIGNIFICANT = 0.01

@@ -33,7 +33,7 @@ from quant.affine import (
 )
 from quant.dot_general import Ranges
 from quant.scheme import CarryPrecision, Scheme
-from trm_jax.recursion import identity
+from trm_jax.models.recursion import identity
 from trm_jax.types import Latents, State
 
 _BITS = {CarryPrecision.INT8: 8, CarryPrecision.INT16: 16}

@@ -43,7 +43,7 @@ from quant.affine import (
     scale_zero_point,
 )
 from quant.scheme import Activations, Scheme, WeightScheme
-from trm_jax.layers import exact_dot_general
+from trm_jax.models.layers import exact_dot_general
 from trm_jax.types import DotGeneral, SiteDotGeneral
 
 Ranges = Mapping[str, tuple[float, float]]

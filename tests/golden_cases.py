@@ -12,13 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_jax.act import empty_carry, halt, inject, refill, supervise
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.losses import SequenceLosses, sequence_losses
-from trm_jax.models import build
-from trm_jax.reasoner import Reasoner
-from trm_jax.recursion import run_cycles
-from trm_jax.torch_names import from_torch, strip_prefixes, to_torch
+from trm_jax.convert.name_table import from_torch, strip_prefixes, to_torch
+from trm_jax.models.act import empty_carry, halt, inject, refill, supervise
+from trm_jax.models.build import build
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.models.recursion import run_cycles
+from trm_jax.training.losses import SequenceLosses, sequence_losses
 from trm_jax.types import Batch, Buffers, Latents, Outputs, Weights
 
 MODELS = ("trm_att", "trm_mlp", "trm_att_learned", "hrm")

@@ -9,8 +9,8 @@ from safetensors.flax import save_file
 
 from tests.samples import random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.convert import Hints
-from trm_jax.torch_names import strip_prefixes, to_torch
+from trm_jax.convert.load import Hints
+from trm_jax.convert.name_table import strip_prefixes, to_torch
 from trm_jax.types import Weights
 
 CONFIGS: dict[str, Config] = {

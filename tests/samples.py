@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from trm_jax.config import Config
-from trm_jax.models import build
+from trm_jax.models.build import build
 from trm_jax.types import IGNORE_LABEL, Batch, Weights
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from tests.samples import random_batch, random_weights, small
-from trm_jax.act import (
+from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
+from trm_jax.models.act import (
     continue_target,
     empty_carry,
     halt,
@@ -21,8 +22,7 @@ from trm_jax.act import (
     supervise,
     wants_to_halt,
 )
-from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.models import build
+from trm_jax.models.build import build
 from trm_jax.types import IGNORE_LABEL, Carry, Outputs, Params
 
 # the cheapest model to compile: these tests are about bookkeeping

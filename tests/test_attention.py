@@ -20,13 +20,18 @@ import pytest
 from tests import golden_cases, oracle
 from tests.rerouted import reroute
 from tests.samples import random_batch, small
-from trm_jax import attention
-from trm_jax.attention import AttentionKernel, check_kernel, cudnn_attention, softmax_attention
-from trm_jax.augment import no_augmentation
 from trm_jax.config import PRESETS, Mixer, TRMConfig
-from trm_jax.models import build
-from trm_jax.recipe import Recipe
-from trm_jax.train import init_state, make_train_step
+from trm_jax.models import attention
+from trm_jax.models.attention import (
+    AttentionKernel,
+    check_kernel,
+    cudnn_attention,
+    softmax_attention,
+)
+from trm_jax.models.build import build
+from trm_jax.training.augment import no_augmentation
+from trm_jax.training.optim import Recipe
+from trm_jax.training.step import init_state, make_train_step
 
 EPS32, EPS16 = 2.0**-24, 2.0**-9
 """Relative error of one rounding to float32 and to bfloat16."""

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trm_jax.augment import maze_augmentation, no_augmentation, sudoku_augmentation
-from trm_jax.data.maze_generator import generate_mazes
-from trm_jax.data.sudoku import encode, valid_grids
-from trm_jax.data.sudoku_canonical import class_ids
-from trm_jax.data.sudoku_generator import generate_sudoku
+from trm_jax.data.maze.generator import generate_mazes
+from trm_jax.data.sudoku.generator import generate_sudoku
+from trm_jax.data.sudoku.symmetry import class_ids
+from trm_jax.data.sudoku.tokens import encode, valid_grids
 from trm_jax.evaluate import any_shortest_path
+from trm_jax.training.augment import maze_augmentation, no_augmentation, sudoku_augmentation
 from trm_jax.types import Batch
 
 KEYS = [jax.random.key(seed) for seed in range(4)]

@@ -11,13 +11,8 @@ import pytest
 from jax import Array
 
 from tests.samples import random_weights, small
-from trm_jax.checkpoint import (
-    TrainCheckpointer,
-    load_metadata,
-    load_model,
-    save_model,
-    weight_shapes,
-)
+from trm_jax.checkpoints.model_files import load_metadata, load_model, save_model, weight_shapes
+from trm_jax.checkpoints.training_state import TrainCheckpointer
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
 from trm_jax.types import Weights
 

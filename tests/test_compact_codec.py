@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from trm_jax import compact_codec as codec
+from trm_jax.checkpoints import compact_state as codec
 
 SHAPES = [(1,), (256,), (257,), (3, 200), (2, 3, 128)]
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from tests.samples import random_batch, random_weights, small
-from trm_jax import part_files
-from trm_jax.compact_state import TOTAL_BYTES, load_compact, read_facts, save_compact
+from trm_jax.checkpoints import file_parts
+from trm_jax.checkpoints.compact_state import TOTAL_BYTES, load_compact, read_facts, save_compact
 from trm_jax.config import SUDOKU_TRM_ATT, SUDOKU_TRM_MLP, Config, TRMConfig
-from trm_jax.models import build
-from trm_jax.optim import Optimizer
-from trm_jax.recipe import Recipe
-from trm_jax.train import TrainState, init_state
+from trm_jax.models.build import build
+from trm_jax.training.optim import Optimizer, Recipe
+from trm_jax.training.step import TrainState, init_state
 
 CONFIG = TRMConfig(**small(puzzle_emb_len=1))
 RECIPE = Recipe(total_steps=9, batch_size=4)
@@ -109,7 +108,7 @@ def test_published_sizes_fit_the_limits(config: Config, ema: str, tmp_path: Path
     sizes = [path.stat().st_size for path in (tmp_path / "c").iterdir()]
     assert sum(sizes) == total <= TOTAL_BYTES == 56 * 2**20
     assert max(sizes) <= 15 * 2**20
-    body = part_files.read_manifest(tmp_path / "c")
+    body = file_parts.read_manifest(tmp_path / "c")
     encodings = {t["name"].split("/")[0]: t["encoding"] for t in body["tensors"]}
     assert encodings["ema"] == ema
     back, _ = load_compact(tmp_path / "c", state)
@@ -187,17 +186,17 @@ def test_a_state_of_another_model_or_format_is_refused(state: TrainState, tmp_pa
     other = TRMConfig(**small(puzzle_emb_len=1, vocab_size=6))
     with pytest.raises(ValueError, match=r"lm_head/kernel: found \(8, 5\), expected \(8, 6\)"):
         load_compact(tmp_path / "c", make_state(other))
-    part_files.write(tmp_path / "new", b"", {"format": 2})
+    file_parts.write(tmp_path / "new", b"", {"format": 2})
     with pytest.raises(ValueError, match="has format 2; this version reads 1"):
         read_facts(tmp_path / "new")
 
 
 def test_parts_are_cut_at_their_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(part_files, "PART_BYTES", 4)
-    part_files.write(tmp_path / "p", b"0123456789", {"note": 1})
+    monkeypatch.setattr(file_parts, "PART_BYTES", 4)
+    file_parts.write(tmp_path / "p", b"0123456789", {"note": 1})
     names = [f"part-00{i}.bin" for i in range(3)]
     assert [(tmp_path / "p" / name).read_bytes() for name in names] == [b"0123", b"4567", b"89"]
-    body = part_files.read_manifest(tmp_path / "p")
-    assert part_files.read_stream(tmp_path / "p", body) == b"0123456789"
+    body = file_parts.read_manifest(tmp_path / "p")
+    assert file_parts.read_stream(tmp_path / "p", body) == b"0123456789"
     size = sum(path.stat().st_size for path in (tmp_path / "p").iterdir())
-    assert size == part_files.total_bytes(b"0123456789", {"note": 1})
+    assert size == file_parts.total_bytes(b"0123456789", {"note": 1})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.samples import small
-from trm_jax.checkpoint import weight_shapes
+from trm_jax.checkpoints.model_files import weight_shapes
 from trm_jax.config import (
     PRESETS,
     HRMConfig,

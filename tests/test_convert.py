@@ -8,12 +8,12 @@ import pytest
 
 from tests.releases import CONFIGS, FULL, TOLD, TRM_NAME, YAML, assert_same, write_release
 from tests.samples import random_weights
-from trm_jax import convert as program
-from trm_jax.checkpoint import load_metadata, load_model, save_model
+from trm_jax.checkpoints.model_files import load_metadata, load_model, save_model
 from trm_jax.config import PRESETS, Mixer
-from trm_jax.convert import Hints, load_torch
+from trm_jax.convert import __main__ as program
+from trm_jax.convert.load import Hints, load_torch
+from trm_jax.convert.published import PUBLISHED
 from trm_jax.data.hub import DownloadError
-from trm_jax.published import PUBLISHED
 
 
 @pytest.mark.parametrize("prefix", [FULL, "model.inner.", "inner.", "_orig_mod.", ""])

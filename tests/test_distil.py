@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.samples import random_batch, random_weights, small
-from trm_jax.act import empty_carry, refill, rollout
 from trm_jax.config import Mixer, Positions, TRMConfig
-from trm_jax.distil import distillation, divergence, teach
-from trm_jax.models import build
-from trm_jax.train import supervised
+from trm_jax.models.act import empty_carry, refill, rollout
+from trm_jax.models.build import build
+from trm_jax.training.distillation import distillation, divergence, teach
+from trm_jax.training.step import supervised
 from trm_jax.types import IGNORE_LABEL
 
 CONFIG = TRMConfig(

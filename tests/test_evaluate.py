@@ -6,10 +6,11 @@ import pytest
 
 from tests.samples import random_batch, random_weights, small
 from trm_jax import metrics
-from trm_jax.act import inject, predictions, rollout
 from trm_jax.config import HRMConfig, TRMConfig
-from trm_jax.evaluate import call_outputs, consecutive_similarity, measure, shard_batch, trajectory
-from trm_jax.models import build
+from trm_jax.evaluate import call_outputs, consecutive_similarity, measure, trajectory
+from trm_jax.models.act import inject, predictions, rollout
+from trm_jax.models.build import build
+from trm_jax.sharding import shard_batch
 from trm_jax.types import Batch
 
 CONFIGS = [TRMConfig(**small(), puzzle_emb_len=1), HRMConfig(**small(), L_layers=1, H_layers=1)]

@@ -32,10 +32,10 @@ from tests.golden_cases import (
     stepper,
 )
 from tests.rounding import allowed_drift, rms
-from trm_jax.act import predictions, rollout
 from trm_jax.config import Mixer
-from trm_jax.losses import step_metrics
-from trm_jax.models import build
+from trm_jax.models.act import predictions, rollout
+from trm_jax.models.build import build
+from trm_jax.training.losses import step_metrics
 from trm_jax.types import Buffers, Latents
 
 STEPS = 4

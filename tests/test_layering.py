@@ -41,10 +41,10 @@ RIM = {
 }
 """Leaves of trm_jax besides data and zoo: numeric modules never import them."""
 ONLY_IN = {
-    "torch": ("trm_jax.torch_files",),
-    "yaml": ("trm_jax.torch_config", "experiments.aihub_rows"),
+    "torch": ("trm_jax.convert.torch_files",),
+    "yaml": ("trm_jax.convert.torch_config", "experiments.aihub_rows"),
     "huggingface_hub": ("trm_jax.data.hub",),
-    "orbax": ("trm_jax.checkpoint",),
+    "orbax": ("trm_jax.checkpoints.model_files",),
     "aqt": ("quant.dot_general",),
     "ai_edge_litert": ("export.",),
     "flatbuffers": ("export.",),
@@ -104,10 +104,10 @@ def is_numeric(module: str) -> bool:
 
 
 def test_the_walk_finds_modules_and_imports() -> None:
-    assert {"trm_jax.act", "trm_jax.data.hub", "quant.affine"} <= MODULES.keys()
-    assert {"trm_jax.reasoner", "jax.numpy"} <= imports("trm_jax.act")
-    assert ROW.keys() - MODULES.keys() <= {"trm_jax.evaluate", "trm_jax.train"}
-    assert "torch" in imports("trm_jax.torch_files")  # lazy imports count too
+    assert {"trm_jax.models.act", "trm_jax.data.hub", "quant.affine"} <= MODULES.keys()
+    assert {"trm_jax.models.reasoner", "jax.numpy"} <= imports("trm_jax.models.act")
+    assert ROW.keys() - MODULES.keys() <= {"trm_jax.evaluate", "trm_jax.training.step"}
+    assert "torch" in imports("trm_jax.convert.torch_files")  # lazy imports count too
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -9,11 +9,19 @@ import pytest
 
 from tests import oracle
 from tests.samples import small
-from trm_jax.attention import linear_attention, softmax_attention
 from trm_jax.config import Mixer, Positions, ReasonerConfig, TRMConfig
-from trm_jax.embedding import combine, prefix_from_rows
-from trm_jax.layers import Dense, Embedding, SwiGLU, apply_rotary, rms_norm, rotary_tables
-from trm_jax.mixing import Level
+from trm_jax.models.attention import linear_attention, softmax_attention
+from trm_jax.models.blocks import Level
+from trm_jax.models.layers import (
+    Dense,
+    Embedding,
+    SwiGLU,
+    apply_rotary,
+    combine,
+    prefix_from_rows,
+    rms_norm,
+    rotary_tables,
+)
 
 EPS32 = 2.0**-24  # half an ulp: the relative error of one float32 rounding
 RNG = np.random.default_rng(0)

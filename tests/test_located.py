@@ -6,8 +6,8 @@ import pytest
 
 from trm_jax import zoo
 from trm_jax.config import preset
-from trm_jax.located import known_config, locate
-from trm_jax.published import PUBLISHED
+from trm_jax.convert.published import PUBLISHED
+from trm_jax.loading import known_config, locate
 
 
 @pytest.mark.parametrize("name", zoo.MODELS)

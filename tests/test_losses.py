@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trm_jax.losses import (
+from trm_jax.training.losses import (
     binary_cross_entropy,
     log_stablemax,
     sequence_losses,

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from trm_jax.optim import (
+from trm_jax.training.optim import (
     Optimizer,
     apply_decoupled,
     ema_update,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trm_jax.program import REPEATED, RESUMED, exit_code
+from trm_jax.command_line import REPEATED, RESUMED, exit_code
 
 
 def raising(error: BaseException):

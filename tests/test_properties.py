@@ -17,10 +17,10 @@ import pytest
 from tests import oracle
 from tests.rounding import allowed_drift, rms
 from tests.samples import random_batch, random_weights, small
-from trm_jax.act import inject, rollout, rollout_until_halted
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.models import build
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.act import inject, rollout, rollout_until_halted
+from trm_jax.models.build import build
+from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import IGNORE_LABEL, Batch, Buffers, Latents, Outputs, Weights
 
 # one layer per level: what has to be compiled decides how long these tests take

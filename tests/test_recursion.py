@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.samples import random_batch, random_weights, small
-from trm_jax.act import supervise
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.models import build
-from trm_jax.recursion import Networks, run_cycles_one_step_gradient
+from trm_jax.models.act import supervise
+from trm_jax.models.build import build
+from trm_jax.models.recursion import Networks, run_cycles_one_step_gradient
 from trm_jax.types import Carry, Latents, Outputs, Params
 
 CONFIGS: dict[str, Config] = {

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tests.samples import random_batch, random_weights, small
-from trm_jax.augment import no_augmentation
 from trm_jax.config import TRMConfig
-from trm_jax.models import build
-from trm_jax.recipe import Recipe
-from trm_jax.row_training import RowRecipe, train_rows
-from trm_jax.train import init_state, make_train_step
+from trm_jax.models.build import build
+from trm_jax.training.augment import no_augmentation
+from trm_jax.training.optim import Recipe
+from trm_jax.training.puzzle_rows import RowRecipe, train_rows
+from trm_jax.training.step import init_state, make_train_step
 
 CONFIG = TRMConfig(**small(num_puzzle_identifiers=3), puzzle_emb_len=1)
 STEPS, LR, DECAY = 6, 1e-2, 0.1

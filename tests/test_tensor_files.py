@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.flax import load_file, save_file
 
-from trm_jax.tensor_files import load_tensors, map_tensors, save_tensors
+from trm_jax.checkpoints.tensor_files import load_tensors, map_tensors, save_tensors
 
 
 def tensors() -> dict[str, np.ndarray]:

@@ -7,17 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.releases import (
-    CONFIGS,
-    YAML,
-    released_tensors,
-    write_release,
-)
-from trm_jax.checkpoint import weight_shapes
+from tests.releases import CONFIGS, YAML, released_tensors, write_release
+from trm_jax.checkpoints.model_files import weight_shapes
 from trm_jax.config import PRESETS, Config, Positions
-from trm_jax.torch_config import read_yaml, resolve_config, seen_fields
-from trm_jax.torch_files import read_tensors
-from trm_jax.torch_names import from_torch, table
+from trm_jax.convert.name_table import from_torch, table
+from trm_jax.convert.torch_config import read_yaml, resolve_config, seen_fields
+from trm_jax.convert.torch_files import read_tensors
 
 
 def test_number_of_puzzle_identifiers_is_the_files(tmp_path: Path) -> None:

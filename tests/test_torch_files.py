@@ -10,9 +10,9 @@ import pytest
 from safetensors.flax import save_file
 
 from tests.releases import CONFIGS, FULL, TOLD, assert_same, released_weights
-from trm_jax.torch_config import resolve_config
-from trm_jax.torch_files import read_tensors, write_torch
-from trm_jax.torch_names import from_torch, to_torch
+from trm_jax.convert.name_table import from_torch, to_torch
+from trm_jax.convert.torch_config import resolve_config
+from trm_jax.convert.torch_files import read_tensors, write_torch
 
 
 def test_prefixed_and_bare_twin_is_refused(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tests.releases import CONFIGS, FULL, assert_same, released_tensors, released_weights
-from trm_jax.checkpoint import weight_shapes
+from trm_jax.checkpoints.model_files import weight_shapes
 from trm_jax.config import PRESETS, Config
-from trm_jax.torch_names import from_torch, strip_prefixes, table, to_torch
+from trm_jax.convert.name_table import from_torch, strip_prefixes, table, to_torch
 from trm_jax.types import Buffers
 
 RELEASED = {

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from tests.samples import random_batch, small
-from trm_jax.augment import no_augmentation
 from trm_jax.config import HRMConfig, TRMConfig
-from trm_jax.models import build
-from trm_jax.optim import Optimizer
-from trm_jax.recipe import Recipe
-from trm_jax.train import TrainState, averaged, init_state, make_train_step
+from trm_jax.models.build import build
+from trm_jax.training.augment import no_augmentation
+from trm_jax.training.optim import Optimizer, Recipe
+from trm_jax.training.step import TrainState, averaged, init_state, make_train_step
 from trm_jax.types import IGNORE_LABEL, Batch
 
 CONFIG = TRMConfig(

@@ -11,14 +11,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
-from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Bool, Float, Int
 
 from trm_jax import metrics
-from trm_jax.act import inject, predictions, rollout
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.act import inject, predictions, rollout
+from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, State, Tokens, Weights
 
 Trajectory = Float[Array, "cycles batch pos emb"]
@@ -131,19 +129,3 @@ def consecutive_similarity(
     """Average the cosine of successive network outputs over one supervision step (Eq. 3)."""
     outputs = call_outputs(reasoner, weights, batch)
     return jnp.mean(jax.vmap(metrics.token_cosine)(outputs[1:], outputs[:-1]), axis=0)
-
-
-def shard_batch(batch: Batch) -> Batch:
-    """Lay a batch out over all local devices along its first axis.
-
-    Raises:
-      ValueError: the devices do not divide the batch.
-    """
-    devices = np.asarray(jax.local_devices())
-    size = batch.inputs.shape[0]
-    if size % devices.size:
-        raise ValueError(
-            f"a batch of {size} does not divide over {devices.size} devices; choose a multiple"
-        )
-    mesh = jax.sharding.Mesh(devices, ("batch",))
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("batch")))

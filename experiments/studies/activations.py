@@ -32,9 +32,9 @@ from quant.dot_general import Ranges, site_dot_general
 from quant.ptq import weights as ptq_weights
 from quant.ptq.calibrate import input_and_state_ranges
 from quant.scheme import parse
-from trm_jax.data.calibration import CALIBRATION_BATCH, CALIBRATION_PUZZLES, calibration_batches
-from trm_jax.layers import as_computed
-from trm_jax.models import build
+from trm_jax.data.batches import CALIBRATION_BATCH, CALIBRATION_PUZZLES, calibration_batches
+from trm_jax.models.build import build
+from trm_jax.models.layers import as_computed
 from trm_jax.types import Batch
 
 WEIGHTS = ("w8c-sym", "w8t-sym")

@@ -19,8 +19,8 @@ from experiments.retraining import Setup, Training, brief, fresh_batch, retraine
 from experiments.variants import on_every_device
 from quant.scheme import Scheme
 from trm_jax.config import Config, HRMConfig, TRMConfig
-from trm_jax.distil import TaughtLogits, distillation, teach
-from trm_jax.models import build
+from trm_jax.models.build import build
+from trm_jax.training.distillation import TaughtLogits, distillation, teach
 from trm_jax.types import Batch, Weights
 
 STEPS, BATCH, LR, PUZZLES = 1000, 64, 3e-4, 2048

@@ -17,8 +17,8 @@ from experiments.ablation_spec import Facts
 from experiments.variants import on_every_device
 from quant.puzzle_table import FloatRows, Int8Rows, LowRank, OneRow, TableForm, row_cosine
 from quant.scheme import Scheme
+from trm_jax.checkpoints.tensor_files import map_tensors, save_tensors
 from trm_jax.config import ARC_TRM_ATT, ARC_TRM_ATT_PUBLIC
-from trm_jax.tensor_files import map_tensors, save_tensors
 
 RANKS = (1, 4, 16, 64)  # the paper's is 16
 PUBLISHED = {"seed": ARC_TRM_ATT, "public": ARC_TRM_ATT_PUBLIC}

@@ -12,8 +12,8 @@ from experiments.ablation_spec import Facts
 from experiments.retraining import Setup, Training, brief, fresh_batch, retrained
 from experiments.variants import on_every_device
 from trm_jax.config import Mixer
-from trm_jax.models import build
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.build import build
+from trm_jax.models.reasoner import Reasoner
 
 STEPS, BATCH, LR, PUZZLES = 200, 32, 3e-4, 2048
 

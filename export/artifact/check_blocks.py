@@ -28,7 +28,7 @@ from export.simulation import OUTPUT_GRIDS, PlanDotGeneral
 from export.twin import Simulation
 from quant.affine import Range, scale_zero_point
 from quant.integer.reasoner import IntegerReasoner
-from trm_jax.models import build
+from trm_jax.models.build import build
 from trm_jax.types import DotGeneral
 
 FLOAT_ERROR = 2.0**-20

@@ -194,7 +194,7 @@ def prefix_of(rows: np.ndarray, config: Config) -> np.ndarray:
 def embed(
     inputs: Tokens, identifiers: np.ndarray, host: Mapping[str, np.ndarray], config: Config
 ) -> Float[np.ndarray, "batch pos emb"]:
-    """Make the injection, as trm_jax/embedding.py does in float32."""
+    """Make the injection, as trm_jax/models/layers.py does in float32."""
     prefix = prefix_of(host["puzzle_emb"][identifiers].astype(np.float32), config)
     e = np.concatenate([prefix, host["embed_tokens"][inputs].astype(np.float32)], axis=1)
     if "embed_pos" in host:

@@ -18,8 +18,8 @@ from export.artifact.manifest import IntegerFacts, Manifest, facts_of
 from export.graph.files import HOST_FILE, read_files
 from export.graph.ir import DType, GraphModel
 from export.lowering.model import METADATA, blocks_of
+from trm_jax.checkpoints.tensor_files import load_tensors
 from trm_jax.config import Config, Positions, to_dict
-from trm_jax.tensor_files import load_tensors
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -177,7 +177,7 @@ def groups(total: int, size: int) -> Iterator[slice]:
 
 
 def wants_to_halt(q: Float[np.ndarray, "batch two"], config: Config) -> np.ndarray:
-    """Apply the halting rule of trm_jax/act.py."""
+    """Apply the halting rule of trm_jax/models/act.py."""
     return q[:, 0] > (0.0 if config.no_ACT_continue else q[:, 1])
 
 

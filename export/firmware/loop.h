@@ -1,6 +1,6 @@
 /* The recursion on a device: supervision steps of H-cycles of L-cycles, halting, argmax.
 
-   Equations as in trm_jax/recursion.py and act.py:
+   Equations as in trm_jax/models/recursion.py and act.py:
 
      one H-cycle:  z_L <- net(z_L, z_H + e), L_cycles times;   z_H <- net(z_H, z_L)
      after a step: halt on q_halt > 0 (or > q_continue), else go on to max_steps

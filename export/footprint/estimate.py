@@ -23,7 +23,7 @@ from quant.packing import StoredBytes
 from quant.ptq import weights
 from quant.scheme import Scheme
 from trm_jax.config import Config, Mixer, attention_macs, blocks_per_step, linear_macs
-from trm_jax.models import build
+from trm_jax.models.build import build
 from trm_jax.types import Weights
 
 

@@ -1,4 +1,4 @@
-"""One block as operators, for every mixer (trm_jax/mixing.py, line by line).
+"""One block as operators, for every mixer (trm_jax/models/blocks.py, line by line).
 
     h <- rms(h + mixer(h));  h <- rms(h + mlp(h))
 

@@ -12,12 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from litert_converter.mlir import ir, passmanager  # pyright: ignore
+from litert_converter.mlir import (
+    ir,  # pyright: ignore
+    passmanager,  # pyright: ignore
+)
 from litert_converter.mlir._mlir_libs import (  # pyright: ignore
     converter_api_ext as converter,  # pyright: ignore
 )
 
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Params
 
 

@@ -26,10 +26,10 @@ from quant.affine import Range, dequantise
 from quant.integer.encoding import Encoding
 from quant.integer.network import mlp_level, read_out
 from quant.integer.operators import ALL, SIGMOID, Products
-from trm_jax.act import inject
 from trm_jax.config import ReasonerConfig
-from trm_jax.layers import rms_norm, rotary_tables
-from trm_jax.models import build
+from trm_jax.models.act import inject
+from trm_jax.models.build import build
+from trm_jax.models.layers import rms_norm, rotary_tables
 from trm_jax.types import Batch, Latents, State, Weights
 
 

@@ -1,7 +1,8 @@
 """Networks in the integers of a device, described once: the level and the heads of a TRM-MLP.
 
-    level(h, injection, config, ops)     the operators of trm_jax/mixing.py in the order of the
-    read_out(z_H, config, ops)           deployed graph, given what an operator is (operators.py)
+    level(h, injection, config, ops)     the operators of trm_jax/models/blocks.py in the order of
+    the read_out(z_H, config, ops)           deployed graph, given what an operator is
+    (operators.py)
 
 Four readings of one description:
 
@@ -18,7 +19,8 @@ level (the host owns it: carry.py).
 
 An attention level in the integers of a device: one description, three readings.
 
-    level(z, injection, config, ops)    the operators of trm_jax/mixing.py in the order of the
+    level(z, injection, config, ops)    the operators of trm_jax/models/blocks.py in the order of
+    the
                                         deployed graph, given what an operator is:
     RangeOps        float32, for calibration        (calibration.py, calibration.py)
     MixedOps        8 and 16 bits: TFLM's arithmetic                 (attention_operators.py)

@@ -23,10 +23,10 @@ from quant.integer.kernels.matmul import saturate
 from quant.integer.model import IntegerModel
 from quant.integer.network import mlp_level, read_out
 from quant.integer.operators import IntegerOps, NamedValue
-from trm_jax.embedding import prefix_from_rows
-from trm_jax.models import build
-from trm_jax.reasoner import Reasoner
-from trm_jax.recursion import Networks
+from trm_jax.models.build import build
+from trm_jax.models.layers import prefix_from_rows
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.models.recursion import Networks
 from trm_jax.types import Buffers, Injection, Outputs, Params, State, Tokens, Weights
 
 

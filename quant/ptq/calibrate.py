@@ -22,8 +22,8 @@ from jaxtyping import Float
 
 from quant.affine import Range
 from quant.ptq.weights import is_kernel, leaf_name
-from trm_jax.act import inject
-from trm_jax.reasoner import Reasoner
+from trm_jax.models.act import inject
+from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, Latents, Params, Weights
 
 

@@ -17,7 +17,7 @@ from tests import oracle
 from tests.benchmarks.tiny import PRESET
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
-from trm_jax.models import build
+from trm_jax.models.build import build
 
 CONFIG = TRMConfig(**small(puzzle_emb_len=1, mixer=Mixer.MLP, positions=Positions.NONE))
 

@@ -17,7 +17,7 @@ from export.targets import Target
 from tests.benchmarks.tiny import PRESET
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
-from trm_jax.models import build
+from trm_jax.models.build import build
 
 pytest.importorskip("onnxruntime", reason="the rival is ONNX Runtime")
 CONFIG = TRMConfig(

@@ -21,7 +21,7 @@ from trm_jax.config import (
     blocks_per_step,
     flops_per_step,
 )
-from trm_jax.models import build
+from trm_jax.models.build import build
 
 ATT = TRMConfig(**small(puzzle_emb_len=1))
 MLP = dataclasses.replace(ATT, mixer=Mixer.MLP, positions=Positions.NONE)

@@ -15,7 +15,7 @@ from tests import oracle
 from tests.golden_cases import MODELS, assert_close, load
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.torch_names import strip_prefixes, to_torch
+from trm_jax.convert.name_table import strip_prefixes, to_torch
 
 CONFIGS: dict[str, Config] = {
     "att": TRMConfig(**small(puzzle_emb_len=2)),

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data import arc_oracle as oracle
-from trm_jax.data.arc_augment import (
+from trm_jax.data.arc.augment import (
     IDENTITY,
     Augmentation,
     augment,
@@ -16,7 +16,7 @@ from trm_jax.data.arc_augment import (
     inverse_augment,
     parse_name,
 )
-from trm_jax.data.arc_tasks import Pair, Task
+from trm_jax.data.arc.task_files import ArcTask, Pair
 
 sides = st.integers(1, 6)
 grids = st.tuples(sides, sides, st.integers(0, 2**32 - 1)).map(
@@ -68,7 +68,7 @@ def test_other_names_are_refused(name):
 
 def task_of(*grids):
     pairs = [Pair("train", np.array(g, np.uint8), np.array([[0]], np.uint8)) for g in grids]
-    return Task("t", tuple(pairs))
+    return ArcTask("t", tuple(pairs))
 
 
 def replay(task, num, seed, known=()):

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data import arc_oracle as oracle
-from trm_jax.data import arc
-from trm_jax.data.arc_grid import crop, encode
-from trm_jax.data.arc_plan import SEED, identifiers, plan
-from trm_jax.data.arc_tasks import read_subset, write_kaggle
+from trm_jax.data.arc import __main__ as arc
+from trm_jax.data.arc.canvas import crop, encode
+from trm_jax.data.arc.dataset import SEED, identifiers, plan
+from trm_jax.data.arc.task_files import read_subset, write_kaggle
 from trm_jax.data.format import load_dataset, load_identifiers
 
 TASKS = {

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tests.data import arc_oracle as oracle
-from trm_jax.data import arc, arc_generator
-from trm_jax.data.arc_augment import augment, draw
-from trm_jax.data.arc_generator import ArcSpec, generate_tasks, least_image, random_grid
-from trm_jax.data.arc_rules import FAMILIES
-from trm_jax.data.arc_tasks import read_subset
-from trm_jax.data.arc_vote import load_test_tasks
+from trm_jax.data.arc import __main__ as arc
+from trm_jax.data.arc import generator
+from trm_jax.data.arc.augment import augment, draw
+from trm_jax.data.arc.generator import FAMILIES, ArcSpec, generate_tasks, least_image, random_grid
+from trm_jax.data.arc.task_files import read_subset
+from trm_jax.data.arc.voting import load_test_tasks
 from trm_jax.data.format import load_dataset
 
 
@@ -158,7 +158,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, options, messag
 
 def test_an_exhausted_rule_is_refused(tmp_path, capsys, monkeypatch):
     """One draw per pair: sooner or later a 3x3 grid comes that looks like one before."""
-    monkeypatch.setattr(arc_generator, "ATTEMPTS", 1)
+    monkeypatch.setattr(generator, "ATTEMPTS", 1)
     command = ["generate", str(tmp_path / "o"), "--families", "reflect", "--num-train", "1"]
     command += ["--num-test", "1", "--canvas", "6", "--demonstrations", "500"]
     assert arc.main(command) == 2

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trm_jax.data import arc
-from trm_jax.data.arc_test_time import plan_test_time, question_batches
-from trm_jax.data.arc_vote import Votes, load_test_tasks, row_names, score_tasks, submission
+from trm_jax.data.arc import __main__ as arc
+from trm_jax.data.arc.test_time import plan_test_time, question_batches
+from trm_jax.data.arc.voting import Votes, load_test_tasks, row_names, score_tasks, submission
 from trm_jax.data.batches import eval_batches
 from trm_jax.data.format import load_dataset, load_identifiers
 

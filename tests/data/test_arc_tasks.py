@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from trm_jax.data.arc_tasks import parse_grid, read_subset, task_json, write_kaggle
+from trm_jax.data.arc.task_files import parse_grid, read_subset, task_json, write_kaggle
 
 PAIR = {"input": [[1, 2, 3]], "output": [[4], [5]]}
 TASK = {"train": [PAIR], "test": [{"input": [[6]]}, {"input": [[7]]}]}

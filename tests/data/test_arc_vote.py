@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.data import arc_oracle as oracle
-from trm_jax.data.arc_grid import encode
-from trm_jax.data.arc_tasks import Pair, Task, parse_task
-from trm_jax.data.arc_test_time import count_questions, plan_test_time, question_batches
-from trm_jax.data.arc_vote import (
+from trm_jax.data.arc.canvas import encode
+from trm_jax.data.arc.task_files import ArcTask, Pair, parse_task
+from trm_jax.data.arc.test_time import count_questions, plan_test_time, question_batches
+from trm_jax.data.arc.voting import (
     Votes,
     load_test_tasks,
     row_names,
@@ -28,7 +28,7 @@ def task(*answers, name="t"):
     pairs = [
         Pair("test", np.array([[1, 2 + at]], np.uint8), answer) for at, answer in enumerate(answers)
     ]
-    return Task(name, tuple(pairs))
+    return ArcTask(name, tuple(pairs))
 
 
 def vote(votes, answers, logits, question=QUESTION, name="t"):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from tests.data import sudoku_oracle as oracle
-from trm_jax.data import csv_puzzles, maze, sudoku
+from trm_jax.data import csv_puzzles
 from trm_jax.data.format import load_dataset
-from trm_jax.data.sudoku_generator import generate_sudoku
+from trm_jax.data.maze import __main__ as maze
+from trm_jax.data.sudoku import __main__ as sudoku
+from trm_jax.data.sudoku.generator import generate_sudoku
 
 HEADER = "source,question,answer,rating"
 SOLVED = "1234341221434321"  # a 4x4 grid; without its last row still unique

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trm_jax.data.dihedral import dihedral_transform, inverse_dihedral_transform
+from trm_jax.data.grids import dihedral_transform, inverse_dihedral_transform
 
 GRID = np.arange(6).reshape(2, 3)  # 0 1 2 / 3 4 5
 IMAGES = [  # drawn by hand from the names of the transforms

@@ -5,10 +5,10 @@ from collections import deque
 import numpy as np
 import pytest
 
-from trm_jax.data import maze as data_maze
-from trm_jax.data import maze_generator
-from trm_jax.data.maze_generator import generate_mazes
-from trm_jax.data.maze_solver import (
+from trm_jax.data.maze import generator
+from trm_jax.data.maze import symmetry as data_maze
+from trm_jax.data.maze.generator import generate_mazes
+from trm_jax.data.maze.solver import (
     CHARSET,
     FREE,
     GOAL,
@@ -122,7 +122,7 @@ def test_refuses_options(options, what):
 
 
 def test_gives_up_with_advice(monkeypatch):
-    monkeypatch.setattr(maze_generator, "ATTEMPTS", 5)
+    monkeypatch.setattr(generator, "ATTEMPTS", 5)
     with pytest.raises(ValueError, match=r"in 5 draws.*lower min_path"):
         generate_mazes(1, height=5, width=5, min_path=24)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.data import sudoku_oracle as oracle
-from trm_jax.data.sudoku_augment import augment_sudoku, reveal_cells
-from trm_jax.data.sudoku_generator import generate_sudoku
+from trm_jax.data.sudoku.generator import generate_sudoku
+from trm_jax.data.sudoku.symmetry import augment_sudoku, reveal_cells
 
 
 def tokens_of(num, box, seed):

@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 
 from tests.data import sudoku_oracle as oracle
-from trm_jax.data.sudoku_augment import augment_sudoku
-from trm_jax.data.sudoku_canonical import canonical_form, class_ids, invariants, new_classes
-from trm_jax.data.sudoku_generator import generate_sudoku, random_solution
-from trm_jax.data.sudoku_solver import digits_of, geometry
+from trm_jax.data.sudoku.generator import generate_sudoku, random_solution
+from trm_jax.data.sudoku.solver import digits_of, geometry
+from trm_jax.data.sudoku.symmetry import (
+    augment_sudoku,
+    canonical_form,
+    class_ids,
+    invariants,
+    new_classes,
+)
 
 
 def partition(names):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.data import sudoku_oracle as oracle
-from trm_jax.data import sudoku_generator
-from trm_jax.data.sudoku_generator import generate_sudoku
-from trm_jax.data.sudoku_solver import solve
+from trm_jax.data.sudoku import generator
+from trm_jax.data.sudoku.generator import generate_sudoku
+from trm_jax.data.sudoku.solver import solve
 
 
 @pytest.mark.parametrize(("box", "clues"), [((2, 2), (5, 8)), ((2, 3), 12), ((3, 2), None)])
@@ -57,7 +57,7 @@ def test_progress_counts_puzzles():
 
 
 def test_refuses_what_cannot_be(monkeypatch):
-    monkeypatch.setattr(sudoku_generator, "ATTEMPTS", 3)
+    monkeypatch.setattr(generator, "ATTEMPTS", 3)
     with pytest.raises(ValueError, match="no puzzle with box=\\(2, 2\\) num_clues=3"):
         generate_sudoku(1, box=(2, 2), num_clues=3)  # 4 is the least for 4x4
     for clues in ((9, 8), 0, 17):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.data import sudoku_oracle as oracle
-from trm_jax.data.sudoku_solver import check_box, geometry, solve, state_of
+from trm_jax.data.sudoku.solver import check_box, geometry, solve, state_of
 
 
 def random_puzzles(box, num, seed):

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import shared_dir
-from trm_jax.data import sudoku_split
 from trm_jax.data.format import PuzzleDataset, load_dataset
-from trm_jax.data.sudoku import decode, encode
-from trm_jax.data.sudoku_augment import augment_sudoku
-from trm_jax.data.sudoku_canonical import canonical_form
-from trm_jax.data.sudoku_generator import generate_sudoku
+from trm_jax.data.sudoku import split as sudoku_split
+from trm_jax.data.sudoku.generator import generate_sudoku
+from trm_jax.data.sudoku.symmetry import augment_sudoku, canonical_form
+from trm_jax.data.sudoku.tokens import decode, encode
 
 BOX = (2, 3)
 

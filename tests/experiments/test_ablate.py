@@ -16,7 +16,7 @@ from experiments.results import from_hex
 from experiments.tasks import Task
 from tests import oracle
 from tests.experiments import tiny
-from trm_jax.checkpoint import load_model
+from trm_jax.checkpoints.model_files import load_model
 from trm_jax.types import Batch
 
 SMALL = ("--only", "pruning,truncation", "--batch-size", "8", "--limit", "20")

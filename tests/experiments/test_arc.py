@@ -14,14 +14,14 @@ from experiments.arc_asker import RowSource, make_row, mean_row
 from experiments.arc_rows import VoteKey, read_grid, write_grid
 from experiments.arc_scores import collect_votes, outcome
 from tests.experiments import tiny_arc
-from trm_jax.act import predictions, rollout
-from trm_jax.checkpoint import load_model
-from trm_jax.data.arc_tasks import parse_task
-from trm_jax.data.arc_test_time import plan_test_time
-from trm_jax.data.arc_vote import Votes, load_test_tasks, row_names, score_tasks, submission
+from trm_jax.checkpoints.model_files import load_model
+from trm_jax.data.arc.task_files import parse_task
+from trm_jax.data.arc.test_time import plan_test_time
+from trm_jax.data.arc.voting import Votes, load_test_tasks, row_names, score_tasks, submission
 from trm_jax.data.batches import eval_batches
 from trm_jax.data.format import load_dataset, load_identifiers
-from trm_jax.models import build
+from trm_jax.models.act import predictions, rollout
+from trm_jax.models.build import build
 from trm_jax.types import Batch
 
 SCHEMES = ("--schemes", "fp32,int4_naive")

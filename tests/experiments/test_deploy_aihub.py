@@ -18,7 +18,7 @@ from experiments import aihub_request, deploy, deploy_aihub
 from tests.experiments import tiny
 from tests.export import aihub_server
 from tests.export.aihub_server import State
-from trm_jax.data import calibration
+from trm_jax.data import batches
 
 S24, RB3 = "Samsung Galaxy S24", "Dragonwing RB3 Gen 2 Vision Kit"
 SCHEMES = "fp32,w8c-sym_a8s,w4c-sym_a16s,hub:w4a16"
@@ -33,8 +33,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(tiny, "CONFIG", dataclasses.replace(tiny.CONFIG, L_layers=1))
         tiny.write(root)
         # the tiny data set has 22 puzzles
-        patch.setattr(calibration, "CALIBRATION_PUZZLES", 8)
-        patch.setattr(calibration, "CALIBRATION_BATCH", 8)
+        patch.setattr(batches, "CALIBRATION_PUZZLES", 8)
+        patch.setattr(batches, "CALIBRATION_BATCH", 8)
         patch.setattr(aihub_request, "CALIBRATION_PUZZLES", 8)
         patch.setattr(deploy_aihub, "CALIBRATION_SAMPLES", 3)
         for name, value in PATIENCE.items():  # how long the client waits between its retries

@@ -9,7 +9,8 @@ import pytest
 from experiments import report, report_run
 from experiments.report_jobs import Job, Subject, is_large, jobs, schemes, subjects
 from tests.samples import random_weights
-from trm_jax import checkpoint, zoo
+from trm_jax import zoo
+from trm_jax.checkpoints import model_files
 from trm_jax.config import preset
 
 FINE = Job(name="fine", module="json.tool", arguments=("--help",))
@@ -42,7 +43,7 @@ def test_larger_models_solve_fewer_puzzles():
 
 def test_schemes_of_integers_are_asked_only_of_models_that_have_them(tmp_path: Path):
     tiny = preset("sudoku-hrm-mini")
-    checkpoint.save_model(tmp_path / "hrm", tiny, random_weights(tiny))
+    model_files.save_model(tmp_path / "hrm", tiny, random_weights(tiny))
     models = ["sudoku-trm-mlp-mini", "sudoku-hrm-mini", str(tmp_path / "hrm"), "hf:a/b/c"]
     asked = [schemes(Subject(task="sudoku", model=m, data=None)) for m in models]
     assert ["tflm_int8_int8" in names for names in asked] == [True, False, False, False]

@@ -16,12 +16,12 @@ from quant.ptq import weights as ptq_weights
 from quant.scheme import parse
 from tests.experiments import tiny
 from tests.samples import random_weights
-from trm_jax.checkpoint import save_model
+from trm_jax.checkpoints.model_files import save_model
 from trm_jax.config import Mixer, Positions
-from trm_jax.data import sudoku
 from trm_jax.data.format import from_examples, save_dataset
-from trm_jax.data.sudoku_canonical import class_ids
-from trm_jax.data.sudoku_generator import generate_sudoku
+from trm_jax.data.sudoku import tokens
+from trm_jax.data.sudoku.generator import generate_sudoku
+from trm_jax.data.sudoku.symmetry import class_ids
 
 BOX, CLUES = (2, 2), 6
 ASKED = 40  # puzzles of the evaluated set, all of which training would draw first
@@ -32,7 +32,7 @@ def context(tmp_path_factory):
     """The tiny model, asked the very 4x4 puzzles that training is about to draw."""
     root = tmp_path_factory.mktemp("studies")
     drawn = generate_sudoku(ASKED, box=BOX, num_clues=CLUES, seed=SEED_OFFSET)
-    data = from_examples(*map(sudoku.encode, drawn), vocab_size=sudoku.vocab_size(BOX))
+    data = from_examples(*map(tokens.encode, drawn), vocab_size=tokens.vocab_size(BOX))
     save_dataset(data, root / "data" / "test")
     said = {
         "generator": "sudoku",
@@ -65,10 +65,10 @@ def test_no_training_puzzle_is_an_image_of_an_evaluated_one(context):
     """The generator's first draws are exactly the evaluated puzzles here."""
     trained = training_puzzles(context, 30)
     both = np.concatenate([trained.inputs, context.puzzles.dataset.inputs])
-    ids = class_ids(sudoku.decode(both), BOX)
+    ids = class_ids(tokens.decode(both), BOX)
     assert not set(ids[:30]) & set(ids[30:])
     assert len(trained) == 30
-    assert sudoku.valid_grids(sudoku.decode(trained.labels), BOX).all()
+    assert tokens.valid_grids(tokens.decode(trained.labels), BOX).all()
 
 
 def test_training_puzzles_are_made_once(context, monkeypatch):
@@ -81,11 +81,11 @@ def test_given_training_puzzles_are_checked_too(context, tmp_path):
     """Of a training split given by the user the evaluated ones are left out."""
     new = generate_sudoku(5, box=BOX, num_clues=CLUES, seed=77)
     old = context.puzzles.dataset
-    inputs = np.concatenate([sudoku.encode(new[0]), old.inputs[:5]])
-    labels = np.concatenate([sudoku.encode(new[1]), old.labels[:5]])
+    inputs = np.concatenate([tokens.encode(new[0]), old.inputs[:5]])
+    labels = np.concatenate([tokens.encode(new[1]), old.labels[:5]])
     save_dataset(from_examples(inputs, labels, vocab_size=6), tmp_path / "train")
     given = dataclasses.replace(context, train_data=tmp_path, folder=tmp_path / "out")
-    ids = class_ids(sudoku.decode(np.concatenate([inputs, old.inputs])), BOX)
+    ids = class_ids(tokens.decode(np.concatenate([inputs, old.inputs])), BOX)
     expected = [i for i in range(10) if ids[i] not in ids[10:]]
     np.testing.assert_array_equal(training_puzzles(given, 10).inputs, inputs[expected])
 

@@ -8,8 +8,8 @@ from experiments import sweep
 from experiments.plan import prepare
 from tests.experiments import tiny
 from trm_jax import zoo
-from trm_jax.torch_files import write_torch
-from trm_jax.torch_names import to_torch
+from trm_jax.convert.name_table import to_torch
+from trm_jax.convert.torch_files import write_torch
 
 SMALL = ("--schemes", "fp32,int4_naive", "--batch-size", "8", "--depths", "1,2x1,4")
 

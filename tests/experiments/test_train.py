@@ -18,7 +18,7 @@ from experiments import train
 from experiments.train import continuation
 from tests.compiled import READ_ONLY
 from tests.experiments.tiny_training import ROOT, command, save_mazes
-from trm_jax.checkpoint import load_metadata, load_model
+from trm_jax.checkpoints.model_files import load_metadata, load_model
 from trm_jax.types import Weights
 
 CLOCK = ("seconds", "samples_per_second", "compile_seconds")

@@ -13,9 +13,9 @@ from experiments.segment import Pace, Parts
 from experiments.training import attention_text
 from tests.experiments.tiny_training import NAME, command
 from tests.rerouted import reroute
-from trm_jax.attention import AttentionKernel
 from trm_jax.config import PRESETS
-from trm_jax.train import TrainState
+from trm_jax.models.attention import AttentionKernel
+from trm_jax.training.step import TrainState
 
 
 @pytest.fixture

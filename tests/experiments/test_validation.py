@@ -7,11 +7,11 @@ import pytest
 from experiments import validation
 from experiments.validation import validate
 from tests.samples import random_batch, random_weights, small
-from trm_jax.act import predictions
 from trm_jax.config import TRMConfig
 from trm_jax.evaluate import measure, trajectory
-from trm_jax.models import build
-from trm_jax.parallel import device_mesh
+from trm_jax.models.act import predictions
+from trm_jax.models.build import build
+from trm_jax.sharding import device_mesh
 from trm_jax.types import IGNORE_LABEL
 
 CONFIG = TRMConfig(**small(puzzle_emb_len=1, vocab_size=3))

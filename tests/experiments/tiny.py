@@ -17,7 +17,7 @@ import numpy as np
 
 from tests import oracle
 from tests.samples import random_weights
-from trm_jax.checkpoint import save_model
+from trm_jax.checkpoints.model_files import save_model
 from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.data.format import from_examples, save_dataset
 from trm_jax.types import Batch

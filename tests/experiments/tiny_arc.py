@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.samples import random_weights
-from trm_jax.checkpoint import save_model
+from trm_jax.checkpoints.model_files import save_model
 from trm_jax.config import TRMConfig
-from trm_jax.data import arc
+from trm_jax.data.arc import __main__ as arc
 from trm_jax.data.format import load_identifiers
 
 SIDE = 6

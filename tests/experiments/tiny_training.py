@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments import train
 from trm_jax.config import PRESETS, TRMConfig
 from trm_jax.data.format import from_examples, save_dataset
-from trm_jax.data.maze_generator import generate_mazes
+from trm_jax.data.maze.generator import generate_mazes
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "tiny-maze"

@@ -25,8 +25,8 @@ from trm_jax.config import (
     Positions,
     TRMConfig,
 )
-from trm_jax.models import build
-from trm_jax.recursion import run_cycles
+from trm_jax.models.build import build
+from trm_jax.models.recursion import run_cycles
 from trm_jax.types import Latents
 
 ATT = TRMConfig(**small(puzzle_emb_len=1))

@@ -26,8 +26,8 @@ from quant.scheme import parse as parse_scheme
 from tests.export import integers
 from tests.samples import random_batch, random_weights
 from trm_jax import zoo
-from trm_jax.act import rollout_until_halted
 from trm_jax.evaluate import trajectory
+from trm_jax.models.act import rollout_until_halted
 from trm_jax.types import Batch, Weights
 
 FILES = (HOST_FILE, MODEL_FILE)

@@ -19,7 +19,7 @@ from export.runtimes import litert
 from tests.conftest import ROOT
 from tests.export import tiny_export as tiny
 from tests.export.mutants import mutant
-from trm_jax.tensor_files import load_tensors, save_tensors
+from trm_jax.checkpoints.tensor_files import load_tensors, save_tensors
 
 MUTANTS = 1000
 READ = 200  # by the reader alone; test_flatbuffer.py gives it a thousand more

@@ -16,10 +16,10 @@ from tests.export.models import CONFIGS, float_drift, run, states
 from tests.rounding import rms
 from tests.samples import random_weights
 from trm_jax.config import MAZE_TRM_ATT, SUDOKU_TRM_MLP, Config, HRMConfig, TRMConfig
-from trm_jax.hrm import hrm
-from trm_jax.reasoner import Reasoner
-from trm_jax.recursion import run_cycles
-from trm_jax.trm import trm
+from trm_jax.models.hrm import hrm
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.models.recursion import run_cycles
+from trm_jax.models.trm import trm
 from trm_jax.types import Latents, SiteDotGeneral
 from trm_jax.zoo import load
 

@@ -20,7 +20,7 @@ from tests.export.models import CONFIGS, float_drift, run, states
 from tests.rounding import rms
 from tests.samples import random_weights
 from trm_jax.config import Config
-from trm_jax.models import build
+from trm_jax.models.build import build
 
 FLOAT = plan_for(parse("fp32"), Target.LITERT)
 

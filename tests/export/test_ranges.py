@@ -16,9 +16,9 @@ from quant.scheme import parse
 from tests.export.models import CONFIGS, run, states
 from tests.rounding import rms
 from tests.samples import random_batch, random_weights
-from trm_jax.act import rollout
-from trm_jax.models import build
-from trm_jax.trm import trm
+from trm_jax.models.act import rollout
+from trm_jax.models.build import build
+from trm_jax.models.trm import trm
 from trm_jax.types import DotGeneral, Weights
 
 CONFIG = CONFIGS["mlp"]

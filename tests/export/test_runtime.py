@@ -24,8 +24,8 @@ from quant.carry import CarryStore
 from quant.scheme import CarryPrecision, parse
 from tests.export import tiny_export as tiny
 from tests.export.runtimes import skip_without
-from trm_jax.act import rollout_until_halted
 from trm_jax.config import Config
+from trm_jax.models.act import rollout_until_halted
 from trm_jax.types import Weights
 
 KINDS = tiny.configs()

@@ -9,9 +9,9 @@ from quant.carry import CarryStore
 from quant.ptq.calibrate import RANGE, activation_ranges, hessians, input_widths, observed_rollout
 from quant.scheme import CarryPrecision
 from tests.samples import random_weights
-from trm_jax.act import inject, rollout
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.models import build
+from trm_jax.models.act import inject, rollout
+from trm_jax.models.build import build
 from trm_jax.types import Batch, Latents
 
 SIZES = dict(vocab_size=7, seq_len=5, hidden_size=16, num_heads=2, puzzle_emb_ndim=16)  # noqa: C408

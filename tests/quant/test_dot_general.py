@@ -23,7 +23,7 @@ from quant.dot_general import aqt_fake_quantise, qat_dot_general, site_dot_gener
 from quant.ptq.weights import quantise_kernel
 from quant.scheme import parse
 from tests.quant import oracle
-from trm_jax.layers import SwiGLU, exact_dot_general
+from trm_jax.models.layers import SwiGLU, exact_dot_general
 
 EPS = 2.0**-24
 SITE = "L_level/layers_0/mlp/down_proj"

@@ -19,9 +19,9 @@ from quant.integer.operators import IntegerOps, NamedValue, Products, products_o
 from quant.ptq.weights import quantise_params, simulate
 from quant.scheme import parse
 from trm_jax import zoo
-from trm_jax.act import inject
 from trm_jax.config import Config
-from trm_jax.models import build
+from trm_jax.models.act import inject
+from trm_jax.models.build import build
 from trm_jax.types import Batch
 
 

@@ -18,7 +18,7 @@ from quant.scheme import PAPER_SCHEMES, parse
 from tests.quant import oracle
 from tests.samples import random_weights
 from trm_jax.config import SUDOKU_HRM, SUDOKU_TRM_ATT, SUDOKU_TRM_MLP, Mixer, Positions, TRMConfig
-from trm_jax.models import build
+from trm_jax.models.build import build
 from trm_jax.types import Buffers, Weights
 
 SMALL = TRMConfig(

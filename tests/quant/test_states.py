@@ -9,7 +9,7 @@ from quant.ptq.calibrate import activation_ranges, input_and_state_ranges, state
 from tests import oracle
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.models import build
+from trm_jax.models.build import build
 
 MLP = TRMConfig(  # one L-cycle: a trajectory of z_L then shows every update
     **small(mixer=Mixer.MLP, positions=Positions.NONE, L_cycles=1), puzzle_emb_len=1

@@ -4,6 +4,13 @@ Training batch k is a pure function of (data set, batch size, seed, k): a run re
 naming the step, with no state to save. As in the released loader an epoch visits every group
 once and draws one of its puzzles; unlike it, epochs follow each other without a gap, so that no
 remainder is dropped and a batch may be larger than an epoch.
+
+Which puzzles static activations are calibrated on: the last ones in the order of evaluation.
+
+Of ARC these are questions under their last augmentations: as hard as the evaluated ones, but no
+strangers to them.
+
+The sweep's simulation and the exports must take the same ones, or their integers differ.
 """
 
 import dataclasses
@@ -209,3 +216,21 @@ def train_batches(
             inputs, labels = augment(rng, batch.inputs, batch.labels)
             batch = batch._replace(inputs=inputs, labels=labels)
         yield batch
+
+
+CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L)
+CALIBRATION_BATCH = 32
+
+
+def calibration_batches(dataset: PuzzleDataset) -> Iterator[PuzzleBatch]:
+    """Gather them, in batches of one size without padding.
+
+    Raises:
+      ValueError: there are too few.
+    """
+    total = len(dataset)
+    if total < CALIBRATION_PUZZLES:
+        raise ValueError(f"calibration takes {CALIBRATION_PUZZLES} puzzles, the data has {total}")
+    rows = evaluation_order(dataset)[-CALIBRATION_PUZZLES:]
+    for start in range(0, CALIBRATION_PUZZLES, CALIBRATION_BATCH):
+        yield gather(dataset, rows[start : start + CALIBRATION_BATCH], CALIBRATION_BATCH)

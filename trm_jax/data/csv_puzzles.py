@@ -2,7 +2,8 @@
 
 Only question and answer are needed; rating where a least difficulty is asked for. Rows are
 checked as they are read, and all bad ones are reported together with their line numbers. What a
-question or an answer must look like is the business of the task (`sudoku.py`, `maze.py`).
+question or an answer must look like is the business of the task (`sudoku/__main__.py`,
+`maze/__main__.py`).
 """
 
 import csv

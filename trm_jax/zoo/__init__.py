@@ -8,7 +8,7 @@ files.
 from dataclasses import dataclass
 from pathlib import Path
 
-from trm_jax.checkpoint import load_model
+from trm_jax.checkpoints.model_files import load_model
 from trm_jax.config import Config
 from trm_jax.types import Weights
 

@@ -1,0 +1,298 @@
+"""A training state in few small files, to be carried to another machine.
+
+Files: file_parts.py, whose manifest also holds `step` (updates done), `facts` (the caller's) and
+`tensors` (name, encoding, shape, bytes; in the order of the stream). Encodings:
+compact_state.py. The stream:
+
+    params/*, buffers/*, puzzle_emb   float32, exact
+    ema/*                             float32 where the whole fits the limit, else delta16
+    v/*                               log8     } of the optimiser, one each per parameter
+    m/*                               ratio8   }
+    log                               zlib: the rows of metrics so far
+
+Not carried: the slots. The next segment begins with all slots taking new puzzles, as at the
+start of a run; at most halt_max_steps steps later they are filled as before.
+
+Compact forms of training tensors, byte by byte. All numbers are little-endian.
+
+Values are taken in row-major order, B = 256 of them to a block (the last one may be shorter).
+
+    float32   4 bytes a value.
+    delta16   2 bytes a value: bfloat16 of (value - base), base being another tensor. For the
+              average, whose base are the parameters.
+    log8      for each block 8 bytes: float32 lo, float32 step; after all of these 1 byte a
+              value: code 0 is 0, code c > 0 is 2^(lo + step (c - 1)). lo and lo + 254 step are
+              the logarithms of the block's least and greatest value that is not 0. For second
+              moments: none becomes 0 that was not, so no direction turns into that of an
+              unseen weight.
+    ratio8    4 bytes: float32 scale; then 1 byte a value: int8 code c stands for
+              c / 127 scale sqrt(v), v being the decoded second moment. For first moments: |m|
+              is at most (1-b1) / sqrt((1-b2)(1-b1^2/b2)) sqrt(v) = 1.165 sqrt(v) at the
+              released b1, b2, and the ratio is what gives Adam its direction; half a code is
+              0.4 % of its greatest value.
+    zlib      a text: UTF-8, deflated.
+"""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from trm_jax.checkpoints import file_parts
+from trm_jax.checkpoints.model_files import check_shapes, flatten, unflatten
+from trm_jax.training.step import TrainState
+from trm_jax.types import Params
+
+BLOCK = 256
+LEVELS = 254  # steps between the codes 1 and 255
+FLOAT = np.dtype("<f4")
+BFLOAT = np.dtype(jnp.bfloat16)
+
+Shape = tuple[int, ...]
+
+
+def encode_float32(values: np.ndarray) -> bytes:
+    """Write the values as they are."""
+    return np.ascontiguousarray(values, FLOAT).tobytes()
+
+
+def decode_float32(data: bytes, shape: Shape) -> np.ndarray:
+    """Read the values back, exactly."""
+    return np.frombuffer(data, FLOAT).reshape(shape)
+
+
+def encode_delta16(values: np.ndarray, base: np.ndarray) -> bytes:
+    """Write the difference to `base`; its relative error is at most 2^-8."""
+    return (np.asarray(values, np.float32) - base).astype(BFLOAT).tobytes()
+
+
+def decode_delta16(data: bytes, base: np.ndarray) -> np.ndarray:
+    """Add the difference to `base`."""
+    return base + np.frombuffer(data, BFLOAT).reshape(base.shape).astype(np.float32)
+
+
+def _block_starts(size: int) -> np.ndarray:
+    return np.arange(0, size, BLOCK)
+
+
+def encode_log8(values: np.ndarray) -> bytes:
+    """Write the logarithms of values that are 0 or positive.
+
+    Raises:
+      ValueError: a value is negative or not finite.
+    """
+    flat = np.asarray(values, np.float64).reshape(-1)
+    if flat.size and not (flat.min() >= 0 and np.isfinite(flat).all()):
+        raise ValueError("log8 takes finite values of 0 or more; these hold others")
+    positive = flat > 0
+    logs = np.log2(flat, where=positive, out=np.zeros_like(flat))
+    starts = _block_starts(flat.size)
+    low = np.minimum.reduceat(np.where(positive, logs, np.inf), starts)
+    high = np.maximum.reduceat(np.where(positive, logs, -np.inf), starts)
+    empty = np.isinf(low)  # a block of zeros
+    low, high = np.where(empty, 0, low), np.where(empty, 0, high)
+    header = np.stack([low, (high - low) / LEVELS], axis=1).astype(FLOAT)
+    lo, step = np.repeat(header.astype(np.float64), BLOCK, axis=0)[: flat.size].T
+    place = np.divide(logs - lo, step, where=step > 0, out=np.zeros_like(flat))
+    codes = np.where(positive, 1 + np.clip(np.rint(place), 0, LEVELS), 0).astype(np.uint8)
+    return header.tobytes() + codes.tobytes()
+
+
+def decode_log8(data: bytes, shape: Shape) -> np.ndarray:
+    """Read `encode_log8` back; the relative error of a value is at most 2^(step / 2) - 1."""
+    size = int(np.prod(shape))
+    blocks = len(_block_starts(size))
+    header = np.frombuffer(data, FLOAT, 2 * blocks).reshape(blocks, 2)
+    codes = np.frombuffer(data, np.uint8, size, offset=header.nbytes)
+    lo, step = np.repeat(header, BLOCK, axis=0)[:size].T
+    powers = np.exp2(lo + step * (codes.astype(np.float32) - 1))
+    return np.where(codes > 0, powers, np.float32(0)).reshape(shape)
+
+
+def encode_ratio8(values: np.ndarray, second: np.ndarray) -> bytes:
+    """Write first moments relative to the roots of the second ones; 0 where those are 0."""
+    root = np.sqrt(np.asarray(second, np.float64))
+    ratio = np.divide(values, root, where=root > 0, out=np.zeros(root.shape))
+    scale = FLOAT.type(np.abs(ratio).max(initial=0.0))
+    codes = np.rint(ratio * (127 / scale)) if scale > 0 else np.zeros(root.shape)
+    return scale.tobytes() + np.clip(codes, -127, 127).astype(np.int8).tobytes()
+
+
+def decode_ratio8(data: bytes, second: np.ndarray) -> np.ndarray:
+    """Read `encode_ratio8` back.
+
+    Args:
+      second: the second moments as decoded, so that the ratio is kept, not the size.
+    """
+    scale = np.frombuffer(data, FLOAT, 1)[0]
+    codes = np.frombuffer(data, np.int8, offset=4).reshape(second.shape).astype(np.float32)
+    return codes * (scale / np.float32(127)) * np.sqrt(second, dtype=np.float32)
+
+
+def encode_zlib(text: str) -> bytes:
+    """Deflate a text."""
+    return zlib.compress(text.encode(), 9)
+
+
+def decode_zlib(data: bytes) -> str:
+    """Inflate a text."""
+    return zlib.decompress(data).decode()
+
+
+MIB = 2**20
+TOTAL_BYTES = 56 * MIB
+
+Tensors = dict[str, np.ndarray]
+
+
+class Entry(NamedTuple):
+    """One tensor of the stream."""
+
+    name: str
+    encoding: str
+    shape: Shape
+    data: bytes
+
+
+def named(prefix: str, tree: Params) -> Tensors:
+    """Give the leaves of a parameter tree names."""
+    flat = cast(dict[str, Any], flatten_dict(tree, sep="/"))
+    return {f"{prefix}/{name}": np.asarray(leaf) for name, leaf in sorted(flat.items())}
+
+
+def encode(state: TrainState, log: str, ema_encoding: str) -> list[Entry]:
+    """Turn a state into the entries of the stream."""
+    weights = {name: np.asarray(x) for name, x in sorted(flatten(state.weights).items())}
+    entries = [Entry(n, "float32", x.shape, encode_float32(x)) for n, x in weights.items()]
+    for name, x in named("ema", state.ema).items():
+        base = weights["params" + name.removeprefix("ema")]
+        data = encode_float32(x) if ema_encoding == "float32" else encode_delta16(x, base)
+        entries.append(Entry(name, ema_encoding, x.shape, data))
+    _, first, second = state.optimiser
+    seconds = named("v", second)
+    entries += [Entry(n, "log8", x.shape, encode_log8(x)) for n, x in seconds.items()]
+    for name, x in named("m", first).items():
+        data = encode_ratio8(x, seconds["v" + name.removeprefix("m")])
+        entries.append(Entry(name, "ratio8", x.shape, data))
+    return [*entries, Entry("log", "zlib", (), encode_zlib(log))]
+
+
+def describe(entries: list[Entry]) -> list[dict[str, object]]:
+    """List the entries for the manifest."""
+    return [
+        {"name": e.name, "encoding": e.encoding, "shape": list(e.shape), "bytes": len(e.data)}
+        for e in entries
+    ]
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read the notes of a compact state; raises as `load_compact` does."""
+    return file_parts.read_manifest(path)["facts"]
+
+
+def save_compact(
+    path: Path,
+    state: TrainState,
+    facts: dict[str, object],
+    *,
+    log: str = "",
+    limit: int = TOTAL_BYTES,
+) -> int:
+    """Write a state; an older compact state at `path` is replaced once the new one is whole.
+
+    Args:
+      facts: free JSON-ready notes (preset, recipe, data).
+      log: the rows of metrics so far.
+      limit: bytes that all files may have together.
+
+    Returns:
+      Bytes written.
+
+    Raises:
+      ValueError: the state does not fit the limit, or `path` holds something else.
+    """
+    file_parts.check_free(path)
+    total = 0
+    for ema_encoding in ("float32", "delta16"):
+        entries = encode(state, log, ema_encoding)
+        body = {"step": int(state.step), "facts": facts, "tensors": describe(entries)}
+        stream = b"".join(entry.data for entry in entries)
+        total = file_parts.total_bytes(stream, body)
+        if total <= limit:
+            file_parts.write(path, stream, body)
+            return total
+    raise ValueError(
+        f"the state takes {total / MIB:.1f} MiB in its smallest form, the limit is"
+        f" {limit / MIB:.1f} MiB; raise the limit, or carry the state/ folder itself"
+    )
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    """Cut the stream into its entries."""
+    body = file_parts.read_manifest(path)
+    stream, begin = file_parts.read_stream(path, body), 0
+    for said in body["tensors"]:
+        end = begin + said["bytes"]
+        yield Entry(said["name"], said["encoding"], tuple(said["shape"]), stream[begin:end])
+        begin = end
+
+
+def decode(entries: Iterator[Entry]) -> tuple[Tensors, str]:
+    """Turn entries into tensors and the log; those that lean on others come after them."""
+    tensors: Tensors = {}
+    log = ""
+    for name, encoding, shape, data in entries:
+        kind, _, rest = name.partition("/")
+        if encoding == "zlib":
+            log = decode_zlib(data)
+        elif encoding == "float32":
+            tensors[name] = decode_float32(data, shape)
+        elif encoding == "delta16":
+            tensors[name] = decode_delta16(data, tensors[f"params/{rest}"])
+        elif encoding == "log8":
+            tensors[name] = decode_log8(data, shape)
+        elif encoding == "ratio8":
+            tensors[name] = decode_ratio8(data, tensors[f"v/{rest}"])
+        else:
+            raise ValueError(f"{name} has the unknown encoding {encoding!r} ({kind})")
+    return tensors, log
+
+
+def load_compact(path: Path, like: TrainState) -> tuple[TrainState, str]:
+    """Read a state back.
+
+    Args:
+      like: a state before the first step (`init_state`): its slots are taken over, its shapes
+        are what the stored tensors must have.
+
+    Returns:
+      The state and the log.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: a file is damaged, or the tensors are those of another model.
+    """
+    tensors, log = decode(_entries(path))
+    _, first, second = like.optimiser
+    expected = {name: x.shape for name, x in flatten(like.weights).items()}
+    for prefix, tree in (("ema", like.ema), ("m", first), ("v", second)):
+        expected |= {name: x.shape for name, x in named(prefix, tree).items()}
+    check_shapes({name: x.shape for name, x in tensors.items()}, expected, str(path))
+    groups = {prefix: _group(tensors, prefix) for prefix in ("ema", "m", "v")}
+    weights = {n: jnp.array(x) for n, x in tensors.items() if n.split("/")[0] not in groups}
+    step = jnp.int32(file_parts.read_manifest(path)["step"])
+    optimiser = type(like.optimiser)(jnp.copy(step), groups["m"], groups["v"])
+    state = TrainState(step, unflatten(weights), optimiser, groups["ema"], like.carry)
+    return cast(TrainState, jax.tree.map(jnp.asarray, state)), log
+
+
+def _group(tensors: Tensors, prefix: str) -> Params:
+    """Rebuild the parameter tree whose leaves carry a prefix."""
+    start = prefix + "/"
+    flat = {n.removeprefix(start): jnp.array(x) for n, x in tensors.items() if n.startswith(start)}
+    return unflatten_dict(flat, sep="/")

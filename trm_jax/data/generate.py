@@ -1,0 +1,221 @@
+"""What the puzzle commands share: exit codes, progress, options, and the order of work.
+
+Generate puzzles in several processes, and held-out ones that training has not seen.
+
+Puzzles 0 to num_train of a seed are for training; later ones become the test set unless they
+are symmetric to one of those or to each other. Training puzzles may repeat: they are many.
+"""
+
+import argparse
+import contextlib
+import functools
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trm_jax.command_line import exit_code
+from trm_jax.data import csv_puzzles, hub
+
+Generate = Callable[..., tuple[np.ndarray, np.ndarray]]
+"""`generate(num, start=..., progress=...)`, as `generate_sudoku` with its options bound."""
+Pair = tuple[np.ndarray, np.ndarray]
+NewClasses = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""`new_classes(candidates, known)` marks the candidates of classes not seen before."""
+
+CANDIDATES = 20  # candidates per test puzzle before a space of puzzles counts as exhausted
+CHUNK = 16  # puzzles a worker makes before it reports
+
+
+def generate_parallel(
+    generate: Generate,
+    num: int,
+    *,
+    start: int = 0,
+    workers: int = 1,
+    progress: Callable[[int], object] = lambda done: None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Generate puzzles `start` to `start + num` in several processes.
+
+    The result does not depend on `workers`: each puzzle depends on seed and index alone.
+
+    Args:
+      generate: generator with its options bound; must be picklable when workers > 1.
+      num: number of puzzles.
+      start: index of the first.
+      workers: processes; 1 stays in this one.
+      progress: called with the number of puzzles made so far.
+
+    Raises:
+      ValueError: fewer than one worker, or what the generator raises.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    if workers == 1 or num <= CHUNK:
+        return generate(num, start=start, progress=progress)
+    firsts = range(start, start + num, CHUNK)
+    sizes = [min(CHUNK, start + num - first) for first in firsts]
+    # spawn: a fork of a process that runs threads (JAX) can deadlock
+    context = multiprocessing.get_context("spawn")
+    parts, done = [], 0
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        for part in pool.map(functools.partial(_chunk, generate), sizes, firsts):
+            parts.append(part)
+            done += len(part[0])
+            progress(done)
+    puzzles, answers = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return puzzles, answers
+
+
+def _chunk(generate: Generate, num: int, start: int) -> tuple[np.ndarray, np.ndarray]:
+    return generate(num, start=start)
+
+
+def train_test(
+    generate: Generate,
+    num_train: int,
+    num_test: int,
+    new_classes: NewClasses,
+    *,
+    workers: int = 1,
+    progress: Callable[[int], object] = lambda done: None,
+) -> tuple[Pair, Pair]:
+    """Generate both sets.
+
+    Args:
+      generate: generator with its options bound.
+      num_train: training puzzles.
+      num_test: held-out puzzles.
+      new_classes: what counts as different.
+      workers: processes; the result does not depend on them.
+      progress: called with the number of puzzles kept so far.
+
+    Returns:
+      Training and test puzzles, each with their answers.
+
+    Raises:
+      ValueError: a set without puzzles, too few different puzzles, or what the generator raises.
+    """
+    if min(num_train, num_test) < 1:
+        raise ValueError(f"both sets need puzzles, got num_train={num_train} num_test={num_test}")
+    train = generate_parallel(generate, num_train, workers=workers, progress=progress)
+    test = tuple(part[:0] for part in train)
+    made, limit = num_train, num_train + CANDIDATES * num_test
+    while (missing := num_test - len(test[0])) > 0:
+        if made >= limit:
+            raise ValueError(
+                f"only {num_test - missing} of {num_test} test puzzles differ from the training"
+                f" set and each other among {CANDIDATES * num_test} tried; ask for fewer puzzles"
+                " or a larger kind"
+            )
+        kept = num_train + len(test[0])
+        more = generate_parallel(
+            generate,
+            missing,
+            start=made,
+            workers=workers,
+            progress=lambda n, kept=kept: progress(kept + n),
+        )
+        made += missing
+        new = new_classes(more[0], np.concatenate([train[0], test[0]]))
+        test = tuple(np.concatenate([old, part[new]]) for old, part in zip(test, more, strict=True))
+    return train, (test[0], test[1])
+
+
+def run(action: Callable[[], None]) -> int:
+    """Run a command; bad input becomes one line on standard error and exit code 2."""
+    return exit_code(action, (ValueError, OSError))
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal while the block runs; yields the function that moves it."""
+    console = Console(stderr=True)
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not console.is_terminal  # a log file would get a blank line
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def puzzle_parser(
+    prog: str, doc: str | None
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Make a parser with the commands `generate` and `build` and the options all puzzles share.
+
+    Returns:
+      The parser and its two commands, to which a task adds options of its own.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
+    shared.add_argument("--seed", type=int, default=0, help="of every draw (%(default)s)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    made = commands.add_parser("generate", parents=[shared], help="make puzzles")
+    made.add_argument("--num-train", type=int, default=1000, help="puzzles (%(default)s)")
+    made.add_argument("--num-test", type=int, default=100, help="puzzles (%(default)s)")
+    made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    read = commands.add_parser("build", parents=[shared], help="read CSV files")
+    read.add_argument("--train", help="CSV file, or hf:owner/name/file[@revision]")
+    read.add_argument("--test", help="the same for the test set")
+    read.add_argument("--subsample", type=int, help="training puzzles to keep (all)")
+    read.add_argument("--min-difficulty", type=int, help="leave out lower ratings")
+    return parser, made, read
+
+
+def read_splits(
+    args: argparse.Namespace, decode: csv_puzzles.Decoder
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield name, inputs and labels of the splits named on the command line.
+
+    Raises:
+      ValueError: no split is named, or a file is bad.
+      OSError: a file is missing.
+    """
+    sources = {split: getattr(args, split) for split in ("train", "test") if getattr(args, split)}
+    if not sources:
+        raise ValueError("name a CSV file with --train, --test or both")
+    for split, source in sources.items():
+        path = hub.resolve(source, repo_type="dataset")
+        with progress_bar(f"{split} rows") as progress:
+            inputs, labels = csv_puzzles.read_examples(
+                path, decode, min_difficulty=args.min_difficulty, progress=progress
+            )
+        yield split, inputs, labels
+
+
+def generate_splits(
+    args: argparse.Namespace, generate: Generate, new_classes: NewClasses
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield name, puzzles and answers of a training and a disjoint test set.
+
+    Raises:
+      ValueError: see `splits.train_test`.
+    """
+    with progress_bar("puzzles", args.num_train + args.num_test) as progress:
+        train, test = train_test(
+            generate,
+            args.num_train,
+            args.num_test,
+            new_classes,
+            workers=args.workers,
+            progress=progress,
+        )
+    yield "train", *train
+    yield "test", *test
+
+
+def save_facts(args: argparse.Namespace, spec: dict[str, object]) -> None:
+    """Write generator.json, what a generated data set was made from, and say so."""
+    facts = spec | {name: getattr(args, name) for name in ("seed", "num_train", "num_test")}
+    (args.out / "generator.json").write_text(json.dumps(facts))
+    sys.stdout.write(f"{args.out}: {args.num_train} training, {args.num_test} test puzzles\n")

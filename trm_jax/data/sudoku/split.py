@@ -1,0 +1,141 @@
+"""Make a training folder from Sudoku CSV files, with a held-out part that is none in disguise.
+
+    python -m trm_jax.data.sudoku.split data/sudoku-hard a.csv b.csv --hold-out 2000
+    python -m trm_jax.data.sudoku.split data/sudoku-extreme \\
+        hf:sapientinc/sudoku-extreme/train.csv --hold-out 10000 --min-difficulty 50
+
+Files have the columns question and answer (and rating, for --min-difficulty) as
+sapientinc/sudoku-extreme has them. OUT gets train/ and test/ in the released layout, in random
+order, and split.json: what they were made from.
+
+Puzzles that a symmetry maps onto each other (digits renamed, bands, stacks and lines permuted,
+transposition) form a class. Of each class one puzzle is kept, its first, and classes are drawn for
+the held-out part by --seed. Equal invariants (`symmetry.py`) count as one class without
+the exact test: that can only drop a puzzle too many, and files of millions of rows stay quick.
+"""
+
+import argparse
+import functools
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Integer, UInt64
+
+from trm_jax.data import csv_puzzles, generate, hub
+from trm_jax.data.format import save_dataset
+from trm_jax.data.sudoku.__main__ import decode_rows, enlarge, parse_box
+from trm_jax.data.sudoku.solver import Box
+from trm_jax.data.sudoku.symmetry import invariants
+from trm_jax.data.sudoku.tokens import decode
+
+CHUNK = 20_000  # puzzles hashed together: 13 MB an array for 9x9
+
+
+def class_numbers(
+    puzzles: Integer[np.ndarray, "_ cells"],
+    box: Box,
+    *,
+    progress: Callable[[int], object] = lambda done: None,
+) -> UInt64[np.ndarray, " _"]:
+    """Hash puzzles, chunk by chunk, to numbers that symmetric ones share.
+
+    Args:
+      puzzles: digits, 0 for blank.
+      progress: called with the number of puzzles hashed so far.
+    """
+    numbers = np.empty(len(puzzles), np.uint64)
+    for begin in range(0, len(puzzles), CHUNK):
+        part = puzzles[begin : begin + CHUNK]
+        numbers[begin : begin + len(part)] = invariants(part, box)
+        progress(begin + len(part))
+    return numbers
+
+
+def hold_out(
+    numbers: UInt64[np.ndarray, " _"], size: int, seed: int
+) -> tuple[Int[np.ndarray, " _"], Int[np.ndarray, " _"]]:
+    """Draw which puzzles to train on and which to hold out.
+
+    Args:
+      numbers: class of each puzzle.
+      size: puzzles to hold out.
+      seed: of the draw.
+
+    Returns:
+      Indices of the training and of the held-out puzzles, one of each class, in random order.
+
+    Raises:
+      ValueError: there are not as many classes.
+    """
+    _, first = np.unique(numbers, return_index=True)
+    if not 0 < size < len(first):
+        raise ValueError(
+            f"--hold-out must be 1 to {len(first) - 1}, there are {len(first)} different puzzles;"
+            f" got {size}"
+        )
+    # in the order of the files, not of the hashes: the draw must not hang on the hash function
+    order = np.random.default_rng([seed, 2]).permutation(np.sort(first))
+    return order[size:], order[:size]
+
+
+def read_files(args: argparse.Namespace, box: Box) -> tuple[np.ndarray, np.ndarray, list[dict]]:
+    """Read all files; gives inputs, labels and what to note about each file."""
+    read = functools.partial(decode_rows, box=box, check=args.check)
+    parts, notes = [], []
+    for source in args.csv:
+        path = hub.resolve(source, repo_type="dataset")
+        with generate.progress_bar(path.name) as progress:
+            parts.append(
+                csv_puzzles.read_examples(
+                    path, read, min_difficulty=args.min_difficulty, progress=progress
+                )
+            )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        notes.append({"file": path.name, "sha256": digest, "puzzles": len(parts[-1][0])})
+    inputs, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return inputs, labels, notes
+
+
+def split(args: argparse.Namespace) -> None:
+    """Read, split, write."""
+    box = parse_box(args.box)
+    inputs, labels, notes = read_files(args, box)
+    with generate.progress_bar("classes", len(inputs)) as progress:
+        numbers = class_numbers(decode(inputs), box, progress=progress)
+    train, test = hold_out(numbers, args.hold_out, args.seed)
+    for name, index in (("train", train), ("test", test)):
+        save_dataset(enlarge(inputs[index], labels[index], box), args.out / name)
+    facts = {"seed": args.seed, "min_difficulty": args.min_difficulty, "files": notes}
+    facts |= {"train": len(train), "test": len(test)}
+    (args.out / "split.json").write_text(json.dumps(facts, indent=1))
+    sys.stdout.write(
+        f"{args.out}: {len(train)} training, {len(test)} held-out puzzles;"
+        f" {len(inputs) - len(train) - len(test)} were others in disguise\n"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when done, 2 on bad input."""
+    p = argparse.ArgumentParser(
+        prog="python -m trm_jax.data.sudoku.split",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
+    p.add_argument("csv", nargs="+", metavar="CSV", help="file, or hf:owner/name/file[@revision]")
+    p.add_argument("--hold-out", type=int, required=True, help="puzzles for test/")
+    p.add_argument("--seed", type=int, default=0, help="of the draw (%(default)s)")
+    p.add_argument("--min-difficulty", type=int, help="leave out lower ratings")
+    p.add_argument("--box", default="3x3", help="rows x columns of a box (%(default)s)")
+    p.add_argument("--check", action="store_true", help="prove that solutions are unique")
+    args = p.parse_args(argv)
+    return generate.run(functools.partial(split, args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

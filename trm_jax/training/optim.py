@@ -1,0 +1,173 @@
+"""Optimisers of the released recipe (REFERENCE 1.5): AdamATan2, sign-SGD, schedule, EMA.
+
+AdamW is there beside AdamATan2, because public reproductions of the release use it.
+
+The hyper-parameters of a training run (REFERENCE 1.1, 1.5); no arrays here.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jaxtyping import Float, Int
+
+from trm_jax.types import Params, PuzzleTable
+
+
+class Optimizer(enum.StrEnum):
+    """How the gradients of the parameters become a direction; decay is decoupled in both."""
+
+    ADAM_ATAN2 = "adam_atan2"  # as released
+    ADAMW = "adamw"
+
+
+class MomentState(NamedTuple):
+    """The number of updates done, and first and second moments."""
+
+    count: Int[Array, ""]
+    m: Params
+    v: Params
+
+
+Combine = Callable[[Array, Array, Array], Array]
+"""(m, root of the corrected v, correction of m) -> direction."""
+
+
+def scale_by_moments(b1: float, b2: float, combine: Combine) -> optax.GradientTransformation:
+    """Make a direction of gradient moments.
+
+    m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2;
+    direction = combine(m, sqrt(v) / sqrt(1-b2^t), 1-b1^t).
+    """
+
+    def init(params: Params) -> MomentState:
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        return MomentState(jnp.zeros((), jnp.int32), zeros, zeros)
+
+    def update(
+        grads: Params, state: MomentState, params: Params | None = None
+    ) -> tuple[Params, MomentState]:
+        del params
+        count = state.count + 1
+        t = count.astype(jnp.float32)
+        m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.m, grads)
+        v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.v, grads)
+        c1, c2 = 1 - b1**t, jnp.sqrt(1 - b2**t)
+        direction = jax.tree.map(lambda m, v: combine(m, jnp.sqrt(v) / c2, c1), m, v)
+        return direction, MomentState(count, m, v)
+
+    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+
+
+def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTransformation:
+    """Make Adam's direction with atan2 instead of a division (no epsilon, bounded by pi/2)."""
+    return scale_by_moments(b1, b2, lambda m, root, c1: jnp.arctan2(m, root) / c1)
+
+
+def scale_by(
+    optimizer: Optimizer, *, b1: float, b2: float, eps: float
+) -> optax.GradientTransformation:
+    """Make the direction of an optimiser.
+
+    AdamW's is `optax.scale_by_adam`, written again because that one mixes dtypes implicitly.
+
+    Args:
+      eps: AdamW's term beside the root of the corrected v; AdamATan2 has none. Where it is not
+        small against a weight's gradients, it shrinks that weight's steps.
+    """
+    if optimizer is Optimizer.ADAMW:
+        return scale_by_moments(b1, b2, lambda m, root, c1: m / c1 / (root + eps))
+    return scale_by_adam_atan2(b1, b2)
+
+
+def apply_decoupled(
+    params: Params, direction: Any, lr: Float[Array, ""], weight_decay: float
+) -> Params:
+    """Move: p <- p (1 - lr wd) - lr direction. Decay reaches every parameter, as released."""
+    return jax.tree.map(lambda p, d: p * (1 - lr * weight_decay) - lr * d, params, direction)
+
+
+def sign_sgd(
+    table: PuzzleTable,
+    ids: Int[Array, " batch"],
+    grads: Float[Array, "batch id_emb"],
+    lr: Float[Array, ""],
+    weight_decay: float,
+) -> PuzzleTable:
+    """Update the rows of a batch: gradients of duplicates are summed, then only signs count.
+
+    Rows that are not in the batch are untouched (no decay either).
+    """
+    summed = jax.ops.segment_sum(grads, ids, num_segments=table.shape[0])
+    hit = jax.ops.segment_sum(jnp.ones_like(ids), ids, num_segments=table.shape[0]) > 0
+    moved = table * (1 - lr * weight_decay) - lr * jnp.sign(summed)
+    return jnp.where(hit[:, None], moved, table)
+
+
+def learning_rate(
+    step: Int[Array, ""], *, base: float, warmup_steps: int, total_steps: int, min_ratio: float
+) -> Float[Array, ""]:
+    """Warm up linearly, then follow a cosine down to base * min_ratio (constant at 1.0).
+
+    Args:
+      step: counted from 1 at the first update.
+    """
+    t = step.astype(jnp.float32)
+    progress = jnp.clip((t - warmup_steps) / max(1, total_steps - warmup_steps), 0.0, 1.0)
+    cosine = min_ratio + (1 - min_ratio) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
+    return base * jnp.minimum(t / max(1, warmup_steps), 1.0) * cosine
+
+
+def ema_update(average: Params, params: Params, decay: float) -> Params:
+    """Follow the parameters: average <- decay average + (1 - decay) params."""
+    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Hyper-parameters. Defaults are the released Sudoku and Maze ones.
+
+    Attributes:
+      stagger: fill the slots over the first halt_max_steps steps instead of all at once. As
+        released, all slots take new puzzles together until halting is learned: of a small
+        batch, 16 updates in a row then see the same few puzzles.
+      accumulate: turns in which the slots of one update go through the network. More turns
+        take less memory and change nothing but the order of sums.
+      adam_eps: see `optim.scale_by`; for AdamW only.
+    """
+
+    total_steps: int
+    batch_size: int = 768
+    lr: float = 1e-4
+    puzzle_emb_lr: float = 1e-4
+    weight_decay: float = 1.0
+    puzzle_emb_weight_decay: float = 1.0
+    warmup_steps: int = 2000
+    lr_min_ratio: float = 1.0
+    b1: float = 0.9
+    b2: float = 0.95
+    ema: float = 0.999
+    seed: int = 0
+    stagger: bool = False
+    accumulate: int = 1
+    optimizer: Optimizer = Optimizer.ADAM_ATAN2
+    adam_eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {name}={getattr(self, name)}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must lie in [0, 1), got ema={self.ema}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size must be a multiple of accumulate, got batch_size={self.batch_size}"
+                f" accumulate={self.accumulate}"
+            )
+        if not self.adam_eps >= 0:
+            raise ValueError(f"adam_eps must be 0 or more, got adam_eps={self.adam_eps}")

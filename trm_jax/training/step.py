@@ -1,0 +1,254 @@
+"""The training step of the released recipe, as one jitted pure function (REFERENCE 1.3-1.5).
+
+Every draw (puzzles, symmetries, exploration) is a function of (seed, step), so a run that was
+stopped and resumed takes the same path as one that was not. Puzzles are drawn with
+replacement; the released loader passes over all groups in epochs instead.
+
+Parameters, moments and average are float32; `forward_dtype` of the configuration is what the
+network computes in. With a mesh the slots are spread over its devices.
+
+What a training step does around its gradient: slots in turns, and a watch on infinities.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.sharding import Mesh
+from jaxtyping import Float, Int
+
+from trm_jax.models.act import continue_target, empty_carry, halt, refill, supervise
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.sharding import everywhere, over_batch
+from trm_jax.training.augment import Augment
+from trm_jax.training.losses import binary_cross_entropy, sequence_losses, step_metrics
+from trm_jax.training.optim import (
+    MomentState,
+    Recipe,
+    apply_decoupled,
+    ema_update,
+    learning_rate,
+    scale_by,
+    sign_sgd,
+)
+from trm_jax.types import Batch, Carry, Latents, Outputs, Params, Weights
+
+Gradient = Callable[..., Any]
+"""(params, rows, reasoner, carry) -> (loss, (latents, outputs)), (grads, row_grads)."""
+
+
+def in_turns(gradient: Gradient, turns: int) -> Gradient:
+    """Take the gradient over the slots in turns, one after the other.
+
+    Slot i belongs to turn i % turns: each device keeps its own slots.
+    """
+    if turns == 1:
+        return gradient
+
+    def deal(x: Array) -> Array:
+        return x.reshape(-1, turns, *x.shape[1:]).swapaxes(0, 1)
+
+    def gather(x: Array) -> Array:
+        return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
+
+    def whole(params: Params, rows: Array, reasoner: Reasoner, carry: Carry) -> Any:
+        def turn(sums: Any, slots: tuple[Array, Carry]) -> tuple[Any, Any]:
+            (loss, seen), (grads, row_grads) = gradient(params, slots[0], reasoner, slots[1])
+            return jax.tree.map(jnp.add, sums, (loss, grads)), (seen, row_grads)
+
+        nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
+        sums, (seen, row_grads) = jax.lax.scan(turn, nothing, jax.tree.map(deal, (rows, carry)))
+        # a turn's loss is the mean over its own slots
+        loss, grads = jax.tree.map(lambda x: x / turns, sums)
+        return (loss, jax.tree.map(gather, seen)), (grads, gather(row_grads) / turns)
+
+    return whole
+
+
+def watched(grads: Params, weights: Weights, optimiser: Any) -> dict[str, Any]:
+    """Name the tensors that must stay finite."""
+    return {"gradient": grads, "optimiser": optimiser, "weights": weights}
+
+
+def watched_names(weights: Weights, optimiser: Any) -> list[str]:
+    """List the names of these tensors in the order in which `first_not_finite` counts."""
+    tree = watched(weights.params, weights, optimiser)
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+
+
+def first_not_finite(tree: Any) -> Float[Array, ""]:
+    """Number the first tensor with an infinity or NaN, counted from 1; 0 if there is none."""
+    bad = jnp.stack([~jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)])
+    return jnp.where(jnp.any(bad), jnp.argmax(bad) + 1, 0).astype(jnp.float32)
+
+
+class TrainState(NamedTuple):
+    """All that a resumed run needs; `step` counts the updates done."""
+
+    step: Int[Array, ""]
+    weights: Weights
+    optimiser: MomentState
+    ema: Params
+    carry: Carry
+
+
+Metrics = dict[str, Float[Array, ""]]
+Objective = Callable[
+    [Params, Float[Array, "batch id_emb"], Reasoner, Carry],
+    tuple[Float[Array, ""], tuple[Latents, Outputs]],
+]
+"""(params, puzzle rows, reasoner, carry) -> loss and what the supervision step left."""
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def init_state(
+    reasoner: Reasoner, recipe: Recipe, puzzles: Batch, weights: Weights | None = None
+) -> TrainState:
+    """Make the state before the first step: weights, zero moments, an empty carry.
+
+    Args:
+      puzzles: the training set; only its shapes and dtypes matter here.
+      weights: where to start from; drawn at random if not given.
+    """
+    weights = weights or reasoner.init(jax.random.key(recipe.seed))
+    slots = jax.tree.map(lambda a: jnp.zeros((recipe.batch_size, *a.shape[1:]), jnp.int32), puzzles)
+    # a copy: the step donates its state, and one buffer cannot be given away twice
+    ema = jax.tree.map(jnp.copy, weights.params)
+    optimiser = jax.tree.map(jnp.copy, direction(recipe).init(weights.params))
+    carry = jax.tree.map(jnp.copy, empty_carry(reasoner, weights.buffers, slots))
+    if recipe.stagger:
+        turns = jnp.arange(recipe.batch_size, dtype=jnp.int32) % reasoner.config.halt_max_steps
+        carry = carry._replace(steps=turns, halted=turns == 0)
+    return TrainState(jnp.zeros((), jnp.int32), weights, optimiser, ema, carry)  # type: ignore[arg-type]
+
+
+def direction(recipe: Recipe) -> optax.GradientTransformation:
+    """Make the optimiser that a recipe names."""
+    return scale_by(recipe.optimizer, b1=recipe.b1, b2=recipe.b2, eps=recipe.adam_eps)
+
+
+def shardings(mesh: Mesh) -> TrainState:
+    """Say where the parts of a state live: slots over the devices, the rest on each."""
+    copy = everywhere(mesh)
+    return TrainState(copy, copy, copy, copy, over_batch(mesh))  # type: ignore[arg-type]
+
+
+def place(state: TrainState, mesh: Mesh) -> TrainState:
+    """Lay a state out over a mesh."""
+    spread = (jax.device_put(part, to) for part, to in zip(state, shardings(mesh), strict=True))
+    return TrainState(*spread)
+
+
+def averaged(state: TrainState) -> Weights:
+    """Take the weights to evaluate and to save: EMA of the parameters, the rest as it is."""
+    return state.weights._replace(params=state.ema)
+
+
+def supervised(
+    params: Params,
+    rows: Float[Array, "batch id_emb"],
+    reasoner: Reasoner,
+    carry: Carry,
+) -> tuple[Float[Array, ""], tuple[Latents, Outputs]]:
+    """Sum the released loss over slots, divided by the batch (the `Objective` of training)."""
+    latents, out = supervise(reasoner, params, rows, carry)
+    losses = sequence_losses(out, carry.batch.labels)
+    total = losses.lm_loss + 0.5 * losses.q_halt_loss
+    if not reasoner.config.no_ACT_continue:
+        after = Carry(latents, carry.steps + 1, carry.halted, carry.batch)
+        target = continue_target(reasoner, *jax.lax.stop_gradient((params, rows)), after)
+        total += 0.5 * binary_cross_entropy(out.q_continue, target)
+    return total / carry.halted.shape[0], (latents, out)
+
+
+def draw(key: Array, puzzles: Batch, size: int, augment: Augment) -> Batch:
+    """Draw a batch with replacement and give every puzzle a random symmetry."""
+    pick_key, augment_key = jax.random.split(key)
+    index = jax.random.randint(pick_key, (size,), 0, puzzles.inputs.shape[0])
+    picked = jax.tree.map(lambda a: a[index].astype(jnp.int32), puzzles)
+    inputs, labels = augment(augment_key, picked.inputs, picked.labels)
+    return Batch(inputs, labels, picked.puzzle_identifiers)
+
+
+def make_train_step(
+    reasoner: Reasoner,
+    recipe: Recipe,
+    augment: Augment,
+    mesh: Mesh | None = None,
+    objective: Objective = supervised,
+) -> jax.stages.Wrapped:
+    """Compile one update: draw, refill, one supervision step, gradients, optimisers, EMA.
+
+    Args:
+      objective: what is minimised; it runs the supervision step itself.
+      mesh: devices that share the slots; the state must lie as `place` lays it.
+
+    Returns:
+      A jitted `TrainStep`. The state that goes in is used up.
+    """
+    adam = direction(recipe)
+    gradient = in_turns(
+        jax.value_and_grad(objective, argnums=(0, 1), has_aux=True), recipe.accumulate
+    )
+
+    def step(state: TrainState, puzzles: Batch) -> tuple[TrainState, Metrics]:
+        count = state.step + 1
+        key = jax.random.fold_in(jax.random.key(recipe.seed), count)
+        data_key, halt_key = jax.random.split(key)
+        weights = state.weights
+        incoming = draw(data_key, puzzles, recipe.batch_size, augment)
+        if mesh is not None:
+            incoming = jax.lax.with_sharding_constraint(incoming, over_batch(mesh))
+        carry = refill(reasoner, weights.buffers, state.carry, incoming)
+        ids = carry.batch.puzzle_identifiers
+        (loss, (latents, out)), (grads, row_grads) = gradient(
+            weights.params, weights.puzzle_emb[ids], reasoner, carry
+        )
+        steps = carry.steps + 1
+        halted = halt(reasoner.config, out, steps, halt_key)
+
+        def rate(base: float) -> Float[Array, ""]:
+            return learning_rate(
+                count,
+                base=base,
+                warmup_steps=recipe.warmup_steps,
+                total_steps=recipe.total_steps,
+                min_ratio=recipe.lr_min_ratio,
+            )
+
+        move, optimiser = adam.update(grads, state.optimiser)
+        params = apply_decoupled(weights.params, move, rate(recipe.lr), recipe.weight_decay)
+        table = sign_sgd(
+            weights.puzzle_emb,
+            ids,
+            row_grads,
+            rate(recipe.puzzle_emb_lr),
+            recipe.puzzle_emb_weight_decay,
+        )
+        moved = Weights(params, weights.buffers, table)
+        metrics = step_metrics(
+            sequence_losses(out, carry.batch.labels), out.q_halt, halted, steps
+        ) | {
+            "loss": loss,
+            "lr": rate(recipe.lr),
+            "not_finite": first_not_finite(watched(grads, moved, optimiser)),
+        }
+        new = TrainState(
+            count,
+            moved,
+            optimiser,  # type: ignore[arg-type]
+            ema_update(state.ema, params, recipe.ema),
+            Carry(latents, steps, halted, carry.batch),
+        )
+        return new, metrics
+
+    if mesh is None:
+        return jax.jit(step, donate_argnums=0)
+    layout, copy = shardings(mesh), everywhere(mesh)
+    return jax.jit(
+        step, donate_argnums=0, in_shardings=(layout, copy), out_shardings=(layout, copy)
+    )
