@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from experiments import figures
+from experiments.render import figures
 
 
 class Verdict(enum.Enum):

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from experiments.depths import Grid, full_grid, parse_depths
+from experiments.measurement.depths import DepthGrid, full_grid, parse_depths
 from quant.scheme import Scheme, parse
 from trm_jax.config import Config
 
@@ -21,7 +21,7 @@ class Cell(NamedTuple):
 class Plan:
     """Grids by name, all over the same schemes."""
 
-    grids: dict[str, Grid]
+    grids: dict[str, DepthGrid]
     schemes: tuple[str, ...]
 
     def cells(self, name: str) -> list[Cell]:
@@ -52,7 +52,7 @@ def make_plan(config: Config, depths: str | None, schemes: str) -> Plan:
     if depths is not None:
         grids = {depths: parse_depths(depths, config)}
     widest = next(iter(grids.values()))
-    corner = Grid(widest.T[-1:], widest.n[-1:], config.H_cycles)
+    corner = DepthGrid(widest.T[-1:], widest.n[-1:], config.H_cycles)
     return Plan({**grids, "deepest cell": corner}, names)
 
 

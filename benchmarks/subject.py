@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import models, puzzles
-from experiments.tasks import task_named
 from trm_jax.config import PRESETS, Config, preset
 from trm_jax.data.batches import gather
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
+from trm_jax.tasks.task import task_named
 from trm_jax.types import Batch, Weights
 
 

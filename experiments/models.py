@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.tasks import Task
 from trm_jax import zoo
 from trm_jax.checkpoints import model_files
 from trm_jax.config import Config, to_dict
 from trm_jax.convert import load as convert_load
 from trm_jax.loading import locate
+from trm_jax.tasks.task import Task
 from trm_jax.types import Weights
 
 HASHED_ROWS = 4096  # of a tensor at a time

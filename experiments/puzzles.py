@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Integer
 
 from experiments.models import Model
-from experiments.tasks import Task, side_of
 from trm_jax import zoo
 from trm_jax.data.batches import evaluation_order
 from trm_jax.data.format import ARRAYS, PuzzleDataset, load_dataset
+from trm_jax.tasks.task import Task, side_of
 
 
 class Puzzles(NamedTuple):

@@ -18,7 +18,7 @@ from quant.integer.model import calibrated_model
 from quant.integer.reasoner import simulate_integers
 from quant.ptq import weights as ptq_weights
 from quant.ptq.calibrate import activation_ranges
-from quant.scheme import FloatDtype, Scheme, paper_name, parse
+from quant.scheme import FloatDtype, Scheme, parse
 from trm_jax.data.batches import CALIBRATION_PUZZLES, calibration_batches
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
@@ -31,18 +31,6 @@ class Variant(NamedTuple):
 
     reasoner: Reasoner
     weights: Weights
-
-
-def label(name: str, dtype: str) -> str:
-    """Name a scheme for people: the paper's name if it has one, and the arithmetic if unusual."""
-    scheme = parse(name)
-    short = paper_name(scheme) or name
-    floats = scheme.float_dtype is FloatDtype.FP32 and not scheme.is_integer
-    inherits = floats and dtype != "float32"
-    return f"{short} ({FLOAT_NAMES[dtype]})" if inherits else short
-
-
-FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
 
 
 def make_variant(

@@ -246,3 +246,15 @@ def parse(name: str) -> Scheme:
 def paper_name(scheme: Scheme) -> str | None:
     """Find the short name of a scheme, the paper's or a device's, or None."""
     return next((name for name, known in NAMED_SCHEMES.items() if known == scheme), None)
+
+
+def label(name: str, dtype: str) -> str:
+    """Name a scheme for people: the paper's name if it has one, and the arithmetic if unusual."""
+    scheme = parse(name)
+    short = paper_name(scheme) or name
+    floats = scheme.float_dtype is FloatDtype.FP32 and not scheme.is_integer
+    inherits = floats and dtype != "float32"
+    return f"{short} ({FLOAT_NAMES[dtype]})" if inherits else short
+
+
+FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}

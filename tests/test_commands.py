@@ -35,7 +35,7 @@ QUICK = {
     "experiments.deploy --target aihub --task sudoku --dry": "--schemes fp32 --limit 1 --out out",
     "export.onnx --model sudoku-trm-mlp-mini": "--scheme fp32 --steps 1 --out out",
     "experiments.footprint": "--models sudoku-trm-mlp-mini --out out",
-    "experiments.attention_arena": "--preset sudoku-trm-att-mini --out out",
+    "experiments.deploy.cortex_m.arena": "--preset sudoku-trm-att-mini --out out",
     "experiments.deploy --target cortex-m55": "--schemes fp32 --out out",
     "experiments.deploy --task": "--limit 2 --batch 2 --steps 1 --schemes fp32,int8 --out out",
     "experiments.arc": "--limit 1 --num-aug 1 --steps 1 --schemes fp32 --out out",

@@ -42,7 +42,7 @@ RIM = {
 """Leaves of trm_jax besides data and zoo: numeric modules never import them."""
 ONLY_IN = {
     "torch": ("trm_jax.convert.torch_files",),
-    "yaml": ("trm_jax.convert.torch_config", "experiments.aihub_rows"),
+    "yaml": ("trm_jax.convert.torch_config", "experiments.deploy.aihub.rows"),
     "huggingface_hub": ("trm_jax.data.hub",),
     "orbax": ("trm_jax.checkpoints.model_files",),
     "aqt": ("quant.dot_general",),

@@ -4,8 +4,8 @@ Every verb writes the id that it gets into a ledger (ledger.py) before anybody w
 finds it there the next time. Whatever goes wrong is one HubError in plain words, with what to do;
 ids that are written stay. A job that the service itself calls failed is a JobFailed.
 
-Left out: which jobs a deployment needs (experiments/deploy_aihub.py); rate limits are told, not
-waited for, since the same command goes on later.
+Left out: which jobs a deployment needs (experiments/deploy/aihub/command.py); rate limits are
+told, not waited for, since the same command goes on later.
 """
 
 import hashlib

@@ -12,7 +12,7 @@ from benchmarks.contestants import JaxCells, SharedRollouts
 from benchmarks.depth_grid import Times, compare_logits, make_row
 from benchmarks.grids import Plan, make_plan
 from benchmarks.subject import Subject
-from experiments.depths import Grid
+from experiments.measurement.depths import DepthGrid
 from tests import oracle
 from tests.benchmarks.tiny import PRESET
 from tests.samples import random_batch, random_weights, small
@@ -68,7 +68,9 @@ def test_a_rival_with_other_weights_is_found_out() -> None:
 
 
 def test_a_row_sums_its_own_cells_and_divides_within_repeats() -> None:
-    plan = Plan({"all": Grid((1, 2), (1, 3), 2), "corner": Grid((2,), (3,), 2)}, ("fp32",))
+    plan = Plan(
+        {"all": DepthGrid((1, 2), (1, 3), 2), "corner": DepthGrid((2,), (3,), 2)}, ("fp32",)
+    )
     shared = dataclasses.make_dataclass("Shared", ["compile_seconds"])(1.5)
     rival = dataclasses.make_dataclass("Rival", ["name", "compile_seconds"])("r", 2.5)
 

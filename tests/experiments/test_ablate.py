@@ -6,17 +6,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import ablate
-from experiments.ablate import STUDIES
-from experiments.ablation_plan import prepare
-from experiments.ablation_rows import read_rows, read_spec
-from experiments.ablation_tables import open_studies, read, records
+from experiments.ablate import __main__ as ablate
+from experiments.ablate.__main__ import STUDIES
+from experiments.ablate.job import prepare
+from experiments.ablate.rows import read_rows, read_spec
+from experiments.ablate.tables import open_studies, read, records
+from experiments.measurement.shards import from_hex
 from experiments.puzzles import load
-from experiments.results import from_hex
-from experiments.tasks import Task
 from tests import oracle
 from tests.experiments import tiny
 from trm_jax.checkpoints.model_files import load_model
+from trm_jax.tasks.task import Task
 from trm_jax.types import Batch
 
 SMALL = ("--only", "pruning,truncation", "--batch-size", "8", "--limit", "20")

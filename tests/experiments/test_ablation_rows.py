@@ -5,16 +5,17 @@ import json
 
 import pytest
 
-from experiments.ablation_rows import (
+from experiments.ablate.rows import (
     AblationFolder,
     AblationRow,
+    AblationSpec,
     finished_shards,
+    joined,
     pending,
     read_rows,
     read_spec,
 )
-from experiments.ablation_spec import AblationSpec, joined
-from experiments.results import Moments
+from experiments.measurement.shards import Moments
 
 BASE = AblationSpec(
     task="sudoku",

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import arc
-from experiments.arc_asker import RowSource, make_row, mean_row
-from experiments.arc_rows import VoteKey, read_grid, write_grid
-from experiments.arc_scores import collect_votes, outcome
+from experiments.arc import __main__ as arc
+from experiments.arc.outcomes import collect_votes, outcome
+from experiments.arc.rows import VoteKey, read_grid, write_grid
+from experiments.arc.runner import RowSource, make_row, mean_row
 from tests.experiments import tiny_arc
 from trm_jax.checkpoints.model_files import load_model
 from trm_jax.data.arc.task_files import parse_task

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.stand_ins import jaxtyping as stand_in
+from experiments.train.stand_ins import jaxtyping as stand_in
 from tests.experiments.tiny_training import command, save_mazes
 
 ROOT = Path(__file__).resolve().parents[2]

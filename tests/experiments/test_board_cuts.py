@@ -2,8 +2,14 @@
 
 import pytest
 
-from experiments.board_cuts import CUT, cut_for, smaller_package, sram_bytes
-from experiments.board_models import random_export, random_weights
+from experiments.deploy.cortex_m.exports import (
+    CUT,
+    cut_for,
+    random_export,
+    random_weights,
+    smaller_package,
+    sram_bytes,
+)
 from export.lowering.stages import PartitionSpec
 from export.targets import Target
 from export.twin import Source

@@ -5,13 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import deploy, deploy_report, deploy_rows, puzzles
-from experiments.results import Moments
-from experiments.tasks import Task
+from experiments import puzzles
+from experiments.deploy import __main__ as deploy
+from experiments.deploy.host import rows as host_rows
+from experiments.measurement import intervals, row_files
+from experiments.measurement.shards import Moments
 from export.sources import load_puzzles
 from tests.experiments import tiny
 from trm_jax.config import MINI_ARC_TRM_ATT
 from trm_jax.data.batches import gather
+from trm_jax.tasks.task import Task
 
 NAMES = "fp32,w4c-asym_a8da"
 
@@ -110,12 +113,12 @@ def test_bad_input_exits_with_2(
 
 def test_pareto_keeps_what_nothing_beats() -> None:
     points = [(4, 0.9), (1, 0.5), (2, 0.5), (3, 0.9), (5, 0.95)]
-    assert deploy_report.pareto(points) == [(1, 0.5), (3, 0.9), (5, 0.95)]
+    assert intervals.pareto(points) == [(1, 0.5), (3, 0.9), (5, 0.95)]
 
 
 def test_damaged_lines_are_named(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
-    row = deploy_rows.Row(
+    row = host_rows.HostRow(
         digest="d",
         scheme="s",
         start=0,
@@ -129,9 +132,9 @@ def test_damaged_lines_are_named(tmp_path: Path) -> None:
         infidelity=Moments(0, 0),
         disagreement=Moments(0, 0),
     )
-    deploy_rows.append(file, row)
-    assert deploy_rows.read(file, "d", deploy_rows.row_from_dict) == [row]
+    row_files.append_row(file, row)
+    assert row_files.read_rows(file, "d", host_rows.row_from_dict) == [row]
     file.write_bytes(b"{}\n" + file.read_bytes())
     with pytest.raises(ValueError, match="line 1 is damaged"):
-        deploy_rows.read(file, "d", deploy_rows.row_from_dict)
+        row_files.read_rows(file, "d", host_rows.row_from_dict)
     assert np.isfinite(row.cells)

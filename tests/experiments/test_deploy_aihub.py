@@ -14,7 +14,8 @@ pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
 
 from qai_hub.util import session
 
-from experiments import aihub_request, deploy, deploy_aihub
+from experiments.deploy import __main__ as deploy
+from experiments.deploy.aihub import command as aihub_command
 from tests.experiments import tiny
 from tests.export import aihub_server
 from tests.export.aihub_server import State
@@ -35,8 +36,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # the tiny data set has 22 puzzles
         patch.setattr(batches, "CALIBRATION_PUZZLES", 8)
         patch.setattr(batches, "CALIBRATION_BATCH", 8)
-        patch.setattr(aihub_request, "CALIBRATION_PUZZLES", 8)
-        patch.setattr(deploy_aihub, "CALIBRATION_SAMPLES", 3)
+        patch.setattr(aihub_command, "CALIBRATION_PUZZLES", 8)
+        patch.setattr(aihub_command, "CALIBRATION_SAMPLES", 3)
         for name, value in PATIENCE.items():  # how long the client waits between its retries
             patch.setattr(session, name, value)
         yield root

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import deploy
-from experiments.board_rows import row_from_dict
-from experiments.deploy_cortex_report import Speed, fit
+from experiments.deploy import __main__ as deploy
+from experiments.deploy.cortex_m.tables import Speed, fit, row_from_dict
 from export.cortex_m.build import has_compiler
 from export.cortex_m.memory import BoardSram, Flash
 from export.targets import Target

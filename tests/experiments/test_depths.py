@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from experiments.depths import Grid, full_grid, parse_depths
+from experiments.measurement.depths import DepthGrid, full_grid, parse_depths
 from tests.experiments.tiny import CONFIG
 from trm_jax.config import SUDOKU_TRM_MLP
 
@@ -12,7 +12,7 @@ PAPER = dataclasses.replace(CONFIG, H_cycles=3, halt_max_steps=16)
 
 
 def test_default_is_every_row_and_the_papers_columns():
-    assert full_grid(SUDOKU_TRM_MLP) == Grid((1, 2, 3), (1, 2, 4, 8, 16), 3)
+    assert full_grid(SUDOKU_TRM_MLP) == DepthGrid((1, 2, 3), (1, 2, 4, 8, 16), 3)
     assert parse_depths("all", PAPER) == full_grid(PAPER)
     assert full_grid(dataclasses.replace(PAPER, halt_max_steps=6)).n == (1, 2, 4, 6)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import ablate
+from experiments.ablate import __main__ as ablate
 from tests.experiments import tiny, tiny_arc
 
 

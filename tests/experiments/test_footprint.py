@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from experiments import footprint, footprint_checks, footprint_rows, footprint_tables
+from experiments.footprint import __main__ as footprint
+from experiments.footprint import paper_check, tables
+from experiments.footprint import rows as footprint_rows
 from trm_jax.config import PRESETS
 
 UNCLEAR = {
@@ -20,17 +22,17 @@ UNCLEAR = {
 
 
 def test_the_papers_way_of_counting_gives_its_figures():
-    found = footprint_checks.checks()
+    found = paper_check.checks()
     assert {check.where for check in found if not check.reproduced} == UNCLEAR
     assert sum(check.where.startswith("Table 15") for check in found) == 14
     assert all(check.why for check in found)
 
 
 def test_a_wrong_figure_would_be_found():
-    check = footprint_checks.checks()[0]
+    check = paper_check.checks()[0]
     assert check.reproduced
     assert check.as_paper is not None
-    wrong = footprint_checks.Check(**{**vars(check), "printed": 1.05 * check.as_paper})
+    wrong = paper_check.Check(**{**vars(check), "printed": 1.05 * check.as_paper})
     assert not wrong.reproduced
 
 
@@ -44,14 +46,14 @@ def test_rows_are_read_back(tmp_path, capsys):
     assert rows == json.loads(json.dumps(footprint_rows.records(configs, ("fp32", "int8"))))
     text = (out / "footprint.md").read_text()
     assert "Reproduced" in text
-    assert footprint_tables.energy_note() in text
+    assert tables.energy_note() in text
     assert len((out / "footprint.csv").read_text().splitlines()) == 1 + 4
 
 
 def test_tables_have_a_row_each():
     names = ("sudoku-trm-mlp-mini", "maze-trm-att-mini")
     rows = footprint_rows.records({name: PRESETS[name] for name in names}, ("fp32", "int8"))
-    work, memory, energy = footprint_tables.all_tables(rows)
+    work, memory, energy = tables.all_tables(rows)
     assert [row[0] for row in work.rows] == list(names)
     assert [len(table.rows) for table in (memory, energy)] == [4, 4]
     assert all(len(row) == len(t.header) for t in (work, memory, energy) for row in t.rows)

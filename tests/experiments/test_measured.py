@@ -4,9 +4,9 @@ import dataclasses
 import hashlib
 import json
 
-from experiments.ablation_spec import AblationSpec
-from experiments.depths import Grid
-from experiments.measured import differences
+from experiments.ablate.rows import AblationSpec
+from experiments.measurement.depths import DepthGrid
+from experiments.measurement.spec import differences
 from tests.experiments.test_results import SPEC
 
 ABLATION = AblationSpec(
@@ -35,7 +35,7 @@ def test_the_digest_of_a_sweep_is_of_these_fields() -> None:
     assert SPEC.digest == digest(text)
     wider = dataclasses.replace(SPEC, num_puzzles=99, schemes=("fp32",), bytes=(1,), model="other")
     assert wider.digest == SPEC.digest
-    assert dataclasses.replace(SPEC, grid=Grid((1,), (1, 2), 2)).digest != SPEC.digest
+    assert dataclasses.replace(SPEC, grid=DepthGrid((1,), (1, 2), 2)).digest != SPEC.digest
 
 
 def test_the_digest_of_a_variant_is_of_these_fields() -> None:

@@ -4,22 +4,22 @@ import itertools
 
 import pytest
 
-from experiments import paper
-from experiments.aihub_paper import paper_row
-from experiments.paper_grids import GRIDS, STEPS
+from experiments.deploy.aihub.rows import paper_row
+from experiments.paper import tables
+from experiments.paper.grids import GRIDS, STEPS
 from export.aihub.devices import DEVICES, Precision
 
 
-@pytest.mark.parametrize("table", paper.TABLES, ids=lambda t: t.number)
+@pytest.mark.parametrize("table", tables.TABLES, ids=lambda t: t.number)
 def test_every_row_is_complete(table):
     assert all(len(row) == len(table.columns) for row in table.rows.values())
 
 
 def test_lookups():
-    assert paper.SUDOKU_SCHEMES.value(("int4_naive",), "PExact") == 10.2
-    assert paper.SUDOKU_SCHEMES.fraction(("int4_naive",), "PExact") == pytest.approx(0.102)
-    assert paper.FIDELITY.fraction(("int8",), "sudoku") == 0.998
-    assert paper.FIDELITY.fraction(("int4_calibrated",), "maze") is None
+    assert tables.SUDOKU_SCHEMES.value(("int4_naive",), "PExact") == 10.2
+    assert tables.SUDOKU_SCHEMES.fraction(("int4_naive",), "PExact") == pytest.approx(0.102)
+    assert tables.FIDELITY.fraction(("int8",), "sudoku") == 0.998
+    assert tables.FIDELITY.fraction(("int4_calibrated",), "maze") is None
     assert GRIDS["sudoku"].at("int8", 8, "exact") == 0.554  # T=1, n=8
     assert GRIDS["sudoku"].at("int8", 48, "exact") == 0.712
     assert GRIDS["sudoku"].at("int8", 30, "exact") is None
@@ -37,7 +37,7 @@ def test_grids_have_every_cell_and_rates_of_whole_puzzles(task):
 
 
 @pytest.mark.parametrize(
-    ("task", "table"), [("arc", paper.ARC_DEPTHS), ("maze", paper.MAZE_DEPTHS)]
+    ("task", "table"), [("arc", tables.ARC_DEPTHS), ("maze", tables.MAZE_DEPTHS)]
 )
 def test_depth_tables_repeat_the_grids(task, table):
     """Only the full-precision default of Table 5 is of another depth (DEPTH_NOTE)."""
@@ -50,7 +50,7 @@ def test_depth_tables_repeat_the_grids(task, table):
 
 def test_thirty_and_forty_cycles_lie_between_their_neighbours():
     """What DEPTH_NOTE says of Table 6: the printed rates fit Table 18 at the decoded depths."""
-    grid, table = GRIDS["sudoku"], paper.SUDOKU_DEPTHS
+    grid, table = GRIDS["sudoku"], tables.SUDOKU_DEPTHS
     at = {c: grid.at("fp32", c, "exact") for c in (24, 48)}
     thirty = table.fraction(("fp32", "30 H-cycles"), "PExact")
     forty = table.fraction(("fp32", "40 H-cycles"), "PExact")
@@ -63,6 +63,6 @@ def test_the_papers_latencies_of_puzzles_are_those_of_steps_times_n():
     """To the last digits that Table 11 prints; every row of it is found by AI Hub's names."""
     asked = itertools.product(("arc", "maze", "sudoku"), Precision, DEVICES)
     found = [row for names in asked if (row := paper_row(*names))]
-    assert len(found) == len(paper.DEVICES.rows) == 18
+    assert len(found) == len(tables.DEVICES.rows) == 18
     for row in found:
         assert row.n * row.step_ms == pytest.approx(row.puzzle_ms, abs=row.n * 0.005 + 0.005)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments import predictor, predictor_rule
-from experiments.analysis import outcomes
-from experiments.predictor_points import ONE_STEP, SIGNALS, points
-from experiments.predictor_rank import counterexamples, judged_pairs, kendall, rank, spearman
-from experiments.predictor_rule import Case, by_model, by_puzzles, judge, learn
-from experiments.results import Folder, Moments, to_hex
-from experiments.runs import Sweep
+from experiments.measurement.shards import Moments, to_hex
+from experiments.predictor import __main__ as predictor
+from experiments.predictor import rule
+from experiments.predictor.ranking import counterexamples, judged_pairs, kendall, rank, spearman
+from experiments.predictor.rule import Case, by_model, by_puzzles, judge, learn
+from experiments.predictor.signals import ONE_STEP, SIGNALS, points
+from experiments.sweep.outcomes import Sweep, outcomes
+from experiments.sweep.rows import Folder
 from tests.experiments.test_report import ROWS, make_row
 from tests.experiments.test_results import SPEC
 
@@ -121,7 +122,7 @@ def test_splits_by_model_and_by_puzzles():
     verdict = by_model([one, two])
     assert verdict is not None
     assert (verdict.total, len(verdict.thresholds), len(verdict.mistakes)) == (6, 2, 0)
-    halves = [predictor_rule.half(one, i) for i in (0, 1)]
+    halves = [rule.half(one, i) for i in (0, 1)]
     assert [h.reference.num_puzzles for h in halves if h] == [4 + 2, 4]
     puzzles = by_puzzles([one, two])
     assert puzzles is not None

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import results, sweep
+from experiments.sweep import __main__ as sweep
+from experiments.sweep import rows
 from tests.compiled import READ_ONLY
 from tests.experiments import tiny
 from tests.experiments.test_rollouts import COSINE_ERROR
@@ -55,9 +56,9 @@ def finish(process: subprocess.Popen) -> str:
     return out
 
 
-def rows_of(out: Path) -> list[results.Row]:
-    (spec, *_) = results.read_specs(out)
-    return sorted(results.read_rows(out, spec.digest), key=lambda row: row.key)
+def rows_of(out: Path) -> list[rows.SweepRow]:
+    (spec, *_) = rows.read_specs(out)
+    return sorted(rows.read_rows(out, spec.digest), key=lambda row: row.key)
 
 
 def assert_same(ours: Path, theirs: Path) -> None:
@@ -65,7 +66,7 @@ def assert_same(ours: Path, theirs: Path) -> None:
     for a, b in zip(rows_of(ours), rows_of(theirs), strict=True):
         assert a.key == b.key
         assert (a.correct_cells, a.exact, a.lenient) == (b.correct_cells, b.exact, b.lenient)
-        for name in results.MOMENTS:
+        for name in rows.MOMENTS:
             # XLA may split the products of other batch sizes otherwise
             limit = BATCH * COSINE_ERROR
             np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=limit)

@@ -10,18 +10,21 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
-from experiments import figures, tables
-from experiments.analysis import compare, outcomes
-from experiments.report import main, report
-from experiments.results import Folder, Moments, Row, to_hex
-from experiments.statistics import Pairs, wilson
+from experiments.measurement.intervals import Pairs, wilson
+from experiments.measurement.shards import Moments, to_hex
+from experiments.render import figures, tables
+from experiments.report.__main__ import main
+from experiments.sweep import tables as sweep_tables
+from experiments.sweep.outcomes import compare, outcomes
+from experiments.sweep.rows import Folder, SweepRow
+from experiments.sweep.tables import write_report
 from tests.experiments.test_results import SPEC
 
 SOLVED = {"fp32": (0b1110, 0b1100, 0b11), "w8c-sym": (0b1111, 0b0000, 0b01)}
 """Solved puzzles of each shard (4, 4 and 2 puzzles) at the deepest cell, first one highest."""
 
 
-def make_row(scheme: str, shard: int, wrong: float = 0.25) -> Row:
+def make_row(scheme: str, shard: int, wrong: float = 0.25) -> SweepRow:
     """Make a row whose deepest cell is in SOLVED; shallower cells solve nothing."""
     start, stop = SPEC.shards[shard]
     count = stop - start
@@ -29,7 +32,7 @@ def make_row(scheme: str, shard: int, wrong: float = 0.25) -> Row:
     flags = to_hex(np.asarray([[False] * count, [False] * count, bits]))
     error = (Moments(wrong * count, wrong**2 * count),) * 3
     lost = (Moments(0.0, 0.0) if scheme == "fp32" else Moments(0.5 * count, 0.25 * count),) * 3
-    return Row(
+    return SweepRow(
         digest=SPEC.digest,
         scheme=scheme,
         start=start,
@@ -76,7 +79,9 @@ def test_rows_beyond_the_puzzles_asked_for_do_not_count():
 
 def test_csv_holds_one_number_per_field():
     records = list(
-        csv.DictReader(io.StringIO(tables.to_csv(tables.grid_records(SPEC, outcomes(SPEC, ROWS)))))
+        csv.DictReader(
+            io.StringIO(tables.to_csv(sweep_tables.grid_records(SPEC, outcomes(SPEC, ROWS))))
+        )
     )
     assert len(records) == 2 * 2 * 2  # schemes x T x n
     deepest = records[1]
@@ -90,7 +95,7 @@ def test_csv_holds_one_number_per_field():
 
 
 def test_summary_compares_pairs():
-    full, int8 = tables.summary_records(SPEC, outcomes(SPEC, ROWS))
+    full, int8 = sweep_tables.summary_records(SPEC, outcomes(SPEC, ROWS))
     assert (full["lost"], full["gained"], full["mcnemar_p"]) == (0, 0, 1.0)
     assert (int8["lost"], int8["gained"], int8["bytes"]) == (3, 1, 9)
     assert int8["exact_difference"] == pytest.approx(-0.2, rel=1e-12)
@@ -98,7 +103,7 @@ def test_summary_compares_pairs():
 
 
 def test_tables_have_the_papers_shape():
-    grid = tables.grid_table(SPEC, outcomes(SPEC, ROWS))
+    grid = sweep_tables.grid_table(SPEC, outcomes(SPEC, ROWS))
     assert grid.header == ("Precision", "T", "Metric", "n=1", "n=2")
     assert grid.rows[0][1:] == ("2", "GFLOPs", "1", "2")
     assert [row[:3] for row in grid.rows[2:6]] == [
@@ -109,14 +114,14 @@ def test_tables_have_the_papers_shape():
     ]
     assert grid.rows[2][4] == "0.7000\n[.397, .892]"  # 7 of 10, Wilson
     maze = dataclasses.replace(SPEC, task="maze")
-    assert "Lenient" in tables.summary_table(maze, outcomes(SPEC, ROWS)).header
+    assert "Lenient" in sweep_tables.summary_table(maze, outcomes(SPEC, ROWS)).header
     lines = tables.to_markdown(grid).splitlines()
     assert len({line.count("|") for line in lines[2:]}) == 1
 
 
 def test_nothing_is_cut_off_on_a_narrow_terminal():
     console = Console(width=60, record=True, file=io.StringIO())
-    table = tables.summary_table(SPEC, outcomes(SPEC, ROWS))
+    table = sweep_tables.summary_table(SPEC, outcomes(SPEC, ROWS))
     console.print(tables.to_rich(table))
     assert "…" not in console.export_text()
 
@@ -148,7 +153,7 @@ def test_labels_of_a_figure_do_not_overlap():
         for scheme in many.schemes
         for shard in range(3)
     ]
-    for draw in (figures.accuracy_figure, figures.fidelity_figure):
+    for draw in (sweep_tables.accuracy_figure, sweep_tables.fidelity_figure):
         figure = draw(many, outcomes(many, rows))
         figure.canvas.draw()
         for ax in figure.axes:
@@ -160,7 +165,7 @@ def test_labels_of_a_figure_do_not_overlap():
 
 def test_report_writes_every_file(tmp_path):
     console = Console(width=140, file=io.StringIO(), record=True)
-    report(SPEC, ROWS[:4], tmp_path, console)
+    write_report(SPEC, ROWS[:4], tmp_path, console)
     assert "2 of 10 puzzles are not finished" in console.export_text()
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from experiments import report, report_run
-from experiments.report_jobs import Job, Subject, is_large, jobs, schemes, subjects
+from experiments.jobs import runner
+from experiments.jobs.runner import CommandJob
+from experiments.report import __main__ as report
+from experiments.report.jobs import ReportSubject, is_large, jobs, schemes, subjects
 from tests.samples import random_weights
 from trm_jax import zoo
 from trm_jax.checkpoints import model_files
 from trm_jax.config import preset
 
-FINE = Job(name="fine", module="json.tool", arguments=("--help",))
-BROKEN = Job(name="broken", module="json.tool", arguments=("no-such-file",))
+FINE = CommandJob(name="fine", module="json.tool", arguments=("--help",))
+BROKEN = CommandJob(name="broken", module="json.tool", arguments=("no-such-file",))
 
 
 def test_every_bundled_model_is_swept():
@@ -33,7 +35,7 @@ def test_every_bundled_model_is_swept():
 
 def test_larger_models_solve_fewer_puzzles():
     small, large = (
-        Subject(task="sudoku", model=f"sudoku-trm-mlp-{size}", data=None)
+        ReportSubject(task="sudoku", model=f"sudoku-trm-mlp-{size}", data=None)
         for size in ("mini", "midi")
     )
     made = [job for job in jobs([small, large], quick=False) if job.module == "experiments.sweep"]
@@ -45,10 +47,10 @@ def test_schemes_of_integers_are_asked_only_of_models_that_have_them(tmp_path: P
     tiny = preset("sudoku-hrm-mini")
     model_files.save_model(tmp_path / "hrm", tiny, random_weights(tiny))
     models = ["sudoku-trm-mlp-mini", "sudoku-hrm-mini", str(tmp_path / "hrm"), "hf:a/b/c"]
-    asked = [schemes(Subject(task="sudoku", model=m, data=None)) for m in models]
+    asked = [schemes(ReportSubject(task="sudoku", model=m, data=None)) for m in models]
     assert ["tflm_int8_int8" in names for names in asked] == [True, False, False, False]
     assert ["w8c-sym_a8s" in names for names in asked] == [True, True, True, False]
-    assert is_large(Subject(task="sudoku", model="hf:a/b/c", data=None))
+    assert is_large(ReportSubject(task="sudoku", model="hf:a/b/c", data=None))
 
 
 def test_a_given_model_takes_the_place_of_its_task():
@@ -61,31 +63,31 @@ def test_a_given_model_takes_the_place_of_its_task():
 
 
 def test_finished_jobs_do_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Job, "command", lambda self, folder: [self.module, *self.arguments])
+    monkeypatch.setattr(CommandJob, "command", lambda self, folder: [self.module, *self.arguments])
     ran = []
-    real = report_run.run
-    monkeypatch.setattr(report_run, "run", lambda job, out: ran.append(job.name) or real(job, out))
-    failures = report_run.run_all([FINE, BROKEN], tmp_path)
+    real = runner.run
+    monkeypatch.setattr(runner, "run", lambda job, out: ran.append(job.name) or real(job, out))
+    failures = runner.run_all([FINE, BROKEN], tmp_path)
     assert [f.job for f in failures] == [BROKEN]
     assert "no-such-file" in failures[0].words
-    report_run.run_all([FINE, BROKEN], tmp_path)
+    runner.run_all([FINE, BROKEN], tmp_path)
     assert ran == ["fine", "broken", "broken"]
-    lines = [json.loads(line) for line in (tmp_path / report_run.FILE).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / runner.FILE).read_text().splitlines()]
     assert [line["command"] for line in lines] == [["json.tool", "--help"]]
-    spent = report_run.spent(tmp_path)
+    spent = runner.spent(tmp_path)
     assert spent == (lines[0]["seconds"], lines[0]["cpu_seconds"])
     assert spent.cpu_seconds > 0
-    (tmp_path / report_run.FILE).write_text("{\n")
+    (tmp_path / runner.FILE).write_text("{\n")
     with pytest.raises(ValueError, match="line 1 is damaged"):
-        report_run.done(tmp_path)
+        runner.done(tmp_path)
 
 
 def test_a_line_cut_off_by_a_kill_is_dropped_and_its_job_runs_again(tmp_path: Path):
-    report_run.run_all([FINE], tmp_path)
-    file = tmp_path / report_run.FILE
+    runner.run_all([FINE], tmp_path)
+    file = tmp_path / runner.FILE
     whole = file.read_text()
     file.write_text(whole + whole[:20])
-    assert report_run.run_all([FINE], tmp_path) == []
+    assert runner.run_all([FINE], tmp_path) == []
     assert file.read_text() == whole
 
 

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from experiments import paper, render_html, render_markdown, report, report_page
-from experiments.document import Command, Document, Items, Paragraph, Section
-from experiments.paper_grids import GRIDS
-from experiments.report_ablations import KNOWN, comparison
-from experiments.report_devices import DEVICES, choose
-from experiments.report_evidence import claims
-from experiments.report_memory import memory_section
-from experiments.report_results import Results, read_results
-from experiments.report_verdicts import Verdict, destroyed, loses, lossless
-from experiments.results import Folder
-from experiments.runs import Kind, kind_of, read_tables
-from experiments.statistics import Interval
-from experiments.tables import Table, fields, to_markdown
+from experiments.measurement.intervals import Interval
+from experiments.paper import tables as paper_tables
+from experiments.paper.grids import GRIDS
+from experiments.render import html_page, markdown_page
+from experiments.render.document import Command, Document, Items, Paragraph, Section
+from experiments.render.tables import Table, fields, to_markdown
+from experiments.report import __main__ as report
+from experiments.report import page as report_page
+from experiments.report.inputs import Results, RunKind, kind_of, read_results, read_tables
+from experiments.report.sections.ablations import KNOWN, comparison
+from experiments.report.sections.claims import ClaimVerdict, claims, destroyed, loses, lossless
+from experiments.report.sections.devices import DEVICES, choose
+from experiments.report.sections.memory import memory_section
+from experiments.sweep.rows import Folder
 from export.footprint import energy
 from export.footprint.sram import Residency
 from tests.experiments.test_predictor import sweep
@@ -65,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pages(folder: Path) -> dict[str, str]:
     """The page with a sweep and the page without anything, as text."""
     found = {"sweep": read_results([folder]), "nothing": read_results([])}
-    return {k: render_html.render(report_page.document(r)) for k, r in found.items()}
+    return {k: html_page.render(report_page.document(r)) for k, r in found.items()}
 
 
 @pytest.mark.parametrize("name", ["sweep", "nothing"])
@@ -115,7 +116,7 @@ def test_energy_is_called_a_lower_bound_beside_its_table() -> None:
 
 
 def test_every_table_of_the_paper_has_a_place(pages: dict[str, str]) -> None:
-    numbers = [t.number for t in paper.TABLES] + [grid.number for grid in GRIDS.values()]
+    numbers = [t.number for t in paper_tables.TABLES] + [grid.number for grid in GRIDS.values()]
     headings = " ".join(re.findall(r"<h2[^>]*>(.*?)</h2>", pages["nothing"]))
     spans = re.findall(r"(\d+)-(\d+)", headings)
     covered = {str(n) for first, last in spans for n in range(int(first), int(last) + 1)}
@@ -127,7 +128,7 @@ def test_text_is_escaped() -> None:
     evil = "<script>alert('x')</script> & _so_ *on*"
     table = Table(evil, (evil,), ((evil,),), frozenset())
     blocks = (Paragraph(evil), Items((evil,)), Command(evil, evil), table)
-    text = render_html.render(Document(evil, evil, (Section("a", evil, blocks),)))
+    text = html_page.render(Document(evil, evil, (Section("a", evil, blocks),)))
     assert "<script" not in text
     # title, h1, subtitle, link, h2, paragraph, item, command twice, caption, header, cell
     assert text.count("&lt;script&gt;") == 12
@@ -142,16 +143,16 @@ def test_markdown_has_everything_and_its_pictures(folder: Path, tmp_path: Path) 
     assert files
     assert all((page.parent / file).is_file() for file in files)
     document = report_page.document(read_results([folder]))
-    assert text == render_markdown.render(document, "r-figures")
+    assert text == markdown_page.render(document, "r-figures")
     assert all(f"## {section.title}" in text for section in document.sections)
 
 
 @pytest.mark.parametrize(
     ("low", "high", "keeps", "breaks"),
     [
-        (-0.01, 0.03, Verdict.SAME, Verdict.OTHER),
-        (-0.50, -0.03, Verdict.OTHER, Verdict.SAME),
-        (-0.05, 0.01, Verdict.OPEN, Verdict.OPEN),
+        (-0.01, 0.03, ClaimVerdict.SAME, ClaimVerdict.OTHER),
+        (-0.50, -0.03, ClaimVerdict.OTHER, ClaimVerdict.SAME),
+        (-0.05, 0.01, ClaimVerdict.OPEN, ClaimVerdict.OPEN),
     ],
 )
 def test_verdicts_follow_the_interval(low, high, keeps, breaks) -> None:
@@ -161,9 +162,9 @@ def test_verdicts_follow_the_interval(low, high, keeps, breaks) -> None:
 
 
 def test_destroyed_is_decided_by_the_interval_too() -> None:
-    assert destroyed(Interval(0.0, 0.0, 0.02)) is Verdict.SAME
-    assert destroyed(Interval(0.5, 0.4, 0.6)) is Verdict.OTHER
-    assert destroyed(Interval(0.1, 0.03, 0.25)) is Verdict.OPEN
+    assert destroyed(Interval(0.0, 0.0, 0.02)) is ClaimVerdict.SAME
+    assert destroyed(Interval(0.5, 0.4, 0.6)) is ClaimVerdict.OTHER
+    assert destroyed(Interval(0.1, 0.03, 0.25)) is ClaimVerdict.OPEN
 
 
 def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None:
@@ -184,12 +185,12 @@ def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None
 
 
 def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
-    assert kind_of(folder) is Kind.SWEEP
+    assert kind_of(folder) is RunKind.SWEEP
     for mark, kind in (
-        ("summary.csv", Kind.DEPLOYMENT),
-        ("footprint.jsonl", Kind.FOOTPRINT),
-        ("ablation.json", Kind.ABLATION),
-        ("votes.json", Kind.VOTES),
+        ("summary.csv", RunKind.DEPLOYMENT),
+        ("footprint.jsonl", RunKind.FOOTPRINT),
+        ("ablation.json", RunKind.ABLATION),
+        ("votes.json", RunKind.VOTES),
     ):
         (tmp_path / mark).mkdir()
         (tmp_path / mark / mark).touch()
@@ -216,9 +217,9 @@ def test_empty_results_are_results() -> None:
 def test_interventions_are_held_against_the_paper() -> None:
     """Pruning to 0 of 200 is what the paper says; a student that solves half is not."""
     found = {c.model.split(",")[0]: c.verdict for c in claims(Interventions())}
-    assert found["sudoku: 25% of all linears"] is Verdict.SAME
-    assert found["sudoku: student"] is Verdict.OTHER
-    assert found["arc: int8 table"] is Verdict.OPEN  # one of 100 puzzles lost
+    assert found["sudoku: 25% of all linears"] is ClaimVerdict.SAME
+    assert found["sudoku: student"] is ClaimVerdict.OTHER
+    assert found["arc: int8 table"] is ClaimVerdict.OPEN  # one of 100 puzzles lost
     pruning, student = (KNOWN[study] for study in ("pruning", "distillation"))
     depths = {c.model.split(", n = ")[0] for c in claims(Interventions()) if c.where == "App. J"}
     assert depths == {"maze: linear, zero-shot, n=1"}  # the paper's has taken one step

@@ -6,13 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from experiments import results
-from experiments import spec as specs
-from experiments.depths import Grid
-from experiments.results import Folder, Key, Moments, Row, from_hex, read_rows, to_hex
-from experiments.spec import Spec
+from experiments.measurement.depths import DepthGrid
+from experiments.measurement.shards import Moments, from_hex, to_hex
+from experiments.sweep import rows as sweep_rows
+from experiments.sweep.rows import Folder, Key, SweepRow, SweepSpec, read_rows
 
-SPEC = Spec(
+SPEC = SweepSpec(
     task="sudoku",
     model="m",
     model_sha256="1",
@@ -24,7 +23,7 @@ SPEC = Spec(
     batch_size=4,
     schemes=("fp32", "w8c-sym"),
     bytes=(28, 9),
-    grid=Grid((1, 2), (1, 2), 2),
+    grid=DepthGrid((1, 2), (1, 2), 2),
     dtype="float32",
     seed=0,
 )
@@ -34,10 +33,10 @@ WIDER = dataclasses.replace(
 OTHER = dataclasses.replace(SPEC, dtype="bfloat16")
 
 
-def row(scheme: str = "fp32", start: int = 0, stop: int = 4, digest: str = SPEC.digest) -> Row:
+def row(scheme: str = "fp32", start: int = 0, stop: int = 4, digest: str = SPEC.digest) -> SweepRow:
     """Make a row with numbers that tell its fields apart."""
     m = (Moments(0.1, 0.01), Moments(1 / 3, 0.2), Moments(0.0, 0.0))
-    return Row(
+    return SweepRow(
         digest=digest,
         scheme=scheme,
         start=start,
@@ -80,7 +79,7 @@ def test_a_line_cut_off_by_a_kill_is_dropped_and_done_again(tmp_path, cut):
     whole = folder.rows_file.read_bytes()
     folder.rows_file.write_bytes(whole[:-cut])
     assert read_rows(tmp_path, SPEC.digest) == [row()]
-    left = results.pending(SPEC, read_rows(tmp_path, SPEC.digest), 0, 1)
+    left = sweep_rows.pending(SPEC, read_rows(tmp_path, SPEC.digest), 0, 1)
     assert left[0] == Key("w8c-sym", 0, 4)
     folder.open(SPEC, {})
     folder.append(row("w8c-sym"))
@@ -122,7 +121,7 @@ def test_a_used_folder_is_only_resumed_and_only_by_its_own_sweep(tmp_path):
 def test_resuming_widens_the_spec_and_notes_every_start(tmp_path):
     Folder(tmp_path).open(SPEC, {"started": 1})
     Folder(tmp_path).open(WIDER, {"started": 2})
-    (found,) = results.read_specs(tmp_path)
+    (found,) = sweep_rows.read_specs(tmp_path)
     assert found.schemes == ("fp32", "w8c-sym", "w4t-sym")
     assert found.bytes == (28, 9, 5)
     assert found.num_puzzles == 12
@@ -137,7 +136,7 @@ def test_what_a_row_means_depends_on_all_that_decides_its_numbers():
         "data_sha256": "3",
         "batch_size": 5,
         "dtype": "float16",
-        "grid": Grid((1, 2), (1, 3), 2),
+        "grid": DepthGrid((1, 2), (1, 3), 2),
     }
     digests = {dataclasses.replace(SPEC, **{k: v}).digest for k, v in changes.items()}
     assert len(digests | {SPEC.digest}) == len(changes) + 1
@@ -145,21 +144,21 @@ def test_what_a_row_means_depends_on_all_that_decides_its_numbers():
 
 
 def test_spec_survives_json():
-    assert specs.from_dict(json.loads(json.dumps(specs.to_dict(SPEC)))) == SPEC
+    assert sweep_rows.from_dict(json.loads(json.dumps(sweep_rows.to_dict(SPEC)))) == SPEC
     with pytest.raises(ValueError, match="not the spec"):
-        specs.from_dict({"task": "sudoku"})
+        sweep_rows.from_dict({"task": "sudoku"})
 
 
 def test_processes_share_the_work_without_gap_or_overlap():
-    everything = results.pending(SPEC, [], 0, 1)
+    everything = sweep_rows.pending(SPEC, [], 0, 1)
     assert everything == [
         Key(scheme, start, stop)
         for start, stop in ((0, 4), (4, 8), (8, 10))
         for scheme in SPEC.schemes
     ]
-    shares = [results.pending(SPEC, [], k, 2) for k in range(2)]
+    shares = [sweep_rows.pending(SPEC, [], k, 2) for k in range(2)]
     assert sorted(shares[0] + shares[1]) == sorted(everything)
-    assert results.pending(SPEC, [row("w8c-sym", 4, 8)], 1, 2) == [Key("fp32", 4, 8)]
+    assert sweep_rows.pending(SPEC, [row("w8c-sym", 4, 8)], 1, 2) == [Key("fp32", 4, 8)]
 
 
 def test_folders_and_processes_merge(tmp_path):
@@ -167,11 +166,11 @@ def test_folders_and_processes_merge(tmp_path):
     for folder, each in zip(folders, (row(), row("w8c-sym"), row("w4t-sym")), strict=True):
         folder.open(SPEC if folder is folders[0] else WIDER, {})
         folder.append(each)
-    spec, rows = results.merge([tmp_path / "a", tmp_path / "b"])
+    spec, rows = sweep_rows.merge([tmp_path / "a", tmp_path / "b"])
     assert spec.schemes == ("fp32", "w8c-sym", "w4t-sym")
     assert {each.scheme for each in rows} == set(spec.schemes)
     Folder(tmp_path / "c").open(OTHER, {})
     with pytest.raises(ValueError, match="do not merge: dtype"):
-        results.merge([tmp_path / "a", tmp_path / "c"])
+        sweep_rows.merge([tmp_path / "a", tmp_path / "c"])
     with pytest.raises(FileNotFoundError, match="holds no sweep"):
-        results.merge([tmp_path / "nothing"])
+        sweep_rows.merge([tmp_path / "nothing"])

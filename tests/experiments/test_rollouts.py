@@ -4,13 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import results
-from experiments.plan import Job, prepare
-from experiments.results import Key, Row, from_hex
-from experiments.rollouts import Runner
-from experiments.variants import label
+from experiments.measurement.shards import from_hex
+from experiments.sweep import rows as sweep_rows
+from experiments.sweep.job import SweepJob, prepare
+from experiments.sweep.rows import Key, SweepRow
+from experiments.sweep.runner import Runner
 from quant.ptq import weights as ptq_weights
-from quant.scheme import parse
+from quant.scheme import label, parse
 from tests import oracle
 from tests.experiments import tiny
 from trm_jax import evaluate
@@ -24,7 +24,7 @@ SHARDS = ((0, 8), (8, 16), (16, 22))
 
 
 @pytest.fixture(scope="module")
-def job(tiny_root) -> Job:
+def job(tiny_root) -> SweepJob:
     return prepare(tiny.parsed(tiny_root, "--schemes", SCHEMES, "--batch-size", "8"))
 
 
@@ -34,11 +34,11 @@ def runner(job) -> Runner:
 
 
 @pytest.fixture(scope="module")
-def rows(job, runner) -> dict[Key, Row]:
-    return {row.key: row for row in runner.rows(results.pending(job.spec, [], 0, 1))}
+def rows(job, runner) -> dict[Key, SweepRow]:
+    return {row.key: row for row in runner.rows(sweep_rows.pending(job.spec, [], 0, 1))}
 
 
-def long_way(job: Job, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+def long_way(job: SweepJob, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """Run all puzzles in float64 NumPy: states and answers after every H-cycle."""
     data, config = job.puzzles.dataset, job.model.config
     batch = Batch(*(jnp.asarray(x) for x in (data.inputs, data.labels, data.puzzle_identifiers)))
@@ -94,11 +94,11 @@ def test_full_precision_is_its_own_reference_exactly(rows):
 def test_shards_do_not_change_the_sums(job, rows, tiny_root):
     """One shard of all puzzles gives the sums of three."""
     whole = prepare(tiny.parsed(tiny_root, "--schemes", SCHEMES, "--batch-size", "30"))
-    (key, *_) = (k for k in results.pending(whole.spec, [], 0, 1) if k.scheme == "w3t-sym")
+    (key, *_) = (k for k in sweep_rows.pending(whole.spec, [], 0, 1) if k.scheme == "w3t-sym")
     (one,) = Runner(*whole).rows([key])
     parts = [row for row in rows.values() if row.scheme == "w3t-sym"]
     assert one.correct_cells == tuple(np.sum([p.correct_cells for p in parts], axis=0))
-    for name in results.MOMENTS:
+    for name in sweep_rows.MOMENTS:
         together = np.sum([getattr(p, name) for p in parts], axis=0)
         np.testing.assert_allclose(getattr(one, name), together, atol=tiny.NUM * COSINE_ERROR)
 
@@ -106,7 +106,7 @@ def test_shards_do_not_change_the_sums(job, rows, tiny_root):
 def test_weight_only_schemes_share_compiled_code(job, runner, rows):
     compiled = (evaluate.trajectory, evaluate.measure, evaluate.consecutive_similarity)
     before = [f._cache_size() for f in compiled]
-    again = list(runner.rows(results.pending(job.spec, [], 0, 1)[:3]))
+    again = list(runner.rows(sweep_rows.pending(job.spec, [], 0, 1)[:3]))
     assert [row.scheme for row in again] == ["fp32", "w8c-sym", "w3t-sym"]
     assert [f._cache_size() for f in compiled] == before
     assert all(row == rows[row.key] for row in again)
@@ -123,7 +123,7 @@ def test_activations_carry_and_arithmetic_are_in_the_run(job, tiny_root):
     """4-bit weights alone and with all else reduced: both finite, and not the same."""
     schemes = "w4c-asym,w4c-asym_bf16_a8d_carry8"
     job = prepare(tiny.parsed(tiny_root, "--schemes", schemes, "--batch-size", "8"))
-    rows = list(Runner(*job).rows(results.pending(job.spec, [], 0, 1)[:3]))
+    rows = list(Runner(*job).rows(sweep_rows.pending(job.spec, [], 0, 1)[:3]))
     lost = [row.infidelity[-1].total for row in rows]
     assert np.isfinite(lost).all()
     assert lost[0] == 0.0

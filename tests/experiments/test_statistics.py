@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments.statistics import (
+from experiments.measurement.intervals import (
     Interval,
     Pairs,
     bootstrap_difference,

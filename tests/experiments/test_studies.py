@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import fresh_puzzles, models, puzzles, retraining
-from experiments.ablation import Context, Effort, NotApplicable
-from experiments.fresh_puzzles import SEED_OFFSET, training_puzzles
-from experiments.studies import activations, distillation, linear_attention, qat
-from experiments.tasks import Task
+from experiments import models, puzzles
+from experiments.ablate import fresh_puzzles, retraining
+from experiments.ablate.fresh_puzzles import SEED_OFFSET, training_puzzles
+from experiments.ablate.interventions import Context, Effort, NotApplicable
+from experiments.ablate.studies import activations, distillation, linear_attention, qat
 from quant.ptq import weights as ptq_weights
 from quant.scheme import parse
 from tests.experiments import tiny
@@ -22,6 +22,7 @@ from trm_jax.data.format import from_examples, save_dataset
 from trm_jax.data.sudoku import tokens
 from trm_jax.data.sudoku.generator import generate_sudoku
 from trm_jax.data.sudoku.symmetry import class_ids
+from trm_jax.tasks.task import Task
 
 BOX, CLUES = (2, 2), 6
 ASKED = 40  # puzzles of the evaluated set, all of which training would draw first

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from experiments import sweep
-from experiments.plan import prepare
+from experiments.sweep import __main__ as sweep
+from experiments.sweep.job import prepare
 from tests.experiments import tiny
 from trm_jax import zoo
 from trm_jax.convert.name_table import to_torch

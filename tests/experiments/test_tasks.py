@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.puzzles import hash_dataset
-from experiments.tasks import Task, second_score, side_of, task_named
 from trm_jax.data.format import from_examples
 from trm_jax.evaluate import strict
+from trm_jax.tasks.task import Task, second_score, side_of, task_named
 from trm_jax.types import Batch
 
 ONES = np.ones((3, 81), np.int32)

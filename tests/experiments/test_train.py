@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import train
-from experiments.train import continuation
+from experiments.train import __main__ as train
+from experiments.train.__main__ import continuation
 from tests.compiled import READ_ONLY
 from tests.experiments.tiny_training import ROOT, command, save_mazes
 from trm_jax.checkpoints.model_files import load_metadata, load_model

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments import train, training
-from experiments.segment import Pace, Parts
-from experiments.training import attention_text
+from experiments.train import __main__ as train
+from experiments.train import runner
+from experiments.train.loop import Pace, Parts
+from experiments.train.runner import attention_text
 from tests.experiments.tiny_training import NAME, command
 from tests.rerouted import reroute
 from trm_jax.config import PRESETS
@@ -40,8 +41,8 @@ def test_a_run_attends_by_cudnn_and_goes_on_without(
     monkeypatch: pytest.MonkeyPatch,
     gpu: list[Any],
 ) -> None:
-    monkeypatch.setattr(training, "run_segment", traced)
-    monkeypatch.setattr(training, "draw_curve", lambda *_: None)  # there is no row
+    monkeypatch.setattr(runner, "run_segment", traced)
+    monkeypatch.setattr(runner, "draw_curve", lambda *_: None)  # there is no row
     line = command(maze_data, tmp_path / "run", "--dtype", "bfloat16")
     assert train.main([*line, "--attention", "cudnn"]) == 0
     said = capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments import train
+from experiments.train import __main__ as train
 from tests.experiments.tiny_training import ROOT, command
 
 

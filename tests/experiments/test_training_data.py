@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.training_data import default_augmentation, split
+from experiments.train.data import default_augmentation, split
 from trm_jax.config import preset
 from trm_jax.types import Batch
 

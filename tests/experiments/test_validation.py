@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import validation
-from experiments.validation import validate
+from experiments.train import loop
+from experiments.train.loop import validate
 from tests.samples import random_batch, random_weights, small
 from trm_jax.config import TRMConfig
 from trm_jax.evaluate import measure, trajectory
@@ -33,7 +33,7 @@ def test_validation_is_the_evaluators_answer(monkeypatch: pytest.MonkeyPatch) ->
         "valid_exact_n4": exact[1],
         "valid_cell": cells / scored,
     }
-    monkeypatch.setattr(validation, "CHUNK", 4)  # the third chunk wraps around
+    monkeypatch.setattr(loop, "CHUNK", 4)  # the third chunk wraps around
     jax.tree.map(
         np.testing.assert_equal, validate(reasoner, weights, valid, device_mesh()), expected
     )

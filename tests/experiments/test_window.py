@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.segment import Pace
-from experiments.window import Window
+from experiments.train.loop import Pace
+from trm_jax.training.running_metrics import Window
 
 
 def test_window_names_the_first_bad_step_and_tensor() -> None:

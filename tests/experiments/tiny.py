@@ -72,6 +72,6 @@ def arguments(root: Path, out: Path, *more: str) -> list[str]:
 
 def parsed(root: Path, *more: str) -> argparse.Namespace:
     """Parse such a command line."""
-    from experiments.sweep import parser
+    from experiments.sweep.__main__ import parser
 
     return parser().parse_args(arguments(root, root / "out", *more))

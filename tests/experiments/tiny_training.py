@@ -6,7 +6,7 @@
 import sys
 from pathlib import Path
 
-from experiments import train
+from experiments.train import __main__ as train
 from trm_jax.config import PRESETS, TRMConfig
 from trm_jax.data.format import from_examples, save_dataset
 from trm_jax.data.maze.generator import generate_mazes

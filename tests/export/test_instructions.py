@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from experiments.board_models import random_export, random_source, random_weights
+from experiments.deploy.cortex_m.exports import random_export, random_source, random_weights
 from export.cortex_m.instructions import COSTS, RAGGED, instructions, products
 from export.graph.ir import DType, Graph, Op, Tensor
 from export.twin import Source

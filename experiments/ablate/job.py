@@ -1,0 +1,143 @@
+"""From a command line to the studies of an ablation with model and puzzles, everything checked."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments import models, puzzles
+from experiments.ablate.interventions import Context, Effort, Intervention, NotApplicable
+from experiments.ablate.rows import AblationSpec
+from experiments.measurement.options import choose_batch_size, choose_dtype, choose_limit
+from trm_jax.convert.load import Hints
+from trm_jax.tasks.task import task_named
+
+StudyFunction = Callable[[Context], tuple[Intervention, ...]]
+Studies = Mapping[Enum, StudyFunction]
+"""The studies that there are; the value of a key is its name."""
+
+DEFAULT_LIMIT = {Effort.DEFAULT: 200, Effort.QUICK: 16}
+"""Puzzles to evaluate."""
+
+
+class AblationJob(NamedTuple):
+    """What a command line asks for, loaded and checked.
+
+    Attributes:
+      skipped: why studies that were not named do not apply.
+    """
+
+    context: Context
+    spec: AblationSpec
+    studies: dict[str, tuple[Intervention, ...]]
+    skipped: tuple[str, ...]
+
+    def header(self) -> str:
+        """Say what is about to be measured on what, and what is not."""
+        spec, model = self.spec, self.context.model
+        lines = [
+            f"{spec.model} ({model.origin}): {model.architecture}, {spec.num_parameters:,} weights",
+            f"{spec.data}: first {spec.num_puzzles} of {len(self.context.puzzles.dataset)} puzzles"
+            f" in shards of {spec.batch_size}; {spec.dtype}, seed {spec.seed}",
+            f"studies: {', '.join(self.studies)}",
+            *(f"left out, {reason}" for reason in self.skipped),
+        ]
+        return "\n".join(lines)
+
+
+def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
+    """Load and check everything that a command line names.
+
+    Raises:
+      ValueError: unknown names, parts that do not fit, or a named study that does not apply.
+      OSError: missing files.
+      ModuleNotFoundError: a PyTorch checkpoint without torch.
+    """
+    task = task_named(args.task)
+    wanted = parse_studies(args.only, studies)
+    model = models.load(args.model, task, Hints(preset=args.preset))
+    data = puzzles.load(args.data, task, model.config.seq_len)
+    puzzles.check_fit(model, data)
+    effort = Effort.QUICK if args.quick else Effort.DEFAULT
+    limit = DEFAULT_LIMIT[effort] if args.limit is None else args.limit
+    context = Context(
+        task=task,
+        model=model,
+        puzzles=data,
+        dtype=choose_dtype(args.dtype),
+        num_puzzles=choose_limit(limit, len(data.dataset)),
+        effort=effort,
+        seed=args.seed,
+        folder=args.out or Path("runs") / f"ablate-{task.value}-{model.name}",
+        train_data=args.train_data,
+        others=tuple(filter(None, args.models.split(","))),
+    )
+    found, skipped = collect(wanted, context, named=args.only is not None)
+    return AblationJob(context, make_spec(context, found, args.batch_size), found, skipped)
+
+
+def parse_studies(text: str | None, studies: Studies) -> dict[str, StudyFunction]:
+    """Read names joined by commas, in the order of the tables; all where there is no text.
+
+    Raises:
+      ValueError: a name is unknown.
+    """
+    known = {str(study.value): function for study, function in studies.items()}
+    names = known if text is None else [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"unknown study {unknown[0]!r}; known: {', '.join(known)}")
+    return {name: function for name, function in known.items() if name in names}
+
+
+def collect(
+    wanted: Mapping[str, StudyFunction], context: Context, *, named: bool
+) -> tuple[dict[str, tuple[Intervention, ...]], tuple[str, ...]]:
+    """Ask studies for their interventions.
+
+    Args:
+      named: the user named them, so one that does not apply is an error.
+
+    Returns:
+      Interventions by study, and why other studies do not apply.
+
+    Raises:
+      ValueError: see `named`; or no study applies.
+    """
+    found, skipped = {}, []
+    for name, function in wanted.items():
+        try:
+            found[name] = function(context)
+        except NotApplicable as reason:
+            if named:
+                raise
+            skipped.append(f"{name}: {reason}")
+    if not found:
+        raise ValueError(f"no study applies: {'; '.join(skipped)}")
+    return found, tuple(skipped)
+
+
+def make_spec(
+    context: Context, studies: dict[str, tuple[Intervention, ...]], batch_size: int | None
+) -> AblationSpec:
+    """Write down what will be measured."""
+    model, data = context.model, context.puzzles
+    spec = AblationSpec(
+        task=context.task.value,
+        model=model.name,
+        model_sha256=model.sha256,
+        num_parameters=model.num_parameters,
+        data=data.name,
+        data_sha256=data.sha256,
+        num_puzzles=context.num_puzzles,
+        batch_size=choose_batch_size(batch_size, model.config, context.steps),
+        dtype=context.dtype,
+        seed=context.seed,
+    )
+    planned = (
+        spec.plan(study, each.name, each.reference, each.settings)
+        for study, listed in studies.items()
+        for each in listed
+    )
+    return dataclasses.replace(spec, planned=tuple(planned))

@@ -1,0 +1,125 @@
+"""Run interventions over shards of puzzles and count.
+
+Two states are kept of every rollout, after one supervision step and at the end: fidelity is
+read at both, everything else at the end. Those of references are kept for all shards (two
+states a puzzle, in host memory), so that each is computed once, however many variants and
+studies are compared with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.ablate.interventions import AblatedModel, Intervention
+from experiments.ablate.rows import AblationRow, AblationSpec, PlannedVariant, RowKey
+from experiments.measurement.shards import Moments, load_shard, moments, to_hex
+from experiments.puzzles import Puzzles
+from trm_jax.data.batches import PuzzleBatch
+from trm_jax.evaluate import Readout, measure, trajectory
+from trm_jax.tasks.task import second_score
+from trm_jax.types import IGNORE_LABEL, Batch
+
+Ends = np.ndarray
+"""z_H after one supervision step and after all: (2, batch, pos, emb)."""
+ONE_STEP, DEEPEST = 1, 2  # places in `Ends`, counted as `measure` counts depths
+
+
+class AblationShard(NamedTuple):
+    """Puzzles of a shard, on host and devices."""
+
+    start: int
+    host: PuzzleBatch
+    batch: Batch
+
+
+class StudyRunner:
+    """Measures the interventions of one study.
+
+    Args:
+      ends: states of references, shared by the studies of a run.
+    """
+
+    def __init__(
+        self,
+        spec: AblationSpec,
+        puzzles: Puzzles,
+        interventions: Sequence[Intervention],
+        ends: dict[tuple[AblatedModel, int], Ends],
+    ) -> None:
+        self.spec, self.puzzles, self.ends = spec, puzzles, ends
+        self.lenient = second_score(puzzles.task, puzzles.side)
+        self.interventions = {each.name: each for each in interventions}
+        self.subjects: dict[str, AblatedModel] = {}
+
+    def rows(self, keys: Sequence[RowKey]) -> Iterator[AblationRow]:
+        """Measure keys of the study and yield every row as it is finished."""
+        planned: Mapping[tuple[str, str], PlannedVariant] = {x.name: x for x in self.spec.planned}
+        for key in keys:
+            yield self.row(key, planned[key.study, key.variant])
+
+    def subject(self, name: str) -> AblatedModel:
+        """Make a variant, or take the one made before."""
+        if name not in self.subjects:
+            self.subjects[name] = self.interventions[name].make()
+        return self.subjects[name]
+
+    def row(self, key: RowKey, planned: PlannedVariant) -> AblationRow:
+        """Run a variant on a shard and count."""
+        size = min(self.spec.batch_size, self.spec.num_puzzles)
+        shard = AblationShard(key.start, *load_shard(self.puzzles, key.start, key.stop, size))
+        subject, reference = self.subject(key.variant), self.subject(planned.reference)
+        reference_ends = self.reference_ends(reference, shard)
+        states = reference_ends if subject is reference else run(subject, shard.batch)
+        comparable = states.shape == reference_ends.shape
+        readout = measure(
+            subject.reasoner,
+            subject.weights,
+            shard.batch,
+            jnp.asarray(states),
+            jnp.asarray(reference_ends if comparable else states),
+            depths=(ONE_STEP, DEEPEST),
+            lenient=self.lenient,
+        )
+        counts = count(jax.device_get(readout), shard.host, comparable=comparable)
+        return AblationRow(digest=planned.digest, **key._asdict(), **counts, facts=subject.facts)
+
+    def reference_ends(self, reference: AblatedModel, shard: AblationShard) -> Ends:
+        """Run a reference, or take its states of before."""
+        place = (reference, shard.start)
+        if place not in self.ends:
+            self.ends[place] = run(reference, shard.batch)
+        return self.ends[place]
+
+
+def run(subject: AblatedModel, batch: Batch) -> Ends:
+    """Roll a subject out over what it is shown."""
+    shown = subject.show(batch)
+    states = trajectory(subject.reasoner, subject.weights, shown, steps=subject.steps)
+    cycles = subject.reasoner.config.H_cycles
+    return np.asarray(states[np.array([cycles - 1, subject.steps * cycles - 1])])
+
+
+def count(readout: Readout, host: PuzzleBatch, *, comparable: bool) -> dict:
+    """Sum the read-out of a shard over its real puzzles, in float64.
+
+    Args:
+      comparable: whether the states have the reference's shape, so that fidelity has a meaning.
+    """
+    real = slice(host.num_real)
+    scored = np.sum(host.labels[real] != IGNORE_LABEL, axis=-1)
+    correct = np.asarray(readout.cell_correct)[-1:, real]
+    infidelity: tuple[Moments | None, ...] = (None, None)
+    if comparable:
+        infidelity = moments(1 - np.asarray(readout.fidelity, np.float64)[:, real])
+    return {
+        "scored_cells": int(scored.sum()),
+        "correct_cells": int(correct.sum()),
+        "exact": to_hex(np.asarray(readout.exact)[-1:, real])[0],
+        "lenient": to_hex(np.asarray(readout.lenient)[-1:, real])[0],
+        "cell_error": moments((scored - correct) / np.maximum(scored, 1))[0],
+        "infidelity_one_step": infidelity[0],
+        "infidelity": infidelity[1],
+    }

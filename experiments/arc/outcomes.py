@@ -1,0 +1,238 @@
+"""From answers to scores with errors: pass@k by votes, by number of augmentations, and submissions.
+
+Tasks are what is independent. A task's score at k is the share of its questions answered within
+k attempts (as released); `solved` is HRM's stricter one, all questions or none. Rates are means
+over tasks with Wilson intervals, differences to full precision with the adjusted Wald interval.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.arc.rows import VoteKey, VoteRow, VoteSpec, read_grid
+from experiments.arc.runner import asked
+from experiments.measurement import intervals
+from experiments.measurement.intervals import Interval
+from experiments.render.tables import (
+    Record,
+    Table,
+    fields,
+    interval_of,
+    points_text,
+    size_text,
+    with_interval,
+)
+from quant.scheme import label
+from trm_jax.data.arc.dataset import Group
+from trm_jax.data.arc.voting import PASS_KS, TaskScore, Votes, score_tasks
+
+SHOWN_KS = (1, 2, 5)
+ATTEMPTS = 2  # of ARC Prize
+DIFFERENCE = f"pass@{ATTEMPTS}_difference"
+
+
+def collect_votes(rows: Sequence[VoteRow], groups: Sequence[Group], num_aug: int) -> Votes:
+    """Count the answers of rows, those of the first augmentations only.
+
+    Args:
+      rows: of one scheme; of several models, to vote together.
+      groups: all tasks of the spec, in its order.
+      num_aug: augmentations beside the identity.
+    """
+    votes = Votes()
+    for row in rows:
+        grids = [read_grid(text) for text in row.grids]
+        listed = zip(asked(groups[row.start : row.stop]), row.answers, row.q_halt, strict=True)
+        for (group, turn, _, pair), answer, q_halt in listed:
+            if turn <= num_aug:
+                votes.count(group.task.name, pair.input, grids[answer], q_halt)
+    return votes
+
+
+@dataclass(frozen=True)
+class ArcOutcome:
+    """What one scheme did with a number of augmentations.
+
+    Attributes:
+      num_aug: augmentations beside the identity.
+      scores: of the tasks, in order.
+      right, asked: augmented questions whose whole canvas is right, and all, by task.
+      seconds: of the rollouts behind it.
+    """
+
+    scheme: str
+    num_aug: int
+    scores: tuple[TaskScore, ...]
+    right: np.ndarray
+    asked: np.ndarray
+    seconds: float
+
+    def fractions(self, k: int) -> np.ndarray:
+        """List the tasks' scores at k."""
+        return np.array([score.fraction(k) for score in self.scores])
+
+    def passed(self, k: int) -> Interval:
+        """Estimate pass@k."""
+        return intervals.wilson(float(self.fractions(k).sum()), len(self.scores))
+
+    def solved(self, k: int) -> Interval:
+        """Estimate the share of tasks all of whose questions are answered within k attempts."""
+        return intervals.wilson(sum(s.solved(k) for s in self.scores), len(self.scores))
+
+    def canvases(self) -> Interval:
+        """Estimate the share of augmented questions whose whole canvas is right, task by task."""
+        return intervals.wilson(float((self.right / self.asked).sum()), len(self.asked))
+
+
+def outcome(
+    rows: Sequence[VoteRow], groups: Sequence[Group], num_aug: int, scheme: str
+) -> ArcOutcome:
+    """Score a scheme on finished tasks.
+
+    Args:
+      rows: its rows, of all models.
+      groups: all tasks of the spec.
+    """
+    right, total = np.zeros(len(groups)), np.zeros(len(groups))
+    places = {group.task.name: at for at, group in enumerate(groups)}
+    used = everything = 0
+    for row in rows:
+        for (group, turn, *_), exact in zip(
+            asked(groups[row.start : row.stop]), row.exact, strict=True
+        ):
+            everything += 1
+            if turn <= num_aug:
+                used += 1
+                right[places[group.task.name]] += exact
+                total[places[group.task.name]] += 1
+    finished = [group.task for group in groups if total[places[group.task.name]]]
+    votes = collect_votes(rows, groups, num_aug)
+    seconds = sum(row.seconds for row in rows) * used / max(everything, 1)
+    counted = total > 0
+    return ArcOutcome(
+        scheme,
+        num_aug,
+        tuple(score_tasks(votes, finished)),
+        right[counted],
+        total[counted],
+        seconds,
+    )
+
+
+class Finished(NamedTuple):
+    """Rows of the shards that every scheme and model has answered.
+
+    Attributes:
+      rows: by scheme.
+      tasks: how many that are.
+    """
+
+    rows: dict[str, list[VoteRow]]
+    tasks: int
+
+
+def finished(spec: VoteSpec, rows: Sequence[VoteRow]) -> Finished:
+    """Choose the shards that all schemes have finished.
+
+    Raises:
+      ValueError: there is none.
+    """
+    done = {row.key: row for row in rows}
+    wanted = [(scheme, model) for scheme in spec.schemes for model in range(len(spec.models))]
+    shards = [
+        shard for shard in spec.shards if all(VoteKey(*pair, *shard) in done for pair in wanted)
+    ]
+    if not shards:
+        raise ValueError("no task is finished for every scheme yet; go on with --resume")
+    # several checkpoints vote one after the other, as their evaluations follow each other
+    chosen = {
+        scheme: [
+            done[VoteKey(scheme, model, *shard)]
+            for model in range(len(spec.models))
+            for shard in shards
+        ]
+        for scheme in spec.schemes
+    }
+    return Finished(chosen, sum(stop - start for start, stop in shards))
+
+
+def records(spec: VoteSpec, outcomes: Sequence[ArcOutcome]) -> list[Record]:
+    """List one record per scheme and number of augmentations; the first scheme is the reference."""
+    sizes = dict(zip(spec.schemes, spec.bytes, strict=True))
+    reference = {o.num_aug: o for o in outcomes if o.scheme == spec.schemes[0]}
+    listed = []
+    for found in outcomes:
+        lost = found.fractions(ATTEMPTS) - reference[found.num_aug].fractions(ATTEMPTS)
+        tasks, rollouts = len(found.scores), found.asked.sum()
+        record: Record = {
+            "scheme": label(found.scheme, spec.dtype),
+            "bytes": sizes[found.scheme],
+            "num_aug": found.num_aug,
+            "tasks": tasks,
+            "questions": sum(score.questions for score in found.scores),
+            "rollouts_per_task": rollouts / tasks,
+            "gflops_per_task": rollouts * spec.gflops / tasks,
+            "seconds_per_task": found.seconds / tasks,
+            **fields("canvas_exact", found.canvases()),
+        }
+        for k in PASS_KS:
+            record |= fields(f"pass@{k}", found.passed(k))
+        for k in SHOWN_KS:
+            record |= fields(f"solved@{k}", found.solved(k))
+        difference = intervals.paired_mean(lost)
+        listed.append(record | fields(DIFFERENCE, difference))
+    return listed
+
+
+def scheme_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
+    """Lay out the schemes at the full number of augmentations."""
+    shown = [record for record in listed if record["num_aug"] == spec.num_aug]
+    title = (
+        f"{' + '.join(spec.models)}: {shown[0]['tasks']} tasks, {shown[0]['questions']} questions,"
+        f" {spec.num_aug} augmentations and the identity, n={spec.steps}"
+    )
+    header = (
+        "Variant",
+        "Size",
+        "Canvas exact",
+        *(f"pass@{k}" for k in SHOWN_KS),
+        f"HRM: all @{ATTEMPTS}",
+        f"pass@{ATTEMPTS} - full precision, pp",
+        "s/task",
+    )
+    rows = tuple(
+        (
+            record["scheme"],
+            size_text(record["bytes"]),
+            with_interval(interval_of(record, "canvas_exact")),
+            *(with_interval(interval_of(record, f"pass@{k}")) for k in SHOWN_KS),
+            with_interval(interval_of(record, f"solved@{ATTEMPTS}")),
+            "" if record is shown[0] else points_text(interval_of(record, DIFFERENCE)),
+            f"{record['seconds_per_task']:.3g}",
+        )
+        for record in shown
+    )
+    return Table(title, header, rows, frozenset())
+
+
+def augmentation_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
+    """Lay out what more augmentations bring and cost."""
+    numbers = sorted({record["num_aug"] for record in listed})
+    first = [record for record in listed if record["scheme"] == listed[0]["scheme"]]
+    costs = {record["num_aug"]: record for record in first}
+    rows = [
+        ("", "rollouts", *(f"{costs[n]['rollouts_per_task']:.4g}" for n in numbers)),
+        ("", "GFLOPs", *(f"{costs[n]['gflops_per_task']:.4g}" for n in numbers)),
+        ("", "seconds", *(f"{costs[n]['seconds_per_task']:.3g}" for n in numbers)),
+    ]
+    sections = set()
+    for scheme in dict.fromkeys(record["scheme"] for record in listed):
+        sections.add(len(rows))
+        found = {r["num_aug"]: r for r in listed if r["scheme"] == scheme}
+        for at, k in enumerate(SHOWN_KS[:2]):
+            cells = (with_interval(interval_of(found[n], f"pass@{k}")) for n in numbers)
+            rows.append((scheme if at == 0 else "", f"pass@{k}", *cells))
+    header = ("Variant", "per task", *(f"{n} aug" for n in numbers))
+    return Table("Votes of more augmentations", header, tuple(rows), frozenset(sections))

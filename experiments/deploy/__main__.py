@@ -1,0 +1,127 @@
+"""Export a model under every scheme for a target, and say what it costs and what it answers there.
+
+    python -m experiments.deploy --task sudoku
+    python -m experiments.deploy --task maze --schemes fp32,int8,w4c-asym_a8da --limit 500 \\
+        --out runs/deploy-maze
+
+Every kind of target is a module of its own, with its options and its table:
+
+    litert, litert-builtin, tflite-runtime, tflm, onnx
+                                                    host/command.py: runs on this computer
+    cortex-m55                                      cortex_m/command.py: memory and time on a board
+    aihub                                           aihub/command.py: phones, by AI Hub
+
+`--target NAME --help` says what a target does.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from experiments.deploy.aihub import command as aihub_command
+from experiments.deploy.cortex_m import command as cortex_m_command
+from experiments.deploy.host import command
+from experiments.render.console import make_console
+from trm_jax.command_line import REPEATED, exit_code
+
+
+class Deployment(NamedTuple):
+    """A kind of target.
+
+    Attributes:
+      targets: values of --target.
+      title: heading of its options; text: what it does.
+      add_options: declares the options that only it has.
+      run: deploys as the command line says; raises ValueError, OSError, RuntimeError or
+        ModuleNotFoundError with words for the user.
+    """
+
+    targets: tuple[str, ...]
+    title: str
+    text: str
+    add_options: Callable[[argparse._ArgumentGroup], None]
+    run: Callable[[argparse.Namespace, Console], None]
+
+
+DEPLOYMENTS = (
+    Deployment(
+        command.TARGETS,
+        command.TITLE,
+        command.__doc__ or "",
+        command.add_options,
+        command.run,
+    ),
+    Deployment(
+        cortex_m_command.TARGETS,
+        cortex_m_command.TITLE,
+        cortex_m_command.__doc__ or "",
+        cortex_m_command.add_options,
+        cortex_m_command.run,
+    ),
+    Deployment(
+        aihub_command.TARGETS,
+        aihub_command.TITLE,
+        aihub_command.__doc__ or "",
+        aihub_command.add_options,
+        aihub_command.run,
+    ),
+)
+BY_TARGET = {target: kind for kind in DEPLOYMENTS for target in kind.targets}
+DEFAULT_TARGET = "litert"
+
+
+def parser(target: str) -> argparse.ArgumentParser:
+    """Declare the command line of a target."""
+    kind = BY_TARGET[target]
+    p = argparse.ArgumentParser(
+        prog="python -m experiments.deploy",
+        description=kind.text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument(
+        "--target", default=DEFAULT_TARGET, choices=sorted(BY_TARGET), help="%(default)s"
+    )
+    p.add_argument("--task", required=True, help="sudoku or maze")
+    p.add_argument("--model", metavar="NAME|PATH", help="default: the task's bundled model")
+    p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/deploy-TASK-MODEL-TARGET")
+    kind.add_options(p.add_argument_group(kind.title))
+    return p
+
+
+def full_help() -> str:
+    """Write the help of all targets."""
+    parts = [__doc__ or "", parser(DEFAULT_TARGET).format_help()]
+    for kind in DEPLOYMENTS:
+        if DEFAULT_TARGET not in kind.targets:
+            only = argparse.ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
+            kind.add_options(only.add_argument_group(kind.title))
+            parts.append(only.format_help())
+    return "\n".join(parts)
+
+
+def target_of(argv: Sequence[str]) -> str | None:
+    """Read --target off a command line; None where it is not said."""
+    p = argparse.ArgumentParser(prog="python -m experiments.deploy", add_help=False)
+    p.add_argument("--target", choices=sorted(BY_TARGET))
+    return p.parse_known_args(argv)[0].target
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    target = target_of(words)
+    if target is None and {"-h", "--help"} & set(words):
+        sys.stdout.write(full_help())
+        sys.exit(0)
+    args = parser(target or DEFAULT_TARGET).parse_args(words)
+    run = BY_TARGET[args.target].run
+    bad_input = (OSError, ValueError, RuntimeError, ModuleNotFoundError)
+    return exit_code(lambda: run(args, make_console()), bad_input, REPEATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

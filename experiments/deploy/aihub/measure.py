@@ -1,0 +1,110 @@
+"""What is measured on this computer around a device's numbers, and the row of a finished lane."""
+
+import time
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.deploy.aihub.rows import AiHubRow
+from experiments.deploy.aihub.runner import DeviceRun
+from experiments.deploy.aihub.step_inputs import Loop, first_inputs, score
+from experiments.deploy.aihub.variants import Prepared, Route
+from experiments.measurement.shards import moments, to_hex
+from export.aihub import profile as aihub_profile
+from export.aihub.client import Hub
+from export.artifact.host_state import embed
+from export.runtimes.registry import open_runtime
+from export.sources import batch_of
+from export.targets import Target
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.metrics import puzzle_exact
+from trm_jax.tasks.task import Task
+
+WARM, REPEATS = 2, 9
+HERE = {
+    Route.TFLITE: (Target.LITERT, "LiteRT, CPU"),
+    Route.ONNX: (Target.ONNX, "ORT, CPU"),
+    Route.HUB: (Target.ONNX, "ORT float, CPU"),
+}
+
+
+def median_ms(function: Callable[[], object]) -> float:
+    """Time a call, warm."""
+    times = []
+    for _ in range(WARM + REPEATS):
+        start = time.perf_counter()
+        function()
+        times.append(1e3 * (time.perf_counter() - start))
+    return float(np.median(times[WARM:]))
+
+
+def host_ms(prepared: Prepared, dataset: PuzzleDataset) -> float:
+    """Time what the host does for one puzzle: embed it, and take the most likely tokens."""
+    config = prepared.twin.reasoner.config
+    inputs = np.asarray(dataset.inputs[:1], np.int32)
+    identifiers = np.zeros(1, np.int32)
+    logits = np.zeros((1, config.seq_len, config.vocab_size), np.float32)
+
+    def once() -> None:
+        embed(inputs, identifiers, prepared.host, config)
+        np.argmax(logits, axis=-1)
+
+    return median_ms(once)
+
+
+def here_ms(lane: DeviceRun) -> tuple[float, str]:
+    """Time a step of the lane's file on this computer, one thread; a stand-in for no phone."""
+    target, name = HERE[lane.prepared.variant.route]
+    inputs = {k: v[0] for k, v in first_inputs(lane.states).items()}
+    runtime = open_runtime(target, lane.prepared.model)
+    try:
+        return median_ms(lambda: runtime.run("step", inputs)), name
+    finally:
+        runtime.close()
+
+
+def row_of(
+    lane: DeviceRun, hub: Hub, task: Task, loop: Loop, dataset: PuzzleDataset, digest: str
+) -> AiHubRow:
+    """Turn a finished lane into a row."""
+    config, variant = lane.prepared.twin.reasoner.config, lane.prepared.variant
+    steps, puzzles = lane.states.tokens.shape[:2]
+    outputs = {
+        name: [array for stage in lane.outputs for array in stage[name]]
+        for name in ("z_H", "logits")
+    }
+    scores = score(outputs, lane.states, range(steps))
+    labels = batch_of(dataset, np.arange(puzzles)).labels
+    exact = np.asarray(puzzle_exact(jnp.asarray(scores.answers, jnp.int32), labels))
+    infidelity = (1 - scores.fidelity).reshape(steps, puzzles).mean(axis=0)
+    profile = aihub_profile.read(lane.profile)
+    here, runtime = here_ms(lane)
+    return AiHubRow(
+        digest=digest,
+        task=task.value,
+        variant=variant.name,
+        label=variant.label,
+        device=lane.device,
+        route=variant.route.value,
+        precision=variant.precision.value,
+        loop=loop.value,
+        H_cycles=config.H_cycles,
+        steps=steps,
+        file_bytes=lane.prepared.file.stat().st_size,
+        step_ms=profile.call_ms,
+        all_ms=profile.all_ms,
+        host_ms=host_ms(lane.prepared, dataset),
+        here_ms=here,
+        here=runtime,
+        peak_bytes=profile.peak_bytes,
+        units={unit.value: count for unit, count in profile.units.items()},
+        layers=tuple((layer.name, layer.kind, layer.unit.value) for layer in profile.layers),
+        puzzles=puzzles,
+        exact=to_hex(exact[None])[0],
+        equal_cells=int(scores.equal_cells.sum()),
+        cells=int(lane.states.tokens.size),
+        infidelity=moments(infidelity[None])[0],
+        jobs=dict(lane.jobs),
+        urls={kind: hub.url(job) for kind, job in lane.jobs.items()},
+    )

@@ -1,0 +1,141 @@
+"""What AI Hub is given of a scheme: a file that holds one supervision step, and its inputs.
+
+    tflite   fp32, fp16, w8c-sym_a8s     step.tflite as it is: AI Hub neither compiles nor
+                                         quantises it
+    onnx     w8c-sym_a16s, w4c-sym_a16s  step.onnx in QDQ form, compiled for the NPU (QNN)
+    hub      hub:w8a8, hub:w8a16,        step.onnx in float, quantised by AI Hub itself on states
+             hub:w4a16                   of the calibration puzzles, then compiled
+
+The exports are made for one puzzle per call (export/pipeline.py) and unrolled
+(export/lowering/unroll.py).
+"""
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.aihub import devices
+from export.aihub.devices import Precision
+from export.artifact.open import open_export
+from export.graph import tflite_writer
+from export.graph.files import MANIFEST_FILE, onnx_file
+from export.graph.ir import Graph, GraphModel
+from export.lowering import unroll
+from export.lowering.model import parameters_sha256
+from export.lowering.storage import StoragePlan, plan_for
+from export.pipeline import TRIED, export
+from export.sources import batch_of, calibration
+from export.targets import Target
+from export.twin import Simulation, Source, simulation_of
+from quant.scheme import CarryPrecision, paper_name, parse
+from trm_jax.data.format import PuzzleDataset
+
+HUB = "hub:"
+HUB_TYPES = {
+    Precision.W8A8: ("INT8", "INT8"),
+    Precision.W8A16: ("INT8", "INT16"),
+    Precision.W4A16: ("INT4", "INT16"),
+}
+"""Weights and activations of what AI Hub quantises itself, by the client's names."""
+
+
+class Route(enum.Enum):
+    """How a file gets onto the device."""
+
+    TFLITE = "tflite"
+    ONNX = "onnx"
+    HUB = "hub"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AiHubVariant:
+    """A scheme on its way.
+
+    Attributes:
+      plan: of the file; of a hub variant, full precision.
+    """
+
+    name: str
+    route: Route
+    precision: Precision
+    plan: StoragePlan
+
+    @property
+    def label(self) -> str:
+        """The paper's name where it has one."""
+        if self.route is Route.HUB:
+            return self.name
+        return paper_name(parse(self.name)) or self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A variant's file and its simulation."""
+
+    variant: AiHubVariant
+    file: Path
+    graph: Graph
+    model: GraphModel
+    twin: Simulation
+    host: dict[str, np.ndarray]
+
+
+def variant_named(name: str) -> AiHubVariant:
+    """Read a scheme of the command line.
+
+    Raises:
+      ValueError: unknown, or not for AI Hub.
+    """
+    if name.startswith(HUB):
+        known = {p.value: p for p in HUB_TYPES}
+        if name.removeprefix(HUB) not in known:
+            raise ValueError(f"unknown {name!r}; AI Hub quantises to {', '.join(known)}")
+        return AiHubVariant(
+            name=name,
+            route=Route.HUB,
+            precision=known[name.removeprefix(HUB)],
+            plan=plan_for(parse("fp32"), Target.ONNX),
+        )
+    scheme = parse(name)
+    if scheme.carry is not CarryPrecision.ARITHMETIC:
+        raise ValueError(f"{name}: the carry between H-cycles lies inside the file; leave it out")
+    try:
+        plan, route = plan_for(scheme, Target.AI_HUB), Route.TFLITE
+    except ValueError:
+        plan, route = plan_for(scheme, Target.ONNX), Route.ONNX
+    return AiHubVariant(
+        name=scheme.name, route=route, precision=devices.precision_of(plan), plan=plan
+    )
+
+
+def prepare(
+    variant: AiHubVariant, source: Source, dataset: PuzzleDataset, steps: int, out: Path
+) -> Prepared:
+    """Export a variant, if that is not done yet, and write the file of one step.
+
+    Raises:
+      ValueError, RuntimeError: it cannot be exported, or OUT holds another one.
+    """
+    folder = out / "exports" / variant.name.replace(":", "-")
+    batches = calibration(dataset) if variant.plan.needs_ranges else []
+    twin = simulation_of(source, variant.plan, batches, steps)
+    if not (folder / MANIFEST_FILE).exists():
+        tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
+        export(folder, source, variant.plan, twin, tried, batch=1, steps=steps)
+    made = open_export(folder)
+    same = made.manifest.parameters_sha256 == parameters_sha256(twin.quantised)
+    if not same or made.config != twin.reasoner.config:
+        raise ValueError(f"{folder} holds another model or other H-cycles; choose another --out")
+    graph = unroll.step(made.model, made.config)
+    model = GraphModel(graphs=(graph,), metadata=made.model.metadata)
+    if variant.route is Route.TFLITE:
+        file, content = folder / "step.tflite", tflite_writer.write(model)
+    else:
+        file = folder / "step.onnx"
+        content = onnx_file().write_graph(graph, model.metadata)
+    file.write_bytes(content)
+    return Prepared(
+        variant=variant, file=file, graph=graph, model=model, twin=twin, host=dict(made.host)
+    )

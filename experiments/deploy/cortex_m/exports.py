@@ -1,0 +1,175 @@
+"""Exports for a board: of a model with weights, or of a published size with random ones.
+
+Random weights serve sizes and instruction counts, which do not depend on their values; such an
+export expects no answers. Its static ranges are made up for the same reason.
+
+How a network lies on a board: a block in one graph, or cut into graphs that share one arena.
+
+A cut (export/lowering/stages.py) needs less arena, and work space and records of its own beside
+it; which is smaller depends on the size of the network, so both are measured and the one with less
+SRAM is taken. Only integer attention over more positions than one chunk is worth a try.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from export.artifact.open import Export, open_export
+from export.cortex_m import package as cortex_m_package
+from export.graph.files import HOST_FILE, MANIFEST_FILE, MODEL_FILE
+from export.graph.tflite_writer import write
+from export.lowering.integer_block import MOST_QUERIES
+from export.lowering.stages import STAGE, PartitionSpec
+from export.lowering.storage import StoragePlan, plan_for, quantise_for
+from export.pipeline import draft, export, make
+from export.sources import batch_of, calibration, task_of
+from export.targets import Target
+from export.twin import Simulation, Source, simulation_of
+from quant.affine import Range
+from quant.integer.calibration import HEADROOM, level_with_spans, read_out_spans
+from quant.integer.model import IntegerModel, device_encodings, device_products, integer_model
+from quant.ptq.calibrate import ProductRange, input_widths
+from quant.ptq.weights import QuantisedParams, simulate
+from quant.scheme import Scheme, parse
+from trm_jax.config import PRESETS, Config, Mixer
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.models.build import build
+from trm_jax.types import Weights
+
+CUT = PartitionSpec(heads=1, tokens=100, queries=MOST_QUERIES)
+
+
+def cut_for(config: Config, scheme: Scheme) -> PartitionSpec | None:
+    """Choose the cut that may be worth it, or None."""
+    is_cut = scheme.is_integer and config.mixer is Mixer.ATTENTION
+    return CUT if is_cut and config.num_positions > CUT.queries else None
+
+
+def smaller_package(made: Export) -> cortex_m_package.Package:
+    """Make the package that needs less SRAM of an export with or without stages.
+
+    Raises:
+      ValueError, RuntimeError: as `micro.package`.
+    """
+    whole = _without_stages(made)
+    made_whole = cortex_m_package.package(whole)
+    if len(whole.model.graphs) == len(made.model.graphs):
+        return made_whole
+    return min(cortex_m_package.package(made), made_whole, key=sram_bytes)
+
+
+def sram_bytes(package: cortex_m_package.Package) -> int:
+    """Count what an arrangement decides: arena, states, and what lies between graphs."""
+    return cortex_m_package.arena_bytes(package.arena) + package.state_bytes
+
+
+def _without_stages(made: Export) -> Export:
+    graphs = tuple(g for g in made.model.graphs if not STAGE.fullmatch(g.name))
+    return dataclasses.replace(made, model=dataclasses.replace(made.model, graphs=graphs))
+
+
+ANSWERED = 4  # puzzles for the self-test; each costs a rollout in TFLM's interpreter for hosts
+REACH = (-8.0, 8.0)  # of random models' static products
+
+
+def trained_export(
+    folder: Path,
+    source: Source,
+    dataset: PuzzleDataset,
+    scheme: str,
+    cut: PartitionSpec | None = None,
+) -> Export:
+    """Open the export of a model, and make it if it is not there.
+
+    Args:
+      cut: adds stages to a block in one graph.
+
+    Raises:
+      ValueError: TFLM does not compute the scheme right.
+      RuntimeError: TFLM refuses it, or is not installed.
+    """
+    if not (folder / MANIFEST_FILE).exists():
+        plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
+        batches = calibration(dataset) if plan.needs_ranges else []
+        twin = simulation_of(source, plan, batches, steps)
+        tried = batch_of(dataset, np.arange(min(ANSWERED, len(dataset))))
+        export(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
+    return open_export(folder)
+
+
+def random_source(preset: str) -> Source:
+    """Fill a preset's tree with noise of the released size.
+
+    Raises:
+      ValueError: unknown preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    config = dataclasses.replace(PRESETS[preset], forward_dtype="float32")
+    return Source(preset, preset, task_of(config), config, random_weights(config))
+
+
+def random_weights(config: Config, seed: int = 0) -> Weights:
+    """Draw float32 weights, variance one over the inputs."""
+    rng = np.random.default_rng(seed)
+    tree = jax.eval_shape(build(config).init, jax.random.key(0))
+
+    def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        fan_in = leaf.shape[0] if len(leaf.shape) == 2 else 1
+        noise = rng.standard_normal(leaf.shape, np.float32)
+        return jnp.asarray(noise / np.float32(np.sqrt(fan_in)))
+
+    return jax.tree.map(draw, tree)
+
+
+def random_export(source: Source, scheme: str, cut: PartitionSpec | None = None) -> Export:
+    """Lower a model of random weights; nothing is calibrated and nothing answered.
+
+    Args:
+      cut: adds stages to a block in one graph.
+
+    Raises:
+      ValueError: TFLM does not compute the scheme right.
+    """
+    plan = plan_for(parse(scheme), Target.TFLM)
+    twin = _made_up(source, plan)
+    model, host = make(source, plan, twin, batch=1, cut=cut)
+    content = b"".join(value.tobytes() for value in host.values())
+    files = {MODEL_FILE: write(model), HOST_FILE: content}
+    manifest = draft(source, plan, twin, model, files, batch=1, steps=source.config.halt_max_steps)
+    return Export(manifest=manifest, model=model, host=host)
+
+
+def _made_up(source: Source, plan: StoragePlan) -> Simulation:
+    """Make what lowering asks of a simulation; nobody runs it."""
+    quantised = quantise_for(source.weights.params, plan)
+    reach = ProductRange(REACH, REACH)
+    ranges = dict.fromkeys(input_widths(source.weights.params), reach)
+    integers = None
+    if plan.mixer.scheme.is_integer:
+        integers = _integers(source, plan.mixer.scheme, quantised)
+    return Simulation(
+        reasoner=build(source.config),
+        weights=source.weights,
+        quantised=quantised,
+        ranges=ranges if plan.needs_ranges and integers is None else {},
+        integers=integers,
+    )
+
+
+def _integers(source: Source, scheme: Scheme, quantised: QuantisedParams) -> IntegerModel:
+    """Bring random weights into integers whose ranges are all REACH."""
+    config, products = source.config, device_products(quantised, source.config)
+    state = jax.ShapeDtypeStruct((1, config.num_positions, config.hidden_size), jnp.float32)
+
+    def walk(z: jax.Array, injection: jax.Array) -> dict[str, Range]:
+        spans = level_with_spans(z, injection, products, config)[1]
+        return {**spans, **read_out_spans(z, products, config)}
+
+    spans = dict.fromkeys(jax.eval_shape(walk, state, state), Range(*map(jnp.float32, REACH)))
+    encodings = device_encodings(spans, config, scheme.activations, HEADROOM)
+    weights = simulate(source.weights, scheme)
+    return integer_model(config, weights, products, encodings, HEADROOM)

@@ -1,0 +1,220 @@
+"""What a deployment on a runtime of this computer measures, and its files as they grow.
+
+Exports are made once, rows and probes appended as soon as they are there. Left out: the command
+line and the report (command.py), the format of the lines (rows.py).
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.deploy.host import rows as host_rows
+from experiments.deploy.host.rows import HostRow, Probe
+from experiments.measurement import row_files
+from experiments.measurement.row_files import digest_of
+from experiments.measurement.shards import moments, to_hex
+from experiments.models import hash_model
+from experiments.puzzles import hash_dataset
+from export.artifact.check_rollouts import compare_group
+from export.artifact.open import open_export
+from export.artifact.solver import Solver, groups
+from export.graph.files import MANIFEST_FILE
+from export.lowering.storage import plan_for
+from export.pipeline import TRIED, export
+from export.runtimes.registry import open_runtime
+from export.sources import batch_of, calibration
+from export.targets import Target
+from export.twin import Simulation, Source, run, simulation_of
+from quant.scheme import parse
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.metrics import token_cosine
+from trm_jax.tasks.task import Task, second_score, side_of
+
+FULL = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostJob:
+    """What a command line asks for, loaded.
+
+    Attributes:
+      steps: supervision steps; limit: the first so many puzzles.
+    """
+
+    task: Task
+    source: Source
+    dataset: PuzzleDataset
+    target: Target
+    schemes: tuple[str, ...]
+    limit: int
+    batch: int
+    steps: int
+    threads: int
+    out: Path
+
+    @property
+    def digest(self) -> str:
+        """Hash what decides the numbers of a row."""
+        parts = (
+            hash_model(self.source.config, self.source.weights),
+            hash_dataset(self.dataset),
+            self.target.value,
+            self.batch,
+            self.steps,
+        )
+        return digest_of(parts)
+
+
+def folder_of(job: HostJob, scheme: str) -> Path:
+    """Name the folder of an export."""
+    return job.out / "exports" / scheme
+
+
+def twin_of(job: HostJob, scheme: str) -> Simulation:
+    """Build a scheme's simulation, and its export if it is not there yet.
+
+    Raises:
+      ValueError: the target does not compute the scheme right.
+      RuntimeError: the runtime refuses it.
+    """
+    plan = plan_for(parse(scheme), job.target)
+    batches = calibration(job.dataset) if plan.needs_ranges else []
+    twin = simulation_of(job.source, plan, batches, job.steps)
+    folder = folder_of(job, scheme)
+    if not (folder / MANIFEST_FILE).exists():
+        tried = batch_of(job.dataset, np.arange(min(TRIED, len(job.dataset))))
+        export(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
+    return twin
+
+
+class References:
+    """Full-precision last states, each group computed once."""
+
+    def __init__(self, job: HostJob) -> None:
+        self.job = job
+        self.twin = simulation_of(job.source, plan_for(parse(FULL), job.target), [], job.steps)
+        self.states: dict[int, np.ndarray] = {}
+
+    def at(self, rows: slice) -> np.ndarray:
+        if rows.start not in self.states:
+            full = np.resize(np.arange(rows.start, rows.stop), self.job.batch)
+            last = run(self.twin, batch_of(self.job.dataset, full), self.job.steps)[-1]
+            self.states[rows.start] = np.asarray(last)[: rows.stop - rows.start]
+        return self.states[rows.start]
+
+
+def measure(
+    job: HostJob, scheme: str, rows: slice, solver: Solver, twin: Simulation, references: References
+) -> HostRow:
+    """Run a group of puzzles on runtime and simulation."""
+    index = np.arange(rows.start, rows.stop)
+    found = compare_group(solver, twin, job.dataset, index, job.steps)
+    fidelity = token_cosine(jnp.asarray(found.last), jnp.asarray(references.at(rows)))
+    lenient = second_score(job.task, side_of(job.task, job.dataset, "the data"))
+    answered = lenient(jnp.asarray(found.solution.tokens), batch_of(job.dataset, index))
+    bits = {
+        "exact": found.exact,
+        "simulated_exact": found.simulated_exact,
+        "lenient": np.asarray(answered),
+    }
+    return HostRow(
+        digest=job.digest,
+        scheme=scheme,
+        start=rows.start,
+        stop=rows.stop,
+        **{name: to_hex(flags[None])[0] for name, flags in bits.items()},
+        cells=int(found.cells.sum()),
+        correct=int(found.correct.sum()),
+        equal_cells=int(found.equal_cells.sum()),
+        infidelity=moments(1 - np.asarray(fidelity, np.float64)[None])[0],
+        disagreement=moments(1 - found.fidelity.astype(np.float64)[None])[0],
+    )
+
+
+def probe(job: HostJob, scheme: str) -> Probe:
+    """Time and weigh an export in a fresh process.
+
+    Raises:
+      RuntimeError: it failed there.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.deploy.host.probe",
+        str(folder_of(job, scheme)),
+        "--threads",
+        str(job.threads),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the probe of {scheme} failed: {done.stderr.strip()}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Probe(
+        digest=job.digest,
+        scheme=scheme,
+        step_ms=tuple(found["step_ms"]),
+        memory_bytes=found["memory_bytes"],
+    )
+
+
+class Files(NamedTuple):
+    """Finished rows and probes, in memory and on the disk."""
+
+    rows: list[HostRow]
+    probes: list[Probe]
+    out: Path
+
+    def add_row(self, row: HostRow) -> None:
+        self.rows.append(row)
+        row_files.append_row(self.out / "rows.jsonl", row)
+
+    def add_probe(self, probe: Probe) -> None:
+        self.probes.append(probe)
+        row_files.append_row(self.out / "probes.jsonl", probe)
+
+
+def open_files(job: HostJob) -> Files:
+    """Read what is finished.
+
+    Raises:
+      ValueError: it is damaged, or of another deployment.
+    """
+    job.out.mkdir(parents=True, exist_ok=True)
+    rows = row_files.read_rows(job.out / "rows.jsonl", job.digest, host_rows.row_from_dict)
+    probes = row_files.read_rows(job.out / "probes.jsonl", job.digest, host_rows.probe_from_dict)
+    return Files(rows, probes, job.out)
+
+
+def run_scheme(
+    job: HostJob, scheme: str, files: Files, references: References, advance: Callable[[int], None]
+) -> None:
+    """Measure what is left of a scheme.
+
+    Raises:
+      ValueError: the target does not compute it right.
+      RuntimeError: the runtime refuses it.
+    """
+    done = {(row.start, row.stop) for row in files.rows if row.scheme == scheme}
+    wanted = list(groups(job.limit, job.batch))
+    left = [rows for rows in wanted if (rows.start, rows.stop) not in done]
+    advance(len(wanted) - len(left))
+    if left:
+        twin = twin_of(job, scheme)
+        made = open_export(folder_of(job, scheme))
+        runtime = open_runtime(job.target, made.model, threads=job.threads)
+        try:
+            solver = Solver(made, runtime)
+            for rows in left:
+                files.add_row(measure(job, scheme, rows, solver, twin, references))
+                advance(1)
+        finally:
+            runtime.close()
+    if scheme not in {p.scheme for p in files.probes}:
+        files.add_probe(probe(job, scheme))

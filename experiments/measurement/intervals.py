@@ -1,0 +1,182 @@
+"""Intervals and paired tests behind every number of a report.
+
+Rates carry Wilson score intervals; means carry normal intervals over puzzles; two schemes on
+the same puzzles are compared in pairs, by McNemar's exact test and by a bootstrap that draws
+puzzles. All of it is NumPy and SciPy on counts and sums: no puzzle is needed again.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+RESAMPLES = 10_000
+
+
+class Interval(NamedTuple):
+    """A value and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Pairs(NamedTuple):
+    """How two schemes differ on the same puzzles.
+
+    Attributes:
+      lost: puzzles that only the reference solves.
+      gained: puzzles that only the other scheme solves.
+      total: puzzles both were asked.
+    """
+
+    lost: int
+    gained: int
+    total: int
+
+
+def wilson(successes: float, total: int, level: float = LEVEL) -> Interval:
+    """Estimate a rate with the Wilson score interval.
+
+    Args:
+      successes: their number; or the sum of scores in [0, 1], such as the share of a task's
+        questions: no such score varies more than a coin of the same mean, so that the interval
+        errs on the wide side.
+
+    Raises:
+      ValueError: no trials, or more successes than trials.
+
+    Source: Wilson 1927; Newcombe 1998, method 3.
+    """
+    if total < 1 or not 0 <= successes <= total:
+        raise ValueError(f"a rate needs 0 <= successes <= total >= 1, got {successes} of {total}")
+    z = float(stats.norm.ppf((1 + level) / 2))
+    p = successes / total
+    centre = p + z * z / (2 * total)
+    spread = z * np.sqrt(p * (1 - p) / total + (z / (2 * total)) ** 2)
+    scale = 1 + z * z / total
+    # rounding must not push an end past the value: at 0 and 1 the end is the value itself
+    low, high = (centre - spread) / scale, (centre + spread) / scale
+    return Interval(p, min(max(float(low), 0.0), p), max(min(float(high), 1.0), p))
+
+
+def mean(total: float, squares: float, count: int, level: float = LEVEL) -> Interval:
+    """Estimate a mean from a sum and a sum of squares, with the normal interval.
+
+    Args:
+      total: sum over puzzles.
+      squares: sum of squares over puzzles.
+      count: puzzles. With one puzzle the interval has no width that could be known: NaN.
+
+    Raises:
+      ValueError: no puzzles.
+    """
+    if count < 1:
+        raise ValueError(f"a mean needs at least one value, got {count}")
+    value = total / count
+    if count == 1:
+        return Interval(value, np.nan, np.nan)
+    variance = max(squares - count * value * value, 0.0) / (count - 1)
+    reach = float(stats.norm.ppf((1 + level) / 2)) * np.sqrt(variance / count)
+    return Interval(value, float(value - reach), float(value + reach))
+
+
+def complement(interval: Interval) -> Interval:
+    """Turn an estimate of x into one of 1 - x."""
+    return Interval(1 - interval.value, 1 - interval.high, 1 - interval.low)
+
+
+def pairs(reference: np.ndarray, other: np.ndarray) -> Pairs:
+    """Count how two schemes differ.
+
+    Args:
+      reference: True where the reference solves the puzzle.
+      other: the same for the other scheme, puzzles in the same order.
+
+    Raises:
+      ValueError: not the same puzzles.
+    """
+    if reference.shape != other.shape:
+        raise ValueError(f"pairs need the same puzzles, got {reference.shape} and {other.shape}")
+    lost, gained = int(np.sum(reference & ~other)), int(np.sum(other & ~reference))
+    return Pairs(lost, gained, reference.size)
+
+
+def mcnemar(difference: Pairs) -> float:
+    """Compute the two-sided exact p-value of "both solve equally many" (binomial, p = 1/2)."""
+    discordant = difference.lost + difference.gained
+    if discordant == 0:
+        return 1.0
+    return float(stats.binomtest(difference.lost, discordant, 0.5).pvalue)
+
+
+def bootstrap_difference(
+    difference: Pairs, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
+) -> Interval:
+    """Estimate rate(other) - rate(reference) with the percentile bootstrap over puzzles.
+
+    A puzzle's difference is -1, 0 or 1, so that drawing `total` puzzles with replacement is one
+    multinomial draw of three counts: the same distribution without touching the puzzles.
+
+    Args:
+      seed: of the draws.
+      resamples: bootstrap samples.
+    """
+    lost, gained, total = difference
+    draws = np.random.default_rng(seed).multinomial(
+        total, [lost / total, gained / total, (total - lost - gained) / total], size=resamples
+    )
+    differences = (draws[:, 1] - draws[:, 0]) / total
+    tail = (1 - level) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail])
+    return Interval((gained - lost) / total, float(low), float(high))
+
+
+def paired_difference(difference: Pairs, level: float = LEVEL) -> Interval:
+    """Estimate rate(other) - rate(reference) with the adjusted Wald interval for pairs.
+
+    Unlike the bootstrap it keeps a width where no puzzle changed: few puzzles prove little.
+
+    Source: Bonett and Price 2012 (one success added to both kinds of discordant pairs).
+    """
+    lost, gained, total = difference
+    z = float(stats.norm.ppf((1 + level) / 2))
+    down, up = (lost + 1) / (total + 2), (gained + 1) / (total + 2)
+    reach = z * float(np.sqrt((down + up - (up - down) ** 2) / (total + 2)))
+    low, high = up - down - reach, up - down + reach
+    return Interval((gained - lost) / total, max(low, -1.0), min(high, 1.0))
+
+
+def paired_mean(differences: np.ndarray, level: float = LEVEL) -> Interval:
+    """Estimate the mean of paired differences in [-1, 1], such as of tasks' scores.
+
+    The interval is that of `paired_difference`, which it equals where all differences are -1, 0
+    or 1: one pair of each kind is added, then the normal interval is taken.
+
+    Raises:
+      ValueError: no pairs.
+    """
+    if not differences.size:
+        raise ValueError("a mean needs at least one value, got none")
+    padded = np.append(differences, (-1.0, 1.0))
+    centre, spread = float(padded.mean()), float(padded.std() / np.sqrt(padded.size))
+    reach = float(stats.norm.ppf((1 + level) / 2)) * spread
+    low, high = max(centre - reach, -1.0), min(centre + reach, 1.0)
+    return Interval(float(differences.mean()), low, high)
+
+
+def clipped(interval: Interval, floor: float = 0.0) -> Interval:
+    """Cut an interval to what its number can be."""
+    low, high = np.clip(interval[1:], floor, 1.0)
+    return Interval(interval.value, float(low), float(high))
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Keep the points that no other point beats: fewer bytes or more puzzles."""
+    front: list[tuple[float, float]] = []
+    for size, value in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not front or value > front[-1][1]:
+            front.append((size, value))
+    return front

@@ -1,0 +1,50 @@
+"""A shard of puzzles: the unit of work, and the sums a row keeps of it."""
+
+import contextlib
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.puzzles import Puzzles
+from trm_jax.data.batches import PuzzleBatch, gather
+from trm_jax.sharding import shard_batch
+from trm_jax.types import Batch
+
+
+class Moments(NamedTuple):
+    """Sum and sum of squares over the puzzles of a shard."""
+
+    total: float
+    squares: float
+
+
+def to_hex(flags: np.ndarray) -> tuple[str, ...]:
+    """Pack every row of flags into a hex string, the first flag in the highest bit."""
+    return tuple(np.packbits(row).tobytes().hex() for row in flags)
+
+
+def from_hex(text: str, count: int) -> np.ndarray:
+    """Unpack `count` flags (the inverse of `to_hex` for one row)."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)
+
+
+def matmul_precision(dtype: str) -> contextlib.AbstractContextManager:
+    """Make float32 mean float32 where a device would multiply in fewer bits (TF32, bfloat16)."""
+    exact = dtype == "float32" and jax.default_backend() != "cpu"
+    return jax.default_matmul_precision("highest") if exact else contextlib.nullcontext()
+
+
+def load_shard(puzzles: Puzzles, start: int, stop: int, size: int) -> tuple[PuzzleBatch, Batch]:
+    """Load the puzzles of a shard, padded to one size for all shards, on host and devices."""
+    devices = len(jax.local_devices())
+    rows = puzzles.order[start:stop]
+    host = gather(puzzles.dataset, rows, -(-size // devices) * devices)
+    return host, shard_batch(Batch(*(jnp.asarray(x) for x in host[:3])))
+
+
+def moments(values: np.ndarray) -> tuple[Moments, ...]:
+    """Sum values and their squares along the last axis."""
+    x = values.astype(np.float64)
+    return tuple(Moments(float(v.sum()), float(np.square(v).sum())) for v in x)

@@ -1,0 +1,153 @@
+"""How well signals rank damage: Spearman's and Kendall's correlation, and where they fail.
+
+Points of one curve (a scheme on a model at several depths) move together, so the bootstrap
+draws curves, not points; its intervals answer "other schemes and models like these", not "other
+puzzles". Correlations are between the signal and the exact match lost, ties by average ranks.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.measurement import intervals
+from experiments.measurement.intervals import Interval
+from experiments.predictor.signals import Point
+from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
+from quant.scheme import label
+
+LEVEL = 0.05
+RESAMPLES = 2_000
+
+
+class Ranking(NamedTuple):
+    """How a signal ranks a group of points.
+
+    Attributes:
+      count, curves: points, and independent (model, scheme) pairs among them.
+    """
+
+    signal: str
+    spearman: Interval
+    kendall: Interval
+    count: int
+    curves: int
+
+
+class Pair(NamedTuple):
+    """Two schemes whose fidelities differ beyond their intervals.
+
+    Attributes:
+      better, worse: by fidelity.
+      wrong: the better one solves fewer puzzles.
+      p: McNemar's exact test between the two; holds: significant after Bonferroni.
+    """
+
+    model: str
+    cycles: int
+    better: str
+    worse: str
+    fidelity: tuple[Interval, Interval]
+    exact: tuple[Interval, Interval]
+    wrong: bool
+    p: float
+    holds: bool
+
+
+def spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Correlate ranks (ties by average) of weighted points, once per row of weights.
+
+    Args:
+      weights: (samples, points) how often each point was drawn.
+
+    Returns:
+      One number per sample; NaN where one side does not vary.
+    """
+    ranks = [weights @ (np.less.outer(v, v) + np.equal.outer(v, v) / 2) for v in (x, y)]
+    total = weights.sum(axis=1, keepdims=True)
+    centred = [r - np.sum(weights * r, axis=1, keepdims=True) / total for r in ranks]
+    product, first, second = (
+        np.sum(weights * centred[i] * centred[j], axis=1) for i, j in ((0, 1), (0, 0), (1, 1))
+    )
+    return _ratio(product, first * second)
+
+
+def kendall(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute tau-b of weighted points, once per row of weights; as `spearman`."""
+    signs = [np.sign(np.subtract.outer(v, v)) for v in (x, y)]
+    product, first, second = (
+        np.sum((weights @ (signs[i] * signs[j])) * weights, axis=1)
+        for i, j in ((0, 1), (0, 0), (1, 1))
+    )
+    return _ratio(product, first * second)
+
+
+def rank(found: Sequence[Point], signal: str, seed: int) -> Ranking:
+    """Correlate a signal with the exact match lost.
+
+    Raises:
+      ValueError: fewer than three curves, of which nothing can be said.
+    """
+    curves: dict[tuple[str, str], list[int]] = {}
+    for i, point in enumerate(found):
+        curves.setdefault(point.curve, []).append(i)
+    if len(curves) < 3:
+        raise ValueError(f"a rank correlation needs at least 3 schemes, got {len(curves)}")
+    x = np.asarray([point.signals[signal] for point in found])
+    y = np.asarray([point.loss.value for point in found])
+    draws = np.random.default_rng(seed).multinomial(
+        len(curves), np.full(len(curves), 1 / len(curves)), size=RESAMPLES
+    )
+    weights = np.empty((RESAMPLES + 1, len(found)))
+    weights[0] = 1.0  # the sample itself
+    for column, members in enumerate(curves.values()):
+        weights[1:, members] = draws[:, column, None]
+    correlations = (_interval(spearman(x, y, weights)), _interval(kendall(x, y, weights)))
+    return Ranking(signal, correlations[0], correlations[1], len(found), len(curves))
+
+
+def judged_pairs(sweep: Sweep, cycles: int) -> list[Pair]:
+    """List all pairs of schemes that fidelity orders at a depth, and whether rightly."""
+    pairs = list(itertools.combinations(sweep.outcomes[1:], 2))
+    found = (_pair(sweep, *pair, cycles, LEVEL / len(pairs)) for pair in pairs)
+    return [pair for pair in found if pair is not None]
+
+
+def counterexamples(sweep: Sweep, cycles: int) -> list[Pair]:
+    """List the pairs that fidelity orders wrongly, McNemar's p below LEVEL, the surest first."""
+    found = (pair for pair in judged_pairs(sweep, cycles) if pair.wrong and pair.p < LEVEL)
+    return sorted(found, key=lambda pair: pair.p)
+
+
+def _pair(
+    sweep: Sweep, a: SweepOutcome, b: SweepOutcome, cycles: int, bonferroni: float
+) -> Pair | None:
+    high, low = sorted((a, b), key=lambda o: o.fidelity(cycles).value, reverse=True)
+    if not high.fidelity(cycles).low > low.fidelity(cycles).high:
+        return None
+    pairs, dtype = compare(low, high, cycles), sweep.spec.dtype
+    p = intervals.mcnemar(pairs)
+    return Pair(
+        sweep.spec.model,
+        cycles,
+        label(high.scheme, dtype),
+        label(low.scheme, dtype),
+        (high.fidelity(cycles), low.fidelity(cycles)),
+        (high.exact(cycles), low.exact(cycles)),
+        pairs.lost > pairs.gained,
+        p,
+        p < bonferroni,
+    )
+
+
+def _ratio(product: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    varies = squares > 0
+    return np.where(varies, product / np.sqrt(np.where(varies, squares, 1.0)), np.nan)
+
+
+def _interval(values: np.ndarray) -> Interval:
+    """The first value with the percentiles of the others; NaN where they say nothing."""
+    drawn = values[1:][~np.isnan(values[1:])]
+    low, high = np.quantile(drawn, [0.025, 0.975]) if drawn.size else (np.nan, np.nan)
+    return Interval(float(values[0]), float(low), float(high))

@@ -1,0 +1,258 @@
+"""The kinds of figures of the report, as SVG: lines over depth, scatter, dots in rows, bars.
+
+Each takes numbers and names and returns a picture (svg.py). Intervals are bands or whiskers.
+Hollow markers are the paper's numbers, filled ones ours.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.measurement.intervals import Interval
+from experiments.render import svg
+from experiments.render.figures import spread
+from experiments.render.svg import Box, Scale, colour, element, line, marker, write
+
+WIDTH, HEIGHT = 680, 380
+LEFT, RIGHT, TOP, BOTTOM = 62, 36, 30, 48
+GAP = 0.048  # of the height, between names at the ends of lines
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a chart.
+
+    Attributes:
+      index: of its colour and marker.
+      xs, values: points; an interval without width draws no band.
+      hollow: somebody else's numbers.
+    """
+
+    name: str
+    index: int
+    xs: Sequence[float]
+    values: Sequence[Interval]
+    hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One value of a row or a point of a scatter."""
+
+    name: str
+    index: int
+    x: float
+    value: Interval
+    hollow: bool = False
+
+
+def lines(title: str, series: Sequence[Series], x_label: str, y_label: str) -> str:
+    """Draw shares (0 to 1) over depths, names at the ends."""
+    right = max(svg.text_width(s.name) for s in series) + 26
+    xs = sorted({x for s in series for x in s.xs})
+    x = Scale(xs[0], xs[-1], LEFT, WIDTH - right, log=True)
+    y = Scale(0, 1, HEIGHT - BOTTOM, TOP)
+    ticks = [t for t in xs if math.log2(t).is_integer() or t == xs[-1]] if len(xs) > 6 else xs
+    parts = [
+        *_y_axis(y, LEFT, WIDTH - right, y_label),
+        *_x_ticks(x, ticks, [f"{t:g}" for t in ticks]),
+    ]
+    parts.append(write((x.start + x.stop) / 2, HEIGHT - 10, x_label, "middle"))
+    for s in series:
+        parts += _line(s, x, y)
+    ends = [s.values[-1].value for s in series]
+    heights = spread(ends[::-1], GAP)[::-1]
+    for s, end, height in zip(series, ends, heights, strict=True):
+        at = x.stop + 20
+        parts.append(line(x.stop + 6, y(end), at - 4, y(height), stroke=colour(s.index)))
+        parts.append(write(at, y(height) + 4, s.name))
+    return svg.picture(WIDTH, HEIGHT, [_heading(title), *parts], title)
+
+
+def scatter(
+    title: str,
+    dots: Sequence[Dot],
+    x_label: str,
+    y_label: str,
+    *,
+    x_ticks: tuple[Sequence[float], Sequence[str]],
+    labelled: bool,
+    front: Sequence[tuple[float, float]] = (),
+) -> str:
+    """Draw points over a logarithmic axis.
+
+    Args:
+      labelled: write names beside the points; otherwise names are those of a legend.
+      front: corners of a staircase behind the points.
+    """
+    values = [end for d in dots for end in d.value if not math.isnan(end)]
+    low, high = min([0.0, *values]), max([0.05, *values])
+    room = 0.06 * (high - low)
+    left, right = min(x_ticks[0]), max(x_ticks[0])
+    names = list(dict.fromkeys((d.name, d.index, d.hollow) for d in dots))
+    legend_rows = 0 if labelled else -(-len(names) // 3)
+    top = TOP + 18 * legend_rows
+    x = Scale(left, right, LEFT, WIDTH - RIGHT, log=True)
+    y = Scale(low - room, high + room, HEIGHT - BOTTOM, top)
+    parts = [*_y_axis(y, LEFT, WIDTH - RIGHT, y_label), *_x_ticks(x, *x_ticks)]
+    parts.append(write((x.start + x.stop) / 2, HEIGHT - 10, x_label, "middle"))
+    parts.append(_staircase(front, x, y))
+    spots = [(x(d.x), y(d.value.value)) for d in dots]
+    for d, spot in zip(dots, spots, strict=True):
+        parts += _whiskered(d, spot, y)
+    if labelled:
+        frame = Box(LEFT, top - 12, WIDTH, HEIGHT - BOTTOM)
+        placed = svg.place(spots, [d.name for d in dots], frame)
+        parts += [write(*spot[:2], d.name, spot[2]) for d, spot in zip(dots, placed, strict=True)]
+    else:
+        parts += _legend(names, TOP)
+    return svg.picture(WIDTH, HEIGHT, [_heading(title), *parts], title)
+
+
+def rows(title: str, groups: Sequence[tuple[str, Sequence[Dot]]], x_label: str) -> str:
+    """Draw one row per group, a dot per value (0 to 1), with whiskers; a legend above."""
+    left = max(svg.text_width(name) for name, _ in groups) + 16
+    names = list(dict.fromkeys((d.name, d.index, d.hollow) for _, dots in groups for d in dots))
+    top = TOP + 18 * -(-len(names) // 3) + 6
+    step = 14
+    heights = [step * len(dots) + 12 for _, dots in groups]
+    height = top + sum(heights) + BOTTOM
+    x = Scale(0, 1, left, WIDTH - RIGHT)
+    parts = [_heading(title), *_legend(names, TOP)]
+    for tick in (0, 0.2, 0.4, 0.6, 0.8, 1):
+        parts.append(line(x(tick), top, x(tick), height - BOTTOM, class_="grid"))
+        parts.append(write(x(tick), height - BOTTOM + 16, f"{tick:g}", "middle"))
+    at = top
+    for (name, dots), size in zip(groups, heights, strict=True):
+        parts.append(write(left - 8, at + size / 2 + 4, name, "end"))
+        for i, d in enumerate(dots):
+            py = at + 12 + step * i
+            parts.append(
+                line(
+                    x(max(d.value.low, 0)),
+                    py,
+                    x(min(d.value.high, 1)),
+                    py,
+                    stroke=colour(d.index),
+                    stroke_width=1.5,
+                )
+            )
+            parts.append(marker(d.index, x(d.value.value), py, hollow=d.hollow, title=d.name))
+        at += size
+        parts.append(line(left, at, WIDTH - RIGHT, at, class_="grid"))
+    parts.append(write((x.start + x.stop) / 2, height - 10, x_label, "middle"))
+    return svg.picture(WIDTH, height, parts, title)
+
+
+def bars(
+    title: str,
+    values: Sequence[tuple[str, float, str]],
+    marks: Sequence[tuple[float, str]],
+    x_label: str,
+) -> str:
+    """Draw bars over a logarithmic axis with marked limits.
+
+    Args:
+      values: name, number, and what is written at the bar's end.
+      marks: limits with names.
+    """
+    left = max(svg.text_width(name) for name, *_ in values) + 16
+    right = max(svg.text_width(text) for *_, text in values) + 14
+    numbers = [number for _, number, _ in values] + [limit for limit, _ in marks]
+    low, high = 10 ** math.floor(math.log10(min(numbers))), max(numbers) * 1.15
+    x = Scale(low, high, left, WIDTH - right, log=True)
+    top, step = TOP + 20, 22
+    bottom = top + step * len(values) + 6
+    ticks = [m * 10.0**e for e in range(-4, 6) for m in (1, 3) if low <= m * 10.0**e <= high]
+    parts = [_heading(title)]
+    for tick in ticks:
+        parts.append(line(x(tick), top, x(tick), bottom, class_="grid"))
+        parts.append(write(x(tick), bottom + 16, f"{tick:g}", "middle"))
+    for i, (name, number, text) in enumerate(values):
+        py = top + step * i + 4
+        parts.append(write(left - 8, py + 12, name, "end"))
+        size = {"width": max(x(number) - left, 1.0), "height": step - 8}
+        parts.append(element("rect", x=left, y=py, fill=colour(2), **size))
+        parts.append(write(x(number) + 6, py + 12, text))
+    for i, (limit, name) in enumerate(marks):  # names of neighbours lean away from each other
+        parts.append(line(x(limit), top - 4, x(limit), bottom, class_="mark", stroke_width=1.5))
+        parts.append(write(x(limit), top - 8, name, "start" if i else "end"))
+    parts.append(write((left + WIDTH - right) / 2, bottom + 36, x_label, "middle"))
+    return svg.picture(WIDTH, bottom + 46, parts, title)
+
+
+def _heading(title: str) -> str:
+    return write(4, 16, title, font_weight="bold")
+
+
+def _y_axis(y: Scale, left: float, right: float, name: str) -> list[str]:
+    step = _step(y.high - y.low)
+    ticks = [i * step for i in range(math.ceil(y.low / step), math.floor(y.high / step) + 1)]
+    parts = [line(left, y(t), right, y(t), class_="grid") for t in ticks]
+    parts += [write(left - 8, y(t) + 4, f"{round(t, 6):g}", "end") for t in ticks]
+    middle = (y.start + y.stop) / 2
+    turn = f"rotate(-90 14 {middle:.1f})"
+    return [*parts, write(14, middle, name, "middle", transform=turn)]
+
+
+def _step(extent: float) -> float:
+    rough = extent / 7
+    scale = 10 ** math.floor(math.log10(rough))
+    return next(m * scale for m in (1, 2, 5, 10) if m * scale >= rough)
+
+
+def _x_ticks(x: Scale, ticks: Sequence[float], texts: Sequence[str]) -> list[str]:
+    base = HEIGHT - BOTTOM
+    parts = [line(x.start, base, x.stop, base, class_="axis")]
+    for tick, text in zip(ticks, texts, strict=True):
+        parts.append(line(x(tick), base, x(tick), base + 4, class_="axis"))
+        parts.append(write(x(tick), base + 18, text, "middle"))
+    return parts
+
+
+def _line(s: Series, x: Scale, y: Scale) -> list[str]:
+    over = [f"{x(at):.1f},{y(v.high):.1f}" for at, v in zip(s.xs, s.values, strict=True)]
+    under = [f"{x(at):.1f},{y(v.low):.1f}" for at, v in zip(s.xs, s.values, strict=True)]
+    middle = [f"{x(at):.1f},{y(v.value):.1f}" for at, v in zip(s.xs, s.values, strict=True)]
+    around = " ".join(over + under[::-1])
+    band = element("polygon", points=around, fill=colour(s.index), opacity=0.1)
+    path = element(
+        "polyline",
+        points=" ".join(middle),
+        fill="none",
+        stroke=colour(s.index),
+        stroke_width=1.6,
+        stroke_dasharray="6 3" if s.hollow else None,
+    )
+    dots = [
+        marker(s.index, x(at), y(v.value), hollow=s.hollow, title=s.name)
+        for at, v in zip(s.xs, s.values, strict=True)
+    ]
+    return [band, path, *dots]
+
+
+def _whiskered(d: Dot, spot: tuple[float, float], y: Scale) -> list[str]:
+    px, py = spot
+    parts = [marker(d.index, px, py, hollow=d.hollow, title=d.name)]
+    if d.value.low < d.value.high:
+        ends = (px, y(d.value.low), px, y(d.value.high))
+        parts.insert(0, line(*ends, stroke=colour(d.index), opacity=0.6))
+    return parts
+
+
+def _legend(names: Sequence[tuple[str, int, bool]], top: float) -> list[str]:
+    parts = []
+    for i, (name, index, hollow) in enumerate(names):
+        px, py = 14 + (i % 3) * (WIDTH - 20) / 3, top + 6 + 18 * (i // 3)
+        parts += [marker(index, px, py, hollow=hollow), write(px + 10, py + 4, name)]
+    return parts
+
+
+def _staircase(front: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
+    if not front:
+        return ""
+    corners = []
+    for (px, py), (_, before) in zip(front, [(0, front[0][1]), *front], strict=False):
+        corners += [f"{x(px):.1f},{y(before):.1f}", f"{x(px):.1f},{y(py):.1f}"]
+    corners.append(f"{x.stop:.1f},{y(front[-1][1]):.1f}")
+    return element("polyline", points=" ".join(corners), fill="none", class_="mark")

@@ -1,0 +1,113 @@
+"""The two tables of a sweep, on screen, in Markdown and as CSV.
+
+    grid      exact match, cell accuracy (and the lenient score) of every scheme at every depth,
+              in the shape of Tables 16-18, with the cost of each cell
+    summary   one row per scheme at the deepest cell, in the shape of Table 9, with fidelity,
+              stored bytes and the paired comparison with full precision
+
+On screen and in Markdown a 95 % interval stands below or behind its value, in brackets (Wilson,
+bootstrap) or as +- (means over puzzles); CSV files hold one number per field.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from experiments.measurement.intervals import Interval
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text. A cell may have a second line (its interval).
+
+    Attributes:
+      sections: indices of rows that begin a new group.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    sections: frozenset[int]
+
+
+def to_rich(table: Table) -> RichTable:
+    """Draw a table for the terminal, without its title."""
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(table.header):
+        drawn.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for i, row in enumerate(table.rows):
+        if i in table.sections:
+            drawn.add_section()
+        drawn.add_row(*map(escape, row))  # brackets are intervals, not styles
+    return drawn
+
+
+def print_tables(made: Iterable[Table], console: Console) -> None:
+    """Print tables under their titles."""
+    for table in made:
+        console.print(f"[bold]{table.title}[/bold]")
+        console.print(to_rich(table))
+
+
+def to_markdown(table: Table) -> str:
+    """Write a table in Markdown, its title above."""
+    lines = [f"**{table.title}**", ""]
+    for row in (table.header, ("---",) * len(table.header), *table.rows):
+        lines.append("| " + " | ".join(cell.replace("\n", " ") for cell in row) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(records: Sequence[Record]) -> str:
+    """Write records as CSV."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue()
+
+
+def with_error(interval: Interval) -> str:
+    """Write a mean, and the reach of its (symmetric) interval on a second line."""
+    reach = f"{interval.value - interval.low:.3f}".replace("0.", ".", 1)
+    return f"{interval.value:.4f}\n+-{reach}"
+
+
+def with_interval(interval: Interval) -> str:
+    """Write a rate, and its interval on a second line."""
+    low, high = (f"{x:.3f}".replace("0.", ".", 1) for x in interval[1:])
+    return f"{interval.value:.4f}\n[{low}, {high}]"
+
+
+def points_text(difference: Interval) -> str:
+    """Write a difference of rates in percentage points, and its interval on a second line."""
+    value, low, high = (f"{100 * x:+.1f}" for x in difference)
+    return f"{value}\n[{low}, {high}]"
+
+
+def size_text(size: int) -> str:
+    """Write bytes with a decimal unit."""
+    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+
+
+def p_text(p: float) -> str:
+    """Write a p-value."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def fields(name: str, interval: Interval) -> Record:
+    """Make the three fields of a record that hold a number and its interval."""
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def interval_of(record: Record, name: str) -> Interval:
+    """Read the fields that `fields` made."""
+    return Interval(record[name], record[f"{name}_low"], record[f"{name}_high"])

@@ -1,0 +1,153 @@
+"""Everything that the default report needs, as commands of the programs that measure it.
+
+The bundled models on bundled puzzles, unless a task is given another model. The full set is cut
+to fit an hour of two idle cores; quick is a few puzzles of everything, for five minutes, to see
+that all of it runs: its numbers decide nothing. jobs.jsonl (jobs/runner.py) says what each took.
+Each job is a process of its own that writes one folder and, killed, goes on where it was.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.jobs.runner import CommandJob
+from quant.integer.network import has_integers
+from trm_jax import zoo
+from trm_jax.config import Config, flops_per_step
+from trm_jax.loading import known_config
+
+WEIGHTS = (
+    "fp32,bf16,fp16,int8,w5t-sym,int4_naive,int4_calibrated,int3_naive,w3c-sym,int3_calibrated,"
+    "int2_calibrated"
+)
+INPUTS = "w8c-sym_a8da,w8c-sym_a8s"
+INTEGERS = "tflm_int8_int8,tflm_int4_int8,tflm_int4_int16"
+QUICK_SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive"
+QUICK_STUDIES = {"maze": "linear_attention", "arc": "embedding"}
+LIMIT, QUICK_LIMIT, QUICK_DEPLOYED = 200, 16, 8  # puzzles
+LARGE, QUICK_LARGE = 150, 4  # of a model that takes several times as long as the small ones
+LARGE_FLOPS = 5e8  # of a supervision step; the small models have 1.5 to 2.8e8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSubject:
+    """A task with the model and puzzles that stand for it.
+
+    Attributes:
+      model, data: as experiments.sweep takes them; None is what is bundled.
+    """
+
+    task: str
+    model: str | None
+    data: str | None
+
+    @property
+    def config(self) -> Config | None:
+        """Tell the model's configuration; None where only a foreign checkpoint tells."""
+        name = self.model or next(e.name for e in zoo.MODELS.values() if e.task == self.task)
+        return known_config(name)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Options that every program shares."""
+        model = ("--model", self.model) if self.model else ()
+        data = ("--data", self.data) if self.data else ()
+        return ("--task", self.task, *model, *data)
+
+
+def subjects(models: Mapping[str, str], data: Mapping[str, str]) -> list[ReportSubject]:
+    """List what is measured: every bundled model, or the one that stands for its task.
+
+    Raises:
+      ValueError: an unknown task.
+    """
+    tasks = list(dict.fromkeys(entry.task for entry in zoo.MODELS.values()))
+    if unknown := sorted({*models, *data} - set(tasks)):
+        raise ValueError(f"unknown task {unknown[0]!r}; known: {', '.join(tasks)}")
+    bundled = [
+        ReportSubject(task=entry.task, model=entry.name, data=None)
+        for entry in zoo.MODELS.values()
+        if entry.task not in models and entry.task not in data
+    ]
+    given = [
+        ReportSubject(task=task, model=models.get(task), data=data.get(task))
+        for task in tasks
+        if task in models or task in data
+    ]
+    return [*bundled, *given]
+
+
+def jobs(found: list[ReportSubject], *, quick: bool) -> list[CommandJob]:
+    """List every job, the cheap ones first."""
+    first = {subject.task: subject for subject in reversed(found)}
+    return [
+        CommandJob(name="footprint", module="experiments.footprint", arguments=()),
+        *(_sweep(subject, quick) for subject in found),
+        *(_ablation(subject, quick) for subject in reversed(first.values())),
+        *(_vote(subject, quick) for subject in found if subject.task == "arc"),
+        *(_deployment(s, quick) for s in reversed(first.values()) if s.task != "arc"),
+        *(_board(s, quick) for s in first.values() if s.task == "sudoku"),
+    ]
+
+
+def is_large(subject: ReportSubject) -> bool:
+    """Say whether a model is so large that the report takes fewer puzzles of it.
+
+    One that nothing is known of counts as large: published ones have over 20 times LARGE_FLOPS.
+    """
+    return subject.config is None or flops_per_step(subject.config) > LARGE_FLOPS
+
+
+def schemes(subject: ReportSubject) -> str:
+    """Name the schemes that a full sweep takes of a model."""
+    if is_large(subject):
+        return WEIGHTS
+    config = subject.config
+    return ",".join([WEIGHTS, INPUTS, *([INTEGERS] if config and has_integers(config) else [])])
+
+
+def _name(kind: str, subject: ReportSubject) -> str:
+    return f"{kind}-{subject.task}-{Path(subject.model or 'bundled').name.replace(':', '-')}"
+
+
+def _sweep(subject: ReportSubject, quick: bool) -> CommandJob:
+    large = is_large(subject)
+    limit = (QUICK_LARGE if large else QUICK_LIMIT) if quick else LARGE if large else LIMIT
+    size = ("--batch-size", str(max(limit // 4, 1)))  # several shards, for the predictor's halves
+    wanted = QUICK_SCHEMES if quick else schemes(subject)
+    options = ("--schemes", wanted, "--limit", str(limit), *size, "--resume")
+    arguments = (*subject.arguments, *options)
+    return CommandJob(name=_name("sweep", subject), module="experiments.sweep", arguments=arguments)
+
+
+def _ablation(subject: ReportSubject, quick: bool) -> CommandJob:
+    """A quick run leaves out of other tasks what Sudoku shows too."""
+    only = ("--only", QUICK_STUDIES[subject.task]) if subject.task in QUICK_STUDIES else ()
+    options = ("--resume", *(("--quick", *only) if quick else ()))
+    arguments = (*subject.arguments, *options)
+    return CommandJob(
+        name=_name("ablate", subject), module="experiments.ablate", arguments=arguments
+    )
+
+
+def _vote(subject: ReportSubject, quick: bool) -> CommandJob:
+    few = ("--limit", "4", "--num-aug", "1") if quick else ("--limit", "20")
+    arguments = (*subject.arguments[2:], *few, "--resume")  # experiments.arc knows one task
+    return CommandJob(name=_name("votes", subject), module="experiments.arc", arguments=arguments)
+
+
+def _board(subject: ReportSubject, quick: bool) -> CommandJob:
+    """Memory and time on a Cortex-M55: by TFLM's own planner on this computer, no board needed."""
+    few = ("--schemes", "tflm_int8_int8") if quick else ()
+    arguments = ("--target", "cortex-m55", *subject.arguments, *few)
+    return CommandJob(
+        name=_name("board", subject), module="experiments.deploy", arguments=arguments
+    )
+
+
+def _deployment(subject: ReportSubject, quick: bool) -> CommandJob:
+    few = ("--limit", str(QUICK_DEPLOYED), "--batch", str(QUICK_DEPLOYED), "--schemes", "fp32,int8")
+    arguments = (*subject.arguments, *(few if quick else ()))
+    return CommandJob(
+        name=_name("deploy", subject), module="experiments.deploy", arguments=arguments
+    )

@@ -1,0 +1,66 @@
+"""The one report: sections in the order of a reader's questions, written as HTML and Markdown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.paper import tables
+from experiments.render import html_page, markdown_page
+from experiments.render.document import Document
+from experiments.report.inputs import Results, read_results
+from experiments.report.sections.ablations import ablation_section, vote_section
+from experiments.report.sections.accuracy import (
+    architecture_section,
+    precision_section,
+    predictor_section,
+    similarity_section,
+)
+from experiments.report.sections.claims import claims_section
+from experiments.report.sections.depth import depth_section
+from experiments.report.sections.devices import device_section, recommendation_section
+from experiments.report.sections.memory import memory_section, pareto_section
+
+TITLE = "What survives when a recursive reasoner is compressed"
+SECTIONS = (
+    claims_section,
+    recommendation_section,
+    precision_section,
+    architecture_section,
+    depth_section,
+    similarity_section,
+    predictor_section,
+    memory_section,
+    pareto_section,
+    ablation_section,
+    vote_section,
+    device_section,
+)
+
+
+def document(results: Results) -> Document:
+    """Build the report."""
+    subtitle = (
+        f"Every table and figure of {tables.SOURCE}, ours beside the paper's. Numbers under"
+        " “paper” are the paper's, all others were measured or computed by this project."
+    )
+    return Document(TITLE, subtitle, tuple(make(results) for make in SECTIONS))
+
+
+def write_page(folders: Sequence[Path], page: Path) -> list[Path]:
+    """Read results and write PAGE, the same in Markdown beside it, and its pictures.
+
+    Args:
+      page: ends in .html.
+
+    Returns:
+      The files that were written, the pictures by their folder.
+
+    Raises:
+      OSError, ValueError: a folder is missing, damaged or not finished.
+    """
+    made = document(read_results(folders))
+    text, pictures = page.with_suffix(".md"), page.with_name(f"{page.stem}-figures")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(html_page.render(made), encoding="utf-8")
+    text.write_text(markdown_page.render(made, pictures.name), encoding="utf-8")
+    markdown_page.write_pictures(made, pictures)
+    return [page, text, pictures]

@@ -1,0 +1,214 @@
+"""Sections on precision: every scheme at full depth beside the paper (Tables 3, 7-10, Fig. 4).
+
+Section on fidelity as a predictor (section 4.3, Fig. 3).
+"""
+
+from experiments.measurement import intervals
+from experiments.paper import tables
+from experiments.predictor import tables as predictor_tables
+from experiments.predictor.tables import study, study_tables
+from experiments.render.charts import Dot, rows
+from experiments.render.document import Block, Command, Figure, Paragraph, Section
+from experiments.render.tables import (
+    Table,
+    p_text,
+    points_text,
+    size_text,
+    with_error,
+    with_interval,
+)
+from experiments.report.cells import NONE, number, point_number, printed, rate
+from experiments.report.inputs import Results, architecture_of
+from experiments.sweep.outcomes import Sweep, compare
+from quant.scheme import label, paper_name, parse
+
+NOT_MEASURED, SWEEP_LINE = "Not measured here; with:", "python -m experiments.sweep --task "
+SHOWN = ("fp32", "int8", "int4_naive", "int4_calibrated")
+
+
+def precision_section(results: Results) -> Section:
+    """Compare precisions, model by model."""
+    blocks: list[Block] = [
+        Paragraph(
+            "Exact match: puzzles without a wrong cell, with 95 % Wilson intervals. Changes against"
+            " full precision are paired on the same puzzles (adjusted Wald interval of Bonett and"
+            " Price, McNemar's exact test). The paper prints no intervals: those beside its rates"
+            " follow from its n."
+        )
+    ]
+    blocks += [scheme_table(sweep) for sweep in results.sweeps]
+    missing = {"sudoku", "maze", "arc"} - {sweep.spec.task for sweep in results.sweeps}
+    blocks += [
+        Command(f"No sweep of {task} was given; measure it with:", f"{SWEEP_LINE}{task}")
+        for task in sorted(missing)
+    ]
+    return Section(
+        "precision", "Precision (Tables 3, 8, 9, 10, 16-18 at full depth)", tuple(blocks)
+    )
+
+
+def architecture_section(results: Results) -> Section:
+    """Draw Fig. 4: naive and calibrated INT4 by architecture, ours and the paper's."""
+    groups = [
+        (f"{sweep.spec.task} {architecture_of(sweep)}", dots)
+        for sweep in results.sweeps
+        if (dots := _dots(sweep))
+    ]
+    text = (
+        "The paper's claim: at equal full-precision accuracy per-tensor INT4 breaks MLP mixing and"
+        " spares attention, so fragility is architectural (Table 10, Fig. 4)."
+    )
+    blocks: list[Block] = [Paragraph(text)]
+    if groups:
+        picture = rows("Exact match by architecture and precision", groups, "exact match")
+        blocks.append(
+            Figure(
+                "architectures",
+                (picture,),
+                "Filled: ours. Hollow: the paper's."
+                " Whiskers: 95 % intervals, the paper's from its n.",
+            )
+        )
+    else:
+        blocks.append(Command(NOT_MEASURED, f"{SWEEP_LINE}sudoku"))
+    return Section("architecture", "Architecture (Table 10, Fig. 4)", tuple(blocks))
+
+
+def similarity_section(results: Results) -> Section:
+    """Compare consecutive similarity and fidelity with Tables 7 and 8."""
+    blocks = [
+        Paragraph(
+            "Consecutive similarity (Eq. 3) looks at one model alone; fidelity (Eq. 4) compares its"
+            " state with full precision. Both over the first supervision step."
+        ),
+        *(signal_table(sweep) for sweep in results.sweeps),
+    ]
+    if not results.sweeps:
+        blocks.append(Command(NOT_MEASURED, f"{SWEEP_LINE}sudoku"))
+    return Section("signals", "Carry-state signals (Tables 7, 8)", tuple(blocks))
+
+
+def scheme_table(sweep: Sweep) -> Table:
+    """Lay one sweep's schemes out beside the paper's."""
+    spec, deepest, full = sweep.spec, sweep.spec.grid.deepest, sweep.reference
+    architecture = architecture_of(sweep)
+    base = printed(spec.task, architecture, "fp32")
+    body = []
+    for outcome, size in zip(sweep.outcomes, spec.bytes, strict=True):
+        name = paper_name(parse(outcome.scheme)) or outcome.scheme
+        theirs = printed(spec.task, architecture, name)
+        pairs = compare(full, outcome, deepest)
+        change = intervals.paired_difference(pairs)
+        first = outcome is full
+        body.append(
+            (
+                label(outcome.scheme, spec.dtype),
+                size_text(size),
+                with_interval(outcome.exact(deepest)),
+                rate(theirs.exact, theirs.total) if theirs else NONE,
+                "" if first else points_text(change),
+                "" if first else p_text(intervals.mcnemar(pairs)),
+                "" if first or not (theirs and base) else point_number(theirs.exact, base.exact),
+                with_error(outcome.cell(deepest)),
+                number(theirs.cell if theirs else None),
+                with_error(outcome.fidelity(spec.grid.H_cycles)),
+                number(theirs.fidelity if theirs else None),
+            )
+        )
+    header = (
+        "Scheme",
+        "Size",
+        "Exact",
+        "Exact,\npaper",
+        "Change,\npp",
+        "McNemar\np",
+        "Change,\npaper",
+        "Cell",
+        "Cell,\npaper",
+        "Fidelity,\n1 step",
+        "Fidelity,\npaper",
+    )
+    source = f"; paper: {base.source}" if base else ""
+    title = (
+        f"{spec.model} ({architecture}, {spec.num_parameters:,} weights) on {spec.data},"
+        f" {full.num_puzzles} puzzles, T={max(spec.grid.T)}, n={max(spec.grid.n)}{source}"
+    )
+    return Table(title, header, tuple(body), frozenset())
+
+
+def signal_table(sweep: Sweep) -> Table:
+    """Lay out both signals of a sweep beside the paper's."""
+    spec, step = sweep.spec, sweep.spec.grid.H_cycles
+    task, architecture = spec.task, architecture_of(sweep)
+    body = []
+    for outcome in sweep.outcomes:
+        name = paper_name(parse(outcome.scheme)) or outcome.scheme
+        known = (name,) in tables.SIMILARITY.rows and _is_papers(task, architecture)
+        theirs = printed(task, architecture, name)
+        calls = outcome.call_similarity
+        body.append(
+            (
+                label(outcome.scheme, spec.dtype),
+                with_error(calls),
+                f"{calls.value - sweep.reference.call_similarity.value:+.3f}",
+                number(tables.SIMILARITY.value((name,), task)) if known else NONE,
+                with_error(outcome.fidelity(step)),
+                number(theirs.fidelity if theirs else None),
+                f"{outcome.residual(step).value:.3f}",
+            )
+        )
+    header = (
+        "Scheme",
+        "Consecutive\nsimilarity",
+        "Change",
+        "Similarity,\npaper",
+        "Fidelity",
+        "Fidelity,\npaper",
+        "Residual",
+    )
+    title = f"{spec.model} ({architecture}), {sweep.reference.num_puzzles} puzzles"
+    return Table(title, header, tuple(body), frozenset())
+
+
+def _is_papers(task: str, architecture: str) -> bool:
+    """Tables 7 and 8 are of TRM-MLP on Sudoku and TRM-Att elsewhere."""
+    return architecture == ("TRM-MLP" if task == "sudoku" else "TRM-Att")
+
+
+def _dots(sweep: Sweep) -> list[Dot]:
+    spec, found = sweep.spec, []
+    for i, name in enumerate(SHOWN):
+        outcome = sweep.scheme(parse(name).name)
+        if outcome is not None:
+            found.append(Dot(name, i, 0, outcome.exact(spec.grid.deepest)))
+        theirs = printed(spec.task, architecture_of(sweep), name)
+        if theirs is not None and theirs.exact is not None:
+            hits = round(theirs.exact * theirs.total)
+            found.append(
+                Dot(f"{name}, paper", i, 0, intervals.wilson(hits, theirs.total), hollow=True)
+            )
+    return found
+
+
+TITLE = "Fidelity as a predictor of damage (Sec. 4.3, Fig. 3)"
+COMMAND = "python -m experiments.sweep --task sudoku"
+
+
+def predictor_section(results: Results) -> Section:
+    """Judge signals, show failures and the label-free rule."""
+    schemes = sum(len(sweep.outcomes) - 1 for sweep in results.sweeps)
+    if schemes < 3:
+        text = "Needs sweeps of at least three compressed schemes; measure one with:"
+        return Section("predictor", TITLE, (Command(text, COMMAND),))
+    found = study(results.sweeps)
+    text = (
+        f"{len(found.points)} points: {schemes} compressed (model, scheme) pairs at every depth of"
+        " their sweeps. Intervals are bootstraps over pairs, not puzzles. The paper says that"
+        " fidelity is monotone with damage and consecutive similarity is blind to it; at shallow"
+        " depths full precision solves little itself, so that little can be lost whatever the"
+        " fidelity."
+    )
+    picture = predictor_tables.figure(found.points)
+    caption = "Every compressed scheme at full depth; bars: 95 % paired intervals."
+    blocks: list[Block] = [Paragraph(text), Figure("predictor", (picture,), caption)]
+    return Section("predictor", TITLE, (*blocks, *study_tables(found)))

@@ -1,0 +1,169 @@
+"""Sections on devices: what was measured there (Table 11), and the scheme to take by a rule.
+
+The rule, for a model that was swept, of the published size of its task and architecture:
+
+    1. harmless   the lower end of the paired 95 % interval of the change of exact match, against
+                  full precision on the same puzzles, is not below -MARGIN
+    2. computed   the device's runtime multiplies so (export/lowering/storage.py): TFLite Micro on a
+                  microcontroller, LiteRT on others
+    3. fits       the published configuration's peak memory under the scheme fits the budget,
+                  with weights loaded, streamed, or read from flash (a phone has no budget)
+    4. smallest   of what is left, the fewest bytes
+
+and of the depths the shallowest that is as harmless under that scheme. Weight-only schemes keep
+float32 activations, so that they fit less than their bytes suggest; the rule counts that.
+"""
+
+from typing import NamedTuple
+
+from experiments.paper import tables
+from experiments.render.document import Block, Command, Paragraph, Section
+from experiments.render.tables import Table, points_text, size_text, with_interval
+from experiments.report.cells import NONE
+from experiments.report.inputs import PUBLISHED, Results, architecture_of
+from experiments.report.sections.claims import change
+from experiments.sweep.outcomes import Sweep, SweepOutcome
+from export.footprint.estimate import BUDGETS, Footprint, footprint
+from export.footprint.sram import Residency
+from export.lowering.storage import matrix_plan
+from export.targets import Target
+from quant.scheme import Scheme, label, parse
+
+MARGIN = 0.05
+
+
+class Device(NamedTuple):
+    """What a scheme must run on; a budget of None is not tight."""
+
+    name: str
+    target: Target
+    budget: int | None
+
+
+DEVICES = (
+    Device("4 MB MCU", Target.TFLM, BUDGETS["4 MB MCU"]),
+    Device("8 MB SoC", Target.LITERT, BUDGETS["8 MB SoC"]),
+    Device("phone", Target.LITERT, None),
+)
+
+
+class Choice(NamedTuple):
+    """What the rule says of a model on a device.
+
+    Attributes:
+      how: how the weights are held.
+      cycles: the shallowest harmless depth in H-cycles.
+    """
+
+    outcome: SweepOutcome
+    found: Footprint
+    how: Residency
+    cycles: int
+
+
+def device_section(results: Results) -> Section:
+    """Show what was measured on targets, beside Table 11."""
+    blocks: list[Block] = [t for printed in results.deployments for t in printed.tables]
+    if not blocks:
+        line = "python -m experiments.deploy --task sudoku"
+        blocks.append(Command("No deployment was given; measure one with:", line))
+    blocks.append(_paper_devices())
+    return Section("devices", "Devices (Table 11, Sec. 4.7)", tuple(blocks))
+
+
+def recommendation_section(results: Results) -> Section:
+    """Say which scheme to take on each device."""
+    if not results.sweeps:
+        line = "python -m experiments.sweep --task sudoku"
+        command = Command("No sweep was given; measure one with:", line)
+        return Section("recommended", "Recommended schemes", (command,))
+    text = (
+        "The rule: of the schemes that are harmless (lower end of the paired 95 % interval of the"
+        f" change of exact match at least -{100 * MARGIN:.0f} pp), that the device's runtime"
+        " computes (TFLite Micro on the microcontroller, LiteRT on the others) and whose published"
+        " size fits it, the one with the fewest bytes; then the shallowest depth that is as"
+        " harmless. Accuracy is measured on the model given, memory is that of the published size"
+        " of its task and architecture. Harmless at this size is no promise for another."
+    )
+    rows = [row for sweep in results.sweeps for row in _rows(sweep)]
+    header = (
+        "Model",
+        "Device",
+        "Scheme",
+        "Stored,\npublished size",
+        "Peak",
+        "Weights",
+        "Exact",
+        "Change, pp",
+        "Depth",
+        "Share of\nfull work",
+    )
+    table = Table("Recommended scheme for each device", header, tuple(rows), frozenset())
+    return Section("recommended", "Recommended schemes", (Paragraph(text), table))
+
+
+def choose(sweep: Sweep, device: Device) -> Choice | None:
+    """Apply the rule; None if no scheme passes, or the published size is not known."""
+    config = PUBLISHED.get((sweep.spec.task, architecture_of(sweep)))
+    if config is None:
+        return None
+    passing = []
+    for outcome in sweep.outcomes:
+        scheme = parse(outcome.scheme)
+        harmless = change(sweep, outcome, sweep.spec.grid.deepest).low >= -MARGIN
+        if not (harmless and computes(device.target, scheme)):
+            continue
+        found = footprint(config, scheme)
+        how = found.residency_for(device.budget) if device.budget else Residency.FULL
+        if how is not None:
+            passing.append(Choice(outcome, found, how, _shallowest(sweep, outcome)))
+    return min(passing, key=lambda choice: choice.found.backbone.total, default=None)
+
+
+def computes(target: Target, scheme: Scheme) -> bool:
+    """Say whether a target multiplies as a scheme asks, and right."""
+    try:
+        matrix_plan(scheme, target)
+    except ValueError:  # its reason is for the person who exports
+        return False
+    return True
+
+
+def _shallowest(sweep: Sweep, outcome: SweepOutcome) -> int:
+    depths = sweep.spec.grid.cycles
+    return next((c for c in depths if change(sweep, outcome, c).low >= -MARGIN), depths[-1])
+
+
+def _rows(sweep: Sweep) -> list[tuple[str, ...]]:
+    rows = []
+    for i, device in enumerate(DEVICES):
+        name = f"{sweep.spec.model} ({architecture_of(sweep)})" if i == 0 else ""
+        choice = choose(sweep, device)
+        cells = ("none passes", *(NONE,) * 7) if choice is None else _cells(sweep, choice)
+        rows.append((name, device.name, *cells))
+    return rows
+
+
+def _cells(sweep: Sweep, choice: Choice) -> tuple[str, ...]:
+    found, deepest = choice.found, sweep.spec.grid.deepest
+    return (
+        label(choice.outcome.scheme, sweep.spec.dtype),
+        size_text(found.backbone.total),
+        f"{found.sram(choice.how).total / 2**20:.2f} MiB",
+        choice.how.value,
+        with_interval(choice.outcome.exact(choice.cycles)),
+        points_text(change(sweep, choice.outcome, choice.cycles)),
+        f"{choice.cycles} H-cycles",
+        f"{choice.cycles / deepest:.0%}",
+    )
+
+
+def _paper_devices() -> Table:
+    source = tables.DEVICES
+    rows = tuple(
+        (*key, *(f"{value:,.4g}" if value is not None else NONE for value in values))
+        for key, values in source.rows.items()
+    )
+    header = ("Task", "Scheme", "Device", "Step, ms", "Puzzle, ms", "Peak, MB", "Size, MB", "Exact")
+    title = "The paper's Table 11, measured over AI Hub (not ours). " + source.notes[0]
+    return Table(title, header, rows, frozenset())

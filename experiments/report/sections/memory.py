@@ -1,0 +1,117 @@
+"""Sections on memory, work and energy (Tables 1, 2, 15, App. H, Fig. 1) and on bytes (Pareto)."""
+
+from collections.abc import Sequence
+
+from experiments.footprint import paper_check
+from experiments.footprint import tables as footprint_tables
+from experiments.measurement.intervals import pareto
+from experiments.render.charts import Dot, bars, scatter
+from experiments.render.document import Block, Command, Figure, Paragraph, Section
+from experiments.render.tables import Record
+from experiments.report.inputs import Results
+from experiments.sweep.outcomes import Sweep
+from export.footprint.estimate import BUDGETS
+from quant.scheme import label, paper_name, parse
+
+MIB = 2**20
+MOST_TICKS = 8
+FIGURE_CONFIGS = ("arc-trm-att", "maze-trm-att", "sudoku-trm-mlp")
+FIGURE_SCHEMES = ("fp32", "tflm_int8_int8", "tflm_int4_int8")
+
+
+def memory_section(results: Results) -> Section:
+    """Lay out footprints and hold the paper's figures against ours."""
+    checks = paper_check.checks()
+    same = sum(check.reproduced for check in checks)
+    text = (
+        f"Computed from shapes (export/footprint/estimate.py), no puzzle is run. {same} of"
+        f" {len(checks)} printed figures are reproduced by the paper's own way of counting; what it"
+        " leaves out stands beside each. The peaks are lower bounds: an interpreter's arena lies"
+        " above them."
+    )
+    blocks: list[Block] = [Paragraph(text)]
+    if rows := _bar_rows(results.footprints):
+        marks = [(size / MIB, name) for name, size in BUDGETS.items()]
+        picture = bars("Peak memory, one block of weights streamed", rows, marks, "MiB")
+        caption = (
+            "Peak SRAM with one block streamed (fp32 with the whole table: everything loaded, as"
+            " in Fig. 1)."
+        )
+        blocks.append(Figure("memory", (picture,), caption))
+    tables = (footprint_tables.work_table, footprint_tables.memory_table)
+    blocks += [make(results.footprints) for make in tables]
+    blocks.append(footprint_tables.energy_table(results.footprints))
+    blocks.append(Paragraph(footprint_tables.energy_note()))
+    blocks.append(paper_check.table(checks))
+    blocks.append(Command("Other models and schemes:", "python -m experiments.footprint --help"))
+    return Section(
+        "memory", "Memory, work, energy (Tables 1, 2, 15, App. H, Fig. 1)", tuple(blocks)
+    )
+
+
+def pareto_section(results: Results) -> Section:
+    """Draw exact match against stored bytes, sweep by sweep."""
+    blocks: list[Block] = [
+        Paragraph(
+            "No scheme left of and above the dashed line: it joins what nothing beats in both."
+        )
+    ]
+    blocks += [_pareto(sweep) for sweep in results.sweeps]
+    if not results.sweeps:
+        line = "python -m experiments.sweep --task sudoku"
+        blocks.append(Command("No sweep was given; measure one with:", line))
+    return Section("pareto", "What a byte buys: exact match against size", tuple(blocks))
+
+
+def _bar_rows(rows: Sequence[Record]) -> list[tuple[str, float, str]]:
+    found = {(row["config"], row["scheme"]): row for row in rows}
+    drawn = []
+    for config in FIGURE_CONFIGS:
+        if (row := found.get((config, "fp32"))) and row["table"] > MIB:
+            size = row["backbone"] + row["table"]
+            drawn.append((f"{config} fp32, whole table", size / MIB, f"{size / MIB:.1f}"))
+        for scheme in FIGURE_SCHEMES:
+            if row := found.get((config, scheme)):
+                size = row["chunked_streaming"] / MIB
+                name = paper_name(parse(scheme)) or scheme
+                drawn.append((f"{config} {name}", size, f"{size:.2f}"))
+    return drawn
+
+
+def _pareto(sweep: Sweep) -> Figure:
+    spec, deepest = sweep.spec, sweep.spec.grid.deepest
+    sizes = dict(zip(spec.schemes, spec.bytes, strict=True))
+    dots = [
+        Dot(label(o.scheme, spec.dtype), i, sizes[o.scheme], o.exact(deepest))
+        for i, o in enumerate(sweep.outcomes)
+    ]
+    front = pareto([(dot.x, dot.value.value) for dot in dots])
+    ticks = _size_ticks([dot.x for dot in dots])
+    picture = scatter(
+        f"{spec.model}: exact match against stored size",
+        dots,
+        "stored size of the model",
+        "exact match",
+        x_ticks=(ticks, [_tick_text(t) for t in ticks]),
+        labelled=True,
+        front=front,
+    )
+    total = sweep.reference.num_puzzles
+    caption = f"{spec.data}, {total} puzzles, full depth; bars: 95 % Wilson intervals."
+    return Figure(f"pareto-{spec.model}", (picture,), caption)
+
+
+def _tick_text(size: float) -> str:
+    return f"{size / 1e6:g} MB" if size >= 1e6 else f"{size / 1e3:g} kB"
+
+
+def _size_ticks(sizes: Sequence[float]) -> list[float]:
+    """Choose round sizes around all points: 1, 2, 5 of each decade, or decades if they are many."""
+    for steps in ((1, 2, 5), (1,)):
+        ticks = [m * 10.0**e for e in range(13) for m in steps]
+        low = max(t for t in ticks if t <= min(sizes))
+        high = min(t for t in ticks if t > max(sizes))
+        found = [t for t in ticks if low <= t <= high]
+        if len(found) <= MOST_TICKS:
+            break
+    return found

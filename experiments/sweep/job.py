@@ -1,0 +1,89 @@
+"""From a command line to a frozen spec with its model and puzzles, everything checked."""
+
+import argparse
+from typing import Any, NamedTuple
+
+from experiments import models, puzzles
+from experiments.measurement.depths import parse_depths
+from experiments.measurement.options import (
+    choose_batch_size,
+    choose_dtype,
+    choose_limit,
+    parse_schemes,
+)
+from experiments.models import Model
+from experiments.puzzles import Puzzles
+from experiments.sweep.rows import SweepSpec
+from experiments.variants import check_calibration
+from quant.ptq import weights
+from quant.scheme import parse
+from trm_jax.config import flops_per_step
+from trm_jax.convert.load import Hints
+from trm_jax.tasks.task import task_named
+
+DEFAULT_SCHEMES = (
+    "fp32",
+    "bf16",
+    "fp16",
+    "int8",
+    "int4_naive",
+    "int4_calibrated",
+    "int3_naive",
+    "int3_calibrated",
+)
+
+
+class SweepJob(NamedTuple):
+    """A spec and what it speaks of, loaded."""
+
+    spec: SweepSpec
+    model: Model
+    puzzles: Puzzles
+
+    def header(self, facts: dict[str, Any]) -> str:
+        """Say in a line or two what is about to be measured, and where."""
+        spec, config = self.spec, self.model.config
+        return (
+            f"{spec.model} ({self.model.origin}): {self.model.architecture},"
+            f" {spec.num_parameters:,} weights, H_cycles {config.H_cycles},"
+            f" L_cycles {config.L_cycles}, {spec.gflops_per_cycle:.3g} GFLOPs per H-cycle\n"
+            f"{spec.data}: first {spec.num_puzzles} of {len(self.puzzles.dataset)} puzzles in"
+            f" shards of {spec.batch_size}; {spec.dtype} on {facts['devices']};"
+            f" jax {facts['jax']}, Python {facts['python']}, seed {spec.seed}"
+        )
+
+
+def prepare(args: argparse.Namespace) -> SweepJob:
+    """Load and check everything that a command line names.
+
+    Raises:
+      ValueError: unknown names, impossible depths, or parts that do not fit.
+      OSError: missing files.
+      ModuleNotFoundError: a PyTorch checkpoint without torch.
+    """
+    task = task_named(args.task)
+    schemes = parse_schemes(args.schemes)
+    model = models.load(args.model, task, Hints(preset=args.preset))
+    data = puzzles.load(args.data, task, model.config.seq_len)
+    puzzles.check_fit(model, data)
+    grid = parse_depths(args.depths, model.config)
+    num_puzzles = choose_limit(args.limit, len(data.dataset))
+    check_calibration(schemes, num_puzzles, len(data.dataset))
+    spec = SweepSpec(
+        task=task.value,
+        model=model.name,
+        model_sha256=model.sha256,
+        num_parameters=model.num_parameters,
+        architecture=model.architecture,
+        gflops_per_cycle=flops_per_step(model.config) / model.config.H_cycles / 1e9,
+        data=data.name,
+        data_sha256=data.sha256,
+        num_puzzles=num_puzzles,
+        batch_size=choose_batch_size(args.batch_size, model.config, grid.steps),
+        schemes=schemes,
+        bytes=tuple(weights.footprint(model.weights, parse(name)).total for name in schemes),
+        grid=grid,
+        dtype=choose_dtype(args.dtype),
+        seed=args.seed,
+    )
+    return SweepJob(spec, model, data)

@@ -1,0 +1,136 @@
+"""From rows to numbers with errors: one `Outcome` per scheme, read at any depth.
+
+Only here are sums divided. Schemes are compared on the same puzzles: shards that not every
+scheme has finished are left out, and `num_puzzles` says how many remain.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.measurement import intervals
+from experiments.measurement.intervals import Interval, Pairs, clipped
+from experiments.measurement.shards import Moments, from_hex
+from experiments.sweep import rows as sweep_rows
+from experiments.sweep.rows import Key, SweepRow, SweepSpec
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """What one scheme did on all puzzles.
+
+    Attributes:
+      scheme: its name.
+      cycles: the depths, in H-cycles.
+      num_puzzles: n of every rate.
+      rows: its shards, in order.
+    """
+
+    scheme: str
+    cycles: tuple[int, ...]
+    num_puzzles: int
+    rows: tuple[SweepRow, ...]
+
+    def exact(self, cycles: int) -> Interval:
+        """Estimate the share of puzzles without a wrong cell."""
+        return intervals.wilson(int(self.solved(cycles).sum()), self.num_puzzles)
+
+    def lenient(self, cycles: int) -> Interval:
+        """Estimate the share of puzzles solved in any right way."""
+        return intervals.wilson(int(self._flags("lenient", cycles).sum()), self.num_puzzles)
+
+    def cell(self, cycles: int) -> Interval:
+        """Estimate cell accuracy; its interval treats puzzles, not cells, as independent."""
+        return clipped(intervals.complement(self._mean("cell_error", cycles)))
+
+    def fidelity(self, cycles: int) -> Interval:
+        """Estimate carry-trajectory fidelity at a depth (Eq. 4)."""
+        return clipped(intervals.complement(self._mean("infidelity", cycles)), floor=-1.0)
+
+    def similarity(self, cycles: int) -> Interval:
+        """Estimate the cosine to the state one H-cycle before."""
+        return self._mean("similarity", cycles)
+
+    def residual(self, cycles: int) -> Interval:
+        """Estimate the relative change over the last H-cycle."""
+        return self._mean("residual", cycles)
+
+    @property
+    def call_similarity(self) -> Interval:
+        """Estimate the paper's consecutive similarity (Eq. 3, Table 7)."""
+        return self._combine(row.call_similarity for row in self.rows)
+
+    def solved(self, cycles: int) -> np.ndarray:
+        """Say which puzzles are exact, in order."""
+        return self._flags("exact", cycles)
+
+    def _flags(self, name: str, cycles: int) -> np.ndarray:
+        at = self.cycles.index(cycles)
+        parts = [from_hex(getattr(row, name)[at], row.stop - row.start) for row in self.rows]
+        return np.concatenate(parts)
+
+    def _mean(self, name: str, cycles: int) -> Interval:
+        at = self.cycles.index(cycles)
+        return self._combine(getattr(row, name)[at] for row in self.rows)
+
+    def _combine(self, moments: Iterable[Moments]) -> Interval:
+        totals, squares = zip(*moments, strict=True)
+        return intervals.mean(sum(totals), sum(squares), self.num_puzzles)
+
+
+def outcomes(spec: SweepSpec, rows: Sequence[SweepRow]) -> list[SweepOutcome]:
+    """Collect the shards that every scheme has finished, one outcome per scheme.
+
+    Raises:
+      ValueError: there is no such shard.
+    """
+    found = {row.key: row for row in rows}
+    shards = [shard for shard in spec.shards if all(Key(s, *shard) in found for s in spec.schemes)]
+    if not shards:
+        raise ValueError("no shard is finished for every scheme yet; go on with --resume")
+    total = sum(stop - start for start, stop in shards)
+    return [
+        SweepOutcome(s, spec.grid.cycles, total, tuple(found[Key(s, *shard)] for shard in shards))
+        for s in spec.schemes
+    ]
+
+
+def compare(reference: SweepOutcome, other: SweepOutcome, cycles: int) -> Pairs:
+    """Count the puzzles on which two schemes differ."""
+    return intervals.pairs(reference.solved(cycles), other.solved(cycles))
+
+
+class Sweep(NamedTuple):
+    """A sweep and what each scheme did, full precision first."""
+
+    spec: SweepSpec
+    outcomes: list[SweepOutcome]
+
+    @property
+    def reference(self) -> SweepOutcome:
+        return self.outcomes[0]
+
+    def scheme(self, name: str) -> SweepOutcome | None:
+        """Find a scheme by its long name."""
+        return next((o for o in self.outcomes if o.scheme == name), None)
+
+
+def read_sweeps(folders: Sequence[Path]) -> list[Sweep]:
+    """Read sweeps, joining the folders of one.
+
+    Raises:
+      ValueError: a folder is damaged, or no shard of a sweep is finished for every scheme.
+      FileNotFoundError: a folder holds none.
+    """
+    groups: dict[str, list[Path]] = {}
+    for folder in folders:
+        spec, _ = sweep_rows.merge([folder])
+        groups.setdefault(spec.digest, []).append(folder)
+    found = []
+    for group in groups.values():
+        spec, rows = sweep_rows.merge(group)
+        found.append(Sweep(spec, outcomes(spec, rows)))
+    return found

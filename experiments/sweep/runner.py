@@ -1,0 +1,101 @@
+"""Run the schemes of a sweep over its shards: one rollout per scheme and shard, every depth.
+
+Shards are the outer loop, so that the full-precision trajectory of a shard is computed once
+and all schemes are compared with it. Schemes that only change weights share one compiled
+evaluator: their reasoners are equal, their weights are arguments. Within a process the puzzles
+of a shard lie over all local devices.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.measurement.shards import load_shard, moments, to_hex
+from experiments.models import Model
+from experiments.puzzles import Puzzles
+from experiments.sweep.rows import Key, SweepRow, SweepSpec
+from experiments.variants import Variant, make_variant
+from trm_jax.data.batches import PuzzleBatch
+from trm_jax.evaluate import Readout, Trajectory, consecutive_similarity, measure, trajectory
+from trm_jax.tasks.task import Task, second_score
+from trm_jax.types import IGNORE_LABEL, Batch
+
+
+class SweepShard(NamedTuple):
+    """Puzzles of a shard on host and devices, and their full-precision trajectory."""
+
+    host: PuzzleBatch
+    batch: Batch
+    reference: Trajectory
+
+
+class Runner:
+    """Runs any (scheme, shard) of a spec. Compressed weights are made once and kept."""
+
+    def __init__(self, spec: SweepSpec, model: Model, puzzles: Puzzles) -> None:
+        self.spec = spec
+        self.puzzles = puzzles
+        self.lenient = second_score(Task(spec.task), puzzles.side)
+        self.variants = {
+            name: make_variant(model, puzzles, name, dtype=spec.dtype, steps=spec.grid.steps)
+            for name in spec.schemes
+        }
+
+    def rows(self, keys: Sequence[Key]) -> Iterator[SweepRow]:
+        """Measure keys, which come shard by shard, and yield every row as it is finished."""
+        for (start, stop), group in itertools.groupby(keys, key=lambda key: key[1:]):
+            shard = self.prepare(start, stop)
+            for key in group:
+                yield self.measure(key, shard)
+
+    def prepare(self, start: int, stop: int) -> SweepShard:
+        """Load a shard, padded to one size for all shards, and run it in full precision."""
+        size = min(self.spec.batch_size, self.spec.num_puzzles)
+        host, batch = load_shard(self.puzzles, start, stop, size)
+        return SweepShard(host, batch, self.run(self.variants[self.spec.reference], batch))
+
+    def run(self, variant: Variant, batch: Batch) -> Trajectory:
+        """Roll a variant out."""
+        return trajectory(*variant, batch, steps=self.spec.grid.steps)
+
+    def measure(self, key: Key, shard: SweepShard) -> SweepRow:
+        """Run a scheme on a shard and count."""
+        variant = self.variants[key.scheme]
+        full = key.scheme == self.spec.reference
+        states = shard.reference if full else self.run(variant, shard.batch)
+        readout = measure(
+            *variant,
+            shard.batch,
+            states,
+            shard.reference,
+            depths=self.spec.grid.cycles,
+            lenient=self.lenient,
+        )
+        calls = consecutive_similarity(*variant, shard.batch)
+        readout, calls = jax.device_get((readout, calls))
+        return make_row(self.spec.digest, key, shard.host, readout, calls)
+
+
+def make_row(
+    digest: str, key: Key, host: PuzzleBatch, readout: Readout, calls: np.ndarray
+) -> SweepRow:
+    """Sum the read-out of a shard over its real puzzles, in float64."""
+    real = slice(host.num_real)
+    scored = np.sum(host.labels[real] != IGNORE_LABEL, axis=-1)
+    correct = np.asarray(readout.cell_correct)[:, real]
+    return SweepRow(
+        digest=digest,
+        **key._asdict(),
+        scored_cells=int(scored.sum()),
+        correct_cells=tuple(int(x) for x in correct.sum(axis=-1)),
+        exact=to_hex(np.asarray(readout.exact)[:, real]),
+        lenient=to_hex(np.asarray(readout.lenient)[:, real]),
+        cell_error=moments((scored - correct) / np.maximum(scored, 1)),
+        infidelity=moments(1 - np.asarray(readout.fidelity, np.float64)[:, real]),
+        similarity=moments(np.asarray(readout.similarity)[:, real]),
+        residual=moments(np.asarray(readout.residual)[:, real]),
+        call_similarity=moments(calls[None, real])[0],
+    )

@@ -1,0 +1,329 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+from rich.console import Console
+
+from experiments.measurement import intervals
+from experiments.render import figures, tables
+from experiments.render.figures import (
+    DASHES,
+    FLOOR,
+    STYLE,
+    colour,
+    figure_of,
+    label_points,
+    marker,
+    spread,
+    text_colour,
+)
+from experiments.render.tables import (
+    Record,
+    Table,
+    fields,
+    interval_of,
+    p_text,
+    points_text,
+    size_text,
+    with_error,
+    with_interval,
+)
+from experiments.sweep.outcomes import SweepOutcome, compare, outcomes
+from experiments.sweep.rows import SweepRow, SweepSpec
+from quant.scheme import label
+from trm_jax.tasks.task import LENIENT, Task
+
+
+def accuracy_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure:
+    """Draw exact match and cell accuracy against depth, one line per scheme."""
+    with mpl.rc_context(STYLE):
+        figure = figure_of(9.6, 4.6)
+        axes = figure.subplots(1, 2, sharex=True)
+        for ax, metric, name in zip(
+            axes,
+            (SweepOutcome.exact, SweepOutcome.cell),
+            ("puzzles", "cells"),
+            strict=True,
+        ):
+            for i, outcome in enumerate(outcomes):
+                _line(ax, i, spec.grid.cycles, [metric(outcome, c) for c in spec.grid.cycles])
+            _depth_axis(ax, spec.grid.cycles)
+            ax.set_ylabel(f"share of {name} right")
+            ax.set_title(f"{name.capitalize()} right", loc="left", fontsize=9, fontweight="bold")
+            ends = [metric(outcome, spec.grid.cycles[-1]).value for outcome in outcomes]
+            names = [label(outcome.scheme, spec.dtype) for outcome in outcomes]
+            _label_ends(ax, spec.grid.cycles[-1], names, ends)
+        figure.suptitle(
+            f"Accuracy against recursion depth, by precision\n{_subject(spec, outcomes)}\n"
+            "bands: 95 % intervals",
+            x=0.01,
+            ha="left",
+            fontsize=10,
+        )
+        return figure
+
+
+def fidelity_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure:
+    """Draw each scheme's change of exact match against its one-step fidelity."""
+    with mpl.rc_context(STYLE):
+        figure = figure_of(7.6, 4.8)
+        ax = figure.subplots()
+        ax.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
+        points = []
+        for i, outcome in enumerate(outcomes[1:], start=1):
+            lost = 1 - outcome.fidelity(spec.grid.H_cycles).value
+            pairs = compare(outcomes[0], outcome, spec.grid.deepest)
+            change = intervals.bootstrap_difference(pairs, spec.seed)
+            x, (y, low, high) = max(lost, FLOOR), (100 * value for value in change)
+            ax.errorbar(
+                x,
+                y,
+                yerr=[[y - low], [high - y]],
+                color=colour(i),
+                marker=marker(i),
+                markersize=7,
+                capsize=3,
+                linewidth=1.2,
+            )
+            name = label(outcome.scheme, spec.dtype)
+            points.append((x, y, low, high, name, text_colour(i)))
+        _fidelity_axis(ax)
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(low, -2.0), max(high, 2.0))  # noise must not fill the axis
+        ax.set_xlabel("carry-trajectory fidelity to full precision after one supervision step")
+        ax.set_ylabel("change of exact match, percentage points")
+        figure.suptitle(
+            f"Fidelity, which needs no labels, against the accuracy it predicts\n"
+            f"{_subject(spec, outcomes)}, at T={max(spec.grid.T)}, n={max(spec.grid.n)}\n"
+            "bars: 95 % paired bootstrap intervals",
+            x=0.01,
+            ha="left",
+            fontsize=10,
+        )
+        figure.canvas.draw()
+        label_points(ax, points)
+        return figure
+
+
+def _subject(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> str:
+    return f"{spec.model} on {spec.data}, n = {outcomes[0].num_puzzles} puzzles"
+
+
+def _line(ax: Axes, i: int, cycles: Sequence[int], values: Sequence[intervals.Interval]) -> None:
+    value, low, high = np.transpose(values)
+    ax.fill_between(cycles, low, high, color=colour(i), alpha=0.08, linewidth=0)
+    ax.plot(
+        cycles,
+        value,
+        color=colour(i),
+        marker=marker(i),
+        markersize=4,
+        linewidth=1.4,
+        linestyle=DASHES[i % len(DASHES)],
+    )
+
+
+def _depth_axis(ax: Axes, cycles: Sequence[int]) -> None:
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(cycles, [str(c) for c in cycles])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("depth: T x n H-cycles")
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if ax.get_ylim()[0] < 0.1 else None)
+    ax.grid(axis="y", color="#EEEEEE", linewidth=0.8)
+    ax.set_axisbelow(True)
+
+
+def _label_ends(ax: Axes, depth: int, names: Sequence[str], ends: Sequence[float]) -> None:
+    """Write names to the right of the lines' ends, moved apart, with leaders."""
+    low, high = ax.get_ylim()
+    fractions = [(end - low) / (high - low) for end in ends]
+    heights = spread(fractions[::-1], 0.055)[::-1]  # of equal ends the first stands on top
+    for i, (name, end, at) in enumerate(zip(names, ends, heights, strict=True)):
+        ax.annotate(
+            name,
+            (depth, end),
+            (1.05, at),
+            xycoords="data",
+            textcoords="axes fraction",
+            color=text_colour(i),
+            va="center",
+            fontsize=8,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour(i),
+                "lw": 0.7,
+                "shrinkB": 1,
+                "relpos": (0.0, 0.5),
+            },
+        )
+
+
+def _fidelity_axis(ax: Axes) -> None:
+    """Scale by -log(1 - fidelity), high fidelity to the right, and print fidelities."""
+
+    def text(lost: float, _: int) -> str:
+        if lost <= FLOOR:
+            return "1"
+        return f"{1 - lost:.4g}" if lost > 5e-5 else f"1 - 1e{round(np.log10(lost))}"
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ax.set_xlim(max(high, 1.0) * 1.5, min(low, 1e-3) / 4)
+    ax.xaxis.set_major_formatter(FuncFormatter(text))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def grid_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[Record]:
+    """List every cell of the grid for every scheme, one record each."""
+    return [
+        {
+            "scheme": label(outcome.scheme, spec.dtype),
+            "T": t,
+            "n": n,
+            "h_cycles": t * n,
+            "gflops": t * n * spec.gflops_per_cycle,
+            "puzzles": outcome.num_puzzles,
+            **fields("exact", outcome.exact(t * n)),
+            **fields("lenient", outcome.lenient(t * n)),
+            **fields("cell", outcome.cell(t * n)),
+            **fields("fidelity", outcome.fidelity(t * n)),
+            **fields("similarity", outcome.similarity(t * n)),
+            **fields("residual", outcome.residual(t * n)),
+        }
+        for outcome in outcomes
+        for t in reversed(spec.grid.T)
+        for n in spec.grid.n
+    ]
+
+
+def summary_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[Record]:
+    """List one record per scheme at the deepest cell."""
+    deepest, one_step = spec.grid.deepest, spec.grid.H_cycles
+    sizes = dict(zip(spec.schemes, spec.bytes, strict=True))
+    records = []
+    for outcome in outcomes:
+        pairs = compare(outcomes[0], outcome, deepest)
+        difference = intervals.bootstrap_difference(pairs, spec.seed)
+        records.append(
+            {
+                "scheme": label(outcome.scheme, spec.dtype),
+                "bytes": sizes[outcome.scheme],
+                "h_cycles": deepest,
+                "puzzles": outcome.num_puzzles,
+                **fields("exact", outcome.exact(deepest)),
+                **fields("lenient", outcome.lenient(deepest)),
+                **fields("cell", outcome.cell(deepest)),
+                **fields("fidelity_one_step", outcome.fidelity(one_step)),
+                **fields("fidelity", outcome.fidelity(deepest)),
+                **fields("consecutive_similarity", outcome.call_similarity),
+                **fields("exact_difference", difference),
+                "lost": pairs.lost,
+                "gained": pairs.gained,
+                "mcnemar_p": intervals.mcnemar(pairs),
+            }
+        )
+    return records
+
+
+def grid_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
+    """Lay the grid out as Tables 16-18 do."""
+    T, n = spec.grid.T[::-1], spec.grid.n
+    metrics: dict[str, Callable[[SweepOutcome, int], str]] = {
+        "Exact": lambda outcome, cycles: with_interval(outcome.exact(cycles)),
+        "Lenient": lambda outcome, cycles: with_interval(outcome.lenient(cycles)),
+        "Cell": lambda outcome, cycles: with_error(outcome.cell(cycles)),
+    }
+    if LENIENT[Task(spec.task)] is None:
+        del metrics["Lenient"]
+    rows, sections = [], set()
+    for t in T:
+        costs = (f"{t * k * spec.gflops_per_cycle:.3g}" for k in n)
+        rows.append(("", str(t), "GFLOPs", *costs))
+    for outcome in outcomes:
+        sections.add(len(rows))
+        for t in T:
+            for name, metric in metrics.items():
+                first = (label(outcome.scheme, spec.dtype), str(t)) if name == "Exact" else ("", "")
+                cells = (metric(outcome, t * k) for k in n)
+                rows.append((first[0] if t == T[0] else "", first[1], name, *cells))
+    header = ("Precision", "T", "Metric", *(f"n={k}" for k in n))
+    title = f"Depth x precision: {heading(spec, outcomes)}"
+    return Table(title, header, tuple(rows), frozenset(sections))
+
+
+def summary_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
+    """Lay the comparison of schemes out as Table 9 does, and beyond."""
+    lenient = LENIENT[Task(spec.task)] is not None
+    header = [
+        "Variant",
+        "Size",
+        "PExact",
+        "Lenient",
+        "Cell",
+        "Fidelity\n1 step",
+        "Fidelity\nfull depth",
+        "Consec.\nsimilarity",
+        "PExact - full\nprecision, pp",
+        "McNemar p",
+    ]
+    rows = []
+    for i, record in enumerate(summary_records(spec, outcomes)):
+        rows.append(
+            [
+                record["scheme"],
+                size_text(record["bytes"]),
+                with_interval(interval_of(record, "exact")),
+                with_interval(interval_of(record, "lenient")),
+                with_error(interval_of(record, "cell")),
+                with_error(interval_of(record, "fidelity_one_step")),
+                with_error(interval_of(record, "fidelity")),
+                f"{record['consecutive_similarity']:.3f}",
+                "" if i == 0 else points_text(interval_of(record, "exact_difference")),
+                "" if i == 0 else p_text(record["mcnemar_p"]),
+            ]
+        )
+    if not lenient:
+        for row in (header, *rows):
+            del row[3]
+    grid = spec.grid
+    title = f"T={max(grid.T)}, n={max(grid.n)}: {heading(spec, outcomes)}"
+    return Table(title, tuple(header), tuple(map(tuple, rows)), frozenset())
+
+
+def heading(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> str:
+    """Say what was measured on what, and how often."""
+    return f"{spec.model} on {spec.data}, {outcomes[0].num_puzzles} puzzles"
+
+
+def write_report(spec: SweepSpec, rows: Sequence[SweepRow], out: Path, console: Console) -> None:
+    """Print both tables and write all files of a report.
+
+    Raises:
+      ValueError: no shard is finished for every scheme.
+    """
+    measured = outcomes(spec, rows)
+    grid, summary = grid_table(spec, measured), summary_table(spec, measured)
+    tables.print_tables((grid, summary), console)
+    if measured[0].num_puzzles < spec.num_puzzles:
+        left = spec.num_puzzles - measured[0].num_puzzles
+        console.print(
+            f"{left} of {spec.num_puzzles} puzzles are not finished here: --resume goes on;"
+            " rows of other folders join with experiments.report"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    files = {
+        "grid.md": tables.to_markdown(grid),
+        "summary.md": tables.to_markdown(summary),
+        "grid.csv": tables.to_csv(grid_records(spec, measured)),
+        "summary.csv": tables.to_csv(summary_records(spec, measured)),
+    }
+    for name, text in files.items():
+        (out / name).write_text(text, encoding="utf-8")
+    figures.save(accuracy_figure(spec, measured), out / "accuracy")
+    figures.save(fidelity_figure(spec, measured), out / "fidelity")
+    console.print(f"rows, tables and figures: {out}", soft_wrap=True)

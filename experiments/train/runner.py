@@ -1,0 +1,212 @@
+"""A training run: what decides it, where it begins, what it leaves behind.
+
+Left out: the command line (__main__.py), the loop (loop.py), the files (folder.py) and the
+update itself (trm_jax/training/step.py).
+"""
+
+import contextlib
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+
+from experiments.train.curves import draw_curve
+from experiments.train.data import augmentation, fingerprint, load_puzzles, split
+from experiments.train.folder import Document, RunFolder, differences, parse_rows, with_defaults
+from experiments.train.loop import Pace, Parts, run_segment
+from experiments.train.minimal_install import has
+from trm_jax.checkpoints import model_files
+from trm_jax.checkpoints.compact_state import load_compact, read_facts, save_compact
+from trm_jax.config import Config, Mixer, preset
+from trm_jax.models.attention import KERNELS, AttentionKernel, check_kernel, why_not
+from trm_jax.models.build import build
+from trm_jax.sharding import check_divides, device_mesh, replicate
+from trm_jax.training.optim import Recipe
+from trm_jax.training.running_metrics import Window
+from trm_jax.training.step import (
+    TrainState,
+    averaged,
+    init_state,
+    make_train_step,
+    place,
+    watched_names,
+)
+from trm_jax.types import Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec:
+    """A training run: what decides its result. Times and logging intervals do not belong here.
+
+    Attributes:
+      dtype: what the network computes in (`forward_dtype`); parameters stay float32.
+      halt_max_steps: supervision steps after which a puzzle leaves its slot; None: the preset's.
+    """
+
+    preset: str
+    data: str
+    augmentation: str
+    valid: int
+    start: str | None
+    dtype: str
+    recipe: Recipe
+    halt_max_steps: int | None = None
+
+    @property
+    def config(self) -> Config:
+        """The preset in this run's dtype and with its number of supervision steps."""
+        named = preset(self.preset)
+        steps = named.halt_max_steps if self.halt_max_steps is None else self.halt_max_steps
+        return dataclasses.replace(named, forward_dtype=self.dtype, halt_max_steps=steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compact:
+    """Compact states (trm_jax/checkpoints/compact_state.py) to begin with and to leave behind.
+
+    Attributes:
+      limit: bytes that the one left behind may take.
+    """
+
+    take: Path | None = None
+    leave: Path | None = None
+    limit: int
+
+
+def default_dtype() -> str:
+    """Choose what the network computes in: float32 on CPU, bfloat16 on accelerators."""
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def start_weights(model: str | None, config: Config) -> Weights | None:
+    """Load the weights to start from; dtype and supervision steps of their training do not matter.
+
+    Raises:
+      ValueError: the model is of another configuration.
+    """
+    if model is None:
+        return None
+    found, weights = model_files.load_model(Path(model))
+    free = {name: getattr(config, name) for name in ("forward_dtype", "halt_max_steps")}
+    if dataclasses.replace(found, **free) != config:
+        raise ValueError(f"--start {model} is of another configuration: {found} against {config}")
+    return weights
+
+
+def begin(
+    spec: TrainSpec,
+    folder: RunFolder,
+    said: Document,
+    fresh: TrainState,
+    window: Window,
+    compact: Compact,
+) -> TrainState:
+    """Find the state to go on from: the folder's, a compact one, or a fresh one.
+
+    Raises:
+      ValueError: the compact state is damaged or of another run.
+    """
+    if compact.take is None:
+        state = folder.restore(fresh, window)
+        folder.write_rows(folder.rows_until(int(state.step)))
+    else:
+        differs = differences(with_defaults(read_facts(compact.take)), said, ("data", "start"))
+        if differs:
+            listed = "\n  ".join(differs)
+            raise ValueError(f"{compact.take} differs from the options given:\n  {listed}")
+        state, log = load_compact(compact.take, fresh)
+        state = place(state, device_mesh())
+        folder.write_rows(parse_rows(log, int(state.step)))
+        folder.save(state, int(state.step), window)  # from here on --resume suffices
+    folder.write_spec(said)
+    return state
+
+
+def attention_text(config: Config, kernel: AttentionKernel) -> str:
+    """Say what computes softmax attention, and what could but was not asked for."""
+    if config.mixer is not Mixer.ATTENTION:
+        return "no softmax attention"
+    others = [k for k in AttentionKernel if k is not kernel and why_not(k, config) is None]
+    offered = [f"--attention {other.value}" for other in others if other is not AttentionKernel.XLA]
+    return f"attention {kernel.value}" + "".join(f" ({flag} can be had)" for flag in offered)
+
+
+def announce(parts: Parts, state: TrainState, spec: TrainSpec, attention: AttentionKernel) -> None:
+    """Say what the run computes on and in."""
+    kind, size = parts.mesh.devices.flat[0].device_kind, parts.mesh.size
+    count = sum(x.size for x in jax.tree.leaves(state.ema))
+    sys.stderr.write(
+        f"{spec.preset}: {count:,} parameters, {parts.puzzles.inputs.shape[0]:,} puzzles, step"
+        f" {int(state.step)} of {spec.recipe.total_steps}; {size} x {kind}, forward {spec.dtype},"
+        f" parameters float32, {spec.recipe.optimizer.value},"
+        f" {attention_text(spec.config, attention)}\n"
+    )
+
+
+def leave_behind(
+    spec: TrainSpec, folder: RunFolder, said: Document, state: TrainState, compact: Compact
+) -> None:
+    """Write the model, the curve and, where asked for, the compact state."""
+    step = int(state.step)
+    rows = folder.rows_until(step)
+    facts = {"spec": dataclasses.asdict(spec), "step": step}
+    model_files.save_model(folder.path / "model", spec.config, averaged(state), metadata=facts)
+    if has("matplotlib"):
+        draw_curve({spec.preset: rows}, folder.path / "curve.png")
+    else:
+        sys.stderr.write(
+            f"no curve.png: matplotlib is not installed here; where it is,"
+            f" `python -m experiments.train.curves {folder.path}` draws it\n"
+        )
+    if compact.leave is not None:
+        log = "".join(json.dumps(row) + "\n" for row in rows)
+        size = save_compact(compact.leave, state, said, log=log, limit=compact.limit)
+        sys.stderr.write(f"{compact.leave}: {size / 2**20:.1f} MiB\n")
+
+
+def run(
+    spec: TrainSpec,
+    pace: Pace,
+    out: Path,
+    *,
+    resume: bool,
+    compact: Compact,
+    attention: AttentionKernel = AttentionKernel.XLA,
+) -> bool:
+    """Train a segment.
+
+    Args:
+      attention: computes softmax attention. No part of the spec: like the devices, it may change
+        between two segments, and changes the result by roundings alone.
+
+    Returns:
+      Whether the run is complete.
+
+    Raises:
+      ValueError: bad input, or this process cannot attend so.
+    """
+    config, mesh = spec.config, device_mesh()
+    check_divides(spec.recipe.batch_size // spec.recipe.accumulate, mesh, "batch_size/accumulate")
+    check_kernel(attention, config)
+    reasoner = build(config, attend=KERNELS[attention])
+    everything = load_puzzles(Path(spec.data), config)
+    said = json.loads(json.dumps(dataclasses.asdict(spec)))
+    said["data_sha256"] = fingerprint(everything)
+    puzzles, valid = split(everything, spec.valid)
+    symmetry = augmentation(spec.augmentation, config.seq_len)
+    update = make_train_step(reasoner, spec.recipe, symmetry, mesh)
+    parts = Parts(reasoner, update, replicate(puzzles, mesh), valid, mesh)
+    began_with = start_weights(spec.start, config)
+    folder = RunFolder(out)
+    folder.open(said, resume=resume)
+    with contextlib.closing(folder):
+        state = place(init_state(reasoner, spec.recipe, puzzles, began_with), mesh)
+        window = Window(watched_names(state.weights, state.optimiser))
+        state = begin(spec, folder, said, state, window, compact)
+        announce(parts, state, spec, attention)
+        state = run_segment(parts, spec.recipe.total_steps, pace, state, folder, window)
+    leave_behind(spec, folder, said, state, compact)
+    return int(state.step) >= spec.recipe.total_steps
