@@ -29,11 +29,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.contestants import JaxCells, Rival, SharedRollouts, TorchCells, torch_installed
-from benchmarks.grids import Cell, Plan, make_plan
-from benchmarks.program import make_parser, report
+from benchmarks.contestants import (
+    Cell,
+    ContestPlan,
+    JaxCells,
+    Rival,
+    SharedRollouts,
+    TorchCells,
+    make_plan,
+    torch_installed,
+)
 from benchmarks.subject import Subject
-from benchmarks.timing import num_threads, seconds, spread
+from benchmarks.timing import make_parser, num_threads, report, seconds, spread
 from quant.ptq import weights
 from quant.scheme import parse
 
@@ -111,7 +118,7 @@ def time_once(
 
 
 def make_row(
-    plan: Plan, name: str, ours: SharedRollouts, rival: Rival, repeats: Sequence[Times]
+    plan: ContestPlan, name: str, ours: SharedRollouts, rival: Rival, repeats: Sequence[Times]
 ) -> dict[str, Any]:
     """Compare one grid with one rival."""
     cells = plan.cells(name)
@@ -131,7 +138,9 @@ def make_row(
     }
 
 
-def run(subject: Subject, plan: Plan, repeats: int, console: Console) -> list[dict[str, Any]]:
+def run(
+    subject: Subject, plan: ContestPlan, repeats: int, console: Console
+) -> list[dict[str, Any]]:
     """Compile, compare, time; returns one row per grid and rival.
 
     Raises:

@@ -27,9 +27,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.program import Rows, make_parser, report
 from benchmarks.subject import Subject
-from benchmarks.timing import num_threads, seconds, spread
+from benchmarks.timing import Rows, make_parser, num_threads, report, seconds, spread
 from export.artifact.open import Export, open_export
 from export.artifact.solver import Solver
 from export.lowering.storage import plan_for

@@ -28,10 +28,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.program import make_parser, report
-from benchmarks.step_contestants import Contestant, exported, ort_int8
+from benchmarks.step_contestants import StepContestant, exported, ort_int8
 from benchmarks.subject import Subject
-from benchmarks.timing import Spread, num_threads, spread, wall_and_cpu
+from benchmarks.timing import Spread, make_parser, num_threads, report, spread, wall_and_cpu
 from export.artifact.host_state import FloatStates
 from export.artifact.solver import h_cycle
 from export.runtimes.contract import Arrays
@@ -58,7 +57,7 @@ def draw_state(config: Config, puzzles: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
-def step(contestant: Contestant, config: Config, puzzles: int) -> Arrays:
+def step(contestant: StepContestant, config: Config, puzzles: int) -> Arrays:
     """Run one supervision step from drawn states: z_H, logits, q."""
     states = FloatStates({}, config, CarryPrecision.ARITHMETIC)
     z_H, z_L, e = (draw_state(config, puzzles, seed) for seed in range(3))
@@ -67,7 +66,9 @@ def step(contestant: Contestant, config: Config, puzzles: int) -> Arrays:
     return {"z_H": z_H, **contestant.runtime.run("head", {"z_H": z_H})}
 
 
-def compare_floats(ours: Contestant, rival: Contestant, config: Config, puzzles: int) -> float:
+def compare_floats(
+    ours: StepContestant, rival: StepContestant, config: Config, puzzles: int
+) -> float:
     """Run one application of the network in both; returns the relative difference.
 
     Raises:
@@ -125,7 +126,7 @@ def measure(
 
 
 def make_row(
-    contestant: Contestant, timed: Sequence[dict[str, tuple[float, float]]]
+    contestant: StepContestant, timed: Sequence[dict[str, tuple[float, float]]]
 ) -> dict[str, Any]:
     """Summarise one contestant; ratios are to the rivals of the same repeat."""
     name = contestant.name

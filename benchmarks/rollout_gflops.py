@@ -25,9 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.program import make_parser, report
 from benchmarks.subject import Subject
-from benchmarks.timing import Spread, num_threads, seconds, spread
+from benchmarks.timing import Spread, make_parser, num_threads, report, seconds, spread
 from trm_jax.config import Config, Mixer, blocks_per_step, flops_per_step
 from trm_jax.evaluate import trajectory
 

@@ -16,10 +16,14 @@ counts as faster where at least 90 % of the ratios lie below 1, as slower where 
 else the machine's noise decides nothing. On a busy machine `--clock cpu` takes the CPU time of
 the one thread instead of wall time: what others take is not counted. A CPU stands in for no NPU:
 it has no driver to wait for, which is what the paper blames. Needs [export] and [onnx].
+
+Where int8 becomes faster than float32: verdicts over lengths, as text, table and figure.
 """
 
 import dataclasses
+import enum
 import functools
+import itertools
 import os
 import sys
 import time
@@ -29,9 +33,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
+from rich.table import Table
 
-from benchmarks.crossover import draw, show, verdict
-from benchmarks.program import make_parser, report
+from benchmarks.timing import make_parser, report
+from experiments.render import figures
 from export.graph.ir import GraphModel
 from export.graph.onnx_translate import translate
 from export.lowering.model import lower
@@ -44,6 +49,112 @@ from quant.scheme import parse
 from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
 from trm_jax.models.build import build
 
+
+class SpeedVerdict(enum.Enum):
+    """What ratios say of int8."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    UNDECIDED = "undecided"
+
+
+def verdict(ratios: Sequence[float] | np.ndarray) -> SpeedVerdict:
+    """Judge int8 : float."""
+    low, high = np.percentile(ratios, [10, 90])
+    if high < 1:
+        return SpeedVerdict.FASTER
+    return SpeedVerdict.SLOWER if low > 1 else SpeedVerdict.UNDECIDED
+
+
+def crossover(verdicts: Sequence[tuple[int, SpeedVerdict]]) -> str:
+    """Say where int8 becomes faster, from (length, verdict) in order of length."""
+    last = max((length for length, v in verdicts if v is SpeedVerdict.SLOWER), default=0)
+    tail = itertools.takewhile(lambda pair: pair[1] is SpeedVerdict.FASTER, reversed(verdicts))
+    after = [length for length, _ in tail]  # from the longest down, as long as int8 is faster
+    span = f"{verdicts[0][0]} to {verdicts[-1][0]}"
+    if last and after:
+        return f"between {last} and {min(after)} positions"
+    if after:
+        return f"not found from {span}: int8 is faster from {min(after)} on and nowhere slower"
+    if last:
+        return f"not found from {span}: int8 is nowhere faster beyond {last}"
+    return f"not found from {span}: the noise decides nothing"
+
+
+def crossovers(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Say for every contestant where the crossover lies."""
+    found = {}
+    for name in dict.fromkeys(row["contestant"] for row in rows):
+        mine = [(r["length"], SpeedVerdict(r["verdict"])) for r in rows if r["contestant"] == name]
+        found[name] = crossover(mine)
+    return found
+
+
+def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print the table, and where the crossovers lie."""
+    first = rows[0]
+    table = Table(
+        title=f"int8 against float32, one block, {first['mixer']}, batch 1, {first['threads']}"
+        f" thread(s), {first['clock']} time, n = {first['repeats']} repeats"
+    )
+    for name in ("contestant", "length", "float, ms", "int8, ms", "int8 : float [p10, p90]", ""):
+        table.add_column(name)
+    for r in rows:
+        table.add_row(
+            r["contestant"],
+            str(r["length"]),
+            f"{r['float_ms']:.3g}",
+            f"{r['int8_ms']:.3g}",
+            f"{r['ratio']:.2f} [{r['ratio_p10']:.2f}, {r['ratio_p90']:.2f}]",
+            r["verdict"],
+        )
+    console.print(table)
+    for name, text in crossovers(rows).items():
+        console.print(f"crossover, {name}: {text}", highlight=False)
+    loads = [r["load"] for r in rows]
+    console.print(
+        f"load average {min(loads):.1f} to {max(loads):.1f} on {rows[0]['cores']} cores",
+        highlight=False,
+    )
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the ratios over the length, with their spread."""
+    figure = figures.figure_of(7.6, 4.6)
+    ax = figure.subplots()
+    for i, name in enumerate(dict.fromkeys(r["contestant"] for r in rows)):
+        mine = [r for r in rows if r["contestant"] == name]
+        x, y = [r["length"] for r in mine], np.asarray([r["ratio"] for r in mine])
+        ends = np.abs([[r["ratio_p10"] for r in mine], [r["ratio_p90"] for r in mine]] - y)
+        ax.errorbar(
+            x,
+            y,
+            yerr=ends,
+            label=name,
+            color=figures.colour(i),
+            marker=figures.marker(i),
+            capsize=3,
+        )
+    ax.axhline(1.0, color="#888888", linewidth=0.8)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log", base=2)
+    ax.set_xticks([r["length"] for r in rows], [str(r["length"]) for r in rows])
+    ax.set_xlabel("positions")
+    ax.set_ylabel("time of int8 : time of float32")
+    ax.legend(frameon=False)
+    load = max(r["load"] for r in rows)
+    first = rows[0]
+    figure.suptitle(
+        f"Does int8 pay? One block ({first['mixer']}), batch 1, this CPU, {first['threads']}"
+        f" thread(s), {first['clock']} time\nbars: 10th to 90th percentile of"
+        f" {first['repeats']} repeats; load {load:.1f} on {first['cores']} cores",
+        x=0.01,
+        ha="left",
+        fontsize=10,
+    )
+    figures.save(figure, path)
+
+
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
 REPEATS, WARM = 15, 2
 SAMPLE_SECONDS = 0.02  # a call repeats until it fills this; one of a short sequence is all noise
@@ -51,7 +162,7 @@ CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time
 SPAN = ProductRange((-4.0, 4.0), (-4.0, 4.0))  # any range: latency does not depend on it
 
 
-class Contestant(NamedTuple):
+class SchemeContestant(NamedTuple):
     """An int8 scheme on a runtime; its rival is float32 there."""
 
     name: str
@@ -60,9 +171,9 @@ class Contestant(NamedTuple):
 
 
 CONTESTANTS = (
-    Contestant("LiteRT static", Target.LITERT, "w8c-sym_a8s"),
-    Contestant("LiteRT dynamic", Target.LITERT, "w8c-sym_a8da"),
-    Contestant("ORT static", Target.ONNX, "w8c-sym_a8s"),
+    SchemeContestant("LiteRT static", Target.LITERT, "w8c-sym_a8s"),
+    SchemeContestant("LiteRT dynamic", Target.LITERT, "w8c-sym_a8da"),
+    SchemeContestant("ORT static", Target.ONNX, "w8c-sym_a8s"),
 )
 
 

@@ -32,7 +32,7 @@ IN_FILE = ("L_level", "H_level", "lm_head", "q_head")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Contestant:
+class StepContestant:
     """A model in a runtime.
 
     Attributes:
@@ -58,14 +58,14 @@ def graphs_of(subject: Subject, scheme: str, target: Target) -> GraphModel:
     return make(source, plan, twin, batch=subject.num_puzzles)[0]
 
 
-def exported(subject: Subject, scheme: str, target: Target, threads: int) -> Contestant:
+def exported(subject: Subject, scheme: str, target: Target, threads: int) -> StepContestant:
     """Load an export into the runtime of its target.
 
     Raises:
       ValueError: as `graphs_of`.
     """
     model = graphs_of(subject, scheme, target)
-    return Contestant(
+    return StepContestant(
         name=f"{target.value} {scheme}",
         runtime=open_runtime(target, model, threads=threads),
         file_bytes=sum(map(len, write_files(model, target).values())),
@@ -79,14 +79,14 @@ def packed_bytes(weights: Weights, scheme: str) -> int:
     return sum(row.stored.total for row in rows if row.name.startswith(IN_FILE))
 
 
-def ort_int8(subject: Subject, threads: int) -> Contestant:
+def ort_int8(subject: Subject, threads: int) -> StepContestant:
     """Load what ONNX Runtime's tool makes of the float graphs."""
     model = graphs_of(subject, "fp32", Target.ONNX)
     contents = {
         name.removesuffix(".onnx"): dynamic_int8(content)
         for name, content in write_files(model, Target.ONNX).items()
     }
-    return Contestant(
+    return StepContestant(
         name="onnx dynamic int8",
         runtime=OnnxBytes(model, contents, threads),
         file_bytes=sum(map(len, contents.values())),

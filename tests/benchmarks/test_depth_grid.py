@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import depth_grid
-from benchmarks.contestants import JaxCells, SharedRollouts
+from benchmarks.contestants import ContestPlan, JaxCells, SharedRollouts, make_plan
 from benchmarks.depth_grid import Times, compare_logits, make_row
-from benchmarks.grids import Plan, make_plan
 from benchmarks.subject import Subject
 from experiments.measurement.depths import DepthGrid
 from tests import oracle
@@ -68,7 +67,7 @@ def test_a_rival_with_other_weights_is_found_out() -> None:
 
 
 def test_a_row_sums_its_own_cells_and_divides_within_repeats() -> None:
-    plan = Plan(
+    plan = ContestPlan(
         {"all": DepthGrid((1, 2), (1, 3), 2), "corner": DepthGrid((2,), (3,), 2)}, ("fp32",)
     )
     shared = dataclasses.make_dataclass("Shared", ["compile_seconds"])(1.5)

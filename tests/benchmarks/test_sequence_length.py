@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import sequence_length
-from benchmarks.crossover import Verdict, crossover, verdict
+from benchmarks.sequence_length import SpeedVerdict, crossover, verdict
 from trm_jax.config import SUDOKU_TRM_ATT
 
-FASTER, SLOWER, UNDECIDED = Verdict.FASTER, Verdict.SLOWER, Verdict.UNDECIDED
+FASTER, SLOWER, UNDECIDED = SpeedVerdict.FASTER, SpeedVerdict.SLOWER, SpeedVerdict.UNDECIDED
 
 
 def test_verdicts_need_nine_in_ten() -> None:
@@ -31,7 +31,7 @@ def test_verdicts_need_nine_in_ten() -> None:
         ([UNDECIDED] * 4, "the noise decides nothing"),
     ],
 )
-def test_crossovers_are_found_or_not(verdicts: list[Verdict], text: str) -> None:
+def test_crossovers_are_found_or_not(verdicts: list[SpeedVerdict], text: str) -> None:
     assert text in crossover(list(enumerate(verdicts, start=1)))
 
 
