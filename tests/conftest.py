@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.compiled import share_compiled_programs
+from tests.support.compiled import share_compiled_programs
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 share_compiled_programs()

@@ -1,7 +1,7 @@
 """Which operator with which types a runtime computes right, wrong, or not at all: the data.
 
-Every verdict was measured by running the operator (tests/export/test_legality.py repeats all of
-it): LiteRT 2.3 with XNNPACK and without, tflite-runtime 2.14, TFLM's host interpreter. Wrong
+Every verdict was measured by running the operator (tests/export/legality/test_legality.py repeats
+all of it): LiteRT 2.3 with XNNPACK and without, tflite-runtime 2.14, TFLM's host interpreter. Wrong
 means that the file loads, runs without a word, and computes garbage. Left out: AI Hub, which
 runs LiteRT and has a rule of its own (check.py); speed and memory.
 

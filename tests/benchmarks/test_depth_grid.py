@@ -12,9 +12,9 @@ from benchmarks.contestants import ContestPlan, JaxCells, SharedRollouts, make_p
 from benchmarks.depth_grid import Times, compare_logits, make_row
 from benchmarks.subject import Subject
 from experiments.measurement.depths import DepthGrid
-from tests import oracle
-from tests.benchmarks.tiny import PRESET
-from tests.samples import random_batch, random_weights, small
+from tests.support.oracles import recursion as oracle
+from tests.support.samples import random_batch, random_weights, small
+from tests.support.tiny.preset import PRESET
 from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.models.build import build
 

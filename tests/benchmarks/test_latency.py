@@ -14,8 +14,8 @@ from benchmarks.step_contestants import dynamic_int8, exported, graphs_of, ort_i
 from benchmarks.subject import Subject, draw
 from export.graph.files import write_files
 from export.targets import Target
-from tests.benchmarks.tiny import PRESET
-from tests.samples import random_batch, random_weights, small
+from tests.support.samples import random_batch, random_weights, small
+from tests.support.tiny.preset import PRESET
 from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.models.build import build
 

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks import rollout_gflops
 from benchmarks.rollout_gflops import Matmul, Product, products
-from tests.benchmarks.tiny import PRESET
-from tests.samples import random_weights, small
+from tests.support.samples import random_weights, small
+from tests.support.tiny.preset import PRESET
 from trm_jax.config import (
     PRESETS,
     Config,

@@ -11,9 +11,9 @@ pytest.importorskip("torch", reason="the [torch] extra is not installed")
 import torch  # pyright: ignore[reportMissingImports]
 
 from benchmarks.torch_reasoner import TorchReasoner
-from tests import oracle
-from tests.golden_cases import MODELS, assert_close, load
-from tests.samples import random_batch, random_weights, small
+from tests.support.golden_cases import MODELS, assert_close, load
+from tests.support.oracles import recursion as oracle
+from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
 from trm_jax.convert.name_table import strip_prefixes, to_torch
 

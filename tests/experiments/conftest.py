@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments import tiny, tiny_training
+from tests.support.tiny import sweep as tiny
+from tests.support.tiny import training as tiny_training
 
 
 @pytest.fixture(scope="session")

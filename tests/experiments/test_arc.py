@@ -13,7 +13,7 @@ from experiments.arc import __main__ as arc
 from experiments.arc.outcomes import collect_votes, outcome
 from experiments.arc.rows import VoteKey, read_grid, write_grid
 from experiments.arc.runner import RowSource, make_row, mean_row
-from tests.experiments import tiny_arc
+from tests.support.tiny import arc as tiny_arc
 from trm_jax.checkpoints.model_files import load_model
 from trm_jax.data.arc.task_files import parse_task
 from trm_jax.data.arc.test_time import plan_test_time

@@ -14,8 +14,8 @@ from experiments.predictor.rule import Case, by_model, by_puzzles, judge, learn
 from experiments.predictor.signals import ONE_STEP, SIGNALS, points
 from experiments.sweep.outcomes import Sweep, outcomes
 from experiments.sweep.rows import Folder
-from tests.experiments.test_report import ROWS, make_row
-from tests.experiments.test_results import SPEC
+from tests.experiments.report.test_report import ROWS, make_row
+from tests.experiments.sweep.test_rows import SPEC
 
 SCHEMES = ("fp32", "w8c-sym", "w4t-sym", "w3t-sym")
 SOLVED = {"fp32": 7, "w8c-sym": 7, "w4t-sym": 5, "w3t-sym": 1}

@@ -13,9 +13,9 @@ import pytest
 
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import rows
-from tests.compiled import READ_ONLY
-from tests.experiments import tiny
-from tests.experiments.test_rollouts import COSINE_ERROR
+from tests.experiments.sweep.test_runner import COSINE_ERROR
+from tests.support.compiled import READ_ONLY
+from tests.support.tiny import sweep as tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 6

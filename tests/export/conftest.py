@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.export.firmware_machines import Emulated, Host, Machine, need
+from tests.support.firmware.machines import Emulated, Host, Machine, need
 
 
 @pytest.fixture(scope="session")

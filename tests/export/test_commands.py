@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export import puzzle_text, solve, tflite, verify
-from tests.experiments import tiny
+from tests.support.tiny import sweep as tiny
 from trm_jax.config import MINI_MAZE_TRM_ATT, MINI_SUDOKU_TRM_MLP, Config
 
 PUZZLE = "1.3. ..1. 2..1 .1.3"

@@ -13,7 +13,7 @@ from export.footprint.energy import Arithmetic, arithmetic_of, energy
 from export.footprint.estimate import Footprint, footprint, shapes_of
 from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
-from tests.samples import small
+from tests.support.samples import small
 from trm_jax.config import (
     MAZE_TRM_ATT,
     PRESETS,

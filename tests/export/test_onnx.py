@@ -34,10 +34,10 @@ from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.ptq.calibrate import ProductRange, input_widths
 from quant.scheme import parse
-from tests.export import tiny_export as tiny
-from tests.export.models import CONFIGS, float_drift, states
-from tests.rounding import rms
-from tests.samples import random_weights
+from tests.support.export.models import CONFIGS, float_drift, states
+from tests.support.rounding import rms
+from tests.support.samples import random_weights
+from tests.support.tiny import export as tiny
 
 CONFIG = dataclasses.replace(tiny.configs()["mlp"], L_layers=1)
 SCHEMES = ("int4_calibrated", "w4c-sym_a16s")

@@ -13,9 +13,9 @@ from export.targets import Target
 from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import dequantise_params
 from quant.scheme import parse
-from tests.export.models import CONFIGS, run, states
-from tests.rounding import rms
-from tests.samples import random_batch, random_weights
+from tests.support.export.models import CONFIGS, run, states
+from tests.support.rounding import rms
+from tests.support.samples import random_batch, random_weights
 from trm_jax.models.act import rollout
 from trm_jax.models.build import build
 from trm_jax.models.trm import trm
@@ -74,7 +74,7 @@ def test_headroom_scales_both_ends(weights: Weights, ranges: dict[str, ProductRa
 def test_static_blocks_equal_their_simulation(
     scheme: str, weights: Weights, ranges: dict[str, ProductRange]
 ) -> None:
-    """XNNPACK rounds inputs and outputs as simulated, but for ties (as in test_lower.py)."""
+    """XNNPACK rounds inputs and outputs as simulated, but for ties (lowering/test_model.py)."""
     plan = plan_for(parse(scheme), Target.LITERT)
     quantised = quantise_for(weights.params, plan)
     data = write(lower(CONFIG, quantised, plan, batch=2, graphs=("block",), ranges=ranges))

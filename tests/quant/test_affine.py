@@ -25,7 +25,7 @@ from quant.affine import (
     scale_zero_point,
     validate,
 )
-from tests.quant import oracle
+from tests.support.oracles import grid as oracle
 
 SYMMETRIES = list(Symmetry)
 # largest relative error of a float32 operation

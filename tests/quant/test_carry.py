@@ -7,7 +7,7 @@ import pytest
 
 from quant.carry import CarryStore, carry_store
 from quant.scheme import CarryPrecision, parse
-from tests.quant import oracle
+from tests.support.oracles import grid as oracle
 from trm_jax.models.recursion import identity
 from trm_jax.types import Latents
 

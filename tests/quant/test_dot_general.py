@@ -22,7 +22,7 @@ from quant.affine import (
 from quant.dot_general import aqt_fake_quantise, qat_dot_general, site_dot_general
 from quant.ptq.weights import quantise_kernel
 from quant.scheme import parse
-from tests.quant import oracle
+from tests.support.oracles import grid as oracle
 from trm_jax.models.layers import SwiGLU, exact_dot_general
 
 EPS = 2.0**-24

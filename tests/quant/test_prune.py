@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quant.prune import blocks_only, kept_weights, prune
-from tests.samples import random_weights, small
+from tests.support.samples import random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
 
 CONFIG = TRMConfig(**small(mixer=Mixer.MLP, positions=Positions.NONE))

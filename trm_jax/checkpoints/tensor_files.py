@@ -7,7 +7,7 @@
 
 `map_tensors` reads nothing but the header: arrays are views of the file, of which the operating
 system brings in the pages that are touched. Of a puzzle table of any size one row costs one page
-or two (tests/test_tensor_files.py measures it).
+or two (tests/trm_jax/checkpoints/test_tensor_files.py measures it).
 
 Left out: dtypes that no weight has (8-bit floats, complex).
 """

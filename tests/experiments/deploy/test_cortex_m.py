@@ -1,0 +1,153 @@
+"""The deployment on a board, with a tiny model: rows, sums, resuming, refusals."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.deploy import __main__ as deploy
+from experiments.deploy.cortex_m.tables import Speed, fit, row_from_dict
+from export.cortex_m.build import has_compiler
+from export.cortex_m.memory import BoardSram, Flash
+from export.targets import Target
+from tests.support.export.runtimes import skip_without
+from tests.support.tiny import sweep as tiny
+
+
+def arguments(root: Path, out: Path, *more: str) -> list[str]:
+    return [*tiny.arguments(root, out), "--target", "cortex-m55", "--schemes", "fp32", *more]
+
+
+@pytest.fixture(scope="module")
+def out(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    skip_without(Target.TFLM)
+    out = tmp_path_factory.mktemp("cortex") / "out"
+    assert deploy.main(arguments(tiny_root, out)) == 0
+    return out
+
+
+def rows(out: Path) -> list[dict]:
+    return tiny.lines(out / "rows.jsonl")
+
+
+def test_a_row_is_the_package_s_sizes(out: Path) -> None:
+    (found,) = rows(out)
+    row = row_from_dict(found)
+    board = out / "boards" / "fp32"
+    facts = json.loads((board / "package.json").read_text())
+    flash, sram = row.flash, row.sram
+    assert flash.weights + flash.tables + flash.records == facts["graph_bytes"]
+    assert (
+        flash.rows + flash.vectors == facts["flash_bytes"] == (board / "flash.bin").stat().st_size
+    )
+    assert sram.arena_head + sram.arena_tail == facts["arena_measured_bytes"]
+    assert sram.carry + sram.buffers == facts["state_bytes"]
+    # a block and its head, every kernel once: float32 weights of the configuration
+    c = tiny.CONFIG
+    assert flash.weights > 4 * c.hidden_size * (c.vocab_size + 2)
+    assert min(row.counts) > 0
+
+
+def test_the_table_says_sums_and_what_is_not_counted(
+    out: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (out / "rows.jsonl").read_bytes()
+    assert (
+        deploy.main(arguments(tiny_root, out, "--mhz", "100", "--cpi", "2", "--patience", "1e-9"))
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert (out / "rows.jsonl").read_bytes() == before  # another clock measures nothing again
+    assert ("an estimate for TFLM's" if has_compiler() else "not counted") in said
+    assert "time is an estimate: 2 cycles per instruction" in said
+    with (out / "summary.csv").open() as file:
+        (record,) = csv.DictReader(file)
+    row = row_from_dict(rows(out)[0])
+    assert int(record["total"]) == row.flash.total + row.sram.total
+    c = tiny.CONFIG
+    puzzle = row.counts.puzzle(c.H_cycles, c.L_cycles, c.halt_max_steps)
+    assert float(record["puzzle_seconds_estimate"]) == pytest.approx(puzzle * 2 / 100e6, rel=1e-12)
+    assert record["in_time"] == "False"
+    assert "Within" in (out / "summary.md").read_text()
+
+
+def test_presets_need_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    skip_without(Target.TFLM)
+    words = [
+        "--target",
+        "cortex-m55",
+        "--task",
+        "sudoku",
+        "--preset",
+        "sudoku-trm-mlp-mini",
+        "--schemes",
+        "fp32",
+        "--out",
+        str(tmp_path),
+    ]
+    assert deploy.main(words) == 0
+    assert "random weights, sizes only" in capsys.readouterr().out
+    (found,) = rows(tmp_path)
+    assert found["flash"]["vectors"] == 0
+    assert not (tmp_path / "boards").exists()
+
+
+def board(flash: int, sram: int) -> object:
+    """A row of two numbers."""
+    zero = dict.fromkeys((f.name for f in dataclasses.fields(Flash)), 0)
+    none = dict.fromkeys((f.name for f in dataclasses.fields(BoardSram)), 0)
+    values = {
+        "digest": "",
+        "scheme": "fp32",
+        "flash": {**zero, "weights": flash},
+        "sram": {**none, "carry": sram},
+        "graphs": 2,
+        "counted": "none",
+        "update_L": 1,
+        "update_H": 1,
+        "rest": 1,
+        "counted_by": "",
+    }
+    return row_from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("flash", "sram", "said"),
+    [(40, 60, "all"), (41, 60, "SRAM"), (10**9, 100, "SRAM"), (0, 101, "no"), (1, 101, "no")],
+)
+def test_fits(flash: int, sram: int, said: str) -> None:
+    assert fit(board(flash, sram), 100) == said  # type: ignore[arg-type]
+
+
+BAD = {
+    "both": (("--preset", "sudoku-trm-mlp"), "leave --model and --data out"),
+    "clock": (("--mhz", "0"), "--mhz must be positive, got 0"),
+    "scheme": (("--schemes", "int5_magic"), "int5_magic"),
+    "library": (("--tflm-lib", "no.a"), "no such file or folder: no.a"),
+    "refused": (("--schemes", "int8"), "tflm does not compute"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_exits_with_2(
+    name: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words, reason = BAD[name]
+    assert deploy.main(arguments(tiny_root, tmp_path / "out", *words)) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert reason in said
+
+
+def test_presets_of_another_task_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--target", "cortex-m55", "--task", "maze", "--preset"]
+    assert deploy.main([*words, "sudoku-trm-mlp-mini"]) == 2
+    assert "is for sudoku, --task is maze" in capsys.readouterr().err
+    assert deploy.main([*words, "chess"]) == 2
+    assert "unknown preset 'chess'" in capsys.readouterr().err
+
+
+def test_time_is_instructions_over_the_clock() -> None:
+    assert Speed(mhz=400, cpi=1.5, patience=1).seconds(800_000_000) == 3.0

@@ -1,0 +1,140 @@
+"""The deployment program on a tiny model: rows, resuming, table and figure."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import puzzles
+from experiments.deploy import __main__ as deploy
+from experiments.deploy.host import rows as host_rows
+from experiments.measurement import intervals, row_files
+from experiments.measurement.shards import Moments
+from export.sources import load_puzzles
+from tests.support.tiny import sweep as tiny
+from trm_jax.config import MINI_ARC_TRM_ATT
+from trm_jax.data.batches import gather
+from trm_jax.tasks.task import Task
+
+NAMES = "fp32,w4c-asym_a8da"
+
+
+def arguments(root: Path, out: Path, *more: str) -> list[str]:
+    return [
+        *tiny.arguments(root, out),
+        "--schemes",
+        NAMES,
+        "--limit",
+        "7",
+        "--batch",
+        "4",
+        "--steps",
+        "2",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def out(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("deploy") / "out"
+    assert deploy.main(arguments(tiny_root, out)) == 0
+    return out
+
+
+def test_every_scheme_and_group_has_one_row(out: Path) -> None:
+    rows = tiny.lines(out / "rows.jsonl")
+    keys = [(row["scheme"], row["start"], row["stop"]) for row in rows]
+    assert keys == [(s, *part) for s in ("fp32", "w4c-asym_a8da") for part in ((0, 4), (4, 7))]
+    for row in rows:
+        if row["scheme"] == "fp32":  # float32 in the runtime: other sums, the same answers
+            assert row["exact"] == row["simulated_exact"]
+            assert row["equal_cells"] == 16 * (row["stop"] - row["start"])
+            assert row["disagreement"][0] == row["infidelity"][0] < 1e-4
+    assert {p["scheme"] for p in tiny.lines(out / "probes.jsonl")} == {"fp32", "w4c-asym_a8da"}
+    for name in ("summary.md", "summary.csv", "pareto.png", "pareto.svg"):
+        assert (out / name).stat().st_size > 0
+
+
+def test_rows_pair_with_the_rows_of_a_sweep() -> None:
+    """Bundled ARC holds one task's augmentations after the other; a sweep goes round the tasks."""
+    swept = puzzles.load(None, Task.ARC, MINI_ARC_TRM_ATT.seq_len)
+    deployed = load_puzzles(None, MINI_ARC_TRM_ATT)
+    assert (swept.order != np.arange(len(swept.order))).any()
+    theirs = gather(swept.dataset, swept.order, len(swept.order))
+    ours = gather(deployed, np.arange(len(deployed)), len(deployed))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_killed_deployment_goes_on(
+    out: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = out / "rows.jsonl"
+    whole = file.read_bytes()
+    before = tiny.lines(file)
+    file.write_bytes(whole[: whole.rstrip(b"\n").rfind(b"\n") + 30])  # a kill in the last line
+    assert deploy.main(arguments(tiny_root, out)) == 0
+    assert tiny.lines(file) == before
+    assert "w4c-asym_a8da" in capsys.readouterr().out
+
+
+def test_rows_of_another_deployment_are_refused(
+    out: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy.main(arguments(tiny_root, out, "--steps", "3")) == 2
+    assert "of another deployment" in capsys.readouterr().err
+
+
+def test_a_scheme_the_target_cannot_compute_is_listed(
+    tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--schemes", "fp32,w8c-sym_a8d", "--limit", "1")
+    assert deploy.main(arguments(tiny_root, tmp_path / "out", *more)) == 0
+    assert "left out: w8c-sym_a8d" in capsys.readouterr().out
+
+
+BAD = {
+    "--limit 0": ("--limit", "0"),
+    "too many": ("--limit", "99"),
+    "calibration": ("--schemes", "w8c-sym_a8s"),
+    "scheme": ("--schemes", "int5_magic"),
+    "task": ("--task", "chess"),
+    "model": ("--model", "nobody"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_exits_with_2(
+    name: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert deploy.main(arguments(tiny_root, tmp_path / "out", *BAD[name])) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_pareto_keeps_what_nothing_beats() -> None:
+    points = [(4, 0.9), (1, 0.5), (2, 0.5), (3, 0.9), (5, 0.95)]
+    assert intervals.pareto(points) == [(1, 0.5), (3, 0.9), (5, 0.95)]
+
+
+def test_damaged_lines_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    row = host_rows.HostRow(
+        digest="d",
+        scheme="s",
+        start=0,
+        stop=1,
+        exact="80",
+        simulated_exact="80",
+        lenient="80",
+        cells=4,
+        correct=4,
+        equal_cells=4,
+        infidelity=Moments(0, 0),
+        disagreement=Moments(0, 0),
+    )
+    row_files.append_row(file, row)
+    assert row_files.read_rows(file, "d", host_rows.row_from_dict) == [row]
+    file.write_bytes(b"{}\n" + file.read_bytes())
+    with pytest.raises(ValueError, match="line 1 is damaged"):
+        row_files.read_rows(file, "d", host_rows.row_from_dict)
+    assert np.isfinite(row.cells)

@@ -1,0 +1,63 @@
+"""The training program where only jax, flax, optax, orbax-checkpoint and numpy are installed."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+
+from experiments.train.stand_ins import jaxtyping as stand_in
+from tests.support.tiny.training import command, save_mazes
+
+ROOT = Path(__file__).resolve().parents[3]
+ABSENT = (
+    "jaxtyping",
+    "matplotlib",
+    "safetensors",
+    "huggingface_hub",
+    "aqt",
+    "beartype",
+    "hypothesis",
+    "qwix",
+    "torch",
+    "tensorflow",
+    "pytest",
+)
+
+
+def bare_packages(folder: Path) -> Path:
+    """Link everything installed but the packages that a training machine may lack."""
+    folder.mkdir()
+    for package in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        if package.name.partition(".")[0] not in ABSENT:
+            (folder / package.name).symlink_to(package)
+    return folder
+
+
+def test_training_runs_without_optional_packages(tmp_path: Path) -> None:
+    packages, out = bare_packages(tmp_path / "packages"), tmp_path / "out"
+    data = save_mazes(tmp_path / "data")
+    probe = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
+    # -S: no site-packages but the ones linked here
+    python = [sys.executable, "-S"]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{packages}", "JAX_PLATFORMS": "cpu"}
+    found = subprocess.run(
+        [*python, "-c", probe, *ABSENT], env=env, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == "[]", found.stderr
+    more = ["--max-steps", 2, "--compact-out", tmp_path / "carried"]
+    line = [*python, "-m", "tests.support.tiny.training", *command(data, out, *more)]
+    run = subprocess.run(line, env=env, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "matplotlib is not installed" in run.stderr
+    assert "goes on with it" in run.stderr
+    assert (out / "model" / "model.safetensors").exists()
+    assert (tmp_path / "carried" / "manifest.json").exists()
+    assert not (out / "curve.png").exists()
+
+
+def test_stand_in_keeps_the_array_type() -> None:
+    assert stand_in.Float[np.ndarray, "a b"] is np.ndarray
+    assert (stand_in.Int[np.ndarray, ""] | None) == (np.ndarray | None)

@@ -1,0 +1,237 @@
+"""The host loop against the JAX rollout, and exports against their simulations on real runtimes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from export.artifact.host_state import carry_store
+from export.artifact.open import Export
+from export.artifact.solver import Solver, check_puzzles
+from export.graph.ir import GraphModel
+from export.lowering.model import blocks_of
+from export.lowering.storage import plan_for
+from export.pipeline import make
+from export.runtimes import child_process
+from export.runtimes.contract import Runtime, check_inputs
+from export.runtimes.registry import open_runtime
+from export.targets import Target
+from export.twin import Simulation, answers, run
+from quant.carry import CarryStore
+from quant.scheme import CarryPrecision, parse
+from tests.support.export.runtimes import skip_without
+from tests.support.tiny import export as tiny
+from trm_jax.config import Config
+from trm_jax.models.act import rollout_until_halted
+from trm_jax.types import Weights
+
+KINDS = tiny.configs()
+
+
+class InJax:
+    """The graphs of an export, computed by the Flax module."""
+
+    def __init__(self, twin: Simulation) -> None:
+        self.twin, self.calls = twin, 0
+        self.networks = [jax.jit(update) for update in twin.reasoner.networks]
+        self.read_out = jax.jit(twin.reasoner.read_out)
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.calls += 1
+        reasoner, params = self.twin.reasoner, self.twin.weights.params
+        if signature == "head":
+            out = self.read_out(params, jnp.asarray(inputs["z_H"]))
+            q = jnp.stack([out.q_halt, out.q_continue], axis=-1)
+            return {"logits": np.asarray(out.logits), "q": np.asarray(q)}
+        is_H = signature == blocks_of(reasoner.config)[1] == "block_H"
+        update = self.networks[is_H]
+        z, injection = (jnp.asarray(inputs[name]) for name in ("z", "injection"))
+        return {"z": np.asarray(update(params, z, injection))}
+
+    def close(self) -> None:
+        pass
+
+
+def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulation]:
+    """Make the host loop of a tiny export over JAX."""
+    twin = tiny.simulation(config, scheme)
+    plan = plan_for(parse(scheme), Target.LITERT)
+    model, host = make(tiny.source(config), plan, twin, batch=tiny.BATCH)
+
+    class Facts:
+        batch, carry = tiny.BATCH, plan.carry
+
+    export = Export.__new__(Export)
+    for name, value in {"manifest": Facts, "model": model, "host": host}.items():
+        object.__setattr__(export, name, value)
+    Facts.config = config  # type: ignore[attr-defined]
+    return Solver(export, InJax(twin)), twin
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_host_loop_is_the_rollout(kind: str) -> None:
+    solver, twin = solver_in_jax(KINDS[kind])
+    batch = tiny.puzzles(KINDS[kind], 7)  # two full groups and a padded one
+    states = np.zeros(
+        (tiny.STEPS * 2, 7, *solver.states.start(solver.batch)[0].shape[1:]), np.float32
+    )
+
+    def observe(rows: slice, cycles: int, z_H: np.ndarray) -> None:
+        states[cycles - 1, rows] = z_H
+
+    inputs, ids = tiny.arrays(batch)
+    solution = solver.solve(inputs, ids, steps=tiny.STEPS, observe=observe)
+    expected = np.asarray(run(twin, batch, tiny.STEPS))
+    # the same float32 operations, jitted whole and in parts: rounding, hardly amplified
+    np.testing.assert_allclose(states, expected, atol=2e-4)
+    np.testing.assert_array_equal(solution.tokens, answers(twin, batch, tiny.STEPS))
+    assert (solution.steps == tiny.STEPS).all()
+
+
+@pytest.mark.parametrize("kind", ["mlp", "hrm"])
+def test_halting_freezes_every_puzzle_at_its_own_step(kind: str) -> None:
+    config = KINDS[kind]
+    solver, twin = solver_in_jax(config)
+    batch = tiny.puzzles(config, 7)
+    inputs, ids = tiny.arrays(batch)
+    # shift the halting bias to the middle of what the first step says: some halt, some go on
+    first = solver.solve(inputs, ids, steps=1)
+    bias = twin.weights.params["q_head"]["bias"]
+    bias = bias.at[0].add(
+        -float(np.median(first.q_halt - (0 if config.no_ACT_continue else 1) * first.q_continue))
+    )
+    params = {**twin.weights.params, "q_head": {**twin.weights.params["q_head"], "bias": bias}}
+    shifted = Weights(params, twin.weights.buffers, twin.weights.puzzle_emb)
+    solver._runtime = InJax(
+        Simulation(reasoner=twin.reasoner, weights=shifted, ranges={}, quantised={})
+    )
+    solution = solver.solve(inputs, ids, steps=tiny.STEPS, halt=True)
+    halted = rollout_until_halted(twin.reasoner, shifted, batch, max_steps=tiny.STEPS)
+    np.testing.assert_array_equal(solution.steps, halted.steps)
+    assert len(set(solution.steps.tolist())) > 1
+    np.testing.assert_allclose(solution.q_halt, halted.q_halt, atol=2e-4)
+    np.testing.assert_array_equal(solution.tokens, np.argmax(halted.logits, -1))
+
+
+def test_cycles_are_free_at_run_time() -> None:
+    config = KINDS["mlp"]
+    solver, _ = solver_in_jax(config)
+    inputs, ids = tiny.arrays(tiny.puzzles(config, 3))
+    a = solver.solve(inputs, ids, steps=2, H_cycles=2)
+    b = solver.solve(inputs, ids, steps=4, H_cycles=1)
+    np.testing.assert_array_equal(a.q_halt, b.q_halt)
+    runtime = solver._runtime
+    assert isinstance(runtime, InJax)
+    runtime.calls = 0
+    solver.solve(inputs, ids, steps=2, H_cycles=3, L_cycles=5)
+    assert runtime.calls == 2 * 3 * (5 + 1) + 1
+
+
+@pytest.mark.parametrize("precision", [p for p in CarryPrecision if p.value])
+def test_the_carry_store_has_the_bits_of_the_simulation(precision: CarryPrecision) -> None:
+    z = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
+    z[0, 0] = 0
+    z[1, 1] *= 1e4
+    expected = CarryStore(precision).round(jnp.asarray(z))
+    np.testing.assert_array_equal(carry_store(precision)(z), expected)
+
+
+BAD = {
+    "size": (np.zeros((1, 5), np.int32), None, "4 cells"),
+    "alphabet": (np.full((1, 4), 5, np.int32), None, "tokens must lie in 0..4, got 5 to 5"),
+    "negative": (np.full((1, 4), -1, np.int32), None, "got -1"),
+    "float": (np.zeros((1, 4)), None, "must be integers"),
+    "identifier": (np.zeros((1, 4), np.int32), np.asarray([3]), "identifiers must lie in 0..2"),
+    "number": (np.zeros((2, 4), np.int32), np.asarray([0]), "as many identifiers"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_wrong_puzzles_are_refused(name: str) -> None:
+    inputs, ids, message = BAD[name]
+    with pytest.raises(ValueError, match=message):
+        check_puzzles(inputs, np.zeros(len(inputs), int) if ids is None else ids, KINDS["mlp"])
+
+
+def test_no_puzzles_and_no_steps_are_refused() -> None:
+    solver, _ = solver_in_jax(KINDS["mlp"])
+    with pytest.raises(ValueError, match="must be at least 1"):
+        solver.solve(np.zeros((0, 4), np.int32))
+    with pytest.raises(ValueError, match="must be at least 1"):
+        solver.solve(np.zeros((1, 4), np.int32), steps=0)
+
+
+ON_RUNTIMES = [
+    ("mlp", "fp32", Target.LITERT),
+    ("learned", "fp16", Target.LITERT_BUILTIN),
+    ("hrm", "w4c-asym_carry16", Target.LITERT),
+    ("mlp", "int8", Target.TFLITE_RUNTIME),
+    ("mlp", "fp32", Target.TFLM),
+]
+
+
+@pytest.mark.parametrize(("kind", "scheme", "target"), ON_RUNTIMES)
+def test_exports_answer_as_simulated(
+    kind: str, scheme: str, target: Target, tmp_path: Path
+) -> None:
+    skip_without(target)
+    export = tiny.make(tmp_path / "e", KINDS[kind], scheme, target)
+    expected = export.manifest.expected
+    assert (expected.confirmed_by, len(expected.tokens)) == (target.value, 4)
+    runtime = open_runtime(target, export.model, threads=2)
+    try:
+        states: list[np.ndarray] = []
+        inputs, ids = np.asarray(expected.inputs), np.asarray(expected.puzzle_identifiers)
+        solution = Solver(export, runtime).solve(
+            inputs[:2], ids[:2], steps=2, observe=lambda _, cycles, z_H: states.append(z_H)
+        )
+    finally:
+        runtime.close()
+    twin = tiny.simulation(KINDS[kind], scheme, target)
+    batch = tiny.puzzles(KINDS[kind], 4)
+    want = np.asarray(run(twin, batch, 2))[:, :2]
+    # weights only are integers here: sums in another order, hardly amplified
+    np.testing.assert_allclose(np.stack(states), want, atol=2e-4)
+    assert solution.tokens.shape == (2, 4)
+
+
+def test_inputs_are_checked_before_a_runtime_sees_them() -> None:
+    twin = tiny.simulation(KINDS["mlp"], "fp32")
+    plan = plan_for(parse("fp32"), Target.LITERT)
+    model, _ = make(tiny.source(KINDS["mlp"]), plan, twin, batch=1)
+    graph = model.graph("head")
+    with pytest.raises(ValueError, match=r"takes \['z_H'\], got \['z'\]"):
+        check_inputs(graph, {"z": np.zeros(1)})
+    with pytest.raises(ValueError, match="got float64"):
+        check_inputs(graph, {"z_H": np.zeros(graph.tensor("z_H").shape)})
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        open_runtime(Target.LITERT, model, threads=0)
+
+
+def test_a_missing_environment_says_how_to_make_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = GraphModel(graphs=())
+    monkeypatch.delenv(child_process.VARIABLE, raising=False)
+    with pytest.raises(RuntimeError, match=r"pip install tflite-runtime==2\.14\.0 'numpy<2'"):
+        open_runtime(Target.TFLITE_RUNTIME, model)
+    monkeypatch.setenv(child_process.VARIABLE, "/no/such/python")
+    with pytest.raises(RuntimeError, match="is no program"):
+        open_runtime(Target.TFLITE_RUNTIME, model)
+
+
+def test_a_python_without_the_runtime_says_how_to_make_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    if sys.modules.get("tflite_runtime"):
+        pytest.skip("this Python has tflite-runtime")
+    monkeypatch.setenv(child_process.VARIABLE, sys.executable)
+    with pytest.raises(
+        RuntimeError, match=r"(?s)No module named 'tflite_runtime'.*python3.11 -m venv"
+    ):
+        open_runtime(Target.TFLITE_RUNTIME, GraphModel(graphs=()))
+
+
+def test_runtimes_keep_the_contract() -> None:
+    assert isinstance(InJax(tiny.simulation(KINDS["mlp"], "fp32")), Runtime)

@@ -1,0 +1,248 @@
+"""Packages for boards: sources that say what the graphs are, flash in the graphs' formats."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export import micro
+from export.artifact.manifest import Expected, Manifest
+from export.artifact.open import Export
+from export.cortex_m import arena, flash_contents, row_file, sources, test_vectors
+from export.cortex_m import package as cortex_m_package
+from export.cortex_m.arena import Arena, measure, shared_arena
+from export.cortex_m.row_file import Halting
+from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
+from export.graph.tflite_writer import write
+from export.lowering import model as lowering_model
+from export.targets import Target
+from quant.scheme import CarryPrecision
+from tests.support.export.runtimes import skip_without
+from tests.support.tiny import export as tiny
+from trm_jax.config import Config, Positions
+
+KINDS = tiny.configs()
+SCALES = {"z": (0.05, -3), "injection": (0.11, 7)}
+
+
+def scale_of(name: str, dtype: DType) -> tuple[float, int]:
+    """Scale and zero point of a state; int16 kernels want 0."""
+    scale, zero_point = SCALES[name]
+    return scale, 0 if dtype is DType.INT16 else zero_point
+
+
+def quant(name: str, dtype: DType) -> Quant:
+    scale, zero_point = scale_of(name, dtype)
+    return Quant(scale=np.asarray([scale], np.float32), zero_point=np.asarray([zero_point]))
+
+
+def update_graph(name: str, config: Config, dtype: DType) -> Graph:
+    """A network of one addition."""
+    shape = (1, config.num_positions, config.hidden_size)
+    ends = [
+        Tensor(
+            name=end,
+            shape=shape,
+            dtype=dtype,
+            quant=None if dtype is DType.FLOAT32 else quant(of, dtype),
+        )
+        for end, of in (("z", "z"), ("injection", "injection"), ("out", "z"))
+    ]
+    op = Op(code="ADD", version=2, inputs=("z", "injection"), outputs=("out",))
+    return Graph(
+        name=name,
+        tensors=tuple(ends),
+        ops=(op,),
+        outputs={"z": "out"},
+        inputs={"z": "z", "injection": "injection"},
+    )
+
+
+def head_graph(config: Config, dtype: DType) -> Graph:
+    """A read-out of one reshape; what it computes does not matter here."""
+    shape = (1, config.num_positions, config.hidden_size)
+    size = config.num_positions * config.hidden_size
+    held = None if dtype is DType.FLOAT32 else quant("z", dtype)
+    tensors = (
+        Tensor(name="z_H", shape=shape, dtype=dtype, quant=held),
+        Tensor(name="size", shape=(1,), dtype=DType.INT32, data=np.asarray([size], "<i4")),
+        Tensor(name="logits", shape=(size,), dtype=dtype, quant=held),
+    )
+    op = Op(code="RESHAPE", inputs=("z_H", "size"), outputs=("logits",))
+    return Graph(
+        name="head", tensors=tensors, ops=(op,), inputs={"z_H": "z_H"}, outputs={"logits": "logits"}
+    )
+
+
+def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Export:
+    """An export by hand."""
+    rng = np.random.default_rng(0)
+    names = sorted(set(lowering_model.blocks_of(config)))
+    graphs = [update_graph(name, config, dtype) for name in names] + [head_graph(config, dtype)]
+    host = {
+        "embed_tokens": rng.normal(size=(config.vocab_size, config.hidden_size)),
+        "H_init": rng.normal(size=config.hidden_size),
+        "L_init": rng.normal(size=config.hidden_size),
+        "puzzle_emb": rng.normal(size=(config.num_puzzle_identifiers, config.puzzle_emb_ndim)),
+    }
+    cells = tuple(int(t) for t in rng.integers(0, config.vocab_size, config.seq_len))
+    manifest = Manifest(
+        model="tiny",
+        source="tiny",
+        parameters_sha256="",
+        task="",
+        config=config,
+        scheme="w4",
+        plan="int",
+        carry=CarryPrecision.ARITHMETIC,
+        target=Target.TFLM,
+        batch=1,
+        ranges={},
+        weight_bytes=0,
+        operators={},
+        files={},
+        expected=Expected(
+            steps=3,
+            inputs=(cells,),
+            puzzle_identifiers=(0,),
+            tokens=(cells[::-1],),
+            confirmed_by="tflm",
+        ),
+    )
+    host = {name: value.astype(np.float32) for name, value in host.items()}
+    manifest = dataclasses.replace(manifest, **changes)  # type: ignore[arg-type]
+    return Export(manifest=manifest, model=GraphModel(graphs=tuple(graphs)), host=host)
+
+
+def roles(config: Config) -> dict[str, str]:
+    return dict(zip(cortex_m_package.UPDATES, lowering_model.blocks_of(config), strict=True))
+
+
+@pytest.mark.parametrize("dtype", [DType.INT8, DType.INT16])
+def test_integer_rows_are_within_half_a_step(dtype: DType) -> None:
+    export = made(KINDS["mlp"], dtype)
+    rows = flash_contents.row_file(export, roles(export.config), bytes(32))
+    for name in ("H_init", "L_init"):
+        scale, zero_point = scale_of("z", dtype)
+        limits = np.iinfo(rows.H_init.dtype)
+        real = (getattr(rows, name).astype(np.float64) - zero_point) * scale
+        reach = ((limits.min - zero_point) * scale, (limits.max - zero_point) * scale)
+        wanted = np.clip(export.host[name], *reach)
+        assert np.all(np.abs(real - wanted) <= scale * 0.5001)  # float32 rounding of x / s
+    # the rows' own scale follows from the constant of the injection: e_factor / 2^shift
+    step = rows.combine_L.e_factor / 2.0**rows.combine_L.shift * SCALES["injection"][0]
+    wanted = np.float32(np.sqrt(export.config.hidden_size)) * export.host["embed_tokens"]
+    assert np.all(np.abs(rows.token_rows * step - wanted) <= step * 0.5001)
+    largest = max(
+        np.abs(rows.token_rows.astype(int)).max(), np.abs(rows.puzzle_rows.astype(int)).max()
+    )
+    assert largest == np.iinfo(rows.token_rows.dtype).max
+    assert rows.combine_H.e_factor == 0
+
+
+def test_float_rows_are_the_model_s() -> None:
+    export = made(KINDS["hrm"], DType.FLOAT32)
+    rows = flash_contents.row_file(export, roles(export.config), bytes(32))
+    np.testing.assert_array_equal(rows.H_init, export.host["H_init"])
+    wanted = np.float32(np.sqrt(export.config.hidden_size)) * export.host["puzzle_emb"]
+    np.testing.assert_array_equal(rows.puzzle_rows, wanted)
+    assert rows.depth.halting is Halting.Q_CONTINUE
+
+
+def test_arrays_are_aligned_and_complete() -> None:
+    data = bytes(range(256)) + b"\0\1"
+    source = sources.model_source("block", data)
+    assert "alignas(16)" in source
+    body = source[source.index("{") + 1 : source.index("}")]
+    assert bytes(int(number) for number in re.findall(r"\d+", body)) == data
+    assert f"g_block_model_data_size = {len(data)};" in source
+
+
+def test_the_resolver_has_exactly_the_operators_used() -> None:
+    export = made(KINDS["mlp"])
+    assert sources.methods_of([export.model]) == ["AddAdd", "AddReshape"]
+    decode = Op(code="TFLM_DECODE", inputs=("z",), outputs=("z",), custom_options=b"")
+    lstm = Op(code="LSTM", inputs=("z",), outputs=("z",))
+    z = Tensor(name="z", shape=(1,))
+
+    def model(op: Op) -> GraphModel:
+        graph = Graph(name="g", tensors=(z,), ops=(op,), inputs={}, outputs={})
+        return GraphModel(graphs=(graph,))
+
+    assert sources.methods_of([model(decode)]) == ["AddDecode"]
+    with pytest.raises(ValueError, match="no TFLM operator is known for 'LSTM'"):
+        sources.methods_of([model(lstm)])
+
+
+def test_graphs_share_the_head_of_an_arena_and_add_their_tails() -> None:
+    skip_without(Target.TFLM)
+    export = made(KINDS["mlp"], DType.FLOAT32)
+    files = [write(GraphModel(graphs=(graph,))) for graph in export.model.graphs]
+    each = [measure(file) for file in files]
+    c = export.config
+    state = 4 * c.num_positions * c.hidden_size
+    # two inputs and an output live at once, each from a multiple of 16 bytes
+    assert 3 * state <= each[0].head <= 3 * state + 3 * 16
+    both = shared_arena(files)
+    assert both == Arena(head=max(a.head for a in each), tail=sum(a.tail for a in each))
+
+
+def test_what_tflm_refuses_is_said() -> None:
+    skip_without(Target.TFLM)
+    with pytest.raises(RuntimeError, match="TFLM did not place the graph"):
+        measure(b"no flatbuffer")
+
+
+@pytest.mark.parametrize("kind", ["mlp", "hrm"])
+def test_a_package_is_consistent(kind: str) -> None:
+    skip_without(Target.TFLM)
+    export = made(KINDS[kind], DType.FLOAT32)
+    package = cortex_m_package.package(export)
+    files = cortex_m_package.files_of(package)
+    facts = json.loads(files["package.json"])
+    flash = files["flash.bin"]
+    rows = row_file.read(flash)
+    vectors = test_vectors.read(flash[len(row_file.write(rows)) :])
+    assert rows.model_id == vectors.model_id
+    assert facts["graphs"][lowering_model.blocks_of(export.config)[0]] == rows.model_id.hex()
+    assert not vectors.has_states  # floats may differ between compilers
+    np.testing.assert_array_equal(vectors.vectors[0].tokens, export.manifest.expected.tokens[0])
+    assert facts["arena_bytes"] >= facts["arena_measured_bytes"] + arena.MARGIN
+    names = set(files)
+    for graph in facts["graphs"]:
+        assert {f"g_{graph}_model_data.h", f"g_{graph}_model_data.cc"} <= names
+    order = files["trm_package.cc"].decode()  # of TRM both updates run the same graph
+    assert (order.count("{0, 2, 1, {TRM_Z, TRM_WORK}, TRM_Z, 0}") == 2) == (kind == "mlp")
+    assert package.work_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target": Target.LITERT}, "needs an export for tflm, this one is for litert"),
+        ({"batch": 16}, "one puzzle at a time, export has batch=16"),
+        ({"config": KINDS["learned"]}, "no learned positions"),
+    ],
+)
+def test_exports_that_no_board_takes_are_refused(changes: dict, words: str) -> None:
+    assert KINDS["learned"].positions is Positions.LEARNED
+    with pytest.raises(ValueError, match=words):
+        cortex_m_package.package(made(KINDS["mlp"], **changes))
+
+
+def test_states_of_two_types_are_refused() -> None:
+    export = made(KINDS["mlp"])
+    mixed = (export.model.graphs[0], head_graph(export.config, DType.FLOAT32))
+    export = dataclasses.replace(export, model=GraphModel(graphs=mixed))
+    with pytest.raises(ValueError, match="must all be float32, int16 or int8, got FLOAT32, INT8"):
+        cortex_m_package.package(export)
+
+
+def test_a_folder_that_is_no_export_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert micro.main([str(tmp_path), str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -1,0 +1,126 @@
+"""Graphs of integers on TFLM against the simulation: the same bits, for every scheme."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from export.graph.ir import Graph, GraphModel
+from export.legality.check import check
+from export.lowering.integer_block import Chunks
+from export.lowering.model import integer_graphs
+from export.pipeline import operators
+from export.runtimes.contract import Runtime
+from export.runtimes.registry import open_runtime
+from export.targets import Target
+from quant.integer.model import IntegerModel
+from quant.integer.network import mlp_level, read_out
+from quant.integer.operators import NamedValue
+from quant.integer.reasoner import simulate_integers
+from tests.support.export import integers
+
+BATCH = 2
+WHOLE = Chunks()
+CHUNKED = Chunks(rows=3, channels=12, filter_bytes=64)
+CASES = [(integers.tiny, scheme) for scheme in integers.SCHEMES]
+CASES += [(integers.trained, "w4c-asym_a16s_tflm")]
+
+
+def graphs(model: IntegerModel, scheme: str, chunks: Chunks = WHOLE) -> GraphModel:
+    made = integer_graphs(model, integers.plan_of(scheme), batch=BATCH, chunks=chunks)
+    return GraphModel(graphs=made)
+
+
+def states(model: IntegerModel, name: str, seed: int) -> np.ndarray:
+    """Draw integers over the whole type."""
+    c, e = model.config, model.encodings[name]
+    shape = (BATCH, c.num_positions, c.hidden_size)
+    return np.random.default_rng(seed).integers(e.q_min, e.q_max + 1, shape).astype(e.dtype)
+
+
+def expected(model: IntegerModel, z: np.ndarray, injection: np.ndarray) -> list[np.ndarray]:
+    """Apply level and heads in JAX."""
+    reasoner, _ = simulate_integers(model)
+
+    @jax.jit
+    def run(z: jax.Array, injection: jax.Array):
+        ops = reasoner.ops()
+        out = mlp_level(
+            NamedValue(z, "z"), NamedValue(injection, "injection"), model.config, ops
+        ).value
+        logits, q = read_out(NamedValue(out, "z"), model.config, ops)
+        return out, logits.value, q.value[:, 0]
+
+    return [np.asarray(x) for x in run(jnp.asarray(z), jnp.asarray(injection))]
+
+
+def assert_same(model: IntegerModel, runtime: Runtime) -> None:
+    """Compare block and head on states of a trajectory's size and of the whole type."""
+    for seed, divisor in ((0, 8), (1, 1)):
+        z = states(model, "z", seed) // divisor
+        injection = states(model, "injection", seed + 2) // divisor
+        wanted = expected(model, z, injection)
+        out = runtime.run("block", {"z": z, "injection": injection})["z"]
+        head = runtime.run("head", {"z_H": out})
+        for found, want in zip((out, head["logits"], head["q"]), wanted, strict=True):
+            np.testing.assert_array_equal(found, want)
+        assert len(np.unique(out)) > 20  # the numbers say something
+
+
+@pytest.mark.parametrize(("make", "scheme"), CASES)
+def test_graphs_have_the_bits_of_the_simulation(make, scheme: str) -> None:
+    model = make(scheme)
+    lowered = graphs(model, scheme)
+    assert check(lowered, Target.TFLM) == []
+    runtime = open_runtime(Target.TFLM, lowered)
+    try:
+        assert_same(model, runtime)
+    finally:
+        runtime.close()
+
+
+@pytest.mark.parametrize("scheme", ["w4c-asym_a16s_tflm", "w4c-sym_a8s_tflm"])
+def test_chunks_change_no_bit(scheme: str) -> None:
+    model = integers.tiny(scheme)
+    whole, cut = graphs(model, scheme), graphs(model, scheme, CHUNKED)
+    counts = operators(cut)["block"]
+    assert counts["CONV_2D"] > 4 * operators(whole)["block"]["CONV_2D"]
+    assert counts["CONCATENATION"] > 10
+    assert check(cut, Target.TFLM) == []
+    z, injection = states(model, "z", 0), states(model, "injection", 1)
+    found = []
+    for lowered in (whole, cut):
+        runtime = open_runtime(Target.TFLM, lowered)
+        found.append(runtime.run("block", {"z": z, "injection": injection})["z"])
+        runtime.close()
+    np.testing.assert_array_equal(*found)
+
+
+FILTERS = {
+    "w4c-asym_a16s_tflm": {"TFLM_DECODE", "CONV_2D"},
+    "w4c-sym_a16s_tflm": {"TFLM_DECODE", "CONV_2D"},
+    "w8c-sym_a16s_tflm": {"CONV_2D"},
+    "w4c-asym_a8s_tflm": {"TFLM_DECODE", "FULLY_CONNECTED"},
+    "w4c-sym_a8s_tflm": {"CONV_2D"},
+    "w8c-sym_a8s_tflm": {"FULLY_CONNECTED"},
+}
+
+
+@pytest.mark.parametrize("scheme", integers.SCHEMES)
+def test_products_are_the_operators_of_the_plan(scheme: str) -> None:
+    lowered = graphs(integers.tiny(scheme), scheme)
+    for graph in lowered.graphs:
+        used = {op.code for op in graph.ops}
+        assert used & {"TFLM_DECODE", "CONV_2D", "FULLY_CONNECTED"} == FILTERS[scheme]
+    assert floats_only_in_norms(lowered.graph("block"))
+
+
+def floats_only_in_norms(graph: Graph) -> bool:
+    """Say whether every operator on floats belongs to a norm."""
+    names = [
+        name
+        for op in graph.ops
+        for name in op.outputs
+        if graph.tensor(name).dtype.value == "FLOAT32"
+    ]
+    return bool(names) and all("/norm/" in name for name in names)

@@ -1,0 +1,123 @@
+"""Statistics of trajectories against an unrolled loop that keeps every input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from quant.carry import CarryStore
+from quant.ptq.calibrate import RANGE, activation_ranges, hessians, input_widths, observed_rollout
+from quant.scheme import CarryPrecision
+from tests.support.samples import random_weights
+from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
+from trm_jax.models.act import inject, rollout
+from trm_jax.models.build import build
+from trm_jax.types import Batch, Latents
+
+SIZES = dict(vocab_size=7, seq_len=5, hidden_size=16, num_heads=2, puzzle_emb_ndim=16)  # noqa: C408
+TRM = TRMConfig(
+    **SIZES,
+    L_layers=1,
+    H_cycles=2,
+    L_cycles=2,
+    puzzle_emb_len=1,
+    mixer=Mixer.MLP,
+    positions=Positions.NONE,
+    forward_dtype="float32",
+)
+HRM = HRMConfig(**SIZES, L_layers=1, H_layers=1, L_cycles=2, forward_dtype="float32")
+CONFIGS = pytest.mark.parametrize("config", [TRM, HRM], ids=["trm", "hrm"])
+STEPS = 2
+
+
+def batches() -> list[Batch]:
+    rng = np.random.default_rng(0)
+    tokens = jnp.asarray(rng.integers(1, 7, (2, 3, 5)), jnp.int32)
+    return [Batch(t, t, jnp.zeros(3, jnp.int32)) for t in tokens]
+
+
+def all_inputs(config, weights, store=lambda latents: latents) -> dict[str, np.ndarray]:
+    """Unroll the recursion in Python and keep the inputs of every Dense, rows by width."""
+    reasoner = build(config)
+    kept: dict[str, list] = {}
+
+    @jax.jit
+    def capture(params, z, injection, readout):
+        methods = {"L": "update_L", "H": "update_H"}
+        apply = lambda method, *a: reasoner.module.apply(  # noqa: E731
+            {"params": params},
+            *a,
+            method=method,
+            capture_intermediates=False,
+            mutable=["intermediates"],
+        )
+        outs = {k: apply(m, z, injection) for k, m in methods.items()}
+        return outs | {"read": apply("read_out", readout)}
+
+    def keep(tree, prefix=()):
+        for key, value in tree.items():
+            if key == "input":
+                x = np.asarray(value[0])
+                kept.setdefault("/".join(prefix), []).append(x.reshape(-1, x.shape[-1]))
+            else:
+                keep(value, (*prefix, key))
+
+    for batch in batches():
+        e = inject(reasoner, weights, batch)
+        z_H, z_L = reasoner.start(weights.buffers, 3)
+        for _ in range(STEPS * config.H_cycles):
+            for _ in range(config.L_cycles):
+                z_L, state = capture(weights.params, z_L, z_H + e, z_H)["L"]
+                keep(state["intermediates"])
+            z_H, state = capture(weights.params, z_H, z_L, z_H)["H"]
+            keep(state["intermediates"])
+            z_H, z_L = store(Latents(z_H, z_L))
+            keep(capture(weights.params, z_H, z_L, z_H)["read"][1]["intermediates"])
+    return {site: np.concatenate(rows) for site, rows in kept.items()}
+
+
+@CONFIGS
+def test_statistics_are_those_of_every_input_of_the_trajectory(config):
+    weights = random_weights(config)
+    expected = all_inputs(config, weights)
+    assert {s: x.shape[1] for s, x in expected.items()} == input_widths(weights.params)
+    ranges = activation_ranges(build(config), weights, batches(), steps=STEPS)
+    sums = hessians(build(config), weights, iter(batches()), steps=STEPS)
+    assert set(ranges) == set(sums) == set(expected)
+    for site, x in expected.items():
+        # the same float32 network, compiled differently: the contraction of a few roundings
+        # (2^-24 each) over the cycles of this trajectory stays far below 1e-4
+        scale = np.abs(x).max()
+        np.testing.assert_allclose(ranges[site], (x.min(), x.max()), rtol=0, atol=1e-4 * scale)
+        hessian = x.astype(np.float64).T @ x
+        np.testing.assert_allclose(sums[site], hessian, rtol=0, atol=3e-4 * hessian.max())
+
+
+@CONFIGS
+def test_the_observed_rollout_is_the_rollout(config):
+    weights, batch = random_weights(config), batches()[0]
+    reasoner = build(config, store=CarryStore(CarryPrecision.FP16))
+    empty = {site: RANGE.empty(w) for site, w in input_widths(weights.params).items()}
+    seen, _ = observed_rollout(reasoner, weights, batch, empty, STEPS, RANGE)
+    expected, _ = jax.jit(
+        lambda: rollout(reasoner, weights, batch, steps=STEPS, observe=lambda _: None)
+    )()
+    # one float16 rounding of states of unit mean square may fall to the other side
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=4e-3), seen, expected)
+
+
+def test_deeper_trajectories_and_headroom_only_widen():
+    weights = random_weights(TRM)
+    one = activation_ranges(build(TRM), weights, batches(), steps=1)
+    two = activation_ranges(build(TRM), weights, batches(), steps=2)
+    roomy = activation_ranges(build(TRM), weights, batches(), steps=1, headroom=4.0)
+    assert all(two[s][0] <= low and two[s][1] >= high for s, (low, high) in one.items())
+    assert roomy == {s: (4 * low, 4 * high) for s, (low, high) in one.items()}
+
+
+def test_misuse_is_explained():
+    weights = random_weights(TRM)
+    with pytest.raises(ValueError, match="at least one batch"):
+        activation_ranges(build(TRM), weights, [], steps=1)
+    with pytest.raises(ValueError, match=r"headroom must be positive, got headroom=0.0"):
+        activation_ranges(build(TRM), weights, batches(), steps=1, headroom=0.0)

@@ -1,0 +1,62 @@
+"""A tiny model as an export: random weights, 4x4 puzzles, a few milliseconds a rollout."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from export.artifact.open import Export, open_export
+from export.lowering.storage import plan_for
+from export.pipeline import export
+from export.targets import Target
+from export.twin import Simulation, Source, simulation_of
+from quant.scheme import parse
+from tests.support.samples import random_batch, random_weights, small
+from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
+from trm_jax.types import Batch
+
+BATCH = 3
+STEPS = 4
+
+
+def configs() -> dict[str, Config]:
+    """Name one configuration of every kind."""
+    return {
+        "mlp": TRMConfig(**small(mixer=Mixer.MLP, positions=Positions.NONE, puzzle_emb_len=1)),
+        "learned": TRMConfig(**small(positions=Positions.LEARNED, puzzle_emb_len=2)),
+        "hrm": HRMConfig(**small(H_layers=1, L_layers=1, no_ACT_continue=False)),
+    }
+
+
+def source(config: Config) -> Source:
+    """Draw weights of half the usual size: then the recursion hardly amplifies rounding."""
+    weights = random_weights(config, seed=2)
+    halved = weights._replace(params=jax.tree.map(lambda x: x / 2, weights.params))
+    return Source("tiny", "tiny", "", config, halved)
+
+
+def puzzles(config: Config, count: int) -> Batch:
+    return random_batch(config, count, seed=5)
+
+
+def simulation(config: Config, scheme: str, target: Target = Target.LITERT) -> Simulation:
+    return simulation_of(source(config), plan_for(parse(scheme), target), [puzzles(config, 4)], 2)
+
+
+def make(folder: Path, config: Config, scheme: str, target: Target = Target.LITERT) -> Export:
+    """Export a tiny model and open it."""
+    twin = simulation(config, scheme, target)
+    export(
+        folder,
+        source(config),
+        plan_for(parse(scheme), target),
+        twin,
+        puzzles(config, 4),
+        batch=BATCH,
+        steps=STEPS,
+    )
+    return open_export(folder)
+
+
+def arrays(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(batch.inputs), np.asarray(batch.puzzle_identifiers)
