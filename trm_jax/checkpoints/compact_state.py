@@ -1,8 +1,7 @@
 """A training state in few small files, to be carried to another machine.
 
 Files: file_parts.py, whose manifest also holds `step` (updates done), `facts` (the caller's) and
-`tensors` (name, encoding, shape, bytes; in the order of the stream). Encodings:
-compact_state.py. The stream:
+`tensors` (name, encoding, shape, bytes; in the order of the stream). The stream:
 
     params/*, buffers/*, puzzle_emb   float32, exact
     ema/*                             float32 where the whole fits the limit, else delta16
@@ -10,12 +9,8 @@ compact_state.py. The stream:
     m/*                               ratio8   }
     log                               zlib: the rows of metrics so far
 
-Not carried: the slots. The next segment begins with all slots taking new puzzles, as at the
-start of a run; at most halt_max_steps steps later they are filled as before.
-
-Compact forms of training tensors, byte by byte. All numbers are little-endian.
-
-Values are taken in row-major order, B = 256 of them to a block (the last one may be shorter).
+The encodings, byte by byte; all numbers are little-endian. Values are taken in row-major order,
+B = 256 of them to a block (the last one may be shorter).
 
     float32   4 bytes a value.
     delta16   2 bytes a value: bfloat16 of (value - base), base being another tensor. For the
@@ -31,6 +26,9 @@ Values are taken in row-major order, B = 256 of them to a block (the last one ma
               released b1, b2, and the ratio is what gives Adam its direction; half a code is
               0.4 % of its greatest value.
     zlib      a text: UTF-8, deflated.
+
+Not here: the slots. The next segment begins with all slots taking new puzzles, as at the start
+of a run; at most halt_max_steps steps later they are filled as before.
 """
 
 import zlib
@@ -54,6 +52,12 @@ FLOAT = np.dtype("<f4")
 BFLOAT = np.dtype(jnp.bfloat16)
 
 Shape = tuple[int, ...]
+
+
+MIB = 2**20
+TOTAL_BYTES = 56 * MIB
+
+Tensors = dict[str, np.ndarray]
 
 
 def encode_float32(values: np.ndarray) -> bytes:
@@ -142,12 +146,6 @@ def encode_zlib(text: str) -> bytes:
 def decode_zlib(data: bytes) -> str:
     """Inflate a text."""
     return zlib.decompress(data).decode()
-
-
-MIB = 2**20
-TOTAL_BYTES = 56 * MIB
-
-Tensors = dict[str, np.ndarray]
 
 
 class Entry(NamedTuple):

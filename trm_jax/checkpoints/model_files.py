@@ -1,18 +1,14 @@
-"""Files of a model: safetensors + config.json for interchange, Orbax for a training run.
-
-An interchange directory holds two files:
+"""A model as files: a directory with safetensors and config.json, for interchange.
 
     model.safetensors   float32 (or bfloat16, float16) tensors under flat names:
                         `params/L_level/layers_0/mlp/down_proj/kernel`, ...,
                         `buffers/H_init`, `buffers/L_init`, `puzzle_emb`
     config.json         {"format": 1, "config": config.to_dict(...), "metadata": {...}}
 
-Both are finished before either appears under its name. PyTorch files are convert/__main__.py's
-matter.
+Both are finished before either appears under its name. Shapes are checked against the
+configuration when a model is read.
 
-Flat names of the tensors of a model, as its files use them, and a check of their shapes.
-
-params/L_level/layers_0/mlp/down_proj/kernel, ..., buffers/H_init, buffers/L_init, puzzle_emb
+Not here: states of training runs (training_state.py), PyTorch files (trm_jax/convert).
 """
 
 import json
@@ -38,6 +34,14 @@ from trm_jax.types import Buffers, Weights
 
 Shape = tuple[int, ...]
 Tensor = Array | np.ndarray
+
+
+FORMAT = 1
+MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+STORAGE = ("float32", "bfloat16", "float16")
+
+State = TypeVar("State")
 
 
 def flatten(weights: Weights) -> dict[str, Tensor]:
@@ -75,14 +79,6 @@ def check_shapes(found: dict[str, Shape], expected: dict[str, Shape], origin: st
     if problems:
         listed = "\n  ".join(problems)
         raise ValueError(f"{origin} does not fit the configuration:\n  {listed}")
-
-
-FORMAT = 1
-MODEL_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
-STORAGE = ("float32", "bfloat16", "float16")
-
-State = TypeVar("State")
 
 
 def weight_shapes(config: Config) -> dict[str, Shape]:

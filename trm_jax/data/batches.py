@@ -1,16 +1,14 @@
-"""Cut data sets into batches: in order for evaluation, as an endless seeded stream for training.
+"""Batches of data sets: in order for evaluation, an endless seeded stream for training.
 
 Training batch k is a pure function of (data set, batch size, seed, k): a run resumes exactly by
 naming the step, with no state to save. As in the released loader an epoch visits every group
 once and draws one of its puzzles; unlike it, epochs follow each other without a gap, so that no
 remainder is dropped and a batch may be larger than an epoch.
 
-Which puzzles static activations are calibrated on: the last ones in the order of evaluation.
-
-Of ARC these are questions under their last augmentations: as hard as the evaluated ones, but no
-strangers to them.
-
-The sweep's simulation and the exports must take the same ones, or their integers differ.
+Static activations are calibrated on the last puzzles in the order of evaluation
+(`calibration_batches`). A sweep's simulation and an export must take the same ones, or their
+integers differ. Of ARC these are questions under their last augmentations: as hard as the
+evaluated ones, but augmentations of tasks that are evaluated too.
 """
 
 import dataclasses
@@ -26,6 +24,14 @@ from trm_jax.data.format import PuzzleDataset
 IGNORE_LABEL = -100  # equals trm_jax.types.IGNORE_LABEL; this package stays importable without jax
 
 
+Augment = Callable[[np.random.Generator, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Changes inputs and labels of a batch at random, e.g. `sudoku.augment_sudoku`."""
+
+
+CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L)
+CALIBRATION_BATCH = 32
+
+
 class PuzzleBatch(NamedTuple):
     """A batch on the host. `Batch(*batch[:3])` is what the models take.
 
@@ -36,10 +42,6 @@ class PuzzleBatch(NamedTuple):
     labels: Int32[np.ndarray, "batch seq"]
     puzzle_identifiers: Int32[np.ndarray, " batch"]
     num_real: int
-
-
-Augment = Callable[[np.random.Generator, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Changes inputs and labels of a batch at random, e.g. `sudoku.augment_sudoku`."""
 
 
 def gather(dataset: PuzzleDataset, examples: np.ndarray, batch_size: int) -> PuzzleBatch:
@@ -216,10 +218,6 @@ def train_batches(
             inputs, labels = augment(rng, batch.inputs, batch.labels)
             batch = batch._replace(inputs=inputs, labels=labels)
         yield batch
-
-
-CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L)
-CALIBRATION_BATCH = 32
 
 
 def calibration_batches(dataset: PuzzleDataset) -> Iterator[PuzzleBatch]:

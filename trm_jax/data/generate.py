@@ -1,9 +1,8 @@
-"""What the puzzle commands share: exit codes, progress, options, and the order of work.
+"""What the data commands share: options, progress, exit codes, the order of work, and generation.
 
-Generate puzzles in several processes, and held-out ones that training has not seen.
-
-Puzzles 0 to num_train of a seed are for training; later ones become the test set unless they
-are symmetric to one of those or to each other. Training puzzles may repeat: they are many.
+Puzzles are generated in several processes. Puzzles 0 to num_train of a seed are for training;
+later ones become the test set unless they are symmetric to one of those or to each other.
+Training puzzles may repeat: they are many.
 """
 
 import argparse

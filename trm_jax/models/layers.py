@@ -1,13 +1,12 @@
-"""The layers that TRM and HRM share: norm, rotary positions, Dense, SwiGLU, token embedding.
+"""The layers that TRM and HRM share: norm, rotary positions, Dense, SwiGLU, embeddings.
 
 Formulas: REFERENCE 1.3 (released `models/layers.py`). Weights are float32 masters, cast to the
 dtype of the activations at every use. `dot_general` is a constructor field of Dense, so that a
 quantised product is seen in the wiring instead of being patched in.
 
-The injection: token, puzzle and position embeddings as one state-shaped array.
-
-The rows of the puzzle table are an argument: whether they were gathered from a table of
-876,406 rows or streamed as one row from flash is the caller's business (section 4.1).
+The embeddings of tokens, puzzle and positions make one state-shaped array, the injection. The
+rows of the puzzle table are an argument: whether they were gathered from a table of 876,406 rows
+or streamed as one row from flash is the caller's business (section 4.1).
 """
 
 import math

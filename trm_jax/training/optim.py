@@ -1,8 +1,7 @@
-"""Optimisers of the released recipe (REFERENCE 1.5): AdamATan2, sign-SGD, schedule, EMA.
+"""Optimisers of the released recipe and its hyper-parameters (REFERENCE 1.1, 1.5).
 
-AdamW is there beside AdamATan2, because public reproductions of the release use it.
-
-The hyper-parameters of a training run (REFERENCE 1.1, 1.5); no arrays here.
+AdamATan2, sign-SGD, schedule, EMA. AdamW is there beside AdamATan2, because public reproductions
+of the release use it. `Recipe` holds the hyper-parameters of a run.
 """
 
 import enum
@@ -18,6 +17,9 @@ from jaxtyping import Float, Int
 
 from trm_jax.types import Params, PuzzleTable
 
+Combine = Callable[[Array, Array, Array], Array]
+"""(m, root of the corrected v, correction of m) -> direction."""
+
 
 class Optimizer(enum.StrEnum):
     """How the gradients of the parameters become a direction; decay is decoupled in both."""
@@ -32,10 +34,6 @@ class MomentState(NamedTuple):
     count: Int[Array, ""]
     m: Params
     v: Params
-
-
-Combine = Callable[[Array, Array, Array], Array]
-"""(m, root of the corrected v, correction of m) -> direction."""
 
 
 def scale_by_moments(b1: float, b2: float, combine: Combine) -> optax.GradientTransformation:

@@ -5,9 +5,8 @@ stopped and resumed takes the same path as one that was not. Puzzles are drawn w
 replacement; the released loader passes over all groups in epochs instead.
 
 Parameters, moments and average are float32; `forward_dtype` of the configuration is what the
-network computes in. With a mesh the slots are spread over its devices.
-
-What a training step does around its gradient: slots in turns, and a watch on infinities.
+network computes in. With a mesh the slots are spread over its devices. Where memory is short
+the slots take turns (`in_turns`); every update is watched for infinities (`watched`).
 """
 
 from collections.abc import Callable
@@ -38,6 +37,14 @@ from trm_jax.types import Batch, Carry, Latents, Outputs, Params, Weights
 
 Gradient = Callable[..., Any]
 """(params, rows, reasoner, carry) -> (loss, (latents, outputs)), (grads, row_grads)."""
+
+
+Metrics = dict[str, Float[Array, ""]]
+Objective = Callable[
+    [Params, Float[Array, "batch id_emb"], Reasoner, Carry],
+    tuple[Float[Array, ""], tuple[Latents, Outputs]],
+]
+"""(params, puzzle rows, reasoner, carry) -> loss and what the supervision step left."""
 
 
 def in_turns(gradient: Gradient, turns: int) -> Gradient:
@@ -96,12 +103,6 @@ class TrainState(NamedTuple):
     carry: Carry
 
 
-Metrics = dict[str, Float[Array, ""]]
-Objective = Callable[
-    [Params, Float[Array, "batch id_emb"], Reasoner, Carry],
-    tuple[Float[Array, ""], tuple[Latents, Outputs]],
-]
-"""(params, puzzle rows, reasoner, carry) -> loss and what the supervision step left."""
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 

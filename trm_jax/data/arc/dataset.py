@@ -1,15 +1,13 @@
-"""Write ARC data sets in the released layout, one example after the other.
+"""ARC data sets in the released layout: which augmentations of which task, then their examples.
+
+All augmentations are drawn before anything is written (`plan`), because the released builder
+draws them first and the translations after them from one stream. A plan holds eleven bytes per
+augmented task; grids are made again from it one task at a time, so that memory hardly grows with
+the number of augmentations.
 
 The released builder visits its two splits in the order of a Python set, which changes from run
 to run, and draws translations as it goes. Here train comes first, as in about half of its runs;
 identifiers and the test split are the same either way.
-
-Plan an ARC data set: which augmentations of which task, in the order of the identifiers.
-
-All augmentations are drawn before anything is written, because the released builder draws them
-first and the translations after them from one stream. A plan holds eleven bytes per augmented
-task; grids are made again from it one task at a time (`arc_build`), so that memory hardly grows
-with the number of augmentations.
 """
 
 import contextlib

@@ -1,15 +1,13 @@
-"""Generate ARC-like tasks for small models: one simple rule per task, on small grids.
+"""ARC-like tasks for small models: one simple rule per task, on small grids.
+
+A rule is named after what it does and decodes itself: `recolour-3-5`, `turn-1` (a dihedral
+transform), `gravity-down`, `fill-4`. Black (0) is background for all of them. ARC's
+augmentation applies: turned or repainted, each rule is another one as simple.
 
 As in ARC a task is known from its demonstrations, and what is held out are its questions. No
 question looks like a demonstration, or like another question, of any task, not even turned or
 repainted. Tasks of both subsets differ in rule, colour or direction; under augmentation two tasks
 may be the same (`fill-3` repainted is `fill-4`), as nothing simple enough would be left otherwise.
-
-Simple transformations of small grids: the rules behind the generated ARC-like tasks.
-
-A rule is named after what it does and decodes itself: `recolour-3-5`, `turn-1` (a dihedral
-transform), `gravity-down`, `fill-4`. Black (0) is background for all of them. ARC's
-augmentation applies: turned or repainted, each rule is another one as simple.
 """
 
 import functools
@@ -26,6 +24,9 @@ from trm_jax.data.grids import NUM_TRANSFORMS, dihedral_transform, inverse_dihed
 COLOURS = range(1, NUM_COLOURS)
 TURN_DOWN = {"down": 0, "up": 5, "left": 1, "right": 3}
 """The dihedral transform after which "down" is where the name says."""
+
+ATTEMPTS = 2000  # grids tried for one pair before a rule counts as exhausted
+MIN_SIDE = 3
 
 
 class Rule(NamedTuple):
@@ -136,9 +137,6 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
     ),
 }
 """All rules by family; which colours and directions a rule takes makes it another task."""
-
-ATTEMPTS = 2000  # grids tried for one pair before a rule counts as exhausted
-MIN_SIDE = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,23 +1,20 @@
-"""Random symmetries of Sudoku token arrays, vectorised so that training batches can use them.
+"""Symmetries of Sudoku: random ones for training batches, and whether two puzzles are the same.
 
 The symmetries are the released builder's: digits renamed, bands and the rows inside them
 permuted, stacks and their columns permuted, and for square boxes the grid transposed with
-probability one half (a 2x3 box would become 3x2). Tokens are pad 0, blank 1, digit + 1.
+probability one half (a 2x3 box would become 3x2): 3,359,232 moves times 9! names for 9x9. They
+work on whole token arrays (pad 0, blank 1, digit + 1), so that training batches can use them.
 
-Tell whether Sudoku puzzles are the same up to symmetry, for held-out sets that are honest.
-
-Symmetries: digits renamed, bands, stacks and the lines inside them permuted, and for square
-boxes transposition (3,359,232 moves times 9! names for 9x9).
-
-Two steps. `invariants` hashes each puzzle to a number that no symmetry changes, for all puzzles
-at once (colour refinement: a cell's colour absorbs those of its row, column, box and digit).
-Different numbers prove different classes. Only equal numbers need `canonical_form`, which is
-exact: it rests on the solution, of which a puzzle has one, because a symmetry that maps puzzle
-to puzzle also maps solution to solution. A full grid has a cheap least form: naming the digits
-so that a chosen row reads 1, 2, 3, ... leaves no choice but that row and the order of the
-columns (23,328 for 9x9), since rows then sort by their first digit; the second row decides
-between nearly all of them. The least image of the puzzle under the moves that reach the least
-grid is its canonical form.
+Held-out sets are honest if no puzzle of theirs is a training puzzle in disguise. That is decided
+in two steps. `invariants` hashes each puzzle to a number that no symmetry changes, for all
+puzzles at once (colour refinement: a cell's colour absorbs those of its row, column, box and
+digit). Different numbers prove different classes. Only equal numbers need `canonical_form`, which
+is exact: it rests on the solution, of which a puzzle has one, because a symmetry that maps puzzle
+to puzzle also maps solution to solution. A full grid has a cheap least form: naming the digits so
+that a chosen row reads 1, 2, 3, ... leaves no choice but that row and the order of the columns
+(23,328 for 9x9), since rows then sort by their first digit; the second row decides between nearly
+all of them. The least image of the puzzle under the moves that reach the least grid is its
+canonical form.
 """
 
 import functools
@@ -32,6 +29,14 @@ from trm_jax.data.sudoku.solver import Box, check_box, solve
 TokenRows = Integer[np.ndarray, "batch seq"]
 
 BLANK = 1
+
+
+Digits = Integer[np.ndarray, "_ cells"]
+"""Puzzles, one a row: digits 1 to side in reading order, 0 for blank."""
+OneGrid = Integer[np.ndarray, " cells"]
+
+MAX_MOVES = 5_000_000  # row and column choices that fit into memory; 4x4 boxes have 254 million
+ROUNDS = 4  # of colour refinement; a cell hears of every other one after two
 
 
 def line_orders(rng: np.random.Generator, num: int, box_lines: int, side: int) -> np.ndarray:
@@ -124,14 +129,6 @@ def reveal_cells(
     blank = (inputs == BLANK) & (labels > BLANK)
     order = np.where(blank, rng.random(inputs.shape), 2.0).argsort(axis=1).argsort(axis=1)
     return np.where(blank & (order < counts[:, None]), labels, inputs).astype(inputs.dtype)
-
-
-Digits = Integer[np.ndarray, "_ cells"]
-"""Puzzles, one a row: digits 1 to side in reading order, 0 for blank."""
-OneGrid = Integer[np.ndarray, " cells"]
-
-MAX_MOVES = 5_000_000  # row and column choices that fit into memory; 4x4 boxes have 254 million
-ROUNDS = 4  # of colour refinement; a cell hears of every other one after two
 
 
 def _mix(values: np.ndarray, salt: int) -> np.ndarray:
