@@ -1,1 +1,12 @@
-"""Programs: the only place for argument parsing, printing and result files."""
+"""Programs. Each folder is one; `measurement`, `render`, `paper` and `jobs` are what they share.
+
+    sweep      depth x precision                ablate     eight studies
+    arc        augment and vote                 predictor  fidelity against accuracy
+    footprint  memory, work, energy             deploy     hosts, Cortex-M55, AI Hub
+    train      training in segments             report     one page of everything
+
+A program is run with `python -m experiments.NAME`. Its folder has the same rooms as every other:
+__main__.py (command line), job.py (command line -> loaded and checked), rows.py (what a row
+means, and on disk), runner.py (computes rows), outcomes.py (rows -> numbers with errors),
+tables.py (numbers -> tables and figures). Nothing is re-exported: a program is no library.
+"""

@@ -1,0 +1,5 @@
+"""Commands run one after the other or on many machines.
+
+runner.py runs a list of commands and remembers which are done; processes.py makes several
+processes one run by JAX's own start-up.
+"""

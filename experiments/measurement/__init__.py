@@ -1,0 +1,6 @@
+"""What all measuring programs share.
+
+Read in this order: spec.py (what is measured, and its digest), depths.py (the depth grid),
+shards.py (the unit of work), row_files.py (folders of rows: append-only, resumable),
+intervals.py (errors and paired tests), options.py (the shared command line).
+"""

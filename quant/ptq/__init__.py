@@ -1,0 +1,9 @@
+"""Post-training quantisers. A method is `(params, plan, calibration) -> QuantisedParams`.
+
+Methods differ in how they round. Read in this order:
+
+    calibrate.py   ranges and Hessians along whole trajectories, folded over all cycles
+    weights.py     rounding to nearest, every kernel on its scheme's grid; bytes of the result
+
+Not here: the grid itself (quant/affine.py), schemes and their names (quant/scheme.py).
+"""

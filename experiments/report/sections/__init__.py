@@ -1,0 +1,1 @@
+"""Chapters of the report: claims, accuracy, depth, memory, devices, ablations."""
