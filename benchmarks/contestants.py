@@ -3,9 +3,8 @@
 `SharedRollouts` is what experiments.sweep does: a trajectory per scheme and a read-out at every
 depth, fidelity and residuals included. The rivals run a cell from the initial states to exactly
 its depth and only count right answers, so the comparison does not favour us. A program is
-compiled once per depth, before anything is timed.
-
-Which cells are timed: grids over H-cycles T, supervision steps n and schemes.
+compiled once per depth, before anything is timed. A `ContestPlan` says which cells are timed:
+grids over H-cycles T, supervision steps n and schemes.
 """
 
 import dataclasses
@@ -150,7 +149,7 @@ class TorchCells:
 
 
 def torch_installed() -> bool:
-    """Say whether the PyTorch rival can run."""
+    """Return whether the PyTorch rival can run."""
     return importlib.util.find_spec("torch") is not None
 
 

@@ -82,7 +82,7 @@ def exported(subject: Subject, scheme: str, steps: int, folder: Path) -> tuple[S
 
 
 def compare(contest: Contest) -> None:
-    """Demand the same tokens and the same last states.
+    """Check that both gave the same tokens and the same last states.
 
     Raises:
       ValueError: a bit differs.

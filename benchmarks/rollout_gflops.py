@@ -127,8 +127,8 @@ def measure(subject: Subject, steps: int, repeats: int) -> list[dict[str, Any]]:
         }
         for i, m in enumerate(matmuls)
     ]
-    bare = [calls * sum(parts) for _, parts in timed]
-    shares = [b / whole for b, (whole, _) in zip(bare, timed, strict=True)]
+    products_ms = [calls * sum(parts) for _, parts in timed]
+    shares = [b / whole for b, (whole, _) in zip(products_ms, timed, strict=True)]
     facts = {
         "model": subject.name,
         "puzzles": subject.num_puzzles,
@@ -138,7 +138,7 @@ def measure(subject: Subject, steps: int, repeats: int) -> list[dict[str, Any]]:
         "repeats": repeats,
     }
     rows += [
-        {"what": "all products", "gflops": _rates(work, bare), **facts},
+        {"what": "all products", "gflops": _rates(work, products_ms), **facts},
         {
             "what": "rollout",
             "gflops": _rates(work, [whole for whole, _ in timed]),

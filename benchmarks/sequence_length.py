@@ -16,8 +16,6 @@ counts as faster where at least 90 % of the ratios lie below 1, as slower where 
 else the machine's noise decides nothing. On a busy machine `--clock cpu` takes the CPU time of
 the one thread instead of wall time: what others take is not counted. A CPU stands in for no NPU:
 it has no driver to wait for, which is what the paper blames. Needs [export] and [onnx].
-
-Where int8 becomes faster than float32: verdicts over lengths, as text, table and figure.
 """
 
 import dataclasses
@@ -48,6 +46,12 @@ from quant.ptq.calibrate import ProductRange, input_widths
 from quant.scheme import parse
 from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
 from trm_jax.models.build import build
+
+LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
+REPEATS, WARM = 15, 2
+SAMPLE_SECONDS = 0.02  # a call repeats until it fills this; one of a short sequence is all noise
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+SPAN = ProductRange((-4.0, 4.0), (-4.0, 4.0))  # any range: latency does not depend on it
 
 
 class SpeedVerdict(enum.Enum):
@@ -153,13 +157,6 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         fontsize=10,
     )
     figures.save(figure, path)
-
-
-LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
-REPEATS, WARM = 15, 2
-SAMPLE_SECONDS = 0.02  # a call repeats until it fills this; one of a short sequence is all noise
-CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
-SPAN = ProductRange((-4.0, 4.0), (-4.0, 4.0))  # any range: latency does not depend on it
 
 
 class SchemeContestant(NamedTuple):

@@ -1,4 +1,4 @@
-"""The frame of a program: what ends it, in words for the person who started it, and exit codes."""
+"""The frame of a program: its exit codes, and the message when something ends it."""
 
 import sys
 from collections.abc import Callable

@@ -24,7 +24,7 @@ def correct_cells(predictions: Tokens, labels: Tokens) -> Int[Array, " batch"]:
 
 
 def puzzle_exact(predictions: Tokens, labels: Tokens) -> Bool[Array, " batch"]:
-    """Say which puzzles have no wrong cell."""
+    """Mark the puzzles that have no wrong cell."""
     return jnp.all((predictions == labels) | (labels == IGNORE_LABEL), axis=-1)
 
 

@@ -2,7 +2,7 @@
 
 One axis, `batch`. Draws are functions of (seed, step) and do not depend on the layout, so a run
 on several devices differs from one on a single device by the order of float sums alone.
-Left out: several hosts, and splitting a model (its 7 million weights fit anywhere).
+Not here: several hosts, and splitting a model (its 7 million weights fit anywhere).
 """
 
 from typing import TypeVar
@@ -40,7 +40,7 @@ def device_mesh() -> Mesh:
 
 
 def check_divides(size: int, mesh: Mesh, name: str) -> None:
-    """Demand that a batch splits evenly.
+    """Check that a batch splits evenly.
 
     Raises:
       ValueError: it does not.

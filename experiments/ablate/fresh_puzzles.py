@@ -94,7 +94,7 @@ KINDS: dict[Task, Callable[[int], PuzzleKind]] = {Task.SUDOKU: _sudoku, Task.MAZ
 
 
 def settings(context: Context, num: int) -> Facts:
-    """Say which puzzles training will see, `num` of them.
+    """Name the puzzles that training will see, `num` of them.
 
     Raises:
       NotApplicable: there is no source of training puzzles.

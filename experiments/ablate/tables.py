@@ -1,26 +1,22 @@
-"""From the rows of an ablation to numbers with errors: records, tables, files.
+"""From the rows of an ablation to numbers with errors: records, tables, a figure, files.
 
-    read(folder)     what an ablation is and its rows
-    records(...)     one flat record per variant: intervals, paired tests, facts (CSV, reports)
-    tables(...)      one `tables.Table` per study (in the paper's shape: tables.py)
-    report(folder)   all of it on screen and as files in the folder
+    read(folder)         what an ablation is and its rows
+    records(...)         one flat record per variant: intervals, paired tests, facts (CSV, reports)
+    tables(...)          one `Table` per study
+    paper_tables(...)    the paper's own tables, each number one of the records:
+                         architectures   Table 10     context   Table 12     pruning   Table 13
+                         student         Table 14     linear    App. J       survivors section 4.6
+    split_figure(...)    cells right against puzzles right, for every intervention
+    report(folder)       all of it on screen and as files in the folder
 
 Only here are sums divided. A study's variants are compared on the shards that all of them have
 finished; `puzzles` in a record says how many puzzles that are.
 
-The figure of an ablation: cells right against puzzles right, for every intervention.
+The figure has one line per variant, grouped by study: a ring for cell accuracy, a dot for exact
+match, both with 95 % intervals, and the gap between them. Where local prediction survives and
+global reasoning does not (section 4.6), the gap is wide.
 
-One line per variant, grouped by study: a ring for cell accuracy, a dot for exact match, both
-with 95 % intervals, and the gap between them. Where local prediction survives and global
-reasoning does not (section 4.6), the gap is wide. Made for print and dark pages (figures.py).
-
-The tables of the paper that an ablation answers, in the paper's own shape.
-
-    architectures   Table 10     context   Table 12     pruning   Table 13
-    student         Table 14     linear    App. J       survivors   section 4.6
-
-Each is laid out from `ablation_tables.records`, so a number here is one of those there. A table
-whose study was not run is left out. The paper's own numbers are in paper/tables.py.
+Not here: tables of studies that were not run, the paper's own numbers (paper/tables.py).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -66,6 +62,13 @@ from trm_jax.tasks.task import LENIENT, Task
 ROW = 0.19  # inches of a variant
 GAP = 1.1  # rows between two studies
 PUZZLES, CELLS = colour(4), colour(5)
+
+
+Lookup = dict[str, Record]
+"""Records of one study by variant."""
+
+
+NONE = "-"  # where a number has no meaning
 
 
 def split_figure(spec: AblationSpec, listed: Sequence[Record]) -> Figure:
@@ -134,10 +137,6 @@ def _name_rows(ax: Axes, places: Sequence[float], listed: Sequence[Record]) -> N
     legend = ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     for text, ink in zip(legend.get_texts(), (CELLS, PUZZLES), strict=True):
         text.set_color(ink)
-
-
-Lookup = dict[str, Record]
-"""Records of one study by variant."""
 
 
 def paper_tables(spec: AblationSpec, listed: Sequence[Record]) -> list[Table]:
@@ -257,9 +256,6 @@ def _exact(record: Record) -> str:
 
 def _cell(record: Record) -> str:
     return with_error(interval_of(record, "cell"))
-
-
-NONE = "-"  # where a number has no meaning
 
 
 class Ablation(NamedTuple):

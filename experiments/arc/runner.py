@@ -154,9 +154,9 @@ class Asker:
         if (scheme, model) not in self.variants:
             whole = self.models[model]
             width = whole.config.puzzle_emb_ndim
-            bare = whole.weights._replace(puzzle_emb=jnp.zeros((1, width), jnp.float32))
+            without_rows = whole.weights._replace(puzzle_emb=jnp.zeros((1, width), jnp.float32))
             made = make_variant(
-                whole._replace(weights=bare),
+                whole._replace(weights=without_rows),
                 None,
                 scheme,
                 dtype=self.spec.dtype,

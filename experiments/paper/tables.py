@@ -2,17 +2,25 @@
 
 Nothing here was measured by this project; reports show these numbers beside ours and say whose
 they are. Rows that are a scheme carry its name (quant/scheme.py); `notes` hold errata and what
-a figure turned out to mean. Depth grids (Tables 16-18) are in grids.py. Left out: Figures,
-which repeat the tables.
+a figure turned out to mean. Depth grids (Tables 16-18) are in grids.py.
 
-The paper writes T for H_cycles and n for supervision steps; formulas of the depths were lost in
-the public text and are decoded from GFLOPs and accuracies (`DEPTH_NOTE`).
+Not here: figures, which repeat the tables.
 
-A table of the paper as data: numbers with the units in which they are printed.
+A table holds numbers with the units in which they are printed. The paper writes T for H_cycles
+and n for supervision steps; formulas of the depths were lost in the public text and are decoded
+from GFLOPs and accuracies (`DEPTH_NOTE`).
 """
 
 import enum
 from dataclasses import dataclass
+
+SOURCE = "arXiv 2606.26488v1"
+
+DEPTH_NOTE = (
+    "In Tables 5 and 6 the default depth is 30 H-cycles (T=3, n=10), not the 48 of Tables 16-18:"
+    " 1,875 = 30 x 62.5, and 256, 342, 68 = 30, 40, 8 x 8.54 GFLOPs; the accuracies (69.1 %,"
+    " 70.3 %, 55.4 %) lie where Table 18 has 30, 40 and 8 H-cycles."
+)
 
 
 class Unit(enum.Enum):
@@ -57,14 +65,6 @@ class PaperTable:
         value = self.value(row, column)
         return value / 100 if value is not None and self.columns[column] is Unit.PERCENT else value
 
-
-SOURCE = "arXiv 2606.26488v1"
-
-DEPTH_NOTE = (
-    "In Tables 5 and 6 the default depth is 30 H-cycles (T=3, n=10), not the 48 of Tables 16-18:"
-    " 1,875 = 30 x 62.5, and 256, 342, 68 = 30, 40, 8 x 8.54 GFLOPs; the accuracies (69.1 %,"
-    " 70.3 %, 55.4 %) lie where Table 18 has 30, 40 and 8 H-cycles."
-)
 
 EMBEDDING = PaperTable(
     number="1",

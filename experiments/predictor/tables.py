@@ -1,7 +1,4 @@
-"""Tables and figure of the predictor study.
-
-Everything about fidelity as a predictor, from sweeps: points, rankings, failures, rule.
-"""
+"""Fidelity as a predictor, from sweeps to tables and a figure: points, rankings, failures, rule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +12,11 @@ from experiments.render.tables import Table, p_text
 from experiments.sweep.outcomes import Sweep
 
 ALL, DEEPEST = "all depths", "full depth"
+
+
+FLOOR = 1e-6  # smallest infidelity drawn
+TICKS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, FLOOR)
+TICK_TEXTS = ("0", "0.9", "0.99", "0.999", "0.9999", "0.99999", "1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +64,6 @@ def study(sweeps: Sequence[Sweep], seed: int = 0) -> PredictorStudy:
     return PredictorStudy(
         points=tuple(found), rankings=rankings, failures=tuple(failures), verdicts=tuple(verdicts)
     )
-
-
-FLOOR = 1e-6  # smallest infidelity drawn
-TICKS = (1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5, FLOOR)
-TICK_TEXTS = ("0", "0.9", "0.99", "0.999", "0.9999", "0.99999", "1")
 
 
 def study_tables(found: PredictorStudy) -> list[Table]:

@@ -1,3 +1,16 @@
+"""The report of one sweep: two tables and two figures.
+
+    grid.md, grid.csv         exact match, cell accuracy (and the lenient score) of every scheme at
+                              every depth, in the shape of Tables 16-18, with the cost of each cell
+    summary.md, summary.csv   one row per scheme at the deepest cell, in the shape of Table 9, with
+                              fidelity, stored bytes and the paired comparison with full precision
+    accuracy.png/.svg         accuracy against depth
+    fidelity.png/.svg         fidelity against accuracy loss
+
+Not here: how a table or figure is drawn (experiments/render), how a rate is estimated
+(measurement/intervals.py).
+"""
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

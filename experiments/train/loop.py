@@ -1,8 +1,8 @@
 """One segment of a training run: updates until the end, a limit or a signal.
 
-Left out: what a run is and where it begins (runner.py), its files (folder.py).
+Validation happens inside a run: the averaged weights at 1, 4 and all supervision steps.
 
-Validation inside a training run: the averaged weights at 1, 4 and all supervision steps.
+Not here: what a run is and where it begins (runner.py), its files (folder.py).
 """
 
 import contextlib

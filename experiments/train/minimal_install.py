@@ -15,5 +15,5 @@ if importlib.util.find_spec("jaxtyping") is None:
 
 
 def has(package: str) -> bool:
-    """Say whether an optional package is installed."""
+    """Return whether an optional package is installed."""
     return importlib.util.find_spec(package) is not None

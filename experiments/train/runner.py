@@ -1,6 +1,6 @@
 """A training run: what decides it, where it begins, what it leaves behind.
 
-Left out: the command line (__main__.py), the loop (loop.py), the files (folder.py) and the
+Not here: the command line (__main__.py), the loop (loop.py), the files (folder.py) and the
 update itself (trm_jax/training/step.py).
 """
 

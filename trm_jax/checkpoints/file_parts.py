@@ -25,7 +25,7 @@ def part_name(index: int) -> str:
 
 
 def check_free(path: Path) -> None:
-    """Demand that a folder may be written: new, empty, or one of these to be replaced.
+    """Check that a folder may be written: new, empty, or one of these to be replaced.
 
     Raises:
       ValueError: it holds something else.

@@ -64,7 +64,7 @@ def unflatten(tensors: Mapping[str, Any]) -> Weights:
 
 
 def check_shapes(found: dict[str, Shape], expected: dict[str, Shape], origin: str) -> None:
-    """Demand the same names and shapes on both sides.
+    """Check that names and shapes are the same on both sides.
 
     Raises:
       ValueError: lists every missing and unknown name and every pair of shapes that differ.

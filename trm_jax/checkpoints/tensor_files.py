@@ -9,7 +9,7 @@
 system brings in the pages that are touched. Of a puzzle table of any size one row costs one page
 or two (tests/trm_jax/checkpoints/test_tensor_files.py measures it).
 
-Left out: dtypes that no weight has (8-bit floats, complex).
+Not here: dtypes that no weight has (8-bit floats, complex).
 """
 
 import json

@@ -160,7 +160,7 @@ def _agree(seen: object, told: object) -> bool:
 
 
 def _how_to_complete(missing: list[str], seen: Fields) -> str:
-    """Say which fields are missing and what would supply them."""
+    """Name the fields that are missing and what would supply them."""
     fitting = [
         name
         for name, config in PRESETS.items()

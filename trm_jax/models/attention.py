@@ -93,7 +93,7 @@ def why_not(kernel: AttentionKernel, config: ReasonerConfig) -> str | None:
 
 
 def check_kernel(kernel: AttentionKernel, config: ReasonerConfig) -> None:
-    """Demand that this process can attend with a kernel, before anything is compiled.
+    """Check that this process can attend with a kernel, before anything is compiled.
 
     Raises:
       ValueError: it cannot.

@@ -51,7 +51,7 @@ def contestants(context: Context) -> list[Model]:
 
 
 def fits(model: Model, context: Context) -> bool:
-    """Say whether a model reads the puzzles of the context's model."""
+    """Return whether a model reads the puzzles of the context's model."""
     names = ("seq_len", "vocab_size")
     return all(getattr(model.config, n) == getattr(context.model.config, n) for n in names)
 

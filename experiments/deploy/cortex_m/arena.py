@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def is_supported(config: Config) -> TypeGuard[TRMConfig]:
-    """Say whether a configuration has attention in integers."""
+    """Return whether a configuration has attention in integers."""
     return isinstance(config, TRMConfig) and config.mixer is Mixer.ATTENTION
 
 

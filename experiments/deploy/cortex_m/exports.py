@@ -3,11 +3,10 @@
 Random weights serve sizes and instruction counts, which do not depend on their values; such an
 export expects no answers. Its static ranges are made up for the same reason.
 
-How a network lies on a board: a block in one graph, or cut into graphs that share one arena.
-
-A cut (export/lowering/stages.py) needs less arena, and work space and records of its own beside
-it; which is smaller depends on the size of the network, so both are measured and the one with less
-SRAM is taken. Only integer attention over more positions than one chunk is worth a try.
+A block is one graph, or cut into graphs that share one arena. A cut (export/lowering/stages.py)
+needs less arena, and work space and records of its own beside it; which is smaller depends on the
+size of the network, so both are measured and the one with less SRAM is taken. Only integer
+attention over more positions than one chunk is worth a try.
 """
 
 import dataclasses
@@ -42,6 +41,10 @@ from trm_jax.types import Weights
 CUT = PartitionSpec(heads=1, tokens=100, queries=MOST_QUERIES)
 
 
+ANSWERED = 4  # puzzles for the self-test; each costs a rollout in TFLM's interpreter for hosts
+REACH = (-8.0, 8.0)  # of random models' static products
+
+
 def cut_for(config: Config, scheme: Scheme) -> PartitionSpec | None:
     """Choose the cut that may be worth it, or None."""
     is_cut = scheme.is_integer and config.mixer is Mixer.ATTENTION
@@ -69,10 +72,6 @@ def sram_bytes(package: cortex_m_package.Package) -> int:
 def _without_stages(made: Export) -> Export:
     graphs = tuple(g for g in made.model.graphs if not STAGE.fullmatch(g.name))
     return dataclasses.replace(made, model=dataclasses.replace(made.model, graphs=graphs))
-
-
-ANSWERED = 4  # puzzles for the self-test; each costs a rollout in TFLM's interpreter for hosts
-REACH = (-8.0, 8.0)  # of random models' static products
 
 
 def trained_export(

@@ -1,7 +1,7 @@
 """Augment ARC tasks as released: a dihedral transform, then a permutation of colours 1 to 9.
 
 An augmentation is its name: `TASK|||t3|||0481529637` turns grids by transform 3 and paints
-colour k in the k-th digit's colour; black stays. The bare task name is the identity. HRM's older
+colour k in the k-th digit's colour; black stays. The task name alone is the identity. HRM's older
 builder joined with "_", which task names may hold; it is not read here.
 """
 
@@ -46,7 +46,7 @@ def parse_name(name: str) -> tuple[str, Augmentation]:
     """Split the name of an augmented task.
 
     Raises:
-      ValueError: neither a bare name nor NAME|||tN|||DIGITS.
+      ValueError: neither a name without suffix nor NAME|||tN|||DIGITS.
     """
     if SEPARATOR not in name:
         return name, IDENTITY

@@ -87,7 +87,7 @@ def shortest_path(tokens: Grid) -> list[tuple[int, int]]:
 
 
 def has_one_shortest_path(tokens: Grid) -> bool:
-    """Say whether only one shortest path leads from start to goal.
+    """Return whether only one shortest path leads from start to goal.
 
     It does if at every distance just one cell lies on shortest paths: d moves from the start
     and the rest from the goal.
