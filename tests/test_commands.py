@@ -9,8 +9,6 @@ there appended: the last option wins, so they make it small. The others need wha
 have (a network, a checkpoint, an hour); their flags are looked up in `--help`.
 """
 
-import ast
-import importlib
 import json
 import os
 import re
@@ -20,6 +18,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.programs import MAIN, load_program
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("trm_jax", "quant", "export", "experiments", "benchmarks")
@@ -58,7 +58,7 @@ def programs() -> list[str]:
     """Find the modules that can be run."""
     files = (file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py")))
     found = (
-        ".".join(file.relative_to(ROOT).with_suffix("").parts)
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(MAIN)
         for file in files
         if 'if __name__ == "__main__":' in file.read_text()
     )
@@ -80,8 +80,7 @@ def fenced(name: str) -> list[Command]:
 
 def in_docstring(program: str) -> list[Command]:
     """Read the commands in a program's docstring."""
-    source = (ROOT / program.replace(".", "/")).with_suffix(".py").read_text()
-    return parse(ast.get_docstring(ast.parse(source)) or "")
+    return parse(load_program(program).__doc__ or "")
 
 
 def documented() -> list[Command]:
@@ -118,7 +117,7 @@ def run(command: Command, folder: Path) -> subprocess.CompletedProcess[str]:
 def help_of(command: Command, capsys: pytest.CaptureFixture[str]) -> str:
     """Print the help of a command, or of the subcommand it names."""
     module, *arguments = command
-    main = importlib.import_module(module).main
+    main = load_program(module).main
     subcommand = [word for word in arguments[:1] if not word.startswith("-")]
     texts = []
     for words in ([], subcommand):

@@ -1,6 +1,5 @@
 """The default report: which jobs there are, resuming them, and what a failure leaves."""
 
-import importlib
 import json
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from experiments.jobs import runner
 from experiments.jobs.runner import CommandJob
 from experiments.report import __main__ as report
 from experiments.report.jobs import ReportSubject, is_large, jobs, schemes, subjects
+from tests.support.programs import load_program
 from tests.support.samples import random_weights
 from trm_jax import zoo
 from trm_jax.checkpoints import model_files
@@ -111,7 +111,7 @@ def test_bad_input_exits_with_2(arguments, message, capsys):
 def test_every_job_is_a_command_line_of_its_program(quick: bool):
     for job in jobs(subjects({}, {}), quick=quick):
         _, *arguments = job.command(Path("out"))
-        program = importlib.import_module(job.module)
+        program = load_program(job.module)
         target = arguments[arguments.index("--target") + 1] if "--target" in arguments else "litert"
         deploys = job.module == "experiments.deploy"
         parser = program.parser(target) if deploys else program.parser()

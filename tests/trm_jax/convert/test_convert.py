@@ -11,6 +11,7 @@ from tests.support.samples import random_weights
 from trm_jax.checkpoints.model_files import load_metadata, load_model, save_model
 from trm_jax.config import PRESETS, Mixer
 from trm_jax.convert import __main__ as program
+from trm_jax.convert import load
 from trm_jax.convert.load import Hints, load_torch
 from trm_jax.convert.published import PUBLISHED
 from trm_jax.data.hub import DownloadError
@@ -113,7 +114,7 @@ def test_short_name_resolves_to_its_file_and_configuration(
     file = tmp_path / "step.safetensors"
     weights = write_release(file, dataclasses.replace(PRESETS["sudoku-trm-mlp"]))
     asked = []
-    monkeypatch.setattr(program, "resolve", lambda source: asked.append(source) or file)
+    monkeypatch.setattr(load, "resolve", lambda source: asked.append(source) or file)
     config, loaded, _ = load_torch("trm-mlp-sudoku-sanjin2024")
     assert asked == [entry.source]
     assert config == PRESETS["sudoku-trm-mlp"]
@@ -127,7 +128,7 @@ def test_hub_file_without_preset_brings_its_yaml(
     (tmp_path / "all_config.yaml").write_text(YAML.format(name=TRM_NAME))
     home = "hf:owner/name/folder/"
     monkeypatch.setattr(
-        program, "resolve", lambda source: tmp_path / source.removeprefix(home).split("@")[0]
+        load, "resolve", lambda source: tmp_path / source.removeprefix(home).split("@")[0]
     )
     told = Hints(fields=(("seq_len", 4),))
     config, loaded, _ = load_torch(home + "m.safetensors@abc", told)
@@ -141,7 +142,7 @@ def test_hub_file_without_preset_brings_its_yaml(
             raise DownloadError("no such file")
         return tmp_path / "m.safetensors"
 
-    monkeypatch.setattr(program, "resolve", without_yaml)
+    monkeypatch.setattr(load, "resolve", without_yaml)
     with pytest.raises(ValueError, match="give a --preset: none is known, and no such file"):
         load_torch(home + "m.safetensors@abc", told)
     assert asked[-1] == home + "all_config.yaml@abc"
