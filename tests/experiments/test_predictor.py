@@ -1,50 +1,16 @@
 """Correlations against SciPy on explicit resamples; the rule on cases that are known."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.measurement.shards import Moments, to_hex
 from experiments.predictor import __main__ as predictor
 from experiments.predictor import rule
 from experiments.predictor.ranking import counterexamples, judged_pairs, kendall, rank, spearman
 from experiments.predictor.rule import Case, by_model, by_puzzles, judge, learn
 from experiments.predictor.signals import ONE_STEP, SIGNALS, points
-from experiments.sweep.outcomes import Sweep, outcomes
 from experiments.sweep.rows import Folder
-from tests.experiments.report.test_report import ROWS, make_row
-from tests.experiments.sweep.test_rows import SPEC
-
-SCHEMES = ("fp32", "w8c-sym", "w4t-sym", "w3t-sym")
-SOLVED = {"fp32": 7, "w8c-sym": 7, "w4t-sym": 5, "w3t-sym": 1}
-LOST = {"fp32": 0.0, "w8c-sym": 0.001, "w4t-sym": 0.05, "w3t-sym": 0.3}
-
-
-def sweep(model: str = "m", lost: dict[str, float] = LOST, tens: int = 1) -> Sweep:
-    """Make a sweep in which each scheme solves the first so many of every 10 puzzles."""
-    spec = dataclasses.replace(
-        SPEC, model=model, schemes=SCHEMES, bytes=(9,) * 4, num_puzzles=10 * tens
-    )
-    rows = []
-    for scheme in SCHEMES:
-        for start, stop in spec.shards:
-            count = stop - start
-            bits = np.asarray([[i % 10 < SOLVED[scheme] for i in range(start, stop)]])
-            moment = Moments(lost[scheme] * count, lost[scheme] ** 2 * count)
-            rows.append(
-                dataclasses.replace(
-                    make_row("fp32", 0),
-                    digest=spec.digest,
-                    scheme=scheme,
-                    start=start,
-                    stop=stop,
-                    exact=to_hex(bits) * 3,
-                    infidelity=(moment,) * 3,
-                )
-            )
-    return Sweep(spec, outcomes(spec, rows))
+from tests.support.sweep_rows import LOST, ROWS, SPEC, make_sweep
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -70,7 +36,7 @@ def test_a_constant_side_has_no_correlation():
 
 
 def test_fidelity_ranks_a_sweep_that_it_orders():
-    found = points(sweep())
+    found = points(make_sweep())
     assert len(found) == 3 * len(SPEC.grid.cycles)
     assert {p.loss.value for p in found if p.scheme == "int8"} == {0.0}
     assert [p.loss.value for p in found if p.full_depth] == pytest.approx([0.0, 0.2, 0.6])
@@ -85,12 +51,12 @@ def test_fidelity_ranks_a_sweep_that_it_orders():
 def test_a_pair_in_the_wrong_order_is_found():
     """The scheme that solves 1 of 10 gets the fidelity of the one that solves 7."""
     wrong = {**LOST, "w8c-sym": 0.3, "w3t-sym": 0.001}
-    assert counterexamples(sweep(), 4) == []
-    found = counterexamples(sweep(lost=wrong), 4)
+    assert counterexamples(make_sweep(), 4) == []
+    found = counterexamples(make_sweep(lost=wrong), 4)
     assert [(c.better, c.worse) for c in found] == [("int3_naive", "int8")]
     assert found[0].p == pytest.approx(2 / 2**6)  # six puzzles, all one way
     assert not found[0].holds  # 0.03 against 0.05 / 3 pairs
-    assert [pair.wrong for pair in judged_pairs(sweep(), 4)] == [False] * 3
+    assert [pair.wrong for pair in judged_pairs(make_sweep(), 4)] == [False] * 3
 
 
 def case(fidelity: float, harmful: bool) -> Case:
@@ -117,7 +83,7 @@ def test_held_out_cases_are_judged():
 
 
 def test_splits_by_model_and_by_puzzles():
-    one, two = sweep("a"), sweep("b")
+    one, two = make_sweep("a"), make_sweep("b")
     assert by_model([one]) is None
     verdict = by_model([one, two])
     assert verdict is not None
@@ -130,7 +96,7 @@ def test_splits_by_model_and_by_puzzles():
 
 
 def test_the_program_writes_its_files(tmp_path, capsys):
-    made = sweep()
+    made = make_sweep()
     folder = Folder(tmp_path / "sweep")
     folder.open(made.spec, {})
     for outcome in made.outcomes:

@@ -13,7 +13,6 @@ import pytest
 
 from experiments.sweep import __main__ as sweep
 from experiments.sweep import rows
-from tests.experiments.sweep.test_runner import COSINE_ERROR
 from tests.support.compiled import READ_ONLY
 from tests.support.tiny import sweep as tiny
 
@@ -68,7 +67,7 @@ def assert_same(ours: Path, theirs: Path) -> None:
         assert (a.correct_cells, a.exact, a.lenient) == (b.correct_cells, b.exact, b.lenient)
         for name in rows.MOMENTS:
             # XLA may split the products of other batch sizes otherwise
-            limit = BATCH * COSINE_ERROR
+            limit = BATCH * tiny.COSINE_ERROR
             np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=limit)
 
 

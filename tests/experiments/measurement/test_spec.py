@@ -7,7 +7,7 @@ import json
 from experiments.ablate.rows import AblationSpec
 from experiments.measurement.depths import DepthGrid
 from experiments.measurement.spec import differences
-from tests.experiments.sweep.test_rows import SPEC
+from tests.support.sweep_rows import SPEC
 
 ABLATION = AblationSpec(
     task="maze",

@@ -22,7 +22,7 @@ from experiments.report.sections.memory import memory_section
 from experiments.sweep.rows import Folder
 from export.footprint import energy
 from export.footprint.sram import Residency
-from tests.experiments.test_predictor import sweep
+from tests.support.sweep_rows import make_sweep
 
 VOID = {"meta", "br"}
 
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a finished sweep, of the shape of a bundled model's."""
-    made = sweep("sudoku-trm-mlp-mini")
+    made = make_sweep("sudoku-trm-mlp-mini")
     path = tmp_path_factory.mktemp("runs") / "sweep"
     files = Folder(path)
     files.open(made.spec, {})
@@ -169,7 +169,7 @@ def test_destroyed_is_decided_by_the_interval_too() -> None:
 
 def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None:
     """int8 solves what full precision solves; the 4- and 3-bit schemes lose puzzles."""
-    made = sweep("sudoku-trm-mlp-mini", tens=20)
+    made = make_sweep("sudoku-trm-mlp-mini", tens=20)
     board, chip, phone = (choose(made, device) for device in DEVICES)
     assert phone is not None
     assert phone.outcome.scheme == "w8c-sym"
@@ -178,10 +178,11 @@ def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None
     assert board is not None  # TFLite Micro has no weight-only products
     assert (board.outcome.scheme, board.how) == ("fp32", Residency.IN_PLACE)
     assert choose(made, DEVICES[0]._replace(budget=2**20)) is None
-    few = choose(sweep("sudoku-trm-mlp-mini"), DEVICES[2])  # of 10 puzzles nothing else is sure
+    # of 10 puzzles nothing else is sure
+    few = choose(make_sweep("sudoku-trm-mlp-mini"), DEVICES[2])
     assert few is not None
     assert few.outcome.scheme == "fp32"
-    assert choose(made._replace(spec=sweep("somebody").spec), DEVICES[2]) is None
+    assert choose(made._replace(spec=make_sweep("somebody").spec), DEVICES[2]) is None
 
 
 def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:

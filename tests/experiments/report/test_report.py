@@ -5,51 +5,18 @@ import dataclasses
 import io
 import xml.etree.ElementTree as ET
 
-import numpy as np
 import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
 from experiments.measurement.intervals import Pairs, wilson
-from experiments.measurement.shards import Moments, to_hex
 from experiments.render import figures, tables
 from experiments.report.__main__ import main
 from experiments.sweep import tables as sweep_tables
 from experiments.sweep.outcomes import compare, outcomes
-from experiments.sweep.rows import Folder, SweepRow
+from experiments.sweep.rows import Folder
 from experiments.sweep.tables import write_report
-from tests.experiments.sweep.test_rows import SPEC
-
-SOLVED = {"fp32": (0b1110, 0b1100, 0b11), "w8c-sym": (0b1111, 0b0000, 0b01)}
-"""Solved puzzles of each shard (4, 4 and 2 puzzles) at the deepest cell, first one highest."""
-
-
-def make_row(scheme: str, shard: int, wrong: float = 0.25) -> SweepRow:
-    """Make a row whose deepest cell is in SOLVED; shallower cells solve nothing."""
-    start, stop = SPEC.shards[shard]
-    count = stop - start
-    bits = [bool(SOLVED[scheme][shard] >> (count - 1 - i) & 1) for i in range(count)]
-    flags = to_hex(np.asarray([[False] * count, [False] * count, bits]))
-    error = (Moments(wrong * count, wrong**2 * count),) * 3
-    lost = (Moments(0.0, 0.0) if scheme == "fp32" else Moments(0.5 * count, 0.25 * count),) * 3
-    return SweepRow(
-        digest=SPEC.digest,
-        scheme=scheme,
-        start=start,
-        stop=stop,
-        scored_cells=16 * count,
-        correct_cells=(12 * count,) * 3,
-        exact=flags,
-        lenient=flags,
-        cell_error=error,
-        infidelity=lost,
-        similarity=lost,
-        residual=lost,
-        call_similarity=Moments(0.7 * count, 0.49 * count),
-    )
-
-
-ROWS = [make_row(scheme, shard) for shard in range(3) for scheme in SPEC.schemes]
+from tests.support.sweep_rows import ROWS, SPEC, make_row
 
 
 def test_outcomes_divide_sums_over_all_shards():

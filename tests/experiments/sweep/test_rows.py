@@ -9,24 +9,9 @@ import pytest
 from experiments.measurement.depths import DepthGrid
 from experiments.measurement.shards import Moments, from_hex, to_hex
 from experiments.sweep import rows as sweep_rows
-from experiments.sweep.rows import Folder, Key, SweepRow, SweepSpec, read_rows
+from experiments.sweep.rows import Folder, Key, SweepRow, read_rows
+from tests.support.sweep_rows import SPEC
 
-SPEC = SweepSpec(
-    task="sudoku",
-    model="m",
-    model_sha256="1",
-    num_parameters=7,
-    gflops_per_cycle=0.5,
-    data="d",
-    data_sha256="2",
-    num_puzzles=10,
-    batch_size=4,
-    schemes=("fp32", "w8c-sym"),
-    bytes=(28, 9),
-    grid=DepthGrid((1, 2), (1, 2), 2),
-    dtype="float32",
-    seed=0,
-)
 WIDER = dataclasses.replace(
     SPEC, schemes=("fp32", "w4t-sym"), bytes=(28, 5), num_puzzles=12, model="renamed"
 )

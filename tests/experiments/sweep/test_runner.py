@@ -17,9 +17,6 @@ from trm_jax import evaluate
 from trm_jax.types import Batch, Weights
 
 SCHEMES = "int8,int3_naive"
-COSINE_ERROR = 6e-5
-"""Of one puzzle in float32: two states, each off by the rounding of 8 H-cycles, about 20 ulp of
-6e-8 each, multiplied by less than 3 on their way (tiny.py): 8 * 20 * 6e-8 * 3 = 3e-5."""
 SHARDS = ((0, 8), (8, 16), (16, 22))
 
 
@@ -72,7 +69,7 @@ def test_rows_count_what_the_long_way_finds(job, rows, scheme):
             expected = (wrong.sum(), np.sum(wrong**2))
             np.testing.assert_allclose(row.cell_error[at], expected, rtol=1e-12, atol=1e-12)
             lost = np.sum(1 - cosine(z[part], reference[part]))
-            assert row.infidelity[at].total == pytest.approx(lost, abs=8 * COSINE_ERROR)
+            assert row.infidelity[at].total == pytest.approx(lost, abs=8 * tiny.COSINE_ERROR)
 
 
 def test_the_sample_is_worth_counting(rows):
@@ -100,7 +97,7 @@ def test_shards_do_not_change_the_sums(job, rows, tiny_root):
     assert one.correct_cells == tuple(np.sum([p.correct_cells for p in parts], axis=0))
     for name in sweep_rows.MOMENTS:
         together = np.sum([getattr(p, name) for p in parts], axis=0)
-        np.testing.assert_allclose(getattr(one, name), together, atol=tiny.NUM * COSINE_ERROR)
+        np.testing.assert_allclose(getattr(one, name), together, atol=tiny.NUM * tiny.COSINE_ERROR)
 
 
 def test_weight_only_schemes_share_compiled_code(job, runner, rows):

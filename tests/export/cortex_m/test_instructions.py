@@ -8,7 +8,7 @@ from experiments.deploy.cortex_m.exports import random_export, random_source, ra
 from export.cortex_m.instructions import COSTS, RAGGED, instructions, products
 from export.graph.ir import DType, Graph, Op, Tensor
 from export.twin import Source
-from tests.export.cortex_m.test_memory import matrix_graph
+from tests.support.export.board import matrix_graph
 from trm_jax.config import MAZE_TRM_ATT
 
 

@@ -9,25 +9,11 @@ from export.cortex_m import package
 from export.cortex_m.arena import MARGIN, Arena
 from export.cortex_m.build import Counted, Linked
 from export.cortex_m.memory import BoardSram, flash_of, sram_of
-from export.graph.builder import GraphBuilder
-from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
+from export.graph.ir import DType, Graph, GraphModel, Op, Tensor
 from export.graph.tflite_writer import write
-from tests.export.cortex_m.test_row_file import small
+from tests.support.export.board import matrix_graph, small_row_file
 
 LINKED = Linked(code=1000, statics=20, stack=512, counted=Counted.FIRMWARE)
-
-
-def matrix_graph(dtype: DType) -> Graph:
-    """One product of 6 inputs and 4 outputs, 16 bytes of per-channel scales."""
-    g = GraphBuilder("block")
-    x = g.input("z", (1, 6))
-    quant = None
-    if dtype is not DType.FLOAT32:
-        scale = np.asarray([1, 2, 3, 4], np.float32)
-        quant = Quant(scale=scale, zero_point=np.zeros(4, np.int64), axis=0)
-    kernel = g.constant("kernel", np.arange(24).reshape(4, 6) % 7, dtype, quant)
-    y = g.op("FULLY_CONNECTED", (x, kernel, None), "y", ((1, 4),), version=6)[0]
-    return g.finish({"z": x}, {"z": y})
 
 
 @pytest.mark.parametrize(
@@ -62,7 +48,7 @@ def test_decoded_filters_count_as_their_codes() -> None:
 
 
 def test_sram_is_arena_states_and_what_is_linked() -> None:
-    rows = small()  # int16, 2 positions of 2 elements: states of 8 bytes, in 16 each
+    rows = small_row_file()  # int16, 2 positions of 2 elements: states of 8 bytes, in 16 each
     found = sram_of(Arena(head=100, tail=30), rows, LINKED)
     # a row of 4 bytes and the bytes of 1 puzzle and 1 answer in 16 each; a line of 257 in 272
     assert found == BoardSram(

@@ -6,28 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from export.cortex_m.row_file import Depth, Halting, RowFile, read, write
-from quant.integer.carry import Combine, combine_for, scaled_rows
-
-ID = bytes(range(32))
-DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q_CONTINUE)
-
-
-def small(**changes: object) -> RowFile:
-    """Two tokens, one cell, one prefix position, two elements, int16."""
-    values: dict = {
-        "model_id": ID,
-        "seq": 1,
-        "prefix": 1,
-        "depth": DEPTH,
-        "H_init": np.asarray([3, -3], np.int16),
-        "L_init": np.asarray([1, -1], np.int16),
-        "token_rows": np.asarray([[5, 6], [256, -2]], np.int16),
-        "puzzle_rows": np.asarray([[7, 8], [9, 10]], np.int16),
-        "combine_L": Combine(z_factor=1, e_factor=-1, offset=-2, shift=3),
-        "combine_H": Combine(z_factor=4, e_factor=0, offset=2**40, shift=5),
-    }
-    return RowFile(**{**values, **changes})
+from export.cortex_m.row_file import Depth, read, write
+from quant.integer.carry import combine_for, scaled_rows
+from tests.support.export.board import small_row_file
 
 
 def test_bytes() -> None:
@@ -44,7 +25,7 @@ def test_bytes() -> None:
     sums = b"".join(zlib.crc32(row).to_bytes(4, "little") for row in rows)
     wanted = b"TRMROWS1" + (192).to_bytes(4, "little") + zlib.crc32(checked).to_bytes(4, "little")
     wanted += checked + b"".join(rows) + bytes(8) + sums + bytes(8)
-    assert write(small()) == wanted
+    assert write(small_row_file()) == wanted
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int8])
@@ -54,7 +35,7 @@ def test_what_was_written_is_read_back(dtype: type) -> None:
     def rows(*shape: int) -> np.ndarray:
         return rng.integers(-100, 100, shape).astype(dtype)
 
-    file = small(
+    file = small_row_file(
         seq=5,
         prefix=2,
         H_init=rows(3),
@@ -77,13 +58,14 @@ def test_a_puzzle_costs_two_kilobytes_at_hidden_512() -> None:
     def size(ids: int) -> int:
         row = np.zeros(512, np.float32)
         tokens, puzzles = np.zeros((11, 512), np.float32), np.zeros((ids, 512), np.float32)
-        return len(write(small(H_init=row, L_init=row, token_rows=tokens, puzzle_rows=puzzles)))
+        file = small_row_file(H_init=row, L_init=row, token_rows=tokens, puzzle_rows=puzzles)
+        return len(write(file))
 
     assert size(9) - size(1) == 8 * (2048 + 4)  # a row and its checksum
 
 
 def test_damage_is_a_value_error() -> None:
-    data = write(small())
+    data = write(small_row_file())
     for at in range(len(data)):
         mutant = bytearray(data)
         mutant[at] ^= 0x40
@@ -111,7 +93,7 @@ def test_damage_is_a_value_error() -> None:
 )
 def test_what_the_format_cannot_hold_is_refused(changes: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        small(**changes)
+        small_row_file(**changes)
 
 
 def test_depths_are_checked() -> None:

@@ -8,8 +8,8 @@ from export.graph.tflite_reader import read
 from export.graph.tflite_writer import write
 from export.runtimes.registry import open_runtime
 from export.targets import Target
-from tests.export.lowering.test_integer_block import graphs, states
 from tests.support.export import integers, runtimes
+from tests.support.export.integers import graphs, states
 
 SCHEME = "w4c-asym_a16s_tflm"
 

@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export.graph.ir import Graph, GraphModel
+from export.graph.ir import Graph
 from export.legality.check import check
 from export.lowering.integer_block import Chunks
-from export.lowering.model import integer_graphs
 from export.pipeline import operators
 from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
@@ -18,24 +17,11 @@ from quant.integer.network import mlp_level, read_out
 from quant.integer.operators import NamedValue
 from quant.integer.reasoner import simulate_integers
 from tests.support.export import integers
+from tests.support.export.integers import graphs, states
 
-BATCH = 2
-WHOLE = Chunks()
 CHUNKED = Chunks(rows=3, channels=12, filter_bytes=64)
 CASES = [(integers.tiny, scheme) for scheme in integers.SCHEMES]
 CASES += [(integers.trained, "w4c-asym_a16s_tflm")]
-
-
-def graphs(model: IntegerModel, scheme: str, chunks: Chunks = WHOLE) -> GraphModel:
-    made = integer_graphs(model, integers.plan_of(scheme), batch=BATCH, chunks=chunks)
-    return GraphModel(graphs=made)
-
-
-def states(model: IntegerModel, name: str, seed: int) -> np.ndarray:
-    """Draw integers over the whole type."""
-    c, e = model.config, model.encodings[name]
-    shape = (BATCH, c.num_positions, c.hidden_size)
-    return np.random.default_rng(seed).integers(e.q_min, e.q_max + 1, shape).astype(e.dtype)
 
 
 def expected(model: IntegerModel, z: np.ndarray, injection: np.ndarray) -> list[np.ndarray]:

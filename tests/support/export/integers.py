@@ -5,6 +5,9 @@ from functools import cache
 import jax.numpy as jnp
 import numpy as np
 
+from export.graph.ir import GraphModel
+from export.lowering.integer_block import Chunks
+from export.lowering.model import integer_graphs
 from export.lowering.storage import StoragePlan, plan_for
 from export.targets import Target
 from quant.integer.calibration import HEADROOM, Spans, calibrated_spans, encodings_of
@@ -26,6 +29,10 @@ SCHEMES = (
     "w4c-sym_a8s_tflm",
     "w8c-sym_a8s_tflm",
 )
+
+BATCH = 2
+WHOLE = Chunks()
+"""A graph that is not cut."""
 
 
 def plan_of(scheme: str) -> StoragePlan:
@@ -68,3 +75,15 @@ def trained(scheme: str) -> IntegerModel:
     quantised = quantise_params(weights.params, parse(scheme))
     batches = [bundled_puzzles(4)]
     return calibrated_model(config, weights, quantised, parse(scheme), batches, steps=3)
+
+
+def graphs(model: IntegerModel, scheme: str, chunks: Chunks = WHOLE) -> GraphModel:
+    """Lower a model to a block and a head that take `BATCH` puzzles."""
+    return GraphModel(graphs=integer_graphs(model, plan_of(scheme), batch=BATCH, chunks=chunks))
+
+
+def states(model: IntegerModel, name: str, seed: int) -> np.ndarray:
+    """Draw integers of a tensor over the whole of its type."""
+    c, e = model.config, model.encodings[name]
+    shape = (BATCH, c.num_positions, c.hidden_size)
+    return np.random.default_rng(seed).integers(e.q_min, e.q_max + 1, shape).astype(e.dtype)
