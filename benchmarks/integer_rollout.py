@@ -29,10 +29,10 @@ from rich.table import Table
 from benchmarks import subject as subjects
 from benchmarks.subject import Subject
 from benchmarks.timing import Rows, make_parser, num_threads, report, seconds, spread
-from export.artifact.open import Export, open_export
+from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.lowering.storage import plan_for
-from export.pipeline import export
+from export.pipeline import export_model
 from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
@@ -77,8 +77,8 @@ def exported(subject: Subject, scheme: str, steps: int, folder: Path) -> tuple[S
     source = Source(subject.name, "", "", subject.config, subject.weights)
     twin = simulation_of(source, plan, [subject.batch], steps)
     tried = Batch(*(x[:1] for x in subject.batch))
-    export(folder, source, plan, twin, tried, batch=1, steps=1)
-    return twin, open_export(folder)
+    export_model(folder, source, plan, twin, tried, batch=1, steps=1)
+    return twin, open_artifact(folder)
 
 
 def compare(contest: Contest) -> None:

@@ -36,8 +36,8 @@ from rich.table import Table
 from benchmarks.timing import make_parser, report
 from experiments.render import figures
 from export.graph.ir import GraphModel
-from export.graph.onnx_translate import translate
-from export.lowering.model import lower
+from export.graph.onnx_translate import translate_model
+from export.lowering.model import lower_floats
 from export.lowering.storage import plan_for, quantise_for
 from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
@@ -206,10 +206,10 @@ def model_of(config: TRMConfig, scheme: str, target: Target) -> GraphModel:
     same = config if config.mixer is Mixer.MLP else config_of(LENGTHS[0], config.mixer)
     params, plan = weights_of(same), plan_for(parse(scheme), target)
     ranges = dict.fromkeys(input_widths(params), SPAN)
-    model = lower(
+    model = lower_floats(
         config, quantise_for(params, plan), plan, batch=1, graphs=("block",), ranges=ranges
     )
-    return translate(model) if target is Target.ONNX else model
+    return translate_model(model) if target is Target.ONNX else model
 
 
 def call_ms(

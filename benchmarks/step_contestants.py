@@ -18,7 +18,7 @@ from benchmarks.subject import Subject
 from export.graph.files import write_files
 from export.graph.ir import GraphModel
 from export.lowering.storage import plan_for
-from export.pipeline import make
+from export.pipeline import lower_model
 from export.runtimes.contract import Arrays, Runtime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
@@ -55,7 +55,7 @@ def graphs_of(subject: Subject, scheme: str, target: Target) -> GraphModel:
     source = Source(subject.name, "", "", subject.config, subject.weights)
     plan = plan_for(parse(scheme), target)
     twin = simulation_of(source, plan, [subject.batch], 1)
-    return make(source, plan, twin, batch=subject.num_puzzles)[0]
+    return lower_model(source, plan, twin, batch=subject.num_puzzles)[0]
 
 
 def exported(subject: Subject, scheme: str, target: Target, threads: int) -> StepContestant:

@@ -20,9 +20,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from export.artifact.open import open_export
+from export.artifact.open import open_artifact
 from export.cortex_m.arena import MARGIN
-from export.cortex_m.package import arena_bytes, files_of, package, save
+from export.cortex_m.package import (
+    make_package,
+    package_files,
+    reserved_arena_bytes,
+    save_package,
+)
 from trm_jax.command_line import exit_code
 
 
@@ -38,11 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def action() -> None:
-        made = package(open_export(arguments.export))
-        save(made, arguments.folder)
+        package = make_package(open_artifact(arguments.export))
+        save_package(package, arguments.folder)
         sys.stdout.write(
-            f"{arguments.folder}: {len(files_of(made))} files, arena {arena_bytes(made.arena)}"
-            f" bytes of which {MARGIN} margin, states {made.state_bytes} bytes\n"
+            f"{arguments.folder}: {len(package_files(package))} files, arena"
+            f" {reserved_arena_bytes(package.arena)} bytes of which {MARGIN} margin,"
+            f" states {package.state_bytes} bytes\n"
         )
 
     return exit_code(action, (ValueError, RuntimeError, OSError))

@@ -21,13 +21,13 @@ from export.artifact import manifest as manifests
 from export.artifact.host_state import state_checksum
 from export.artifact.manifest import Expected, IntegerFacts, Manifest, facts_of
 from export.artifact.open import Export
-from export.artifact.solver import Solution, Solver, by_stages
+from export.artifact.solver import Solution, Solver, run_by_stages
 from export.graph.files import HOST_FILE, MANIFEST_FILE, write_files
 from export.graph.ir import GraphModel, Tensor
-from export.graph.onnx_translate import translate
+from export.graph.onnx_translate import translate_model
 from export.graph.tflite_schema import encode
-from export.legality.check import demand_legal
-from export.lowering.model import lower, lower_integers, parameters_sha256
+from export.legality.check import check_legality
+from export.lowering.model import lower_floats, lower_integers, parameters_sha256
 from export.lowering.stages import PartitionSpec
 from export.lowering.storage import StoragePlan
 from export.runtimes.registry import open_runtime
@@ -46,7 +46,7 @@ from trm_jax.config import Positions
 from trm_jax.types import Batch
 
 
-def weight_bytes(model: GraphModel) -> int:
+def count_weight_bytes(model: GraphModel) -> int:
     """Count the bytes of all constants, each stored once, scales and zero points included."""
     stored: dict[bytes, int] = {}
     for graph in model.graphs:
@@ -67,14 +67,14 @@ def _bytes(tensor: Tensor) -> int:
     return len(encode(tensor.data, tensor.dtype)) + around
 
 
-def operators(model: GraphModel) -> dict[str, dict[str, int]]:
+def count_operators(model: GraphModel) -> dict[str, dict[str, int]]:
     """Count the operators of every graph."""
     return {graph.name: dict(Counter(op.code for op in graph.ops)) for graph in model.graphs}
 
 
-def integer_facts(model: IntegerModel) -> IntegerFacts:
+def collect_integer_facts(model: IntegerModel) -> IntegerFacts:
     """Collect the facts of a model; saturation is not counted yet."""
-    sources = inputs_of(model)
+    sources = product_inputs(model)
     return IntegerFacts(
         bits=model.bits,
         headroom=model.headroom,
@@ -86,7 +86,7 @@ def integer_facts(model: IntegerModel) -> IntegerFacts:
     )
 
 
-def with_saturation(
+def add_saturation(
     facts: IntegerFacts, simulated: Simulated, tried: Batch, steps: int
 ) -> IntegerFacts:
     """Add what saturates while puzzles are solved, over `steps` supervision steps."""
@@ -98,7 +98,7 @@ def with_saturation(
     )
 
 
-def inputs_of(model: IntegerModel) -> dict[str, str]:
+def product_inputs(model: IntegerModel) -> dict[str, str]:
     """Name what every product multiplies, by the product's site."""
     c = model.config
     ops = model.ops()
@@ -116,7 +116,7 @@ def inputs_of(model: IntegerModel) -> dict[str, str]:
 TRIED, KEPT = 16, 8  # puzzles that are tried, and kept as expected answers
 
 
-def make(
+def lower_model(
     source: Source,
     plan: StoragePlan,
     twin: Simulation,
@@ -138,10 +138,10 @@ def make(
     elif cut is not None:
         raise ValueError(f"only networks of integers (tflm_...) are cut, got {plan.scheme_name}")
     else:
-        model = lower(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
+        model = lower_floats(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
     if plan.target is Target.ONNX:
-        model = translate(model)
-    demand_legal(model, plan.target)
+        model = translate_model(model)
+    check_legality(model, plan.target)
     half = plan.mixer.scheme.float_dtype is FloatDtype.FP16
     weights = simulate(source.weights, plan.mixer.scheme)
     host = {
@@ -156,7 +156,7 @@ def make(
     return model, {name: np.asarray(value, dtype) for name, value in host.items()}
 
 
-def export(
+def export_model(
     folder: Path,
     source: Source,
     plan: StoragePlan,
@@ -180,33 +180,35 @@ def export(
       ValueError: illegal for the target, or the runtime here answers otherwise than simulated.
       RuntimeError: the runtime refuses the file.
     """
-    model, host = make(source, plan, twin, batch=batch, cut=cut)
+    model, host = lower_model(source, plan, twin, batch=batch, cut=cut)
     with staged(folder) as work:
         save_tensors(host, work / HOST_FILE)
         contents = write_files(model, plan.target)
         for name, content in contents.items():
             (work / name).write_bytes(content)
         contents[HOST_FILE] = (work / HOST_FILE).read_bytes()
-        first = draft(source, plan, twin, model, contents, batch=batch, steps=steps)
+        first = draft_manifest(source, plan, twin, model, contents, batch=batch, steps=steps)
         made = Export(manifest=first, model=model, host=host)
         final = dataclasses.replace(
             first,
-            expected=expect(made, twin, tried, steps),
-            integers=counted(first, twin, tried, steps),
+            expected=choose_expected(made, twin, tried, steps),
+            integers=count_saturated(first, twin, tried, steps),
         )
-        (work / MANIFEST_FILE).write_text(manifests.dump(final), encoding="utf-8")
+        (work / MANIFEST_FILE).write_text(manifests.dump_manifest(final), encoding="utf-8")
     return final
 
 
-def counted(first: Manifest, twin: Simulation, tried: Batch, steps: int) -> IntegerFacts | None:
+def count_saturated(
+    first: Manifest, twin: Simulation, tried: Batch, steps: int
+) -> IntegerFacts | None:
     """Count what saturates in the puzzles that are tried."""
     if first.integers is None or not isinstance(twin.reasoner, IntegerReasoner):
         return None
     some = Batch(*(x[:TRIED] for x in tried))
-    return with_saturation(first.integers, Simulated(twin.reasoner, twin.weights), some, steps)
+    return add_saturation(first.integers, Simulated(twin.reasoner, twin.weights), some, steps)
 
 
-def draft(
+def draft_manifest(
     source: Source,
     plan: StoragePlan,
     twin: Simulation,
@@ -229,17 +231,17 @@ def draft(
         target=plan.target,
         batch=batch,
         ranges={site: (span.input, span.output) for site, span in twin.ranges.items()},
-        weight_bytes=weight_bytes(model),
-        operators=operators(model),
+        weight_bytes=count_weight_bytes(model),
+        operators=count_operators(model),
         files={name: facts_of(content) for name, content in contents.items()},
-        integers=None if twin.integers is None else integer_facts(twin.integers),
+        integers=None if twin.integers is None else collect_integer_facts(twin.integers),
         expected=Expected(
             steps=steps, inputs=(), puzzle_identifiers=(), tokens=(), confirmed_by=""
         ),
     )
 
 
-def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected:
+def choose_expected(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected:
     """Choose puzzles on which simulation and runtime agree, and record their answers.
 
     Raises:
@@ -280,7 +282,7 @@ def expect(made: Export, twin: Simulation, tried: Batch, steps: int) -> Expected
 
 def _solved_here(made: Export, puzzles: Batch, steps: int) -> Solution:
     """Solve puzzles on the runtime of an export."""
-    runtime = by_stages(open_runtime(made.manifest.target, made.model), made.model)
+    runtime = run_by_stages(open_runtime(made.manifest.target, made.model), made.model)
     try:
         return Solver(made, runtime).solve(
             np.asarray(puzzles.inputs), np.asarray(puzzles.puzzle_identifiers), steps=steps

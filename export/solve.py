@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from export import puzzle_text
-from export.artifact.open import Export, open_export
+from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
-from export.graph.files import demand_runs
+from export.graph.files import check_format
 from export.runtimes.registry import open_runtime
 from export.sources import load_puzzles
 from export.targets import Target
@@ -75,10 +75,10 @@ def solve(args: argparse.Namespace) -> str:
     Raises:
       ValueError, OSError, RuntimeError: bad input, or a runtime's refusal.
     """
-    export = open_export(args.folder)
+    export = open_artifact(args.folder)
     puzzle = puzzle_of(args, export)
     target = Target(args.runtime) if args.runtime else export.manifest.target
-    demand_runs(export.manifest.target, target)
+    check_format(export.manifest.target, target)
     runtime = open_runtime(target, export.model, threads=args.threads)
     try:
         start = time.perf_counter()

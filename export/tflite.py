@@ -28,7 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from export.artifact.manifest import IntegerFacts, Manifest
 from export.lowering.stages import parse_cut
 from export.lowering.storage import plan_named
-from export.pipeline import TRIED, export
+from export.pipeline import TRIED, export_model
 from export.sources import batch_of, calibration, load_model, load_puzzles
 from export.targets import Target
 from export.twin import simulation_of
@@ -106,7 +106,9 @@ def run(args: argparse.Namespace) -> Manifest:
         twin = simulation_of(source, plan, batches, steps)
         bar.update(task, description="lowering and trying", advance=1)
         tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
-        return export(args.out, source, plan, twin, tried, batch=args.batch, steps=steps, cut=cut)
+        return export_model(
+            args.out, source, plan, twin, tried, batch=args.batch, steps=steps, cut=cut
+        )
 
 
 def summary(made: Manifest, folder: Path) -> str:

@@ -30,10 +30,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from export.artifact import check_operators, check_rollouts
 from export.artifact.check_blocks import check_blocks
-from export.artifact.open import Export, open_export
+from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
-from export.graph.files import demand_runs
-from export.legality.check import check
+from export.graph.files import check_format
+from export.legality.check import find_violations
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import plan_named
 from export.runtimes.registry import open_runtime
@@ -96,12 +96,12 @@ def verdicts(args: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
     Raises:
       ValueError, OSError, RuntimeError: missing, damaged, or refused by the runtime.
     """
-    export = open_export(args.folder)
+    export = open_artifact(args.folder)
     manifest, expected = export.manifest, export.manifest.expected
     yield "files", True, f"{manifest.total_bytes:,} bytes, as the manifest says"
     target = Target(args.runtime) if args.runtime else manifest.target
-    demand_runs(manifest.target, target)
-    found = check(export.model, target)
+    check_format(manifest.target, target)
+    found = find_violations(export.model, target)
     yield "legality", not found, "; ".join(map(str, found[:3])) or f"{target.value} computes it"
     yield operators(export, target)
     runtime = open_runtime(target, export.model, threads=args.threads)
@@ -150,17 +150,17 @@ def rollouts(
     groups = []
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("rollouts", total=min(limit, len(dataset)))
-        for group in check_rollouts.compare(solver, twin, dataset, limit, steps):
+        for group in check_rollouts.compare_rollouts(solver, twin, dataset, limit, steps):
             groups.append(group)
             bar.update(task, advance=len(group.exact))
-    joined = check_rollouts.join(groups, solver.config.seq_len)
+    joined = check_rollouts.join_groups(groups, solver.config.seq_len)
     p = joined.mcnemar
     text = (
-        f"exact match {check_rollouts.rate(joined.exact)},"
-        f" simulated {check_rollouts.rate(joined.simulated_exact)}, McNemar p {p:.3g};"
-        f" equal answers {check_rollouts.rate(joined.equal)},"
+        f"exact match {check_rollouts.show_rate(joined.exact)},"
+        f" simulated {check_rollouts.show_rate(joined.simulated_exact)}, McNemar p {p:.3g};"
+        f" equal answers {check_rollouts.show_rate(joined.equal)},"
         f" equal cells {joined.equal_cells:.5f},"
-        f" fidelity {check_rollouts.mean(joined.fidelity)}"
+        f" fidelity {check_rollouts.show_mean(joined.fidelity)}"
     )
     return "rollouts", p >= SIGNIFICANT, text
 

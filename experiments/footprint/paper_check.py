@@ -12,7 +12,7 @@ from experiments.paper import tables
 from experiments.render.tables import Table
 from export.footprint import estimate
 from export.footprint.energy import paper_energy
-from export.footprint.estimate import Footprint, footprint
+from export.footprint.estimate import Footprint, estimate_footprint
 from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
 from trm_jax.config import ARC_TRM_ATT, MAZE_TRM_ATT, SUDOKU_TRM_MLP, Config
@@ -108,7 +108,7 @@ def _embedding() -> list[Check]:
 
 def _weights() -> list[Check]:
     schemes = ("fp32", "fp16", "int8", "int4_calibrated", "int4_naive")
-    found = {name: footprint(ARC_TRM_ATT, parse(name)) for name in schemes}
+    found = {name: estimate_footprint(ARC_TRM_ATT, parse(name)) for name in schemes}
     count = found["fp32"].num_parameters
     full = found["fp32"].backbone.total + found["fp32"].table
 
@@ -196,7 +196,7 @@ def _sram() -> list[Check]:
     mixer = "ours adds the token mixer's gate_up, residual, injected embedding, heads, scales"
     found = []
     for (task, name), values in tables.SRAM.rows.items():
-        counted = footprint(CONFIGS[task], parse(schemes[name]))
+        counted = estimate_footprint(CONFIGS[task], parse(schemes[name]))
         for residency, printed in zip((Residency.STREAMING, Residency.FULL), values, strict=True):
             if printed is not None:
                 found.append(
@@ -229,7 +229,7 @@ def _energy() -> list[Check]:
     ):
         config = CONFIGS[task]
         mj = paper_energy(estimate.per_puzzle(config, cycles).linear)
-        counted = footprint(config, parse("fp32")).energy(Residency.FULL, ours)
+        counted = estimate_footprint(config, parse("fp32")).energy(Residency.FULL, ours)
         why = "ours: float32 at 4.6 pJ per multiply-accumulate, and weights read from SRAM"
         if cycles != ours:
             why += "; 48 H-cycles instead of 30"

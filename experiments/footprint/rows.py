@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from export.footprint.energy import paper_energy
-from export.footprint.estimate import BUDGETS, Footprint, footprint
+from export.footprint.estimate import BUDGETS, Footprint, estimate_footprint
 from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
 from trm_jax.config import PRESETS, Config
@@ -45,7 +45,7 @@ def records(configs: Mapping[str, Config], schemes: Sequence[str]) -> list[Recor
       ValueError: an unknown scheme, or a configuration that cannot be counted.
     """
     return [
-        record(name, scheme, footprint(config, parse(scheme)))
+        record(name, scheme, estimate_footprint(config, parse(scheme)))
         for name, config in configs.items()
         for scheme in schemes
     ]

@@ -67,7 +67,7 @@ class Hub:
             raise ModuleNotFoundError(f"{error}. {HOW_TO_INSTALL}") from error
         self._qai, self._ledger, self._waiting, self._say = qai_hub, ledger, waiting, say
         self._client: Any = qai_hub.Client()
-        with told("reading the token"):
+        with plain_errors("reading the token"):
             self._client.set_verbose(False)
 
     def demand_device(self, name: str) -> None:
@@ -76,7 +76,7 @@ class Hub:
         Raises:
           HubError: it is not; the message lists similar ones.
         """
-        with told("asking for the devices"):
+        with plain_errors("asking for the devices"):
             known = {device.name for device in self._client.get_devices()}
         if name not in known:
             words = {word.lower() for word in name.split()}
@@ -88,7 +88,7 @@ class Hub:
         """Upload a model, once per content; returns its id."""
         key = f"upload/{sha256(file.read_bytes())}"
         if not self._ledger.find(key):
-            with told(f"uploading {file.name}"):
+            with plain_errors(f"uploading {file.name}"):
                 model = self._client.upload_model(str(file), name=file.name)
             self._ledger.add(key, model.model_id, model.url)
         return self._ledger.find(key)
@@ -98,11 +98,11 @@ class Hub:
         key = f"dataset/{hash_samples(inputs)}"
         known = self._ledger.find(key)
         if known:
-            with told("looking for the data set"):
+            with plain_errors("looking for the data set"):
                 if not self._client.get_dataset(known).is_expired():
                     return known
             self._ledger.add(key, "")  # expired: the same samples get another id
-        with told(f"uploading {name}"):
+        with plain_errors(f"uploading {name}"):
             made = self._client.upload_dataset({k: list(v) for k, v in inputs.items()}, name)
         self._ledger.add(key, made.dataset_id)
         return made.dataset_id
@@ -150,7 +150,7 @@ class Hub:
 
     def has_failed(self, job: str) -> bool:
         """Say whether a job failed; one that is under way has not."""
-        with told(f"looking at job {job}"):
+        with plain_errors(f"looking at job {job}"):
             return bool(self._client.get_job(job).get_status().failure)
 
     def forget(self, job: str) -> None:
@@ -161,7 +161,7 @@ class Hub:
     def target_model(self, job: str) -> str:
         """Wait for a quantise or compile job; returns the id of the model that it made."""
         done = self._wait(job)
-        with told(f"reading job {job}"):
+        with plain_errors(f"reading job {job}"):
             if (model := done.get_target_model()) is not None:
                 return model.model_id
         raise JobFailed(f"job {job} made no model; see {done.url}")
@@ -169,7 +169,7 @@ class Hub:
     def results(self, job: str) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
         """Wait for an inference job and download outputs and profile."""
         done = self._wait(job)
-        with told(f"downloading the results of job {job}"):
+        with plain_errors(f"downloading the results of job {job}"):
             outputs, profile = done.download_output_data(), done.download_profile()
         if not outputs or not profile:
             raise JobFailed(f"job {job} gave no {'outputs' if not outputs else 'profile'}")
@@ -183,7 +183,7 @@ class Hub:
         known = self._ledger.find(key)
         if known:
             return known
-        with told(f"submitting {key}"):
+        with plain_errors(f"submitting {key}"):
             job = submit()
         self._ledger.add(key, job.job_id, job.url)
         self._say(f"{key}: job {job.job_id}, {job.url}")
@@ -197,10 +197,10 @@ class Hub:
           HubError: it takes longer than allowed, or the connection is gone.
         """
         end = time.monotonic() + self._waiting.timeout_s
-        with told(f"waiting for job {job}"):
+        with plain_errors(f"waiting for job {job}"):
             found = self._client.get_job(job)
         while True:
-            with told(f"waiting for job {job}"):
+            with plain_errors(f"waiting for job {job}"):
                 status = found.get_status()
             if status.success:
                 return found
@@ -217,7 +217,7 @@ class Hub:
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def plain_errors(what: str) -> Iterator[None]:
     """Turn whatever the client raises into a HubError in plain words."""
     import requests
     from qai_hub.client import Error, RateLimitedError

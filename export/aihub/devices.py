@@ -104,7 +104,7 @@ def precision_of(plan: StoragePlan) -> Precision:
     return next(precision for precision in found if precision)
 
 
-def warning(device: str, precision: Precision) -> str:
+def npu_warning(device: str, precision: Precision) -> str:
     """Say what a device's NPU will not do; empty where it does all, or nothing is known."""
     known = DEVICES.get(device)
     if known is None:

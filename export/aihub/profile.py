@@ -39,7 +39,7 @@ class Profile(NamedTuple):
         return dict(Counter(layer.unit for layer in self.layers))
 
 
-def read(profile: Mapping[str, Any]) -> Profile:
+def read_profile(profile: Mapping[str, Any]) -> Profile:
     """Read the dictionary of `InferenceJob.download_profile`.
 
     Raises:

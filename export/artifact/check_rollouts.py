@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from export.artifact.solver import Solution, Solver, groups
+from export.artifact.solver import Solution, Solver, split_groups
 from export.sources import batch_of
 from export.twin import Simulation, run, tokens_of
 from trm_jax.data.batches import gather
@@ -57,11 +57,11 @@ class Rollouts(NamedTuple):
         return float(stats.binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
 
 
-def compare(
+def compare_rollouts(
     solver: Solver, twin: Simulation, dataset: PuzzleDataset, limit: int, steps: int
 ) -> Iterator[Group]:
     """Run the first puzzles of a data set on both sides, group by group."""
-    for rows in groups(min(limit, len(dataset)), solver.batch):
+    for rows in split_groups(min(limit, len(dataset)), solver.batch):
         yield compare_group(solver, twin, dataset, np.arange(rows.start, rows.stop), steps)
 
 
@@ -94,7 +94,7 @@ def compare_group(
     return Group(*(np.asarray(x) for x in numbers), solution=solution, last=last)
 
 
-def join(groups: list[Group], seq_len: int) -> Rollouts:
+def join_groups(groups: list[Group], seq_len: int) -> Rollouts:
     """Join groups."""
     columns = {
         name: np.concatenate([getattr(group, name) for group in groups])
@@ -106,14 +106,14 @@ def join(groups: list[Group], seq_len: int) -> Rollouts:
     )
 
 
-def rate(flags: np.ndarray) -> str:
+def show_rate(flags: np.ndarray) -> str:
     """Write a rate with its 95 % Wilson interval."""
     found = stats.binomtest(int(flags.sum()), flags.size)
     low, high = found.proportion_ci(method="wilson")
     return f"{flags.mean():.4f} [{low:.3f}, {high:.3f}] of {flags.size}"
 
 
-def mean(values: np.ndarray) -> str:
+def show_mean(values: np.ndarray) -> str:
     """Write a mean with its 95 % normal interval."""
     reach = 1.96 * values.std(ddof=1) / np.sqrt(values.size) if values.size > 1 else np.nan
     return f"{values.mean():.5f} +-{reach:.5f}"

@@ -134,7 +134,7 @@ def facts_of(content: bytes) -> FileFacts:
     return FileFacts(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def dump(manifest: Manifest) -> str:
+def dump_manifest(manifest: Manifest) -> str:
     """Write a manifest as JSON."""
     values = dataclasses.asdict(manifest)
     values |= {
@@ -146,7 +146,7 @@ def dump(manifest: Manifest) -> str:
     return json.dumps(values, indent=1) + "\n"
 
 
-def parse(text: str) -> Manifest:
+def parse_manifest(text: str) -> Manifest:
     """Read a manifest.
 
     Raises:
@@ -159,7 +159,7 @@ def parse(text: str) -> Manifest:
         raise ValueError(f"not the manifest of an export: {error!r}") from error
 
 
-def load(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a folder.
 
     Raises:
@@ -173,7 +173,7 @@ def load(folder: Path) -> Manifest:
             " `python -m export.tflite --out DIR` makes one"
         )
     try:
-        return parse(file.read_text(encoding="utf-8"))
+        return parse_manifest(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file}: {error}; export again") from error
 

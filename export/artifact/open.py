@@ -37,7 +37,7 @@ class Export:
         return self.manifest.config
 
 
-def open_export(folder: Path) -> Export:
+def open_artifact(folder: Path) -> Export:
     """Open an export.
 
     Raises:
@@ -45,7 +45,7 @@ def open_export(folder: Path) -> Export:
       ValueError: a file is damaged, or does not belong to this manifest.
       ModuleNotFoundError: its format's packages are not installed.
     """
-    manifest = manifests.load(folder)
+    manifest = manifests.read_manifest(folder)
     names = (*manifest.model_files, HOST_FILE)
     contents = {name: _content(folder / name, manifest) for name in names}
     del contents[HOST_FILE]
@@ -74,7 +74,7 @@ def check_model(model: GraphModel, manifest: Manifest) -> None:
         for end, names in (("takes", graph.inputs), ("gives", graph.outputs)):
             got = {key: graph.tensor(tensor) for key, tensor in names.items()}
             shapes = {key: tensor.shape for key, tensor in got.items()}
-            dtype = end_type(manifest)
+            dtype = state_type(manifest)
             if shapes != ends[end] or any(t.dtype is not dtype for t in got.values()):
                 raise ValueError(
                     f"graph {name!r} {end} {shapes}, expected {dtype.value.lower()} {ends[end]}"
@@ -88,7 +88,7 @@ def check_model(model: GraphModel, manifest: Manifest) -> None:
         raise ValueError("the model holds other parameters than its manifest says")
 
 
-def end_type(manifest: Manifest) -> DType:
+def state_type(manifest: Manifest) -> DType:
     """Choose the element type of what graphs take and give."""
     bits = None if manifest.integers is None else manifest.integers.bits
     return {None: DType.FLOAT32, 16: DType.INT16, 8: DType.INT8}[bits]

@@ -92,9 +92,9 @@ class Solver:
             )
         parts = [
             self._group(inputs, puzzle_identifiers, rows, depth, halt, observe)
-            for rows in groups(len(inputs), self.batch)
+            for rows in split_groups(len(inputs), self.batch)
         ]
-        return join(parts)
+        return join_solutions(parts)
 
     def _group(
         self,
@@ -164,13 +164,13 @@ def h_cycle(
     return states.store(z_H), states.store(z_L)
 
 
-def join(parts: Sequence[Solution]) -> Solution:
+def join_solutions(parts: Sequence[Solution]) -> Solution:
     """Put the answers of groups one behind the other."""
     names = [field.name for field in dataclasses.fields(Solution)]
     return Solution(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 
-def groups(total: int, size: int) -> Iterator[slice]:
+def split_groups(total: int, size: int) -> Iterator[slice]:
     """Cut a range into groups."""
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
@@ -228,6 +228,6 @@ class Staged:
         self._runtime.close()
 
 
-def by_stages(runtime: Runtime, model: GraphModel) -> Runtime:
+def run_by_stages(runtime: Runtime, model: GraphModel) -> Runtime:
     """Run the stages of a model in place of its block, if it has any."""
     return Staged(runtime, model) if cut_graphs(model) else runtime

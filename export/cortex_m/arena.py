@@ -35,7 +35,7 @@ class Arena:
     tail: int
 
 
-def measure(file: bytes) -> Arena:
+def measure_arena(file: bytes) -> Arena:
     """Let TFLM place one graph and read what it used.
 
     Raises:
@@ -55,11 +55,11 @@ def measure(file: bytes) -> Arena:
     return Arena(**found)
 
 
-def shared_arena(files: Iterable[bytes]) -> Arena:
+def measure_shared_arena(files: Iterable[bytes]) -> Arena:
     """Measure graphs that share one allocator.
 
     Raises:
       RuntimeError: as `measure`.
     """
-    arenas = [measure(file) for file in files]
+    arenas = [measure_arena(file) for file in files]
     return Arena(head=max(a.head for a in arenas), tail=sum(a.tail for a in arenas))

@@ -73,7 +73,7 @@ def link_firmware(build: Path) -> Linked:
       RuntimeError: it does not build.
     """
     double = build / "an547" / "doubles" / "affine_block.o"
-    make(build, "an547", str(double))
+    run_make(build, "an547", str(double))
     elf = build / "an547" / "double.elf"
     whole, added = _sections(elf), _sections(double)
     return Linked(
@@ -93,7 +93,7 @@ def link_package(build: Path, package: Path, tflm: Tflm) -> tuple[Linked, Path]:
     Raises:
       RuntimeError: it does not build.
     """
-    make(
+    run_make(
         build,
         "firmware",
         "SEMIHOSTING_EXIT=1",
@@ -109,7 +109,7 @@ def link_package(build: Path, package: Path, tflm: Tflm) -> tuple[Linked, Path]:
     return linked, elf
 
 
-def make(build: Path, *words: str) -> None:
+def run_make(build: Path, *words: str) -> None:
     """Run make in the firmware's folder, its objects going into `build`.
 
     Raises:
@@ -146,14 +146,14 @@ def _sum(sections: dict[str, int], parts: tuple[str, ...]) -> int:
     )
 
 
-def symbols(elf: Path) -> str:
+def list_symbols(elf: Path) -> str:
     """List the symbols of a program with their sizes, as nm does."""
     command = [f"{PREFIX}nm", "--print-size", str(elf)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _stack(elf: Path) -> int:
-    found = _STACK.search(symbols(elf))
+    found = _STACK.search(list_symbols(elf))
     if found is None:
         raise RuntimeError(f"{elf} does not say STACK_BYTES; build it with memory.ld")
     return int(found[1], 16)
@@ -185,7 +185,7 @@ OPERATORS = {
 """Method of the resolver -> bytes of code and constants."""
 
 
-def with_tflm(linked: Linked, model: GraphModel) -> Linked:
+def add_tflm(linked: Linked, model: GraphModel) -> Linked:
     """Add what of TFLM a model needs to a firmware that was linked without it.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from export.cortex_m.package import Package, arena_bytes
+from export.cortex_m.package import Package, reserved_arena_bytes
 
 FLASH_BASE = 0x28700000  # DATA in firmware/boards/mps3_an547/memory.ld
 UART = ("-serial", "stdio")
@@ -53,12 +53,12 @@ def has_room(package: Package) -> bool:
     needed = {
         "graphs": sum(map(len, package.graphs.values())),
         "flash file": len(package.flash),
-        "arena and states": arena_bytes(package.arena) + package.state_bytes,
+        "arena and states": reserved_arena_bytes(package.arena) + package.state_bytes,
     }
     return all(needed[name] <= ROOM[name] for name in ROOM)
 
 
-def command(elf: Path, flash: Path, console: Sequence[str] = UART) -> tuple[str, ...]:
+def emulator_command(elf: Path, flash: Path, console: Sequence[str] = UART) -> tuple[str, ...]:
     """Say how to start the emulated board with a program and a flash file."""
     return (
         EMULATOR,
@@ -80,7 +80,7 @@ def command(elf: Path, flash: Path, console: Sequence[str] = UART) -> tuple[str,
     )
 
 
-def talk(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -> list[str]:
+def ask_firmware(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -> list[str]:
     """Send lines to the firmware and collect its replies, checksums checked and cut off.
 
     Args:
@@ -92,7 +92,11 @@ def talk(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -> list[s
     text = "".join(f"{line}\n" for line in lines).encode()
     try:
         done = subprocess.run(
-            command(elf, flash), input=text, capture_output=True, check=False, timeout=seconds
+            emulator_command(elf, flash),
+            input=text,
+            capture_output=True,
+            check=False,
+            timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"the emulated board gave no answer in {seconds:.0f} s") from error
@@ -105,23 +109,25 @@ def talk(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -> list[s
     return replies
 
 
-def arena_bytes_on(elf: Path, flash: Path, seconds: float = 600.0) -> int:
+def measure_arena_bytes(elf: Path, flash: Path, seconds: float = 600.0) -> int:
     """Ask a firmware what of its arena the networks use: with 32-bit pointers and its own kernels.
 
     Raises:
       RuntimeError: as `talk`.
     """
-    return _number(talk(elf, flash, ["info", "quit"], seconds)[0], "arena_bytes")
+    return _number(ask_firmware(elf, flash, ["info", "quit"], seconds)[0], "arena_bytes")
 
 
-def count(elf: Path, flash: Path, tokens: Sequence[int], seconds: float = 600.0) -> Counts:
+def measure_instructions(
+    elf: Path, flash: Path, tokens: Sequence[int], seconds: float = 600.0
+) -> Counts:
     """Count the instructions of a firmware on what a puzzle repeats.
 
     Raises:
       RuntimeError: as `talk`.
     """
     once = "once 0 " + "".join(DIGITS[token] for token in tokens)
-    replies = talk(elf, flash, ["info", once, "quit"], seconds)
+    replies = ask_firmware(elf, flash, ["info", once, "quit"], seconds)
     unit = NANOSECONDS / _number(replies[0], "ticks_per_second")
     update_L, update_H, rest = (
         round(_number(replies[1], name) * unit) for name in ("update_L", "update_H", "read_out")

@@ -23,7 +23,7 @@ from trm_jax.config import Config
 LINE_ROOM = 256  # commands and numbers around the tokens (firmware/protocol.c)
 
 
-def row_file(made: Export, roles: Mapping[str, str], model_id: bytes) -> RowFile:
+def make_row_file(made: Export, roles: Mapping[str, str], model_id: bytes) -> RowFile:
     """Bring initial states and embeddings into the number format of the graphs' states.
 
     Raises:
@@ -76,7 +76,7 @@ def depth_of(config: Config) -> Depth:
     )
 
 
-def vector_file(expected: Expected, depth: Depth, model_id: bytes) -> VectorFile:
+def make_vector_file(expected: Expected, depth: Depth, model_id: bytes) -> VectorFile:
     """Turn an export's expected answers into test vectors: all steps, no early halt."""
     fixed = dataclasses.replace(depth, halt_max_steps=expected.steps, halting=Halting.NEVER)
     states = expected.states or (None,) * len(expected.inputs)
@@ -95,7 +95,7 @@ def vector_file(expected: Expected, depth: Depth, model_id: bytes) -> VectorFile
     return VectorFile(model_id=model_id, depth=fixed, vectors=vectors)
 
 
-def states(rows: RowFile) -> int:
+def count_state_bytes(rows: RowFile) -> int:
     """Count what the firmware takes from its state section: carry and buffers."""
     return carry_bytes(rows) + buffer_bytes(rows)
 

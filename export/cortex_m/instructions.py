@@ -75,7 +75,7 @@ RAGGED = Cost(0.491, 20.8)
 """FULLY_CONNECTED of int8 whose inputs do not divide by 4: a slower kernel of CMSIS-NN."""
 
 
-def instructions(graph: Graph) -> dict[str, int]:
+def count_instructions(graph: Graph) -> dict[str, int]:
     """Count instructions of one call by operator.
 
     Raises:
@@ -87,7 +87,7 @@ def instructions(graph: Graph) -> dict[str, int]:
     return dict(found)
 
 
-def products(graph: Graph, op: Op) -> int:
+def count_products(graph: Graph, op: Op) -> int:
     """Count the multiply-accumulates of an operator."""
     if op.code in ("FULLY_CONNECTED", "CONV_2D"):
         kernel = graph.tensor(str(op.inputs[1])).shape
@@ -100,7 +100,7 @@ def products(graph: Graph, op: Op) -> int:
 def _count(graph: Graph, op: Op) -> int:
     cost, read = _cost(graph, op), op.code in READ
     elements = sum(_size(graph, name) for name in (op.inputs[:1] if read else op.outputs) if name)
-    found = (products(graph, op), elements, _pieces(graph, op))
+    found = (count_products(graph, op), elements, _pieces(graph, op))
     return round(sum(map(math.prod, zip(found, cost, strict=True))))
 
 

@@ -8,10 +8,15 @@ from export.artifact.host_state import BITS, input_tensor
 from export.artifact.open import Export
 from export.cortex_m import row_file as cortex_m_row_file
 from export.cortex_m import sources, test_vectors
-from export.cortex_m.arena import MARGIN, Arena, shared_arena
-from export.cortex_m.flash_contents import padded_size, row_file, states, vector_file
+from export.cortex_m.arena import MARGIN, Arena, measure_shared_arena
+from export.cortex_m.flash_contents import (
+    count_state_bytes,
+    make_row_file,
+    make_vector_file,
+    padded_size,
+)
 from export.cortex_m.row_file import RowFile
-from export.cortex_m.sources import Sizes, bare, board_file
+from export.cortex_m.sources import Sizes, without_names, write_board_graph
 from export.graph.ir import DType, Graph, GraphModel
 from export.lowering.model import blocks_of
 from export.lowering.stages import network_graphs, stages_of, work_bytes
@@ -42,17 +47,19 @@ class Package:
     @property
     def model(self) -> GraphModel:
         """What the files hold."""
-        return GraphModel(graphs=tuple(bare(self.made.model.graph(name)) for name in self.graphs))
+        return GraphModel(
+            graphs=tuple(without_names(self.made.model.graph(name)) for name in self.graphs)
+        )
 
     @property
     def flash(self) -> bytes:
         """Content of the flash file."""
-        return cortex_m_row_file.write(self.rows) + self.vectors
+        return cortex_m_row_file.write_rows(self.rows) + self.vectors
 
     @property
     def state_bytes(self) -> int:
         """What the firmware needs for states, between graphs, and for lines."""
-        return states(self.rows) + self.work_bytes
+        return count_state_bytes(self.rows) + self.work_bytes
 
     @property
     def work_bytes(self) -> int:
@@ -61,7 +68,7 @@ class Package:
         return padded_size(max(work_bytes(g, positions) for g in self.networks.values()))
 
 
-def package(made: Export) -> Package:
+def make_package(made: Export) -> Package:
     """Make what a board needs from an export.
 
     Raises:
@@ -73,14 +80,14 @@ def package(made: Export) -> Package:
     updates: dict[str, str] = dict(zip(UPDATES, blocks_of(made.config), strict=True))
     networks = {role: network_graphs(made.model, name) for role, name in updates.items()}
     used = [*networks["update_L"], *networks["update_H"], made.model.graph("head")]
-    graphs = {graph.name: board_file(graph) for graph in used}
+    graphs = {graph.name: write_board_graph(graph) for graph in used}
     files = [graphs[graph.name] for graph in networks["update_L"]]
     model_id = hashlib.sha256(b"".join(files)).digest()
-    rows = row_file(made, updates, model_id)
+    rows = make_row_file(made, updates, model_id)
     expected = made.manifest.expected
     vectors = b""
     if expected.tokens:
-        vectors = test_vectors.write(vector_file(expected, rows.depth, model_id))
+        vectors = test_vectors.write_vectors(make_vector_file(expected, rows.depth, model_id))
     return Package(
         made=made,
         networks=networks,
@@ -88,14 +95,14 @@ def package(made: Export) -> Package:
         model_id=model_id,
         rows=rows,
         vectors=vectors,
-        arena=shared_arena(graphs.values()),
+        arena=measure_shared_arena(graphs.values()),
     )
 
 
-def files_of(package: Package) -> dict[str, bytes]:
+def package_files(package: Package) -> dict[str, bytes]:
     """Write a package: name -> content."""
     facts = _facts(package)
-    sizes = Sizes(arena_bytes(package.arena), package.state_bytes, package.work_bytes)
+    sizes = Sizes(reserved_arena_bytes(package.arena), package.state_bytes, package.work_bytes)
     updates = [stages_of(package.networks[role]) for role in UPDATES]
     texts = {
         "trm_op_resolver.h": sources.resolver_header(sources.methods_of([package.model])),
@@ -111,14 +118,14 @@ def files_of(package: Package) -> dict[str, bytes]:
     return {**{name: text.encode() for name, text in texts.items()}, "flash.bin": package.flash}
 
 
-def save(package: Package, folder: Path) -> None:
+def save_package(package: Package, folder: Path) -> None:
     """Write a package into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files_of(package).items():
+    for name, content in package_files(package).items():
         (folder / name).write_bytes(content)
 
 
-def arena_bytes(arena: Arena) -> int:
+def reserved_arena_bytes(arena: Arena) -> int:
     """Add the margin, and round up to 16."""
     return -(-(arena.head + arena.tail + MARGIN) // 16) * 16
 
@@ -177,7 +184,7 @@ def _facts(package: Package) -> dict[str, object]:
         "arena_measured_bytes": arena.head + arena.tail,
         "arena_head_bytes": arena.head,
         "arena_tail_bytes": arena.tail,
-        "arena_bytes": arena_bytes(arena),
+        "arena_bytes": reserved_arena_bytes(arena),
         "state_bytes": package.state_bytes,
         "work_bytes": package.work_bytes,
         "flash_bytes": len(flash),

@@ -141,7 +141,7 @@ class RowFile:
             raise ValueError(f"model_id must be a SHA-256, got {len(self.model_id)} bytes")
 
 
-def write(file: RowFile) -> bytes:
+def write_rows(file: RowFile) -> bytes:
     """Make the bytes of a row file."""
     vocab, emb = file.token_rows.shape
     ids, width = file.puzzle_rows.shape
@@ -178,7 +178,7 @@ def write(file: RowFile) -> bytes:
     return padded(header(zlib.crc32(checked)) + shared) + tail
 
 
-def read(data: bytes) -> RowFile:
+def read_rows(data: bytes) -> RowFile:
     """Read a row file back; bytes behind it are left alone.
 
     Raises:
@@ -192,7 +192,7 @@ def read(data: bytes) -> RowFile:
     if kind >= len(DTYPES):
         raise ValueError(f"element type must be 0 to {len(DTYPES) - 1}, got {kind}")
     dtype = DTYPES[kind]
-    first, sums = places(dtype, vocab, emb, ids, width)
+    first, sums = row_offsets(dtype, vocab, emb, ids, width)
     if size != sums + 4 * ids + padding(4 * ids) or size > len(data):
         raise ValueError(f"row file of {size} bytes does not fit its fields, or is cut short")
     if zlib.crc32(data[CHECKED_FROM:first]) != crc:
@@ -221,7 +221,7 @@ def read(data: bytes) -> RowFile:
     )
 
 
-def places(dtype: np.dtype, vocab: int, emb: int, ids: int, width: int) -> tuple[int, int]:
+def row_offsets(dtype: np.dtype, vocab: int, emb: int, ids: int, width: int) -> tuple[int, int]:
     """Find where the puzzle rows and their checksums begin, in bytes."""
     first = HEADER.size + (2 + vocab) * emb * dtype.itemsize
     first += padding(first)
@@ -274,7 +274,7 @@ def _row(data: mmap.mmap, puzzle: int, path: Path) -> np.ndarray:
     if not 0 <= puzzle < ids:
         raise ValueError(f"{path} has the puzzle rows 0 to {ids - 1}, asked for {puzzle}")
     dtype = DTYPES[kind]
-    first, sums = places(dtype, vocab, emb, ids, width)
+    first, sums = row_offsets(dtype, vocab, emb, ids, width)
     begin = first + puzzle * width * dtype.itemsize
     row = data[begin : begin + width * dtype.itemsize]
     stored = int.from_bytes(data[sums + 4 * puzzle : sums + 4 * puzzle + 4], "little")

@@ -23,19 +23,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from export.graph.ir import DType, Graph, GraphModel, Op, Tensor
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from export.lowering.stages import Partition
 
 BIASED = ("CONV_2D", "FULLY_CONNECTED")
 BIAS = 2  # input of theirs
 
 
-def board_file(graph: Graph) -> bytes:
+def write_board_graph(graph: Graph) -> bytes:
     """Write a graph as a .tflite of its own."""
-    return write(GraphModel(graphs=(bare(graph),)))
+    return write_tflite(GraphModel(graphs=(without_names(graph),)))
 
 
-def bare(graph: Graph) -> Graph:
+def without_names(graph: Graph) -> Graph:
     """Leave out names and scales that no kernel reads."""
     names = {tensor.name: f"{i:x}" for i, tensor in enumerate(graph.tensors)}
     biases = {op.inputs[BIAS] for op in graph.ops if op.code in BIASED and len(op.inputs) > BIAS}

@@ -97,7 +97,7 @@ class VectorFile:
         return self.vectors[0].states is not None
 
 
-def write(file: VectorFile) -> bytes:
+def write_vectors(file: VectorFile) -> bytes:
     """Make the bytes of a vector file."""
     body = b"".join(_record(vector) for vector in file.vectors)
     size = len(padded(bytes(HEADER.size) + body))
@@ -122,7 +122,7 @@ def write(file: VectorFile) -> bytes:
     return padded(header(zlib.crc32(checked)) + body)
 
 
-def read(data: bytes) -> VectorFile:
+def read_vectors(data: bytes) -> VectorFile:
     """Read a vector file back.
 
     Raises:

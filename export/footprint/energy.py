@@ -71,7 +71,9 @@ def paper_energy(gflops: float) -> float:
     return gflops * PAPER_PJ_PER_FLOP  # 1e9 operations of 1e-12 J are 1e-3 J
 
 
-def energy(gflops: float, weight_bytes: int, scheme: Scheme, residency: Residency) -> Energy:
+def estimate_energy(
+    gflops: float, weight_bytes: int, scheme: Scheme, residency: Residency
+) -> Energy:
     """Estimate a lower bound in mJ.
 
     Args:

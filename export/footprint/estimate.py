@@ -123,7 +123,7 @@ class Footprint:
         """Estimate a lower bound on the mJ of a puzzle."""
         cycles = cycles or self.config.H_cycles * self.config.halt_max_steps
         read = self.read_per_cycle * cycles
-        return energy.energy(self.work(cycles).total, read, self.scheme, residency)
+        return energy.estimate_energy(self.work(cycles).total, read, self.scheme, residency)
 
     def residency_for(self, budget: int) -> Residency | None:
         """Choose how weights are held so that the peak fits: the fastest way that does."""
@@ -136,7 +136,7 @@ def shapes_of(config: Config) -> Weights:
     return jax.eval_shape(build(config).init, jax.random.key(0))
 
 
-def footprint(config: Config, scheme: Scheme) -> Footprint:
+def estimate_footprint(config: Config, scheme: Scheme) -> Footprint:
     """Count everything about a configuration under a scheme.
 
     Raises:

@@ -21,7 +21,7 @@ def write_files(model: GraphModel, target: Target) -> dict[str, bytes]:
     """
     if target is Target.ONNX:
         return onnx_file().write(model)
-    return {MODEL_FILE: tflite_writer.write(model)}
+    return {MODEL_FILE: tflite_writer.write_tflite(model)}
 
 
 def read_files(contents: Mapping[str, bytes], target: Target) -> GraphModel:
@@ -33,10 +33,10 @@ def read_files(contents: Mapping[str, bytes], target: Target) -> GraphModel:
     """
     if target is Target.ONNX:
         return onnx_file().read(contents)
-    return tflite_reader.read(contents[MODEL_FILE])
+    return tflite_reader.read_tflite(contents[MODEL_FILE])
 
 
-def demand_runs(made_for: Target, runtime: Target) -> None:
+def check_format(made_for: Target, runtime: Target) -> None:
     """Refuse a runtime that reads another format.
 
     Raises:

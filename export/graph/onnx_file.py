@@ -39,16 +39,16 @@ TYPES = {
 READ: dict[int, DType] = {int(number): dtype for dtype, number in TYPES.items()}
 
 
-def write(model: GraphModel) -> dict[str, bytes]:
+def write_onnx(model: GraphModel) -> dict[str, bytes]:
     """Write every graph: file name -> bytes.
 
     Raises:
       ValueError: a graph is not ONNX, by onnx.checker's words.
     """
-    return {f"{g.name}{SUFFIX}": write_graph(g, model.metadata) for g in model.graphs}
+    return {f"{g.name}{SUFFIX}": write_onnx_graph(g, model.metadata) for g in model.graphs}
 
 
-def write_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
+def write_onnx_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
     """Write one graph.
 
     Raises:
@@ -66,7 +66,7 @@ def write_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
     return proto.SerializeToString(deterministic=True)
 
 
-def read(contents: Mapping[str, bytes]) -> GraphModel:
+def read_onnx(contents: Mapping[str, bytes]) -> GraphModel:
     """Read files that `write` made: file name -> bytes.
 
     Raises:
@@ -74,14 +74,14 @@ def read(contents: Mapping[str, bytes]) -> GraphModel:
     """
     graphs, metadata = [], {}
     for name, content in contents.items():
-        graph, metadata = read_graph(content)
+        graph, metadata = read_onnx_graph(content)
         if graph.name + SUFFIX != name:
             raise ValueError(f"{name} holds graph {graph.name!r}")
         graphs.append(graph)
     return GraphModel(graphs=tuple(graphs), metadata=metadata)
 
 
-def read_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
+def read_onnx_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
     """Read a graph and its metadata.
 
     Raises:

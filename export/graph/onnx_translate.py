@@ -173,7 +173,7 @@ UNDERSTOOD = {"keepNumDims", "keepDims", "newShape", "numSplits", "axis", "adjY"
 """Options of the source; another one would be lost."""
 
 
-def step(t: Translation, op: Op) -> None:
+def translate_op(t: Translation, op: Op) -> None:
     """Translate an operator.
 
     Raises:
@@ -318,7 +318,7 @@ HANDLERS: dict[str, Callable[[Translation, Op], None]] = {
 OUT = "_out"
 
 
-def translate(model: GraphModel) -> GraphModel:
+def translate_model(model: GraphModel) -> GraphModel:
     """Translate every graph.
 
     Raises:
@@ -340,7 +340,7 @@ def translate_graph(graph: Graph) -> Graph:
     for tensor in graph.inputs.values():
         t.real[tensor] = t.g.input(tensor, graph.tensor(tensor).shape)
     for op in graph.ops:
-        step(t, op)
+        translate_op(t, op)
     outputs = {name: t.value(tensor) for name, tensor in graph.outputs.items()}
     names = {tensor: name for name, tensor in graph.inputs.items()}
     for name, tensor in outputs.items():

@@ -21,7 +21,7 @@ TYPES = {getattr(schema.TensorType, dtype.value): dtype for dtype in DType}
 CODES = {number: name for name, number in vars(schema.BuiltinOperator).items() if name[0] != "_"}
 
 
-def read(data: bytes) -> GraphModel:
+def read_tflite(data: bytes) -> GraphModel:
     """Read the bytes of a .tflite file.
 
     Raises:

@@ -81,7 +81,7 @@ class Buffers:
         return [AlignedBuffer(data=content or None) for content in self.contents]
 
 
-def write(model: GraphModel) -> bytes:
+def write_tflite(model: GraphModel) -> bytes:
     """Make the bytes of a .tflite file; equal models make equal bytes.
 
     Raises:

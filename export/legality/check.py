@@ -17,7 +17,7 @@ has seen them computed.
 from collections.abc import Iterator
 
 from export.graph.ir import DType, Graph, GraphModel, Op, Tensor
-from export.legality.onnx_table import check_onnx
+from export.legality.onnx_table import find_onnx_violations
 from export.legality.tflite_table import (
     BUILTIN,
     NEWEST,
@@ -36,13 +36,13 @@ LOWEST = {DType.INT4: -8, DType.INT8: -128}
 FILTERED = ("FULLY_CONNECTED", "CONV_2D")
 
 
-def demand_legal(model: GraphModel, target: Target) -> None:
+def check_legality(model: GraphModel, target: Target) -> None:
     """Refuse a model that a target does not compute right.
 
     Raises:
       ValueError: with every violation, the silent ones first.
     """
-    found = sorted(check(model, target), key=lambda v: v.verdict is not Support.WRONG)
+    found = sorted(find_violations(model, target), key=lambda v: v.verdict is not Support.WRONG)
     if not found:
         return
     texts = list(dict.fromkeys(map(str, found)))
@@ -54,10 +54,10 @@ def demand_legal(model: GraphModel, target: Target) -> None:
     )
 
 
-def check(model: GraphModel, target: Target) -> list[Violation]:
+def find_violations(model: GraphModel, target: Target) -> list[Violation]:
     """List what a target does not compute right."""
     if target is Target.ONNX:
-        return check_onnx(model)
+        return find_onnx_violations(model)
     return [
         violation
         for graph in model.graphs

@@ -48,12 +48,12 @@ USES = {
 CASTS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 
 
-def check_onnx(model: GraphModel) -> list[Violation]:
+def find_onnx_violations(model: GraphModel) -> list[Violation]:
     """List what ONNX Runtime was not seen to compute right."""
     return [found for graph in model.graphs for found in _check_graph(graph)]
 
 
-def use_in(graph: Graph, op: Op) -> Use:
+def onnx_use_of(graph: Graph, op: Op) -> Use:
     """Describe an operator by its types."""
     tensors = [graph.tensor(name) for name in op.inputs if name is not None]
     if op.code in CASTS:
@@ -64,7 +64,7 @@ def use_in(graph: Graph, op: Op) -> Use:
 
 def _check_graph(graph: Graph) -> Iterator[Violation]:
     for op in graph.ops:
-        use = use_in(graph, op)
+        use = onnx_use_of(graph, op)
         if use not in USES:
             yield Violation(
                 graph=graph.name,

@@ -104,7 +104,7 @@ METADATA = {
 """Names of a model's metadata entries, each UTF-8 text."""
 
 
-def lower(
+def lower_floats(
     config: Config,
     quantised: QuantisedParams,
     plan: StoragePlan,

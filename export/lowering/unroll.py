@@ -20,12 +20,12 @@ from export.lowering.model import blocks_of
 from trm_jax.config import Config
 
 
-def cycle(model: GraphModel, config: Config) -> Graph:
+def cycle_graph(model: GraphModel, config: Config) -> Graph:
     """Make the graph of one H-cycle."""
     return _unrolled(model, config, "cycle", 1, read_out=False)
 
 
-def step(model: GraphModel, config: Config) -> Graph:
+def step_graph(model: GraphModel, config: Config) -> Graph:
     """Make the graph of a supervision step."""
     return _unrolled(model, config, "step", config.H_cycles, read_out=True)
 

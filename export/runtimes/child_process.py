@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from export.graph.ir import Graph, GraphModel
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from export.runtimes.contract import Arrays, check_inputs
 from export.targets import Target
 
@@ -137,7 +137,7 @@ class ProcessRuntime:
         self._worker.close()
 
 
-def start(target: Target) -> Worker:
+def start_worker(target: Target) -> Worker:
     """Start the process of a target: TFLITE_RUNTIME or TFLM.
 
     Raises:
@@ -148,7 +148,7 @@ def start(target: Target) -> Worker:
     return Worker("tflite-runtime", tflite_runtime_python(), HOW_TO)
 
 
-def open_in(worker: Worker, model: GraphModel, threads: int = 1) -> ProcessRuntime:
+def open_in_worker(worker: Worker, model: GraphModel, threads: int = 1) -> ProcessRuntime:
     """Load a model into a worker; what was loaded before is gone.
 
     Raises:
@@ -160,13 +160,13 @@ def open_in(worker: Worker, model: GraphModel, threads: int = 1) -> ProcessRunti
 
 
 def _tflite(model: GraphModel, threads: int) -> Arrays:
-    return {"model": np.frombuffer(write(model), np.uint8), "threads": np.asarray(threads)}
+    return {"model": np.frombuffer(write_tflite(model), np.uint8), "threads": np.asarray(threads)}
 
 
 def _tflm(model: GraphModel) -> Arrays:
     message: Arrays = {"arena": np.asarray(sum(map(_enough, model.graphs)))}
     for graph in model.graphs:
-        content = write(GraphModel(graphs=(graph,)))
+        content = write_tflite(GraphModel(graphs=(graph,)))
         message[f"file:{graph.name}"] = np.frombuffer(content, np.uint8)
         message[f"in:{graph.name}"] = np.asarray(list(graph.inputs))
         message[f"out:{graph.name}"] = np.asarray(list(graph.outputs))

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.graph.ir import GraphModel
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from export.runtimes.contract import Arrays, check_inputs
 
 
@@ -35,7 +35,7 @@ class LiteRT:
         resolver = kind.AUTO if xnnpack else kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
             self._interpreter = Interpreter(
-                model_content=write(model),
+                model_content=write_tflite(model),
                 num_threads=threads,
                 experimental_op_resolver_type=resolver,
             )

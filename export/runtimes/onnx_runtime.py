@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.graph.ir import GraphModel
-from export.graph.onnx_file import write_graph
+from export.graph.onnx_file import write_onnx_graph
 from export.runtimes.contract import Arrays, check_inputs
 
 SILENT = 3  # severity: errors only, which are raised anyway
@@ -34,7 +34,7 @@ class OnnxRuntime:
         options.add_session_config_entry(*EXACT)
         self._model, self._sessions = model, {}
         for graph in model.graphs:
-            content = write_graph(graph, model.metadata)
+            content = write_onnx_graph(graph, model.metadata)
             try:
                 self._sessions[graph.name] = onnxruntime.InferenceSession(
                     content, options, providers=["CPUExecutionProvider"]

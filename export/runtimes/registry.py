@@ -2,7 +2,7 @@
 
 from export.graph.files import onnx_file
 from export.graph.ir import GraphModel
-from export.runtimes.child_process import open_in, start
+from export.runtimes.child_process import open_in_worker, start_worker
 from export.runtimes.contract import Runtime
 from export.runtimes.litert import LiteRT
 from export.targets import Target
@@ -26,9 +26,9 @@ def open_runtime(target: Target, model: GraphModel, *, threads: int = 1) -> Runt
 
         return OnnxRuntime(model, threads=threads)
     if target in (Target.TFLITE_RUNTIME, Target.TFLM):
-        worker = start(target)
+        worker = start_worker(target)
         try:
-            return open_in(worker, model, threads)
+            return open_in_worker(worker, model, threads)
         except RuntimeError:
             worker.close()
             raise

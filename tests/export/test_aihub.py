@@ -6,7 +6,7 @@ import pytest
 
 from export.aihub import profile
 from export.aihub.client import plain
-from export.aihub.devices import DEVICES, Precision, Unit, precision_of, warning
+from export.aihub.devices import DEVICES, Precision, Unit, npu_warning, precision_of
 from export.aihub.ledger import Ledger
 from export.lowering.storage import plan_for
 from export.targets import Target
@@ -49,22 +49,24 @@ def test_a_profile_has_none_where_the_service_has_no_number() -> None:
         "estimated_inference_peak_memory": -1,
         "warm_load_time": -1,
     }
-    found = profile.read({"execution_summary": summary, "execution_detail": layers})
+    found = profile.read_profile({"execution_summary": summary, "execution_detail": layers})
     assert (found.call_ms, found.all_ms) == (1.5, (1.5, 1.7))
     assert (found.peak_bytes, found.load_ms) == (None, None)
     assert found.units == {Unit.NPU: 1, Unit.CPU: 1}
     assert found.layers[1].microseconds == 7
-    ranged = profile.read({"execution_summary": {**summary, "inference_memory_peak_range": (1, 9)}})
+    ranged = profile.read_profile(
+        {"execution_summary": {**summary, "inference_memory_peak_range": (1, 9)}}
+    )
     assert ranged.peak_bytes == 9
     with pytest.raises(ValueError, match="no latency"):
-        profile.read({"execution_summary": {}})
+        profile.read_profile({"execution_summary": {}})
 
 
 def test_what_an_npu_lacks_is_said_before_a_job() -> None:
-    assert warning(S24, Precision.W4A16) == ""
-    assert "so float runs on the CPU there" in warning(RB3, Precision.FLOAT)
-    assert "norms, SiLU, sums" in warning(RB3, Precision.W8A8)  # the products run, the rest not
-    assert "not known here" in warning("Galaxy S99", Precision.FLOAT)
+    assert npu_warning(S24, Precision.W4A16) == ""
+    assert "so float runs on the CPU there" in npu_warning(RB3, Precision.FLOAT)
+    assert "norms, SiLU, sums" in npu_warning(RB3, Precision.W8A8)  # the products run, the rest not
+    assert "not known here" in npu_warning("Galaxy S99", Precision.FLOAT)
 
 
 def test_precisions_of_plans() -> None:

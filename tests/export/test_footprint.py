@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from export.footprint import estimate, sram
-from export.footprint.energy import Arithmetic, arithmetic_of, energy
-from export.footprint.estimate import Footprint, footprint, shapes_of
+from export.footprint.energy import Arithmetic, arithmetic_of, estimate_energy
+from export.footprint.estimate import Footprint, estimate_footprint, shapes_of
 from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
 from tests.support.samples import small
@@ -84,14 +84,14 @@ def test_work_is_that_of_the_traced_recursion(config: Config) -> None:
 def test_linear_attention_is_refused() -> None:
     linear = dataclasses.replace(ATT, mixer=Mixer.LINEAR_ATTENTION)
     with pytest.raises(ValueError, match="not counted"):
-        footprint(linear, parse("fp32"))
+        estimate_footprint(linear, parse("fp32"))
     with pytest.raises(ValueError, match="no device graph"):
         sram.held_by_operators(linear, Schedule.WHOLE)
 
 
 def test_peak_of_the_sudoku_model_by_hand() -> None:
     """97 positions of 512; SwiGLU over positions is 512 rows of 97 -> 1,024 -> 97."""
-    found = footprint(SUDOKU_TRM_MLP, parse("tflm_int8_int8"))
+    found = estimate_footprint(SUDOKU_TRM_MLP, parse("tflm_int8_int8"))
     whole = found.sram(Residency.IN_PLACE, Schedule.WHOLE)
     assert whole.working == 512 * 97 + 512 * 1024  # one byte each
     assert whole.states == 3 * 97 * 512  # z_H, z_L, e
@@ -102,7 +102,7 @@ def test_peak_of_the_sudoku_model_by_hand() -> None:
 
 def test_static_inputs_leave_floats_between_products() -> None:
     """The carry is int8 with a scale per token, the injection and the residual float32."""
-    found = footprint(SUDOKU_TRM_MLP, parse("w8c-sym_a8s_carry8"))
+    found = estimate_footprint(SUDOKU_TRM_MLP, parse("w8c-sym_a8s_carry8"))
     whole = found.sram(Residency.IN_PLACE, Schedule.WHOLE)
     assert whole.states == 2 * (97 * 512 + 97 * 4) + 97 * 512 * 4
     assert whole.working == 512 * 97 * 4 + 512 * 1024
@@ -110,7 +110,7 @@ def test_static_inputs_leave_floats_between_products() -> None:
 
 def test_peak_of_the_maze_model_by_hand() -> None:
     """916 positions of 512 in float32, 8 heads."""
-    found = footprint(MAZE_TRM_ATT, parse("fp32"))
+    found = estimate_footprint(MAZE_TRM_ATT, parse("fp32"))
     state = 916 * 512 * 4
     whole = found.sram(Residency.FULL, Schedule.WHOLE)
     assert whole.working == 5 * state + 8 * 916 * 916 * 4
@@ -123,7 +123,7 @@ def test_peak_of_the_maze_model_by_hand() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("scheme", ["fp32", "fp16", "int4_calibrated", "w4c-asym_a16s_carry16"])
 def test_less_in_memory_never_needs_more(name: str, scheme: str) -> None:
-    found = footprint(PRESETS[name], parse(scheme))
+    found = estimate_footprint(PRESETS[name], parse(scheme))
     for schedule in Schedule:
         peaks = [found.sram(residency, schedule).total for residency in Residency]
         assert peaks == sorted(peaks, reverse=True)
@@ -139,7 +139,7 @@ def blocks(found: Footprint) -> range:
 
 
 def test_residency_is_the_fastest_that_fits() -> None:
-    found = footprint(SUDOKU_TRM_MLP, parse("int8"))
+    found = estimate_footprint(SUDOKU_TRM_MLP, parse("int8"))
     peaks = {residency: found.sram(residency).total for residency in Residency}
     for residency, peak in peaks.items():
         assert found.residency_for(peak) is residency
@@ -147,7 +147,7 @@ def test_residency_is_the_fastest_that_fits() -> None:
 
 
 def test_weights_are_read_as_often_as_blocks_are_applied() -> None:
-    trm, hrm = (footprint(config, parse("fp32")) for config in (MLP, HRM))
+    trm, hrm = (estimate_footprint(config, parse("fp32")) for config in (MLP, HRM))
     assert trm.read_per_cycle == 3 * trm.blocks.total  # L_cycles = 2, and once for z_H
     block = hrm.largest_block
     assert hrm.read_per_cycle == 2 * 2 * block + 3 * block
@@ -158,8 +158,8 @@ def test_energy_counts_integers_only_where_inputs_are_integers() -> None:
     assert arithmetic_of(parse("w8c-sym_a8da")) is Arithmetic.INT8
     assert arithmetic_of(parse("w4c-asym_a16s")) is Arithmetic.INT16
     assert arithmetic_of(parse("bf16")) is Arithmetic.FLOAT16
-    full = energy(2.0, 1000, parse("fp32"), Residency.FULL)
+    full = estimate_energy(2.0, 1000, parse("fp32"), Residency.FULL)
     assert full.arithmetic == pytest.approx(4.6)  # 1e9 multiply-accumulates of 4.6 pJ are 4.6 mJ
     assert full.weights == pytest.approx(1000 * 12.5e-12 * 1e3)
-    flash = energy(2.0, 1000, parse("fp32"), Residency.STREAMING)
+    flash = estimate_energy(2.0, 1000, parse("fp32"), Residency.STREAMING)
     assert flash.weights == pytest.approx(1000 * 270e-12 * 1e3)

@@ -19,14 +19,14 @@ from export import twin as twins
 from export.artifact import check_operators
 from export.artifact.check_blocks import check_blocks
 from export.artifact.host_state import embed
-from export.artifact.open import Export, open_export
+from export.artifact.open import Export, open_artifact
 from export.graph import onnx_file
-from export.graph.files import demand_runs
+from export.graph.files import check_format
 from export.graph.ir import DType, Graph, GraphModel, Tensor
-from export.graph.onnx_translate import translate
+from export.graph.onnx_translate import translate_model
 from export.legality import check as legality_check
-from export.legality.onnx_table import USES, check_onnx, use_in
-from export.lowering.model import lower
+from export.legality.onnx_table import USES, find_onnx_violations, onnx_use_of
+from export.lowering.model import lower_floats
 from export.lowering.storage import plan_for, quantise_for
 from export.runtimes.litert import LiteRT
 from export.runtimes.onnx_runtime import OnnxRuntime
@@ -66,7 +66,7 @@ def lowered(kind: str, scheme: str, target: Target = Target.ONNX) -> GraphModel:
     quantised = quantise_for(random_weights(config).params, plan)
     span = ProductRange((-4.0, 4.0), (-4.0, 4.0))
     ranges = dict.fromkeys(input_widths(random_weights(config).params), span)
-    return lower(config, quantised, plan, batch=3, ranges=ranges)
+    return lower_floats(config, quantised, plan, batch=3, ranges=ranges)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -79,7 +79,9 @@ def test_float_graphs_of_every_mixer_are_the_tflite_ones(kind: str) -> None:
     def in_litert(state: np.ndarray) -> np.ndarray:
         return litert.run(name, {"z": np.asarray(state), "injection": injection})["z"]
 
-    got = OnnxRuntime(translate(before), threads=1).run(name, {"z": z, "injection": injection})["z"]
+    got = OnnxRuntime(translate_model(before), threads=1).run(
+        name, {"z": z, "injection": injection}
+    )["z"]
     assert rms(got - in_litert(z)) <= float_drift(in_litert, z, before.graph(name))
 
 
@@ -94,14 +96,14 @@ def test_signatures_are_the_tflite_ones(made: Export) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES + OTHERS)
 def test_products_lie_within_their_bounds(scheme: str) -> None:
-    model = translate(lowered("mlp", scheme))
+    model = translate_model(lowered("mlp", scheme))
     cut = check_operators.onnx_products(model)
     runtime = open_runtime(Target.ONNX, cut)
     checks = [check_operators.check_onnx(g, runtime, i) for i, g in enumerate(cut.graphs)]
     kernels = {t.name for g in model.graphs for t in g.tensors if t.name.endswith("/kernel")}
     assert {check.name for check in checks} == kernels
     assert all(check.passed for check in checks), checks
-    assert legality_check.check(model, Target.ONNX) == []
+    assert legality_check.find_violations(model, Target.ONNX) == []
 
 
 @pytest.mark.parametrize("made", STATIC, indirect=True)  # others: against LiteRT's graph above
@@ -130,20 +132,20 @@ def with_changed_filter(model: GraphModel) -> GraphModel:
 
 @pytest.mark.parametrize("scheme", ["fp32", "w4c-sym_a16s"])
 def test_another_weight_is_found(scheme: str) -> None:
-    cut = check_operators.onnx_products(translate(lowered("mlp", scheme)))
+    cut = check_operators.onnx_products(translate_model(lowered("mlp", scheme)))
     wrong = open_runtime(Target.ONNX, with_changed_filter(cut))
     assert not check_operators.check_onnx(cut.graphs[0], wrong, 0).passed
 
 
 def test_weight_only_products_are_not_rounded_in_silence() -> None:
     """ONNX Runtime's default rounds the rows of such products to int8; EXACT does not."""
-    cut = check_operators.onnx_products(translate(lowered("mlp", "int8")))
+    cut = check_operators.onnx_products(translate_model(lowered("mlp", "int8")))
 
     class Default(OnnxRuntime):
         def __init__(self, model: GraphModel) -> None:
             super().__init__(model, threads=1)
             for graph in model.graphs:
-                content = onnx_file.write_graph(graph, {})
+                content = onnx_file.write_onnx_graph(graph, {})
                 self._sessions[graph.name] = ort.InferenceSession(content)
 
     assert check_operators.check_onnx(cut.graphs[0], OnnxRuntime(cut, threads=1), 0).passed
@@ -151,8 +153,8 @@ def test_weight_only_products_are_not_rounded_in_silence() -> None:
 
 
 def test_files_are_read_as_they_were_written(made: Export) -> None:
-    files = onnx_file.write(made.model)
-    assert onnx_file.write(onnx_file.read(files)) == files
+    files = onnx_file.write_onnx(made.model)
+    assert onnx_file.write_onnx(onnx_file.read_onnx(files)) == files
     opsets = {onnx.load_from_string(content).opset_import[0].version for content in files.values()}
     new = {DType.INT4, DType.UINT16} & {t.dtype for g in made.model.graphs for t in g.tensors}
     assert max(opsets) == (21 if new else 18)
@@ -176,9 +178,9 @@ def test_the_bytes_of_a_small_file_mean_what_the_graph_says() -> None:
 @pytest.mark.parametrize("scheme", ["fp16", "w4c-sym_a16s", "w4c-asym"])
 def test_every_operator_is_the_reference_evaluators(scheme: str) -> None:
     """A whole block in ONNX Runtime against onnx's NumPy implementation of the same file."""
-    model = translate(lowered("mlp", scheme))
+    model = translate_model(lowered("mlp", scheme))
     z, injection = (np.asarray(s) for s in states(CONFIGS["mlp"], 3, 2))
-    content = onnx_file.write_graph(model.graph("block"), {})
+    content = onnx_file.write_onnx_graph(model.graph("block"), {})
     (want,) = ReferenceEvaluator(content).run(None, {"z": z, "injection": injection})
     got = open_runtime(Target.ONNX, model).run("block", {"z": z, "injection": injection})["z"]
     # outputs are normalised (rms 1): float sums in another order, a flipped step of 1/32767
@@ -190,9 +192,9 @@ def test_measured_uses_are_what_models_need() -> None:
     used = set()
     models = [lowered(kind, "fp32") for kind in CONFIGS]
     models += [lowered("mlp", scheme) for scheme in (*SCHEMES, *OTHERS)]
-    for model in map(translate, models):
-        assert check_onnx(model) == []
-        used |= {use_in(g, op) for g in model.graphs for op in g.ops}
+    for model in map(translate_model, models):
+        assert find_onnx_violations(model) == []
+        used |= {onnx_use_of(g, op) for g in model.graphs for op in g.ops}
     assert used == USES
 
 
@@ -200,7 +202,7 @@ def test_unmeasured_operators_are_refused(made: Export) -> None:
     graph = made.model.graphs[0]
     op = dataclasses.replace(graph.ops[0], code="Einsum")
     changed = dataclasses.replace(graph, ops=(op, *graph.ops[1:]))
-    (found,) = legality_check.check(GraphModel(graphs=(changed,)), Target.ONNX)
+    (found,) = legality_check.find_violations(GraphModel(graphs=(changed,)), Target.ONNX)
     assert "was not measured" in str(found)
 
 
@@ -208,23 +210,23 @@ def test_what_onnx_has_no_form_for_is_refused() -> None:
     with pytest.raises(ValueError, match="does not compute w8c-sym_a8da right"):
         plan_for(parse("w8c-sym_a8da"), Target.ONNX)
     with pytest.raises(ValueError, match=r"asymmetricQuantizeInputs.*has no ONNX form"):
-        translate(lowered("mlp", "w8c-sym_a8da", Target.LITERT))
+        translate_model(lowered("mlp", "w8c-sym_a8da", Target.LITERT))
     with pytest.raises(ValueError, match="quantises every row at run time"):
-        translate(lowered("mlp", "w8c-sym_a8d", Target.LITERT_BUILTIN))
+        translate_model(lowered("mlp", "w8c-sym_a8d", Target.LITERT_BUILTIN))
 
 
 def test_a_runtime_of_another_format_is_refused() -> None:
     with pytest.raises(ValueError, match="export again with --target litert"):
-        demand_runs(Target.ONNX, Target.LITERT)
-    demand_runs(Target.LITERT, Target.TFLM)
+        check_format(Target.ONNX, Target.LITERT)
+    check_format(Target.LITERT, Target.TFLM)
 
 
 def test_damage_is_told(made: Export, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"not an ONNX file|is not ONNX"):
-        onnx_file.read({"block.onnx": b"\xff\x00nonsense"})
-    files = onnx_file.write(made.model)
+        onnx_file.read_onnx({"block.onnx": b"\xff\x00nonsense"})
+    files = onnx_file.write_onnx(made.model)
     with pytest.raises(ValueError, match="holds graph 'head'"):
-        onnx_file.read({"block.onnx": files["head.onnx"]})
+        onnx_file.read_onnx({"block.onnx": files["head.onnx"]})
 
 
 def test_the_command_exports_and_verify_agrees(
@@ -243,7 +245,7 @@ def test_the_command_exports_and_verify_agrees(
     ]
     assert command.main([*arguments, "--out", str(folder)]) == 0
     assert "confirmed by onnx" in capsys.readouterr().out
-    assert set(open_export(folder).manifest.files) == {
+    assert set(open_artifact(folder).manifest.files) == {
         "block.onnx",
         "head.onnx",
         "host.safetensors",

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from export.graph.tflite_writer import write
-from export.lowering.model import lower
+from export.graph.tflite_writer import write_tflite
+from export.lowering.model import lower_floats
 from export.lowering.storage import plan_for, quantise_for
 from export.ranges import calibrated
 from export.simulation import plan_dot_general
@@ -77,7 +77,9 @@ def test_static_blocks_equal_their_simulation(
     """XNNPACK rounds inputs and outputs as simulated, but for ties (lowering/test_model.py)."""
     plan = plan_for(parse(scheme), Target.LITERT)
     quantised = quantise_for(weights.params, plan)
-    data = write(lower(CONFIG, quantised, plan, batch=2, graphs=("block",), ranges=ranges))
+    data = write_tflite(
+        lower_floats(CONFIG, quantised, plan, batch=2, graphs=("block",), ranges=ranges)
+    )
     params = dequantise_params(quantised)
     z, injection = states(CONFIG, 2, 2)
     got = run(data, "block", z=z, injection=injection)["z"]

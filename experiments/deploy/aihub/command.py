@@ -243,7 +243,7 @@ def _lanes(asked: Request, done: set[tuple[str, str]], console: Console) -> list
         samples = _calibration(asked, prepared) if left and variant.route is Route.HUB else None
         for device in left:
             assert states is not None
-            if text := devices.warning(device, variant.precision):
+            if text := devices.npu_warning(device, variant.precision):
                 console.print(f"{variant.name}: {text}", soft_wrap=True, markup=False)
             lanes.append(
                 DeviceRun(prepared=prepared, device=device, states=states, calibration=samples)
@@ -281,7 +281,7 @@ def _describe(asked: Request, prepared: Prepared, console: Console) -> None:
     ]
     for device in asked.devices:
         lines.append(f"  {device}: {kinds}, {runs} inference job{'s' * (runs > 1)} with profile")
-        if text := devices.warning(device, variant.precision):
+        if text := devices.npu_warning(device, variant.precision):
             lines.append(f"    {text}")
     console.print("\n".join(lines), soft_wrap=True, markup=False)
 

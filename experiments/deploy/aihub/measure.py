@@ -78,7 +78,7 @@ def row_of(
     labels = batch_of(dataset, np.arange(puzzles)).labels
     exact = np.asarray(puzzle_exact(jnp.asarray(scores.answers, jnp.int32), labels))
     infidelity = (1 - scores.fidelity).reshape(steps, puzzles).mean(axis=0)
-    profile = aihub_profile.read(lane.profile)
+    profile = aihub_profile.read_profile(lane.profile)
     here, runtime = here_ms(lane)
     return AiHubRow(
         digest=digest,

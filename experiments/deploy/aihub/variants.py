@@ -18,14 +18,14 @@ import numpy as np
 
 from export.aihub import devices
 from export.aihub.devices import Precision
-from export.artifact.open import open_export
+from export.artifact.open import open_artifact
 from export.graph import tflite_writer
 from export.graph.files import MANIFEST_FILE, onnx_file
 from export.graph.ir import Graph, GraphModel
 from export.lowering import unroll
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import StoragePlan, plan_for
-from export.pipeline import TRIED, export
+from export.pipeline import TRIED, export_model
 from export.sources import batch_of, calibration
 from export.targets import Target
 from export.twin import Simulation, Source, simulation_of
@@ -123,15 +123,15 @@ def prepare(
     twin = simulation_of(source, variant.plan, batches, steps)
     if not (folder / MANIFEST_FILE).exists():
         tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
-        export(folder, source, variant.plan, twin, tried, batch=1, steps=steps)
-    made = open_export(folder)
+        export_model(folder, source, variant.plan, twin, tried, batch=1, steps=steps)
+    made = open_artifact(folder)
     same = made.manifest.parameters_sha256 == parameters_sha256(twin.quantised)
     if not same or made.config != twin.reasoner.config:
         raise ValueError(f"{folder} holds another model or other H-cycles; choose another --out")
-    graph = unroll.step(made.model, made.config)
+    graph = unroll.step_graph(made.model, made.config)
     model = GraphModel(graphs=(graph,), metadata=made.model.metadata)
     if variant.route is Route.TFLITE:
-        file, content = folder / "step.tflite", tflite_writer.write(model)
+        file, content = folder / "step.tflite", tflite_writer.write_tflite(model)
     else:
         file = folder / "step.onnx"
         content = onnx_file().write_graph(graph, model.metadata)

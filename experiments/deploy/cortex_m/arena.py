@@ -26,9 +26,9 @@ import numpy as np
 
 from experiments.measurement.row_files import append_line, drop_torn_line, read_lines
 from experiments.render.console import progress
-from export.cortex_m.arena import measure
+from export.cortex_m.arena import measure_arena
 from export.graph.ir import Graph, GraphModel
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from export.lowering.integer_block import Chunks
 from export.lowering.model import integer_block_graph
 from export.lowering.stages import PartitionSpec, stage_graphs
@@ -163,7 +163,7 @@ def measured(key: str, kinds: Sequence[Sequence[Graph]]) -> Iterator[ArenaRow]:
     """
     for kind in kinds:
         graph = kind[0]
-        arena = measure(write(GraphModel(graphs=(graph,))))
+        arena = measure_arena(write_tflite(GraphModel(graphs=(graph,))))
         weights = sum(t.data.nbytes for t in graph.tensors if t.data is not None)
         yield ArenaRow(
             key=key,

@@ -45,7 +45,7 @@ from export.cortex_m import package as cortex_m_package
 from export.cortex_m.arena import Arena
 from export.cortex_m.build import Counted, Linked, Tflm
 from export.cortex_m.emulator import Counts
-from export.cortex_m.instructions import instructions
+from export.cortex_m.instructions import count_instructions
 from export.cortex_m.memory import flash_of, sram_of
 from export.graph.ir import Graph
 from export.lowering.stages import stages_of
@@ -211,7 +211,7 @@ def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
     package = smaller_package(made)
     board = job.out / "boards" / scheme
     if job.dataset is not None or job.tflm is not None:
-        cortex_m_package.save(package, board)
+        cortex_m_package.save_package(package, board)
     package, linked, counts = on_board(job, package, board)
     rows = len(package.flash) - len(package.vectors)
     flash = flash_of(package.graphs, package.model, rows, len(package.vectors), linked)
@@ -245,16 +245,18 @@ def on_board(
             if not emulator.has_emulator():
                 return package, linked, None
             flash = folder / "flash.bin"
-            used = emulator.arena_bytes_on(elf, flash)
+            used = emulator.measure_arena_bytes(elf, flash)
             arena = Arena(head=package.arena.head, tail=used - package.arena.head)
             package = dataclasses.replace(package, arena=arena)
-            cortex_m_package.save(package, folder)  # and again, with the arena that the board needs
+            cortex_m_package.save_package(
+                package, folder
+            )  # and again, with the arena that the board needs
             linked, elf = cortex_m_build.link_package(Path(build), folder, job.tflm)
-            counts = emulator.count(elf, flash, [1] * job.source.config.seq_len)
+            counts = emulator.measure_instructions(elf, flash, [1] * job.source.config.seq_len)
             return package, linked, counts
         if cortex_m_build.has_compiler():
             linked = cortex_m_build.link_firmware(Path(build))
-            return package, cortex_m_build.with_tflm(linked, package.model), None
+            return package, cortex_m_build.add_tflm(linked, package.model), None
         return package, NOT_COUNTED, None
 
 
@@ -276,7 +278,7 @@ def modelled(package: cortex_m_package.Package) -> Counts:
 
 
 def _count(graph: Graph, calls: int) -> int:
-    return calls * sum(instructions(graph).values())
+    return calls * sum(count_instructions(graph).values())
 
 
 def _sha256(file: Path) -> str:

@@ -16,14 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from export.artifact.open import Export, open_export
+from export.artifact.open import Export, open_artifact
 from export.cortex_m import package as cortex_m_package
 from export.graph.files import HOST_FILE, MANIFEST_FILE, MODEL_FILE
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from export.lowering.integer_block import MOST_QUERIES
 from export.lowering.stages import STAGE, PartitionSpec
 from export.lowering.storage import StoragePlan, plan_for, quantise_for
-from export.pipeline import draft, export, make
+from export.pipeline import draft_manifest, export_model, lower_model
 from export.sources import batch_of, calibration, task_of
 from export.targets import Target
 from export.twin import Simulation, Source, simulation_of
@@ -58,15 +58,15 @@ def smaller_package(made: Export) -> cortex_m_package.Package:
       ValueError, RuntimeError: as `micro.package`.
     """
     whole = _without_stages(made)
-    made_whole = cortex_m_package.package(whole)
+    made_whole = cortex_m_package.make_package(whole)
     if len(whole.model.graphs) == len(made.model.graphs):
         return made_whole
-    return min(cortex_m_package.package(made), made_whole, key=sram_bytes)
+    return min(cortex_m_package.make_package(made), made_whole, key=sram_bytes)
 
 
 def sram_bytes(package: cortex_m_package.Package) -> int:
     """Count what an arrangement decides: arena, states, and what lies between graphs."""
-    return cortex_m_package.arena_bytes(package.arena) + package.state_bytes
+    return cortex_m_package.reserved_arena_bytes(package.arena) + package.state_bytes
 
 
 def _without_stages(made: Export) -> Export:
@@ -95,8 +95,8 @@ def trained_export(
         batches = calibration(dataset) if plan.needs_ranges else []
         twin = simulation_of(source, plan, batches, steps)
         tried = batch_of(dataset, np.arange(min(ANSWERED, len(dataset))))
-        export(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
-    return open_export(folder)
+        export_model(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
+    return open_artifact(folder)
 
 
 def random_source(preset: str) -> Source:
@@ -135,10 +135,12 @@ def random_export(source: Source, scheme: str, cut: PartitionSpec | None = None)
     """
     plan = plan_for(parse(scheme), Target.TFLM)
     twin = _made_up(source, plan)
-    model, host = make(source, plan, twin, batch=1, cut=cut)
+    model, host = lower_model(source, plan, twin, batch=1, cut=cut)
     content = b"".join(value.tobytes() for value in host.values())
-    files = {MODEL_FILE: write(model), HOST_FILE: content}
-    manifest = draft(source, plan, twin, model, files, batch=1, steps=source.config.halt_max_steps)
+    files = {MODEL_FILE: write_tflite(model), HOST_FILE: content}
+    manifest = draft_manifest(
+        source, plan, twin, model, files, batch=1, steps=source.config.halt_max_steps
+    )
     return Export(manifest=manifest, model=model, host=host)
 
 

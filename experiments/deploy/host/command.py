@@ -26,7 +26,7 @@ from experiments.deploy.host.runner import (
     open_files,
     run_scheme,
 )
-from export.artifact.manifest import load as load_manifest
+from export.artifact.manifest import read_manifest as load_manifest
 from export.sources import load_model, load_puzzles
 from export.targets import Target
 from quant.scheme import parse

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.artifact.open import Export, open_export
+from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.runtimes.registry import open_runtime
 from trm_jax.command_line import exit_code
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def action() -> None:
         if args.repeats < 1:
             raise ValueError(f"--repeats must be at least 1, got {args.repeats}")
-        found = probe(open_export(args.folder), args.threads, args.repeats)
+        found = probe(open_artifact(args.folder), args.threads, args.repeats)
         sys.stdout.write(json.dumps(found) + "\n")
 
     return exit_code(action, (OSError, ValueError, RuntimeError))

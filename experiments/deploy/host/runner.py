@@ -23,11 +23,11 @@ from experiments.measurement.shards import moments, to_hex
 from experiments.models import hash_model
 from experiments.puzzles import hash_dataset
 from export.artifact.check_rollouts import compare_group
-from export.artifact.open import open_export
-from export.artifact.solver import Solver, groups
+from export.artifact.open import open_artifact
+from export.artifact.solver import Solver, split_groups
 from export.graph.files import MANIFEST_FILE
 from export.lowering.storage import plan_for
-from export.pipeline import TRIED, export
+from export.pipeline import TRIED, export_model
 from export.runtimes.registry import open_runtime
 from export.sources import batch_of, calibration
 from export.targets import Target
@@ -90,7 +90,7 @@ def twin_of(job: HostJob, scheme: str) -> Simulation:
     folder = folder_of(job, scheme)
     if not (folder / MANIFEST_FILE).exists():
         tried = batch_of(job.dataset, np.arange(min(TRIED, len(job.dataset))))
-        export(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
+        export_model(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
     return twin
 
 
@@ -202,12 +202,12 @@ def run_scheme(
       RuntimeError: the runtime refuses it.
     """
     done = {(row.start, row.stop) for row in files.rows if row.scheme == scheme}
-    wanted = list(groups(job.limit, job.batch))
+    wanted = list(split_groups(job.limit, job.batch))
     left = [rows for rows in wanted if (rows.start, rows.stop) not in done]
     advance(len(wanted) - len(left))
     if left:
         twin = twin_of(job, scheme)
-        made = open_export(folder_of(job, scheme))
+        made = open_artifact(folder_of(job, scheme))
         runtime = open_runtime(job.target, made.model, threads=job.threads)
         try:
             solver = Solver(made, runtime)

@@ -23,7 +23,7 @@ from experiments.render.document import Block, Command, Items, Paragraph, Sectio
 from experiments.render.tables import Record, Table, interval_of, points_text, with_interval
 from experiments.report.inputs import PUBLISHED, Results, architecture_of
 from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
-from export.footprint.estimate import BUDGETS, footprint
+from export.footprint.estimate import BUDGETS, estimate_footprint
 from export.footprint.sram import Residency
 from quant.scheme import parse
 from trm_jax.config import ARC_TRM_ATT
@@ -221,7 +221,7 @@ def _memory() -> list[Claim]:
     )
     made = []
     for scheme, device, text in cases:
-        found = footprint(ARC_TRM_ATT, parse(scheme))
+        found = estimate_footprint(ARC_TRM_ATT, parse(scheme))
         how = found.residency_for(BUDGETS[device])
         peak = found.sram(Residency.STREAMING).total / 2**20
         fits = how in (Residency.FULL, Residency.STREAMING)
@@ -268,7 +268,7 @@ def _setting(sweep: Sweep) -> str:
     config = PUBLISHED.get((sweep.spec.task, architecture_of(sweep)))
     if config is None:
         return here
-    count = footprint(config, parse("fp32")).num_parameters
+    count = estimate_footprint(config, parse("fp32")).num_parameters
     return f"{here}; the paper's has {count / 1e6:.2f} M"
 
 

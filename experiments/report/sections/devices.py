@@ -23,7 +23,7 @@ from experiments.report.cells import NONE
 from experiments.report.inputs import PUBLISHED, Results, architecture_of
 from experiments.report.sections.claims import change
 from experiments.sweep.outcomes import Sweep, SweepOutcome
-from export.footprint.estimate import BUDGETS, Footprint, footprint
+from export.footprint.estimate import BUDGETS, Footprint, estimate_footprint
 from export.footprint.sram import Residency
 from export.lowering.storage import matrix_plan
 from export.targets import Target
@@ -113,7 +113,7 @@ def choose(sweep: Sweep, device: Device) -> Choice | None:
         harmless = change(sweep, outcome, sweep.spec.grid.deepest).low >= -MARGIN
         if not (harmless and computes(device.target, scheme)):
             continue
-        found = footprint(config, scheme)
+        found = estimate_footprint(config, scheme)
         how = found.residency_for(device.budget) if device.budget else Residency.FULL
         if how is not None:
             passing.append(Choice(outcome, found, how, _shallowest(sweep, outcome)))

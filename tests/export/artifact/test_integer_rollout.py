@@ -10,12 +10,12 @@ import pytest
 
 from export.artifact import check_operators
 from export.artifact.check_blocks import check_blocks
-from export.artifact.manifest import dump, parse
+from export.artifact.manifest import dump_manifest, parse_manifest
 from export.artifact.open import Export, check_model
 from export.artifact.solver import Solver
 from export.graph.files import HOST_FILE, MODEL_FILE
 from export.graph.ir import GraphModel
-from export.pipeline import draft, integer_facts, make, with_saturation
+from export.pipeline import add_saturation, collect_integer_facts, draft_manifest, lower_model
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from export.twin import Simulation, Source
@@ -42,8 +42,10 @@ def exported(model: IntegerModel, weights: Weights, scheme: str) -> tuple[Export
         reasoner=reasoner, weights=used, ranges={}, quantised=quantised, integers=model
     )
     source = Source("tiny", "tiny", "", model.config, weights)
-    graphs, host = make(source, plan, twin, batch=1)
-    manifest = draft(source, plan, twin, graphs, dict.fromkeys(FILES, b""), batch=1, steps=2)
+    graphs, host = lower_model(source, plan, twin, batch=1)
+    manifest = draft_manifest(
+        source, plan, twin, graphs, dict.fromkeys(FILES, b""), batch=1, steps=2
+    )
     return Export(manifest=manifest, model=graphs, host=host), twin
 
 
@@ -143,11 +145,11 @@ def test_manifests_keep_what_decides_the_integers(tiny: tuple[Export, Simulation
     made, twin = tiny
     assert twin.integers is not None
     assert isinstance(twin.reasoner, IntegerReasoner)
-    manifest = parse(dump(made.manifest))
-    assert manifest.integers == integer_facts(twin.integers)
+    manifest = parse_manifest(dump_manifest(made.manifest))
+    assert manifest.integers == collect_integer_facts(twin.integers)
     check_model(made.model, manifest)
     assert manifest.integers is not None
-    counted = with_saturation(
+    counted = add_saturation(
         manifest.integers, Simulated(twin.reasoner, twin.weights), random_batch(integers.TINY, 3), 2
     )
     assert counted.saturated_puzzles == 3

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from export.artifact import manifest
-from export.artifact.open import open_export
+from export.artifact.open import open_artifact
 from export.graph import files
 from export.runtimes import litert
 from tests.conftest import ROOT
@@ -49,8 +49,8 @@ def rehash(folder: Path) -> None:
 
 
 def test_an_export_opens_and_its_manifest_survives_json(made: Path) -> None:
-    export = open_export(made)
-    assert manifest.parse(manifest.dump(export.manifest)) == export.manifest
+    export = open_artifact(made)
+    assert manifest.parse_manifest(manifest.dump_manifest(export.manifest)) == export.manifest
     assert export.manifest.total_bytes == sum(
         (made / name).stat().st_size for name in export.manifest.files
     )
@@ -71,7 +71,7 @@ def test_a_thousand_mutants_are_refused_before_any_interpreter(
             continue
         file.write_bytes(changed)
         with pytest.raises(ValueError, match=r"was changed|bytes, its manifest says"):
-            open_export(copy)
+            open_artifact(copy)
 
 
 def test_mutants_without_their_hash_do_not_crash_the_reader(made: Path) -> None:
@@ -120,21 +120,21 @@ def test_wrong_manifests_say_what_is_wrong(name: str, copy: Path) -> None:
     edit(values)
     file.write_text(json.dumps(values))
     with pytest.raises(ValueError, match=message):
-        open_export(copy)
+        open_artifact(copy)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"format": 1', "\x00", '{"format": 1}'])
 def test_other_json_is_no_manifest(text: str, copy: Path) -> None:
     (copy / files.MANIFEST_FILE).write_text(text)
     with pytest.raises(ValueError, match="not the manifest of an export"):
-        open_export(copy)
+        open_artifact(copy)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "model.tflite", "host.safetensors"])
 def test_missing_files_are_named(name: str, copy: Path) -> None:
     (copy / name).unlink()
     with pytest.raises(FileNotFoundError, match=name):
-        open_export(copy)
+        open_artifact(copy)
 
 
 def test_a_model_of_another_export_is_refused(copy: Path, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_model_of_another_export_is_refused(copy: Path, tmp_path: Path) -> Non
     shutil.copy(tmp_path / "other" / files.MODEL_FILE, copy)
     rehash(copy)
     with pytest.raises(ValueError, match="other parameters"):
-        open_export(copy)
+        open_artifact(copy)
 
 
 @pytest.mark.parametrize("damage", ["shape", "name", "nan"])
@@ -158,4 +158,4 @@ def test_wrong_host_tensors_are_refused(damage: str, copy: Path) -> None:
     save_tensors(host, file)
     rehash(copy)
     with pytest.raises(ValueError, match=r"host\.safetensors"):
-        open_export(copy)
+        open_artifact(copy)

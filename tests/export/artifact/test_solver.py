@@ -14,7 +14,7 @@ from export.artifact.solver import Solver, check_puzzles
 from export.graph.ir import GraphModel
 from export.lowering.model import blocks_of
 from export.lowering.storage import plan_for
-from export.pipeline import make
+from export.pipeline import lower_model
 from export.runtimes import child_process
 from export.runtimes.contract import Runtime, check_inputs
 from export.runtimes.registry import open_runtime
@@ -59,7 +59,7 @@ def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulat
     """Make the host loop of a tiny export over JAX."""
     twin = tiny.simulation(config, scheme)
     plan = plan_for(parse(scheme), Target.LITERT)
-    model, host = make(tiny.source(config), plan, twin, batch=tiny.BATCH)
+    model, host = lower_model(tiny.source(config), plan, twin, batch=tiny.BATCH)
 
     class Facts:
         batch, carry = tiny.BATCH, plan.carry
@@ -201,7 +201,7 @@ def test_exports_answer_as_simulated(
 def test_inputs_are_checked_before_a_runtime_sees_them() -> None:
     twin = tiny.simulation(KINDS["mlp"], "fp32")
     plan = plan_for(parse("fp32"), Target.LITERT)
-    model, _ = make(tiny.source(KINDS["mlp"]), plan, twin, batch=1)
+    model, _ = lower_model(tiny.source(KINDS["mlp"]), plan, twin, batch=1)
     graph = model.graph("head")
     with pytest.raises(ValueError, match=r"takes \['z_H'\], got \['z'\]"):
         check_inputs(graph, {"z": np.zeros(1)})

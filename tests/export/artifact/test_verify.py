@@ -55,7 +55,7 @@ def test_products_lie_within_their_bounds(made: Export) -> None:
     checks = [check_operators.check(g, opened(cut), i) for i, g in enumerate(cut.graphs)]
     assert {check.name.split("/")[-2] for check in checks if "kernel" in check.name} == sites
     assert all(check.passed for check in checks)
-    assert legality_check.check(made.model, made.manifest.target) == []
+    assert legality_check.find_violations(made.model, made.manifest.target) == []
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "w4c-asym"])
@@ -93,7 +93,7 @@ def test_joined_rollouts_compare_in_pairs() -> None:
     assert balanced.mcnemar == 1.0
     worse = balanced._replace(exact=none.astype(bool), simulated_exact=exact)
     assert worse.mcnemar == pytest.approx(2 * 0.5**8)  # eight heads in a row, or tails
-    assert check_rollouts.rate(exact).startswith("0.5000 [0.280, 0.720]")  # Wilson, by hand
+    assert check_rollouts.show_rate(exact).startswith("0.5000 [0.280, 0.720]")  # Wilson, by hand
 
 
 def test_an_export_that_computes_something_else_is_refused(
@@ -102,7 +102,7 @@ def test_an_export_that_computes_something_else_is_refused(
     twin = tiny.simulation(CONFIG, "fp32")
     monkeypatch.setattr(pipeline, "answers", lambda *_: np.full((4, 4), -1))
     with pytest.raises(ValueError, match="computes something else"):
-        pipeline.export(
+        pipeline.export_model(
             tmp_path / "e",
             tiny.source(CONFIG),
             plan_for(parse("fp32"), Target.LITERT),
@@ -119,7 +119,7 @@ def test_illegal_models_are_not_written(tmp_path: Path) -> None:
     forced = dataclasses.replace(plan, target=Target.LITERT_BUILTIN)
     twin = tiny.simulation(CONFIG, "w4c-asym_a8da")
     with pytest.raises(ValueError, match=r"silent garbage.*holds -8"):
-        pipeline.export(
+        pipeline.export_model(
             tmp_path / "e",
             tiny.source(CONFIG),
             forced,

@@ -20,7 +20,7 @@ SECONDS = 120.0  # a test machine may be busy
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need("make", "arm-none-eabi-gcc", "qemu-system-arm")
     folder = tmp_path_factory.mktemp("emulator")
-    cortex_m_build.make(folder, "an547", "SEMIHOSTING_EXIT=1")
+    cortex_m_build.run_make(folder, "an547", "SEMIHOSTING_EXIT=1")
     return folder
 
 
@@ -32,12 +32,12 @@ def test_a_puzzle_is_its_updates_and_read_outs(build: Path, tmp_path: Path) -> N
     """
     rows = random_rows("int16")
     flash, elf = write_flash(tmp_path, rows), build / "an547" / "double.elf"
-    counts = emulator.count(elf, flash, [1] * rows.seq, SECONDS)
+    counts = emulator.measure_instructions(elf, flash, [1] * rows.seq, SECONDS)
     assert min(counts) > 0
     asked = ((1, 1, 1), (2, 3, 3))
     sets = [f"set H={H} L={L} steps={steps} halt=never" for H, L, steps in asked]
     lines = [line for first in sets for line in (first, solve_line(0, np.ones(11, int)))]
-    said = " ".join(emulator.talk(elf, flash, [*lines, "quit"], SECONDS))
+    said = " ".join(emulator.ask_firmware(elf, flash, [*lines, "quit"], SECONDS))
     shallow, deep = (int(n) * NANOSECONDS / 32e6 for n in re.findall(r"ticks=(\d+)", said))
     elements = (rows.prefix + rows.seq) * rows.token_rows.shape[1]
     start = shallow - counts.puzzle(*asked[0])
@@ -54,10 +54,10 @@ def test_a_refusal_is_an_error_with_the_device_s_words(build: Path, tmp_path: Pa
     flash = write_flash(tmp_path, random_rows("int8"))
     elf = build / "an547" / "double.elf"
     with pytest.raises(RuntimeError, match="puzzle of 3 cells, this model takes 11"):
-        emulator.count(elf, flash, [1, 2, 3], SECONDS)
+        emulator.measure_instructions(elf, flash, [1, 2, 3], SECONDS)
     flash.write_bytes(b"nothing")
     with pytest.raises(RuntimeError, match="no row file in flash"):
-        emulator.count(elf, flash, [1] * 11, SECONDS)
+        emulator.measure_instructions(elf, flash, [1] * 11, SECONDS)
 
 
 def test_the_firmware_is_weighed_without_its_double(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_firmware_is_weighed_without_its_double(tmp_path: Path) -> None:
 
 def sizes(elf: Path) -> dict[str, int]:
     """Read the sizes of symbols, the double's left out."""
-    text = cortex_m_build.symbols(elf)
+    text = cortex_m_build.list_symbols(elf)
     found = re.findall(r"^[0-9a-f]+ ([0-9a-f]+) [TtRrBbDd] (\S+)$", text, re.MULTILINE)
     return {name: int(size, 16) for size, name in found if name != "trm_open_block"}
 
@@ -84,4 +84,4 @@ def sizes(elf: Path) -> dict[str, int]:
 def test_what_does_not_build_is_said(tmp_path: Path) -> None:
     need("make", "arm-none-eabi-gcc")
     with pytest.raises(RuntimeError, match=r"the firmware does not build: .*nothing-like-it"):
-        cortex_m_build.make(tmp_path, "nothing-like-it")
+        cortex_m_build.run_make(tmp_path, "nothing-like-it")

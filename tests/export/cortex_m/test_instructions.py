@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from experiments.deploy.cortex_m.exports import random_export, random_source, random_weights
-from export.cortex_m.instructions import COSTS, RAGGED, instructions, products
+from export.cortex_m.instructions import COSTS, RAGGED, count_instructions, count_products
 from export.graph.ir import DType, Graph, Op, Tensor
 from export.twin import Source
 from tests.support.export.board import matrix_graph
@@ -15,10 +15,10 @@ from trm_jax.config import MAZE_TRM_ATT
 def test_products_are_counted() -> None:
     graph = matrix_graph(DType.FLOAT32)
     (op,) = graph.ops
-    assert products(graph, op) == 24
+    assert count_products(graph, op) == 24
     cost = COSTS["FULLY_CONNECTED", DType.FLOAT32]
     wanted = round(24 * cost.per_product + 4 * cost.per_element)
-    assert instructions(graph) == {"FULLY_CONNECTED": wanted}
+    assert count_instructions(graph) == {"FULLY_CONNECTED": wanted}
 
 
 def test_products_of_two_inputs_are_counted() -> None:
@@ -26,7 +26,7 @@ def test_products_of_two_inputs_are_counted() -> None:
     tensors = tuple(Tensor(name=name, shape=shape) for name, shape in shapes.items())
     op = Op(code="BATCH_MATMUL", inputs=("a", "b"), outputs=("y",), options={"adjY": True})
     graph = Graph(name="g", tensors=tensors, ops=(op,), inputs={}, outputs={"y": "y"})
-    assert products(graph, op) == 2 * 5 * 7 * 3
+    assert count_products(graph, op) == 2 * 5 * 7 * 3
 
 
 def test_an_operator_without_a_measured_cost_is_refused() -> None:
@@ -34,7 +34,7 @@ def test_an_operator_without_a_measured_cost_is_refused() -> None:
     op = Op(code="LSTM", inputs=("z",), outputs=("z",))
     graph = Graph(name="g", tensors=(z,), ops=(op,), inputs={}, outputs={"z": "z"})
     with pytest.raises(ValueError, match="no measured cost for LSTM of FLOAT32; measured: ADD"):
-        instructions(graph)
+        count_instructions(graph)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_full_size_block_is_as_measured_on_the_emulated_board(
     of 4 * 97 * 512 elements are 43 million more, a sixth of the smallest; products alone are half.
     """
     model = random_export(random_source("sudoku-trm-mlp"), scheme).model
-    found = sum(instructions(model.graph("block")).values())
+    found = sum(count_instructions(model.graph("block")).values())
     assert 0.9 * measured <= found <= 1.1 * measured + 43e6
 
 
@@ -74,11 +74,11 @@ def test_pieces_are_counted() -> None:
     counts = {"CONCATENATION": (35, 10), "SPLIT": (30, 10), "SOFTMAX": (20, 5)}
     for code, (elements, pieces) in counts.items():
         wanted = round(elements * costs[code].per_element + pieces * costs[code].per_piece)
-        assert instructions(graphs[code]) == {code: wanted}
+        assert count_instructions(graphs[code]) == {code: wanted}
     rows = one("CONCATENATION", ((1, 5, 3), (1, 4, 3), (1, 9, 3)), 1, axis=1)
     cost = costs["CONCATENATION"]
     wanted = round(27 * cost.per_element + 2 * cost.per_piece)
-    assert instructions(rows) == {"CONCATENATION": wanted}
+    assert count_instructions(rows) == {"CONCATENATION": wanted}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_pieces_are_counted() -> None:
 def test_inputs_that_do_not_divide_by_4_cost_more(inputs: int, cost) -> None:
     graph = one("FULLY_CONNECTED", ((1, 1, 3, inputs), (2, inputs), (1, 1, 3, 2)), 1)
     wanted = round(6 * inputs * cost.per_product + 6 * cost.per_element)
-    assert instructions(graph) == {"FULLY_CONNECTED": wanted}
+    assert count_instructions(graph) == {"FULLY_CONNECTED": wanted}
 
 
 ONE_HEAD = dataclasses.replace(
@@ -120,11 +120,11 @@ def test_attention_is_as_counted_on_the_emulated_board(name: str) -> None:
     if config is not None:
         source = Source("one head", "one head", "maze", config, random_weights(config))
     model = random_export(source, scheme).model
-    block, head = (sum(instructions(model.graph(n)).values()) for n in ("block", "head"))
+    block, head = (sum(count_instructions(model.graph(n)).values()) for n in ("block", "head"))
     assert 2 * block + head == pytest.approx(counted, rel=0.03)
 
 
 @pytest.mark.parametrize("scheme", ["fp32", "tflm_int8_int16", "tflm_int4_int8"])
 def test_every_operator_of_attention_has_a_cost(scheme: str) -> None:
     for graph in random_export(random_source("maze-trm-att-mini"), scheme).model.graphs:
-        assert min(instructions(graph).values()) > 0
+        assert min(count_instructions(graph).values()) > 0

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from export.artifact.host_state import state_checksum
-from export.artifact.open import Export, open_export
+from export.artifact.open import Export, open_artifact
 from export.cortex_m import flash_contents, row_file, test_vectors
 from export.cortex_m import package as cortex_m_package
 from export.lowering.stages import PartitionSpec, parse_cut
 from export.lowering.storage import plan_for
-from export.pipeline import export, make
+from export.pipeline import export_model, lower_model
 from export.targets import Target
 from export.twin import Simulation, answers, run
 from quant.scheme import parse
@@ -54,13 +54,15 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder, plan = tmp_path_factory.mktemp("integers"), plan_for(parse(scheme), Target.TFLM)
     puzzles = tiny.puzzles(config, 4)
     twin = tiny.simulation(config, scheme, Target.TFLM)
-    export(folder, tiny.source(config), plan, twin, puzzles, batch=1, steps=tiny.STEPS, cut=cut)
-    return Made(open_export(folder), twin, puzzles)
+    export_model(
+        folder, tiny.source(config), plan, twin, puzzles, batch=1, steps=tiny.STEPS, cut=cut
+    )
+    return Made(open_artifact(folder), twin, puzzles)
 
 
 def test_vectors_are_the_simulation_s_answers_and_states(made: Made) -> None:
     exported, twin, puzzles = made
-    vectors = test_vectors.read(cortex_m_package.package(exported).vectors)
+    vectors = test_vectors.read_vectors(cortex_m_package.make_package(exported).vectors)
     assert vectors.has_states
     assert len(vectors.vectors) == 4  # integers agree on every puzzle, none is left out
     tokens = answers(twin, puzzles, tiny.STEPS)
@@ -76,7 +78,7 @@ def test_vectors_are_the_simulation_s_answers_and_states(made: Made) -> None:
 
 def test_rows_are_the_simulation_s_integers(made: Made) -> None:
     exported, twin, _ = made
-    rows, integers = cortex_m_package.package(exported).rows, twin.integers
+    rows, integers = cortex_m_package.make_package(exported).rows, twin.integers
     assert integers is not None
     for name in ("token_rows", "puzzle_rows", "H_init", "L_init"):
         np.testing.assert_array_equal(getattr(rows, name), getattr(integers, name))
@@ -86,9 +88,9 @@ def test_rows_are_the_simulation_s_integers(made: Made) -> None:
 
 def test_a_cut_block_is_packed_as_its_stages(made: Made) -> None:
     """Of the states between graphs there is one more: mixed, in the place of the injection."""
-    package, config = cortex_m_package.package(made.export), made.export.config
+    package, config = cortex_m_package.make_package(made.export), made.export.config
     names = [graph.name for graph in package.networks["update_L"]]
-    order = cortex_m_package.files_of(package)["trm_package.cc"].decode()
+    order = cortex_m_package.package_files(package)["trm_package.cc"].decode()
     if config == MLP:
         assert (names, package.work_bytes) == (["block"], 0)
         return
@@ -116,7 +118,7 @@ def test_what_cannot_be_cut_is_refused(changes: dict, words: str) -> None:
     plan = plan_for(parse(scheme), Target.TFLM)
     twin = tiny.simulation(config, scheme, Target.TFLM)
     with pytest.raises(ValueError, match=words):
-        make(
+        lower_model(
             tiny.source(config),
             plan,
             twin,
@@ -152,7 +154,7 @@ def test_a_row_of_int16_is_half_of_float32() -> None:
             token_rows=tokens,
             puzzle_rows=np.zeros((ids, 512), dtype),
         )
-        return len(row_file.write(file))
+        return len(row_file.write_rows(file))
 
     assert size(9, np.int16) - size(1, np.int16) == 8 * (1024 + 4)
     assert size(9, np.int8) - size(1, np.int8) == 8 * (512 + 4)

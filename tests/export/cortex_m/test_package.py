@@ -13,10 +13,10 @@ from export.artifact.manifest import Expected, Manifest
 from export.artifact.open import Export
 from export.cortex_m import arena, flash_contents, row_file, sources, test_vectors
 from export.cortex_m import package as cortex_m_package
-from export.cortex_m.arena import Arena, measure, shared_arena
+from export.cortex_m.arena import Arena, measure_arena, measure_shared_arena
 from export.cortex_m.row_file import Halting
 from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from export.lowering import model as lowering_model
 from export.targets import Target
 from quant.scheme import CarryPrecision
@@ -124,7 +124,7 @@ def roles(config: Config) -> dict[str, str]:
 @pytest.mark.parametrize("dtype", [DType.INT8, DType.INT16])
 def test_integer_rows_are_within_half_a_step(dtype: DType) -> None:
     export = made(KINDS["mlp"], dtype)
-    rows = flash_contents.row_file(export, roles(export.config), bytes(32))
+    rows = flash_contents.make_row_file(export, roles(export.config), bytes(32))
     for name in ("H_init", "L_init"):
         scale, zero_point = scale_of("z", dtype)
         limits = np.iinfo(rows.H_init.dtype)
@@ -145,7 +145,7 @@ def test_integer_rows_are_within_half_a_step(dtype: DType) -> None:
 
 def test_float_rows_are_the_model_s() -> None:
     export = made(KINDS["hrm"], DType.FLOAT32)
-    rows = flash_contents.row_file(export, roles(export.config), bytes(32))
+    rows = flash_contents.make_row_file(export, roles(export.config), bytes(32))
     np.testing.assert_array_equal(rows.H_init, export.host["H_init"])
     wanted = np.float32(np.sqrt(export.config.hidden_size)) * export.host["puzzle_emb"]
     np.testing.assert_array_equal(rows.puzzle_rows, wanted)
@@ -180,32 +180,32 @@ def test_the_resolver_has_exactly_the_operators_used() -> None:
 def test_graphs_share_the_head_of_an_arena_and_add_their_tails() -> None:
     skip_without(Target.TFLM)
     export = made(KINDS["mlp"], DType.FLOAT32)
-    files = [write(GraphModel(graphs=(graph,))) for graph in export.model.graphs]
-    each = [measure(file) for file in files]
+    files = [write_tflite(GraphModel(graphs=(graph,))) for graph in export.model.graphs]
+    each = [measure_arena(file) for file in files]
     c = export.config
     state = 4 * c.num_positions * c.hidden_size
     # two inputs and an output live at once, each from a multiple of 16 bytes
     assert 3 * state <= each[0].head <= 3 * state + 3 * 16
-    both = shared_arena(files)
+    both = measure_shared_arena(files)
     assert both == Arena(head=max(a.head for a in each), tail=sum(a.tail for a in each))
 
 
 def test_what_tflm_refuses_is_said() -> None:
     skip_without(Target.TFLM)
     with pytest.raises(RuntimeError, match="TFLM did not place the graph"):
-        measure(b"no flatbuffer")
+        measure_arena(b"no flatbuffer")
 
 
 @pytest.mark.parametrize("kind", ["mlp", "hrm"])
 def test_a_package_is_consistent(kind: str) -> None:
     skip_without(Target.TFLM)
     export = made(KINDS[kind], DType.FLOAT32)
-    package = cortex_m_package.package(export)
-    files = cortex_m_package.files_of(package)
+    package = cortex_m_package.make_package(export)
+    files = cortex_m_package.package_files(package)
     facts = json.loads(files["package.json"])
     flash = files["flash.bin"]
-    rows = row_file.read(flash)
-    vectors = test_vectors.read(flash[len(row_file.write(rows)) :])
+    rows = row_file.read_rows(flash)
+    vectors = test_vectors.read_vectors(flash[len(row_file.write_rows(rows)) :])
     assert rows.model_id == vectors.model_id
     assert facts["graphs"][lowering_model.blocks_of(export.config)[0]] == rows.model_id.hex()
     assert not vectors.has_states  # floats may differ between compilers
@@ -230,7 +230,7 @@ def test_a_package_is_consistent(kind: str) -> None:
 def test_exports_that_no_board_takes_are_refused(changes: dict, words: str) -> None:
     assert KINDS["learned"].positions is Positions.LEARNED
     with pytest.raises(ValueError, match=words):
-        cortex_m_package.package(made(KINDS["mlp"], **changes))
+        cortex_m_package.make_package(made(KINDS["mlp"], **changes))
 
 
 def test_states_of_two_types_are_refused() -> None:
@@ -238,7 +238,7 @@ def test_states_of_two_types_are_refused() -> None:
     mixed = (export.model.graphs[0], head_graph(export.config, DType.FLOAT32))
     export = dataclasses.replace(export, model=GraphModel(graphs=mixed))
     with pytest.raises(ValueError, match="must all be float32, int16 or int8, got FLOAT32, INT8"):
-        cortex_m_package.package(export)
+        cortex_m_package.make_package(export)
 
 
 def test_a_folder_that_is_no_export_is_an_error(

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from export.cortex_m.row_file import Depth, read, write
+from export.cortex_m.row_file import Depth, read_rows, write_rows
 from quant.integer.carry import combine_for, scaled_rows
 from tests.support.export.board import small_row_file
 
@@ -25,7 +25,7 @@ def test_bytes() -> None:
     sums = b"".join(zlib.crc32(row).to_bytes(4, "little") for row in rows)
     wanted = b"TRMROWS1" + (192).to_bytes(4, "little") + zlib.crc32(checked).to_bytes(4, "little")
     wanted += checked + b"".join(rows) + bytes(8) + sums + bytes(8)
-    assert write(small_row_file()) == wanted
+    assert write_rows(small_row_file()) == wanted
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int8])
@@ -43,15 +43,15 @@ def test_what_was_written_is_read_back(dtype: type) -> None:
         token_rows=rows(7, 3),
         puzzle_rows=rows(4, 5),
     )
-    data = write(file)
+    data = write_rows(file)
     assert len(data) % 16 == 0
-    again = read(data + b"whatever stands behind")
+    again = read_rows(data + b"whatever stands behind")
     for name in ("H_init", "L_init", "token_rows", "puzzle_rows"):
         np.testing.assert_array_equal(getattr(again, name), getattr(file, name))
         assert getattr(again, name).dtype == dtype
     for name in ("model_id", "seq", "prefix", "depth", "combine_L", "combine_H"):
         assert getattr(again, name) == getattr(file, name)
-    assert write(again) == data
+    assert write_rows(again) == data
 
 
 def test_a_puzzle_costs_two_kilobytes_at_hidden_512() -> None:
@@ -59,25 +59,25 @@ def test_a_puzzle_costs_two_kilobytes_at_hidden_512() -> None:
         row = np.zeros(512, np.float32)
         tokens, puzzles = np.zeros((11, 512), np.float32), np.zeros((ids, 512), np.float32)
         file = small_row_file(H_init=row, L_init=row, token_rows=tokens, puzzle_rows=puzzles)
-        return len(write(file))
+        return len(write_rows(file))
 
     assert size(9) - size(1) == 8 * (2048 + 4)  # a row and its checksum
 
 
 def test_damage_is_a_value_error() -> None:
-    data = write(small_row_file())
+    data = write_rows(small_row_file())
     for at in range(len(data)):
         mutant = bytearray(data)
         mutant[at] ^= 0x40
         padding = 168 <= at < 176 or at >= 184  # zeros between and behind the puzzle rows
         if padding:
-            read(bytes(mutant))
+            read_rows(bytes(mutant))
             continue
         with pytest.raises(ValueError, match=r"row file|element type|damaged"):
-            read(bytes(mutant))
+            read_rows(bytes(mutant))
     for end in range(len(data)):
         with pytest.raises(ValueError, match="row file"):
-            read(data[:end])
+            read_rows(data[:end])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.cortex_m.row_file import HEADER, Depth, RowFile, padding, read_puzzle_row, write
+from export.cortex_m.row_file import HEADER, Depth, RowFile, padding, read_puzzle_row, write_rows
 
 SMALL = RowFile(
     model_id=bytes(32),
@@ -25,7 +25,7 @@ PUBLISHED = 50_911, 512  # rows and width of the seed's ARC table
 
 def test_each_row_equals_the_whole_files(tmp_path: Path) -> None:
     path = tmp_path / "rows.bin"
-    path.write_bytes(write(SMALL))
+    path.write_bytes(write_rows(SMALL))
     for puzzle in range(5):
         row = read_puzzle_row(path, puzzle)
         assert row.dtype == np.int16
@@ -33,7 +33,7 @@ def test_each_row_equals_the_whole_files(tmp_path: Path) -> None:
 
 
 def test_damage_and_rows_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    path, data = tmp_path / "rows.bin", bytearray(write(SMALL))
+    path, data = tmp_path / "rows.bin", bytearray(write_rows(SMALL))
     path.write_bytes(data)
     with pytest.raises(ValueError, match="puzzle rows 0 to 4, asked for 5"):
         read_puzzle_row(path, 5)
@@ -52,7 +52,7 @@ def test_damage_and_rows_that_are_not_there_are_refused(tmp_path: Path) -> None:
 def sparse_file(path: Path, puzzle: int, row: bytes) -> None:
     """Make a row file of the published size whose rows are holes but one."""
     ids, width = PUBLISHED
-    header = list(HEADER.unpack_from(write(SMALL)))
+    header = list(HEADER.unpack_from(write_rows(SMALL)))
     header[4], header[5], header[8], header[9], header[10] = 0, 12, width, ids, width
     first = HEADER.size + 14 * width * 4
     first += padding(first)

@@ -26,7 +26,7 @@ def model(*codes: str) -> GraphModel:
 
 
 def test_operators_are_counted_once() -> None:
-    found = build.with_tflm(LINKED, model("ADD", "TFLM_DECODE", "ADD"))
+    found = build.add_tflm(LINKED, model("ADD", "TFLM_DECODE", "ADD"))
     sizes = build.OPERATORS["AddAdd"] + build.OPERATORS["AddDecode"]
     assert found.code == 1000 + build.BASE + sizes
     assert found.statics == 20 + build.VARIABLES
@@ -40,4 +40,4 @@ def test_what_has_a_cost_has_a_size() -> None:
 
 def test_an_operator_that_was_not_measured_is_no_nothing() -> None:
     with pytest.raises(ValueError, match=r"no measured size for AddPad; --tflm-lib counts"):
-        build.with_tflm(LINKED, model("PAD"))
+        build.add_tflm(LINKED, model("PAD"))

@@ -7,7 +7,7 @@ import pytest
 
 from export.artifact.host_state import state_checksum
 from export.cortex_m.row_file import Depth, Halting
-from export.cortex_m.test_vectors import Vector, VectorFile, read, write
+from export.cortex_m.test_vectors import Vector, VectorFile, read_vectors, write_vectors
 
 ID = bytes(range(32))
 DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q)
@@ -32,31 +32,31 @@ def test_bytes() -> None:
     ) + bytes(8)
     wanted = b"TRMVECT1" + (96).to_bytes(4, "little") + zlib.crc32(checked).to_bytes(4, "little")
     file = VectorFile(model_id=ID, depth=DEPTH, vectors=[vector()])
-    assert write(file) == wanted + checked
+    assert write_vectors(file) == wanted + checked
 
 
 @pytest.mark.parametrize("states", [None, (1, 2)])
 def test_what_was_written_is_read_back(states: tuple[int, int] | None) -> None:
     made = [vector(puzzle=i, steps=i + 1, states=states) for i in range(3)]
-    data = write(VectorFile(model_id=ID, depth=DEPTH, vectors=made))
-    again = read(data + b"more")
+    data = write_vectors(VectorFile(model_id=ID, depth=DEPTH, vectors=made))
+    again = read_vectors(data + b"more")
     assert (again.model_id, again.depth, again.has_states) == (ID, DEPTH, states is not None)
     for old, new in zip(made, again.vectors, strict=True):
         assert (old.puzzle, old.steps, old.states) == (new.puzzle, new.steps, new.states)
         np.testing.assert_array_equal(old.inputs, new.inputs)
         np.testing.assert_array_equal(old.tokens, new.tokens)
-    assert write(again) == data
+    assert write_vectors(again) == data
 
 
 def test_damage_is_a_value_error() -> None:
-    data = write(VectorFile(model_id=ID, depth=DEPTH, vectors=[vector()]))
+    data = write_vectors(VectorFile(model_id=ID, depth=DEPTH, vectors=[vector()]))
     for at in range(len(data)):
         mutant = bytearray(data)
         mutant[at] ^= 0x40
         with pytest.raises(ValueError, match="vector file"):
-            read(bytes(mutant))
+            read_vectors(bytes(mutant))
         with pytest.raises(ValueError, match="vector file"):
-            read(data[:at])
+            read_vectors(data[:at])
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def damage(data: bytes, at: int, new: bytes) -> bytes:
 def test_damaged_row_files_are_refused(
     at: int, new: bytes, words: str, host: Host, tmp_path: Path
 ) -> None:
-    data = row_file.write(random_rows("int16"))
+    data = row_file.write_rows(random_rows("int16"))
     flash = tmp_path / "flash.bin"
     flash.write_bytes(damage(data, at, new))
     said = host.talk(flash, ["info"])
@@ -47,7 +47,7 @@ def test_damaged_row_files_are_refused(
 
 def test_a_damaged_puzzle_row_harms_that_puzzle_only(machine: Machine, tmp_path: Path) -> None:
     rows = random_rows("int16")
-    data = row_file.write(rows)
+    data = row_file.write_rows(rows)
     row = rows.puzzle_rows[1].tobytes()
     flash = tmp_path / "flash.bin"
     flash.write_bytes(damage(data, data.index(row) + 3, b"\x55"))
@@ -76,7 +76,7 @@ def test_damaged_vectors_are_refused(
     rows = random_rows("int8")
     flash = write_flash(tmp_path, rows, vectors_of(rows))
     data = flash.read_bytes()
-    flash.write_bytes(damage(data, len(row_file.write(rows)) + at, new))
+    flash.write_bytes(damage(data, len(row_file.write_rows(rows)) + at, new))
     said = host.talk(flash, ["test", "info"]).lines
     assert words in said[0]
     assert "vectors=0" in said[1]  # the rest still works

@@ -105,7 +105,7 @@ def talk(
         (package / name).write_text(text)
     library = folder / "libfake.a"
     library.write_bytes(b"!<arch>\n")
-    (folder / "flash.bin").write_bytes(row_file.write(file))
+    (folder / "flash.bin").write_bytes(row_file.write_rows(file))
     make(
         "host-firmware",
         f"BUILD={build}",

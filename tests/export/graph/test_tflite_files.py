@@ -5,8 +5,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
-from export.graph.tflite_reader import read
-from export.graph.tflite_writer import write
+from export.graph.tflite_reader import read_tflite
+from export.graph.tflite_writer import write_tflite
 
 
 def vector(*values: float) -> np.ndarray:
@@ -35,7 +35,7 @@ def small_model(rng: np.random.Generator) -> GraphModel:
 def test_a_written_model_runs_by_signature() -> None:
     rng = np.random.default_rng(0)
     model = small_model(rng)
-    interpreter = Interpreter(model_content=write(model))
+    interpreter = Interpreter(model_content=write_tflite(model))
     assert interpreter.get_signature_list() == {
         name: {"inputs": ["a"], "outputs": ["b"]} for name in ("first", "second")
     }
@@ -51,7 +51,7 @@ def test_a_written_model_runs_by_signature() -> None:
 
 def test_what_was_written_is_read_back() -> None:
     model = rich_model()
-    again = read(write(model))
+    again = read_tflite(write_tflite(model))
     assert (again.description, again.metadata) == (model.description, dict(model.metadata))
     for old, new in zip(model.graphs, again.graphs, strict=True):
         assert (old.name, old.ops, old.inputs, old.outputs) == (
@@ -62,7 +62,7 @@ def test_what_was_written_is_read_back() -> None:
         )
         for a, b in zip(old.tensors, new.tensors, strict=True):
             assert_same_tensor(a, b)
-    assert write(again) == write(model)
+    assert write_tflite(again) == write_tflite(model)
 
 
 def rich_model() -> GraphModel:
@@ -102,7 +102,7 @@ def assert_same_tensor(a: Tensor, b: Tensor) -> None:
 
 
 def test_bytes_of_constants() -> None:
-    data = write(rich_model())
+    data = write_tflite(rich_model())
     assert data[4:8] == b"TFL3"
     assert data.count(b"\x02\x00\x00\x00\xe1\x07") == 1  # length 2; 1, -2, 7: packing.py's example
     assert data.count(b"\x02\x00\x00\x00\x00\xff") == 1  # equal bytes are stored once
@@ -112,7 +112,7 @@ def test_equal_weights_are_stored_once_and_aligned() -> None:
     model = small_model(np.random.default_rng(1))
     weight = model.graphs[0].tensor("site/kernel").data
     assert weight is not None
-    data = write(model)
+    data = write_tflite(model)
     assert data.count(weight.tobytes()) == 1
     assert data.index(weight.tobytes()) % 16 == 0
 
@@ -120,22 +120,22 @@ def test_equal_weights_are_stored_once_and_aligned() -> None:
 def test_damage_is_a_value_error_or_a_model_that_can_be_written() -> None:
     rng = np.random.default_rng(2)
     for model in (rich_model(), small_model(rng)):
-        data = write(model)
+        data = write_tflite(model)
         for _ in range(500):
             mutant = bytearray(data)
             for _ in range(rng.integers(1, 4)):
                 mutant[rng.integers(8, len(data))] = rng.integers(256)
             try:
-                damaged = read(bytes(mutant[: rng.integers(8, len(data) + 1)]))
+                damaged = read_tflite(bytes(mutant[: rng.integers(8, len(data) + 1)]))
             except ValueError:
                 continue
-            assert read(write(damaged)).graphs[0].name == damaged.graphs[0].name
+            assert read_tflite(write_tflite(damaged)).graphs[0].name == damaged.graphs[0].name
 
 
 @pytest.mark.parametrize("data", [b"", b"TFL3", bytes(100), b"\x20\0\0\0TFL3", b"PK" * 50])
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="TFLite file"):
-        read(data)
+        read_tflite(data)
 
 
 def test_unknown_operators_and_options_are_named() -> None:
@@ -145,9 +145,9 @@ def test_unknown_operators_and_options_are_named() -> None:
         return GraphModel(graphs=(graph,))
 
     with pytest.raises(ValueError, match="unknown operator 'LSTM'"):
-        write(model(Op(code="LSTM", inputs=("x",), outputs=("x",))))
+        write_tflite(model(Op(code="LSTM", inputs=("x",), outputs=("x",))))
     with pytest.raises(ValueError, match=r"MUL has no options \['axis'\]"):
-        write(model(Op(code="MUL", inputs=("x", "x"), outputs=("x",), options={"axis": 1})))
+        write_tflite(model(Op(code="MUL", inputs=("x", "x"), outputs=("x",), options={"axis": 1})))
 
 
 def test_graphs_refuse_dangling_names() -> None:

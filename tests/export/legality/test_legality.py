@@ -7,7 +7,7 @@ import pytest
 
 from export.graph.ir import DType
 from export.legality import check as legality_check
-from export.legality.check import check, demand_legal
+from export.legality.check import check_legality, find_violations
 from export.legality.tflite_table import NEWEST, ROWS, Support, Use, Violation
 from export.targets import Target
 from tests.support.export import operator_kinds as kinds
@@ -79,7 +79,7 @@ def test_every_row_is_what_the_runtime_does(runtime: Session) -> None:
 def test_the_checks_see_what_the_examples_are() -> None:
     for use, row in ROWS.items():
         model = example(use, row.since).model
-        found = [v for v in check(model, Target.TFLM) if v.use == use]
+        found = [v for v in find_violations(model, Target.TFLM) if v.use == use]
         assert bool(found) == (row.verdict(Target.TFLM) is not Support.RIGHT), use
 
 
@@ -130,7 +130,7 @@ SILENT = {
 def test_silent_garbage_is_real_and_is_refused(name: str, sessions: Sessions) -> None:
     case, target = SILENT[name]
     with pytest.raises(ValueError, match="computes silent garbage"):
-        demand_legal(case.model, target)
+        check_legality(case.model, target)
     assert sessions(target).verdict(case) is Support.WRONG
 
 
@@ -150,13 +150,13 @@ RIGHT = {
 def test_near_misses_are_right_and_are_let_through(
     name: str, target: Target, sessions: Sessions
 ) -> None:
-    assert check(RIGHT[name].model, target) == []
+    assert find_violations(RIGHT[name].model, target) == []
     assert sessions(target).verdict(RIGHT[name]) is Support.RIGHT
 
 
 def test_concatenations_in_tflm(sessions: Sessions) -> None:
-    assert check(kinds.concatenation(10).model, Target.TFLM) == []
-    (found,) = check(kinds.concatenation(11).model, Target.TFLM)
+    assert find_violations(kinds.concatenation(10).model, Target.TFLM) == []
+    (found,) = find_violations(kinds.concatenation(11).model, Target.TFLM)
     assert found.verdict is Support.REFUSED
     runtime = sessions(Target.TFLM)
     assert runtime.verdict(kinds.concatenation(10)) is Support.RIGHT
@@ -166,21 +166,21 @@ def test_concatenations_in_tflm(sessions: Sessions) -> None:
 def test_messages_name_tensor_reason_and_alternative() -> None:
     model = fully_connected(F32, Weights(I8), version=12).model
     with pytest.raises(ValueError, match="tflite-runtime") as caught:
-        demand_legal(model, Target.TFLITE_RUNTIME)
+        check_legality(model, Target.TFLITE_RUNTIME)
     text = str(caught.value)
     for part in ("tensor 'w'", "one scale for all channels", "instead: static int8"):
         assert part in text
 
 
 def test_aihub_takes_float_and_w8a8_only() -> None:
-    assert check(kinds.plain("ADD", F32).model, Target.AI_HUB) == []
-    assert check(fully_connected(I8, Weights(I8), version=4).model, Target.AI_HUB) == []
+    assert find_violations(kinds.plain("ADD", F32).model, Target.AI_HUB) == []
+    assert find_violations(fully_connected(I8, Weights(I8), version=4).model, Target.AI_HUB) == []
     for case in (
         fully_connected(F32, Weights(I8), version=12),
         fully_connected(I8, Weights(I4), version=10),
         kinds.plain("ADD", I16),
     ):
-        (found,) = check(case.model, Target.AI_HUB)
+        (found,) = find_violations(case.model, Target.AI_HUB)
         assert isinstance(found, Violation)
         assert "AI Hub" in found.reason
 
@@ -188,5 +188,5 @@ def test_aihub_takes_float_and_w8a8_only() -> None:
 def test_operators_nobody_measured_are_refused() -> None:
     case = kinds.plain("ADD", F32)
     unknown = ops.with_code(case, "SUB_OF_NOTHING")
-    (found,) = legality_check.check(unknown.model, Target.LITERT)
+    (found,) = legality_check.find_violations(unknown.model, Target.LITERT)
     assert "measured on no runtime" in found.reason

@@ -7,7 +7,7 @@ import pytest
 
 from export.graph.builder import GraphBuilder
 from export.graph.ir import DType, GraphModel
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from export.lowering.float_matmul import activation_quant, linear
 from export.lowering.matrices import Dense
 from export.lowering.storage import plan_for
@@ -77,7 +77,7 @@ def test_products_equal_their_simulation(target: Target, scheme: str, inputs: in
     dense = Dense(site=SITE, kernel=kernel, bias=None, plan=matrix, span=SPAN)
     y = linear(g, g.input("x", x.shape), dense, "product")
     graph = g.finish({"x": "x"}, {"y": y})
-    got = run(write(GraphModel(graphs=(graph,))), "product", target, x=x)["y"].reshape(-1, 5)
+    got = run(write_tflite(GraphModel(graphs=(graph,))), "product", target, x=x)["y"].reshape(-1, 5)
 
     rows, real = x.reshape(-1, inputs), dequantise(kernel)
     product = plan_dot_general(plan, {SITE: SPAN})(SITE)

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export.artifact.open import open_export
+from export.artifact.open import open_artifact
 from export.artifact.solver import Solver
 from export.graph.ir import GraphModel
-from export.legality.check import check
+from export.legality.check import find_violations
 from export.lowering.integer_attention import chunk_ends
 from export.lowering.integer_block import DEFAULT_CHUNKS, Chunks
 from export.lowering.model import integer_graphs
 from export.lowering.storage import plan_for
-from export.pipeline import export, operators
+from export.pipeline import count_operators, export_model
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from export.twin import run, simulation_of, tokens_of
@@ -73,7 +73,7 @@ def hold_equal(model: IntegerModel, scheme: str, *chunks: Chunks) -> None:
     for cut in chunks:
         plan = plan_for(parse(scheme), Target.TFLM)
         lowered = GraphModel(graphs=integer_graphs(model, plan, batch=1, chunks=cut))
-        assert check(lowered, Target.TFLM) == []
+        assert find_violations(lowered, Target.TFLM) == []
         runtime = open_runtime(Target.TFLM, lowered)
         try:
             for (z, injection), want in zip(cases, wanted, strict=True):
@@ -111,7 +111,7 @@ def test_chunks_bound_what_exists_at_a_time() -> None:
     scores = [t.shape for t in block.tensors if "/scores/" in t.name]
     assert {shape[2] for shape in scores} <= {3, 4}
     assert len(scores) == 2 * 2 * 3  # layers, heads, chunks
-    assert operators(GraphModel(graphs=(block,)))["block"]["QUANTIZE"] == 2 * 2 * 11
+    assert count_operators(GraphModel(graphs=(block,)))["block"]["QUANTIZE"] == 2 * 2 * 11
     assert [stop - start for start, stop in chunk_ends(11, 4)] == [3, 4, 4]
 
 
@@ -142,8 +142,8 @@ def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
     plan, steps = plan_for(parse("tflm_int8_int8"), Target.TFLM), 2
     batch = random_batch(source.config, 3, seed=5)
     twin = simulation_of(source, plan, [batch], steps)
-    export(tmp_path / "tiny", source, plan, twin, batch, batch=1, steps=steps)
-    made, states = open_export(tmp_path / "tiny"), []
+    export_model(tmp_path / "tiny", source, plan, twin, batch, batch=1, steps=steps)
+    made, states = open_artifact(tmp_path / "tiny"), []
     runtime = open_runtime(Target.TFLM, made.model)
     try:
         solver = Solver(made, runtime)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from export.graph.ir import Graph
-from export.legality.check import check
+from export.legality.check import find_violations
 from export.lowering.integer_block import Chunks
-from export.pipeline import operators
+from export.pipeline import count_operators
 from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
@@ -57,7 +57,7 @@ def assert_same(model: IntegerModel, runtime: Runtime) -> None:
 def test_graphs_have_the_bits_of_the_simulation(make, scheme: str) -> None:
     model = make(scheme)
     lowered = graphs(model, scheme)
-    assert check(lowered, Target.TFLM) == []
+    assert find_violations(lowered, Target.TFLM) == []
     runtime = open_runtime(Target.TFLM, lowered)
     try:
         assert_same(model, runtime)
@@ -69,10 +69,10 @@ def test_graphs_have_the_bits_of_the_simulation(make, scheme: str) -> None:
 def test_chunks_change_no_bit(scheme: str) -> None:
     model = integers.tiny(scheme)
     whole, cut = graphs(model, scheme), graphs(model, scheme, CHUNKED)
-    counts = operators(cut)["block"]
-    assert counts["CONV_2D"] > 4 * operators(whole)["block"]["CONV_2D"]
+    counts = count_operators(cut)["block"]
+    assert counts["CONV_2D"] > 4 * count_operators(whole)["block"]["CONV_2D"]
     assert counts["CONCATENATION"] > 10
-    assert check(cut, Target.TFLM) == []
+    assert find_violations(cut, Target.TFLM) == []
     z, injection = states(model, "z", 0), states(model, "injection", 1)
     found = []
     for lowered in (whole, cut):

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from export.graph.tflite_reader import read
-from export.graph.tflite_writer import write
-from export.lowering.model import METADATA, blocks_of, lower, parameters_sha256
+from export.graph.tflite_reader import read_tflite
+from export.graph.tflite_writer import write_tflite
+from export.lowering.model import METADATA, blocks_of, lower_floats, parameters_sha256
 from export.lowering.storage import StoragePlan, mixed, plan_for, quantise_for
 from export.simulation import plan_dot_general
 from export.targets import Target
@@ -58,8 +58,8 @@ def check_blocks_and_head(config: Config, params: dict, scheme: str, batch: int)
     """Compare single applications of a model whose products are float32."""
     plan = plan_of(scheme)
     quantised = quantise_for(params, plan)
-    model = lower(config, quantised, plan, batch=batch)
-    data, simulated = write(model), dequantise_params(quantised)
+    model = lower_floats(config, quantised, plan, batch=batch)
+    data, simulated = write_tflite(model), dequantise_params(quantised)
     reasoner = reasoner_of(config, plan_dot_general(plan))
     x, z_H, z_L = states(config, batch, 3)
 
@@ -78,7 +78,7 @@ def check_blocks_and_head(config: Config, params: dict, scheme: str, batch: int)
 def check_step(config: Config, params: dict) -> None:
     """Compare a supervision step in one graph, fp32."""
     plan = plan_of("fp32")
-    model = lower(config, params, plan, batch=2, graphs=("step",))
+    model = lower_floats(config, params, plan, batch=2, graphs=("step",))
     networks = reasoner_of(config, plan_dot_general(plan)).networks
     x, z_H, z_L = states(config, 2, 3)
 
@@ -95,10 +95,10 @@ def check_step(config: Config, params: dict) -> None:
         )
         return jax.numpy.stack(latents)
 
-    got = run(write(model), "step", x=x, z_H=z_H, z_L=z_L)
+    got = run(write_tflite(model), "step", x=x, z_H=z_H, z_L=z_L)
     bound = float_drift(step, z_H, model.graphs[0])
     assert rms(np.stack([got["z_H"], got["z_L"]]) - step(z_H)) <= bound
-    alone = run(write(lower(config, params, plan, batch=2)), "head", z_H=got["z_H"])
+    alone = run(write_tflite(lower_floats(config, params, plan, batch=2)), "head", z_H=got["z_H"])
     np.testing.assert_array_equal(got["logits"], alone["logits"])
 
 
@@ -126,10 +126,10 @@ def check_dynamic(kind: str, plan: StoragePlan) -> None:
     """
     config = CONFIGS[kind]
     quantised = quantise_for(random_weights(config).params, plan)
-    model = lower(config, quantised, plan, batch=2, graphs=("block",))
+    model = lower_floats(config, quantised, plan, batch=2, graphs=("block",))
     params = dequantise_params(quantised)
     z, injection = states(config, 2, 2)
-    got = run(write(model), "block", plan.target, z=z, injection=injection)["z"]
+    got = run(write_tflite(model), "block", plan.target, z=z, injection=injection)["z"]
     simulated = reasoner_of(config, plan_dot_general(plan)).networks.update_L
     exact = reasoner_of(config, lambda _: jax.lax.dot_general).networks.update_L
     want, unrounded = (np.asarray(f(params, z, injection)) for f in (simulated, exact))
@@ -151,22 +151,28 @@ def check_dynamic(kind: str, plan: StoragePlan) -> None:
 def test_files_are_as_small_as_the_packed_weights(config: TRMConfig, scheme: str) -> None:
     weights = random_weights(config)
     plan = plan_of(scheme)
-    model = lower(config, quantise_for(weights.params, plan), plan, batch=1)
+    model = lower_floats(config, quantise_for(weights.params, plan), plan, batch=1)
     kernels = [
         tensor.stored.total
         for tensor in footprint(weights, parse(scheme)).backbone
         if tensor.name.endswith("kernel")
     ]
-    assert abs(len(write(model)) / sum(kernels) - 1) < 0.03
+    assert abs(len(write_tflite(model)) / sum(kernels) - 1) < 0.03
 
 
 def test_steps_share_their_weights() -> None:
     config = CONFIGS["mlp"]
     plan = plan_of("int8")
     quantised = quantise_for(random_weights(config).params, plan)
-    block = len(write(lower(config, quantised, plan, batch=1, graphs=("block", "head"))))
-    both = len(write(lower(config, quantised, plan, batch=1, graphs=("block", "head", "step"))))
-    step = lower(config, quantised, plan, batch=1, graphs=("step",)).graphs[0]
+    block = len(
+        write_tflite(lower_floats(config, quantised, plan, batch=1, graphs=("block", "head")))
+    )
+    both = len(
+        write_tflite(
+            lower_floats(config, quantised, plan, batch=1, graphs=("block", "head", "step"))
+        )
+    )
+    step = lower_floats(config, quantised, plan, batch=1, graphs=("step",)).graphs[0]
     # what a step adds is operators and names, no weights: under 400 bytes an operator
     assert both - block < 400 * len(step.ops)
 
@@ -175,7 +181,7 @@ def test_metadata_tells_what_is_inside() -> None:
     config = CONFIGS["mlp"]
     plan = plan_of("int4_calibrated")
     quantised = quantise_for(random_weights(config).params, plan)
-    model = read(write(lower(config, quantised, plan, batch=1)))
+    model = read_tflite(write_tflite(lower_floats(config, quantised, plan, batch=1)))
     texts = {key: model.metadata[name].decode() for key, name in METADATA.items()}
     assert texts["scheme"] == "w4c-asym"
     assert texts["plan"] == "weight_only-int4-stored for litert"
@@ -191,14 +197,14 @@ def test_requests_that_make_no_sense_are_refused() -> None:
     params = random_weights(config).params
     quantised = quantise_for(params, plan)
     with pytest.raises(ValueError, match="batch must be at least 1, got batch=0"):
-        lower(config, quantised, plan, batch=0)
+        lower_floats(config, quantised, plan, batch=0)
     with pytest.raises(ValueError, match=r"some of block, head, step, got \['rollout'\]"):
-        lower(config, quantised, plan, batch=1, graphs=("rollout",))
+        lower_floats(config, quantised, plan, batch=1, graphs=("rollout",))
     with pytest.raises(ValueError, match="is float, but its plan is for w8c-sym"):
-        lower(config, params, plan, batch=1)
+        lower_floats(config, params, plan, batch=1)
     with pytest.raises(ValueError, match="is quantised, but its plan is float32"):
-        lower(config, quantised, plan_of("fp32"), batch=1)
+        lower_floats(config, quantised, plan_of("fp32"), batch=1)
     static = plan_of("w8c-sym_a8s")
     quantised = quantise_for(params, static)
     with pytest.raises(ValueError, match="no calibrated range"):
-        lower(config, quantised, static, batch=1)
+        lower_floats(config, quantised, static, batch=1)

@@ -7,9 +7,9 @@ import pytest
 from tflite_micro.python.tflite_micro import runtime
 
 from experiments.deploy.cortex_m.arena import graphs_of, kinds_of, main, read_rows
-from export.cortex_m.arena import shared_arena
+from export.cortex_m.arena import measure_shared_arena
 from export.graph.ir import Graph, GraphModel
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from export.lowering.stages import PartitionSpec, run_stages, stages_of
 from tests.support.samples import small
 from trm_jax.config import TRMConfig
@@ -21,7 +21,9 @@ CUT = PartitionSpec(heads=3, tokens=4, queries=5)  # divides neither 4 heads nor
 def interpreters(graphs: tuple[Graph, ...]):
     """Make a function that runs a graph by its name."""
     loaded = {
-        g.name: runtime.Interpreter.from_bytes(write(GraphModel(graphs=(g,))), arena_size=1 << 21)
+        g.name: runtime.Interpreter.from_bytes(
+            write_tflite(GraphModel(graphs=(g,))), arena_size=1 << 21
+        )
         for g in graphs
     }
     by_name = {g.name: g for g in graphs}
@@ -54,8 +56,10 @@ def test_heads_in_graphs_of_their_own_need_a_smaller_head() -> None:
     one, *_ = graphs_of(config, cut, whole=True)
     kinds = kinds_of(graphs_of(config, cut, whole=False))
     assert [len(kind) for kind in kinds] == [1, 16, 2]
-    largest = max(shared_arena([write(GraphModel(graphs=(kind[0],)))]).head for kind in kinds)
-    assert 2 * largest < shared_arena([write(GraphModel(graphs=(one,)))]).head
+    largest = max(
+        measure_shared_arena([write_tflite(GraphModel(graphs=(kind[0],)))]).head for kind in kinds
+    )
+    assert 2 * largest < measure_shared_arena([write_tflite(GraphModel(graphs=(one,)))]).head
 
 
 def test_rows_are_measured_once(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from export.graph.ir import GraphModel
-from export.graph.onnx_translate import translate
+from export.graph.onnx_translate import translate_model
 from export.lowering import unroll
-from export.lowering.model import lower
+from export.lowering.model import lower_floats
 from export.lowering.storage import plan_for, quantise_for
 from export.runtimes.litert import LiteRT
 from export.runtimes.registry import open_runtime
@@ -18,7 +18,7 @@ from tests.support.samples import random_weights
 
 def pieces(kind: str, *graphs: str) -> GraphModel:
     config, plan = CONFIGS[kind], plan_for(parse("fp32"), Target.LITERT)
-    return lower(
+    return lower_floats(
         config, quantise_for(random_weights(config).params, plan), plan, batch=2, graphs=graphs
     )
 
@@ -29,12 +29,12 @@ def test_a_step_is_the_lowered_step(kind: str) -> None:
     fed = dict(zip(("x", "z_H", "z_L"), map(np.asarray, states(config, 2, 3)), strict=True))
     want = LiteRT(pieces(kind, "step"), threads=1, xnnpack=False).run("step", fed)
     parts = pieces(kind, "block", "head")
-    made = unroll.step(parts, config)
+    made = unroll.step_graph(parts, config)
     got = LiteRT(GraphModel(graphs=(made,)), threads=1, xnnpack=False).run("step", fed)
     for name, value in want.items():  # the same operators in the same order
         np.testing.assert_array_equal(got[name], value)
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
-    graph = unroll.step(translate(parts), config)
+    graph = unroll.step_graph(translate_model(parts), config)
     found = open_runtime(Target.ONNX, GraphModel(graphs=(graph,))).run("step", fed)
     assert set(found) == set(want)
     for name, value in want.items():  # float sums in another order, over all cycles of a step
@@ -44,7 +44,7 @@ def test_a_step_is_the_lowered_step(kind: str) -> None:
 def test_cycles_follow_each_other_to_a_step() -> None:
     config = CONFIGS["mlp"]
     parts = pieces("mlp", "block", "head")
-    graphs = (unroll.cycle(parts, config), unroll.step(parts, config))
+    graphs = (unroll.cycle_graph(parts, config), unroll.step_graph(parts, config))
     runtime = LiteRT(GraphModel(graphs=graphs), threads=1, xnnpack=False)
     x, z_H, z_L = map(np.asarray, states(config, 2, 3))
     whole = runtime.run("step", {"x": x, "z_H": z_H, "z_L": z_L})
@@ -57,7 +57,9 @@ def test_cycles_follow_each_other_to_a_step() -> None:
 
 def test_weights_are_there_once() -> None:
     parts = pieces("hrm", "block", "head")
-    kernels = [t.name for t in unroll.step(parts, CONFIGS["hrm"]).tensors if "kernel" in t.name]
+    kernels = [
+        t.name for t in unroll.step_graph(parts, CONFIGS["hrm"]).tensors if "kernel" in t.name
+    ]
     assert (
         len(kernels)
         == len(set(kernels))

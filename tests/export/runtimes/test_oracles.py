@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from export.graph.ir import Graph
-from export.graph.tflite_reader import read
-from export.graph.tflite_writer import write
+from export.graph.tflite_reader import read_tflite
+from export.graph.tflite_writer import write_tflite
 from export.lowering import reference
-from export.lowering.model import blocks_of, lower
+from export.lowering.model import blocks_of, lower_floats
 from export.lowering.storage import plan_for, quantise_for
 from export.targets import Target
 from quant.scheme import parse
@@ -30,7 +30,7 @@ def counted(graph: Graph) -> Counter[str]:
 
 
 def float_model(config: Config, params: dict) -> bytes:
-    return write(lower(config, params, FLOAT, batch=2))
+    return write_tflite(lower_floats(config, params, FLOAT, batch=2))
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -45,11 +45,13 @@ def test_the_float_graph_equals_the_converters(kind: str) -> None:
     theirs = run(
         reference.block(reasoner, params, batch=2, high=True), "block", z=z, injection=injection
     )
-    assert rms(ours - theirs["z"]) <= float_drift(update, z, read(data).graph(name))
+    assert rms(ours - theirs["z"]) <= float_drift(update, z, read_tflite(data).graph(name))
     ours, theirs = (
         run(file, "head", z_H=z) for file in (data, reference.head(reasoner, params, batch=2))
     )
-    logits = float_drift(lambda z: reasoner.read_out(params, z).logits, z, read(data).graph("head"))
+    logits = float_drift(
+        lambda z: reasoner.read_out(params, z).logits, z, read_tflite(data).graph("head")
+    )
     assert rms(ours["logits"] - theirs["logits"]) <= logits
     assert rms(ours["q"] - theirs["q"]) <= logits
 
@@ -58,8 +60,8 @@ def test_the_converter_makes_what_it_made() -> None:
     """Its interface is undocumented: its products must stay one operator each."""
     config = CONFIGS["mlp"]
     reasoner, params = build(config), random_weights(config).params
-    theirs = read(reference.block(reasoner, params, batch=2)).graphs[0]
-    ours = read(float_model(config, params)).graph("block")
+    theirs = read_tflite(reference.block(reasoner, params, batch=2)).graphs[0]
+    ours = read_tflite(float_model(config, params)).graph("block")
     assert dict(theirs.inputs).keys() == dict(ours.inputs).keys()
     for code in ("FULLY_CONNECTED", "MEAN", "RSQRT", "LOGISTIC"):
         assert counted(theirs)[code] == counted(ours)[code], code
@@ -87,9 +89,9 @@ def test_the_quantised_graph_equals_the_quantizers(recipe: str, scheme: str) -> 
     config = CONFIGS["attention"]  # all widths are even: no padding
     params = random_weights(config).params
     made = quantizer.Quantizer(bytearray(float_model(config, params)), getattr(recipes, recipe)())
-    theirs = read(bytes(made.quantize(enable_progress_report=False).quantized_model))
+    theirs = read_tflite(bytes(made.quantize(enable_progress_report=False).quantized_model))
     plan = plan_for(parse(scheme), Target.LITERT)
-    ours = lower(config, quantise_for(params, plan), plan, batch=2)
+    ours = lower_floats(config, quantise_for(params, plan), plan, batch=2)
     compared = 0
     for graph in ours.graphs:
         for tensor in graph.tensors:
@@ -139,6 +141,8 @@ def test_the_float_graph_equals_tensorflows(kind: str, recwarn: pytest.WarningsR
     data = float_model(config, params)
     name = blocks_of(config)[0]
     ours = run(data, name, z=z, injection=injection)["z"]
-    drift = float_drift(lambda z: update(z, jnp.asarray(injection)), z, read(data).graph(name))
+    drift = float_drift(
+        lambda z: update(z, jnp.asarray(injection)), z, read_tflite(data).graph(name)
+    )
     assert rms(ours - theirs) <= drift
     recwarn.clear()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from export.graph.tflite_reader import read
-from export.graph.tflite_writer import write
+from export.graph.tflite_reader import read_tflite
+from export.graph.tflite_writer import write_tflite
 from export.runtimes.litert import LiteRT
 
 
@@ -32,11 +32,11 @@ def main(path: str, count: int) -> None:
     for number in range(count):
         changed = mutant(data, rng)
         try:
-            model = read(changed)
+            model = read_tflite(changed)
         except ValueError:
             outcomes["refused by the reader"] += 1
             continue
-        assert read(write(model)).metadata == model.metadata
+        assert read_tflite(write_tflite(model)).metadata == model.metadata
         if "--run" not in sys.argv:
             outcomes["read"] += 1
             continue

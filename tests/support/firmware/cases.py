@@ -61,8 +61,8 @@ def without_ticks(line: str) -> str:
 
 def write_flash(folder: Path, rows: RowFile, vectors: VectorFile | None = None) -> Path:
     path = folder / "flash.bin"
-    tail = b"" if vectors is None else test_vectors.write(vectors)
-    path.write_bytes(row_file.write(rows) + tail)
+    tail = b"" if vectors is None else test_vectors.write_vectors(vectors)
+    path.write_bytes(row_file.write_rows(rows) + tail)
     return path
 
 

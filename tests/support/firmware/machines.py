@@ -71,7 +71,7 @@ class Emulated:
         self.console = () if debugger else emulator.UART
 
     def talk(self, flash: Path, lines: Sequence[str]) -> Talk:
-        command = emulator.command(self.elf, flash, self.console)
+        command = emulator.emulator_command(self.elf, flash, self.console)
         return collect(command, lines)
 
 

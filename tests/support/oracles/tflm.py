@@ -7,7 +7,7 @@ import numpy as np
 from tflite_micro.python.tflite_micro import runtime
 
 from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
-from export.graph.tflite_writer import write
+from export.graph.tflite_writer import write_tflite
 from quant.integer.encoding import Encoding
 
 DTYPES = {
@@ -59,7 +59,7 @@ def load(tensors: list[Tensor], ops: list[Op], inputs: tuple[str, ...], outputs:
     values = sum(int(np.prod(t.shape)) * t.dtype.numpy.itemsize for t in tensors)
     arena = 2**17 + 4 * values + 1024 * (len(tensors) + len(ops))
     interpreter = runtime.Interpreter.from_bytes(
-        write(GraphModel(graphs=(graph,))), arena_size=arena
+        write_tflite(GraphModel(graphs=(graph,))), arena_size=arena
     )
 
     def call(fed: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from export.artifact.open import Export, open_export
+from export.artifact.open import Export, open_artifact
 from export.lowering.storage import plan_for
-from export.pipeline import export
+from export.pipeline import export_model
 from export.targets import Target
 from export.twin import Simulation, Source, simulation_of
 from quant.scheme import parse
@@ -46,7 +46,7 @@ def simulation(config: Config, scheme: str, target: Target = Target.LITERT) -> S
 def make(folder: Path, config: Config, scheme: str, target: Target = Target.LITERT) -> Export:
     """Export a tiny model and open it."""
     twin = simulation(config, scheme, target)
-    export(
+    export_model(
         folder,
         source(config),
         plan_for(parse(scheme), target),
@@ -55,7 +55,7 @@ def make(folder: Path, config: Config, scheme: str, target: Target = Target.LITE
         batch=BATCH,
         steps=STEPS,
     )
-    return open_export(folder)
+    return open_artifact(folder)
 
 
 def arrays(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
