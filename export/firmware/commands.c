@@ -11,13 +11,9 @@ static const char DIGITS[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 static const char *const HALTING[TRM_HALTING_COUNT] = {"never", "q", "qc"};
 static const char *const TYPES[TRM_TYPE_COUNT] = {"float32", "int16", "int8"};
 
-static trm_text reply(trm_session *session) {
-  return (trm_text){.at = session->line, .room = session->room};
-}
-
 static trm_status info(trm_session *session, const char *arguments) {
   const trm_rows *rows = session->machine->rows;
-  trm_text text = reply(session);
+  trm_text text = trm_reply(session);
   (void)arguments;
   trm_put_words(&text, "info");
   trm_put_field(&text, "seq", rows->seq);
@@ -78,7 +74,7 @@ static trm_status set(trm_session *session, const char *arguments) {
     if (status.code) return status;
   }
   session->depth = depth;
-  trm_text text = reply(session);
+  trm_text text = trm_reply(session);
   trm_put_words(&text, "set");
   trm_put_field(&text, "H", depth.H_cycles);
   trm_put_field(&text, "L", depth.L_cycles);
@@ -113,7 +109,7 @@ static void put_states(trm_text *text, const trm_machine *m) {
 
 static void tell(trm_session *session, const trm_outcome *outcome, uint64_t ticks) {
   trm_machine *m = session->machine;
-  trm_text text = reply(session);
+  trm_text text = trm_reply(session);
   uint32_t bits;
   memcpy(&bits, &outcome->q_halt, 4);
   trm_put_words(&text, "solved");
@@ -146,7 +142,7 @@ static trm_status once(trm_session *session, const char *arguments) {
   trm_status status = read_puzzle(session, arguments, &id);
   if (!status.code) status = trm_time_once(session->machine, id, &times);
   if (status.code) return status;
-  trm_text text = reply(session);
+  trm_text text = trm_reply(session);
   trm_put_words(&text, "once");
   trm_put_field(&text, "update_L", times.update_L);
   trm_put_field(&text, "update_H", times.update_H);
@@ -157,7 +153,7 @@ static trm_status once(trm_session *session, const char *arguments) {
 }
 
 static void tell_verdict(trm_session *session, uint32_t index, const trm_verdict *verdict) {
-  trm_text text = reply(session);
+  trm_text text = trm_reply(session);
   trm_put_words(&text, "vector ");
   trm_put_number(&text, index);
   trm_put_words(&text, trm_passed(verdict) ? " passed" : " failed");
@@ -180,7 +176,7 @@ static trm_status test(trm_session *session, const char *arguments) {
     failed += !trm_passed(&verdict);
     tell_verdict(session, i, &verdict);
   }
-  trm_text text = reply(session);
+  trm_text text = trm_reply(session);
   trm_put_words(&text, "tested ");
   trm_put_number(&text, session->vectors->count);
   trm_put_words(&text, " failed ");
@@ -196,14 +192,14 @@ static trm_status profile(trm_session *session, const char *arguments) {
   uint32_t count = block->parts(block->context, &parts);
   (void)arguments;
   for (uint32_t i = 0; i < count; i++) {
-    trm_text text = reply(session);
+    trm_text text = trm_reply(session);
     trm_put_words(&text, "part ");
     trm_put_words(&text, parts[i].name);
     trm_put_field(&text, "calls", parts[i].calls);
     trm_put_field(&text, "ticks", parts[i].ticks);
     trm_send(&text);
   }
-  trm_text text = reply(session);
+  trm_text text = trm_reply(session);
   trm_put_words(&text, "parts ");
   trm_put_number(&text, count);
   trm_send(&text);

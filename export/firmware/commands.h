@@ -4,7 +4,7 @@
 
 #include "protocol.h"
 
-/* Do what a line asks and write the reply; an error is returned, not written. */
+/* The protocol's answer function (trm_answer_function) for these requests. */
 trm_status trm_answer(trm_session *session, const char *line);
 
 #endif

@@ -1,6 +1,7 @@
 #include "firmware.h"
 
 #include "board.h"
+#include "commands.h"
 #include "protocol.h"
 
 static trm_rows rows;
@@ -32,6 +33,6 @@ int trm_firmware(void) {
     trm_report(status);
     return 1;
   }
-  trm_serve(&session);
+  trm_serve(&session, trm_answer);
   return 0;
 }

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "board.h"
-#include "commands.h"
 #include "text.h"
 
 enum { OTHER_WORDS = 256 };
@@ -31,7 +30,7 @@ void trm_report(trm_status status) {
   trm_send(&text);
 }
 
-static trm_text reply(trm_session *session) {
+trm_text trm_reply(trm_session *session) {
   return (trm_text){.at = session->line, .room = session->room};
 }
 
@@ -50,7 +49,7 @@ static trm_status check_line(char *line) {
 
 /* Read a line; 0 at the end of the input. A line that is too long is read to its end. */
 static int read_line(trm_session *session, trm_status *status) {
-  trm_text text = reply(session);
+  trm_text text = trm_reply(session);
   int c;
   session->line[0] = 0;
   while ((c = board_read()) >= 0 && c != '\n')
@@ -59,18 +58,18 @@ static int read_line(trm_session *session, trm_status *status) {
   return c >= 0;
 }
 
-void trm_serve(trm_session *session) {
+void trm_serve(trm_session *session, trm_answer_function answer) {
   trm_status status;
   while (read_line(session, &status)) {
     if (!status.code) status = check_line(session->line);
     if (!status.code && !session->line[0]) continue;
     if (!status.code && !strcmp(session->line, "quit")) {
-      trm_text text = reply(session);
+      trm_text text = trm_reply(session);
       trm_put_words(&text, "bye");
       trm_send(&text);
       return;
     }
-    if (!status.code) status = trm_answer(session, session->line);
+    if (!status.code) status = answer(session, session->line);
     if (status.code) trm_report(status);
   }
 }

@@ -1,4 +1,5 @@
-/* The line protocol: a puzzle in; solution, steps and ticks out.
+/* The line protocol: a puzzle in; solution, steps and ticks out. Lines and their checksums are
+   here, what a request does in commands.h.
 
    Lines are ASCII and end in \n (a \r before it is ignored). Every line of the device ends in
    ` *XXXXXXXX`, the CRC-32 of what stands before the blank, as eight lowercase hexadecimal
@@ -20,8 +21,8 @@
      anything that cannot be done      error CODE words
 
    `once` updates z_L and then z_H once, from their initial values, and reads out: what a puzzle
-   repeats, in ticks. `profile` tells what the operators of every graph took since the start, by kind; a TFLM built
-   with TF_LITE_STRIP_ERROR_STRINGS does not say.
+   repeats, in ticks. `profile` tells what the operators of every graph took since the start, by
+   kind; a TFLM built with TF_LITE_STRIP_ERROR_STRINGS does not say.
    q_bits is q_halt's float32 as bits; states the CRC-32 of z_H and z_L: equal numbers mean equal
    bits on any machine. */
 #ifndef TRM_PROTOCOL_H
@@ -43,8 +44,14 @@ typedef struct {
 /* Characters that any request or reply of a model needs. */
 uint32_t trm_line_room(uint32_t seq);
 
+/* Do what a line asks and write the reply; an error is returned, not written. */
+typedef trm_status (*trm_answer_function)(trm_session *session, const char *line);
+
 /* Answer lines until `quit` or the end of the input. */
-void trm_serve(trm_session *session);
+void trm_serve(trm_session *session, trm_answer_function answer);
+
+/* An empty reply in the session's line; the request in it is overwritten. */
+trm_text trm_reply(trm_session *session);
 
 /* Write one line and its checksum. */
 void trm_send(const trm_text *text);

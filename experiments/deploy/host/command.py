@@ -26,7 +26,7 @@ from experiments.deploy.host.runner import (
     open_files,
     run_scheme,
 )
-from export.artifact.manifest import read_manifest as load_manifest
+from export.artifact.manifest import read_manifest
 from export.sources import load_model, load_puzzles
 from export.targets import Target
 from quant.scheme import parse
@@ -117,7 +117,7 @@ def _deploy(job: HostJob, console: Console) -> None:
             except (ValueError, RuntimeError) as error:
                 refused[scheme] = str(error)
     manifests = {
-        scheme: load_manifest(folder_of(job, scheme))
+        scheme: read_manifest(folder_of(job, scheme))
         for scheme in job.schemes
         if scheme not in refused
     }
