@@ -20,7 +20,7 @@ def write_files(model: GraphModel, target: Target) -> dict[str, bytes]:
       ModuleNotFoundError: the format's packages are not installed; the message says how to.
     """
     if target is Target.ONNX:
-        return onnx_file().write(model)
+        return onnx_file().write_onnx(model)
     return {MODEL_FILE: tflite_writer.write_tflite(model)}
 
 
@@ -32,7 +32,7 @@ def read_files(contents: Mapping[str, bytes], target: Target) -> GraphModel:
       ModuleNotFoundError: as `write_files`.
     """
     if target is Target.ONNX:
-        return onnx_file().read(contents)
+        return onnx_file().read_onnx(contents)
     return tflite_reader.read_tflite(contents[MODEL_FILE])
 
 

@@ -134,7 +134,7 @@ def prepare(
         file, content = folder / "step.tflite", tflite_writer.write_tflite(model)
     else:
         file = folder / "step.onnx"
-        content = onnx_file().write_graph(graph, model.metadata)
+        content = onnx_file().write_onnx_graph(graph, model.metadata)
     file.write_bytes(content)
     return Prepared(
         variant=variant, file=file, graph=graph, model=model, twin=twin, host=dict(made.host)
