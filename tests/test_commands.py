@@ -16,10 +16,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.programs import MAIN, load_program
+from tests.support.slow import slow
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("trm_jax", "quant", "export", "experiments", "benchmarks")
@@ -97,6 +99,11 @@ def is_quick(command: Command) -> bool:
     return key is not None and not (OUT_OF_REACH & set(command)) - set(key.split())
 
 
+def runs() -> list[Any]:
+    """List the commands that run; those that start JAX take long."""
+    return [c if c[0].startswith("trm_jax.") else slow((c,)) for c in documented() if is_quick(c)]
+
+
 def quick_key(command: Command) -> str | None:
     """Find the entry of `QUICK` that makes a command small; what it names is in reach."""
     line = " ".join(command)
@@ -135,7 +142,7 @@ def test_documented_flags_exist(command: Command, capsys: pytest.CaptureFixture[
     assert flags <= described
 
 
-@pytest.mark.parametrize("command", list(filter(is_quick, documented())), ids=" ".join)
+@pytest.mark.parametrize("command", runs(), ids=" ".join)
 def test_quick_commands_run(command: Command, tmp_path: Path) -> None:
     result = run((*command, *QUICK[quick_key(command) or ""].split()), tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.slow import slow_except
+
 ROOT = Path(__file__).resolve().parent.parent
 CHECKS = {
     "format": ("ruff", "format", "--check", "."),
@@ -14,7 +16,7 @@ CHECKS = {
 }
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", slow_except(CHECKS, "format", "lint"))
 def test_tree_passes(check: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", *CHECKS[check]], cwd=ROOT, capture_output=True, text=True

@@ -57,6 +57,7 @@ def test_everybody_computes_the_oracles_logits() -> None:
         np.testing.assert_allclose(cells.logits("fp32", depth), logits, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_rival_with_other_weights_is_found_out() -> None:
     subject = tiny_subject()
     other = jax.tree.map(lambda x: x * 1.01, subject.weights)
@@ -85,6 +86,7 @@ def test_a_row_sums_its_own_cells_and_divides_within_repeats() -> None:
     assert make_row(plan, "corner", shared, rival, repeats)["rival_s"]["median"] == 12.0
 
 
+@pytest.mark.slow
 def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--preset", PRESET, "--limit", "1", "--repeats", "1")
     assert depth_grid.main([*arguments, "--schemes", "fp32", "--depths", "1x1,2"]) == 0

@@ -67,6 +67,7 @@ def test_the_int8_rival_multiplies_integers_only(subject: Subject) -> None:
     assert 0.9 < cosine(state, exact) < 1  # 8 bits, not 32 and not garbage
 
 
+@pytest.mark.slow
 def test_files_of_the_published_size_are_the_packed_weights() -> None:
     """int4 with zero points: the smallest weights, the largest surroundings."""
     made = exported(draw("sudoku-trm-mlp", 1), "w4c-asym_a8da", Target.LITERT, 1)

@@ -84,6 +84,7 @@ def test_a_matmul_multiplies_its_stack() -> None:
     assert matmul.seconds() > 0
 
 
+@pytest.mark.slow
 def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--preset", PRESET, "--limit", "1", "--repeats", "1")
     assert rollout_gflops.main([*arguments, "--steps", "1"]) == 0

@@ -35,6 +35,7 @@ def test_crossovers_are_found_or_not(verdicts: list[SpeedVerdict], text: str) ->
     assert text in crossover(list(enumerate(verdicts, start=1)))
 
 
+@pytest.mark.slow
 def test_the_program_times_draws_and_prints_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,6 +129,7 @@ def test_several_checkpoints_vote_together(finished, root, tmp_path):
     assert (out / name).read_bytes() == (finished / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_new_tasks_get_the_mean_row_or_a_trained_one(root, tmp_path, capsys):
     others = ("--tasks", str(root / "others"), "--new-only", "--schemes", "fp32")
     for name, steps in (("mean", "0"), ("trained", "3")):

@@ -71,6 +71,7 @@ def assert_same(ours: Path, theirs: Path) -> None:
             np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=limit)
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_rows_of_one(alone, tiny_root, tmp_path):
     """Shards of 6 puzzles on 8 devices: padded, so some devices see only padding."""
     out = tmp_path / "out"
@@ -79,6 +80,7 @@ def test_eight_devices_give_the_rows_of_one(alone, tiny_root, tmp_path):
     assert_same(alone, out)
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work_and_one_reports(alone, tiny_root, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -96,6 +98,7 @@ def test_two_processes_share_the_work_and_one_reports(alone, tiny_root, tmp_path
         assert (out / name).read_text() == (alone / name).read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_resumes(alone, tiny_root, tmp_path):
     out = tmp_path / "out"
     process = start(tiny.arguments(tiny_root, out, *OPTIONS), **READ_ONLY)

@@ -37,6 +37,7 @@ from quant.scheme import parse
 from tests.support.export.models import CONFIGS, float_drift, states
 from tests.support.rounding import rms
 from tests.support.samples import random_weights
+from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
 
 CONFIG = dataclasses.replace(tiny.configs()["mlp"], L_layers=1)
@@ -54,7 +55,7 @@ OTHERS = (
 )
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
+@pytest.fixture(scope="module", params=slow_except(SCHEMES, "int4_calibrated"))
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
     return tiny.make(tmp_path_factory.mktemp("e") / "e", CONFIG, request.param, Target.ONNX)
 
@@ -106,6 +107,7 @@ def test_products_lie_within_their_bounds(scheme: str) -> None:
     assert legality_check.find_violations(model, Target.ONNX) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", STATIC, indirect=True)  # others: against LiteRT's graph above
 def test_static_blocks_lie_within_their_bounds(made: Export) -> None:
     assert made.manifest.ranges
@@ -229,6 +231,7 @@ def test_damage_is_told(made: Export, tmp_path: Path) -> None:
         onnx_file.read_onnx({"block.onnx": files["head.onnx"]})
 
 
+@pytest.mark.slow
 def test_the_command_exports_and_verify_agrees(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

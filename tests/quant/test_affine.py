@@ -26,6 +26,7 @@ from quant.affine import (
     validate,
 )
 from tests.support.oracles import grid as oracle
+from tests.support.slow import slow_except
 
 SYMMETRIES = list(Symmetry)
 # largest relative error of a float32 operation
@@ -115,6 +116,7 @@ def test_one_sided_rows_reach_the_end_of_the_grid():
     np.testing.assert_array_equal(q.qvalue, [[5, 10], [15, 0]])
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(MATRICES, GRIDS)
 def test_invariants_error_and_idempotence(x, grid):
@@ -144,7 +146,7 @@ def test_powers_of_two_scale_through(x, grid, factor):
     np.testing.assert_array_equal(run(x, grid).qvalue, run(x * np.float32(factor), grid).qvalue)
 
 
-@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("bits", slow_except([4, 8], 8))
 def test_jit_equals_eager_and_numpy_bit_for_bit(bits):
     x = np.random.default_rng(0).normal(size=(129, 31)).astype(np.float32)
     for grid in grids(bits):
@@ -161,7 +163,7 @@ def test_jit_equals_eager_and_numpy_bit_for_bit(bits):
         np.testing.assert_array_equal(eager.qvalue, expected)
 
 
-@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("bits", slow_except([2, 4], 4))
 def test_mse_clipping_is_the_best_of_its_search(bits):
     x = np.random.default_rng(bits).standard_t(3, size=(65, 2)).astype(np.float32)
     for grid in grids(bits):

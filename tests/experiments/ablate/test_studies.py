@@ -91,6 +91,7 @@ def test_given_training_puzzles_are_checked_too(context, tmp_path):
     np.testing.assert_array_equal(training_puzzles(given, 10).inputs, inputs[expected])
 
 
+@pytest.mark.slow
 def test_qat_without_a_gradient_moves_no_kernel(context):
     """As the paper did it: what is left to learn is no kernel."""
     subject = named(qat.interventions(context), "int4_naive, QAT no gradient").make()
@@ -109,6 +110,7 @@ def test_qat_without_a_gradient_moves_no_kernel(context):
     }
 
 
+@pytest.mark.slow
 def test_qat_straight_through_moves_kernels_and_ships_them_on_the_grid(context):
     subject = named(qat.interventions(context), "int4_naive, QAT straight-through").make()
     kernel = np.asarray(subject.weights.params["L_level"]["layers_0"]["mlp"]["down_proj"]["kernel"])
@@ -137,6 +139,7 @@ def test_a_trained_model_is_kept(context, monkeypatch):
         named(qat.interventions(other), name).make()
 
 
+@pytest.mark.slow
 def test_a_student_is_half_as_wide_and_is_read_at_two_depths(context):
     one, deep = distillation.interventions(context)[1:]
     student = one.make()

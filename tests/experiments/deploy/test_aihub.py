@@ -92,6 +92,7 @@ def test_a_dry_run_needs_no_token_and_prints_sizes_and_shapes(
     assert not (out / "jobs.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_every_scheme_runs_on_every_device_and_is_asked_for_once(
     hub: State, root: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,7 @@ def test_integer_attention_over_many_positions_is_cut(
     assert cut_for(preset(name), parse(scheme)) == wanted
 
 
+@pytest.mark.slow
 def test_the_smaller_arrangement_is_taken() -> None:
     """Scores of 10 rows at a time, not 100, decide; without stages there is nothing to choose."""
     skip_without(Target.TFLM)

@@ -116,6 +116,7 @@ def test_labels_name_the_arithmetic_where_it_is_not_the_schemes_own():
     assert label("w4c-asym_a8d", "float32") == "w4c-asym_a8d"
 
 
+@pytest.mark.slow
 def test_activations_carry_and_arithmetic_are_in_the_run(job, tiny_root):
     """4-bit weights alone and with all else reduced: both finite, and not the same."""
     schemes = "w4c-asym,w4c-asym_bf16_a8d_carry8"

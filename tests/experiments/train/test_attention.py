@@ -34,6 +34,7 @@ def traced(parts: Parts, total: int, pace: Pace, state: TrainState, *_: object) 
     return state
 
 
+@pytest.mark.slow
 def test_a_run_attends_by_cudnn_and_goes_on_without(
     maze_data: Path,
     tmp_path: Path,

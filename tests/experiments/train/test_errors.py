@@ -77,6 +77,7 @@ def test_start_from_an_unusable_folder_is_code_2(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_leaves_the_numbers_names_step_and_tensor_and_keeps_the_last_good_state(
     maze_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ import sysconfig
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from experiments.train.stand_ins import jaxtyping as stand_in
 from tests.support.tiny.training import command, save_mazes
@@ -36,6 +37,7 @@ def bare_packages(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_training_runs_without_optional_packages(tmp_path: Path) -> None:
     packages, out = bare_packages(tmp_path / "packages"), tmp_path / "out"
     data = save_mazes(tmp_path / "data")

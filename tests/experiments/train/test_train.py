@@ -59,6 +59,7 @@ def test_rows_say_what_a_run_did(whole: Path) -> None:
     assert load_metadata(whole / "model")["step"] == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [(1, 4), (3, 2)], ids=["1+4+1", "3+2+1"])
 def test_resumed_run_is_the_uninterrupted_one_to_the_last_bit(
     maze_data: Path,
@@ -80,6 +81,7 @@ def test_resumed_run_is_the_uninterrupted_one_to_the_last_bit(
     same(weights(out), weights(whole))
 
 
+@pytest.mark.slow
 def test_the_printed_command_goes_on(maze_data: Path, whole: Path, tmp_path: Path) -> None:
     given = ["--compact-in", "a b", "--out", "r", "--compact-in=c", "--lr", "1"]
     assert continuation(given) == "python -m experiments.train --out r --lr 1 --resume"
@@ -92,6 +94,7 @@ def test_the_printed_command_goes_on(maze_data: Path, whole: Path, tmp_path: Pat
     same(weights(out), weights(whole))
 
 
+@pytest.mark.slow
 def test_a_compact_state_goes_on_elsewhere(
     maze_data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +132,7 @@ def test_a_run_is_not_overwritten_or_mixed(
         assert change[0].lstrip("-") in error
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_a_state_to_go_on_from(
     maze_data: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -152,6 +156,7 @@ def test_a_killed_run_leaves_a_state_to_go_on_from(
     assert [row["step"] for row in rows(out)] == list(range(50, before + 51, 50))
 
 
+@pytest.mark.slow
 def test_stop_signal_ends_a_segment_cleanly(maze_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "stopped"
     line = [sys.executable, "-m", "tests.support.tiny.training"]
@@ -173,6 +178,7 @@ def test_stop_signal_ends_a_segment_cleanly(maze_data: Path, tmp_path: Path) -> 
     assert load_metadata(out / "model")["step"] == len(rows(out))
 
 
+@pytest.mark.slow
 def test_start_takes_the_weights_of_a_run(maze_data: Path, whole: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     start = ["--start", whole / "model", "--dtype", "bfloat16", "--lr", 0, "--max-steps", 1]
@@ -186,6 +192,7 @@ def test_start_takes_the_weights_of_a_run(maze_data: Path, whole: Path, tmp_path
     assert load_model(out / "model")[0].forward_dtype == "bfloat16"
 
 
+@pytest.mark.slow
 def test_devices_share_a_run(maze_data: Path, whole: Path, tmp_path: Path) -> None:
     """Train on eight simulated devices, in a process of its own."""
     out = tmp_path / "eight"

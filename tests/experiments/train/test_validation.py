@@ -17,6 +17,7 @@ from trm_jax.types import IGNORE_LABEL
 CONFIG = TRMConfig(**small(puzzle_emb_len=1, vocab_size=3))
 
 
+@pytest.mark.slow
 def test_validation_is_the_evaluators_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     reasoner, weights, valid = build(CONFIG), random_weights(CONFIG), random_batch(CONFIG, 10)
     # one scored cell of three tokens: chance alone solves some puzzles and not all

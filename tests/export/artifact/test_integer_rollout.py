@@ -25,6 +25,7 @@ from quant.ptq.weights import quantise_params
 from quant.scheme import parse as parse_scheme
 from tests.support.export import integers
 from tests.support.samples import random_batch, random_weights
+from tests.support.slow import slow_except
 from trm_jax import zoo
 from trm_jax.evaluate import trajectory
 from trm_jax.models.act import rollout_until_halted
@@ -67,7 +68,10 @@ def solved(made: Export, batch: Batch, **options: Any) -> tuple[Any, np.ndarray]
     return solution, np.stack(stacked) if len({s.shape for s in stacked}) == 1 else np.empty(0)
 
 
-@pytest.fixture(scope="module", params=["w4c-asym_a16s_tflm", "w4c-asym_a8s_tflm"])
+@pytest.fixture(
+    scope="module",
+    params=slow_except(["w4c-asym_a16s_tflm", "w4c-asym_a8s_tflm"], "w4c-asym_a8s_tflm"),
+)
 def tiny(request: pytest.FixtureRequest) -> tuple[Export, Simulation]:
     return exported(
         integers.tiny(request.param), random_weights(integers.TINY, seed=2), request.param
@@ -97,6 +101,7 @@ def test_halting_is_the_simulations(tiny: tuple[Export, Simulation]) -> None:
     np.testing.assert_array_equal(solution.tokens, jnp.argmax(halted.logits, axis=-1))
 
 
+@pytest.mark.slow
 def test_the_bundled_model_answers_as_simulated_in_every_cell() -> None:
     scheme = "w4c-asym_a16s_tflm"
     model = integers.trained(scheme)

@@ -74,6 +74,7 @@ def test_a_thousand_mutants_are_refused_before_any_interpreter(
             open_artifact(copy)
 
 
+@pytest.mark.slow
 def test_mutants_without_their_hash_do_not_crash_the_reader(made: Path) -> None:
     command = [
         sys.executable,

@@ -23,6 +23,7 @@ from export.twin import Simulation, answers, run
 from quant.carry import CarryStore
 from quant.scheme import CarryPrecision, parse
 from tests.support.export.runtimes import skip_without
+from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
 from trm_jax.config import Config
 from trm_jax.models.act import rollout_until_halted
@@ -71,7 +72,7 @@ def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulat
     return Solver(export, InJax(twin)), twin
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_except(KINDS, "mlp"))
 def test_the_host_loop_is_the_rollout(kind: str) -> None:
     solver, twin = solver_in_jax(KINDS[kind])
     batch = tiny.puzzles(KINDS[kind], 7)  # two full groups and a padded one
@@ -91,7 +92,7 @@ def test_the_host_loop_is_the_rollout(kind: str) -> None:
     assert (solution.steps == tiny.STEPS).all()
 
 
-@pytest.mark.parametrize("kind", ["mlp", "hrm"])
+@pytest.mark.parametrize("kind", slow_except(["mlp", "hrm"], "hrm"))
 def test_halting_freezes_every_puzzle_at_its_own_step(kind: str) -> None:
     config = KINDS[kind]
     solver, twin = solver_in_jax(config)
@@ -116,6 +117,7 @@ def test_halting_freezes_every_puzzle_at_its_own_step(kind: str) -> None:
     np.testing.assert_array_equal(solution.tokens, np.argmax(halted.logits, -1))
 
 
+@pytest.mark.slow
 def test_cycles_are_free_at_run_time() -> None:
     config = KINDS["mlp"]
     solver, _ = solver_in_jax(config)

@@ -19,6 +19,7 @@ from export.runtimes.contract import Runtime
 from export.runtimes.litert import LiteRT
 from export.targets import Target
 from quant.scheme import parse
+from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
 from trm_jax.data.format import from_examples
 
@@ -30,7 +31,7 @@ def opened(model: GraphModel) -> Runtime:
     return LiteRT(model, threads=1, xnnpack=True)
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
+@pytest.fixture(scope="module", params=slow_except(SCHEMES, "w4c-asym"))
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
     return tiny.make(tmp_path_factory.mktemp("e") / "e", CONFIG, request.param)
 
@@ -142,6 +143,7 @@ def test_verify_names_another_model(tmp_path: Path) -> None:
         verify.twin_of(export, None, from_examples(cells, cells, vocab_size=5))
 
 
+@pytest.mark.slow
 def test_tensors_of_a_cut_product_are_the_models_own(made: Export) -> None:
     cut = check_operators.products(made.model)
     kernels = {t.name for g in cut.graphs for t in g.tensors if t.data is not None}

@@ -9,6 +9,7 @@ from export.cortex_m.instructions import COSTS, RAGGED, count_instructions, coun
 from export.graph.ir import DType, Graph, Op, Tensor
 from export.twin import Source
 from tests.support.export.board import matrix_graph
+from tests.support.slow import slow_except
 from trm_jax.config import MAZE_TRM_ATT
 
 
@@ -39,7 +40,9 @@ def test_an_operator_without_a_measured_cost_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("scheme", "measured"),
-    [("fp32", 2628e6), ("tflm_int8_int8", 505e6), ("tflm_int4_int16", 299e6)],
+    slow_except(
+        [("fp32", 2628e6), ("tflm_int8_int8", 505e6), ("tflm_int4_int16", 299e6)], ("fp32", 2628e6)
+    ),
 )
 def test_a_full_size_block_is_as_measured_on_the_emulated_board(
     scheme: str, measured: float
@@ -112,6 +115,7 @@ COUNTED = {
 head, with what lies between."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTED)
 def test_attention_is_as_counted_on_the_emulated_board(name: str) -> None:
     """Within 3 %: fits of single operators to several sizes leave less, the loop takes the rest."""

@@ -17,6 +17,7 @@ from export.twin import Simulation, answers, run
 from quant.scheme import parse
 from tests.support.export.runtimes import skip_without
 from tests.support.samples import small
+from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
 from trm_jax.config import Config, TRMConfig
 from trm_jax.types import Batch
@@ -46,7 +47,7 @@ class Made(NamedTuple):
     puzzles: Batch
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=slow_except(CASES))
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """One puzzle per call, as boards take it, and the simulation."""
     skip_without(Target.TFLM)

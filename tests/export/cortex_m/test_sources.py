@@ -1,6 +1,7 @@
 """Files for boards: the same graph under other names."""
 
 import numpy as np
+import pytest
 
 from export.cortex_m.sources import without_names, write_board_graph
 from export.graph.ir import GraphModel
@@ -14,6 +15,7 @@ from tests.support.export.integers import graphs, states
 SCHEME = "w4c-asym_a16s_tflm"
 
 
+@pytest.mark.slow
 def test_a_board_s_file_is_the_graph_without_names() -> None:
     runtimes.skip_without(Target.TFLM)
     model = integers.tiny(SCHEME)

@@ -35,6 +35,7 @@ from quant.integer.operators import NamedValue
 from quant.scheme import parse
 from tests.support.export import attention_models
 from tests.support.samples import random_batch
+from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
 from trm_jax.config import MAZE_TRM_ATT, MINI_MAZE_TRM_ATT
 
@@ -94,12 +95,13 @@ CASES = {
 """Weights, widths, the scheme that plans the filters, and how the graph is cut."""
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", slow_except(CASES, "int4"))
 def test_graphs_have_the_bits_of_the_simulation(name: str) -> None:
     weights, widths, scheme, chunks = CASES[name]
     hold_equal(attention_models.tiny(weights, widths), scheme, *chunks)
 
 
+@pytest.mark.slow
 def test_trained_model_has_the_bits_of_the_simulation() -> None:
     hold_equal(attention_models.trained(W8A8), W8A8, DEFAULT_CHUNKS)
 
@@ -136,6 +138,7 @@ def test_widths_follow_roles() -> None:
         Chunks(queries=0)
 
 
+@pytest.mark.slow
 def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
     """Host loop and interpreter against the jitted rollout: every state, every cell."""
     source = tiny.source(attention_models.TINY)

@@ -15,6 +15,7 @@ from quant.scheme import parse
 from tests.support.export.models import CONFIGS, float_drift, run, states
 from tests.support.rounding import rms
 from tests.support.samples import random_weights
+from tests.support.slow import slow_except
 from trm_jax.config import MAZE_TRM_ATT, SUDOKU_TRM_MLP, Config, HRMConfig, TRMConfig
 from trm_jax.models.hrm import hrm
 from trm_jax.models.reasoner import Reasoner
@@ -34,7 +35,7 @@ def plan_of(scheme: str, target: Target = Target.LITERT) -> StoragePlan:
     return plan_for(parse(scheme), target)
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", slow_except(CONFIGS, "mlp"))
 def test_float_graphs_equal_jax(kind: str) -> None:
     config = CONFIGS[kind]
     params = random_weights(config).params
@@ -108,6 +109,7 @@ def test_dynamic_blocks_equal_their_simulation(scheme: str, target: Target) -> N
     check_dynamic("attention", plan_of(scheme, target))
 
 
+@pytest.mark.slow
 def test_roles_may_differ() -> None:
     plan = mixed(
         mixer=plan_of("w8c-sym_a8da"), channel=plan_of("w4c-asym_a8da"), head=plan_of("int8")

@@ -50,6 +50,7 @@ def test_stages_give_the_bits_of_a_block() -> None:
         assert len(np.unique(found)) > 50
 
 
+@pytest.mark.slow
 def test_heads_in_graphs_of_their_own_need_a_smaller_head() -> None:
     config = TRMConfig(**small(seq_len=60, hidden_size=64, num_heads=8))
     cut = PartitionSpec(heads=1, tokens=10, queries=16)
@@ -62,6 +63,7 @@ def test_heads_in_graphs_of_their_own_need_a_smaller_head() -> None:
     assert 2 * largest < measure_shared_arena([write_tflite(GraphModel(graphs=(one,)))]).head
 
 
+@pytest.mark.slow
 def test_rows_are_measured_once(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["--preset", "sudoku-trm-att-mini", "--heads", "4", "--out", str(tmp_path)]
     assert main(command) == 0

@@ -42,6 +42,7 @@ def distance(model: IntegerModel) -> float:
     return float(np.linalg.norm(real - np.asarray(wanted)) / np.linalg.norm(wanted))
 
 
+@pytest.mark.slow
 def test_distance_to_float_is_rounding() -> None:
     """Steps of int16 are 256 times finer, so is its distance: within 4, for kernels differ."""
     far, fine, mixed = (distance(attention_models.tiny("w8c-sym", w)) for w in (INT8, INT16, MIXED))

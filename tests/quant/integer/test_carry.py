@@ -99,6 +99,7 @@ def test_encodings_cover_their_ranges_with_headroom() -> None:
         )
 
 
+@pytest.mark.slow
 def test_saturation_is_counted_where_ranges_are_too_small() -> None:
     model = integers.tiny("w4c-asym_a16s_tflm")
     name = "L_level/layers_0/mlp/silu"

@@ -61,6 +61,7 @@ def trained(scheme: str) -> Case:
     return Case(config, products, encodings_of(spans, config, bits=16), states)
 
 
+@pytest.mark.slow
 def test_level_is_close_to_float() -> None:
     """What int16 sums of h and swiglu(h) lose where rows differ much in size.
 

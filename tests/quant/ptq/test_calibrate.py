@@ -9,6 +9,7 @@ from quant.carry import CarryStore
 from quant.ptq.calibrate import RANGE, activation_ranges, hessians, input_widths, observed_rollout
 from quant.scheme import CarryPrecision
 from tests.support.samples import random_weights
+from tests.support.slow import slow_except
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
 from trm_jax.models.act import inject, rollout
 from trm_jax.models.build import build
@@ -76,7 +77,7 @@ def all_inputs(config, weights, store=lambda latents: latents) -> dict[str, np.n
     return {site: np.concatenate(rows) for site, rows in kept.items()}
 
 
-@CONFIGS
+@pytest.mark.parametrize("config", slow_except([TRM, HRM], HRM), ids=["trm", "hrm"])
 def test_statistics_are_those_of_every_input_of_the_trajectory(config):
     weights = random_weights(config)
     expected = all_inputs(config, weights)

@@ -103,6 +103,7 @@ def test_float_schemes_cast_everything(weights, name, dtype):
     jax.tree.map(check, simulate(weights, parse(name)), weights)
 
 
+@pytest.mark.slow
 def test_simulating_twice_changes_nothing(weights):
     """Min/max grids hit their own ends, so a simulated tree lies on its grid already."""
     for name in PAPER_SCHEMES:

@@ -150,6 +150,7 @@ def test_released_values_by_the_route_of_cudnn(
     assert rerouted
 
 
+@pytest.mark.slow
 def test_released_gradients_by_the_route_of_cudnn(golden: Path, rerouted: list[Any]) -> None:
     case = golden_cases.load(golden, "trm_att_float32")
     golden_cases.check_training(case, build(case.config, attend=cudnn_attention))

@@ -32,6 +32,7 @@ from tests.support.golden_cases import (
     stepper,
 )
 from tests.support.rounding import allowed_drift, rms
+from tests.support.slow import slow_except
 from trm_jax.config import Mixer
 from trm_jax.models.act import predictions, rollout
 from trm_jax.models.build import build
@@ -131,7 +132,7 @@ def deviation(value: jax.Array, released: np.ndarray) -> float:
     return rms(np.asarray(value, np.float64) - released)
 
 
-@pytest.mark.parametrize("name", ["trm_att", "trm_mlp", "trm_att_learned"])
+@pytest.mark.parametrize("name", slow_except(["trm_att", "trm_mlp", "trm_att_learned"], "trm_mlp"))
 def test_two_training_steps(name: str, golden: Path) -> None:
     case = load(golden, f"{name}_float32")
     check_training(case, build(case.config))

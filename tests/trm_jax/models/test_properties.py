@@ -17,6 +17,7 @@ import pytest
 from tests.support.oracles import recursion as oracle
 from tests.support.rounding import allowed_drift, rms
 from tests.support.samples import random_batch, random_weights, small
+from tests.support.slow import slow_except
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
 from trm_jax.models.act import inject, rollout, rollout_until_halted
 from trm_jax.models.build import build
@@ -119,7 +120,7 @@ def test_scan_equals_python_loop(name: str) -> None:
     assert_within_drift(c, Latents(*(jnp.stack(z) for z in zip(*seen, strict=True))))
 
 
-@pytest.mark.parametrize("name", ["attention", "mlp"])
+@pytest.mark.parametrize("name", slow_except(["attention", "mlp"], "mlp"))
 def test_jit_equals_eager(name: str) -> None:
     c = case(name)
     with jax.disable_jit():

@@ -30,6 +30,7 @@ def test_sudoku_draws_are_symmetric_to_the_puzzle(box: tuple[int, int]) -> None:
         assert (both[:6] == both[6:]).all()
 
 
+@pytest.mark.slow
 def test_sudoku_draws_differ_between_puzzles_and_keys() -> None:
     puzzle, answer = (jnp.asarray(encode(a), jnp.int32) for a in generate_sudoku(1, box=(2, 3)))
     copies = [jnp.repeat(a, 5, axis=0) for a in (puzzle, answer)]

@@ -56,6 +56,7 @@ def loss(objective, step):
     return objective(weights.params, rows, reasoner, carry)
 
 
+@pytest.mark.slow
 def test_the_objective_weighs_teacher_and_labels(step):
     taught = np.random.default_rng(3).normal(size=(SIZE, CONFIG.seq_len, CONFIG.vocab_size))
     released, (_, out) = loss(supervised, step)

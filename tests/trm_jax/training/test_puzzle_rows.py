@@ -17,6 +17,7 @@ CONFIG = TRMConfig(**small(num_puzzle_identifiers=3), puzzle_emb_len=1)
 STEPS, LR, DECAY = 6, 1e-2, 0.1
 
 
+@pytest.mark.slow
 def test_equals_training_with_a_frozen_backbone() -> None:
     """The whole training step with rate 0 for the parameters: the same draws, the same table."""
     weights, puzzles = random_weights(CONFIG, seed=2), random_batch(CONFIG, 7, seed=3)
@@ -58,6 +59,7 @@ def test_equals_training_with_a_frozen_backbone() -> None:
     assert (moved > LR / 2).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_rows_without_demonstrations_stay() -> None:
     weights = random_weights(CONFIG, seed=2)
     puzzles = random_batch(CONFIG, 4, seed=3)._replace(puzzle_identifiers=jnp.full(4, 1))

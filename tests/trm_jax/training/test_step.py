@@ -34,6 +34,7 @@ def puzzles(config: TRMConfig | HRMConfig = CONFIG, size: int = 3) -> Batch:
     return random_batch(config, size, seed=7)
 
 
+@pytest.mark.slow
 def test_learns_three_puzzles_by_heart() -> None:
     reasoner, step = build(CONFIG), make_train_step(build(CONFIG), RECIPE, no_augmentation)
     state = init_state(reasoner, RECIPE, puzzles())
@@ -67,6 +68,7 @@ def test_resumed_run_is_bit_for_bit_the_uninterrupted_one() -> None:
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
 
 
+@pytest.mark.slow
 def test_hrm_learns_q_continue_from_a_bootstrapped_target() -> None:
     config = HRMConfig(**small(num_puzzle_identifiers=1), L_layers=1, H_layers=1)
     assert not config.no_ACT_continue
@@ -90,6 +92,7 @@ def test_recipe_refuses_nonsense() -> None:
         Recipe(total_steps=1, adam_eps=-1.0)
 
 
+@pytest.mark.slow
 def test_slots_in_turns_give_the_gradient_of_all_at_once() -> None:
     reasoner, states = build(CONFIG), []
     for turns in (1, 4):
@@ -107,6 +110,7 @@ def test_slots_in_turns_give_the_gradient_of_all_at_once() -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 def test_adamw_learns_too() -> None:
     recipe = dataclasses.replace(RECIPE, optimizer=Optimizer.ADAMW)
     reasoner = build(CONFIG)

@@ -92,6 +92,7 @@ def test_files_equal_the_released_builder(shared, tmp_path):
         load_dataset(tmp_path / "o" / split)
 
 
+@pytest.mark.slow
 def test_published_identifiers(shared):
     """50,911 rows of the seed's table; the 876,406 take a minute (BUILD.md)."""
     tasks = read_subset(shared / "data" / "arc_kaggle_combined" / "arc-agi", "evaluation")
