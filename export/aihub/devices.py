@@ -12,10 +12,7 @@ Sources: paper, App. G; AI Hub's device pages. Left out: speeds, and the list of
 """
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from export.lowering.storage import Numerics, StoragePlan
 
 
 class Unit(enum.Enum):
@@ -76,32 +73,6 @@ DEVICES = {
     )
 }
 """The devices of Table 11."""
-
-
-def precision_of(plan: StoragePlan) -> Precision:
-    """Name a plan's precision.
-
-    Raises:
-      ValueError: roles differ, or AI Hub has no such arithmetic.
-    """
-    kinds: Mapping[tuple[Numerics, int], Precision] = {
-        (Numerics.STATIC_INT8, 8): Precision.W8A8,
-        (Numerics.STATIC_INT8, 4): Precision.W4A8,
-        (Numerics.INT16, 8): Precision.W8A16,
-        (Numerics.INT16, 4): Precision.W4A16,
-    }
-    found = set()
-    for matrix in (plan.mixer, plan.channel, plan.head):
-        if matrix.numerics in (Numerics.FLOAT32, Numerics.FLOAT16):
-            found.add(Precision.FLOAT)
-        else:
-            found.add(kinds.get((matrix.numerics, matrix.carrier.bits)))
-    if len(found) > 1 or None in found:
-        raise ValueError(
-            f"AI Hub has no {plan.name}: float, or 4- or 8-bit weights with calibrated inputs, one"
-            " precision for all matrices (fp32, w8c-sym_a8s, w8c-sym_a16s, w4c-sym_a16s)"
-        )
-    return next(precision for precision in found if precision)
 
 
 def npu_warning(device: str, precision: Precision) -> str:

@@ -6,11 +6,8 @@ import pytest
 
 from export.aihub import profile
 from export.aihub.client import plain
-from export.aihub.devices import DEVICES, Precision, Unit, npu_warning, precision_of
+from export.aihub.devices import DEVICES, Precision, Unit, npu_warning
 from export.aihub.ledger import Ledger
-from export.lowering.storage import plan_for
-from export.targets import Target
-from quant.scheme import parse
 
 S24, _, RB3 = DEVICES
 
@@ -67,20 +64,6 @@ def test_what_an_npu_lacks_is_said_before_a_job() -> None:
     assert "so float runs on the CPU there" in npu_warning(RB3, Precision.FLOAT)
     assert "norms, SiLU, sums" in npu_warning(RB3, Precision.W8A8)  # the products run, the rest not
     assert "not known here" in npu_warning("Galaxy S99", Precision.FLOAT)
-
-
-def test_precisions_of_plans() -> None:
-    names = {
-        "fp32": Precision.FLOAT,
-        "w8c-sym_a8s": Precision.W8A8,
-        "w4c-sym_a8s": Precision.W4A8,
-        "w8c-sym_a16s": Precision.W8A16,
-        "w4c-sym_a16s": Precision.W4A16,
-    }
-    for name, precision in names.items():
-        assert precision_of(plan_for(parse(name), Target.ONNX)) is precision
-    with pytest.raises(ValueError, match="AI Hub has no weight_only"):
-        precision_of(plan_for(parse("int8"), Target.ONNX))
 
 
 def test_the_clients_frames_are_taken_off() -> None:

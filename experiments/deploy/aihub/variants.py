@@ -11,12 +11,12 @@ The exports are made for one puzzle per call (export/pipeline.py) and unrolled
 """
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from export.aihub import devices
 from export.aihub.devices import Precision
 from export.artifact.open import open_artifact
 from export.graph import tflite_writer
@@ -24,7 +24,7 @@ from export.graph.files import MANIFEST_FILE, onnx_file
 from export.graph.ir import Graph, GraphModel
 from export.lowering import unroll
 from export.lowering.model import parameters_sha256
-from export.lowering.storage import StoragePlan, plan_for
+from export.lowering.storage import Numerics, StoragePlan, plan_for
 from export.pipeline import TRIED, export_model
 from export.sources import batch_of, calibration
 from export.targets import Target
@@ -105,9 +105,33 @@ def variant_named(name: str) -> AiHubVariant:
         plan, route = plan_for(scheme, Target.AI_HUB), Route.TFLITE
     except ValueError:
         plan, route = plan_for(scheme, Target.ONNX), Route.ONNX
-    return AiHubVariant(
-        name=scheme.name, route=route, precision=devices.precision_of(plan), plan=plan
-    )
+    return AiHubVariant(name=scheme.name, route=route, precision=precision_of(plan), plan=plan)
+
+
+def precision_of(plan: StoragePlan) -> Precision:
+    """Name a plan's precision.
+
+    Raises:
+      ValueError: roles differ, or AI Hub has no such arithmetic.
+    """
+    kinds: Mapping[tuple[Numerics, int], Precision] = {
+        (Numerics.STATIC_INT8, 8): Precision.W8A8,
+        (Numerics.STATIC_INT8, 4): Precision.W4A8,
+        (Numerics.INT16, 8): Precision.W8A16,
+        (Numerics.INT16, 4): Precision.W4A16,
+    }
+    found = set()
+    for matrix in (plan.mixer, plan.channel, plan.head):
+        if matrix.numerics in (Numerics.FLOAT32, Numerics.FLOAT16):
+            found.add(Precision.FLOAT)
+        else:
+            found.add(kinds.get((matrix.numerics, matrix.carrier.bits)))
+    if len(found) > 1 or None in found:
+        raise ValueError(
+            f"AI Hub has no {plan.name}: float, or 4- or 8-bit weights with calibrated inputs, one"
+            " precision for all matrices (fp32, w8c-sym_a8s, w8c-sym_a16s, w4c-sym_a16s)"
+        )
+    return next(precision for precision in found if precision)
 
 
 def prepare(
