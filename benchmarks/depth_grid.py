@@ -146,7 +146,7 @@ def run(
     Raises:
       ValueError: a rival computes another model.
     """
-    variants = {name: weights.simulate(subject.weights, parse(name)) for name in plan.schemes}
+    variants = {name: weights.round_weights(subject.weights, parse(name)) for name in plan.schemes}
     cells = plan.all_cells
     depths = tuple(sorted({1, *(cell.T * cell.n for cell in cells)}))
     console.print("compiling")

@@ -35,9 +35,10 @@ from export.lowering.storage import plan_for
 from export.pipeline import export_model
 from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
+from export.sources import Source
 from export.targets import Target
-from export.twin import Simulation, Source, run, simulation_of, tokens_of
 from quant.scheme import parse
+from quant.simulation import Simulation, simulate
 from trm_jax.evaluate import trajectory
 from trm_jax.types import Batch
 
@@ -72,10 +73,10 @@ def exported(subject: Subject, scheme: str, steps: int, folder: Path) -> tuple[S
       ValueError: not a scheme of a device's integers, or a model without them.
     """
     plan = plan_for(parse(scheme), Target.TFLM)
-    if not plan.is_integer:
+    if not plan.precision.is_integer:
         raise ValueError(f"{scheme} is not a device's arithmetic; use tflm_int4_int16 for example")
     source = Source(subject.name, "", "", subject.config, subject.weights)
-    twin = simulation_of(source, plan, [subject.batch], steps)
+    twin = simulate(source, plan.precision, [subject.batch], steps=steps)
     tried = Batch(*(x[:1] for x in subject.batch))
     export_model(folder, source, plan, twin, tried, batch=1, steps=1)
     return twin, open_artifact(folder)
@@ -94,10 +95,10 @@ def compare(contest: Contest) -> None:
         steps=contest.steps,
         observe=lambda rows, _, z_H: states.update({rows.start: z_H}),
     )
-    last = run(twin, contest.subject.batch, contest.steps)[-1]
+    last = twin.trajectory(contest.subject.batch, steps=contest.steps)[-1]
     count = len(device.inputs)
     same = np.array_equal(np.concatenate([states[i] for i in range(count)]), last[:count])
-    if not same or not np.array_equal(solution.tokens, tokens_of(twin, last)[:count]):
+    if not same or not np.array_equal(solution.tokens, twin.tokens(last)[:count]):
         raise ValueError("the interpreter and the simulation differ; see `python -m export.verify`")
 
 
@@ -108,7 +109,7 @@ def contestants(contest: Contest) -> dict[str, tuple[int, Callable[[], object]]]
     return {
         "integers in JAX": (
             subject.num_puzzles,
-            lambda: run(contest.twin, subject.batch, steps)[-1],
+            lambda: contest.twin.trajectory(subject.batch, steps=steps)[-1],
         ),
         "float32 in JAX": (
             subject.num_puzzles,

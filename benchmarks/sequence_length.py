@@ -38,12 +38,13 @@ from experiments.render import figures
 from export.graph.ir import GraphModel
 from export.graph.onnx_translate import translate_model
 from export.lowering.model import lower_floats
-from export.lowering.storage import plan_for, quantise_for
+from export.lowering.storage import plan_for
 from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.ptq.calibrate import ProductRange, input_widths
 from quant.scheme import parse
+from quant.simulation import quantise_for
 from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
 from trm_jax.models.build import build
 
@@ -207,7 +208,12 @@ def model_of(config: TRMConfig, scheme: str, target: Target) -> GraphModel:
     params, plan = weights_of(same), plan_for(parse(scheme), target)
     ranges = dict.fromkeys(input_widths(params), SPAN)
     model = lower_floats(
-        config, quantise_for(params, plan), plan, batch=1, graphs=("block",), ranges=ranges
+        config,
+        quantise_for(params, plan.precision),
+        plan,
+        batch=1,
+        graphs=("block",),
+        ranges=ranges,
     )
     return translate_model(model) if target is Target.ONNX else model
 

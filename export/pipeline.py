@@ -31,15 +31,16 @@ from export.lowering.model import lower_floats, lower_integers, parameters_sha25
 from export.lowering.stages import PartitionSpec
 from export.lowering.storage import StoragePlan
 from export.runtimes.registry import open_runtime
+from export.sources import Source
 from export.targets import Target
-from export.twin import Simulation, Source, answers
 from quant.integer.model import IntegerModel
 from quant.integer.network import mlp_level, read_out
 from quant.integer.operators import NamedValue, largest_sum
 from quant.integer.reasoner import IntegerReasoner, Simulated
 from quant.integer.saturation import count_rollout
-from quant.ptq.weights import simulate
+from quant.ptq.weights import round_weights
 from quant.scheme import FloatDtype
+from quant.simulation import Simulation
 from trm_jax.checkpoints.model_files import staged
 from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
@@ -136,14 +137,14 @@ def lower_model(
     if twin.integers is not None:
         model = lower_integers(config, twin.quantised, twin.integers, plan, batch=batch, cut=cut)
     elif cut is not None:
-        raise ValueError(f"only networks of integers (tflm_...) are cut, got {plan.scheme_name}")
+        raise ValueError(f"only networks of integers (tflm_...) are cut, got {plan.precision.name}")
     else:
         model = lower_floats(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
     if plan.target is Target.ONNX:
         model = translate_model(model)
     check_legality(model, plan.target)
     half = plan.mixer.scheme.float_dtype is FloatDtype.FP16
-    weights = simulate(source.weights, plan.mixer.scheme)
+    weights = round_weights(source.weights, plan.mixer.scheme)
     host = {
         "embed_tokens": weights.params["embed_tokens"]["embedding"],
         "H_init": weights.buffers.H_init,
@@ -225,9 +226,9 @@ def draft_manifest(
         parameters_sha256=parameters_sha256(twin.quantised),
         task=source.task,
         config=twin.reasoner.config,
-        scheme=plan.scheme_name,
+        scheme=plan.precision.name,
         plan=plan.name,
-        carry=plan.carry,
+        carry=plan.precision.carry,
         target=plan.target,
         batch=batch,
         ranges={site: (span.input, span.output) for site, span in twin.ranges.items()},
@@ -249,7 +250,7 @@ def choose_expected(made: Export, twin: Simulation, tried: Batch, steps: int) ->
       RuntimeError: the runtime refuses the file.
     """
     first = Batch(*(x[:TRIED] for x in tried))
-    simulated = answers(twin, first, steps)
+    simulated = twin.answers(first, steps=steps)
     agree, confirmed = np.ones(len(simulated), bool), ""
     states: list[tuple[int, int]] = []
     target = made.manifest.target

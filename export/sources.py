@@ -1,18 +1,34 @@
 """Find the model and the puzzles that a command names."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 
-from export.twin import Source
 from trm_jax import zoo
 from trm_jax.config import Config
 from trm_jax.data.arc.canvas import VOCAB_SIZE as ARC_TOKENS
-from trm_jax.data.batches import PuzzleBatch, calibration_batches, gather, in_evaluation_order
+from trm_jax.data.batches import PuzzleBatch, gather, in_evaluation_order
 from trm_jax.data.format import PuzzleDataset, load_dataset
 from trm_jax.loading import locate
-from trm_jax.types import Batch
+from trm_jax.types import Batch, Weights
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that is to be exported.
+
+    Attributes:
+      name: for headings; origin: what loads it again.
+      task: sudoku, maze, or empty.
+    """
+
+    name: str
+    origin: str
+    task: str
+    config: Config
+    weights: Weights
 
 
 def load_model(name: str) -> Source:
@@ -73,15 +89,6 @@ def load_puzzles(folder: Path | None, config: Config) -> PuzzleDataset:
 def batch_of(dataset: PuzzleDataset, rows: np.ndarray) -> Batch:
     """Gather puzzles."""
     return _on_device(gather(dataset, rows, len(rows)))
-
-
-def calibration(dataset: PuzzleDataset) -> list[Batch]:
-    """Gather the last puzzles of a data set, on which static products are calibrated.
-
-    Raises:
-      ValueError: there are too few.
-    """
-    return [_on_device(host) for host in calibration_batches(dataset)]
 
 
 def _on_device(host: PuzzleBatch) -> Batch:

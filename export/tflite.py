@@ -29,10 +29,11 @@ from export.artifact.manifest import IntegerFacts, Manifest
 from export.lowering.stages import parse_cut
 from export.lowering.storage import plan_named
 from export.pipeline import TRIED, export_model
-from export.sources import batch_of, calibration, load_model, load_puzzles
+from export.sources import batch_of, load_model, load_puzzles
 from export.targets import Target
-from export.twin import simulation_of
+from quant.simulation import simulate
 from trm_jax.command_line import exit_code
+from trm_jax.loading import gather_calibration
 
 BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
 
@@ -102,8 +103,7 @@ def run(args: argparse.Namespace) -> Manifest:
     errors = Console(stderr=True)
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("quantising", total=2)
-        batches = calibration(dataset) if plan.needs_ranges else []
-        twin = simulation_of(source, plan, batches, steps)
+        twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
         bar.update(task, description="lowering and trying", advance=1)
         tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
         return export_model(

@@ -37,11 +37,12 @@ from export.legality.check import find_violations
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import plan_named
 from export.runtimes.registry import open_runtime
-from export.sources import batch_of, calibration, load_model, load_puzzles
+from export.sources import batch_of, load_model, load_puzzles
 from export.targets import Target
-from export.twin import Simulation, run, simulation_of
+from quant.simulation import Simulation, simulate
 from trm_jax.command_line import exit_code
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_calibration
 
 LIMIT = 64
 SIGNIFICANT = 0.01
@@ -80,8 +81,9 @@ def twin_of(export: Export, model: str | None, dataset: PuzzleDataset) -> Simula
     manifest = export.manifest
     source = load_model(model or manifest.source)
     plan = plan_named(manifest.scheme, manifest.target)
-    batches = calibration(dataset) if plan.needs_ranges else []
-    twin = simulation_of(source, plan, batches, manifest.expected.steps)
+    twin = simulate(
+        source, plan.precision, gather_calibration(dataset), steps=manifest.expected.steps
+    )
     if parameters_sha256(twin.quantised) != manifest.parameters_sha256:
         raise ValueError(
             f"{source.name} under {manifest.scheme} gives other parameters than the export holds;"
@@ -113,7 +115,7 @@ def verdicts(args: argparse.Namespace) -> Iterator[tuple[str, bool, str]]:
         yield "answers", bool(same.all()), f"{same.sum()} of {same.size} puzzles as expected"
         dataset = load_puzzles(args.data, export.config)
         twin = twin_of(export, args.model, dataset)
-        states = run(twin, batch_of(dataset, np.arange(solver.batch) % len(dataset)), 1)
+        states = twin.trajectory(batch_of(dataset, np.arange(solver.batch) % len(dataset)), steps=1)
         e = solver.states.embed(
             np.resize(inputs, (solver.batch, inputs.shape[1])), np.resize(ids, solver.batch)
         )

@@ -49,6 +49,12 @@ from trm_jax.types import DotGeneral, SiteDotGeneral
 Ranges = Mapping[str, tuple[float, float]]
 """Smallest and largest input of every site (ptq/calibrate.py)."""
 
+STATIC_GRIDS = {
+    Activations.STATIC_INT8: Grid(bits=8, symmetry=Symmetry.ASYMMETRIC),
+    Activations.STATIC_INT16: Grid(bits=16),
+}
+"""Grids of static inputs; a runtime's product rounds its outputs onto one of the same kind."""
+
 
 def site_dot_general(scheme: Scheme, ranges: Ranges | None = None) -> SiteDotGeneral:
     """Choose the products of a deployed scheme; its kernels are dequantised QTensors.
@@ -103,11 +109,8 @@ class SchemeDotGeneral:
             case Activations.DYNAMIC_INT8_ASYM:
                 grid = Grid(bits=8, symmetry=Symmetry.ASYMMETRIC, channel_axes=rows)
                 return fake_quantise(x, _affine(x, grid), grid)
-            case Activations.STATIC_INT8:
-                grid = Grid(bits=8, symmetry=Symmetry.ASYMMETRIC)
-                return fake_quantise(x, scale_zero_point(self.range_of(site), grid), grid)
-            case Activations.STATIC_INT16:
-                grid = Grid(bits=16)
+            case Activations.STATIC_INT8 | Activations.STATIC_INT16:
+                grid = STATIC_GRIDS[self.activations]
                 return fake_quantise(x, scale_zero_point(self.range_of(site), grid), grid)
 
     def quantise_kernel(self, kernel: Float[Array, "inputs outputs"]) -> Array:

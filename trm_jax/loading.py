@@ -7,17 +7,21 @@ hf:owner/name/file     the same on the Hugging Face Hub, `@revision` optional
 trm-mlp-sudoku-...     a known public checkpoint (`python -m trm_jax.convert --list`)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+import jax.numpy as jnp
 
 from trm_jax import zoo
 from trm_jax.checkpoints import model_files
 from trm_jax.config import Config
 from trm_jax.convert import load as convert_load
 from trm_jax.convert.published import PUBLISHED
+from trm_jax.data.batches import calibration_batches
+from trm_jax.data.format import PuzzleDataset
 from trm_jax.data.hub import PREFIX as HUB
-from trm_jax.types import Weights
+from trm_jax.types import Batch, Weights
 
 
 class Located(NamedTuple):
@@ -64,6 +68,16 @@ def locate(
         f"unknown model {name!r}: no such file or directory; bundled: {', '.join(zoo.MODELS)};"
         " public: see `python -m trm_jax.convert --list`; or hf:owner/name/file"
     )
+
+
+def gather_calibration(dataset: PuzzleDataset) -> Iterator[Batch]:
+    """Gather the puzzles that static activations are calibrated on, once they are asked for.
+
+    Raises:
+      ValueError: there are too few.
+    """
+    for host in calibration_batches(dataset):
+        yield Batch(*(jnp.asarray(x) for x in host[:3]))
 
 
 def known_config(name: str) -> Config | None:

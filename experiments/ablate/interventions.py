@@ -16,13 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments import variants
 from experiments.ablate.rows import Facts
+from experiments.measurement.options import check_calibration
 from experiments.models import Model
 from experiments.puzzles import Puzzles
 from quant.ptq import weights as ptq_weights
 from quant.scheme import Scheme, parse
+from quant.simulation import simulate
 from trm_jax.config import Config
+from trm_jax.loading import gather_calibration
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.tasks.task import Task
 from trm_jax.types import Batch, Weights
@@ -134,31 +136,37 @@ class Context:
     @functools.cached_property
     def original(self) -> AblatedModel:
         """The unchanged model at full depth, one object for all studies."""
-        return subject(self, FULL)
+        return put_under(self, parse(FULL))
 
     def full(self) -> Intervention:
         """Make the reference of most studies."""
         return Intervention(name=FULL, make=lambda: self.original)
 
 
-def subject(context: Context, scheme: str, model: Model | None = None) -> AblatedModel:
-    """Put a model (the context's by default) under a scheme, at full depth."""
+def put_under(context: Context, scheme: Scheme, model: Model | None = None) -> AblatedModel:
+    """Put a model (the context's by default) under a scheme, at full depth.
+
+    Raises:
+      ValueError: static activations would be calibrated on puzzles that are evaluated.
+    """
     model = model or context.model
-    variants.check_calibration((scheme,), context.num_puzzles, len(context.puzzles.dataset))
-    steps = model.config.halt_max_steps
-    made = variants.make_variant(model, context.puzzles, scheme, dtype=context.dtype, steps=steps)
+    dataset, steps = context.puzzles.dataset, model.config.halt_max_steps
+    check_calibration((scheme,), context.num_puzzles, len(dataset))
+    simulation = simulate(
+        model, scheme, gather_calibration(dataset), steps=steps, dtype=context.dtype
+    )
     return AblatedModel(
-        reasoner=made.reasoner,
-        weights=made.weights,
+        reasoner=simulation.reasoner,
+        weights=simulation.weights,
         steps=steps,
-        facts={**sizes(model.weights, parse(scheme))},
+        facts={**sizes(model.weights, scheme)},
     )
 
 
 def compressed(context: Context, scheme: str) -> Intervention:
     """Make the intervention that puts the model under a scheme and is named after it."""
     return Intervention(
-        name=scheme, make=lambda: subject(context, scheme), settings={"scheme": scheme}
+        name=scheme, make=lambda: put_under(context, parse(scheme)), settings={"scheme": scheme}
     )
 
 

@@ -17,8 +17,8 @@ from jax import Array
 
 from experiments.arc.rows import VoteKey, VoteRow, VoteSpec, write_grid
 from experiments.models import Model
-from experiments.variants import Variant, make_variant
 from quant.scheme import parse
+from quant.simulation import Simulation, simulate
 from trm_jax.data.arc.augment import Augmentation, inverse_augment
 from trm_jax.data.arc.canvas import crop
 from trm_jax.data.arc.dataset import Group
@@ -127,7 +127,7 @@ class Asker:
     ) -> None:
         self.spec, self.models, self.sources, self.plan = spec, models, sources, plan
         self.batch_size, self.side = batch_size, side
-        self.variants: dict[tuple[str, int], Variant] = {}
+        self.simulations: dict[tuple[str, int], Simulation] = {}
         self.programs: dict[tuple[Reasoner, int], Callable] = {}
 
     def rows(self, keys: Sequence[VoteKey]) -> Iterator[VoteRow]:
@@ -149,28 +149,26 @@ class Asker:
         tokens, q_halt, exact = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return make_row(self.spec.digest, key, plan.groups, tokens, q_halt, exact, seconds)
 
-    def variant(self, scheme: str, model: int) -> Variant:
+    def simulation(self, scheme: str, model: int) -> Simulation:
         """Compress a model, its table left out."""
-        if (scheme, model) not in self.variants:
+        if (scheme, model) not in self.simulations:
             whole = self.models[model]
             width = whole.config.puzzle_emb_ndim
-            without_rows = whole.weights._replace(puzzle_emb=jnp.zeros((1, width), jnp.float32))
-            made = make_variant(
-                whole._replace(weights=without_rows),
-                None,
-                scheme,
-                dtype=self.spec.dtype,
+            without_table = whole.weights._replace(puzzle_emb=jnp.zeros((1, width), jnp.float32))
+            self.simulations[scheme, model] = simulate(
+                whole._replace(weights=without_table),
+                parse(scheme),
                 steps=self.spec.steps,
+                dtype=self.spec.dtype,
             )
-            self.variants[scheme, model] = made
-        return self.variants[scheme, model]
+        return self.simulations[scheme, model]
 
     def arguments(self, key: VoteKey, host: PuzzleBatch) -> tuple[Weights, Batch]:
         """Bring a batch and its rows to the devices; row i is that of question i."""
         stored = jnp.dtype(parse(key.scheme).float_dtype.dtype)
         rows = self.sources[key.model].take(host.puzzle_identifiers)
         rows = rows.astype(stored).astype(np.float32)
-        weights = self.variant(key.scheme, key.model).weights
+        weights = self.simulation(key.scheme, key.model).weights
         numbers = jnp.arange(self.batch_size, dtype=jnp.int32)
         batch = Batch(jnp.asarray(host.inputs), jnp.asarray(host.labels), numbers)
         here = replicate(jnp.asarray(rows), device_mesh())
@@ -178,7 +176,7 @@ class Asker:
 
     def program(self, key: VoteKey, weights: Weights, batch: Batch) -> Callable:
         """Compile the rollout; schemes that only change weights share it."""
-        reasoner = self.variant(key.scheme, key.model).reasoner
+        reasoner = self.simulation(key.scheme, key.model).reasoner
         place = (reasoner, self.spec.steps)
         if place not in self.programs:
             lowered = answer.lower(reasoner, weights, batch, steps=self.spec.steps)

@@ -2,14 +2,16 @@
 
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 import jax
 
-from quant.scheme import PAPER_SCHEMES, parse
+from quant.scheme import PAPER_SCHEMES, Scheme, parse
 from trm_jax.config import Config
+from trm_jax.data.batches import CALIBRATION_PUZZLES
 
 DEFAULT_LIMIT = 200  # the bundled models under eight schemes in less than 3 minutes on 2 cores
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -51,6 +53,22 @@ def choose_limit(limit: int, total: int) -> int:
     if total == 0:
         raise ValueError("the data set holds no puzzles")
     return min(limit or total, total)
+
+
+def check_calibration(schemes: Sequence[Scheme], num_puzzles: int, total: int) -> None:
+    """Check that puzzles are left to calibrate static activations on.
+
+    Raises:
+      ValueError: the calibration puzzles would be evaluated too.
+    """
+    left = max(total - CALIBRATION_PUZZLES, 0)
+    static = [scheme.name for scheme in schemes if scheme.activations.is_static]
+    if static and num_puzzles > left:
+        raise ValueError(
+            f"{static[0]} calibrates its activations on the last {CALIBRATION_PUZZLES} of the"
+            f" {total} puzzles, so at most {left} can be evaluated, got {num_puzzles};"
+            " lower --limit or leave the scheme out"
+        )
 
 
 def choose_dtype(name: str) -> str:

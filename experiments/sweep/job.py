@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from experiments import models, puzzles
 from experiments.measurement.depths import parse_depths
 from experiments.measurement.options import (
+    check_calibration,
     choose_batch_size,
     choose_dtype,
     choose_limit,
@@ -14,7 +15,6 @@ from experiments.measurement.options import (
 from experiments.models import Model
 from experiments.puzzles import Puzzles
 from experiments.sweep.rows import SweepSpec
-from experiments.variants import check_calibration
 from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax.config import flops_per_step
@@ -68,7 +68,7 @@ def prepare(args: argparse.Namespace) -> SweepJob:
     puzzles.check_fit(model, data)
     grid = parse_depths(args.depths, model.config)
     num_puzzles = choose_limit(args.limit, len(data.dataset))
-    check_calibration(schemes, num_puzzles, len(data.dataset))
+    check_calibration([parse(name) for name in schemes], num_puzzles, len(data.dataset))
     spec = SweepSpec(
         task=task.value,
         model=model.name,

@@ -17,9 +17,11 @@ from experiments.measurement.shards import load_shard, moments, to_hex
 from experiments.models import Model
 from experiments.puzzles import Puzzles
 from experiments.sweep.rows import Key, SweepRow, SweepSpec
-from experiments.variants import Variant, make_variant
+from quant.scheme import parse
+from quant.simulation import Simulation, simulate
 from trm_jax.data.batches import PuzzleBatch
-from trm_jax.evaluate import Readout, Trajectory, consecutive_similarity, measure, trajectory
+from trm_jax.evaluate import Readout, Trajectory, consecutive_similarity, measure
+from trm_jax.loading import gather_calibration
 from trm_jax.tasks.task import Task, second_score
 from trm_jax.types import IGNORE_LABEL, Batch
 
@@ -39,8 +41,14 @@ class Runner:
         self.spec = spec
         self.puzzles = puzzles
         self.lenient = second_score(Task(spec.task), puzzles.side)
-        self.variants = {
-            name: make_variant(model, puzzles, name, dtype=spec.dtype, steps=spec.grid.steps)
+        self.simulations = {
+            name: simulate(
+                model,
+                parse(name),
+                gather_calibration(puzzles.dataset),
+                steps=spec.grid.steps,
+                dtype=spec.dtype,
+            )
             for name in spec.schemes
         }
 
@@ -55,26 +63,27 @@ class Runner:
         """Load a shard, padded to one size for all shards, and run it in full precision."""
         size = min(self.spec.batch_size, self.spec.num_puzzles)
         host, batch = load_shard(self.puzzles, start, stop, size)
-        return SweepShard(host, batch, self.run(self.variants[self.spec.reference], batch))
+        return SweepShard(host, batch, self.run(self.simulations[self.spec.reference], batch))
 
-    def run(self, variant: Variant, batch: Batch) -> Trajectory:
-        """Roll a variant out."""
-        return trajectory(*variant, batch, steps=self.spec.grid.steps)
+    def run(self, simulation: Simulation, batch: Batch) -> Trajectory:
+        """Roll a compressed model out over the depths of the spec."""
+        return simulation.trajectory(batch, steps=self.spec.grid.steps)
 
     def measure(self, key: Key, shard: SweepShard) -> SweepRow:
         """Run a scheme on a shard and count."""
-        variant = self.variants[key.scheme]
+        simulation = self.simulations[key.scheme]
+        model = (simulation.reasoner, simulation.weights)
         full = key.scheme == self.spec.reference
-        states = shard.reference if full else self.run(variant, shard.batch)
+        states = shard.reference if full else self.run(simulation, shard.batch)
         readout = measure(
-            *variant,
+            *model,
             shard.batch,
             states,
             shard.reference,
             depths=self.spec.grid.cycles,
             lenient=self.lenient,
         )
-        calls = consecutive_similarity(*variant, shard.batch)
+        calls = consecutive_similarity(*model, shard.batch)
         readout, calls = jax.device_get((readout, calls))
         return make_row(self.spec.digest, key, shard.host, readout, calls)
 

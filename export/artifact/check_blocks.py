@@ -24,12 +24,12 @@ from jax import Array
 
 from export.lowering.model import blocks_of
 from export.runtimes.contract import Runtime
-from export.simulation import OUTPUT_GRIDS, PlanDotGeneral
-from export.twin import Simulation
 from quant.affine import Range, scale_zero_point
+from quant.dot_general import STATIC_GRIDS
 from quant.integer.reasoner import IntegerReasoner
+from quant.simulation import PlanDotGeneral, Simulation
 from trm_jax.models.build import build
-from trm_jax.types import DotGeneral
+from trm_jax.types import DotGeneral, SiteDotGeneral
 
 FLOAT_ERROR = 2.0**-20
 DRAWS, FACTOR = 3, 3.0
@@ -49,13 +49,18 @@ class BlockCheck(NamedTuple):
 
 @dataclass(frozen=True)
 class Shaken:
-    """The products of a plan, with outputs shaken; hashable, as products are."""
+    """The products of a plan, with outputs shaken; hashable, as products are.
 
-    exact: PlanDotGeneral
+    Attributes:
+      output_steps: (site, step of the output's grid) of static products.
+    """
+
+    exact: SiteDotGeneral
+    output_steps: tuple[tuple[str, float], ...]
     seed: int
 
     def __call__(self, site: str) -> DotGeneral:
-        product, size = self.exact(site), self._size(site)
+        product, size = self.exact(site), dict(self.output_steps).get(site)
         site_seed = sum(site.encode()) * 1000 + self.seed
 
         def shaken(*arguments: Any, **options: Any) -> Array:
@@ -67,14 +72,18 @@ class Shaken:
 
         return shaken
 
-    def _size(self, site: str) -> float | None:
-        """Look up a static product's output step."""
-        grid = OUTPUT_GRIDS.get(self.exact.plan.of(site).numerics)
-        if grid is None:
-            return None
-        ends = dict(self.exact.ranges)[site].output
-        with jax.ensure_compile_time_eval():  # ranges are constants, also while a model is traced
-            return float(scale_zero_point(Range(*(jnp.float32(e) for e in ends)), grid).scale)
+
+def output_steps(products: SiteDotGeneral) -> tuple[tuple[str, float], ...]:
+    """List the output steps of the static products of a plan."""
+    if not isinstance(products, PlanDotGeneral):
+        return ()
+    steps = []
+    for site, (_, ends) in products.ranges:
+        grid = STATIC_GRIDS.get(products.activations_of(site))
+        if grid is not None:
+            span = Range(*(jnp.float32(end) for end in ends))
+            steps.append((site, float(scale_zero_point(span, grid).scale)))
+    return tuple(steps)
 
 
 def check_blocks(
@@ -90,11 +99,12 @@ def check_blocks(
         return [_check_integers(exact, runtime, z, injection)]
     found = []
     names = dict(zip(blocks_of(exact.config), ("update_L", "update_H"), strict=True))
+    products = exact.module.dot_general
+    steps = output_steps(products)
     for graph, update in names.items():
-        want = _apply(twin, exact.module.dot_general, update, z, injection)
-        assert isinstance(exact.module.dot_general, PlanDotGeneral)
+        want = _apply(twin, products, update, z, injection)
         changes = [
-            distance(_apply(twin, Shaken(exact.module.dot_general, i), update, z, injection), want)
+            distance(_apply(twin, Shaken(products, steps, i), update, z, injection), want)
             for i in range(DRAWS)
         ]
         got = runtime.run(graph, {"z": z, "injection": injection})["z"]

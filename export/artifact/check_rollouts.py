@@ -14,7 +14,7 @@ from scipy import stats
 
 from export.artifact.solver import Solution, Solver, split_groups
 from export.sources import batch_of
-from export.twin import Simulation, run, tokens_of
+from quant.simulation import Simulation
 from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.metrics import correct_cells, puzzle_exact, scored_cells, token_cosine
@@ -80,8 +80,8 @@ def compare_group(
     last = states[max(states)]
     # padded to one size, so that the simulation compiles once
     full = np.resize(rows, solver.batch)
-    state = run(twin, batch_of(dataset, full), steps)[-1][: len(rows)]
-    simulated = tokens_of(twin, state)
+    state = twin.trajectory(batch_of(dataset, full), steps=steps)[-1][: len(rows)]
+    simulated = twin.tokens(state)
     labels, answers = jnp.asarray(host.labels), jnp.asarray(solution.tokens)
     numbers = (
         puzzle_exact(answers, labels),

@@ -101,7 +101,7 @@ def _static(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
     if dense.span is None:
         raise ValueError(
             f"{dense.site} has static numerics and no calibrated range;"
-            " pass ranges= from export.ranges.calibrated"
+            " pass ranges= from quant.simulation.product_ranges"
         )
     held, int8 = integer_filter(dense), dense.plan.numerics is Numerics.STATIC_INT8
     x, held = _even(g, x, dense, held, path)

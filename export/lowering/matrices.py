@@ -103,7 +103,7 @@ def integer_filter(dense: Dense) -> IntegerFilter:
         found = kernel.grid if isinstance(kernel, QTensor) else "float"
         raise ValueError(
             f"{dense.site} is {found}, but its plan is for {plan.scheme.name};"
-            " quantise the parameters with export.lowering.storage.quantise_for"
+            " quantise the parameters with quant.simulation.quantise_for"
         )
     q = np.asarray(kernel.qvalue, np.int32).T
     scale = np.asarray(kernel.scale, np.float32).reshape(-1)

@@ -116,7 +116,7 @@ def lower_floats(
     """Lower a model under a numerics plan.
 
     Args:
-      quantised: parameters of the plan's scheme (`plan.quantise_for`, `ptq.quantise_params`).
+      quantised: parameters of the plan's scheme (`quant.simulation.quantise_for`).
       batch: puzzles per call.
       graphs: any of block, head, step.
       ranges: needed by static numerics.
@@ -138,7 +138,7 @@ def lower_floats(
         made.append(step_graph(config, sites, batch))
     return GraphModel(
         graphs=tuple(made),
-        description=f"recursive reasoner, {plan.scheme_name} as {plan.name}",
+        description=f"recursive reasoner, {plan.precision.name} as {plan.name}",
         metadata=_metadata(config, quantised, plan),
     )
 
@@ -169,7 +169,7 @@ def lower_integers(
     stages = () if cut is None else stage_graphs(integers, plan, cut)
     return GraphModel(
         graphs=(*integer_graphs(integers, plan, batch=batch), *stages),
-        description=f"recursive reasoner, {plan.scheme_name} as {plan.name}",
+        description=f"recursive reasoner, {plan.precision.name} as {plan.name}",
         metadata=_metadata(config, quantised, plan),
     )
 
@@ -263,7 +263,7 @@ def parameters_sha256(quantised: QuantisedParams) -> str:
 
 def _metadata(config: Config, quantised: QuantisedParams, plan: StoragePlan) -> dict[str, bytes]:
     texts = {
-        "scheme": plan.scheme_name,
+        "scheme": plan.precision.name,
         "plan": f"{plan.name} for {plan.target.value}",
         "config": json.dumps(to_dict(config), sort_keys=True),
         "parameters": parameters_sha256(quantised),

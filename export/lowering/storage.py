@@ -1,4 +1,10 @@
-"""How one matrix is stored and multiplied, and which of that a target computes right.
+"""How a target stores and multiplies the matrices of a model: the precision plan, made concrete.
+
+What is computed is decided by a `PrecisionPlan`, a scheme per role of a matrix
+(quant/precision_plan.py); quant/simulation.py computes the same in JAX. A `StoragePlan` adds
+what only a file needs: the arithmetic that a runtime calls it, the type of the stored weights,
+and what becomes of their zero points. `plan_for` makes it, or says why a target cannot compute
+the scheme. Everything that is not a matrix product stays float32.
 
     scheme        numerics      the device computes
     fp32          FLOAT32       float32 products
@@ -10,41 +16,18 @@
     w..._a16s     INT16         int16 inputs and outputs over calibrated ranges
     w..._tflm     TFLM_INTEGER  integers of one graph from end to end (model.py)
 
-Left out: roles (storage.py), operators (float_matmul.py), what a runtime has (legality/check.py).
-
-The numerics plan: how every matrix of a model is stored and multiplied on a device.
-
-A plan is by role of the matrix: the mixer's (`mlp_t`, `self_attn`), the channel MLP's (`mlp`),
-the heads'. Each role names the simulation scheme it equals (quant/scheme.py), so that what is
-evaluated is what is shipped; `plan_for` makes the plan of a scheme on a target, or says why the
-target cannot compute that scheme. Everything that is not a matrix product stays float32.
-
-Two differences are not in the scheme but in simulation.py: the rounding of a static product's
-output, and roles with different schemes. Left out: which operators a runtime has
+Not here: operators (float_matmul.py, integer_matmul.py), which of them a runtime has
 (legality/check.py).
 """
 
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-import jax
 
 from export.graph.ir import DType
 from export.targets import Target
 from quant.affine import Symmetry
-from quant.ptq.weights import QuantisedParams, leaf_name, quantise_params
-from quant.scheme import (
-    Activations,
-    CarryPrecision,
-    FloatDtype,
-    Scheme,
-    WeightScheme,
-    device,
-    paper_name,
-    parse,
-)
-from trm_jax.types import Params
+from quant.precision_plan import PrecisionPlan, Role, join_names, parse_plan, role_of
+from quant.scheme import Activations, FloatDtype, Scheme, WeightScheme, device, paper_name
 
 
 class Numerics(enum.Enum):
@@ -77,7 +60,7 @@ class MatrixPlan:
     """How the matrices of one role are stored and multiplied.
 
     Attributes:
-      scheme: the simulation this equals.
+      scheme: what the simulation computes (quant/simulation.py).
       carrier: type of the stored weights.
       zero_points: for asymmetric weights; symmetric ones have none.
     """
@@ -89,7 +72,7 @@ class MatrixPlan:
 
     @property
     def asymmetric_inputs(self) -> bool:
-        """Say whether the rows of dynamic inputs have a zero point."""
+        """Return whether the rows of dynamic inputs have a zero point."""
         return self.scheme.activations is Activations.DYNAMIC_INT8_ASYM
 
     @property
@@ -103,6 +86,77 @@ class MatrixPlan:
         if asymmetric or self.zero_points is ZeroPoints.TABLE:
             parts.append(self.zero_points.value)
         return "-".join(parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoragePlan:
+    """How a target stores the matrices of every role.
+
+    Raises:
+      ValueError: as `PrecisionPlan`.
+    """
+
+    mixer: MatrixPlan
+    channel: MatrixPlan
+    head: MatrixPlan
+    target: Target
+
+    def __post_init__(self) -> None:
+        _ = self.precision  # which refuses roles that do not fit together
+
+    def of(self, site: str) -> MatrixPlan:
+        """Choose the plan of a Dense by its site."""
+        return self.of_role(role_of(site))
+
+    def of_role(self, role: Role) -> MatrixPlan:
+        """Choose the plan of a role."""
+        return getattr(self, role.value)
+
+    @property
+    def precision(self) -> PrecisionPlan:
+        """What the file computes: the plan that is simulated. Its floats are float32."""
+        schemes = {role.value: self.of_role(role).scheme for role in Role}
+        return PrecisionPlan(**schemes, float_dtype=FloatDtype.FP32)
+
+    @property
+    def name(self) -> str:
+        """Name the arithmetic, `dynamic-int8`, or one per role."""
+        return join_names(lambda role: self.of_role(role).name)
+
+
+def plan_for(precision: PrecisionPlan | Scheme, target: Target) -> StoragePlan:
+    """Make the plan that computes a scheme, or one per role, on a target.
+
+    Raises:
+      ValueError: the target cannot compute it; the message names what can be done.
+    """
+    if isinstance(precision, Scheme):
+        precision = PrecisionPlan.uniform(precision)
+    matrices = {role.value: matrix_plan(precision.of_role(role), target) for role in Role}
+    return StoragePlan(**matrices, target=target)
+
+
+def plan_named(text: str, target: Target) -> StoragePlan:
+    """Read a scheme, or one per role, as a plan.
+
+    Raises:
+      ValueError: unknown names, a role is missing, or the target cannot compute it.
+    """
+    return plan_for(parse_plan(text), target)
+
+
+def mixed(*, mixer: StoragePlan, channel: StoragePlan, head: StoragePlan) -> StoragePlan:
+    """Take every role from a plan of its own.
+
+    Raises:
+      ValueError: the plans are for different targets, or for different carries.
+    """
+    targets = {plan.target.value for plan in (mixer, channel, head)}
+    if len(targets) > 1:
+        raise ValueError(f"a file runs on one target, got plans for {sorted(targets)}")
+    return StoragePlan(
+        mixer=mixer.mixer, channel=channel.channel, head=head.head, target=mixer.target
+    )
 
 
 INTEGERS = {
@@ -175,7 +229,7 @@ def _integer_plan(scheme: Scheme, weights: WeightScheme, target: Target) -> Matr
 
 
 def _takes_int4(scheme: Scheme, numerics: Numerics, target: Target) -> bool:
-    """Say whether a target multiplies by packed int4 weights and computes them right.
+    """Return whether a target multiplies by packed int4 weights and computes them right.
 
     LiteRT's own dynamic kernels do so only for symmetric rows and weights (no -8).
     """
@@ -249,147 +303,3 @@ def _device_name(scheme: Scheme) -> str:
         activations = Activations.STATIC_INT8
     nearest = device(Scheme(weights=weights), activations)
     return paper_name(nearest) or nearest.name
-
-
-class Role(enum.Enum):
-    """What a matrix is for."""
-
-    MIXER = "mixer"  # between positions: mlp_t, self_attn
-    CHANNEL = "channel"  # between channels: mlp
-    HEAD = "head"  # lm_head, q_head
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoragePlan:
-    """A plan for all roles.
-
-    Raises:
-      ValueError: roles ask for different precisions of the carry, which they share, or for
-        integers of a device and for floats.
-    """
-
-    mixer: MatrixPlan
-    channel: MatrixPlan
-    head: MatrixPlan
-    target: Target
-
-    def __post_init__(self) -> None:
-        carries = {plan.scheme.carry.value for plan in (self.mixer, self.channel, self.head)}
-        if len(carries) > 1:
-            raise ValueError(f"all roles share one carry, got precisions {sorted(carries)}")
-        plans = (self.mixer, self.channel, self.head)
-        integers = {p.scheme.activations.value if p.scheme.is_integer else "" for p in plans}
-        if len(integers) > 1:
-            raise ValueError(
-                "integers run through a whole graph: all roles need _tflm with the same"
-                f" activations, got {', '.join(sorted(p.scheme.name for p in plans))}"
-            )
-
-    def of(self, site: str) -> MatrixPlan:
-        """Choose the plan of a Dense by its site."""
-        return getattr(self, role_of(site).value)
-
-    @property
-    def carry(self) -> CarryPrecision:
-        """What memory keeps of z_H and z_L between H-cycles (the host loop's business)."""
-        return self.mixer.scheme.carry
-
-    @property
-    def scheme_name(self) -> str:
-        """Name the simulation: one scheme, or one per role."""
-        return _joined(self, lambda plan: plan.scheme.name)
-
-    @property
-    def name(self) -> str:
-        """Name the arithmetic, `dynamic-int8`, or one per role."""
-        return _joined(self, lambda plan: plan.name)
-
-    @property
-    def is_integer(self) -> bool:
-        """Say whether graphs are a device's integers from end to end."""
-        return self.mixer.scheme.is_integer
-
-    @property
-    def needs_ranges(self) -> bool:
-        """Say whether lowering needs calibrated ranges."""
-        plans = (self.mixer, self.channel, self.head)
-        return any(p.scheme.activations.is_static for p in plans)
-
-
-def role_of(site: str) -> Role:
-    """Read the role off a site, `L_level/layers_0/mlp_t/gate_up_proj`.
-
-    Raises:
-      ValueError: not a site of this project's models.
-    """
-    parts = site.split("/")
-    if parts[0] in ("lm_head", "q_head"):
-        return Role.HEAD
-    roles = {"mlp_t": Role.MIXER, "self_attn": Role.MIXER, "mlp": Role.CHANNEL}
-    found = [roles[part] for part in parts if part in roles]
-    if not found:
-        raise ValueError(f"{site!r} is no matrix of a block or head; known parts: {list(roles)}")
-    return found[0]
-
-
-def plan_for(scheme: Scheme, target: Target) -> StoragePlan:
-    """Make the plan that computes a scheme on a target, the same for every role.
-
-    Raises:
-      ValueError: the target cannot compute it; the message names what can be done.
-    """
-    matrix = matrix_plan(scheme, target)
-    return StoragePlan(mixer=matrix, channel=matrix, head=matrix, target=target)
-
-
-def mixed(*, mixer: StoragePlan, channel: StoragePlan, head: StoragePlan) -> StoragePlan:
-    """Take every role from a plan of its own.
-
-    Raises:
-      ValueError: the plans are for different targets, or for different carries.
-    """
-    targets = {plan.target.value for plan in (mixer, channel, head)}
-    if len(targets) > 1:
-        raise ValueError(f"a file runs on one target, got plans for {sorted(targets)}")
-    return StoragePlan(
-        mixer=mixer.mixer, channel=channel.channel, head=head.head, target=mixer.target
-    )
-
-
-def quantise_for(params: Params, plan: StoragePlan) -> QuantisedParams:
-    """Quantise every matrix by its role's scheme, everything else by the mixer's.
-
-    Raises:
-      ValueError: as `quantise_params`.
-    """
-    trees = {role: quantise_params(params, getattr(plan, role.value).scheme) for role in Role}
-
-    def pick(path: tuple, _: object, *leaves: object) -> object:
-        name = leaf_name(path).removesuffix("/kernel")
-        is_matrix = leaf_name(path) != name
-        return leaves[list(Role).index(role_of(name) if is_matrix else Role.MIXER)]
-
-    # a tree that has a QTensor where `params` has a matrix hands it over whole
-    return jax.tree_util.tree_map_with_path(pick, params, *trees.values())
-
-
-def _joined(plan: StoragePlan, name_of: Callable[[MatrixPlan], str]) -> str:
-    names = {role: name_of(getattr(plan, role.value)) for role in Role}
-    if len(set(names.values())) == 1:
-        return names[Role.MIXER]
-    return ",".join(f"{role.value}={name}" for role, name in names.items())
-
-
-def plan_named(text: str, target: Target) -> StoragePlan:
-    """Read a scheme, or one per role, as a plan.
-
-    Raises:
-      ValueError: unknown names, a role is missing, or the target cannot compute it.
-    """
-    if "=" not in text:
-        return plan_for(parse(text), target)
-    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    roles = {role.value for role in Role}
-    if set(parts) != roles:
-        raise ValueError(f"a scheme per role names {sorted(roles)}, got {sorted(parts)}")
-    return mixed(**{role: plan_for(parse(name), target) for role, name in parts.items()})

@@ -17,7 +17,7 @@ from quant.integer.carry import Combine, combine_for, on_grid, row_scale, scaled
 from quant.integer.encoding import Encoding
 from quant.integer.network import INT16, int8_widths
 from quant.integer.operators import DenseWeights, Encodings, IntegerOps, Products, products_of
-from quant.ptq.weights import QuantisedParams, simulate
+from quant.ptq.weights import QuantisedParams, round_weights
 from quant.scheme import Activations, Scheme
 from trm_jax.config import Config, Mixer, Positions
 from trm_jax.types import Batch, Weights
@@ -99,7 +99,7 @@ def calibrated_model(
         raise ValueError("integer embeddings have no learned positions; use rope or none")
     headroom = headroom_for(config, scheme.activations) if headroom is None else headroom
     products = device_products(quantised, config)
-    exact = simulate(weights, scheme)
+    exact = round_weights(weights, scheme)
     spans = calibrated_spans(config, products, exact, batches, steps=steps)
     encodings = device_encodings(spans, config, scheme.activations, headroom)
     return integer_model(config, exact, products, encodings, headroom)

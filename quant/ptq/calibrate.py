@@ -95,10 +95,19 @@ def activation_ranges(
     Raises:
       ValueError: no batch, or headroom not positive.
     """
-    if not headroom > 0:
-        raise ValueError(f"headroom must be positive, got headroom={headroom}")
+    check_headroom(headroom)
     spans = collect(reasoner, weights, batches, steps=steps, statistic=RANGE)
     return {s: (float(r.low) * headroom, float(r.high) * headroom) for s, r in spans.items()}
+
+
+def check_headroom(headroom: float) -> None:
+    """Check the factor that both ends of a range are multiplied by.
+
+    Raises:
+      ValueError: it is not positive.
+    """
+    if not headroom > 0:
+        raise ValueError(f"headroom must be positive, got headroom={headroom}")
 
 
 def input_and_state_ranges(

@@ -3,7 +3,10 @@
 Every leaf named `kernel` goes onto the scheme's grid; the rest is cast to the scheme's float
 format. The simulation runs on the dequantised integers, an exporter writes the same integers:
 both start from `quantise_params`. Kernels are (inputs, outputs), so "per channel" is per last
-axis. Left out: the puzzle table's own compression, and anything that looks at data.
+axis.
+
+Not here: the puzzle table's own compression (puzzle_table.py), anything that looks at data
+(calibrate.py), and products, carry and arithmetic of a scheme (quant/simulation.py).
 """
 
 import functools
@@ -18,7 +21,7 @@ from jaxtyping import Float
 from quant.affine import QTensor, calibrate, dequantise, quantise, scale_zero_point
 from quant.packing import StoredBytes, stored_bytes
 from quant.scheme import FloatDtype, Scheme, WeightScheme
-from trm_jax.types import Params, Weights
+from trm_jax.types import Buffers, Params, PuzzleTable, Weights
 
 QuantisedParams = dict[str, Any]
 """A parameter tree with a QTensor where the kernels were."""
@@ -59,18 +62,25 @@ def dequantise_params(quantised: QuantisedParams) -> Params:
     )
 
 
-def simulate(weights: Weights, scheme: Scheme) -> Weights:
+def round_weights(weights: Weights, scheme: Scheme) -> Weights:
     """Compute what a compressed checkpoint holds, in float32, ready for evaluation.
 
     Raises:
       ValueError: as `quantise_params`.
     """
     params = dequantise_params(quantise_params(weights.params, scheme))
-    rest = (weights.buffers, weights.puzzle_emb)
-    buffers, puzzle_emb = jax.tree_util.tree_map_with_path(
-        lambda path, value: _cast(path, value, scheme.float_dtype), rest
+    return Weights(params, *round_floats(weights, scheme.float_dtype))
+
+
+def round_floats(weights: Weights, float_dtype: FloatDtype) -> tuple[Buffers, PuzzleTable]:
+    """Round what is never quantised, initial states and puzzle table, to a float format.
+
+    Raises:
+      ValueError: a value that float16 cannot hold; the message names its tensor.
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, value: _cast(path, value, float_dtype), (weights.buffers, weights.puzzle_emb)
     )
-    return Weights(params, buffers, puzzle_emb)
 
 
 class TensorBytes(NamedTuple):
@@ -131,7 +141,7 @@ def leaf_name(path: tuple) -> str:
 
 
 def is_kernel(path: tuple) -> bool:
-    """Say whether a tree path leads to the kernel of a Dense."""
+    """Return whether a tree path leads to the kernel of a Dense."""
     return leaf_name(path).rsplit("/", 1)[-1] == "kernel"
 
 

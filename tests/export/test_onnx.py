@@ -15,7 +15,6 @@ from onnx.reference import ReferenceEvaluator
 
 from export import onnx as command
 from export import tflite, verify
-from export import twin as twins
 from export.artifact import check_operators
 from export.artifact.check_blocks import check_blocks
 from export.artifact.host_state import embed
@@ -27,13 +26,14 @@ from export.graph.onnx_translate import translate_model
 from export.legality import check as legality_check
 from export.legality.onnx_table import USES, find_onnx_violations, onnx_use_of
 from export.lowering.model import lower_floats
-from export.lowering.storage import plan_for, quantise_for
+from export.lowering.storage import plan_for
 from export.runtimes.litert import LiteRT
 from export.runtimes.onnx_runtime import OnnxRuntime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.ptq.calibrate import ProductRange, input_widths
 from quant.scheme import parse
+from quant.simulation import quantise_for
 from tests.support.export.models import CONFIGS, float_drift, states
 from tests.support.rounding import rms
 from tests.support.samples import random_weights
@@ -64,7 +64,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def lowered(kind: str, scheme: str, target: Target = Target.ONNX) -> GraphModel:
     """Lower a tiny model, in the TFLite schema's words; static ranges are [-4, 4] everywhere."""
     config, plan = CONFIGS[kind], plan_for(parse(scheme), target)
-    quantised = quantise_for(random_weights(config).params, plan)
+    quantised = quantise_for(random_weights(config).params, plan.precision)
     span = ProductRange((-4.0, 4.0), (-4.0, 4.0))
     ranges = dict.fromkeys(input_widths(random_weights(config).params), span)
     return lower_floats(config, quantised, plan, batch=3, ranges=ranges)
@@ -113,7 +113,7 @@ def test_static_blocks_lie_within_their_bounds(made: Export) -> None:
     assert made.manifest.ranges
     batch = tiny.puzzles(CONFIG, tiny.BATCH)
     twin = tiny.simulation(CONFIG, made.manifest.scheme, Target.ONNX)
-    z = np.asarray(twins.run(twin, batch, 1)[-1])
+    z = np.asarray(twin.trajectory(batch, steps=1)[-1])
     e = embed(*tiny.arrays(batch), made.host, CONFIG)
     (found,) = check_blocks(twin, open_runtime(Target.ONNX, made.model), z, e)
     assert found.passed, found

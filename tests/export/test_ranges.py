@@ -6,13 +6,12 @@ import pytest
 
 from export.graph.tflite_writer import write_tflite
 from export.lowering.model import lower_floats
-from export.lowering.storage import plan_for, quantise_for
-from export.ranges import calibrated
-from export.simulation import plan_dot_general
+from export.lowering.storage import plan_for
 from export.targets import Target
 from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import dequantise_params
 from quant.scheme import parse
+from quant.simulation import plan_dot_general, quantise_for
 from tests.support.export.models import CONFIGS, run, states
 from tests.support.rounding import rms
 from tests.support.samples import random_batch, random_weights
@@ -77,14 +76,14 @@ def test_static_blocks_equal_their_simulation(
 ) -> None:
     """XNNPACK rounds inputs and outputs as simulated, but for ties (lowering/test_model.py)."""
     plan = plan_for(parse(scheme), Target.LITERT)
-    quantised = quantise_for(weights.params, plan)
+    quantised = quantise_for(weights.params, plan.precision)
     data = write_tflite(
         lower_floats(CONFIG, quantised, plan, batch=2, graphs=("block",), ranges=ranges)
     )
     params = dequantise_params(quantised)
     z, injection = states(CONFIG, 2, 2)
     got = run(data, "block", z=z, injection=injection)["z"]
-    update = trm(CONFIG, plan_dot_general(plan, ranges)).networks.update_L
+    update = trm(CONFIG, plan_dot_general(plan.precision, ranges)).networks.update_L
     want = np.asarray(update(params, z, injection))
     exact = np.asarray(trm(CONFIG).networks.update_L(params, z, injection))
     flips = np.sqrt(12 * 2 * 4 * 2.0**-24 * 255)
@@ -96,7 +95,7 @@ def test_static_blocks_equal_their_simulation(
 def test_static_plans_ask_for_ranges() -> None:
     plan = plan_for(parse("w8c-sym_a8s"), Target.LITERT)
     with pytest.raises(ValueError, match="needs calibrated ranges, got none"):
-        plan_dot_general(plan)
-    product = plan_dot_general(plan, {"lm_head": ProductRange((0.0, 1.0), (0.0, 1.0))})
+        plan_dot_general(plan.precision)
+    product = plan_dot_general(plan.precision, {"lm_head": ProductRange((0.0, 1.0), (0.0, 1.0))})
     with pytest.raises(ValueError, match="no calibrated range for 'q_head'; calibrated sites: lm"):
         product("q_head")

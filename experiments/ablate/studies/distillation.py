@@ -22,10 +22,10 @@ from experiments.ablate.interventions import (
 )
 from experiments.ablate.retraining import Setup, Training, brief, fresh_batch, retrained
 from experiments.ablate.rows import Facts
-from experiments.variants import on_every_device
 from quant.scheme import Scheme
 from trm_jax.config import Config, HRMConfig, TRMConfig
 from trm_jax.models.build import build
+from trm_jax.sharding import device_mesh, replicate
 from trm_jax.training.distillation import TaughtLogits, distillation, teach
 from trm_jax.types import Batch, Weights
 
@@ -83,7 +83,7 @@ def student(context: Context, steps: int) -> Intervention:
         alone = weights._replace(puzzle_emb=weights.puzzle_emb[:1])
         return AblatedModel(
             reasoner=build(config),
-            weights=on_every_device(alone),
+            weights=replicate(alone, device_mesh()),
             steps=steps,
             facts={**sizes(alone, Scheme()), **facts},
         )

@@ -16,10 +16,10 @@ from experiments.ablate.interventions import (
 )
 from experiments.ablate.retraining import Setup, Training, brief, fresh_batch, retrained
 from experiments.ablate.rows import Facts
-from experiments.variants import on_every_device
 from trm_jax.config import Mixer
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
+from trm_jax.sharding import device_mesh, replicate
 
 STEPS, BATCH, LR, PUZZLES = 200, 32, 3e-4, 2048
 
@@ -90,4 +90,6 @@ def retrained_swap(context: Context, training: Training) -> AblatedModel:
 
     weights, facts = retrained(context, "linear-attention", training, setup)
     swap = swapped(context)
-    return dataclasses.replace(swap, weights=on_every_device(weights), facts=swap.facts | facts)
+    return dataclasses.replace(
+        swap, weights=replicate(weights, device_mesh()), facts=swap.facts | facts
+    )

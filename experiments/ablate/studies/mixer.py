@@ -13,11 +13,12 @@ from experiments.ablate.interventions import (
     Context,
     Intervention,
     NotApplicable,
-    subject,
+    put_under,
 )
 from experiments.ablate.rows import Facts
 from experiments.models import Model
 from experiments.puzzles import check_fit
+from quant.scheme import parse
 from trm_jax import zoo
 
 SCHEMES = (FULL, "int8", "int4_naive", "int4_calibrated")
@@ -60,7 +61,7 @@ def under(context: Context, model: Model, scheme: str) -> Intervention:
     """Put one architecture under one precision."""
 
     def make() -> AblatedModel:
-        made = subject(context, scheme, model)
+        made = put_under(context, parse(scheme), model)
         names: Facts = {"architecture": model.architecture, "model": model.name}
         return dataclasses.replace(made, facts=made.facts | names)
 

@@ -9,9 +9,9 @@ import dataclasses
 
 from experiments.ablate.interventions import AblatedModel, Context, Intervention, sizes
 from experiments.ablate.rows import Facts
-from experiments.variants import on_every_device
 from quant.prune import Sites, blocks_only, every_linear, kept_weights, prune
 from quant.scheme import Scheme
+from trm_jax.sharding import device_mesh, replicate
 
 SHARES = (0.25, 0.5)
 BYTES = 4  # of a float32 weight
@@ -36,7 +36,7 @@ def pruned_model(context: Context, share: float, where: str) -> Intervention:
             "bytes": full["bytes"] - gone * BYTES,
             "parameters": full["parameters"] - gone,
         }
-        return dataclasses.replace(whole, weights=on_every_device(weights), facts=facts)
+        return dataclasses.replace(whole, weights=replicate(weights, device_mesh()), facts=facts)
 
     return Intervention(
         name=f"{share:.0%} of {where}", make=make, settings={"share": share, "where": where}

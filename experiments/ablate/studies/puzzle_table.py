@@ -21,11 +21,11 @@ from experiments.ablate.interventions import (
     sizes,
 )
 from experiments.ablate.rows import Facts
-from experiments.variants import on_every_device
 from quant.puzzle_table import FloatRows, Int8Rows, LowRank, OneRow, TableForm, row_cosine
 from quant.scheme import Scheme
 from trm_jax.checkpoints.tensor_files import map_tensors, save_tensors
 from trm_jax.config import ARC_TRM_ATT, ARC_TRM_ATT_PUBLIC
+from trm_jax.sharding import device_mesh, replicate
 
 RANKS = (1, 4, 16, 64)  # the paper's is 16
 PUBLISHED = {"seed": ARC_TRM_ATT, "public": ARC_TRM_ATT_PUBLIC}
@@ -65,7 +65,7 @@ def kept(context: Context, form: TableForm) -> Intervention:
             "bytes": backbone["bytes"] - replaced + form.size(*table.shape).memory,
             "parameters": backbone["parameters"],
         }
-        return dataclasses.replace(whole, weights=on_every_device(weights), facts=facts)
+        return dataclasses.replace(whole, weights=replicate(weights, device_mesh()), facts=facts)
 
     return Intervention(
         name=form.name, make=functools.cache(make), reference=FULL, settings={"form": form.name}

@@ -27,7 +27,7 @@ from experiments.ablate.interventions import (
     Effort,
     Intervention,
     compressed,
-    subject,
+    put_under,
 )
 from experiments.ablate.retraining import Setup, Training, brief, fresh_batch, retrained
 from quant.dot_general import qat_dot_general
@@ -77,7 +77,7 @@ def without_gradient(context: Context, scheme: str, recipe: Recipe) -> Intervent
         "no gradient",
         recipe,
         frozen,
-        lambda: ptq_weights.simulate(context.model.weights, parse(scheme)),
+        lambda: ptq_weights.round_weights(context.model.weights, parse(scheme)),
     )
 
 
@@ -110,7 +110,7 @@ def trained(
     def make() -> AblatedModel:
         name = f"qat-{scheme}-{how.replace(' ', '-')}"
         weights, facts = retrained(context, name, training, setup)
-        made = subject(context, scheme, context.model._replace(weights=weights))
+        made = put_under(context, parse(scheme), context.model._replace(weights=weights))
         return dataclasses.replace(made, facts=made.facts | facts)
 
     return Intervention(

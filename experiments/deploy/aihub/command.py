@@ -35,7 +35,7 @@ from experiments.deploy.aihub import rows as aihub_rows
 from experiments.deploy.aihub import runner
 from experiments.deploy.aihub.measure import host_ms, row_of
 from experiments.deploy.aihub.runner import DeviceRun
-from experiments.deploy.aihub.step_inputs import Loop, States, calibration_inputs, simulate
+from experiments.deploy.aihub.step_inputs import Loop, States, calibration_inputs, simulated_states
 from experiments.deploy.aihub.variants import AiHubVariant, Prepared, Route, prepare, variant_named
 from experiments.measurement import row_files
 from experiments.measurement.row_files import digest_of
@@ -46,12 +46,12 @@ from experiments.render.console import progress
 from export.aihub import devices
 from export.aihub.client import Hub, Waiting
 from export.aihub.ledger import Ledger
-from export.sources import batch_of, calibration, load_model, load_puzzles
+from export.sources import Source, batch_of, load_model, load_puzzles
 from export.targets import Target
-from export.twin import Source
 from trm_jax import zoo
 from trm_jax.data.batches import CALIBRATION_PUZZLES
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_calibration
 from trm_jax.tasks.task import Task, side_of, task_named
 
 DEFAULT_SCHEMES = "fp32,w8c-sym_a8s,w4c-sym_a16s"
@@ -137,7 +137,7 @@ def request(args: argparse.Namespace) -> Request:
     dataset = load_puzzles(args.data, source.config)
     side_of(task, dataset, "the data")
     variants = tuple(variant_named(name.strip()) for name in args.schemes.split(","))
-    calibrated = any(v.plan.needs_ranges or v.route is Route.HUB for v in variants)
+    calibrated = any(v.plan.precision.needs_ranges or v.route is Route.HUB for v in variants)
     most = len(dataset) - CALIBRATION_PUZZLES * calibrated
     steps = source.config.halt_max_steps if args.steps is None else args.steps
     if not 1 <= args.limit <= most:
@@ -230,7 +230,7 @@ def _prepared(asked: Request) -> list[Prepared]:
 
 def _states(asked: Request, prepared: Prepared) -> States:
     batch = batch_of(asked.dataset, np.arange(asked.limit))
-    return simulate(prepared.twin, batch, prepared.host, asked.steps)
+    return simulated_states(prepared.twin, batch, prepared.host, asked.steps)
 
 
 def _lanes(asked: Request, done: set[tuple[str, str]], console: Console) -> list[DeviceRun]:
@@ -253,8 +253,8 @@ def _lanes(asked: Request, done: set[tuple[str, str]], console: Console) -> list
 
 def _calibration(asked: Request, prepared: Prepared) -> dict[str, list[np.ndarray]]:
     """Take states of the calibration puzzles, for AI Hub's quantiser."""
-    first = calibration(asked.dataset)[0]
-    states = simulate(prepared.twin, first, prepared.host, asked.steps)
+    first = next(gather_calibration(asked.dataset))
+    states = simulated_states(prepared.twin, first, prepared.host, asked.steps)
     return calibration_inputs(states, CALIBRATION_SAMPLES)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from export.artifact.host_state import embed
 from export.graph.ir import Graph
-from export.twin import Simulation, tokens_of
+from quant.simulation import Simulation
 from trm_jax.metrics import token_cosine
 from trm_jax.models.act import rollout
 from trm_jax.models.recursion import identity
@@ -61,7 +61,9 @@ class Scores(NamedTuple):
     answers: np.ndarray
 
 
-def simulate(twin: Simulation, batch: Batch, host: Mapping[str, np.ndarray], steps: int) -> States:
+def simulated_states(
+    twin: Simulation, batch: Batch, host: Mapping[str, np.ndarray], steps: int
+) -> States:
     """Roll the simulation out and keep its states after every step."""
     _, seen = ROLLOUT(twin.reasoner, twin.weights, batch, steps=steps, observe=identity)
     size = batch.inputs.shape[0]
@@ -71,7 +73,7 @@ def simulate(twin: Simulation, batch: Batch, host: Mapping[str, np.ndarray], ste
     x = embed(
         np.asarray(batch.inputs), np.asarray(batch.puzzle_identifiers), host, twin.reasoner.config
     )
-    tokens = np.stack([np.asarray(tokens_of(twin, jnp.asarray(z))) for z in z_H[1:]])
+    tokens = np.stack([np.asarray(twin.tokens(jnp.asarray(z))) for z in z_H[1:]])
     return States(x.astype(np.float32), z_H, z_L, tokens)
 
 

@@ -26,11 +26,12 @@ from export.lowering import unroll
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import Numerics, StoragePlan, plan_for
 from export.pipeline import TRIED, export_model
-from export.sources import batch_of, calibration
+from export.sources import Source, batch_of
 from export.targets import Target
-from export.twin import Simulation, Source, simulation_of
 from quant.scheme import CarryPrecision, paper_name, parse
+from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_calibration
 
 HUB = "hub:"
 HUB_TYPES = {
@@ -143,8 +144,7 @@ def prepare(
       ValueError, RuntimeError: it cannot be exported, or OUT holds another one.
     """
     folder = out / "exports" / variant.name.replace(":", "-")
-    batches = calibration(dataset) if variant.plan.needs_ranges else []
-    twin = simulation_of(source, variant.plan, batches, steps)
+    twin = simulate(source, variant.plan.precision, gather_calibration(dataset), steps=steps)
     if not (folder / MANIFEST_FILE).exists():
         tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
         export_model(folder, source, variant.plan, twin, tried, batch=1, steps=steps)

@@ -49,8 +49,7 @@ from export.cortex_m.instructions import count_instructions
 from export.cortex_m.memory import flash_of, sram_of
 from export.graph.ir import Graph
 from export.lowering.stages import stages_of
-from export.sources import load_model, load_puzzles
-from export.twin import Source
+from export.sources import Source, load_model, load_puzzles
 from quant.scheme import parse
 from trm_jax import zoo
 from trm_jax.data.format import PuzzleDataset

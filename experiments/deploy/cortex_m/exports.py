@@ -22,19 +22,20 @@ from export.graph.files import HOST_FILE, MANIFEST_FILE, MODEL_FILE
 from export.graph.tflite_writer import write_tflite
 from export.lowering.integer_block import MOST_QUERIES
 from export.lowering.stages import STAGE, PartitionSpec
-from export.lowering.storage import StoragePlan, plan_for, quantise_for
+from export.lowering.storage import StoragePlan, plan_for
 from export.pipeline import draft_manifest, export_model, lower_model
-from export.sources import batch_of, calibration, task_of
+from export.sources import Source, batch_of, task_of
 from export.targets import Target
-from export.twin import Simulation, Source, simulation_of
 from quant.affine import Range
 from quant.integer.calibration import HEADROOM, level_with_spans, read_out_spans
 from quant.integer.model import IntegerModel, device_encodings, device_products, integer_model
 from quant.ptq.calibrate import ProductRange, input_widths
-from quant.ptq.weights import QuantisedParams, simulate
+from quant.ptq.weights import QuantisedParams, round_weights
 from quant.scheme import Scheme, parse
+from quant.simulation import Simulation, quantise_for, simulate
 from trm_jax.config import PRESETS, Config, Mixer
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_calibration
 from trm_jax.models.build import build
 from trm_jax.types import Weights
 
@@ -92,8 +93,7 @@ def trained_export(
     """
     if not (folder / MANIFEST_FILE).exists():
         plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
-        batches = calibration(dataset) if plan.needs_ranges else []
-        twin = simulation_of(source, plan, batches, steps)
+        twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
         tried = batch_of(dataset, np.arange(min(ANSWERED, len(dataset))))
         export_model(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
     return open_artifact(folder)
@@ -146,17 +146,17 @@ def random_export(source: Source, scheme: str, cut: PartitionSpec | None = None)
 
 def _made_up(source: Source, plan: StoragePlan) -> Simulation:
     """Make what lowering asks of a simulation; nobody runs it."""
-    quantised = quantise_for(source.weights.params, plan)
+    quantised = quantise_for(source.weights.params, plan.precision)
     reach = ProductRange(REACH, REACH)
     ranges = dict.fromkeys(input_widths(source.weights.params), reach)
     integers = None
-    if plan.mixer.scheme.is_integer:
+    if plan.precision.is_integer:
         integers = _integers(source, plan.mixer.scheme, quantised)
     return Simulation(
         reasoner=build(source.config),
         weights=source.weights,
         quantised=quantised,
-        ranges=ranges if plan.needs_ranges and integers is None else {},
+        ranges=ranges if plan.precision.needs_ranges and integers is None else {},
         integers=integers,
     )
 
@@ -172,5 +172,5 @@ def _integers(source: Source, scheme: Scheme, quantised: QuantisedParams) -> Int
 
     spans = dict.fromkeys(jax.eval_shape(walk, state, state), Range(*map(jnp.float32, REACH)))
     encodings = device_encodings(spans, config, scheme.activations, HEADROOM)
-    weights = simulate(source.weights, scheme)
+    weights = round_weights(source.weights, scheme)
     return integer_model(config, weights, products, encodings, HEADROOM)

@@ -17,7 +17,7 @@ from export.cortex_m.build import Counted
 from export.cortex_m.emulator import Counts
 from export.cortex_m.memory import BoardSram, Flash
 from export.footprint.estimate import BUDGETS
-from export.twin import Source
+from export.sources import Source
 from quant.scheme import paper_name, parse
 
 EMULATED, MODELLED = "emulated", "operator model"

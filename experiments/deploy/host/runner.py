@@ -29,11 +29,12 @@ from export.graph.files import MANIFEST_FILE
 from export.lowering.storage import plan_for
 from export.pipeline import TRIED, export_model
 from export.runtimes.registry import open_runtime
-from export.sources import batch_of, calibration
+from export.sources import Source, batch_of
 from export.targets import Target
-from export.twin import Simulation, Source, run, simulation_of
 from quant.scheme import parse
+from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_calibration
 from trm_jax.metrics import token_cosine
 from trm_jax.tasks.task import Task, second_score, side_of
 
@@ -85,8 +86,7 @@ def twin_of(job: HostJob, scheme: str) -> Simulation:
       RuntimeError: the runtime refuses it.
     """
     plan = plan_for(parse(scheme), job.target)
-    batches = calibration(job.dataset) if plan.needs_ranges else []
-    twin = simulation_of(job.source, plan, batches, job.steps)
+    twin = simulate(job.source, plan.precision, gather_calibration(job.dataset), steps=job.steps)
     folder = folder_of(job, scheme)
     if not (folder / MANIFEST_FILE).exists():
         tried = batch_of(job.dataset, np.arange(min(TRIED, len(job.dataset))))
@@ -99,13 +99,15 @@ class References:
 
     def __init__(self, job: HostJob) -> None:
         self.job = job
-        self.twin = simulation_of(job.source, plan_for(parse(FULL), job.target), [], job.steps)
+        self.twin = simulate(
+            job.source, plan_for(parse(FULL), job.target).precision, [], steps=job.steps
+        )
         self.states: dict[int, np.ndarray] = {}
 
     def at(self, rows: slice) -> np.ndarray:
         if rows.start not in self.states:
             full = np.resize(np.arange(rows.start, rows.stop), self.job.batch)
-            last = run(self.twin, batch_of(self.job.dataset, full), self.job.steps)[-1]
+            last = self.twin.trajectory(batch_of(self.job.dataset, full), steps=self.job.steps)[-1]
             self.states[rows.start] = np.asarray(last)[: rows.stop - rows.start]
         return self.states[rows.start]
 

@@ -95,7 +95,7 @@ def test_given_training_puzzles_are_checked_too(context, tmp_path):
 def test_qat_without_a_gradient_moves_no_kernel(context):
     """As the paper did it: what is left to learn is no kernel."""
     subject = named(qat.interventions(context), "int4_naive, QAT no gradient").make()
-    start = ptq_weights.simulate(context.model.weights, parse("int4_naive"))
+    start = ptq_weights.round_weights(context.model.weights, parse("int4_naive"))
     moved = {
         ptq_weights.leaf_name(path): not np.allclose(value, old, atol=1e-6)
         for (path, value), old in zip(
@@ -116,7 +116,7 @@ def test_qat_straight_through_moves_kernels_and_ships_them_on_the_grid(context):
     kernel = np.asarray(subject.weights.params["L_level"]["layers_0"]["mlp"]["down_proj"]["kernel"])
     steps = kernel / (np.abs(kernel).max() / 7)
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
-    start = ptq_weights.simulate(context.model.weights, parse("int4_naive")).params["L_level"]
+    start = ptq_weights.round_weights(context.model.weights, parse("int4_naive")).params["L_level"]
     assert not np.array_equal(kernel, start["layers_0"]["mlp"]["down_proj"]["kernel"])
     assert subject.facts["train_steps"] == Effort.QUICK.of(qat.STEPS)
     assert 3 * subject.facts["bytes"] < 4 * subject.facts["parameters"]

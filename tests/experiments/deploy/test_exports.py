@@ -11,8 +11,8 @@ from experiments.deploy.cortex_m.exports import (
     sram_bytes,
 )
 from export.lowering.stages import PartitionSpec
+from export.sources import Source
 from export.targets import Target
-from export.twin import Source
 from quant.scheme import parse
 from tests.support.export.runtimes import skip_without
 from tests.support.samples import small

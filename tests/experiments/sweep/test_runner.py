@@ -52,7 +52,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("scheme", ["fp32", "int8", "int3_naive"])
 def test_rows_count_what_the_long_way_finds(job, rows, scheme):
     full, _ = long_way(job, job.model.weights)
-    states, answers = long_way(job, ptq_weights.simulate(job.model.weights, parse(scheme)))
+    states, answers = long_way(job, ptq_weights.round_weights(job.model.weights, parse(scheme)))
     labels = np.asarray(job.puzzles.dataset.labels)
     scored = labels != 0
     for at, cycles in enumerate(job.spec.grid.cycles):

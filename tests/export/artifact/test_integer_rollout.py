@@ -17,12 +17,13 @@ from export.graph.files import HOST_FILE, MODEL_FILE
 from export.graph.ir import GraphModel
 from export.pipeline import add_saturation, collect_integer_facts, draft_manifest, lower_model
 from export.runtimes.registry import open_runtime
+from export.sources import Source
 from export.targets import Target
-from export.twin import Simulation, Source
 from quant.integer.model import IntegerModel
 from quant.integer.reasoner import IntegerReasoner, Simulated, simulate_integers
 from quant.ptq.weights import quantise_params
 from quant.scheme import parse as parse_scheme
+from quant.simulation import Simulation
 from tests.support.export import integers
 from tests.support.samples import random_batch, random_weights
 from tests.support.slow import slow_except

@@ -19,9 +19,9 @@ from export.runtimes import child_process
 from export.runtimes.contract import Runtime, check_inputs
 from export.runtimes.registry import open_runtime
 from export.targets import Target
-from export.twin import Simulation, answers, run
 from quant.carry import CarryStore
 from quant.scheme import CarryPrecision, parse
+from quant.simulation import Simulation
 from tests.support.export.runtimes import skip_without
 from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
@@ -63,7 +63,7 @@ def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulat
     model, host = lower_model(tiny.source(config), plan, twin, batch=tiny.BATCH)
 
     class Facts:
-        batch, carry = tiny.BATCH, plan.carry
+        batch, carry = tiny.BATCH, plan.precision.carry
 
     export = Export.__new__(Export)
     for name, value in {"manifest": Facts, "model": model, "host": host}.items():
@@ -85,10 +85,10 @@ def test_the_host_loop_is_the_rollout(kind: str) -> None:
 
     inputs, ids = tiny.arrays(batch)
     solution = solver.solve(inputs, ids, steps=tiny.STEPS, observe=observe)
-    expected = np.asarray(run(twin, batch, tiny.STEPS))
+    expected = np.asarray(twin.trajectory(batch, steps=tiny.STEPS))
     # the same float32 operations, jitted whole and in parts: rounding, hardly amplified
     np.testing.assert_allclose(states, expected, atol=2e-4)
-    np.testing.assert_array_equal(solution.tokens, answers(twin, batch, tiny.STEPS))
+    np.testing.assert_array_equal(solution.tokens, twin.answers(batch, steps=tiny.STEPS))
     assert (solution.steps == tiny.STEPS).all()
 
 
@@ -194,7 +194,7 @@ def test_exports_answer_as_simulated(
         runtime.close()
     twin = tiny.simulation(KINDS[kind], scheme, target)
     batch = tiny.puzzles(KINDS[kind], 4)
-    want = np.asarray(run(twin, batch, 2))[:, :2]
+    want = np.asarray(twin.trajectory(batch, steps=2))[:, :2]
     # weights only are integers here: sums in another order, hardly amplified
     np.testing.assert_allclose(np.stack(states), want, atol=2e-4)
     assert solution.tokens.shape == (2, 4)

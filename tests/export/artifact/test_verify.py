@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from export import pipeline, verify
-from export import twin as twins
 from export.artifact import check_operators, check_rollouts
 from export.artifact.check_blocks import check_blocks
 from export.artifact.host_state import embed
@@ -70,7 +69,7 @@ def test_blocks_lie_within_their_bounds_and_damage_does_not(made: Export) -> Non
     scheme = made.manifest.scheme
     twin = tiny.simulation(CONFIG, scheme)
     batch = tiny.puzzles(CONFIG, tiny.BATCH)
-    z = np.asarray(twins.run(twin, batch, 1)[-1])
+    z = np.asarray(twin.trajectory(batch, steps=1)[-1])
     e = embed(*tiny.arrays(batch), made.host, CONFIG)
     (good,) = check_blocks(twin, opened(made.model), z, e)
     assert good.passed, good

@@ -7,7 +7,7 @@ import pytest
 from experiments.deploy.cortex_m.exports import random_export, random_source, random_weights
 from export.cortex_m.instructions import COSTS, RAGGED, count_instructions, count_products
 from export.graph.ir import DType, Graph, Op, Tensor
-from export.twin import Source
+from export.sources import Source
 from tests.support.export.board import matrix_graph
 from tests.support.slow import slow_except
 from trm_jax.config import MAZE_TRM_ATT

@@ -13,8 +13,8 @@ from export.lowering.stages import PartitionSpec, parse_cut
 from export.lowering.storage import plan_for
 from export.pipeline import export_model, lower_model
 from export.targets import Target
-from export.twin import Simulation, answers, run
 from quant.scheme import parse
+from quant.simulation import Simulation
 from tests.support.export.runtimes import skip_without
 from tests.support.samples import small
 from tests.support.slow import slow_except
@@ -66,10 +66,10 @@ def test_vectors_are_the_simulation_s_answers_and_states(made: Made) -> None:
     vectors = test_vectors.read_vectors(cortex_m_package.make_package(exported).vectors)
     assert vectors.has_states
     assert len(vectors.vectors) == 4  # integers agree on every puzzle, none is left out
-    tokens = answers(twin, puzzles, tiny.STEPS)
+    tokens = twin.answers(puzzles, steps=tiny.STEPS)
     assert twin.integers is not None
     z = twin.integers.encodings["z"]
-    real = np.asarray(run(twin, puzzles, tiny.STEPS)[-1], np.float64)
+    real = np.asarray(twin.trajectory(puzzles, steps=tiny.STEPS)[-1], np.float64)
     z_H = (np.rint(real / z.scale) + z.zero_point).astype(z.dtype)
     for vector, wanted, state in zip(vectors.vectors, tokens, z_H, strict=True):
         np.testing.assert_array_equal(vector.tokens, wanted)

@@ -11,12 +11,12 @@ from export.graph.tflite_writer import write_tflite
 from export.lowering.float_matmul import activation_quant, linear
 from export.lowering.matrices import Dense
 from export.lowering.storage import plan_for
-from export.simulation import plan_dot_general
 from export.targets import Target
 from quant.affine import dequantise
 from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import quantise_kernel
 from quant.scheme import parse
+from quant.simulation import plan_dot_general
 from tests.support.export.models import run
 
 SITE = "L_level/layers_0/mlp/down_proj"
@@ -80,7 +80,7 @@ def test_products_equal_their_simulation(target: Target, scheme: str, inputs: in
     got = run(write_tflite(GraphModel(graphs=(graph,))), "product", target, x=x)["y"].reshape(-1, 5)
 
     rows, real = x.reshape(-1, inputs), dequantise(kernel)
-    product = plan_dot_general(plan, {SITE: SPAN})(SITE)
+    product = plan_dot_general(plan.precision, {SITE: SPAN})(SITE)
     want = np.asarray(product(rows, real, DIMENSIONS))
     step, steps, output_step = step_sizes(np.asarray(rows, np.float64), scheme)
     magnitude = np.abs(np.asarray(real, np.float64))

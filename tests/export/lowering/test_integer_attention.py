@@ -19,7 +19,6 @@ from export.lowering.storage import plan_for
 from export.pipeline import count_operators, export_model
 from export.runtimes.registry import open_runtime
 from export.targets import Target
-from export.twin import run, simulation_of, tokens_of
 from quant.integer.model import IntegerModel
 from quant.integer.network import (
     INT8,
@@ -33,6 +32,7 @@ from quant.integer.network import (
 )
 from quant.integer.operators import NamedValue
 from quant.scheme import parse
+from quant.simulation import simulate
 from tests.support.export import attention_models
 from tests.support.samples import random_batch
 from tests.support.slow import slow_except
@@ -144,7 +144,7 @@ def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
     source = tiny.source(attention_models.TINY)
     plan, steps = plan_for(parse("tflm_int8_int8"), Target.TFLM), 2
     batch = random_batch(source.config, 3, seed=5)
-    twin = simulation_of(source, plan, [batch], steps)
+    twin = simulate(source, plan.precision, [batch], steps=steps)
     export_model(tmp_path / "tiny", source, plan, twin, batch, batch=1, steps=steps)
     made, states = open_artifact(tmp_path / "tiny"), []
     runtime = open_runtime(Target.TFLM, made.model)
@@ -158,7 +158,7 @@ def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
         )
     finally:
         runtime.close()
-    wanted = np.asarray(run(twin, batch, steps))  # cycles, batch, pos, emb
+    wanted = np.asarray(twin.trajectory(batch, steps=steps))  # cycles, batch, pos, emb
     found = np.concatenate(states).reshape(len(batch.inputs), len(wanted), *wanted.shape[2:])
     np.testing.assert_array_equal(found.swapaxes(0, 1), wanted)
-    np.testing.assert_array_equal(solution.tokens, tokens_of(twin, jnp.asarray(wanted[-1])))
+    np.testing.assert_array_equal(solution.tokens, twin.tokens(jnp.asarray(wanted[-1])))

@@ -7,11 +7,11 @@ import pytest
 from export.graph.tflite_reader import read_tflite
 from export.graph.tflite_writer import write_tflite
 from export.lowering.model import METADATA, blocks_of, lower_floats, parameters_sha256
-from export.lowering.storage import StoragePlan, mixed, plan_for, quantise_for
-from export.simulation import plan_dot_general
+from export.lowering.storage import StoragePlan, mixed, plan_for
 from export.targets import Target
 from quant.ptq.weights import dequantise_params, footprint
 from quant.scheme import parse
+from quant.simulation import plan_dot_general, quantise_for
 from tests.support.export.models import CONFIGS, float_drift, run, states
 from tests.support.rounding import rms
 from tests.support.samples import random_weights
@@ -58,10 +58,10 @@ def test_the_bundled_model_equals_jax() -> None:
 def check_blocks_and_head(config: Config, params: dict, scheme: str, batch: int) -> None:
     """Compare single applications of a model whose products are float32."""
     plan = plan_of(scheme)
-    quantised = quantise_for(params, plan)
+    quantised = quantise_for(params, plan.precision)
     model = lower_floats(config, quantised, plan, batch=batch)
     data, simulated = write_tflite(model), dequantise_params(quantised)
-    reasoner = reasoner_of(config, plan_dot_general(plan))
+    reasoner = reasoner_of(config, plan_dot_general(plan.precision))
     x, z_H, z_L = states(config, batch, 3)
 
     for update, name in zip(reasoner.networks[:2], blocks_of(config), strict=True):
@@ -80,7 +80,7 @@ def check_step(config: Config, params: dict) -> None:
     """Compare a supervision step in one graph, fp32."""
     plan = plan_of("fp32")
     model = lower_floats(config, params, plan, batch=2, graphs=("step",))
-    networks = reasoner_of(config, plan_dot_general(plan)).networks
+    networks = reasoner_of(config, plan_dot_general(plan.precision)).networks
     x, z_H, z_L = states(config, 2, 3)
 
     @jax.jit
@@ -114,7 +114,7 @@ def test_roles_may_differ() -> None:
     plan = mixed(
         mixer=plan_of("w8c-sym_a8da"), channel=plan_of("w4c-asym_a8da"), head=plan_of("int8")
     )
-    assert plan.scheme_name == "mixer=w8c-sym_a8da,channel=w4c-asym_a8da,head=w8c-sym"
+    assert plan.precision.name == "mixer=w8c-sym_a8da,channel=w4c-asym_a8da,head=w8c-sym"
     check_dynamic("mlp", plan)
 
 
@@ -127,12 +127,12 @@ def check_dynamic(kind: str, plan: StoragePlan) -> None:
     the flips that the mixer's differences cause in the channel MLP.
     """
     config = CONFIGS[kind]
-    quantised = quantise_for(random_weights(config).params, plan)
+    quantised = quantise_for(random_weights(config).params, plan.precision)
     model = lower_floats(config, quantised, plan, batch=2, graphs=("block",))
     params = dequantise_params(quantised)
     z, injection = states(config, 2, 2)
     got = run(write_tflite(model), "block", plan.target, z=z, injection=injection)["z"]
-    simulated = reasoner_of(config, plan_dot_general(plan)).networks.update_L
+    simulated = reasoner_of(config, plan_dot_general(plan.precision)).networks.update_L
     exact = reasoner_of(config, lambda _: jax.lax.dot_general).networks.update_L
     want, unrounded = (np.asarray(f(params, z, injection)) for f in (simulated, exact))
     flips = np.sqrt(12 * 2 * 4 * 2.0**-24 * 255)
@@ -153,7 +153,7 @@ def check_dynamic(kind: str, plan: StoragePlan) -> None:
 def test_files_are_as_small_as_the_packed_weights(config: TRMConfig, scheme: str) -> None:
     weights = random_weights(config)
     plan = plan_of(scheme)
-    model = lower_floats(config, quantise_for(weights.params, plan), plan, batch=1)
+    model = lower_floats(config, quantise_for(weights.params, plan.precision), plan, batch=1)
     kernels = [
         tensor.stored.total
         for tensor in footprint(weights, parse(scheme)).backbone
@@ -165,7 +165,7 @@ def test_files_are_as_small_as_the_packed_weights(config: TRMConfig, scheme: str
 def test_steps_share_their_weights() -> None:
     config = CONFIGS["mlp"]
     plan = plan_of("int8")
-    quantised = quantise_for(random_weights(config).params, plan)
+    quantised = quantise_for(random_weights(config).params, plan.precision)
     block = len(
         write_tflite(lower_floats(config, quantised, plan, batch=1, graphs=("block", "head")))
     )
@@ -182,13 +182,13 @@ def test_steps_share_their_weights() -> None:
 def test_metadata_tells_what_is_inside() -> None:
     config = CONFIGS["mlp"]
     plan = plan_of("int4_calibrated")
-    quantised = quantise_for(random_weights(config).params, plan)
+    quantised = quantise_for(random_weights(config).params, plan.precision)
     model = read_tflite(write_tflite(lower_floats(config, quantised, plan, batch=1)))
     texts = {key: model.metadata[name].decode() for key, name in METADATA.items()}
     assert texts["scheme"] == "w4c-asym"
     assert texts["plan"] == "weight_only-int4-stored for litert"
     assert texts["parameters"] == parameters_sha256(quantised)
-    other = quantise_for(random_weights(config, seed=1).params, plan)
+    other = quantise_for(random_weights(config, seed=1).params, plan.precision)
     assert parameters_sha256(other) != parameters_sha256(quantised)
     kernel = "L_level/layers_0/mlp/down_proj/kernel"
     assert model.graph("block").tensor(kernel).shape == (config.hidden_size, 256)
@@ -197,7 +197,7 @@ def test_metadata_tells_what_is_inside() -> None:
 def test_requests_that_make_no_sense_are_refused() -> None:
     config, plan = CONFIGS["mlp"], plan_of("int8")
     params = random_weights(config).params
-    quantised = quantise_for(params, plan)
+    quantised = quantise_for(params, plan.precision)
     with pytest.raises(ValueError, match="batch must be at least 1, got batch=0"):
         lower_floats(config, quantised, plan, batch=0)
     with pytest.raises(ValueError, match=r"some of block, head, step, got \['rollout'\]"):
@@ -207,6 +207,6 @@ def test_requests_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="is quantised, but its plan is float32"):
         lower_floats(config, quantised, plan_of("fp32"), batch=1)
     static = plan_of("w8c-sym_a8s")
-    quantised = quantise_for(params, static)
+    quantised = quantise_for(params, static.precision)
     with pytest.raises(ValueError, match="no calibrated range"):
         lower_floats(config, quantised, static, batch=1)

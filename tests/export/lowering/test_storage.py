@@ -42,7 +42,7 @@ def test_schemes_have_plans(
     scheme: str, target: Target, numerics: Numerics, carrier: DType, zero_points: ZeroPoints
 ) -> None:
     plan = plan_for(parse(scheme), target)
-    assert plan.scheme_name == parse(scheme).name
+    assert plan.precision.name == parse(scheme).name
     found = plan.of("L_level/layers_0/mlp/down_proj")
     assert (found.numerics, found.carrier, found.zero_points) == (numerics, carrier, zero_points)
 

@@ -7,11 +7,12 @@ from export.graph.ir import GraphModel
 from export.graph.onnx_translate import translate_model
 from export.lowering import unroll
 from export.lowering.model import lower_floats
-from export.lowering.storage import plan_for, quantise_for
+from export.lowering.storage import plan_for
 from export.runtimes.litert import LiteRT
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.scheme import parse
+from quant.simulation import quantise_for
 from tests.support.export.models import CONFIGS, states
 from tests.support.samples import random_weights
 
@@ -19,7 +20,11 @@ from tests.support.samples import random_weights
 def pieces(kind: str, *graphs: str) -> GraphModel:
     config, plan = CONFIGS[kind], plan_for(parse("fp32"), Target.LITERT)
     return lower_floats(
-        config, quantise_for(random_weights(config).params, plan), plan, batch=2, graphs=graphs
+        config,
+        quantise_for(random_weights(config).params, plan.precision),
+        plan,
+        batch=2,
+        graphs=graphs,
     )
 
 

@@ -13,9 +13,10 @@ from export.graph.tflite_reader import read_tflite
 from export.graph.tflite_writer import write_tflite
 from export.lowering import reference
 from export.lowering.model import blocks_of, lower_floats
-from export.lowering.storage import plan_for, quantise_for
+from export.lowering.storage import plan_for
 from export.targets import Target
 from quant.scheme import parse
+from quant.simulation import quantise_for
 from tests.support.export.models import CONFIGS, float_drift, run, states
 from tests.support.rounding import rms
 from tests.support.samples import random_weights
@@ -91,7 +92,7 @@ def test_the_quantised_graph_equals_the_quantizers(recipe: str, scheme: str) -> 
     made = quantizer.Quantizer(bytearray(float_model(config, params)), getattr(recipes, recipe)())
     theirs = read_tflite(bytes(made.quantize(enable_progress_report=False).quantized_model))
     plan = plan_for(parse(scheme), Target.LITERT)
-    ours = lower_floats(config, quantise_for(params, plan), plan, batch=2)
+    ours = lower_floats(config, quantise_for(params, plan.precision), plan, batch=2)
     compared = 0
     for graph in ours.graphs:
         for tensor in graph.tensors:

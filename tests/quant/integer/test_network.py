@@ -17,7 +17,7 @@ from quant.integer.kernels.elementwise import count_saturated, quantise_floats
 from quant.integer.kernels.norm import norm_island
 from quant.integer.network import mlp_level
 from quant.integer.operators import IntegerOps, NamedValue, Products, products_of
-from quant.ptq.weights import quantise_params, simulate
+from quant.ptq.weights import quantise_params, round_weights
 from quant.scheme import parse
 from trm_jax import zoo
 from trm_jax.config import Config
@@ -42,7 +42,7 @@ def trained(scheme: str) -> Case:
     tokens = jnp.asarray(inputs)
     batch = Batch(tokens, tokens, jnp.zeros(3, jnp.int32))
     products = products_of(quantise_params(weights.params, parse(scheme)))
-    x = inject(build(config), simulate(weights, parse(scheme)), batch)
+    x = inject(build(config), round_weights(weights, parse(scheme)), batch)
     spans: Spans = {}
     states = []
     step = jax.jit(lambda z, injection: level_with_spans(z, injection, products, config))

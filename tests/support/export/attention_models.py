@@ -10,7 +10,7 @@ from quant.integer.calibration import Spans, calibrated_spans
 from quant.integer.model import IntegerModel, calibrated_model, integer_model
 from quant.integer.network import INT8, BitWidths
 from quant.integer.operators import products_of
-from quant.ptq.weights import quantise_params, simulate
+from quant.ptq.weights import quantise_params, round_weights
 from quant.scheme import parse
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax import zoo
@@ -26,7 +26,7 @@ def tiny(weight_scheme: str, widths: BitWidths = INT8) -> IntegerModel:
     weights, scheme = random_weights(TINY, seed=2), parse(weight_scheme)
     products = with_heads(products_of(quantise_params(weights.params, scheme)), TINY)
     encodings = attention_encodings(tiny_spans(), TINY, widths, HEADROOM)
-    return integer_model(TINY, simulate(weights, scheme), products, encodings, HEADROOM)
+    return integer_model(TINY, round_weights(weights, scheme), products, encodings, HEADROOM)
 
 
 @cache
@@ -35,7 +35,7 @@ def tiny_spans() -> Spans:
     weights, scheme = random_weights(TINY, seed=2), parse("w8c-sym")
     products = with_heads(products_of(quantise_params(weights.params, scheme)), TINY)
     batches = [random_batch(TINY, 4, seed=5)]
-    return calibrated_spans(TINY, products, simulate(weights, scheme), batches, steps=1)
+    return calibrated_spans(TINY, products, round_weights(weights, scheme), batches, steps=1)
 
 
 @cache

@@ -8,9 +8,10 @@ import numpy as np
 from export.artifact.open import Export, open_artifact
 from export.lowering.storage import plan_for
 from export.pipeline import export_model
+from export.sources import Source
 from export.targets import Target
-from export.twin import Simulation, Source, simulation_of
 from quant.scheme import parse
+from quant.simulation import Simulation, simulate
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
 from trm_jax.types import Batch
@@ -40,7 +41,9 @@ def puzzles(config: Config, count: int) -> Batch:
 
 
 def simulation(config: Config, scheme: str, target: Target = Target.LITERT) -> Simulation:
-    return simulation_of(source(config), plan_for(parse(scheme), target), [puzzles(config, 4)], 2)
+    return simulate(
+        source(config), plan_for(parse(scheme), target).precision, [puzzles(config, 4)], steps=2
+    )
 
 
 def make(folder: Path, config: Config, scheme: str, target: Target = Target.LITERT) -> Export:

@@ -1,0 +1,159 @@
+"""Which scheme the matrices of a model have, by role: what decides all deployed numbers.
+
+A matrix has one of three roles: it mixes positions (`mlp_t`, `self_attn`), it mixes channels
+(`mlp`), or it reads an answer out (`lm_head`, `q_head`). A `PrecisionPlan` gives each role a
+`Scheme` (quant/scheme.py); most plans give all roles the same one (Sec. 3.4, Tables 9-18 of the
+paper). Everything that is not a matrix follows the mixer's scheme.
+
+Names: that of the scheme, or `mixer=SCHEME,channel=SCHEME,head=SCHEME`.
+
+Not here: how a plan is simulated (simulation.py), and how a target stores what it asks for
+(export/lowering/storage.py).
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from quant.scheme import CarryPrecision, FloatDtype, Scheme, parse
+
+
+class Role(enum.Enum):
+    """What a matrix is for."""
+
+    MIXER = "mixer"  # between positions: mlp_t, self_attn
+    CHANNEL = "channel"  # between channels: mlp
+    HEAD = "head"  # lm_head, q_head
+
+
+def role_of(site: str) -> Role:
+    """Read the role off a site, `L_level/layers_0/mlp_t/gate_up_proj`.
+
+    Raises:
+      ValueError: not a site of this project's models.
+    """
+    parts = site.split("/")
+    if parts[0] in ("lm_head", "q_head"):
+        return Role.HEAD
+    roles = {"mlp_t": Role.MIXER, "self_attn": Role.MIXER, "mlp": Role.CHANNEL}
+    matches = [roles[part] for part in parts if part in roles]
+    if not matches:
+        raise ValueError(f"{site!r} is no matrix of a block or head; known parts: {list(roles)}")
+    return matches[0]
+
+
+def join_names(name_of: Callable[[Role], str]) -> str:
+    """Name something that every role has: once if all roles agree, else role by role."""
+    names = {role: name_of(role) for role in Role}
+    if len(set(names.values())) == 1:
+        return names[Role.MIXER]
+    return ",".join(f"{role.value}={name}" for role, name in names.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionPlan:
+    """A scheme per role of a matrix.
+
+    Attributes:
+      mixer, channel, head: scheme of the matrices of that role.
+      float_dtype: format of the arithmetic around integer operands, where it is not the one that
+        the schemes store their floats in. Exported files compute in float32 whatever they
+        store, for instance. None: the schemes' own.
+
+    Raises:
+      ValueError: roles ask for different precisions of the carry, which they share, or for
+        integers of a device and for floats.
+    """
+
+    mixer: Scheme
+    channel: Scheme
+    head: Scheme
+    float_dtype: FloatDtype | None = None
+
+    def __post_init__(self) -> None:
+        carries = {scheme.carry.value for scheme in self.schemes}
+        if len(carries) > 1:
+            raise ValueError(f"all roles share one carry, got precisions {sorted(carries)}")
+        integers = {s.activations.value if s.is_integer else "" for s in self.schemes}
+        if len(integers) > 1:
+            raise ValueError(
+                "integers run through a whole graph: all roles need _tflm with the same"
+                f" activations, got {', '.join(sorted(s.name for s in self.schemes))}"
+            )
+
+    @classmethod
+    def uniform(cls, scheme: Scheme) -> Self:
+        """Give every role the same scheme."""
+        return cls(mixer=scheme, channel=scheme, head=scheme)
+
+    @property
+    def schemes(self) -> tuple[Scheme, Scheme, Scheme]:
+        """The schemes of all roles, in the order of `Role`."""
+        return self.mixer, self.channel, self.head
+
+    def of(self, site: str) -> Scheme:
+        """Choose the scheme of a Dense by its site.
+
+        Raises:
+          ValueError: not a site of this project's models.
+        """
+        return self.of_role(role_of(site))
+
+    def of_role(self, role: Role) -> Scheme:
+        """Choose the scheme of a role."""
+        return self.schemes[list(Role).index(role)]
+
+    @property
+    def name(self) -> str:
+        """The name that `parse_plan` reads back: one scheme, or one per role."""
+        return join_names(lambda role: self.of_role(role).name)
+
+    @property
+    def carry(self) -> CarryPrecision:
+        """What memory keeps of z_H and z_L between H-cycles."""
+        return self.mixer.carry
+
+    @property
+    def is_integer(self) -> bool:
+        """Return whether everything is computed in a device's integers."""
+        return self.mixer.is_integer
+
+    @property
+    def needs_ranges(self) -> bool:
+        """Return whether some activations are static, so that ranges must be calibrated."""
+        return any(scheme.activations.is_static for scheme in self.schemes)
+
+    def forward_dtype(self, default: str) -> str:
+        """Choose the `forward_dtype` of the model that computes the plan.
+
+        Args:
+          default: arithmetic of a plan whose schemes name no format.
+
+        Raises:
+          ValueError: the schemes name different formats.
+        """
+        if self.is_integer:
+            return FloatDtype.FP32.dtype
+        if self.float_dtype is not None:
+            return self.float_dtype.dtype
+        formats = {scheme.float_dtype for scheme in self.schemes}
+        if len(formats) > 1:
+            raise ValueError(f"a model computes in one float format, {self.name} names several")
+        return default if formats == {FloatDtype.FP32} else formats.pop().dtype
+
+
+def parse_plan(text: str) -> PrecisionPlan:
+    """Read a scheme's name, or `ROLE=SCHEME,...` with all three roles.
+
+    Raises:
+      ValueError: unknown names, or a role is missing.
+    """
+    if "=" not in text:
+        return PrecisionPlan.uniform(parse(text))
+    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    roles = {role.value for role in Role}
+    if set(parts) != roles:
+        raise ValueError(f"a scheme per role names {sorted(roles)}, got {sorted(parts)}")
+    schemes = {role: parse(name) for role, name in parts.items()}
+    return PrecisionPlan(mixer=schemes["mixer"], channel=schemes["channel"], head=schemes["head"])
