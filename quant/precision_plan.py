@@ -14,7 +14,6 @@ Not here: how a plan is simulated (simulation.py), and how a target stores what 
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 from quant.scheme import CarryPrecision, FloatDtype, Scheme, parse
 
@@ -83,7 +82,7 @@ class PrecisionPlan:
             )
 
     @classmethod
-    def uniform(cls, scheme: Scheme) -> Self:
+    def uniform(cls, scheme: Scheme) -> "PrecisionPlan":
         """Give every role the same scheme."""
         return cls(mixer=scheme, channel=scheme, head=scheme)
 

@@ -22,7 +22,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -61,6 +61,7 @@ from trm_jax.sharding import device_mesh, replicate
 from trm_jax.types import Batch, DotGeneral, Params, SiteDotGeneral, State, Tokens, Weights
 
 
+@runtime_checkable
 class ConfiguredWeights(Protocol):
     """What is simulated: anything that holds a configuration and its weights."""
 

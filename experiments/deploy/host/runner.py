@@ -99,9 +99,7 @@ class References:
 
     def __init__(self, job: HostJob) -> None:
         self.job = job
-        self.twin = simulate(
-            job.source, plan_for(parse(FULL), job.target).precision, [], steps=job.steps
-        )
+        self.twin = simulate(job.source, parse(FULL), steps=job.steps)
         self.states: dict[int, np.ndarray] = {}
 
     def at(self, rows: slice) -> np.ndarray:

@@ -12,7 +12,7 @@ from quant.ptq.weights import (
     is_kernel,
     leaf_name,
     quantise_params,
-    simulate,
+    round_weights,
 )
 from quant.scheme import PAPER_SCHEMES, parse
 from tests.support.oracles import grid as oracle
@@ -72,7 +72,7 @@ def test_only_kernels_are_quantised(weights, name):
 def test_simulated_kernels_are_those_of_the_papers_formulas(
     weights, name, bits, symmetric, per_channel
 ):
-    simulated = simulate(weights, parse(name))
+    simulated = round_weights(weights, parse(name))
     for site in ("lm_head", "q_head", "L_level/layers_0/mlp_t/down_proj"):
         w, got = (np.asarray(named(t.params)[f"{site}/kernel"]) for t in (weights, simulated))
         groups = w.T if per_channel else w.reshape(1, -1)  # torch rows are our columns
@@ -87,7 +87,7 @@ def test_simulated_kernels_are_those_of_the_papers_formulas(
 
 
 def test_simulation_leaves_tables_and_states_alone(weights):
-    simulated = simulate(weights, parse("int4_naive"))
+    simulated = round_weights(weights, parse("int4_naive"))
     np.testing.assert_array_equal(simulated.puzzle_emb, weights.puzzle_emb)
     jax.tree.map(np.testing.assert_array_equal, simulated.buffers, weights.buffers)
     assert jax.tree.structure(simulated) == jax.tree.structure(weights)
@@ -100,7 +100,7 @@ def test_float_schemes_cast_everything(weights, name, dtype):
         np.testing.assert_array_equal(got, leaf.astype(dtype).astype(jnp.float32))
         assert got.dtype == jnp.float32
 
-    jax.tree.map(check, simulate(weights, parse(name)), weights)
+    jax.tree.map(check, round_weights(weights, parse(name)), weights)
 
 
 @pytest.mark.slow
@@ -148,8 +148,8 @@ def test_unusable_leaves_are_named(weights):
         quantise_params(params, parse("int4_naive"))
     huge = weights._replace(buffers=Buffers(*(b * 1e6 for b in weights.buffers)))
     with pytest.raises(ValueError, match=r"H_init holds .* ends at 65504"):
-        simulate(huge, parse("fp16"))
-    simulate(huge, parse("bf16"))
+        round_weights(huge, parse("fp16"))
+    round_weights(huge, parse("bf16"))
 
 
 def test_is_kernel_reads_the_last_key():

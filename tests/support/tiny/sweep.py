@@ -43,18 +43,18 @@ COSINE_ERROR = 6e-5
 6e-8 each, multiplied by less than 3 on their way: 8 * 20 * 6e-8 * 3 = 3e-5."""
 
 
-def write(root: Path) -> None:
-    """Write ROOT/model and ROOT/data."""
+def write(root: Path, num: int = NUM) -> None:
+    """Write ROOT/model and ROOT/data, of `num` puzzles."""
     config = CONFIG
     weights = random_weights(config, seed=4)
     weights = weights._replace(params=jax.tree.map(lambda x: x / 2, weights.params))
     rng = np.random.default_rng(9)
-    inputs = rng.integers(1, config.vocab_size, (NUM, config.seq_len))
-    batch = Batch(*(jnp.asarray(x, jnp.int32) for x in (inputs, inputs, np.zeros(NUM))))
+    inputs = rng.integers(1, config.vocab_size, (num, config.seq_len))
+    batch = Batch(*(jnp.asarray(x, jnp.int32) for x in (inputs, inputs, np.zeros(num))))
     states, _ = oracle.trajectory(config, weights, batch, max(LABELLED_AT))
     answers = np.argmax(oracle.read_out(config, weights, states)[0], axis=-1)
     early, late = (answers[cycles - 1] for cycles in LABELLED_AT)
-    labels = np.where(np.arange(NUM)[:, None] % 2 == 0, early, late)
+    labels = np.where(np.arange(num)[:, None] % 2 == 0, early, late)
     labels[::4, 3] = labels[::4, 3] % (config.vocab_size - 1) + 1  # another token, never a pad
     save_model(root / "model", config, weights)
     dataset = from_examples(

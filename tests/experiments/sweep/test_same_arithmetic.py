@@ -1,0 +1,96 @@
+"""What a sweep evaluates is what an exported file is checked against, for every kind of scheme."""
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.measurement.shards import load_shard
+from experiments.sweep.job import SweepJob, prepare
+from experiments.sweep.runner import Runner
+from export.lowering.storage import plan_for
+from export.targets import Target
+from quant.scheme import parse
+from quant.simulation import Simulation, simulate
+from tests.support.tiny import sweep as tiny
+from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.loading import gather_calibration
+
+STEPS, PUZZLES = 2, 4
+SCHEMES = {
+    "fp32": Target.LITERT,
+    "int8": Target.LITERT,
+    "int4_naive": Target.LITERT,
+    "int4_calibrated": Target.LITERT,
+    "w4c-asym-mse": Target.LITERT,
+    "w3c-sym-mse": Target.ONNX,
+    "w8c-sym_a8d": Target.LITERT_BUILTIN,
+    "w4c-asym_a8da": Target.LITERT,
+    "w8c-sym_a8s": Target.LITERT,
+    "w4c-asym_a8s": Target.AI_HUB,
+    "w8c-sym_a16s": Target.LITERT,
+    "w4c-sym_a16s": Target.ONNX,
+    "fp32_carrybf16": Target.LITERT,
+    "fp32_carryfp16": Target.TFLM,
+    "w4c-asym_carry16": Target.LITERT,
+    "w8c-sym_a8s_carry8": Target.LITERT,
+    "tflm_int4_int16": Target.TFLM,
+    "tflm_int4_int8": Target.TFLM,
+    "tflm_int8_int16": Target.TFLM,
+    "tflm_int8_int8": Target.TFLM,
+}
+"""One of every kind that some target computes, and that target."""
+
+FLOATS = ("fp16", "bf16")
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> SweepJob:
+    root = tmp_path_factory.mktemp("sweep")
+    tiny.write(root, CALIBRATION_PUZZLES + PUZZLES)
+    schemes = ",".join([*SCHEMES, *FLOATS])
+    sizes = ("--limit", str(PUZZLES), "--batch-size", str(PUZZLES), "--depths", "2x1,2")
+    return prepare(tiny.parsed(root, "--schemes", schemes, *sizes))
+
+
+@pytest.fixture(scope="module")
+def runner(job: SweepJob) -> Runner:
+    return Runner(*job)
+
+
+def exported(job: SweepJob, scheme: str, target: Target) -> Simulation:
+    """Build the simulation of a file as the export programs do."""
+    plan, puzzles = plan_for(parse(scheme), target), gather_calibration(job.puzzles.dataset)
+    return simulate(job.model, plan.precision, puzzles, steps=job.spec.grid.steps)
+
+
+def states(job: SweepJob, simulation: Simulation) -> np.ndarray:
+    _, batch = load_shard(job.puzzles, 0, PUZZLES, PUZZLES)
+    return np.asarray(simulation.trajectory(batch, steps=STEPS))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_row_has_the_arithmetic_of_the_file(job: SweepJob, runner: Runner, scheme: str) -> None:
+    swept = runner.simulations[parse(scheme).name]
+    file = exported(job, scheme, SCHEMES[scheme])
+    assert swept.ranges == file.ranges
+    np.testing.assert_array_equal(states(job, swept), states(job, file))
+
+
+def test_schemes_are_told_apart(job: SweepJob, runner: Runner) -> None:
+    """No two schemes have the same states, so that the comparison above can fail."""
+    rolled = [states(job, simulation).tobytes() for simulation in runner.simulations.values()]
+    assert len(set(rolled)) == len(rolled)
+
+
+def test_bfloat16_has_no_file(job: SweepJob) -> None:
+    for target in Target:
+        with pytest.raises(ValueError, match="has no bf16 kernels"):
+            exported(job, "bf16", target)
+
+
+def test_a_file_stores_float16_and_computes_in_float32(job: SweepJob, runner: Runner) -> None:
+    """The one scheme whose arithmetic a runtime chooses; the plan says so."""
+    swept, file = runner.simulations["fp16"], exported(job, "fp16", Target.LITERT)
+    assert swept.reasoner.config.forward_dtype == "float16"
+    assert file.reasoner.config.forward_dtype == "float32"
+    jax.tree.map(np.testing.assert_array_equal, swept.weights, file.weights)
