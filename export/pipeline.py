@@ -1,7 +1,7 @@
 """Makes an export: lower, refuse what is illegal, write, try, record.
 
 One function per stage, so that experiments can look at what lies between. Left out: choosing
-models and puzzles (tflite.py), what a plan computes (twin.py), devices (micro.py).
+models and puzzles (tflite.py), what a plan computes (quant/simulation.py), devices (micro.py).
 
 Count what a model holds: bytes of weights, operators.
 

@@ -93,7 +93,7 @@ def graph_ops(g: GraphBuilder, model: IntegerModel, plan: StoragePlan, chunks: C
 
 
 Ranges = Mapping[str, ProductRange]
-"""Calibrated ends of input and output of every site (ranges.py)."""
+"""Calibrated ends of input and output of every site (quant/simulation.py)."""
 
 METADATA = {
     "scheme": "trm.scheme",
