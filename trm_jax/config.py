@@ -7,6 +7,9 @@ import dataclasses
 import enum
 from dataclasses import dataclass
 
+STORAGE = ("float32", "bfloat16", "float16")
+"""Dtypes in which a model directory may hold its weights."""
+
 
 class Mixer(enum.Enum):
     """How a block moves information between positions."""
@@ -14,6 +17,16 @@ class Mixer(enum.Enum):
     ATTENTION = "attention"
     LINEAR_ATTENTION = "linear_attention"  # elu+1 feature map, App. J
     MLP = "mlp"  # mlp_t in the released code
+
+
+class AttentionKernel(enum.StrEnum):
+    """What computes softmax attention (`implementation` of `jax.nn.dot_product_attention`).
+
+    No part of a configuration: kernels differ in roundings alone (trm_jax/models/attention.py).
+    """
+
+    XLA = "xla"
+    CUDNN = "cudnn"
 
 
 class Positions(enum.Enum):

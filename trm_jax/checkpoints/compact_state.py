@@ -42,6 +42,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from trm_jax.checkpoints import file_parts
+from trm_jax.checkpoints.file_parts import MIB, TOTAL_BYTES
 from trm_jax.checkpoints.model_files import check_shapes, flatten, unflatten
 from trm_jax.training.step import TrainState
 from trm_jax.types import Params
@@ -53,9 +54,6 @@ BFLOAT = np.dtype(jnp.bfloat16)
 
 Shape = tuple[int, ...]
 
-
-MIB = 2**20
-TOTAL_BYTES = 56 * MIB
 
 Tensors = dict[str, np.ndarray]
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-PART_BYTES = 15 * 2**20
+MIB = 2**20
+PART_BYTES = 15 * MIB
+TOTAL_BYTES = 56 * MIB  # what a carried training state may take in all
 MANIFEST = "manifest.json"
 
 

@@ -28,7 +28,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from trm_jax.checkpoints.tensor_files import map_tensors, save_tensors
-from trm_jax.config import Config, from_dict, to_dict
+from trm_jax.config import STORAGE, Config, from_dict, to_dict
 from trm_jax.models.build import build
 from trm_jax.types import Buffers, Weights
 
@@ -39,7 +39,6 @@ Tensor = Array | np.ndarray
 FORMAT = 1
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-STORAGE = ("float32", "bfloat16", "float16")
 
 State = TypeVar("State")
 

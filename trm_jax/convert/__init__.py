@@ -3,6 +3,7 @@
 Read in this order:
 
     name_table.py    names of the releases and of our leaves; nothing is matched by pattern
+    hints.py         what a user says of a checkpoint
     torch_config.py  the configuration, read off tensors, completed and checked
     torch_files.py   PyTorch files, read without running what is pickled in them
     published.py     public checkpoints by short names

@@ -17,34 +17,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Column, Table
-
-from trm_jax.checkpoints.model_files import STORAGE
-from trm_jax.command_line import exit_code
-from trm_jax.config import PRESETS
-from trm_jax.convert.load import FLAGS, Hints, convert, convert_back
+from trm_jax.command_line import exit_code, make_parser
+from trm_jax.config import PRESETS, STORAGE
+from trm_jax.convert.hints import FLAGS, Hints
 from trm_jax.convert.published import describe
 
 
-def list_published() -> Table:
-    """Lay the known public checkpoints out as a table."""
+def list_published() -> None:
+    """Print the known public checkpoints as a table."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
     name = Column("name", no_wrap=True)  # it is what one copies
-    result = Table(
-        name, Column("where", overflow="fold"), "claimed by its authors", title="public checkpoints"
-    )
+    where = Column("where", overflow="fold")
+    table = Table(name, where, "claimed by its authors", title="public checkpoints")
     for row in describe():
-        result.add_row(*row)
-    return result
+        table.add_row(*row)
+    Console().print(table)
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m trm_jax.convert",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = make_parser("trm_jax.convert", __doc__)
     p.add_argument("source", nargs="?", help="file, directory, short name, or hf:owner/name/file")
     p.add_argument("out", nargs="?", type=Path, help="model directory (with --to-torch: a file)")
     p.add_argument("--preset", choices=sorted(PRESETS), help="the expected configuration")
@@ -60,21 +54,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     p = parser()
     args = p.parse_args(argv)
-    console = Console()
-    if args.list:
-        console.print(list_published())
-        return 0
-    if args.source is None or args.out is None:
+    if not args.list and (args.source is None or args.out is None):
         p.error("give SOURCE and OUT (or --list)")
     given = tuple((f, v) for f in FLAGS.values() if (v := getattr(args, f)) is not None)
     hints = Hints(preset=args.preset, fields=given)
 
     def action() -> None:
+        if args.list:
+            list_published()
+            return
+        from trm_jax.convert.load import convert, convert_back  # imports jax: after parsing
+
         if args.to_torch:
             message = convert_back(args.source, args.out)
         else:
             message = convert(args.source, args.out, hints, args.storage)
-        console.print(message, highlight=False, soft_wrap=True)
+        sys.stdout.write(message + "\n")
 
     return exit_code(action, (OSError, ValueError, ModuleNotFoundError))
 

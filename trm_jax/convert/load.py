@@ -1,11 +1,11 @@
 """Read a released checkpoint into a configuration and weights, and write one back."""
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from trm_jax.checkpoints.model_files import load_model, save_model
 from trm_jax.config import Config, preset
+from trm_jax.convert.hints import NO_HINTS, Hints
 from trm_jax.convert.name_table import from_torch, to_torch
 from trm_jax.convert.published import PUBLISHED
 from trm_jax.convert.torch_config import YAML_FILE, Fields, read_yaml, resolve_config
@@ -16,30 +16,6 @@ from trm_jax.types import Weights
 
 CANDIDATES = ("*.safetensors", "*.pt", "*.bin", "checkpoint", "step_*")
 """What a directory's checkpoint may be called."""
-
-FLAGS = {
-    "--H-cycles": "H_cycles",
-    "--L-cycles": "L_cycles",
-    "--heads": "num_heads",
-    "--seq-len": "seq_len",
-    "--prefix-len": "puzzle_emb_len",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hints:
-    """What the tensors do not show.
-
-    Attributes:
-      preset: name of the expected configuration.
-      fields: single fields (`FLAGS`); they win.
-    """
-
-    preset: str | None = None
-    fields: tuple[tuple[str, int], ...] = ()
-
-
-NO_HINTS = Hints()
 
 
 def find_file(path: Path) -> Path:

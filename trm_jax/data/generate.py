@@ -6,7 +6,6 @@ Training puzzles may repeat: they are many.
 """
 
 import argparse
-import contextlib
 import functools
 import json
 import multiprocessing
@@ -17,10 +16,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trm_jax.command_line import exit_code
+from trm_jax.command_line import exit_code, make_parser, progress_bar
 from trm_jax.data import csv_puzzles, hub
 
 Generate = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -133,17 +130,6 @@ def run(action: Callable[[], None]) -> int:
     return exit_code(action, (ValueError, OSError))
 
 
-@contextlib.contextmanager
-def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal while the block runs; yields the function that moves it."""
-    console = Console(stderr=True)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not console.is_terminal  # a log file would get a blank line
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda done: progress.update(task, completed=done)
-
-
 def puzzle_parser(
     prog: str, doc: str | None
 ) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -152,9 +138,7 @@ def puzzle_parser(
     Returns:
       The parser and its two commands, to which a task adds options of its own.
     """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(prog, doc)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
     shared.add_argument("--seed", type=int, default=0, help="of every draw (%(default)s)")

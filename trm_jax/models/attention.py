@@ -7,7 +7,6 @@ of it, and a run may go on with the other. Nothing chooses by itself and nothing
 who asks for a kernel gets it or is told why not.
 """
 
-import enum
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -17,18 +16,11 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from trm_jax.config import Mixer, ReasonerConfig
+from trm_jax.config import AttentionKernel, Mixer, ReasonerConfig
 
 Heads = Float[Array, "batch pos heads head_dim"]
 Attend = Callable[[Heads, Heads, Heads], Heads]
 """(q, k, v) -> the values mixed: over all positions, no mask, scale 1/sqrt(head_dim)."""
-
-
-class AttentionKernel(enum.StrEnum):
-    """What computes softmax attention (`implementation` of `jax.nn.dot_product_attention`)."""
-
-    XLA = "xla"
-    CUDNN = "cudnn"
 
 
 def softmax_attention(q: Heads, k: Heads, v: Heads) -> Heads:

@@ -2,7 +2,8 @@
 
 Read in this order:
 
-    optim.py            AdamATan2, sign-SGD, schedule, EMA; the hyper-parameters of a run
+    recipe.py           the hyper-parameters of a run
+    optim.py            AdamATan2, sign-SGD, schedule, EMA
     losses.py           stablemax cross-entropy and the halting loss
     augment.py          symmetries of puzzles, drawn on the device
     step.py             the jitted training step

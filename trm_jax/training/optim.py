@@ -1,12 +1,10 @@
-"""Optimisers of the released recipe and its hyper-parameters (REFERENCE 1.1, 1.5).
+"""Optimisers of the released recipe (REFERENCE 1.5): AdamATan2, sign-SGD, schedule, EMA.
 
-AdamATan2, sign-SGD, schedule, EMA. AdamW is there beside AdamATan2, because public reproductions
-of the release use it. `Recipe` holds the hyper-parameters of a run.
+AdamW is there beside AdamATan2, because public reproductions of the release use it. Not here: the
+hyper-parameters of a run (recipe.py).
 """
 
-import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -15,17 +13,11 @@ import optax
 from jax import Array
 from jaxtyping import Float, Int
 
+from trm_jax.training.recipe import Optimizer
 from trm_jax.types import Params, PuzzleTable
 
 Combine = Callable[[Array, Array, Array], Array]
 """(m, root of the corrected v, correction of m) -> direction."""
-
-
-class Optimizer(enum.StrEnum):
-    """How the gradients of the parameters become a direction; decay is decoupled in both."""
-
-    ADAM_ATAN2 = "adam_atan2"  # as released
-    ADAMW = "adamw"
 
 
 class MomentState(NamedTuple):
@@ -124,48 +116,3 @@ def learning_rate(
 def ema_update(average: Params, params: Params, decay: float) -> Params:
     """Follow the parameters: average <- decay average + (1 - decay) params."""
     return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Hyper-parameters. Defaults are the released Sudoku and Maze ones.
-
-    Attributes:
-      stagger: fill the slots over the first halt_max_steps steps instead of all at once. As
-        released, all slots take new puzzles together until halting is learned: of a small
-        batch, 16 updates in a row then see the same few puzzles.
-      accumulate: turns in which the slots of one update go through the network. More turns
-        take less memory and change nothing but the order of sums.
-      adam_eps: see `optim.scale_by`; for AdamW only.
-    """
-
-    total_steps: int
-    batch_size: int = 768
-    lr: float = 1e-4
-    puzzle_emb_lr: float = 1e-4
-    weight_decay: float = 1.0
-    puzzle_emb_weight_decay: float = 1.0
-    warmup_steps: int = 2000
-    lr_min_ratio: float = 1.0
-    b1: float = 0.9
-    b2: float = 0.95
-    ema: float = 0.999
-    seed: int = 0
-    stagger: bool = False
-    accumulate: int = 1
-    optimizer: Optimizer = Optimizer.ADAM_ATAN2
-    adam_eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        for name in ("total_steps", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {name}={getattr(self, name)}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must lie in [0, 1), got ema={self.ema}")
-        if self.batch_size % self.accumulate:
-            raise ValueError(
-                f"batch_size must be a multiple of accumulate, got batch_size={self.batch_size}"
-                f" accumulate={self.accumulate}"
-            )
-        if not self.adam_eps >= 0:
-            raise ValueError(f"adam_eps must be 0 or more, got adam_eps={self.adam_eps}")

@@ -26,13 +26,13 @@ from trm_jax.training.augment import Augment
 from trm_jax.training.losses import binary_cross_entropy, sequence_losses, step_metrics
 from trm_jax.training.optim import (
     MomentState,
-    Recipe,
     apply_decoupled,
     ema_update,
     learning_rate,
     scale_by,
     sign_sgd,
 )
+from trm_jax.training.recipe import Recipe
 from trm_jax.types import Batch, Carry, Latents, Outputs, Params, Weights
 
 Gradient = Callable[..., Any]

@@ -14,7 +14,7 @@ from trm_jax.checkpoints import file_parts
 from trm_jax.checkpoints.compact_state import TOTAL_BYTES, load_compact, read_facts, save_compact
 from trm_jax.config import SUDOKU_TRM_ATT, SUDOKU_TRM_MLP, Config, TRMConfig
 from trm_jax.models.build import build
-from trm_jax.training.optim import Optimizer, Recipe
+from trm_jax.training.recipe import Optimizer, Recipe
 from trm_jax.training.step import TrainState, init_state
 
 CONFIG = TRMConfig(**small(puzzle_emb_len=1))

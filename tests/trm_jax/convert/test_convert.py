@@ -12,7 +12,8 @@ from trm_jax.checkpoints.model_files import load_metadata, load_model, save_mode
 from trm_jax.config import PRESETS, Mixer
 from trm_jax.convert import __main__ as program
 from trm_jax.convert import load
-from trm_jax.convert.load import Hints, load_torch
+from trm_jax.convert.hints import Hints
+from trm_jax.convert.load import load_torch
 from trm_jax.convert.published import PUBLISHED
 from trm_jax.data.hub import DownloadError
 

@@ -9,7 +9,9 @@ from tests.support.oracles import sudoku as oracle
 from trm_jax.data import csv_puzzles
 from trm_jax.data.format import load_dataset
 from trm_jax.data.maze import __main__ as maze
+from trm_jax.data.maze import dataset as maze_dataset
 from trm_jax.data.sudoku import __main__ as sudoku
+from trm_jax.data.sudoku import dataset as sudoku_dataset
 from trm_jax.data.sudoku.generator import generate_sudoku
 
 HEADER = "source,question,answer,rating"
@@ -93,7 +95,7 @@ def test_all_bad_rows_are_counted_over_chunks(tmp_path, monkeypatch):
     write(path, *lines)
     with pytest.raises(csv_puzzles.BadRows, match=r"8 bad rows: line 2: .*; and 3 more") as caught:
         csv_puzzles.read_examples(
-            path, lambda q, a: sudoku.decode_rows(q, a, box=(2, 2), check=False)
+            path, lambda q, a: sudoku_dataset.decode_rows(q, a, box=(2, 2), check=False)
         )
     assert [line for line, _ in caught.value.problems] == list(range(2, 18, 2))
 
@@ -135,12 +137,12 @@ ROOM = "S     G  "  # three rows of three cells, two moves
     ],
 )
 def test_maze_rows(shape, question, answer, what):
-    _, _, wrong = maze.decode_rows([question], [answer], shape=shape, check=True)
+    _, _, wrong = maze_dataset.decode_rows([question], [answer], shape=shape, check=True)
     assert wrong == ({} if what is None else {0: what})
 
 
 def test_unchecked_maze_rows_may_mark_any_path():
-    _, _, wrong = maze.decode_rows([ROOM], ["So  o Go "], shape=(3, 3), check=False)
+    _, _, wrong = maze_dataset.decode_rows([ROOM], ["So  o Go "], shape=(3, 3), check=False)
     assert not wrong
 
 
@@ -231,7 +233,7 @@ def test_an_exhausted_kind_of_puzzle_is_refused(tmp_path, capsys):
 def test_enlarge_refuses_negative_copies():
     grid = np.full((1, 16), 2, np.uint8)
     with pytest.raises(ValueError, match="aug must be 0 or more, got -1"):
-        sudoku.enlarge(grid, grid, (2, 2), aug=-1)
+        sudoku_dataset.enlarge(grid, grid, (2, 2), aug=-1)
 
 
 @pytest.mark.parametrize("size", ["0", "9"])

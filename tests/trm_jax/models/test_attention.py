@@ -21,17 +21,16 @@ from tests.support import golden_cases
 from tests.support.oracles import recursion as oracle
 from tests.support.rerouted import reroute
 from tests.support.samples import random_batch, small
-from trm_jax.config import PRESETS, Mixer, TRMConfig
+from trm_jax.config import PRESETS, AttentionKernel, Mixer, TRMConfig
 from trm_jax.models import attention
 from trm_jax.models.attention import (
-    AttentionKernel,
     check_kernel,
     cudnn_attention,
     softmax_attention,
 )
 from trm_jax.models.build import build
 from trm_jax.training.augment import no_augmentation
-from trm_jax.training.optim import Recipe
+from trm_jax.training.recipe import Recipe
 from trm_jax.training.step import init_state, make_train_step
 
 EPS32, EPS16 = 2.0**-24, 2.0**-9

@@ -10,7 +10,6 @@ import optax
 import pytest
 
 from trm_jax.training.optim import (
-    Optimizer,
     apply_decoupled,
     ema_update,
     learning_rate,
@@ -18,6 +17,7 @@ from trm_jax.training.optim import (
     scale_by_adam_atan2,
     sign_sgd,
 )
+from trm_jax.training.recipe import Optimizer
 
 
 def adam_atan2_loop(

@@ -9,8 +9,8 @@ from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import TRMConfig
 from trm_jax.models.build import build
 from trm_jax.training.augment import no_augmentation
-from trm_jax.training.optim import Recipe
 from trm_jax.training.puzzle_rows import RowRecipe, train_rows
+from trm_jax.training.recipe import Recipe
 from trm_jax.training.step import init_state, make_train_step
 
 CONFIG = TRMConfig(**small(num_puzzle_identifiers=3), puzzle_emb_len=1)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.train.loop import Pace
+from experiments.train.job import Pace
 from trm_jax.training.running_metrics import Window
 
 

@@ -11,7 +11,7 @@ from tests.support.samples import random_batch, small
 from trm_jax.config import HRMConfig, TRMConfig
 from trm_jax.models.build import build
 from trm_jax.training.augment import no_augmentation
-from trm_jax.training.optim import Optimizer, Recipe
+from trm_jax.training.recipe import Optimizer, Recipe
 from trm_jax.training.step import TrainState, averaged, init_state, make_train_step
 from trm_jax.types import IGNORE_LABEL, Batch
 

@@ -15,85 +15,20 @@ to 11.
 """
 
 import argparse
-import dataclasses
 import functools
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from trm_jax.command_line import make_parser
 from trm_jax.data import generate as data_generate
-from trm_jax.data.arc import dataset
-from trm_jax.data.arc.dataset import check_canvas, write_index, write_split
-from trm_jax.data.arc.generator import FAMILIES, ArcSpec, generate_tasks
-from trm_jax.data.arc.task_files import MAX_SIDE, TEST, TRAIN, ArcTask, read_subset, write_kaggle
-
-TRAINING, EVALUATION = "training", "evaluation"
-
-
-def save(args: argparse.Namespace, subsets: Mapping[str, Sequence[ArcTask]], seed: int) -> None:
-    """Augment tasks and write the data set, with identifiers.json and test_puzzles.json.
-
-    Raises:
-      ValueError: see `arc_plan.plan` and `arc_build.write_split`.
-    """
-    rng = np.random.RandomState(seed)
-    with data_generate.progress_bar("tasks planned", sum(map(len, subsets.values()))) as progress:
-        groups = dataset.plan(
-            subsets,
-            test_set_name=args.test_set_name,
-            num_aug=args.num_aug,
-            rng=rng,
-            progress=progress,
-        )
-    check_canvas(groups, args.canvas)
-    write_index(groups, args.out)
-    for split in dict.fromkeys(s for s in (TRAIN, TEST) if s in args.splits):
-        with data_generate.progress_bar(f"{split} tasks", len(groups)) as progress:
-            meta = write_split(
-                groups, split, args.out, side=args.canvas, rng=rng, progress=progress
-            )
-        sys.stdout.write(
-            f"{args.out / split}: {meta.total_groups} tasks, {meta.total_puzzles} augmented,"
-            f" {meta.num_puzzle_identifiers} identifiers\n"
-        )
-
-
-def build(args: argparse.Namespace) -> None:
-    """Run `build`: task files to a data set."""
-    subsets = {subset: read_subset(args.source, subset) for subset in args.subsets}
-    save(args, subsets, args.seed)
-
-
-def generate(args: argparse.Namespace) -> None:
-    """Run `generate`: a data set of the project's own tasks, with generator.json beside it."""
-    spec = ArcSpec(
-        num_training=args.num_train,
-        num_evaluation=args.num_test,
-        demonstrations=args.demonstrations,
-        questions=args.questions,
-        canvas=args.canvas,
-        families=tuple(args.families),
-    )
-    training, evaluation = generate_tasks(spec, seed=args.seed)
-    subsets = {TRAINING: training, EVALUATION: evaluation}
-    subsets = {name: tasks for name, tasks in subsets.items() if tasks}
-    save(args, subsets, args.seed)
-    for name, tasks in subsets.items():
-        write_kaggle(args.out / "tasks", name, tasks)
-    facts = {"generator": "arc", **dataclasses.asdict(spec)}
-    facts |= {"num_aug": args.num_aug, "seed": args.seed}
-    (args.out / "generator.json").write_text(json.dumps(facts))
+from trm_jax.data.arc.dataset import EVALUATION, SEED, build, generate
+from trm_jax.data.arc.generator import FAMILIES, ArcSpec
+from trm_jax.data.arc.task_files import MAX_SIDE, TEST, TRAIN
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m trm_jax.data.arc",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("trm_jax.data.arc", __doc__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
     shared.add_argument(
@@ -132,7 +67,7 @@ def _build_options(read: argparse.ArgumentParser) -> None:
     )
     read.add_argument("--num-aug", type=int, default=1000, help="per task (%(default)s)")
     read.add_argument("--canvas", type=int, default=MAX_SIDE, help="cells in a row (%(default)s)")
-    read.add_argument("--seed", type=int, default=dataset.SEED, help="of every draw (%(default)s)")
+    read.add_argument("--seed", type=int, default=SEED, help="of every draw (%(default)s)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,9 +10,11 @@ to run, and draws translations as it goes. Here train comes first, as in about h
 identifiers and the test split are the same either way.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,23 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from trm_jax.data import generate as data_generate
 from trm_jax.data.arc import canvas
 from trm_jax.data.arc.augment import IDENTITY, Augmentation, augment, augmentations, augmented_name
-from trm_jax.data.arc.task_files import MAX_SIDE, TEST, TRAIN, ArcTask, Pair, task_json
+from trm_jax.data.arc.generator import ArcSpec, generate_tasks
+from trm_jax.data.arc.task_files import (
+    MAX_SIDE,
+    TEST,
+    TRAIN,
+    ArcTask,
+    Pair,
+    read_subset,
+    task_json,
+    write_kaggle,
+)
 from trm_jax.data.format import BLANK_IDENTIFIER, Metadata
 
+TRAINING, EVALUATION = "training", "evaluation"  # subsets of generated tasks
 SEED = 42  # of the released builder
 
 Progress = Callable[[int], object]
@@ -293,3 +307,58 @@ def _metadata(groups: Sequence[Group], numbered: Sequence[Numbered], side: int) 
         mean_puzzle_examples=examples / puzzles,
         total_puzzles=puzzles,
     )
+
+
+def save(args: argparse.Namespace, subsets: Mapping[str, Sequence[ArcTask]], seed: int) -> None:
+    """Augment tasks and write the data set, with identifiers.json and test_puzzles.json.
+
+    Raises:
+      ValueError: see `plan` and `write_split`.
+    """
+    rng = np.random.RandomState(seed)
+    with data_generate.progress_bar("tasks planned", sum(map(len, subsets.values()))) as progress:
+        groups = plan(
+            subsets,
+            test_set_name=args.test_set_name,
+            num_aug=args.num_aug,
+            rng=rng,
+            progress=progress,
+        )
+    check_canvas(groups, args.canvas)
+    write_index(groups, args.out)
+    for split in dict.fromkeys(s for s in (TRAIN, TEST) if s in args.splits):
+        with data_generate.progress_bar(f"{split} tasks", len(groups)) as progress:
+            meta = write_split(
+                groups, split, args.out, side=args.canvas, rng=rng, progress=progress
+            )
+        sys.stdout.write(
+            f"{args.out / split}: {meta.total_groups} tasks, {meta.total_puzzles} augmented,"
+            f" {meta.num_puzzle_identifiers} identifiers\n"
+        )
+
+
+def build(args: argparse.Namespace) -> None:
+    """Run `build`: task files to a data set."""
+    subsets = {subset: read_subset(args.source, subset) for subset in args.subsets}
+    save(args, subsets, args.seed)
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Run `generate`: a data set of the project's own tasks, with generator.json beside it."""
+    spec = ArcSpec(
+        num_training=args.num_train,
+        num_evaluation=args.num_test,
+        demonstrations=args.demonstrations,
+        questions=args.questions,
+        canvas=args.canvas,
+        families=tuple(args.families),
+    )
+    training, evaluation = generate_tasks(spec, seed=args.seed)
+    subsets = {TRAINING: training, EVALUATION: evaluation}
+    subsets = {name: tasks for name, tasks in subsets.items() if tasks}
+    save(args, subsets, args.seed)
+    for name, tasks in subsets.items():
+        write_kaggle(args.out / "tasks", name, tasks)
+    facts = {"generator": "arc", **dataclasses.asdict(spec)}
+    facts |= {"num_aug": args.num_aug, "seed": args.seed}
+    (args.out / "generator.json").write_text(json.dumps(facts))

@@ -12,129 +12,17 @@ published 1,000-puzzle subset cannot be drawn again. Generated test puzzles are 
 training and each other up to symmetry.
 """
 
-import argparse
-import dataclasses
 import functools
 import sys
 from collections.abc import Sequence
 
-import numpy as np
-
-from trm_jax.data import csv_puzzles
 from trm_jax.data import generate as data_generate
-from trm_jax.data.format import PuzzleDataset, from_examples, save_dataset
-from trm_jax.data.sudoku.generator import SudokuSpec, generate_sudoku
-from trm_jax.data.sudoku.solver import Box, check_box, solve
-from trm_jax.data.sudoku.symmetry import augment_sudoku, new_classes
-from trm_jax.data.sudoku.tokens import decode, encode, symbols, valid_grids, vocab_size
-
-AUGMENT_ROWS = 20_000  # rows augmented together, to bound memory
-
-
-def decode_rows(
-    questions: Sequence[str], answers: Sequence[str], *, box: Box, check: bool
-) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """Turn rows of a CSV file into tokens (a `csv_puzzles.Decoder`).
-
-    Args:
-      questions: puzzles.
-      answers: solutions.
-      box: rows and columns of a box.
-      check: solve each puzzle and refuse it unless it has exactly one solution.
-    """
-    wrong: dict[int, str] = {}
-    tokens, cells = symbols(box), check_box(box) ** 2
-    inputs = csv_puzzles.decode_text(questions, cells, tokens, "question", wrong)
-    labels = csv_puzzles.decode_text(answers, cells, tokens, "answer", wrong)
-    for i in np.flatnonzero(~valid_grids(decode(labels), box)):
-        wrong.setdefault(int(i), "answer is no solved grid")
-    for i in np.flatnonzero(((inputs > 1) & (inputs != labels)).any(axis=1)):
-        wrong.setdefault(int(i), "answer contradicts question")
-    if check:
-        for i in set(range(len(inputs))) - set(wrong):
-            num = solve(decode(inputs[i]).tolist(), box).num_solutions
-            if num != 1:
-                wrong[i] = f"question has {'no' if num == 0 else 'several'} solutions"
-    return inputs, labels, wrong
-
-
-def enlarge(
-    inputs: np.ndarray, labels: np.ndarray, box: Box, *, aug: int = 0, seed: int = 0
-) -> PuzzleDataset:
-    """Make a data set in which each puzzle and `aug` augmented copies of it are a group.
-
-    Raises:
-      ValueError: a negative number of copies.
-    """
-    if aug < 0:
-        raise ValueError(f"aug must be 0 or more, got {aug}")
-    rng, size = np.random.default_rng([seed, 1]), aug + 1
-    rows = [np.repeat(tokens, size, axis=0) for tokens in (inputs, labels)]
-    copies = np.flatnonzero(np.arange(len(rows[0])) % size)
-    for part in np.array_split(copies, len(copies) // AUGMENT_ROWS + 1):
-        rows[0][part], rows[1][part] = augment_sudoku(rng, rows[0][part], rows[1][part], box)
-    return from_examples(rows[0], rows[1], vocab_size=vocab_size(box), group_size=size)
-
-
-def build(args: argparse.Namespace) -> None:
-    """Run `build`: CSV files to a data set."""
-    box = parse_box(args.box)
-    read = functools.partial(decode_rows, box=box, check=args.check)
-    for split, inputs, labels in data_generate.read_splits(args, read):
-        aug = 0
-        if split == "train":
-            aug = args.aug
-            inputs, labels = csv_puzzles.subset(inputs, labels, args.subsample, args.seed)
-        save_dataset(enlarge(inputs, labels, box, aug=aug, seed=args.seed), args.out / split)
-
-
-def generate(args: argparse.Namespace) -> None:
-    """Run `generate`: a data set of the project's own puzzles, with generator.json beside it."""
-    box = parse_box(args.box)
-    clues = parse_clues(args.clues)
-    spec = dataclasses.asdict(SudokuSpec(box=box, num_clues=clues, min_rating=args.min_rating))
-    make = functools.partial(generate_sudoku, **spec, seed=args.seed)
-    fresh = functools.partial(new_classes, box=box)
-    for split, puzzles, answers in data_generate.generate_splits(args, make, fresh):
-        save_dataset(enlarge(encode(puzzles), encode(answers), box), args.out / split)
-    data_generate.save_facts(args, {"generator": "sudoku", **spec})
-
-
-def parse_box(text: str) -> Box:
-    """Read a box shape such as 2x3 (rows x columns).
-
-    Raises:
-      ValueError: another form, or a shape that is not supported.
-    """
-    try:
-        rows, columns = (int(part) for part in text.split("x"))
-    except ValueError:
-        raise ValueError(f"a box reads ROWSxCOLUMNS, e.g. 2x3 or 3x3, got {text!r}") from None
-    check_box((rows, columns))
-    return rows, columns
-
-
-def parse_clues(text: str) -> int | tuple[int, int] | None:
-    """Read a number of clues: 30, 25-37 or minimal.
-
-    Raises:
-      ValueError: another form.
-    """
-    if text == "minimal":
-        return None
-    try:
-        low, *rest = (int(part) for part in text.split("-"))
-        if not rest:
-            return low
-        (high,) = rest
-        return low, high
-    except ValueError:
-        raise ValueError(f"clues read 30, 25-37 or minimal, got {text!r}") from None
+from trm_jax.data.sudoku.dataset import build, generate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 2 on bad input."""
-    parser, made, read = data_generate.puzzle_parser("python -m trm_jax.data.sudoku", __doc__)
+    parser, made, read = data_generate.puzzle_parser("trm_jax.data.sudoku", __doc__)
     for sub in (made, read):
         sub.add_argument("--box", default="3x3", help="rows x columns of a box (%(default)s)")
     made.add_argument("--clues", default="minimal", help="30, 25-37 or %(default)s")

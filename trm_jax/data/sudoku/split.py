@@ -25,9 +25,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Integer, UInt64
 
+from trm_jax.command_line import make_parser
 from trm_jax.data import csv_puzzles, generate, hub
 from trm_jax.data.format import save_dataset
-from trm_jax.data.sudoku.__main__ import decode_rows, enlarge, parse_box
+from trm_jax.data.sudoku.dataset import decode_rows, enlarge, parse_box
 from trm_jax.data.sudoku.solver import Box
 from trm_jax.data.sudoku.symmetry import invariants
 from trm_jax.data.sudoku.tokens import decode
@@ -121,11 +122,7 @@ def split(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 2 on bad input."""
-    p = argparse.ArgumentParser(
-        prog="python -m trm_jax.data.sudoku.split",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = make_parser("trm_jax.data.sudoku.split", __doc__)
     p.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
     p.add_argument("csv", nargs="+", metavar="CSV", help="file, or hf:owner/name/file[@revision]")
     p.add_argument("--hold-out", type=int, required=True, help="puzzles for test/")
