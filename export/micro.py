@@ -12,41 +12,45 @@ Into the folder go
     FOLDER/package.json   sizes: arena measured and margin, states, flash; operators; hashes
     FOLDER/README.md      how to build, load and ask it
 
-The arena is measured by TFLM's host interpreter (cortex_m/arena.py). Left out: making the export
-(pipeline.py), the firmware (firmware/).
+The arena is measured by TFLM's host interpreter (cortex_m/arena.py). Not here: making the export
+(tflite.py), the firmware (firmware/).
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from export.artifact.open import open_artifact
-from export.cortex_m.arena import MARGIN
-from export.cortex_m.package import (
-    make_package,
-    package_files,
-    reserved_arena_bytes,
-    save_package,
-)
-from trm_jax.command_line import exit_code
+from trm_jax.command_line import exit_code, make_parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Write a package."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.micro",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("export", type=Path, help="folder of an export for tflm, batch 1")
-    parser.add_argument("folder", type=Path, help="folder of the package")
-    arguments = parser.parse_args(argv)
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = make_parser("export.micro", __doc__)
+    p.add_argument("export", type=Path, help="folder of an export for tflm, batch 1")
+    p.add_argument("folder", type=Path, help="folder of the package")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
 
     def action() -> None:
-        package = make_package(open_artifact(arguments.export))
-        save_package(package, arguments.folder)
+        # imports jax: after parsing
+        from export.artifact.open import open_artifact
+        from export.cortex_m.arena import MARGIN
+        from export.cortex_m.package import (
+            make_package,
+            package_files,
+            reserved_arena_bytes,
+            save_package,
+        )
+
+        package = make_package(open_artifact(args.export))
+        save_package(package, args.folder)
         sys.stdout.write(
-            f"{arguments.folder}: {len(package_files(package))} files, arena"
+            f"{args.folder}: {len(package_files(package))} files, arena"
             f" {reserved_arena_bytes(package.arena)} bytes of which {MARGIN} margin,"
             f" states {package.state_bytes} bytes\n"
         )

@@ -16,18 +16,25 @@ Schemes, and what they become:
     w4c-sym_a16s, w8c-sym_a16s    QDQ: uint16 activations; w4a16 is the form QNN takes for int4
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 
-from export import tflite
+from export.options import export_parser
 from export.targets import Target
+from export.tflite import run_export
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = export_parser("export.onnx", __doc__)
+    p.set_defaults(target=Target.ONNX.value, cut=None)
+    return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    p = tflite.options("python -m export.onnx", __doc__)
-    p.set_defaults(target=Target.ONNX.value, cut=None)
-    return tflite.command(p.parse_args(argv))
+    return run_export(parser().parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -19,28 +19,15 @@ fast one on hosts), w8c-sym_a8s with calibrated ranges. Roles may differ:
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from export.artifact.manifest import IntegerFacts, Manifest
-from export.lowering.stages import parse_cut
-from export.lowering.storage import plan_named
-from export.pipeline import TRIED, export_model
-from export.sources import batch_of, load_model, load_puzzles
+from export.options import export_parser
 from export.targets import Target
-from quant.simulation import simulate
 from trm_jax.command_line import exit_code
-from trm_jax.loading import gather_calibration
-
-BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    p = options("python -m export.tflite", __doc__)
+    p = export_parser("export.tflite", __doc__)
     p.add_argument(
         "--target",
         default="litert",
@@ -56,96 +43,18 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def options(program: str, description: str | None) -> argparse.ArgumentParser:
-    """Declare what every export command asks for; the target is the command's own."""
-    p = argparse.ArgumentParser(
-        prog=program,
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    p.add_argument(
-        "--model",
-        required=True,
-        metavar="NAME|PATH",
-        help="bundled name, model directory or PyTorch checkpoint",
-    )
-    p.add_argument("--scheme", required=True, help="one for all matrices, or ROLE=SCHEME,...")
-    p.add_argument("--out", required=True, type=Path, metavar="DIR")
-    p.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="puzzles to calibrate on and to answer (default: bundled)",
-    )
-    p.add_argument(
-        "--batch",
-        type=int,
-        default=BATCH,
-        metavar="N",
-        help="puzzles per call of the graphs (%(default)s)",
-    )
-    p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
-    return p
-
-
-def run(args: argparse.Namespace) -> Manifest:
-    """Export as a command line says.
-
-    Raises:
-      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or a runtime's refusal.
-    """
-    plan = plan_named(args.scheme, Target(args.target))
-    cut = parse_cut(args.cut) if args.cut else None
-    source = load_model(args.model)
-    dataset = load_puzzles(args.data, source.config)
-    steps = args.steps or source.config.halt_max_steps
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    errors = Console(stderr=True)
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("quantising", total=2)
-        twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
-        bar.update(task, description="lowering and trying", advance=1)
-        tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
-        return export_model(
-            args.out, source, plan, twin, tried, batch=args.batch, steps=steps, cut=cut
-        )
-
-
-def summary(made: Manifest, folder: Path) -> str:
-    """Say what was made."""
-    integers = "" if made.integers is None else f"{room(made.integers)}\n"
-    return (
-        f"{made.model} as {made.scheme} ({made.plan}) for {made.target.value}\n"
-        f"{', '.join(str(folder / name) for name in made.model_files)}:"
-        f" {made.model_bytes:,} bytes, {made.weight_bytes:,} of them weights;"
-        f" with host tensors {made.total_bytes:,} bytes\n"
-        f"{integers}"
-        f"expected answers: {len(made.expected.tokens)} puzzles at {made.expected.steps} steps,"
-        f" confirmed by {made.expected.confirmed_by or 'nothing here'}\n"
-        f"next: python -m export.verify {folder}"
-    )
-
-
-def room(integers: IntegerFacts) -> str:
-    """Say how much room integers have, and whether it was enough."""
-    saturated = ", ".join(f"{name} {count}" for name, count in integers.saturated.items())
-    return (
-        f"integers: {integers.bits} bits, ranges times {integers.headroom:g}; sums need at most"
-        f" {max(integers.accumulator_bits.values())} bits; saturated in"
-        f" {integers.saturated_puzzles} puzzles: {saturated or 'nothing'}"
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    return command(parser().parse_args(argv))
+    return run_export(parser().parse_args(argv))
 
 
-def command(args: argparse.Namespace) -> int:
+def run_export(args: argparse.Namespace) -> int:
     """Export, say what was made or what is wrong; returns the exit code."""
 
     def action() -> None:
-        sys.stdout.write(summary(run(args), args.out) + "\n")
+        from export.job import describe_export, export_named  # imports jax: after parsing
+
+        sys.stdout.write(describe_export(export_named(args), args.out) + "\n")
 
     return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
 

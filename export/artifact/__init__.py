@@ -9,4 +9,6 @@ Read in this order:
     check_operators.py  every product alone, against float64
     check_blocks.py     one block against the simulation
     check_rollouts.py   whole rollouts, puzzle by puzzle
+    verification.py     all checks in order
+    single_puzzle.py    one puzzle, read, answered and judged
 """

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export import pipeline, verify
-from export.artifact import check_operators, check_rollouts
+from export import pipeline
+from export.artifact import check_operators, check_rollouts, verification
 from export.artifact.check_blocks import check_blocks
 from export.artifact.host_state import embed
 from export.artifact.open import Export
@@ -140,7 +140,7 @@ def test_verify_names_another_model(tmp_path: Path) -> None:
     export = tiny.make(tmp_path / "e", CONFIG, "fp32")
     cells = np.ones((2, CONFIG.seq_len), np.int32)
     with pytest.raises(ValueError, match="unknown model 'tiny'"):
-        verify.twin_of(export, None, from_examples(cells, cells, vocab_size=5))
+        verification.twin_of(export, None, from_examples(cells, cells, vocab_size=5))
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from tflite_micro.python.tflite_micro import runtime
 
-from experiments.deploy.cortex_m.arena import graphs_of, kinds_of, main, read_rows
+from experiments.deploy.cortex_m.arena import main
+from experiments.deploy.cortex_m.graph_memory import graphs_of, kinds_of, read_rows
 from export.cortex_m.arena import measure_shared_arena
 from export.graph.ir import Graph, GraphModel
 from export.graph.tflite_writer import write_tflite

@@ -1,0 +1,149 @@
+"""The checks of an export: files, legality, operators, answers, blocks, rollouts.
+
+Each check is a file beside this one; here stand their order and what each says. Not here: the
+command line (export/verify.py).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from export.artifact import check_operators, check_rollouts
+from export.artifact.check_blocks import check_blocks
+from export.artifact.open import Export, open_artifact
+from export.artifact.solver import Solver
+from export.graph.files import check_format
+from export.legality.check import find_violations
+from export.lowering.model import parameters_sha256
+from export.lowering.storage import plan_named
+from export.runtimes.registry import open_runtime
+from export.sources import batch_of, load_model, load_puzzles
+from export.targets import Target
+from quant.simulation import Simulation, simulate
+from trm_jax.command_line import progress_bar
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_calibration
+
+SIGNIFICANT = 0.01  # p of McNemar's test below which the runtime solves others than simulated
+
+
+class CheckResult(NamedTuple):
+    """What a check found, as text."""
+
+    name: str
+    passed: bool
+    text: str
+
+
+def twin_of(export: Export, model: str | None, dataset: PuzzleDataset) -> Simulation:
+    """Build the simulation of an export.
+
+    Raises:
+      ValueError: the model is another one than the export was made from.
+    """
+    manifest = export.manifest
+    source = load_model(model or manifest.source)
+    plan = plan_named(manifest.scheme, manifest.target)
+    twin = simulate(
+        source, plan.precision, gather_calibration(dataset), steps=manifest.expected.steps
+    )
+    if parameters_sha256(twin.quantised) != manifest.parameters_sha256:
+        raise ValueError(
+            f"{source.name} under {manifest.scheme} gives other parameters than the export holds;"
+            " name the model it was made from with --model"
+        )
+    return twin
+
+
+def run_checks(
+    folder: Path,
+    *,
+    limit: int,
+    data: Path | None = None,
+    model: str | None = None,
+    target: Target | None = None,
+    threads: int = 1,
+) -> Iterator[CheckResult]:
+    """Run the checks of an export, from exact to statistical.
+
+    Args:
+      limit: puzzles of the rollouts, the first of `data` (None: the bundled ones).
+      model: the model it was made from; None: the one that the manifest names.
+      target: runs it; None: the one it was exported for.
+
+    Raises:
+      ValueError, OSError, RuntimeError: missing, damaged, or refused by the runtime.
+    """
+    export = open_artifact(folder)
+    manifest, expected = export.manifest, export.manifest.expected
+    yield CheckResult("files", True, f"{manifest.total_bytes:,} bytes, as the manifest says")
+    target = target or manifest.target
+    check_format(manifest.target, target)
+    violations = find_violations(export.model, target)
+    text = "; ".join(map(str, violations[:3])) or f"{target.value} computes it"
+    yield CheckResult("legality", not violations, text)
+    yield check_products(export, target)
+    runtime = open_runtime(target, export.model, threads=threads)
+    try:
+        solver = Solver(export, runtime)
+        inputs, ids = np.asarray(expected.inputs), np.asarray(expected.puzzle_identifiers)
+        answers = solver.solve(inputs, ids, steps=expected.steps).tokens
+        same = (answers == np.asarray(expected.tokens)).all(axis=1)
+        text = f"{same.sum()} of {same.size} puzzles as expected"
+        yield CheckResult("answers", bool(same.all()), text)
+        dataset = load_puzzles(data, export.config)
+        twin = twin_of(export, model, dataset)
+        states = twin.trajectory(batch_of(dataset, np.arange(solver.batch) % len(dataset)), steps=1)
+        e = solver.states.embed(
+            np.resize(inputs, (solver.batch, inputs.shape[1])), np.resize(ids, solver.batch)
+        )
+        injection = solver.states.real_injection(e)
+        for block in check_blocks(twin, runtime, np.asarray(states[-1]), injection):
+            text = f"relative distance {block.distance:.2e}, bound {block.bound:.2e}"
+            yield CheckResult(block.graph, block.passed, text)
+        yield check_whole_rollouts(solver, twin, dataset, limit, expected.steps)
+    finally:
+        runtime.close()
+
+
+def check_products(export: Export, target: Target) -> CheckResult:
+    """Check every product alone."""
+    onnx = target is Target.ONNX
+    cut = (check_operators.onnx_products if onnx else check_operators.products)(export.model)
+    check_one = check_operators.check_onnx if onnx else check_operators.check
+    runtime = open_runtime(target, cut)
+    try:
+        checks = [check_one(g, runtime, i) for i, g in enumerate(cut.graphs)]
+    finally:
+        runtime.close()
+    worst = max(checks, key=lambda c: c.worst)
+    text = f"{len(checks)} products, worst {worst.name} at {worst.worst:.2f} of its bound"
+    return CheckResult("operators", worst.passed, text)
+
+
+def check_whole_rollouts(
+    solver: Solver,
+    twin: Simulation,
+    dataset: PuzzleDataset,
+    limit: int,
+    steps: int,
+) -> CheckResult:
+    """Compare whole rollouts on runtime and simulation."""
+    groups, done = [], 0
+    with progress_bar("rollouts", min(limit, len(dataset))) as advance:
+        for group in check_rollouts.compare_rollouts(solver, twin, dataset, limit, steps):
+            groups.append(group)
+            done += len(group.exact)
+            advance(done)
+    joined = check_rollouts.join_groups(groups, solver.config.seq_len)
+    p = joined.mcnemar
+    text = (
+        f"exact match {check_rollouts.show_rate(joined.exact)},"
+        f" simulated {check_rollouts.show_rate(joined.simulated_exact)}, McNemar p {p:.3g};"
+        f" equal answers {check_rollouts.show_rate(joined.equal)},"
+        f" equal cells {joined.equal_cells:.5f},"
+        f" fidelity {check_rollouts.show_mean(joined.fidelity)}"
+    )
+    return CheckResult("rollouts", p >= SIGNIFICANT, text)

@@ -1,0 +1,65 @@
+"""An export as a command line asks for it: load, simulate, export, and say what was made.
+
+Not here: the options (options.py, tflite.py, onnx.py), the stages of an export (pipeline.py).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from export.artifact.manifest import IntegerFacts, Manifest
+from export.lowering.stages import parse_cut
+from export.lowering.storage import plan_named
+from export.pipeline import TRIED, export_model
+from export.sources import batch_of, load_model, load_puzzles
+from export.targets import Target
+from quant.simulation import simulate
+from trm_jax.command_line import progress_bar
+from trm_jax.loading import gather_calibration
+
+
+def export_named(args: argparse.Namespace) -> Manifest:
+    """Export as a command line says.
+
+    Raises:
+      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or a runtime's refusal.
+    """
+    plan = plan_named(args.scheme, Target(args.target))
+    cut = parse_cut(args.cut) if args.cut else None
+    source = load_model(args.model)
+    dataset = load_puzzles(args.data, source.config)
+    steps = args.steps or source.config.halt_max_steps
+    with progress_bar("quantising", 2) as advance:
+        twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
+        advance(1, "lowering and trying")
+        tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
+        return export_model(
+            args.out, source, plan, twin, tried, batch=args.batch, steps=steps, cut=cut
+        )
+
+
+def describe_export(manifest: Manifest, folder: Path) -> str:
+    """Say what an export holds and what to do next."""
+    expected = manifest.expected
+    integers = "" if manifest.integers is None else f"{describe_room(manifest.integers)}\n"
+    return (
+        f"{manifest.model} as {manifest.scheme} ({manifest.plan}) for {manifest.target.value}\n"
+        f"{', '.join(str(folder / name) for name in manifest.model_files)}:"
+        f" {manifest.model_bytes:,} bytes, {manifest.weight_bytes:,} of them weights;"
+        f" with host tensors {manifest.total_bytes:,} bytes\n"
+        f"{integers}"
+        f"expected answers: {len(expected.tokens)} puzzles at {expected.steps} steps,"
+        f" confirmed by {expected.confirmed_by or 'nothing here'}\n"
+        f"next: python -m export.verify {folder}"
+    )
+
+
+def describe_room(integers: IntegerFacts) -> str:
+    """Say how much room integers have, and whether it was enough."""
+    saturated = ", ".join(f"{name} {count}" for name, count in integers.saturated.items())
+    return (
+        f"integers: {integers.bits} bits, ranges times {integers.headroom:g}; sums need at most"
+        f" {max(integers.accumulator_bits.values())} bits; saturated in"
+        f" {integers.saturated_puzzles} puzzles: {saturated or 'nothing'}"
+    )

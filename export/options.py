@@ -1,0 +1,54 @@
+"""The options that the export commands share, each declared once.
+
+Nothing here imports jax. Not here: what the options do (pipeline.py, artifact/).
+"""
+
+import argparse
+from pathlib import Path
+
+from export.targets import Target
+from trm_jax.command_line import make_parser
+
+BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
+
+
+def export_parser(program: str, description: str | None) -> argparse.ArgumentParser:
+    """Declare what a command asks for that makes an export; the target is the command's own."""
+    p = make_parser(program, description)
+    p.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME|PATH",
+        help="bundled name, model directory or PyTorch checkpoint",
+    )
+    p.add_argument("--scheme", required=True, help="one for all matrices, or ROLE=SCHEME,...")
+    p.add_argument("--out", required=True, type=Path, metavar="DIR")
+    p.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="puzzles to calibrate on and to answer (default: bundled)",
+    )
+    p.add_argument(
+        "--batch",
+        type=int,
+        default=BATCH,
+        metavar="N",
+        help="puzzles per call of the graphs (%(default)s)",
+    )
+    p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
+    return p
+
+
+def artifact_parser(
+    program: str, description: str | None, data_help: str
+) -> argparse.ArgumentParser:
+    """Declare what a command asks for that opens an export and runs it."""
+    p = make_parser(program, description)
+    p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
+    p.add_argument("--data", type=Path, metavar="DIR", help=data_help)
+    p.add_argument(
+        "--runtime", choices=[t.value for t in Target], help="other than what it was exported for"
+    )
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
+    return p
