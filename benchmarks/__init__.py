@@ -1,6 +1,7 @@
-"""Speed measured against a named rival in the same run.
+"""Speed measured against a named rival in the same run: a folder for each program.
 
-timing.py measures; subject.py is what is timed; contestants.py and step_contestants.py are who
-runs it; torch_reasoner.py is the rival in PyTorch. Programs: depth_grid, rollout_gflops,
-integer_rollout, latency, sequence_length.
+Read in this order: options.py (what the programs share before anything is timed), timing.py (the
+clocks and how rows are written), subject.py (what is timed). Programs: depth_grid, rollout_gflops,
+latency, sequence_length, integer_rollout; in each, __main__.py is the command line, runner.py
+times, and contestants.py says who runs it, the rival included.
 """

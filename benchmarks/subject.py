@@ -6,7 +6,6 @@ random tokens, whose cost is the same.
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import models, puzzles
-from trm_jax.config import PRESETS, Config, preset
+from trm_jax.config import Config, preset
 from trm_jax.data.batches import gather
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
@@ -37,22 +36,6 @@ class Subject(NamedTuple):
     @property
     def num_puzzles(self) -> int:
         return self.batch.inputs.shape[0]
-
-
-def add_options(parser: argparse.ArgumentParser, limit: int) -> None:
-    """Declare the options that choose a subject.
-
-    Args:
-      limit: default number of puzzles.
-    """
-    parser.add_argument("--task", default="sudoku", help="sudoku or maze (%(default)s)")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--model", metavar="NAME|PATH|hf:...", help="default: the bundled one")
-    which.add_argument("--preset", choices=sorted(PRESETS), help="random weights of this size")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="puzzles (default: bundled)")
-    parser.add_argument(
-        "--limit", type=int, default=limit, metavar="N", help="puzzles, one batch (%(default)s)"
-    )
 
 
 def load(args: argparse.Namespace) -> Subject:

@@ -1,11 +1,6 @@
-"""Wall time of a function, its spread over repeats, and the threads it may use.
+"""Wall time of a function, its spread over repeats, and how rows of times are written."""
 
-The frame of a benchmark program: help from the docstring, errors, table and rows.
-"""
-
-import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -15,34 +10,15 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from trm_jax.command_line import exit_code
-
 Rows = Sequence[dict[str, Any]]
 
 
-def make_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """Make a parser that prints a module docstring as it stands."""
-    return argparse.ArgumentParser(
-        prog=f"python -m {prog}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def report(measure: Callable[[Console], Rows], show: Callable[[Rows, Console], None]) -> int:
-    """Measure, then write the table to stderr and the rows to stdout as JSON lines.
-
-    Returns:
-      The exit code: 2 if the input was at fault.
-    """
+def write_rows(measure: Callable[[Console], Rows], show: Callable[[Rows, Console], None]) -> None:
+    """Measure, then write the table to stderr and the rows to stdout as JSON lines."""
     console = Console(stderr=True)
-
-    def action() -> None:
-        rows = measure(console)
-        show(rows, console)
-        sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
-
-    return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
+    rows = measure(console)
+    show(rows, console)
+    sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 class Spread(NamedTuple):
@@ -73,12 +49,3 @@ def wall_and_cpu(function: Callable[[], object]) -> tuple[float, float]:
     start = time.process_time()
     wall = seconds(function)
     return wall, time.process_time() - start
-
-
-def num_threads() -> int:
-    """Count the cores this process may use, which is what XLA's CPU pool takes.
-
-    `taskset` lowers it; not every system knows affinity.
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import depth_grid
-from benchmarks.contestants import ContestPlan, JaxCells, SharedRollouts, make_plan
-from benchmarks.depth_grid import Times, compare_logits, make_row
+from benchmarks.depth_grid import __main__ as depth_grid
+from benchmarks.depth_grid.contestants import ContestPlan, JaxCells, SharedRollouts, make_plan
+from benchmarks.depth_grid.runner import Times, compare_logits, make_row
 from benchmarks.subject import Subject
 from experiments.measurement.depths import DepthGrid
 from tests.support.oracles import recursion as oracle

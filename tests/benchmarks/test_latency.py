@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import latency
-from benchmarks.latency import compare_floats, cosine, step
-from benchmarks.step_contestants import dynamic_int8, exported, graphs_of, ort_int8
+from benchmarks.latency import __main__ as latency
+from benchmarks.latency import runner
+from benchmarks.latency.contestants import dynamic_int8, exported, graphs_of, ort_int8
+from benchmarks.latency.runner import compare_floats, cosine, step
 from benchmarks.subject import Subject, draw
 from export.graph.files import write_files
 from export.targets import Target
@@ -32,7 +33,7 @@ def subject() -> Subject:
 
 def test_a_step_is_the_models(subject: Subject) -> None:
     ours = exported(subject, "fp32", Target.LITERT, 1)
-    z_H, z_L, e = (jnp.asarray(latency.draw_state(CONFIG, 1, seed)) for seed in range(3))
+    z_H, z_L, e = (jnp.asarray(runner.draw_state(CONFIG, 1, seed)) for seed in range(3))
     networks, params = subject.reasoner.networks, subject.weights.params
     for _ in range(CONFIG.H_cycles):
         for _ in range(CONFIG.L_cycles):
@@ -81,8 +82,8 @@ def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["contestant"] for row in rows] == [
         "litert fp32",
         "litert w8c-sym_a8da",
-        latency.RIVAL,
-        latency.INT8_RIVAL,
+        runner.RIVAL,
+        runner.INT8_RIVAL,
     ]
     assert rows[2]["to_onnx_fp32"] == rows[3]["to_onnx_int8"] == {"median": 1, "min": 1, "max": 1}
     assert rows[0]["cosine"] == pytest.approx(1, abs=1e-12)
@@ -91,10 +92,10 @@ def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ratios_are_taken_within_a_repeat() -> None:
     who = dataclasses.make_dataclass("Who", ["name", "file_bytes", "packed_bytes"])("x", 1, 1)
     timed = [
-        {"x": (a, 1.0), latency.RIVAL: (2.0, 1.0), latency.INT8_RIVAL: (b, 4.0)}
+        {"x": (a, 1.0), runner.RIVAL: (2.0, 1.0), runner.INT8_RIVAL: (b, 4.0)}
         for a, b in ((1.0, 1.0), (8.0, 2.0), (3.0, 1.0))
     ]
-    row = latency.make_row(who, timed)
+    row = runner.make_row(who, timed)
     assert row["to_onnx_fp32"] == {"median": 1.5, "min": 0.5, "max": 4.0}
     assert row["to_onnx_int8"] == {"median": 3.0, "min": 1.0, "max": 4.0}
     assert row["cpu_to_onnx_int8"]["median"] == 0.25

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import rollout_gflops
-from benchmarks.rollout_gflops import Matmul, Product, products
+from benchmarks.rollout_gflops import __main__ as rollout_gflops
+from benchmarks.rollout_gflops.runner import Matmul, Product, products
 from tests.support.samples import random_weights, small
 from tests.support.tiny.preset import PRESET
 from trm_jax.config import (

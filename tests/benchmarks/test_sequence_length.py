@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import sequence_length
-from benchmarks.sequence_length import SpeedVerdict, crossover, verdict
+from benchmarks.sequence_length import __main__ as sequence_length
+from benchmarks.sequence_length import runner
+from benchmarks.sequence_length.runner import SpeedVerdict, crossover, verdict
 from trm_jax.config import SUDOKU_TRM_ATT
 
 FASTER, SLOWER, UNDECIDED = SpeedVerdict.FASTER, SpeedVerdict.SLOWER, SpeedVerdict.UNDECIDED
@@ -40,14 +41,14 @@ def test_the_program_times_draws_and_prints_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = dataclasses.replace(SUDOKU_TRM_ATT, hidden_size=32, L_layers=1, puzzle_emb_ndim=32)
-    monkeypatch.setattr(sequence_length, "SUDOKU_TRM_ATT", small)
+    monkeypatch.setattr(runner, "SUDOKU_TRM_ATT", small)
     pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
     more = ["--lengths", "4,8", "--repeats", "2", "--figure", str(tmp_path / "f"), "--clock", "cpu"]
     assert sequence_length.main(more) == 0
     printed = capsys.readouterr()
     rows = [json.loads(line) for line in printed.out.splitlines()]
     assert [(r["contestant"], r["length"]) for r in rows] == [
-        (c.name, length) for length in (4, 8) for c in sequence_length.CONTESTANTS
+        (c.name, length) for length in (4, 8) for c in runner.CONTESTANTS
     ]
     assert all(r["ratio_p10"] <= r["ratio"] <= r["ratio_p90"] for r in rows)
     assert "crossover, ORT static" in printed.err

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="the [torch] extra is not installed")
 
 import torch  # pyright: ignore[reportMissingImports]
 
-from benchmarks.torch_reasoner import TorchReasoner
+from benchmarks.depth_grid.torch_reasoner import TorchReasoner
 from tests.support.golden_cases import MODELS, assert_close, load
 from tests.support.oracles import recursion as oracle
 from tests.support.samples import random_batch, random_weights, small

@@ -1,20 +1,6 @@
-"""Time a device's integers in JAX against TFLM's interpreter: puzzles per second, same answers.
-
-    python -m benchmarks.integer_rollout
-    python -m benchmarks.integer_rollout --preset sudoku-trm-mlp --limit 4 --steps 1 \\
-        --scheme tflm_int4_int16 --device-puzzles 1 --repeats 1 > rows.jsonl
-
-Both solve puzzles from start to end in the same run on the same CPU: the simulation a batch of
---limit puzzles, jitted, warm; the interpreter (the tflite-micro wheel, reference kernels, one
-thread, in a process of its own, behind the host loop of export/artifact/solver.py) one after the
-other, the first --device-puzzles of them. Before anything is timed, tokens and last states of
-these are compared, bit for bit; a difference is an error. Float32 rollouts of the batch are timed
-too. The table goes to stderr, JSON rows to stdout. Random presets calibrate on the puzzles they are
-timed on.
-"""
+"""Rollouts in integers on both sides: compared bit for bit, then timed."""
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,8 +13,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from benchmarks import subject as subjects
+from benchmarks.options import num_threads
 from benchmarks.subject import Subject
-from benchmarks.timing import Rows, make_parser, num_threads, report, seconds, spread
+from benchmarks.timing import Rows, seconds, spread
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.lowering.storage import plan_for
@@ -42,8 +29,6 @@ from quant.simulation import Simulation, simulate
 from trm_jax.evaluate import trajectory
 from trm_jax.types import Batch
 
-LIMIT = 32  # about a minute on two free cores for the bundled model
-
 
 class Contest(NamedTuple):
     """Both sides, ready; `device` are the puzzles that the interpreter solves."""
@@ -53,17 +38,6 @@ class Contest(NamedTuple):
     solver: Solver
     device: Batch
     steps: int
-
-
-def parser() -> argparse.ArgumentParser:
-    """Declare the command line."""
-    p = make_parser("benchmarks.integer_rollout", __doc__)
-    subjects.add_options(p, LIMIT)
-    p.add_argument("--scheme", default="tflm_int4_int16", help="%(default)s")
-    p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
-    p.add_argument("--device-puzzles", type=int, default=2, metavar="N", help="%(default)s")
-    p.add_argument("--repeats", type=int, default=3, metavar="N", help="%(default)s")
-    return p
 
 
 def exported(subject: Subject, scheme: str, steps: int, folder: Path) -> tuple[Simulation, Export]:
@@ -186,13 +160,3 @@ def show(rows: Rows, console: Console) -> None:
         at_once = "1" if r is device else str(r["puzzles"])
         table.add_row(r["what"], at_once, f"{ends} {r['puzzles_per_s_max']:.3g})", f"{ratio:.1f}")
     console.print(table)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
-    return report(lambda console: measure(args, console), show)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

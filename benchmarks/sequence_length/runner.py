@@ -1,29 +1,11 @@
-"""Look for the sequence length from which int8 is faster than float (the paper's App. G.1).
+"""Int8 against float32 over sequence lengths: times, ratios, where the crossover lies."""
 
-    python -m benchmarks.sequence_length
-    python -m benchmarks.sequence_length --mixer mlp --lengths 16,64,256 --figure crossover
-
-The paper sees static int8 lose on Sudoku (about 100 positions) and win on mazes (900) on phones,
-and places the crossover in between. Here: one block application at the published width, random
-weights, one puzzle, on this computer's CPU. Int8 against float32 of the same runtime:
-
-    LiteRT static     QUANTIZE, int8 x int8, DEQUANTIZE around every weight matrix (_a8s)
-    LiteRT dynamic    rows quantised inside the kernel (_a8da)
-    ORT static        QDQ, in ONNX Runtime (_a8s)
-
-Every repeat times everybody once, and the ratio int8 : float is taken within the repeat. Int8
-counts as faster where at least 90 % of the ratios lie below 1, as slower where 90 % lie above;
-else the machine's noise decides nothing. On a busy machine `--clock cpu` takes the CPU time of
-the one thread instead of wall time: what others take is not counted. A CPU stands in for no NPU:
-it has no driver to wait for, which is what the paper blames. Needs [export] and [onnx].
-"""
-
+import argparse
 import dataclasses
 import enum
 import functools
 import itertools
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -33,7 +15,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.timing import make_parser, report
 from experiments.render import figures
 from export.graph.ir import GraphModel
 from export.graph.onnx_translate import translate_model
@@ -48,8 +29,8 @@ from quant.simulation import quantise_for
 from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
 from trm_jax.models.build import build
 
-LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
-REPEATS, WARM = 15, 2
+WARM = 2  # calls that do not count
+SHORTEST = 16  # positions of the weights that attention shares over lengths
 SAMPLE_SECONDS = 0.02  # a call repeats until it fills this; one of a short sequence is all noise
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 SPAN = ProductRange((-4.0, 4.0), (-4.0, 4.0))  # any range: latency does not depend on it
@@ -204,7 +185,7 @@ def weights_of(config: TRMConfig) -> Any:
 
 def model_of(config: TRMConfig, scheme: str, target: Target) -> GraphModel:
     """Lower one block for one puzzle."""
-    same = config if config.mixer is Mixer.MLP else config_of(LENGTHS[0], config.mixer)
+    same = config if config.mixer is Mixer.MLP else config_of(SHORTEST, config.mixer)
     params, plan = weights_of(same), plan_for(parse(scheme), target)
     ranges = dict.fromkeys(input_widths(params), SPAN)
     model = lower_floats(
@@ -296,27 +277,14 @@ def measure(
     return rows
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    p = make_parser("benchmarks.sequence_length", __doc__)
-    p.add_argument("--lengths", default=",".join(map(str, LENGTHS)), help="%(default)s")
-    kinds = [Mixer.ATTENTION.value, Mixer.MLP.value]
-    p.add_argument("--mixer", default=kinds[0], choices=kinds, help="%(default)s")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
-    p.add_argument("--repeats", type=int, default=REPEATS, metavar="N", help="%(default)s")
-    p.add_argument("--figure", type=Path, metavar="PATH", help="draw into PATH.png and PATH.svg")
-    p.add_argument("--clock", default="wall", choices=list(CLOCKS), help="%(default)s")
-    args = p.parse_args(argv)
+def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    """Time what the options name, and draw it where they ask for a figure.
 
-    def run(console: Console) -> list[dict[str, Any]]:
-        lengths = [int(text) for text in args.lengths.split(",")]
-        rows = measure(lengths, Mixer(args.mixer), args.threads, args.repeats, args.clock, console)
-        if args.figure:
-            draw(rows, args.figure)
-        return rows
-
-    return report(run, show)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+      ValueError, RuntimeError: as `measure`.
+    """
+    lengths = [int(text) for text in args.lengths.split(",")]
+    rows = measure(lengths, Mixer(args.mixer), args.threads, args.repeats, args.clock, console)
+    if args.figure:
+        draw(rows, args.figure)
+    return rows

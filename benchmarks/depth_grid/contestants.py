@@ -18,8 +18,8 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 
+from benchmarks.options import num_threads
 from benchmarks.subject import Subject
-from benchmarks.timing import num_threads
 from experiments.measurement.depths import DepthGrid, full_grid, parse_depths
 from quant.scheme import Scheme, parse
 from trm_jax import metrics
@@ -130,7 +130,7 @@ class TorchCells:
     compile_seconds = 0.0  # eager
 
     def __init__(self, subject: Subject, variants: Variants) -> None:
-        from benchmarks.torch_reasoner import TorchReasoner, torch
+        from benchmarks.depth_grid.torch_reasoner import TorchReasoner, torch
 
         config, threads = subject.config, num_threads()
         self.models = {}

@@ -1,24 +1,6 @@
-"""Time one supervision step of exported models in LiteRT against ONNX Runtime.
-
-    python -m benchmarks.latency
-    python -m benchmarks.latency --presets sudoku-trm-mlp-mini --repeats 3 > rows.jsonl
-
-Models have the published size and random weights; one puzzle. Everybody runs the same host loop
-(all H-cycles of a step, L_cycles + 1 calls of the block graph each, then the heads) on the same
-number of threads. LiteRT takes float32 and the schemes below; ONNX Runtime takes float32 and
-what its own dynamic quantiser makes of that (int8 per channel). Before anything is timed the
-float graphs are held against each other, and every contestant says how near its state after the
-step is to float's (mean cosine over positions; random weights, so no accuracy).
-
-Each repeat times everybody once, in turn; ratios are taken within a repeat, and median, least
-and greatest are shown. On a crowded machine take `--threads 1` and read the ratio of CPU times:
-with more threads they include waiting. `file` is the size of the graphs, `over packed` what it
-has more than the packed integers, scales and zero points. The table goes to stderr, JSON rows go
-to stdout.
-"""
+"""One supervision step, compared and timed in turn."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -28,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.step_contestants import StepContestant, exported, ort_int8
+from benchmarks.latency.contestants import StepContestant, exported, ort_int8
 from benchmarks.subject import Subject
-from benchmarks.timing import Spread, make_parser, num_threads, report, spread, wall_and_cpu
+from benchmarks.timing import Spread, spread, wall_and_cpu
 from export.artifact.host_state import FloatStates
 from export.artifact.solver import h_cycle
 from export.runtimes.contract import Arrays
@@ -38,8 +20,6 @@ from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax.config import PRESETS, Config
 
-PUBLISHED = "sudoku-trm-mlp,maze-trm-att"
-SCHEMES = "w8c-sym_a8da,w8c-sym_a8s,w4c-sym_a8da,w4c-asym_a8da"
 RIVAL = "onnx fp32"
 INT8_RIVAL = "onnx dynamic int8"
 TOLERANCE = 1e-4
@@ -173,20 +153,6 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
         console.print(table)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Declare the command line."""
-    p = make_parser("benchmarks.latency", __doc__)
-    p.add_argument("--presets", default=PUBLISHED, help="sizes (default: %(default)s)")
-    p.add_argument(
-        "--schemes", default=SCHEMES, help="of LiteRT, beside fp32 (default: %(default)s)"
-    )
-    p.add_argument("--repeats", type=int, default=5, metavar="N", help="(%(default)s)")
-    p.add_argument(
-        "--threads", type=int, default=num_threads(), metavar="N", help="for all (%(default)s)"
-    )
-    return p
-
-
 def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """Draw what the options name and time it.
 
@@ -203,12 +169,3 @@ def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         console.print(f"{name}: {args.threads} threads, {args.repeats} repeats, one puzzle")
         rows += measure(subjects.draw(name, 1), args.schemes.split(","), args.repeats, args.threads)
     return rows
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    return report(partial(run, parser().parse_args(argv)), show)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

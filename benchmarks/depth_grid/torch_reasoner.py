@@ -1,6 +1,6 @@
 """A plain PyTorch forward of TRM and HRM, written from the formulas of REFERENCE 1.3.
 
-The rival of benchmarks/depth_grid.py: eager, float32, fused attention, tensors under their
+The rival of benchmarks/depth_grid/runner.py: eager, float32, fused attention, tensors under their
 released names. Training, halting and linear attention are left out. The only file of the
 benchmarks that imports torch.
 """

@@ -1,23 +1,6 @@
-"""Time the full depth x precision grid: one rollout per precision against every cell on its own.
-
-    python -m benchmarks.depth_grid
-    python -m benchmarks.depth_grid --preset sudoku-trm-mlp --limit 1 --repeats 1 \\
-        --schemes fp32,int8 --depths 1,3x1,2 > rows.jsonl
-
-Rivals, on the same CPU, in float32, with the same threads and weights, in the same run: the
-same JAX code with one rollout per cell, and, where torch is installed, a plain PyTorch forward
-(benchmarks/torch_reasoner.py). A cell (T, n) is n supervision steps of T H-cycles. A grid is
-timed for every n, for the n of the paper's tables, and for its deepest cell alone, which
-compares the engines without the sharing. Logits are compared before anything is timed.
-Compilation is reported apart: every other time is of a warm program.
-
-Each repeat times everybody once; a ratio is taken within its repeat, and median, least and
-greatest are shown. The table goes to stderr, JSON rows go to stdout. `taskset -c 0` in front
-makes it a single-thread comparison.
-"""
+"""The depth x precision grid, timed: everybody once a repeat, ratios within a repeat."""
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -29,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.contestants import (
+from benchmarks.depth_grid.contestants import (
     Cell,
     ContestPlan,
     JaxCells,
@@ -39,13 +22,12 @@ from benchmarks.contestants import (
     make_plan,
     torch_installed,
 )
+from benchmarks.options import num_threads
 from benchmarks.subject import Subject
-from benchmarks.timing import make_parser, num_threads, report, seconds, spread
+from benchmarks.timing import seconds, spread
 from quant.ptq import weights
 from quant.scheme import parse
 
-SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive,int3_calibrated"
-LIMIT = 8  # puzzles: under three minutes on two cores for a bundled model
 TOLERANCE = 1e-3
 """Largest difference of logits after one H-cycle, relative to the largest logit.
 
@@ -205,16 +187,6 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
         )
 
 
-def parser() -> argparse.ArgumentParser:
-    """Declare the command line."""
-    p = make_parser("benchmarks.depth_grid", __doc__)
-    subjects.add_options(p, LIMIT)
-    p.add_argument("--schemes", default=SCHEMES, help="weights only (default: %(default)s)")
-    p.add_argument("--depths", metavar="T,..xn,..", help="one grid instead, as experiments.sweep")
-    p.add_argument("--repeats", type=int, default=3, metavar="N", help="(%(default)s)")
-    return p
-
-
 def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """Load what the options name and time it.
 
@@ -231,12 +203,3 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         f" {len(plan.schemes)} schemes, {args.repeats} repeats; {rivals}"
     )
     return run(subject, plan, args.repeats, console)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    return report(partial(measure, parser().parse_args(argv)), show)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

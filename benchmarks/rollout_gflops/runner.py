@@ -1,22 +1,7 @@
-"""Compare the rollout's GFLOP/s with those of its bare matrix products.
-
-    python -m benchmarks.rollout_gflops
-    python -m benchmarks.rollout_gflops --preset sudoku-trm-mlp --limit 8 --steps 1 > rows.jsonl
-
-The rollout is what experiments.sweep runs, in float32; its operations are those of the blocks
-(trm_jax.config.flops_per_step: linear layers and attention products, 2 per multiply-accumulate).
-The rival, in the same run and on the same threads, is a `jnp.matmul` of every shape that a block
-multiplies, timed on its own and weighted by how often the rollout runs it. The share says how
-much of the machine's matrix speed norms, activations, transposes and loops leave over.
-
-Each repeat times everybody once and takes the share within; median, least and greatest are
-shown. The table goes to stderr, JSON rows go to stdout.
-"""
+"""A rollout and every matrix product in it, timed within the same repeats."""
 
 import argparse
-import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -25,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import subject as subjects
+from benchmarks.options import num_threads
 from benchmarks.subject import Subject
-from benchmarks.timing import Spread, make_parser, num_threads, report, seconds, spread
+from benchmarks.timing import Spread, seconds, spread
 from trm_jax.config import Config, Mixer, blocks_per_step, flops_per_step
 from trm_jax.evaluate import trajectory
 
-LIMIT = 64  # puzzles: a shard of experiments.sweep on a CPU
 SAMPLE_SECONDS = 0.1  # a product repeats until it fills this; one call of a small one is all noise
 
 
@@ -165,17 +150,6 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print(table)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Declare the command line."""
-    p = make_parser("benchmarks.rollout_gflops", __doc__)
-    subjects.add_options(p, LIMIT)
-    p.add_argument(
-        "--steps", type=int, metavar="N", help="supervision steps (default: the model's)"
-    )
-    p.add_argument("--repeats", type=int, default=5, metavar="N", help="(%(default)s)")
-    return p
-
-
 def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """Load what the options name and time it.
 
@@ -191,12 +165,3 @@ def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         f" {num_threads()} threads, {args.repeats} repeats"
     )
     return measure(subject, steps, args.repeats)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    return report(partial(run, parser().parse_args(argv)), show)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

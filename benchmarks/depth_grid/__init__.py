@@ -1,0 +1,1 @@
+"""A whole depth x precision grid against every cell on its own."""

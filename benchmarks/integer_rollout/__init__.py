@@ -1,0 +1,1 @@
+"""A device's integers in JAX against TFLM's interpreter."""

@@ -1,0 +1,1 @@
+"""One supervision step of exported models: LiteRT against ONNX Runtime."""

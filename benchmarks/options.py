@@ -1,0 +1,42 @@
+"""What benchmark programs share before anything is timed: options, number of threads, exit codes.
+
+Nothing here imports jax. Not here: what the options load (subject.py), the clocks (timing.py).
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from trm_jax.command_line import exit_code
+from trm_jax.config import PRESETS
+
+
+def add_subject_options(parser: argparse.ArgumentParser, limit: int) -> None:
+    """Declare the options that choose a subject.
+
+    Args:
+      limit: default number of puzzles.
+    """
+    parser.add_argument("--task", default="sudoku", help="sudoku or maze (%(default)s)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--model", metavar="NAME|PATH|hf:...", help="default: the bundled one")
+    which.add_argument("--preset", choices=sorted(PRESETS), help="random weights of this size")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="puzzles (default: bundled)")
+    parser.add_argument(
+        "--limit", type=int, default=limit, metavar="N", help="puzzles, one batch (%(default)s)"
+    )
+
+
+def run_benchmark(action: Callable[[], None]) -> int:
+    """Run a benchmark; returns the exit code, 2 if the input was at fault."""
+    return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
+
+
+def num_threads() -> int:
+    """Count the cores this process may use, which is what XLA's CPU pool takes.
+
+    `taskset` lowers it; not every system knows affinity.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""The GFLOP/s of a rollout against those of its matrix products alone."""

@@ -1,0 +1,1 @@
+"""From which sequence length int8 is faster than float."""

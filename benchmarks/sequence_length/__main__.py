@@ -1,0 +1,62 @@
+"""Look for the sequence length from which int8 is faster than float (the paper's App. G.1).
+
+    python -m benchmarks.sequence_length
+    python -m benchmarks.sequence_length --mixer mlp --lengths 16,64,256 --figure crossover
+
+The paper sees static int8 lose on Sudoku (about 100 positions) and win on mazes (900) on phones,
+and places the crossover in between. Here: one block application at the published width, random
+weights, one puzzle, on this computer's CPU. Int8 against float32 of the same runtime:
+
+    LiteRT static     QUANTIZE, int8 x int8, DEQUANTIZE around every weight matrix (_a8s)
+    LiteRT dynamic    rows quantised inside the kernel (_a8da)
+    ORT static        QDQ, in ONNX Runtime (_a8s)
+
+Every repeat times everybody once, and the ratio int8 : float is taken within the repeat. Int8
+counts as faster where at least 90 % of the ratios lie below 1, as slower where 90 % lie above;
+else the machine's noise decides nothing. On a busy machine `--clock cpu` takes the CPU time of
+the one thread instead of wall time: what others take is not counted. A CPU stands in for no NPU:
+it has no driver to wait for, which is what the paper blames. Needs [export] and [onnx].
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.options import run_benchmark
+from trm_jax.command_line import make_parser
+from trm_jax.config import Mixer
+
+LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
+REPEATS = 15
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = make_parser("benchmarks.sequence_length", __doc__)
+    p.add_argument("--lengths", default=",".join(map(str, LENGTHS)), help="%(default)s")
+    mixers = [Mixer.ATTENTION.value, Mixer.MLP.value]
+    p.add_argument("--mixer", default=mixers[0], choices=mixers, help="%(default)s")
+    p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
+    p.add_argument("--repeats", type=int, default=REPEATS, metavar="N", help="%(default)s")
+    p.add_argument("--figure", type=Path, metavar="PATH", help="draw into PATH.png and PATH.svg")
+    p.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="%(default)s")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+
+    def action() -> None:
+        from benchmarks.sequence_length.runner import run, show  # imports jax: after parsing
+        from benchmarks.timing import write_rows
+
+        write_rows(partial(run, args), show)
+
+    return run_benchmark(action)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
