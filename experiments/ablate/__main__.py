@@ -26,128 +26,46 @@ A killed run goes on with --resume, which also adds studies or puzzles to a fini
 """
 
 import argparse
-import enum
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from experiments.ablate import tables
-from experiments.ablate.job import AblationJob, StudyFunction, prepare
-from experiments.ablate.rows import AblationFolder, pending, read_rows, read_spec
-from experiments.ablate.runner import StudyRunner
-from experiments.ablate.studies import (
-    activations,
-    distillation,
-    linear_attention,
-    mixer,
-    pruning,
-    puzzle_table,
-    qat,
-    truncation,
+from experiments.measurement.options import (
+    DEFAULT_LIMIT,
+    QUICK_LIMIT,
+    measurement_parent,
+    subject_parent,
 )
-from experiments.measurement.options import DTYPES, environment
-from experiments.measurement.shards import matmul_precision
-from experiments.render.console import make_console, progress
-from trm_jax.command_line import RESUMED, exit_code
-from trm_jax.config import PRESETS
-
-
-class AblationStudy(enum.Enum):
-    """A study; the value is its name on the command line and in rows."""
-
-    ACTIVATIONS = "activations"
-    EMBEDDING = "embedding"
-    MIXER = "mixer"
-    TRUNCATION = "truncation"
-    PRUNING = "pruning"
-    DISTILLATION = "distillation"
-    LINEAR_ATTENTION = "linear_attention"
-    QAT = "qat"
-
-
-STUDIES: dict[enum.Enum, StudyFunction] = {
-    AblationStudy.ACTIVATIONS: activations.interventions,
-    AblationStudy.EMBEDDING: puzzle_table.interventions,
-    AblationStudy.MIXER: mixer.interventions,
-    AblationStudy.TRUNCATION: truncation.interventions,
-    AblationStudy.PRUNING: pruning.interventions,
-    AblationStudy.DISTILLATION: distillation.interventions,
-    AblationStudy.LINEAR_ATTENTION: linear_attention.interventions,
-    AblationStudy.QAT: qat.interventions,
-}
+from trm_jax.command_line import RESUMED, exit_code, make_parser
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m experiments.ablate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    shared = measurement_parent(
+        "runs/ablate-TASK-MODEL",
+        limit=None,
+        limit_note=f"{DEFAULT_LIMIT}; --quick: {QUICK_LIMIT}",
+        seed_of="training and bootstrap",
     )
-    p.add_argument("--task", required=True, help="sudoku, maze or arc")
+    p = make_parser("experiments.ablate", __doc__, subject_parent(), shared)
     p.add_argument("--only", metavar="STUDY,...", help="studies; default: all that apply")
-    p.add_argument("--model", metavar="NAME|PATH|hf:...", help="as for experiments.sweep")
     p.add_argument("--models", default="", metavar="A,B,...", help="for mixer: more of them")
-    p.add_argument("--preset", choices=sorted(PRESETS), help="of a PyTorch checkpoint")
-    p.add_argument("--data", type=Path, metavar="DIR", help="data set in the released layout")
     p.add_argument("--train-data", type=Path, metavar="DIR", help="default: generated puzzles")
-    p.add_argument(
-        "--limit", type=int, metavar="N", help="first N puzzles, 0 is all (200; quick: 16)"
-    )
-    p.add_argument("--batch-size", type=int, metavar="N", help="puzzles in a shard")
-    p.add_argument("--dtype", choices=DTYPES, default="auto", help="as for experiments.sweep")
-    p.add_argument("--seed", type=int, default=0, help="of training and bootstrap (%(default)s)")
     p.add_argument("--quick", action="store_true", help="few puzzles, a twentieth of the training")
-    p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/ablate-TASK-MODEL")
-    p.add_argument("--resume", action="store_true", help="go on with the rows in --out")
     return p
-
-
-def run(job: AblationJob, folder: AblationFolder) -> None:
-    """Measure what is missing and append every row as it is finished."""
-    spec = job.spec
-    rows = read_rows(folder.path, read_spec(folder.path))
-    ends: dict = {}
-    keys = pending(spec, rows)
-    total = len(spec.planned) * len(spec.shards)
-    with progress("ablating", total, total - len(keys)) as show, matmul_precision(spec.dtype):
-        done = total - len(keys)
-
-        def tell(text: str) -> None:
-            show(done, text)
-
-        job.context.announce.listener = tell
-        for study, interventions in job.studies.items():
-            runner = StudyRunner(spec, job.context.puzzles, interventions, ends)
-            for row in runner.rows([key for key in keys if key.study == study]):
-                folder.append(row)
-                done += 1
-                show(done, f"{study}: {row.variant}, puzzles {row.start}-{row.stop}")
-
-
-def ablate(args: argparse.Namespace, console: Console) -> None:
-    """Plan, run and report.
-
-    Raises:
-      ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
-      FloatingPointError: a training left the numbers; finished rows are kept.
-    """
-    job = prepare(args, STUDIES)
-    folder = AblationFolder(job.context.folder)
-    folder.check(job.spec, resume=args.resume)
-    console.print(job.header(), soft_wrap=True)
-    folder.open(job.spec, environment())
-    run(job, folder)
-    tables.report(folder.path, console)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
+
+    def action() -> None:
+        from experiments.ablate.runner import ablate  # imports jax: after parsing
+
+        ablate(args)
+
     bad_input = (OSError, ValueError, ModuleNotFoundError, FloatingPointError)
-    return exit_code(lambda: ablate(args, make_console()), bad_input, RESUMED)
+    return exit_code(action, bad_input, RESUMED)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.ablate.rows import Facts
-from experiments.measurement.options import check_calibration
+from experiments.measurement.choices import check_calibration
 from experiments.models import Model
 from experiments.puzzles import Puzzles
 from quant.ptq import weights as ptq_weights

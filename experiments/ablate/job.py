@@ -10,15 +10,16 @@ from typing import NamedTuple
 from experiments import models, puzzles
 from experiments.ablate.interventions import Context, Effort, Intervention, NotApplicable
 from experiments.ablate.rows import AblationSpec
-from experiments.measurement.options import choose_batch_size, choose_dtype, choose_limit
-from trm_jax.convert.load import Hints
+from experiments.measurement.choices import choose_batch_size, choose_dtype, choose_limit
+from experiments.measurement.options import DEFAULT_LIMIT, QUICK_LIMIT, read_common
+from trm_jax.convert.hints import Hints
 from trm_jax.tasks.task import task_named
 
 StudyFunction = Callable[[Context], tuple[Intervention, ...]]
 Studies = Mapping[Enum, StudyFunction]
 """The studies that there are; the value of a key is its name."""
 
-DEFAULT_LIMIT = {Effort.DEFAULT: 200, Effort.QUICK: 16}
+LIMITS = {Effort.DEFAULT: DEFAULT_LIMIT, Effort.QUICK: QUICK_LIMIT}
 """Puzzles to evaluate."""
 
 
@@ -55,27 +56,28 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
       OSError: missing files.
       ModuleNotFoundError: a PyTorch checkpoint without torch.
     """
-    task = task_named(args.task)
+    common = read_common(args)
+    task = task_named(common.task)
     wanted = parse_studies(args.only, studies)
-    model = models.load(args.model, task, Hints(preset=args.preset))
-    data = puzzles.load(args.data, task, model.config.seq_len)
+    model = models.load(common.model, task, Hints(preset=common.preset))
+    data = puzzles.load(common.data, task, model.config.seq_len)
     puzzles.check_fit(model, data)
     effort = Effort.QUICK if args.quick else Effort.DEFAULT
-    limit = DEFAULT_LIMIT[effort] if args.limit is None else args.limit
+    limit = LIMITS[effort] if common.limit is None else common.limit
     context = Context(
         task=task,
         model=model,
         puzzles=data,
-        dtype=choose_dtype(args.dtype),
+        dtype=choose_dtype(common.dtype),
         num_puzzles=choose_limit(limit, len(data.dataset)),
         effort=effort,
-        seed=args.seed,
-        folder=args.out or Path("runs") / f"ablate-{task.value}-{model.name}",
+        seed=common.seed,
+        folder=common.out or Path("runs") / f"ablate-{task.value}-{model.name}",
         train_data=args.train_data,
         others=tuple(filter(None, args.models.split(","))),
     )
     found, skipped = collect(wanted, context, named=args.only is not None)
-    return AblationJob(context, make_spec(context, found, args.batch_size), found, skipped)
+    return AblationJob(context, make_spec(context, found, common.batch_size), found, skipped)
 
 
 def parse_studies(text: str | None, studies: Studies) -> dict[str, StudyFunction]:

@@ -24,7 +24,7 @@ from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.training.augment import Augment, no_augmentation
-from trm_jax.training.optim import Recipe
+from trm_jax.training.recipe import Recipe
 from trm_jax.training.running_metrics import Window
 from trm_jax.training.step import (
     Objective,

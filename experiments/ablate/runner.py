@@ -6,6 +6,8 @@ states a puzzle, in host memory), so that each is computed once, however many va
 studies are compared with it.
 """
 
+import argparse
+import enum
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,10 +15,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.ablate import tables
 from experiments.ablate.interventions import AblatedModel, Intervention
-from experiments.ablate.rows import AblationRow, AblationSpec, PlannedVariant, RowKey
-from experiments.measurement.shards import Moments, load_shard, moments, to_hex
+from experiments.ablate.job import AblationJob, StudyFunction, prepare
+from experiments.ablate.rows import (
+    AblationFolder,
+    AblationRow,
+    AblationSpec,
+    PlannedVariant,
+    RowKey,
+    pending,
+    read_rows,
+    read_spec,
+)
+from experiments.ablate.studies import (
+    activations,
+    distillation,
+    linear_attention,
+    mixer,
+    pruning,
+    puzzle_table,
+    qat,
+    truncation,
+)
+from experiments.measurement.choices import environment
+from experiments.measurement.shards import Moments, load_shard, matmul_precision, moments, to_hex
 from experiments.puzzles import Puzzles
+from experiments.render.console import make_console, progress
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluate import Readout, measure, trajectory
 from trm_jax.tasks.task import second_score
@@ -25,6 +50,31 @@ from trm_jax.types import IGNORE_LABEL, Batch
 Ends = np.ndarray
 """z_H after one supervision step and after all: (2, batch, pos, emb)."""
 ONE_STEP, DEEPEST = 1, 2  # places in `Ends`, counted as `measure` counts depths
+
+
+class AblationStudy(enum.Enum):
+    """A study; the value is its name on the command line and in rows."""
+
+    ACTIVATIONS = "activations"
+    EMBEDDING = "embedding"
+    MIXER = "mixer"
+    TRUNCATION = "truncation"
+    PRUNING = "pruning"
+    DISTILLATION = "distillation"
+    LINEAR_ATTENTION = "linear_attention"
+    QAT = "qat"
+
+
+STUDIES: dict[enum.Enum, StudyFunction] = {
+    AblationStudy.ACTIVATIONS: activations.interventions,
+    AblationStudy.EMBEDDING: puzzle_table.interventions,
+    AblationStudy.MIXER: mixer.interventions,
+    AblationStudy.TRUNCATION: truncation.interventions,
+    AblationStudy.PRUNING: pruning.interventions,
+    AblationStudy.DISTILLATION: distillation.interventions,
+    AblationStudy.LINEAR_ATTENTION: linear_attention.interventions,
+    AblationStudy.QAT: qat.interventions,
+}
 
 
 class AblationShard(NamedTuple):
@@ -123,3 +173,42 @@ def count(readout: Readout, host: PuzzleBatch, *, comparable: bool) -> dict:
         "infidelity_one_step": infidelity[0],
         "infidelity": infidelity[1],
     }
+
+
+def run_job(job: AblationJob, folder: AblationFolder) -> None:
+    """Measure what is missing and append every row as it is finished."""
+    spec = job.spec
+    rows = read_rows(folder.path, read_spec(folder.path))
+    ends: dict = {}
+    keys = pending(spec, rows)
+    total = len(spec.planned) * len(spec.shards)
+    with progress("ablating", total, total - len(keys)) as show, matmul_precision(spec.dtype):
+        done = total - len(keys)
+
+        def tell(text: str) -> None:
+            show(done, text)
+
+        job.context.announce.listener = tell
+        for study, interventions in job.studies.items():
+            runner = StudyRunner(spec, job.context.puzzles, interventions, ends)
+            for row in runner.rows([key for key in keys if key.study == study]):
+                folder.append(row)
+                done += 1
+                show(done, f"{study}: {row.variant}, puzzles {row.start}-{row.stop}")
+
+
+def ablate(args: argparse.Namespace) -> None:
+    """Plan, run and report.
+
+    Raises:
+      ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
+      FloatingPointError: a training left the numbers; finished rows are kept.
+    """
+    job = prepare(args, STUDIES)
+    folder = AblationFolder(job.context.folder)
+    folder.check(job.spec, resume=args.resume)
+    console = make_console()
+    console.print(job.header(), soft_wrap=True)
+    folder.open(job.spec, environment())
+    run_job(job, folder)
+    tables.report(folder.path, console)

@@ -13,14 +13,15 @@ import numpy as np
 from experiments import models
 from experiments.arc.puzzle_rows import NewRows
 from experiments.arc.rows import VoteSpec
-from experiments.measurement.options import choose_dtype, choose_limit, parse_schemes
+from experiments.measurement.choices import choose_dtype, choose_limit, parse_schemes
+from experiments.measurement.options import read_common
 from experiments.models import Model
 from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax import zoo
 from trm_jax.checkpoints.model_files import map_model
 from trm_jax.config import Config, flops_per_step
-from trm_jax.convert.load import Hints
+from trm_jax.convert.hints import Hints
 from trm_jax.data.arc import canvas
 from trm_jax.data.arc.task_files import ArcTask, task_json
 from trm_jax.data.arc.test_time import TestTime, plan_test_time
@@ -53,6 +54,7 @@ def prepare(args: argparse.Namespace) -> ArcJob:
       OSError: missing files.
       ModuleNotFoundError: a PyTorch checkpoint without torch.
     """
+    common = read_common(args)
     schemes = parse_schemes(args.schemes)
     if static := [name for name in schemes if parse(name).activations.is_static]:
         raise ValueError(
@@ -63,21 +65,21 @@ def prepare(args: argparse.Namespace) -> ArcJob:
         if getattr(args, name) < 0:
             option = "--" + name.replace("_", "-")
             raise ValueError(f"{option} must be 0 or more, got {getattr(args, name)}")
-    data = args.data or zoo.puzzles(Task.ARC.value)
+    data = common.data or zoo.puzzles(Task.ARC.value)
     identifiers = load_identifiers(data)
     tasks = load_test_tasks(args.tasks or data)
     if args.new_only:
         tasks = tuple(task for task in tasks if task.name not in set(identifiers))
-    tasks = tasks[: choose_limit(args.limit, len(tasks))] if tasks else tasks
+    tasks = tasks[: choose_limit(common.limit or 0, len(tasks))] if tasks else tasks
     if not tasks:
         raise ValueError(f"{args.tasks or data} has no tasks to ask; give --tasks others")
-    hints = Hints(preset=args.preset)
-    found = tuple(models.load(name, Task.ARC, hints, read=map_model) for name in args.model)
+    hints = Hints(preset=common.preset)
+    found = tuple(models.load(name, Task.ARC, hints, read=map_model) for name in args.models)
     side = common_side(found, identifiers)
-    plan = plan_test_time(tasks, identifiers, args.num_aug, np.random.RandomState(args.seed))
-    new_rows = NewRows(steps=args.row_steps, seed=args.seed)
+    plan = plan_test_time(tasks, identifiers, args.num_aug, np.random.RandomState(common.seed))
+    new_rows = NewRows(steps=args.row_steps, seed=common.seed)
     spec = make_spec(args, schemes, found, tasks, identifiers, new_rows)
-    return ArcJob(spec, found, plan, choose_batch(args.batch_size), side, new_rows)
+    return ArcJob(spec, found, plan, choose_batch(common.batch_size), side, new_rows)
 
 
 def common_side(found: Sequence[Model], identifiers: Sequence[str]) -> int:

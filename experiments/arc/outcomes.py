@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from rich.console import Console
 
-from experiments.arc.rows import VoteKey, VoteRow, VoteSpec, read_grid
-from experiments.arc.runner import asked
+from experiments.arc.rows import VoteFolder, VoteKey, VoteRow, VoteSpec, asked, read_grid
 from experiments.measurement import intervals
 from experiments.measurement.intervals import Interval
+from experiments.render import tables
 from experiments.render.tables import (
     Record,
     Table,
@@ -26,8 +27,17 @@ from experiments.render.tables import (
 )
 from quant.scheme import label
 from trm_jax.data.arc.dataset import Group
-from trm_jax.data.arc.voting import PASS_KS, TaskScore, Votes, score_tasks
+from trm_jax.data.arc.voting import (
+    PASS_KS,
+    TaskScore,
+    Votes,
+    score_tasks,
+    submission,
+    write_submission,
+)
 
+FEWER = tuple(2**power - 1 for power in range(10))
+"""Numbers of augmentations that are scored beside the one asked for: 1, 2, 4, ... votes."""
 SHOWN_KS = (1, 2, 5)
 ATTEMPTS = 2  # of ARC Prize
 DIFFERENCE = f"pass@{ATTEMPTS}_difference"
@@ -236,3 +246,33 @@ def augmentation_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
             rows.append((scheme if at == 0 else "", f"pass@{k}", *cells))
     header = ("Variant", "per task", *(f"{n} aug" for n in numbers))
     return Table("Votes of more augmentations", header, tuple(rows), frozenset(sections))
+
+
+def report(spec: VoteSpec, groups: Sequence[Group], folder: VoteFolder, console: Console) -> None:
+    """Score, print both tables and write all files.
+
+    Raises:
+      ValueError: no shard is finished for every scheme.
+    """
+    done = finished(spec, folder.rows(spec.digest))
+    numbers = [n for n in FEWER if n < spec.num_aug]
+    outcomes = [
+        outcome(done.rows[scheme], groups, n, scheme)
+        for scheme in spec.schemes
+        for n in (*numbers, spec.num_aug)
+    ]
+    listed = records(spec, outcomes)
+    drawn = {
+        "schemes": scheme_table(spec, listed),
+        "augmentations": augmentation_table(spec, listed),
+    }
+    for name, table in drawn.items():
+        console.print(f"[bold]{table.title}[/bold]")
+        console.print(tables.to_rich(table))
+        (folder.path / f"{name}.md").write_text(tables.to_markdown(table), encoding="utf-8")
+    (folder.path / "scores.csv").write_text(tables.to_csv(listed), encoding="utf-8")
+    for scheme in spec.schemes:
+        votes = collect_votes(done.rows[scheme], groups, spec.num_aug)
+        answers = submission(votes, [group.task for group in groups])
+        write_submission(answers, folder.path / f"submission-{scheme}.json")
+    console.print(f"answers, tables and submissions: {folder.path}", soft_wrap=True)

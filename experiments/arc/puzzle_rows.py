@@ -7,11 +7,11 @@ precision one, whatever scheme asks later: a device gets finished rows.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.arc.runner import RowSource, mean_row
 from experiments.models import Model
 from trm_jax.data.arc.canvas import PAD
 from trm_jax.data.arc.dataset import group_examples
@@ -20,6 +20,36 @@ from trm_jax.data.arc.test_time import TestTime
 from trm_jax.models.build import build
 from trm_jax.training.puzzle_rows import RowRecipe, train_rows
 from trm_jax.types import IGNORE_LABEL, Batch
+
+MEAN_ROWS = 4096  # of a table read at a time
+
+
+class RowSource(NamedTuple):
+    """Puzzle rows by identifier.
+
+    Attributes:
+      table: the trained rows, in memory or in a mapped file.
+      new: rows of the identifiers after the table's, or a single one for all of them.
+    """
+
+    table: np.ndarray
+    new: np.ndarray
+
+    def take(self, identifiers: np.ndarray) -> np.ndarray:
+        """Read the rows of a batch, as float32; nothing else of the table is touched."""
+        known = identifiers < len(self.table)
+        later = np.minimum(np.maximum(identifiers - len(self.table), 0), len(self.new) - 1)
+        rows = np.array(self.new[later], np.float32)
+        rows[known] = self.table[identifiers[known]]
+        return rows
+
+
+def mean_row(table: np.ndarray) -> np.ndarray:
+    """Average a table, as the released loader does for tasks it has no rows for."""
+    total = np.zeros(table.shape[1])
+    for first in range(0, len(table), MEAN_ROWS):
+        total += np.asarray(table[first : first + MEAN_ROWS], np.float64).sum(axis=0)
+    return (total / len(table)).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ resuming.
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,9 @@ from experiments.measurement.row_files import (
     shards_of,
     write_document,
 )
-from trm_jax.data.arc.task_files import Grid
+from trm_jax.data.arc.augment import Augmentation
+from trm_jax.data.arc.dataset import Group
+from trm_jax.data.arc.task_files import TEST, Grid, Pair
 
 FORMAT = 1
 SPEC_FILE, ROWS_FILE, KIND = "votes.json", "rows.jsonl", "a vote"
@@ -222,3 +224,11 @@ def pending(spec: VoteSpec, rows: Iterable[VoteRow]) -> list[VoteKey]:
 def _plain(value: Any) -> Any:
     """Write a value as JSON reads it back."""
     return json.loads(json.dumps(value))
+
+
+def asked(groups: Sequence[Group]) -> Iterator[tuple[Group, int, Augmentation, Pair]]:
+    """List what `question_batches` asks, in its order; the number counts augmentations."""
+    for group in groups:
+        for turn, augmentation in enumerate(group.augmentations()):
+            for pair in group.pairs(TEST):
+                yield group, turn, augmentation, pair

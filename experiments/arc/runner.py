@@ -5,24 +5,39 @@ from wherever the table lies (a mapped file, as a rule). Rows of augmentations t
 trained on come after the table's: the mean row, or trained ones (trm_jax/training/puzzle_rows.py).
 """
 
+import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from experiments.arc.rows import VoteKey, VoteRow, VoteSpec, write_grid
+from experiments.arc.job import ArcJob, header, prepare
+from experiments.arc.outcomes import report
+from experiments.arc.puzzle_rows import RowSource, row_source
+from experiments.arc.rows import (
+    VoteFolder,
+    VoteKey,
+    VoteRow,
+    VoteSpec,
+    asked,
+    pending,
+    write_grid,
+)
+from experiments.measurement.choices import environment
+from experiments.measurement.shards import matmul_precision
 from experiments.models import Model
-from quant.scheme import parse
+from experiments.render.console import make_console, progress
+from quant.scheme import label, parse
 from quant.simulation import Simulation, simulate
-from trm_jax.data.arc.augment import Augmentation, inverse_augment
+from trm_jax.data.arc.augment import inverse_augment
 from trm_jax.data.arc.canvas import crop
 from trm_jax.data.arc.dataset import Group
-from trm_jax.data.arc.task_files import TEST, Pair
 from trm_jax.data.arc.test_time import TestTime, question_batches
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.metrics import puzzle_exact
@@ -30,36 +45,6 @@ from trm_jax.models.act import predictions, rollout
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.sharding import device_mesh, replicate, shard_batch
 from trm_jax.types import Batch, Weights
-
-MEAN_ROWS = 4096  # of a table read at a time
-
-
-class RowSource(NamedTuple):
-    """Puzzle rows by identifier.
-
-    Attributes:
-      table: the trained rows, in memory or in a mapped file.
-      new: rows of the identifiers after the table's, or a single one for all of them.
-    """
-
-    table: np.ndarray
-    new: np.ndarray
-
-    def take(self, identifiers: np.ndarray) -> np.ndarray:
-        """Read the rows of a batch, as float32; nothing else of the table is touched."""
-        known = identifiers < len(self.table)
-        later = np.minimum(np.maximum(identifiers - len(self.table), 0), len(self.new) - 1)
-        rows = np.array(self.new[later], np.float32)
-        rows[known] = self.table[identifiers[known]]
-        return rows
-
-
-def mean_row(table: np.ndarray) -> np.ndarray:
-    """Average a table, as the released loader does for tasks it has no rows for."""
-    total = np.zeros(table.shape[1])
-    for first in range(0, len(table), MEAN_ROWS):
-        total += np.asarray(table[first : first + MEAN_ROWS], np.float64).sum(axis=0)
-    return (total / len(table)).astype(np.float32)
 
 
 @partial(jax.jit, static_argnames=("reasoner", "steps"))
@@ -71,14 +56,6 @@ def answer(
     out = reasoner.read_out(weights.params, latents.z_H)
     predicted = predictions(out.logits)
     return predicted, out.q_halt, puzzle_exact(predicted, batch.labels)
-
-
-def asked(groups: Sequence[Group]) -> Iterator[tuple[Group, int, Augmentation, Pair]]:
-    """List what `question_batches` asks, in its order; the number counts augmentations."""
-    for group in groups:
-        for turn, augmentation in enumerate(group.augmentations()):
-            for pair in group.pairs(TEST):
-                yield group, turn, augmentation, pair
 
 
 def make_row(
@@ -182,3 +159,39 @@ class Asker:
             lowered = answer.lower(reasoner, weights, batch, steps=self.spec.steps)
             self.programs[place] = lowered.compile()
         return self.programs[place]
+
+
+def say(text: str) -> None:
+    """Write a line beside the progress."""
+    sys.stderr.write(text + "\n")
+
+
+def run(job: ArcJob, folder: VoteFolder) -> None:
+    """Ask what is missing and append every row as it is finished."""
+    spec = job.spec
+    keys = pending(spec, folder.rows(spec.digest))
+    if not keys:
+        return
+    sources = [row_source(model, job.plan, job.side, job.new_rows, say) for model in job.models]
+    asker = Asker(spec, job.models, sources, job.plan, job.batch_size, job.side)
+    total = len(spec.shards) * len(spec.models) * len(spec.schemes)
+    with progress("asking", total, total - len(keys)) as show, matmul_precision(spec.dtype):
+        for done, row in enumerate(asker.rows(keys), start=total - len(keys) + 1):
+            folder.append(row)
+            show(done, f"{label(row.scheme, spec.dtype)}, tasks {row.start}-{row.stop}")
+
+
+def vote(args: argparse.Namespace) -> None:
+    """Plan, ask and report.
+
+    Raises:
+      ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
+    """
+    job = prepare(args)
+    folder = VoteFolder(args.out or Path("runs") / f"arc-{'-'.join(job.spec.models)}")
+    folder.check(job.spec, resume=args.resume)
+    console = make_console()
+    console.print(header(job), soft_wrap=True)
+    folder.open(job.spec, environment())
+    run(job, folder)
+    report(job.spec, job.plan.groups, folder, console)

@@ -20,13 +20,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-
 from experiments.deploy.aihub import command as aihub_command
 from experiments.deploy.cortex_m import command as cortex_m_command
 from experiments.deploy.host import command
-from experiments.render.console import make_console
-from trm_jax.command_line import REPEATED, exit_code
+from experiments.measurement.options import subject_parent
+from trm_jax.command_line import REPEATED, exit_code, make_parser
 
 
 class Deployment(NamedTuple):
@@ -44,7 +42,7 @@ class Deployment(NamedTuple):
     title: str
     text: str
     add_options: Callable[[argparse._ArgumentGroup], None]
-    run: Callable[[argparse.Namespace, Console], None]
+    run: Callable[[argparse.Namespace], None]
 
 
 DEPLOYMENTS = (
@@ -77,16 +75,10 @@ DEFAULT_TARGET = "litert"
 def parser(target: str) -> argparse.ArgumentParser:
     """Declare the command line of a target."""
     kind = BY_TARGET[target]
-    p = argparse.ArgumentParser(
-        prog="python -m experiments.deploy",
-        description=kind.text,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = make_parser("experiments.deploy", kind.text, subject_parent("sudoku or maze"))
     p.add_argument(
         "--target", default=DEFAULT_TARGET, choices=sorted(BY_TARGET), help="%(default)s"
     )
-    p.add_argument("--task", required=True, help="sudoku or maze")
-    p.add_argument("--model", metavar="NAME|PATH", help="default: the task's bundled model")
     p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/deploy-TASK-MODEL-TARGET")
     kind.add_options(p.add_argument_group(kind.title))
     return p
@@ -120,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(target or DEFAULT_TARGET).parse_args(words)
     run = BY_TARGET[args.target].run
     bad_input = (OSError, ValueError, RuntimeError, ModuleNotFoundError)
-    return exit_code(lambda: run(args, make_console()), bad_input, REPEATED)
+    return exit_code(lambda: run(args), bad_input, REPEATED)
 
 
 if __name__ == "__main__":

@@ -14,26 +14,10 @@ from export.footprint.energy import paper_energy
 from export.footprint.estimate import BUDGETS, Footprint, estimate_footprint
 from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
-from trm_jax.config import PRESETS, Config
+from trm_jax.config import Config
 
 FILE = "footprint.jsonl"
 Record = dict[str, Any]
-
-PUBLISHED = tuple(name for name in PRESETS if not name.endswith(("-mini", "-midi")))
-"""The published configurations."""
-
-SCHEMES = (
-    "fp32",
-    "fp16",
-    "int8",
-    "int4_naive",
-    "int4_calibrated",
-    "w8c-sym_a8s",
-    "tflm_int8_int8",
-    "tflm_int4_int8",
-    "tflm_int4_int16",
-)
-"""The paper's schemes, and the ones a device without float memory runs."""
 
 SHORT_DEPTH = 8  # H-cycles of "INT8 at one cycle": T=1, n=8
 

@@ -1,99 +1,151 @@
-"""Command-line options that measuring programs share, and what is chosen where they are silent."""
+"""The command-line options that the programs share, each declared once, and what they say.
 
-import platform
-import sys
+    subject_parent      --task --model                       sweep, ablate, deploy
+    measurement_parent  --preset --data --limit --batch-size --dtype --seed --out --resume
+                                                             sweep, ablate, arc
+    add_schemes         --schemes                            sweep, arc, footprint, deploy's targets
+    add_data            --data                               deploy's targets
+
+A program adds its own options, and may leave a default open where it depends on another option.
+Nothing here imports jax: a command line is parsed, and its help printed, before anything heavy is
+loaded. Not here: what is chosen where an option is silent (choices.py).
+"""
+
+import argparse
+import dataclasses
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
-import jax
-
-from quant.scheme import PAPER_SCHEMES, Scheme, parse
-from trm_jax.config import Config
-from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.config import PRESETS
 
 DEFAULT_LIMIT = 200  # the bundled models under eight schemes in less than 3 minutes on 2 cores
+QUICK_LIMIT = 16  # of a --quick run
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-CPU_BATCH, DEVICE_BATCH = 50, 250  # divide round limits: a padded shard costs like a full one
-CPU_BYTES, DEVICE_BYTES = 2**30, 2**33  # for the two trajectories that are alive at a time
 
 
-def parse_schemes(text: str) -> tuple[str, ...]:
-    """Read names joined by commas: their long forms, full precision first, none twice.
+@dataclass(frozen=True, kw_only=True)
+class CommonOptions:
+    """What sweep, ablate and arc are asked for alike.
 
-    Raises:
-      ValueError: a name is unknown.
+    Attributes:
+      task: name of a task; model: name, path or source of a model, None: the bundled one.
+      preset: configuration of a PyTorch checkpoint, where its tensors do not show it.
+      data: folder of a data set, None: the bundled one.
+      limit: evaluate the first so many, 0: all, None: as many as the program takes.
+      batch_size: puzzles computed together, None: what memory allows.
+      dtype: one of DTYPES.
+      out: folder of the results, None: named after task and model.
+      resume: go on with the rows in `out`.
     """
-    names = [parse(name.strip()).name for name in text.split(",")]
-    return tuple(dict.fromkeys([PAPER_SCHEMES["fp32"].name, *names]))
+
+    task: str
+    model: str | None
+    preset: str | None
+    data: Path | None
+    limit: int | None
+    batch_size: int | None
+    dtype: str
+    seed: int
+    out: Path | None
+    resume: bool
 
 
-def environment() -> dict[str, Any]:
-    """Collect what a run ran on."""
-    devices = jax.local_devices()
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
-        "processes": jax.process_count(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("jax", "flax", "numpy", "aqtp")},
-    }
+def read_common(args: argparse.Namespace) -> CommonOptions:
+    """Take the shared options out of a parsed command line."""
+    names = [field.name for field in dataclasses.fields(CommonOptions)]
+    return CommonOptions(**{name: getattr(args, name) for name in names})
 
 
-def choose_limit(limit: int, total: int) -> int:
-    """Choose how many puzzles to evaluate; 0 asks for all.
-
-    Raises:
-      ValueError: there are none, or a negative number was asked for.
-    """
-    if limit < 0:
-        raise ValueError(f"--limit must be 0 (all puzzles) or more, got {limit}")
-    if total == 0:
-        raise ValueError("the data set holds no puzzles")
-    return min(limit or total, total)
-
-
-def check_calibration(schemes: Sequence[Scheme], num_puzzles: int, total: int) -> None:
-    """Check that puzzles are left to calibrate static activations on.
-
-    Raises:
-      ValueError: the calibration puzzles would be evaluated too.
-    """
-    left = max(total - CALIBRATION_PUZZLES, 0)
-    static = [scheme.name for scheme in schemes if scheme.activations.is_static]
-    if static and num_puzzles > left:
-        raise ValueError(
-            f"{static[0]} calibrates its activations on the last {CALIBRATION_PUZZLES} of the"
-            f" {total} puzzles, so at most {left} can be evaluated, got {num_puzzles};"
-            " lower --limit or leave the scheme out"
-        )
-
-
-def choose_dtype(name: str) -> str:
-    """Choose the arithmetic: `auto` is float32 on CPU and bfloat16 on accelerators."""
-    if name != "auto":
-        return name
-    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
-
-
-def choose_batch_size(size: int | None, config: Config, steps: int) -> int:
-    """Choose how many trajectories fit; what one needs is known from the shapes.
+def subject_parent(tasks: str = "sudoku, maze or arc") -> argparse.ArgumentParser:
+    """Declare --task and --model.
 
     Args:
-      size: what was asked for, or None.
-      steps: supervision steps of a trajectory.
-
-    Raises:
-      ValueError: less than one puzzle was asked for.
+      tasks: that the program takes, for its help.
     """
-    if size is not None:
-        if size < 1:
-            raise ValueError(f"--batch-size must be at least 1, got {size}")
-        return size
-    cycles = steps * config.H_cycles
-    each = 2 * 4 * cycles * config.num_positions * config.hidden_size  # two, of float32
-    if jax.default_backend() == "cpu":
-        return max(1, min(CPU_BATCH, CPU_BYTES // each))
-    return jax.local_device_count() * max(1, min(DEVICE_BATCH, DEVICE_BYTES // each))
+    p = argparse.ArgumentParser(add_help=False)
+    p.add_argument("--task", required=True, help=tasks)
+    p.add_argument(
+        "--model",
+        metavar="NAME|PATH|hf:...",
+        help=(
+            "bundled or public name, model directory, PyTorch checkpoint, or hf:owner/name/file"
+            " (default: the task's bundled model)"
+        ),
+    )
+    return p
+
+
+def measurement_parent(
+    out: str,
+    *,
+    limit: int | None = DEFAULT_LIMIT,
+    limit_of: str = "puzzles",
+    limit_note: str = "%(default)s",
+    batch_note: str = "what memory allows, at most 50 on a CPU",
+    seed: int = 0,
+    seed_of: str,
+) -> argparse.ArgumentParser:
+    """Declare what is measured on, how much at a time, in which arithmetic, and where it goes.
+
+    Args:
+      out: folder that is taken where --out is silent, for the help.
+      limit, limit_of, limit_note: default of --limit, what it counts, and why that many.
+      batch_note: what is taken where --batch-size is silent.
+      seed, seed_of: default of --seed, and what it decides.
+    """
+    p = argparse.ArgumentParser(add_help=False)
+    p.add_argument("--preset", choices=sorted(PRESETS), help="of a PyTorch checkpoint")
+    p.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="data set in the released layout (default: the bundled one)",
+    )
+    p.add_argument(
+        "--limit",
+        type=int,
+        default=limit,
+        metavar="N",
+        help=f"first N {limit_of}; 0 is all ({limit_note})",
+    )
+    p.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help=f"puzzles computed together (default: {batch_note})",
+    )
+    p.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        default="auto",
+        help="arithmetic of schemes that name none (auto: float32 on CPU, else bfloat16)",
+    )
+    p.add_argument("--seed", type=int, default=seed, help=f"of {seed_of} (%(default)s)")
+    p.add_argument("--out", type=Path, metavar="DIR", help=f"default: {out}")
+    p.add_argument("--resume", action="store_true", help="go on with the rows in --out")
+    return p
+
+
+def add_schemes(
+    container: argparse._ActionsContainer, schemes: Sequence[str], note: str = ""
+) -> None:
+    """Declare --schemes: names joined by commas.
+
+    Args:
+      schemes: where the option is silent.
+      note: what else may be named.
+    """
+    container.add_argument(
+        "--schemes",
+        default=",".join(schemes),
+        metavar="NAME,...",
+        help=f"{note}default: %(default)s",
+    )
+
+
+def add_data(container: argparse._ActionsContainer) -> None:
+    """Declare --data of a program that takes puzzles for one model."""
+    container.add_argument(
+        "--data", type=Path, metavar="DIR", help="puzzles in the released layout (default: bundled)"
+    )

@@ -17,52 +17,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.predictor import signals
-from experiments.predictor import tables as predictor_tables
-from experiments.predictor.tables import study, study_tables
-from experiments.render import tables
-from experiments.render.console import make_console
-from experiments.sweep.outcomes import read_sweeps
-from trm_jax.command_line import exit_code
+from trm_jax.command_line import exit_code, make_parser
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m experiments.predictor",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = make_parser("experiments.predictor", __doc__)
     p.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folder of a sweep")
     p.add_argument("--seed", type=int, default=0, help="of the bootstrap (%(default)s)")
     p.add_argument("--out", type=Path, metavar="DIR", default=Path("runs/predictor"))
     return p
 
 
-def run(folders: Sequence[Path], seed: int, out: Path) -> None:
-    """Judge the signals of finished sweeps, print the tables and write all files.
-
-    Raises:
-      ValueError, OSError: a folder holds no finished sweep, or nothing can be written.
-    """
-    found = study(read_sweeps(folders), seed)
-    made = study_tables(found)
-    out.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(map(tables.to_markdown, made))
-    (out / "predictor.md").write_text(text, encoding="utf-8")
-    points = tables.to_csv(signals.records(found.points))
-    (out / "points.csv").write_text(points, encoding="utf-8")
-    picture = predictor_tables.figure(found.points)
-    (out / "predictor.svg").write_text(picture, encoding="utf-8")
-    console = make_console()
-    tables.print_tables(made, console)
-    console.print(f"tables, points and figure: {out}", soft_wrap=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    return exit_code(lambda: run(args.folders, args.seed, args.out), (OSError, ValueError))
+
+    def action() -> None:
+        from experiments.predictor.runner import run_predictor  # imports scipy: after parsing
+
+        run_predictor(args.folders, args.seed, args.out)
+
+    return exit_code(action, (OSError, ValueError))
 
 
 if __name__ == "__main__":

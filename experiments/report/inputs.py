@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from experiments.ablate import tables
 from experiments.ablate.tables import Ablation
+from experiments.footprint import job as footprint_job
 from experiments.footprint import rows as footprint_rows
 from experiments.render.tables import Record, Table
 from experiments.sweep.outcomes import Sweep, read_sweeps
@@ -171,8 +172,8 @@ def read_results(folders: Sequence[Path]) -> Results:
     found = sorted_by_kind(folders)
     rows = [row for folder in found[RunKind.FOOTPRINT] for row in footprint_rows.read(folder)]
     if not rows:
-        configs = {name: PRESETS[name] for name in footprint_rows.PUBLISHED}
-        rows = footprint_rows.records(configs, footprint_rows.SCHEMES)
+        configs = {name: PRESETS[name] for name in footprint_job.PUBLISHED}
+        rows = footprint_rows.records(configs, footprint_job.SCHEMES)
     return Results(
         sweeps=read_sweeps(found[RunKind.SWEEP]),
         ablations=[tables.read(folder) for folder in found[RunKind.ABLATION]],

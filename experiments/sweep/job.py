@@ -4,33 +4,23 @@ import argparse
 from typing import Any, NamedTuple
 
 from experiments import models, puzzles
-from experiments.measurement.depths import parse_depths
-from experiments.measurement.options import (
+from experiments.measurement.choices import (
     check_calibration,
     choose_batch_size,
     choose_dtype,
     choose_limit,
     parse_schemes,
 )
+from experiments.measurement.depths import parse_depths
+from experiments.measurement.options import read_common
 from experiments.models import Model
 from experiments.puzzles import Puzzles
 from experiments.sweep.rows import SweepSpec
 from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax.config import flops_per_step
-from trm_jax.convert.load import Hints
+from trm_jax.convert.hints import Hints
 from trm_jax.tasks.task import task_named
-
-DEFAULT_SCHEMES = (
-    "fp32",
-    "bf16",
-    "fp16",
-    "int8",
-    "int4_naive",
-    "int4_calibrated",
-    "int3_naive",
-    "int3_calibrated",
-)
 
 
 class SweepJob(NamedTuple):
@@ -61,13 +51,14 @@ def prepare(args: argparse.Namespace) -> SweepJob:
       OSError: missing files.
       ModuleNotFoundError: a PyTorch checkpoint without torch.
     """
-    task = task_named(args.task)
+    common = read_common(args)
+    task = task_named(common.task)
     schemes = parse_schemes(args.schemes)
-    model = models.load(args.model, task, Hints(preset=args.preset))
-    data = puzzles.load(args.data, task, model.config.seq_len)
+    model = models.load(common.model, task, Hints(preset=common.preset))
+    data = puzzles.load(common.data, task, model.config.seq_len)
     puzzles.check_fit(model, data)
     grid = parse_depths(args.depths, model.config)
-    num_puzzles = choose_limit(args.limit, len(data.dataset))
+    num_puzzles = choose_limit(common.limit or 0, len(data.dataset))
     check_calibration([parse(name) for name in schemes], num_puzzles, len(data.dataset))
     spec = SweepSpec(
         task=task.value,
@@ -79,11 +70,11 @@ def prepare(args: argparse.Namespace) -> SweepJob:
         data=data.name,
         data_sha256=data.sha256,
         num_puzzles=num_puzzles,
-        batch_size=choose_batch_size(args.batch_size, model.config, grid.steps),
+        batch_size=choose_batch_size(common.batch_size, model.config, grid.steps),
         schemes=schemes,
         bytes=tuple(weights.footprint(model.weights, parse(name)).total for name in schemes),
         grid=grid,
-        dtype=choose_dtype(args.dtype),
-        seed=args.seed,
+        dtype=choose_dtype(common.dtype),
+        seed=common.seed,
     )
     return SweepJob(spec, model, data)

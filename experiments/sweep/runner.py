@@ -6,18 +6,28 @@ evaluator: their reasoners are equal, their weights are arguments. Within a proc
 of a shard lie over all local devices.
 """
 
+import argparse
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from experiments.measurement.shards import load_shard, moments, to_hex
+from experiments.jobs import processes
+from experiments.measurement.choices import environment
+from experiments.measurement.shards import load_shard, matmul_precision, moments, to_hex
 from experiments.models import Model
 from experiments.puzzles import Puzzles
+from experiments.render.console import make_console
+from experiments.sweep import rows
+from experiments.sweep.job import SweepJob, prepare
 from experiments.sweep.rows import Key, SweepRow, SweepSpec
-from quant.scheme import parse
+from experiments.sweep.tables import write_report
+from quant.scheme import label, parse
 from quant.simulation import Simulation, simulate
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluate import Readout, Trajectory, consecutive_similarity, measure
@@ -108,3 +118,55 @@ def make_row(
         residual=moments(np.asarray(readout.residual)[:, real]),
         call_similarity=moments(calls[None, real])[0],
     )
+
+
+def run(job: SweepJob, folder: rows.Folder, keys: Sequence[Key], facts: dict[str, Any]) -> None:
+    """Measure keys and append every row as it is finished.
+
+    Args:
+      facts: of the environment, to be noted in the folder.
+    """
+    errors = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with (
+        Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar,
+        matmul_precision(job.spec.dtype),
+    ):
+        task = bar.add_task("compressing", total=len(keys))
+        runner = Runner(job.spec, job.model, job.puzzles)
+        folder.open(job.spec, facts)
+        for row in runner.rows(keys):
+            folder.append(row)
+            name = label(row.scheme, job.spec.dtype)
+            bar.update(task, description=f"{name}, puzzles {row.start}-{row.stop}", advance=1)
+
+
+def sweep(args: argparse.Namespace) -> None:
+    """Plan, run and report.
+
+    Raises:
+      ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
+    """
+    console = make_console()
+    process = processes.start(args.coordinator, args.num_processes, args.process_id)
+    job = prepare(args)
+    spec = job.spec
+    out = args.out or Path("runs") / f"sweep-{spec.task}-{spec.model}"
+    folder = rows.Folder(out, process.index)
+    folder.check(spec, resume=args.resume)
+    done = rows.read_rows(out, spec.digest)
+    process.wait_for_others("checked")
+    facts = environment()
+    if process.reports:
+        console.print(job.header(facts), soft_wrap=True)
+    keys = rows.pending(spec, done, process.shard_offset, process.count)
+    if keys:
+        run(job, folder, keys, facts)
+    process.wait_for_others("measured")
+    if process.reports:
+        write_report(spec, rows.read_rows(out, spec.digest), out, console)

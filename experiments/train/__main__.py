@@ -33,30 +33,20 @@ import dataclasses
 import enum
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-
-import experiments.train.minimal_install  # noqa: F401 - first: annotations without jaxtyping
-from experiments.train.data import default_augmentation
-from experiments.train.loop import Pace
-from experiments.train.runner import Compact, TrainSpec, default_dtype, run
-from trm_jax.checkpoints.compact_state import MIB, TOTAL_BYTES
-from trm_jax.config import preset
-from trm_jax.models.attention import AttentionKernel
-from trm_jax.training.optim import Recipe
-
-OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA's message begins
+from experiments.train.job import Pace
+from trm_jax.checkpoints.file_parts import MIB, TOTAL_BYTES
+from trm_jax.command_line import exit_code, make_parser
+from trm_jax.config import AttentionKernel
+from trm_jax.training.recipe import Recipe
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m experiments.train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    p = make_parser("experiments.train", __doc__)
+    p.allow_abbrev = False  # `continuation` looks for options by their whole names
     p.add_argument("--preset", required=True, help="model configuration (trm_jax/config.py)")
     p.add_argument("--data", required=True, help="folder with a train split")
     p.add_argument("--out", required=True, type=Path, help="folder of the run")
@@ -98,7 +88,7 @@ def add_field(p: argparse.ArgumentParser, field: dataclasses.Field) -> None:
     """Add a hyper-parameter as an option."""
     flag, default = "--" + field.name.replace("_", "-"), field.default
     if isinstance(default, bool):
-        p.add_argument(flag, action="store_true", help="see trm_jax/training/optim.py")
+        p.add_argument(flag, action="store_true", help="see trm_jax/training/recipe.py")
     elif isinstance(default, enum.Enum):
         kind = type(default)
         p.add_argument(flag, type=kind, choices=list(kind), default=default)
@@ -119,60 +109,20 @@ def continuation(argv: list[str]) -> str:
     return "python -m experiments.train " + shlex.join(words)
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; 0 when the run is complete or the segment ended, 2 on bad input."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = sys.argv[1:] if argv is None else list(argv)
     args = parser().parse_args(argv)
-    try:
-        if args.resume and args.compact_in:
-            raise ValueError(
-                "--compact-in begins a new run and --resume goes on with one: not both"
-            )
-        recipe = Recipe(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe)})
-        named = args.augmentation or default_augmentation(preset(args.preset))
-        spec = TrainSpec(
-            preset=args.preset,
-            data=args.data,
-            augmentation=named,
-            valid=args.valid,
-            start=args.start,
-            dtype=args.dtype or default_dtype(),
-            recipe=recipe,
-            halt_max_steps=args.halt_max_steps,
-        )
-        pace = Pace(
-            log_every=args.log_every,
-            valid_every=args.valid_every,
-            save_every=args.save_every,
-            max_minutes=args.max_minutes,
-            max_steps=args.max_steps,
-        )
-        compact = Compact(
-            take=args.compact_in, leave=args.compact_out, limit=round(args.compact_limit * MIB)
-        )
-        done = run(
-            spec, pace, args.out, resume=args.resume, compact=compact, attention=args.attention
-        )
-    except FloatingPointError as error:
-        sys.stderr.write(
-            f"error: {error}\nThe newest state in {args.out / 'state'} is from before; resumed, the"
-            " run would come here again: begin anew with a lower --lr, or --start from its model\n"
-        )
-        return 2
-    except jax.errors.JaxRuntimeError as error:
-        if OUT_OF_MEMORY not in str(error):
-            raise
-        sys.stderr.write(
-            f"error: {error}\nThe slots do not fit into the device's memory: --accumulate"
-            f" {2 * args.accumulate} takes half as many at a time; begin anew with it\n"
-        )
-        return 2
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    if not done:
-        sys.stderr.write(f"segment ended; this goes on with it:\n{continuation(argv)}\n")
-    return 0
+
+    def action() -> None:
+        # after parsing, for it imports jax; annotations without jaxtyping come first
+        import experiments.train.minimal_install  # noqa: F401
+        from experiments.train.runner import train
+
+        if not train(args):
+            sys.stderr.write(f"segment ended; this goes on with it:\n{continuation(argv)}\n")
+
+    return exit_code(action, (ValueError, OSError, FloatingPointError, MemoryError))
 
 
 if __name__ == "__main__":

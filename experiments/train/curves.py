@@ -7,15 +7,13 @@ One run's curve goes to RUN/curve.png. Of several runs the first is the referenc
 losses are compared with it over the rows after step --after that both have.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.train.folder import parse_rows
-from trm_jax.command_line import exit_code
+from trm_jax.command_line import exit_code, make_parser
 
 Rows = list[dict[str, float]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
@@ -119,6 +117,8 @@ def load_rows(run: Path) -> Rows:
     Raises:
       FileNotFoundError: it has none.
     """
+    from experiments.train.folder import parse_rows  # imports jax: not for the command line
+
     file = run / "rows.jsonl"
     if not file.is_file():
         raise FileNotFoundError(f"{run} is no run of experiments.train: it has no rows.jsonl")
@@ -127,11 +127,7 @@ def load_rows(run: Path) -> Rows:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the program; 0 when done, 2 on bad input."""
-    p = argparse.ArgumentParser(
-        prog="python -m experiments.train.curves",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = make_parser("experiments.train.curves", __doc__)
     p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
     p.add_argument("--out", type=Path, help="the figure (RUN/curve.png of the first run)")
     p.add_argument("--after", type=int, default=0, help="step after which runs are compared")

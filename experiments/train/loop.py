@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,6 +22,7 @@ from jax.sharding import Mesh
 
 from experiments.render.console import Show, progress
 from experiments.train.folder import RunFolder
+from experiments.train.job import Pace
 from trm_jax.metrics import correct_cells, puzzle_exact
 from trm_jax.models.act import predictions, rollout
 from trm_jax.models.reasoner import Reasoner
@@ -68,22 +68,6 @@ def validate(reasoner: Reasoner, weights: Weights, valid: Batch, mesh: Mesh) -> 
     row = {f"valid_exact_n{n}": float(exact[n - 1].mean()) for n in sorted({1, min(4, last), last})}
     scored = int(np.sum(np.asarray(valid.labels) != IGNORE_LABEL))
     return row | {"valid_cell": float(cells[-1].sum() / scored)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """When to write and when to stop; none of it changes the result."""
-
-    log_every: int = 50
-    valid_every: int = 200
-    save_every: int = 200
-    max_minutes: float = float("inf")
-    max_steps: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("log_every", "valid_every", "save_every", "max_steps"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {name}={value}")
 
 
 class Parts(NamedTuple):

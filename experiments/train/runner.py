@@ -4,27 +4,35 @@ Not here: the command line (__main__.py), the loop (loop.py), the files (folder.
 update itself (trm_jax/training/step.py).
 """
 
+import argparse
 import contextlib
 import dataclasses
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 
 from experiments.train.curves import draw_curve
-from experiments.train.data import augmentation, fingerprint, load_puzzles, split
+from experiments.train.data import (
+    augmentation,
+    default_augmentation,
+    fingerprint,
+    load_puzzles,
+    split,
+)
 from experiments.train.folder import Document, RunFolder, differences, parse_rows, with_defaults
-from experiments.train.loop import Pace, Parts, run_segment
+from experiments.train.job import Compact, Pace, TrainSpec
+from experiments.train.loop import Parts, run_segment
 from experiments.train.minimal_install import has
 from trm_jax.checkpoints import model_files
 from trm_jax.checkpoints.compact_state import load_compact, read_facts, save_compact
-from trm_jax.config import Config, Mixer, preset
-from trm_jax.models.attention import KERNELS, AttentionKernel, check_kernel, why_not
+from trm_jax.checkpoints.file_parts import MIB
+from trm_jax.config import AttentionKernel, Config, Mixer, preset
+from trm_jax.models.attention import KERNELS, check_kernel, why_not
 from trm_jax.models.build import build
 from trm_jax.sharding import check_divides, device_mesh, replicate
-from trm_jax.training.optim import Recipe
+from trm_jax.training.recipe import Recipe
 from trm_jax.training.running_metrics import Window
 from trm_jax.training.step import (
     TrainState,
@@ -36,44 +44,7 @@ from trm_jax.training.step import (
 )
 from trm_jax.types import Weights
 
-
-@dataclass(frozen=True, kw_only=True)
-class TrainSpec:
-    """A training run: what decides its result. Times and logging intervals do not belong here.
-
-    Attributes:
-      dtype: what the network computes in (`forward_dtype`); parameters stay float32.
-      halt_max_steps: supervision steps after which a puzzle leaves its slot; None: the preset's.
-    """
-
-    preset: str
-    data: str
-    augmentation: str
-    valid: int
-    start: str | None
-    dtype: str
-    recipe: Recipe
-    halt_max_steps: int | None = None
-
-    @property
-    def config(self) -> Config:
-        """The preset in this run's dtype and with its number of supervision steps."""
-        named = preset(self.preset)
-        steps = named.halt_max_steps if self.halt_max_steps is None else self.halt_max_steps
-        return dataclasses.replace(named, forward_dtype=self.dtype, halt_max_steps=steps)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compact:
-    """Compact states (trm_jax/checkpoints/compact_state.py) to begin with and to leave behind.
-
-    Attributes:
-      limit: bytes that the one left behind may take.
-    """
-
-    take: Path | None = None
-    leave: Path | None = None
-    limit: int
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA's message begins
 
 
 def default_dtype() -> str:
@@ -210,3 +181,60 @@ def run(
         state = run_segment(parts, spec.recipe.total_steps, pace, state, folder, window)
     leave_behind(spec, folder, said, state, compact)
     return int(state.step) >= spec.recipe.total_steps
+
+
+def train(args: argparse.Namespace) -> bool:
+    """Train the segment that a command line asks for.
+
+    Returns:
+      Whether the run is complete.
+
+    Raises:
+      ValueError, OSError: bad input.
+      FloatingPointError: the parameters left the numbers.
+      MemoryError: the device has too little memory for the slots.
+    """
+    if args.resume and args.compact_in:
+        raise ValueError("--compact-in begins a new run and --resume goes on with one: not both")
+    try:
+        return run(
+            spec_of(args),
+            Pace(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Pace)}),
+            args.out,
+            resume=args.resume,
+            compact=Compact(
+                take=args.compact_in, leave=args.compact_out, limit=round(args.compact_limit * MIB)
+            ),
+            attention=args.attention,
+        )
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"{error}\nThe newest state in {args.out / 'state'} is from before; resumed, the"
+            " run would come here again: begin anew with a lower --lr, or --start from its model"
+        ) from error
+    except jax.errors.JaxRuntimeError as error:
+        if OUT_OF_MEMORY not in str(error):
+            raise
+        raise MemoryError(
+            f"{error}\nThe slots do not fit into the device's memory: --accumulate"
+            f" {2 * args.accumulate} takes half as many at a time; begin anew with it"
+        ) from error
+
+
+def spec_of(args: argparse.Namespace) -> TrainSpec:
+    """Read off a command line what decides the result.
+
+    Raises:
+      ValueError: an unknown preset, or a recipe that contradicts itself.
+    """
+    recipe = Recipe(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe)})
+    return TrainSpec(
+        preset=args.preset,
+        data=args.data,
+        augmentation=args.augmentation or default_augmentation(preset(args.preset)),
+        valid=args.valid,
+        start=args.start,
+        dtype=args.dtype or default_dtype(),
+        recipe=recipe,
+        halt_max_steps=args.halt_max_steps,
+    )

@@ -11,8 +11,9 @@ import pytest
 
 from experiments.arc import __main__ as arc
 from experiments.arc.outcomes import collect_votes, outcome
+from experiments.arc.puzzle_rows import RowSource, mean_row
 from experiments.arc.rows import VoteKey, read_grid, write_grid
-from experiments.arc.runner import RowSource, make_row, mean_row
+from experiments.arc.runner import make_row
 from tests.support.tiny import arc as tiny_arc
 from trm_jax.checkpoints.model_files import load_model
 from trm_jax.data.arc.task_files import parse_task

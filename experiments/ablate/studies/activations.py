@@ -26,7 +26,7 @@ from experiments.ablate.interventions import (
     sizes,
 )
 from experiments.ablate.rows import Facts
-from experiments.measurement.options import check_calibration
+from experiments.measurement.choices import check_calibration
 from quant.carry import static_states
 from quant.ptq.calibrate import input_and_state_ranges
 from quant.scheme import Scheme, parse

@@ -34,7 +34,7 @@ from quant.dot_general import qat_dot_general
 from quant.ptq import weights as ptq_weights
 from quant.scheme import parse
 from trm_jax.models.build import build
-from trm_jax.training.optim import Recipe
+from trm_jax.training.recipe import Recipe
 from trm_jax.types import DotGeneral, SiteDotGeneral, Weights
 
 SCHEMES = ("int4_naive", "int3_naive")

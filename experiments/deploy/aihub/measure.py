@@ -6,9 +6,10 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.deploy.aihub.command import Loop
 from experiments.deploy.aihub.rows import AiHubRow
 from experiments.deploy.aihub.runner import DeviceRun
-from experiments.deploy.aihub.step_inputs import Loop, first_inputs, score
+from experiments.deploy.aihub.step_inputs import first_inputs, score
 from experiments.deploy.aihub.variants import Prepared, Route
 from experiments.measurement.shards import moments, to_hex
 from export.aihub import profile as aihub_profile

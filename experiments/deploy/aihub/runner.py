@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments.deploy.aihub.command import Loop
 from experiments.deploy.aihub.step_inputs import (
-    Loop,
     States,
     first_inputs,
     forced_inputs,

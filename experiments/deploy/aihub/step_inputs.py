@@ -6,7 +6,6 @@ closed    step k starts from what the device gave at step k-1: as many jobs one 
           other as there are steps, and answers that are the device's alone
 """
 
-import enum
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -24,13 +23,6 @@ from trm_jax.types import Batch
 
 INPUTS = ("x", "z_H", "z_L")
 ROLLOUT = jax.jit(rollout, static_argnames=("reasoner", "steps", "observe"))
-
-
-class Loop(enum.Enum):
-    """Where a step's state comes from."""
-
-    FORCED = "forced"
-    CLOSED = "closed"
 
 
 class States(NamedTuple):

@@ -13,66 +13,23 @@ Rows go to --out as they are measured (rows.jsonl); a second run measures only w
 """
 
 import argparse
-import dataclasses
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeGuard
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from experiments.measurement.row_files import append_line, drop_torn_line, read_lines
-from experiments.render.console import progress
-from export.cortex_m.arena import measure_arena
-from export.graph.ir import Graph, GraphModel
-from export.graph.tflite_writer import write_tflite
-from export.lowering.integer_block import Chunks
-from export.lowering.model import integer_block_graph
-from export.lowering.stages import PartitionSpec, stage_graphs
-from export.lowering.storage import plan_for
-from export.targets import Target
-from quant.affine import Grid, QTensor, Range
-from quant.integer.attention_operators import attention_encodings, with_heads
-from quant.integer.calibration import level_with_spans
-from quant.integer.model import IntegerModel
-from quant.integer.network import int8_widths, layer_sites
-from quant.integer.operators import DenseWeights
-from quant.scheme import parse
-from trm_jax.command_line import REPEATED, exit_code
+from trm_jax.command_line import REPEATED, exit_code, make_parser
 from trm_jax.config import PRESETS, Config, Mixer, TRMConfig, preset
 
-ROWS_FILE = "rows.jsonl"
-ENDS = (-4.0, 4.0)  # of every tensor; any would do
 
-
-@dataclass(frozen=True, kw_only=True)
-class ArenaRow:
-    """What one kind of graph takes, in bytes.
-
-    Attributes:
-      key: what was cut how; graph: the first of its kind; count: graphs of this kind.
-      weights: constants of one such graph; head: what it needs while it runs; tail: what stays.
-    """
-
-    key: str
-    graph: str
-    count: int
-    operators: int
-    weights: int
-    head: int
-    tail: int
+def is_supported(config: Config) -> TypeGuard[TRMConfig]:
+    """Return whether a configuration has attention in integers."""
+    return isinstance(config, TRMConfig) and config.mixer is Mixer.ATTENTION
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m experiments.deploy.cortex_m.arena",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = make_parser("experiments.deploy.cortex_m.arena", __doc__)
     attention = sorted(name for name in PRESETS if is_supported(preset(name)))
     p.add_argument("--preset", default="maze-trm-att", choices=attention, help="%(default)s")
     p.add_argument("--heads", type=int, default=1, help="in one graph (%(default)s)")
@@ -83,179 +40,18 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def is_supported(config: Config) -> TypeGuard[TRMConfig]:
-    """Return whether a configuration has attention in integers."""
-    return isinstance(config, TRMConfig) and config.mixer is Mixer.ATTENTION
-
-
-def config_of(name: str) -> TRMConfig:
-    """Look a preset up; the command line lets supported ones through alone."""
-    config = preset(name)
-    assert is_supported(config)
-    return config
-
-
-def random_model(config: TRMConfig) -> IntegerModel:
-    """Draw a network of int8 weights; embeddings are left empty."""
-    rng, d = np.random.default_rng(0), config.hidden_size
-    inner = config.swiglu_size(d)
-
-    def dense(inputs: int, outputs: int) -> DenseWeights:
-        kernel = QTensor(
-            qvalue=jnp.asarray(rng.integers(-127, 128, (inputs, outputs)), jnp.int8),
-            scale=jnp.full((1, outputs), 1e-3, jnp.float32),
-            zero_point=jnp.zeros((1, outputs), jnp.int32),
-            grid=Grid(bits=8, channel_axes=(-1,)),
-        )
-        return DenseWeights(kernel)
-
-    sizes = {
-        "self_attn/qkv_proj": (d, 3 * d),
-        "self_attn/o_proj": (d, d),
-        "mlp/gate_up_proj": (d, 2 * inner),
-        "mlp/down_proj": (inner, d),
-    }
-    drawn = {
-        f"{site}/{name}": dense(*size)
-        for site in layer_sites(config)
-        for name, size in sizes.items()
-    }
-    products = with_heads(drawn, config)
-    state = jax.ShapeDtypeStruct((1, config.num_positions, d), jnp.float32)
-    _, names = jax.eval_shape(lambda z, e: level_with_spans(z, e, products, config), state, state)
-    spans = dict.fromkeys(names, Range(*(jnp.float32(end) for end in ENDS)))
-    nothing, start = np.zeros((0, d), np.int8), np.zeros(d, np.int8)
-    return IntegerModel(
-        config=config,
-        products=products,
-        headroom=1.0,
-        encodings=attention_encodings(spans, config, int8_widths(config), 1.0),
-        token_rows=nothing,
-        puzzle_rows=nothing,
-        H_init=start,
-        L_init=start,
-    )
-
-
-def graphs_of(config: TRMConfig, cut: PartitionSpec, *, whole: bool) -> tuple[Graph, ...]:
-    """Make the graphs of a network with random weights: cut, or a block in one."""
-    model, plan = random_model(config), plan_for(parse("tflm_int8_int8"), Target.TFLM)
-    if whole:
-        chunks = Chunks(queries=cut.queries, rows=cut.tokens)
-        return (integer_block_graph(model, plan, 1, chunks),)
-    return stage_graphs(model, plan, cut)
-
-
-def kinds_of(graphs: Sequence[Graph]) -> list[list[Graph]]:
-    """Group graphs that differ in constants and names alone."""
-    kinds: dict[tuple, list[Graph]] = {}
-    for graph in graphs:
-        shapes = tuple((t.shape, t.dtype, t.data is None) for t in graph.tensors)
-        kinds.setdefault((shapes, tuple(op.code for op in graph.ops)), []).append(graph)
-    return list(kinds.values())
-
-
-def measured(key: str, kinds: Sequence[Sequence[Graph]]) -> Iterator[ArenaRow]:
-    """Let TFLM place one graph of every kind.
-
-    Raises:
-      RuntimeError: TFLM is not installed, or refuses a graph.
-    """
-    for kind in kinds:
-        graph = kind[0]
-        arena = measure_arena(write_tflite(GraphModel(graphs=(graph,))))
-        weights = sum(t.data.nbytes for t in graph.tensors if t.data is not None)
-        yield ArenaRow(
-            key=key,
-            graph=graph.name,
-            count=len(kind),
-            operators=len(graph.ops),
-            weights=weights,
-            head=arena.head,
-            tail=arena.tail,
-        )
-
-
-def key_of(name: str, cut: PartitionSpec, *, whole: bool) -> str:
-    """Name what was cut how."""
-    parts = "block" if whole else f"heads={cut.heads}"
-    return f"{name} {parts} tokens={cut.tokens} queries={cut.queries}"
-
-
-def rows_of(name: str, cut: PartitionSpec, folder: Path, *, whole: bool) -> list[ArenaRow]:
-    """Measure what no row in the folder says yet.
-
-    Raises:
-      ValueError: a row that cannot be read.
-      RuntimeError: as `measured`.
-    """
-    key = key_of(name, cut, whole=whole)
-    kinds = kinds_of(graphs_of(config_of(name), cut, whole=whole))
-    found = {row.graph: row for row in read_rows(folder) if row.key == key}
-    missing = [kind for kind in kinds if kind[0].name not in found]
-    folder.mkdir(parents=True, exist_ok=True)
-    drop_torn_line(folder / ROWS_FILE)
-    with progress("measuring", len(kinds), len(found)) as show:
-        for row in measured(key, missing):
-            append_line(folder / ROWS_FILE, dataclasses.asdict(row))
-            found[row.graph] = row
-            show(len(found), row.graph)
-    return [found[kind[0].name] for kind in kinds]
-
-
-def read_rows(folder: Path) -> list[ArenaRow]:
-    """Read the rows of a folder.
-
-    Raises:
-      ValueError: not rows of this program; the message names the file.
-    """
-    lines = read_lines(folder / ROWS_FILE, lambda values: ArenaRow(**values), "move it away")
-    return [row for _, row in lines]
-
-
-def totals(rows: Sequence[ArenaRow], config: TRMConfig) -> Mapping[str, int]:
-    """Add up one shared arena, what lies beside it, and flash, in bytes."""
-    state = config.num_positions * config.hidden_size
-    arena = max(row.head for row in rows) + sum(row.count * row.tail for row in rows)
-    mixed = int8_widths(config).share // 8  # bytes an element; where it lies the injection was
-    beside = (2 + mixed) * state if len(rows) > 1 else 2 * state
-    weights = sum(row.count * row.weights for row in rows)
-    return {"arena": arena, "states": beside, "SRAM": arena + beside, "flash": weights}
-
-
-def report(name: str, rows: Sequence[ArenaRow]) -> str:
-    """Say what was measured."""
-    config, found = config_of(name), totals(rows, config_of(name))
-    widths = int8_widths(config)
-    mixed = f", mixed in int{widths.share}" if len(rows) > 1 else ""
-    table = [
-        f"  {r.graph:<22}{r.count:>4}{r.operators:>8}{r.weights:>12,}{r.head:>12,}{r.tail:>10,}"
-        for r in rows
-    ]
-    return "\n".join(
-        [
-            f"{rows[0].key}: {config.num_positions} positions of {config.hidden_size},"
-            f" {config.num_heads} heads, {config.L_layers} layers; random int8 weights, int8"
-            f" activations, softmax int{widths.share}",
-            f"  {'graph':<22}{'n':>4}{'ops':>8}{'constants':>12}{'head':>12}{'tail':>10}",
-            *table,
-            f"  shared arena   {found['arena']:>12,} bytes (largest head, sum of tails; measured)",
-            f"  states         {found['states']:>12,} bytes (z_H and z_L in int8{mixed}; counted)",
-            f"  SRAM in all    {found['SRAM']:>12,} bytes (without stack and firmware)",
-            f"  flash          {found['flash']:>12,} bytes (constants of the network)",
-        ]
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
     def action() -> None:
+        # imports jax: after parsing
+        from experiments.deploy.cortex_m.graph_memory import measure_preset
+        from export.lowering.stages import PartitionSpec
+
         cut = PartitionSpec(heads=args.heads, tokens=args.tokens, queries=args.queries)
-        for whole in (False, True) if args.whole else (False,):
-            rows = rows_of(args.preset, cut, args.out, whole=whole)
-            sys.stdout.write(report(args.preset, rows) + "\n")
+        for text in measure_preset(args.preset, cut, args.out, whole=args.whole):
+            sys.stdout.write(text + "\n")
 
     return exit_code(action, (OSError, ValueError, RuntimeError), REPEATED)
 

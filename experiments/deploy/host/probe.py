@@ -17,10 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.artifact.open import Export, open_artifact
-from export.artifact.solver import Solver
-from export.runtimes.registry import open_runtime
-from trm_jax.command_line import exit_code
+from trm_jax.command_line import exit_code, make_parser
 
 STATUS = Path("/proc/self/status")
 WARM = 2
@@ -34,8 +31,18 @@ def resident(field: str) -> int:
     return 1024 * int(line.split()[1])
 
 
-def probe(export: Export, threads: int, repeats: int) -> dict[str, object]:
-    """Run supervision steps on one full batch."""
+def probe(folder: Path, threads: int, repeats: int) -> dict[str, object]:
+    """Run supervision steps of an export on one full batch.
+
+    Raises:
+      ValueError, OSError, RuntimeError: missing, damaged, or refused by the runtime.
+    """
+    # imports jax: not for the command line
+    from export.artifact.open import open_artifact
+    from export.artifact.solver import Solver
+    from export.runtimes.registry import open_runtime
+
+    export = open_artifact(folder)
     config, manifest = export.config, export.manifest
     before = resident("VmRSS")
     runtime = open_runtime(manifest.target, export.model, threads=threads)
@@ -55,11 +62,7 @@ def probe(export: Export, threads: int, repeats: int) -> dict[str, object]:
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    p = argparse.ArgumentParser(
-        prog="python -m experiments.deploy.host.probe",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    p = make_parser("experiments.deploy.host.probe", __doc__)
     p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
     p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
     p.add_argument("--repeats", type=int, default=9, metavar="N", help="%(default)s")
@@ -73,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def action() -> None:
         if args.repeats < 1:
             raise ValueError(f"--repeats must be at least 1, got {args.repeats}")
-        found = probe(open_artifact(args.folder), args.threads, args.repeats)
-        sys.stdout.write(json.dumps(found) + "\n")
+        measured = probe(args.folder, args.threads, args.repeats)
+        sys.stdout.write(json.dumps(measured) + "\n")
 
     return exit_code(action, (OSError, ValueError, RuntimeError))
 

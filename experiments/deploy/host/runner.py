@@ -1,7 +1,7 @@
 """What a deployment on a runtime of this computer measures, and its files as they grow.
 
 Exports are made once, rows and probes appended as soon as they are there. Left out: the command
-line and the report (command.py), the format of the lines (rows.py).
+line and the report (command.py, job.py), the format of the lines (rows.py).
 """
 
 import json

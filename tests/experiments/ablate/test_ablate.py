@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from experiments.ablate import __main__ as ablate
-from experiments.ablate.__main__ import STUDIES
 from experiments.ablate.job import prepare
 from experiments.ablate.rows import read_rows, read_spec
+from experiments.ablate.runner import STUDIES
 from experiments.ablate.tables import open_studies, read, records
 from experiments.measurement.shards import from_hex
 from experiments.puzzles import load

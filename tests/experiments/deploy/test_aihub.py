@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
 from qai_hub.util import session
 
 from experiments.deploy import __main__ as deploy
-from experiments.deploy.aihub import command as aihub_command
+from experiments.deploy.aihub import job as aihub_job
 from tests.support.aihub import server as aihub_server
 from tests.support.aihub.server import State
 from tests.support.tiny import sweep as tiny
@@ -36,8 +36,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # the tiny data set has 22 puzzles
         patch.setattr(batches, "CALIBRATION_PUZZLES", 8)
         patch.setattr(batches, "CALIBRATION_BATCH", 8)
-        patch.setattr(aihub_command, "CALIBRATION_PUZZLES", 8)
-        patch.setattr(aihub_command, "CALIBRATION_SAMPLES", 3)
+        patch.setattr(aihub_job, "CALIBRATION_PUZZLES", 8)
+        patch.setattr(aihub_job, "CALIBRATION_SAMPLES", 3)
         for name, value in PATIENCE.items():  # how long the client waits between its retries
             patch.setattr(session, name, value)
         yield root

@@ -10,12 +10,12 @@ import pytest
 
 from experiments.train import __main__ as train
 from experiments.train import runner
-from experiments.train.loop import Pace, Parts
+from experiments.train.job import Pace
+from experiments.train.loop import Parts
 from experiments.train.runner import attention_text
 from tests.support.rerouted import reroute
 from tests.support.tiny.training import NAME, command
-from trm_jax.config import PRESETS
-from trm_jax.models.attention import AttentionKernel
+from trm_jax.config import PRESETS, AttentionKernel
 from trm_jax.training.step import TrainState
 
 

@@ -10,6 +10,7 @@ import jax
 import pytest
 
 from experiments.train import __main__ as train
+from experiments.train import runner
 from tests.support.tiny.training import ROOT, command
 
 
@@ -118,7 +119,7 @@ def test_too_little_memory_says_what_to_do(
         def run(*_: object, **__: object) -> bool:
             raise jax.errors.JaxRuntimeError(message)
 
-        monkeypatch.setattr(train, "run", run)
+        monkeypatch.setattr(runner, "run", run)
 
     fail("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 9 bytes.")
     assert train.main(command(maze_data, tmp_path / "out", "--accumulate", 4)) == 2

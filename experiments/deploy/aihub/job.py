@@ -1,0 +1,261 @@
+"""A deployment through AI Hub: what a command line asks for, loaded, then run and reported.
+
+Not here: the options (command.py), the jobs of a device (runner.py), what a row means (rows.py).
+"""
+
+import argparse
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from experiments.deploy.aihub import rows as aihub_rows
+from experiments.deploy.aihub import runner
+from experiments.deploy.aihub.command import DEFAULT_DEVICE, Loop
+from experiments.deploy.aihub.measure import host_ms, row_of
+from experiments.deploy.aihub.runner import DeviceRun
+from experiments.deploy.aihub.step_inputs import States, calibration_inputs, simulated_states
+from experiments.deploy.aihub.variants import AiHubVariant, Prepared, Route, prepare, variant_named
+from experiments.measurement import row_files
+from experiments.measurement.row_files import digest_of
+from experiments.models import hash_model
+from experiments.puzzles import hash_dataset
+from experiments.render import tables
+from experiments.render.console import make_console, progress
+from export.aihub import devices
+from export.aihub.client import Hub, Waiting
+from export.aihub.ledger import Ledger
+from export.sources import Source, batch_of, load_model, load_puzzles
+from trm_jax import zoo
+from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_calibration
+from trm_jax.tasks.task import Task, side_of, task_named
+
+CALIBRATION_SAMPLES = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class AiHubJob:
+    """What a command line asks for, loaded.
+
+    Attributes:
+      retry: ask again for jobs that failed.
+    """
+
+    task: Task
+    source: Source
+    dataset: PuzzleDataset
+    variants: tuple[AiHubVariant, ...]
+    devices: tuple[str, ...]
+    steps: int
+    limit: int
+    loop: Loop
+    waiting: Waiting
+    retry: bool
+    out: Path
+
+    @property
+    def digest(self) -> str:
+        """Hash what decides the numbers of a row."""
+        parts = (
+            hash_model(self.source.config, self.source.weights),
+            hash_dataset(self.dataset),
+            self.steps,
+            self.limit,
+            self.loop.value,
+        )
+        return digest_of(parts)
+
+
+def prepare_job(args: argparse.Namespace) -> AiHubJob:
+    """Load and check what a command line names.
+
+    Raises:
+      ValueError: unknown names, or numbers out of range.
+      OSError: missing files.
+    """
+    task = task_named(args.task)
+    source = load_model(args.model or zoo.default(task.value))
+    if args.h_cycles is not None:
+        changed = dataclasses.replace(source.config, H_cycles=args.h_cycles)
+        source = dataclasses.replace(source, config=changed)
+    dataset = load_puzzles(args.data, source.config)
+    side_of(task, dataset, "the data")
+    variants = tuple(variant_named(name.strip()) for name in args.schemes.split(","))
+    calibrated = any(v.plan.precision.needs_ranges or v.route is Route.HUB for v in variants)
+    most = len(dataset) - CALIBRATION_PUZZLES * calibrated
+    steps = source.config.halt_max_steps if args.steps is None else args.steps
+    if not 1 <= args.limit <= most:
+        raise ValueError(f"--limit must be 1 to {most}, got {args.limit}")
+    if steps < 1 or args.timeout <= 0 or args.poll < 0:
+        raise ValueError(
+            f"--steps, --timeout and --poll must be positive, got {steps},"
+            f" {args.timeout}, {args.poll}"
+        )
+    return AiHubJob(
+        task=task,
+        source=source,
+        dataset=dataset,
+        variants=variants,
+        devices=tuple(dict.fromkeys(args.device or [DEFAULT_DEVICE])),
+        steps=steps,
+        limit=args.limit,
+        loop=Loop(args.loop),
+        retry=args.retry_failed,
+        waiting=Waiting(timeout_s=args.timeout, poll_s=args.poll),
+        out=args.out or Path("runs") / f"deploy-{task.value}-{source.name}-aihub",
+    )
+
+
+def run_job(args: argparse.Namespace) -> None:
+    """Deploy as a command line says.
+
+    Raises:
+      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, rows of another
+        deployment, or AI Hub cannot be used; the message says what to do.
+    """
+    console = make_console()
+    job = prepare_job(args)
+    if args.dry_run:
+        for prepared in _prepared(job):
+            _describe(job, prepared, console)
+        console.print("nothing was sent; leave --dry-run out to spend these jobs")
+        return
+    deploy(job, console)
+
+
+def deploy(job: AiHubJob, console: Console) -> None:
+    """Run what is not finished, and report.
+
+    Raises:
+      ValueError, OSError, RuntimeError: as `run`.
+    """
+    job.out.mkdir(parents=True, exist_ok=True)
+    file = job.out / "rows.jsonl"
+    rows = row_files.read_rows(file, job.digest, aihub_rows.row_from_dict)
+    done = {(row.variant, row.device) for row in rows}
+    wanted = [(v.name, device) for v in job.variants for device in job.devices]
+    failed: list[DeviceRun] = []
+    if set(wanted) - done:
+        hub = Hub(
+            Ledger(job.out / "jobs.jsonl"),
+            job.waiting,
+            lambda text: console.print(text, soft_wrap=True, markup=False),
+        )
+        for device in job.devices:
+            hub.demand_device(device)
+        lanes = _lanes(job, done, console)
+        stages = job.steps if job.loop is Loop.CLOSED else 1
+        with progress("jobs", len(lanes) * stages, 0) as show:
+            runner.run(hub, lanes, job.loop, job.out / "results", job.retry, show)
+        failed = [lane for lane in lanes if lane.failed]
+        for lane in lanes:
+            if not lane.failed:
+                row = row_of(lane, hub, job.task, job.loop, job.dataset, job.digest)
+                row_files.append_row(file, row)
+                rows.append(row)
+    order = {pair: i for i, pair in enumerate(wanted)}
+    shown = sorted(
+        (r for r in rows if (r.variant, r.device) in order),
+        key=lambda r: order[r.variant, r.device],
+    )
+    _report(job, shown, failed, console)
+
+
+def _prepared(job: AiHubJob) -> list[Prepared]:
+    return [
+        prepare(variant, job.source, job.dataset, job.steps, job.out) for variant in job.variants
+    ]
+
+
+def _states(job: AiHubJob, prepared: Prepared) -> States:
+    batch = batch_of(job.dataset, np.arange(job.limit))
+    return simulated_states(prepared.twin, batch, prepared.host, job.steps)
+
+
+def _lanes(job: AiHubJob, done: set[tuple[str, str]], console: Console) -> list[DeviceRun]:
+    """Make the lanes that have no row yet, and say what their devices will not do."""
+    lanes = []
+    for prepared in _prepared(job):
+        variant = prepared.variant
+        left = [d for d in job.devices if (variant.name, d) not in done]
+        states = _states(job, prepared) if left else None
+        samples = _calibration(job, prepared) if left and variant.route is Route.HUB else None
+        for device in left:
+            assert states is not None
+            if text := devices.npu_warning(device, variant.precision):
+                console.print(f"{variant.name}: {text}", soft_wrap=True, markup=False)
+            lanes.append(
+                DeviceRun(prepared=prepared, device=device, states=states, calibration=samples)
+            )
+    return lanes
+
+
+def _calibration(job: AiHubJob, prepared: Prepared) -> dict[str, list[np.ndarray]]:
+    """Take states of the calibration puzzles, for AI Hub's quantiser."""
+    first = next(gather_calibration(job.dataset))
+    states = simulated_states(prepared.twin, first, prepared.host, job.steps)
+    return calibration_inputs(states, CALIBRATION_SAMPLES)
+
+
+def _describe(job: AiHubJob, prepared: Prepared, console: Console) -> None:
+    """Print what would be sent."""
+    variant, graph = prepared.variant, prepared.graph
+    shapes = ", ".join(f"{n} {graph.tensor(t).shape}" for n, t in graph.inputs.items())
+    outputs = ", ".join(f"{n} {graph.tensor(t).shape}" for n, t in graph.outputs.items())
+    count = job.limit * (job.steps if job.loop is Loop.FORCED else 1)
+    sent = 4 * count * sum(math.prod(graph.tensor(t).shape) for t in graph.inputs.values())
+    kinds = {
+        Route.TFLITE: "upload",
+        Route.ONNX: "upload, compile",
+        Route.HUB: "upload, quantise, compile",
+    }[variant.route]
+    runs = 1 if job.loop is Loop.FORCED else job.steps
+    lines = [
+        f"{variant.name} ({variant.precision.value}, {variant.plan.name})",
+        f"  {prepared.file}: {tables.size_text(prepared.file.stat().st_size)}, {len(graph.ops)}"
+        " operators",
+        f"  takes {shapes}; gives {outputs}",
+        f"  {count} samples, {tables.size_text(sent)} per inference job",
+        f"  host part {host_ms(prepared, job.dataset):.2f} ms a puzzle (this computer)",
+    ]
+    for device in job.devices:
+        lines.append(f"  {device}: {kinds}, {runs} inference job{'s' * (runs > 1)} with profile")
+        if text := devices.npu_warning(device, variant.precision):
+            lines.append(f"    {text}")
+    console.print("\n".join(lines), soft_wrap=True, markup=False)
+
+
+def _report(job: AiHubJob, rows: list, failed: list[DeviceRun], console: Console) -> None:
+    """Print the table and the units, and write all files.
+
+    Raises:
+      RuntimeError: no lane came to its end.
+    """
+    for lane in failed:
+        console.print(
+            f"left out: {lane.prepared.variant.name} on {lane.device}: {lane.failed}",
+            soft_wrap=True,
+            markup=False,
+        )
+    if not rows:
+        raise RuntimeError("no job gave a result; --retry-failed asks for them again")
+    title = (
+        f"{job.source.name} through Qualcomm AI Hub, {job.limit} {job.task.value} puzzles,"
+        f" {job.steps} steps, loop {job.loop.value}; the paper's models are larger"
+    )
+    made = aihub_rows.table(title, rows)
+    console.print(f"[bold]{title}[/bold]")
+    console.print(tables.to_rich(made))
+    for row in rows:
+        console.print(aihub_rows.unit_text(row), soft_wrap=True, markup=False)
+        console.print(f"  {', '.join(row.urls.values())}", soft_wrap=True, markup=False)
+    (job.out / "summary.md").write_text(tables.to_markdown(made), encoding="utf-8")
+    (job.out / "summary.csv").write_text(aihub_rows.csv_text(rows), encoding="utf-8")
+    (job.out / "perf.yaml").write_text(aihub_rows.perf_yaml(rows), encoding="utf-8")
+    (job.out / "layers.csv").write_text(aihub_rows.layers_text(rows), encoding="utf-8")
+    console.print(f"rows, jobs, table and perf.yaml: {job.out}", soft_wrap=True, markup=False)

@@ -1,0 +1,241 @@
+"""A deployment on a Cortex-M55: what a command line asks for, loaded, then measured and reported.
+
+Not here: the options (command.py), how an export is cut and packaged (exports.py), the table of a
+board (tables.py).
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from experiments.deploy.cortex_m import exports, tables
+from experiments.deploy.cortex_m.command import TITLE
+from experiments.deploy.cortex_m.exports import cut_for, smaller_package
+from experiments.deploy.cortex_m.tables import EMULATED, MODELLED, BoardRow, Speed, row_from_dict
+from experiments.measurement import row_files
+from experiments.measurement.row_files import digest_of
+from experiments.models import hash_model
+from experiments.puzzles import hash_dataset
+from experiments.render.console import make_console
+from export.cortex_m import build as cortex_m_build
+from export.cortex_m import emulator
+from export.cortex_m import package as cortex_m_package
+from export.cortex_m.arena import Arena
+from export.cortex_m.build import Counted, Linked, Tflm
+from export.cortex_m.emulator import Counts
+from export.cortex_m.instructions import count_instructions
+from export.cortex_m.memory import flash_of, sram_of
+from export.graph.ir import Graph
+from export.lowering.stages import stages_of
+from export.sources import Source, load_model, load_puzzles
+from quant.scheme import parse
+from trm_jax import zoo
+from trm_jax.data.format import PuzzleDataset
+from trm_jax.tasks.task import Task, task_named
+
+NOT_COUNTED = Linked(code=0, statics=0, stack=0, counted=Counted.NOTHING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CortexJob:
+    """What a command line asks for, loaded.
+
+    Attributes:
+      dataset: puzzles to calibrate on and to answer; None: weights are random.
+    """
+
+    task: Task
+    source: Source
+    dataset: PuzzleDataset | None
+    schemes: tuple[str, ...]
+    speed: Speed
+    tflm: Tflm | None
+    out: Path
+
+    @property
+    def digest(self) -> str:
+        """Hash what decides the numbers of a row."""
+        puzzles = "" if self.dataset is None else hash_dataset(self.dataset)
+        library = "" if self.tflm is None else _sha256(self.tflm.library)
+        parts = (hash_model(self.source.config, self.source.weights), puzzles, library)
+        return digest_of(parts)
+
+
+def run_job(args: argparse.Namespace) -> None:
+    """Load, measure and report.
+
+    Raises:
+      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or rows of another
+        deployment.
+    """
+    console = make_console()
+    deploy(prepare(args), console)
+
+
+def prepare(args: argparse.Namespace) -> CortexJob:
+    """Load and check what a command line names.
+
+    Raises:
+      ValueError: unknown names, a model and a preset at once, or numbers out of range.
+      OSError: missing files.
+    """
+    task = task_named(args.task)
+    if args.preset and (args.model or args.data):
+        raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
+    if args.preset:
+        source, dataset = exports.random_source(args.preset), None
+        if source.task != task.value:
+            raise ValueError(f"--preset {args.preset} is for {source.task}, --task is {task.value}")
+    else:
+        source = load_model(args.model or zoo.default(task.value))
+        dataset = load_puzzles(args.data, source.config)
+    schemes = tuple(dict.fromkeys(parse(name.strip()).name for name in args.schemes.split(",")))
+    out = args.out or Path("runs") / f"deploy-{task.value}-{source.name}-{TITLE}"
+    return CortexJob(
+        task=task,
+        source=source,
+        dataset=dataset,
+        schemes=schemes,
+        speed=Speed(mhz=args.mhz, cpi=args.cpi, patience=args.patience),
+        tflm=_tflm(args.tflm_lib, args.tflm_inc),
+        out=out,
+    )
+
+
+def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:
+    if library is None:
+        return None
+    if missing := [str(path) for path in (library, *includes) if not path.exists()]:
+        raise FileNotFoundError(f"no such file or folder: {', '.join(missing)}")
+    if not cortex_m_build.has_compiler():
+        raise RuntimeError(
+            "--tflm-lib needs make and arm-none-eabi-g++ (gcc-arm-none-eabi and"
+            " libstdc++-arm-none-eabi-newlib of Debian)"
+        )
+    return Tflm(library=library, includes=tuple(includes))
+
+
+def deploy(job: CortexJob, console: Console) -> None:
+    """Measure what is not measured yet, and report."""
+    job.out.mkdir(parents=True, exist_ok=True)
+    file, digest = job.out / "rows.jsonl", job.digest
+    rows = row_files.read_rows(file, digest, row_from_dict)
+    refused: dict[str, str] = {}
+    errors = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("exporting", total=len(job.schemes))
+        for scheme in job.schemes:
+            bar.update(task, description=scheme)
+            try:
+                if scheme not in {row.scheme for row in rows}:
+                    rows.append(measure(job, scheme, digest))
+                    row_files.append_row(file, rows[-1])
+            except (ValueError, RuntimeError) as error:
+                refused[scheme] = str(error)
+            bar.update(task, advance=1)
+    asked = sorted(
+        (r for r in rows if r.scheme in job.schemes), key=lambda r: job.schemes.index(r.scheme)
+    )
+    if not asked:
+        raise RuntimeError("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
+    random = job.dataset is None
+    tables.report(job.source, random, job.speed, asked, job.out, console)
+    for scheme, reason in refused.items():
+        console.print(f"left out: {scheme}: {reason}", soft_wrap=True, markup=False)
+
+
+def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
+    """Export, package, weigh and count one scheme.
+
+    Raises:
+      ValueError: TFLM does not compute it right.
+      RuntimeError: TFLM refuses it, or the firmware does not build.
+    """
+    cut = cut_for(job.source.config, parse(scheme))
+    if job.dataset is None:
+        made = exports.random_export(job.source, scheme, cut)
+    else:
+        folder = job.out / "exports" / scheme
+        made = exports.trained_export(folder, job.source, job.dataset, scheme, cut)
+    package = smaller_package(made)
+    board = job.out / "boards" / scheme
+    if job.dataset is not None or job.tflm is not None:
+        cortex_m_package.save_package(package, board)
+    package, linked, counts = on_board(job, package, board)
+    rows = len(package.flash) - len(package.vectors)
+    flash = flash_of(package.graphs, package.model, rows, len(package.vectors), linked)
+    return BoardRow(
+        digest=digest,
+        scheme=scheme,
+        flash=flash,
+        sram=sram_of(package.arena, package.rows, linked, package.work_bytes),
+        graphs=len(package.graphs),
+        counted=linked.counted.value,
+        **(counts or modelled(package))._asdict(),
+        counted_by=EMULATED if counts else MODELLED,
+    )
+
+
+def on_board(
+    job: CortexJob, package: cortex_m_package.Package, folder: Path
+) -> tuple[cortex_m_package.Package, Linked, Counts | None]:
+    """Link what can be linked, and run it where TFLM and an emulator are.
+
+    Returns:
+      The package, its arena as the board measured it if it ran there; sizes; instructions, None
+      if nothing ran.
+
+    Raises:
+      RuntimeError: the firmware does not build, or fails.
+    """
+    with tempfile.TemporaryDirectory() as build:
+        if job.tflm is not None and emulator.has_room(package):
+            linked, elf = cortex_m_build.link_package(Path(build), folder, job.tflm)
+            if not emulator.has_emulator():
+                return package, linked, None
+            flash = folder / "flash.bin"
+            used = emulator.measure_arena_bytes(elf, flash)
+            arena = Arena(head=package.arena.head, tail=used - package.arena.head)
+            package = dataclasses.replace(package, arena=arena)
+            cortex_m_package.save_package(
+                package, folder
+            )  # and again, with the arena that the board needs
+            linked, elf = cortex_m_build.link_package(Path(build), folder, job.tflm)
+            counts = emulator.measure_instructions(elf, flash, [1] * job.source.config.seq_len)
+            return package, linked, counts
+        if cortex_m_build.has_compiler():
+            linked = cortex_m_build.link_firmware(Path(build))
+            return package, cortex_m_build.add_tflm(linked, package.model), None
+        return package, NOT_COUNTED, None
+
+
+def modelled(package: cortex_m_package.Package) -> Counts:
+    """Count by the operator model.
+
+    Raises:
+      ValueError: an operator whose cost was not measured.
+    """
+    positions = package.made.config.num_positions
+
+    def update(role: str) -> int:
+        graphs = package.networks[role]
+        stages = stages_of(graphs)
+        return sum(_count(g, -(-positions // s.rows)) for g, s in zip(graphs, stages, strict=True))
+
+    head = _count(package.made.model.graph("head"), 1)
+    return Counts(update_L=update("update_L"), update_H=update("update_H"), rest=head)
+
+
+def _count(graph: Graph, calls: int) -> int:
+    return calls * sum(count_instructions(graph).values())
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

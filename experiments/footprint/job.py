@@ -1,0 +1,37 @@
+"""What is counted: configurations and schemes by name, those of the paper where none is named.
+
+Nothing here imports jax at once: the command line's defaults are these.
+"""
+
+from pathlib import Path
+
+from trm_jax.config import PRESETS, Config, preset
+
+PUBLISHED = tuple(name for name in PRESETS if not name.endswith(("-mini", "-midi")))
+"""The published configurations."""
+
+SCHEMES = (
+    "fp32",
+    "fp16",
+    "int8",
+    "int4_naive",
+    "int4_calibrated",
+    "w8c-sym_a8s",
+    "tflm_int8_int8",
+    "tflm_int4_int8",
+    "tflm_int4_int16",
+)
+"""The paper's schemes, and the ones a device without float memory runs."""
+
+
+def config_of(name: str) -> Config:
+    """Find a configuration by preset or model directory.
+
+    Raises:
+      ValueError: neither, or a damaged directory.
+    """
+    from trm_jax.checkpoints import model_files  # imports jax: not for the command line
+
+    if name not in PRESETS and (Path(name) / model_files.CONFIG_FILE).is_file():
+        return model_files.load_model(Path(name))[0]
+    return preset(name)

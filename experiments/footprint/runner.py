@@ -1,0 +1,31 @@
+"""Count what a command line names, print it and write it down."""
+
+from pathlib import Path
+
+from experiments.footprint import paper_check, tables
+from experiments.footprint import rows as footprint_rows
+from experiments.footprint.job import config_of
+from experiments.render import tables as render_tables
+from experiments.render.console import make_console
+
+
+def run_footprint(models: str, schemes: str, out: Path) -> None:
+    """Count configurations under schemes, print the tables and write all files.
+
+    Args:
+      models, schemes: names, joined by commas.
+      out: folder of the rows and tables.
+
+    Raises:
+      ValueError, OSError: unknown names, or nothing can be written.
+    """
+    configs = {name: config_of(name) for name in (text.strip() for text in models.split(","))}
+    rows = footprint_rows.records(configs, [scheme.strip() for scheme in schemes.split(",")])
+    footprint_rows.write(out, rows)
+    printed = [*tables.all_tables(rows), paper_check.table(paper_check.checks())]
+    (out / "footprint.csv").write_text(render_tables.to_csv(rows), encoding="utf-8")
+    text = "\n".join([*map(render_tables.to_markdown, printed), tables.energy_note(), ""])
+    (out / "footprint.md").write_text(text, encoding="utf-8")
+    console = make_console()
+    render_tables.print_tables(printed, console)
+    console.print(f"rows and tables: {out}", soft_wrap=True)

@@ -1,0 +1,31 @@
+"""Judge the signals of finished sweeps and write down what was seen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.predictor import signals
+from experiments.predictor import tables as predictor_tables
+from experiments.predictor.tables import study, study_tables
+from experiments.render import tables
+from experiments.render.console import make_console
+from experiments.sweep.outcomes import read_sweeps
+
+
+def run_predictor(folders: Sequence[Path], seed: int, out: Path) -> None:
+    """Judge the signals of finished sweeps, print the tables and write all files.
+
+    Raises:
+      ValueError, OSError: a folder holds no finished sweep, or nothing can be written.
+    """
+    results = study(read_sweeps(folders), seed)
+    printed = study_tables(results)
+    out.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(map(tables.to_markdown, printed))
+    (out / "predictor.md").write_text(text, encoding="utf-8")
+    points = tables.to_csv(signals.records(results.points))
+    (out / "points.csv").write_text(points, encoding="utf-8")
+    picture = predictor_tables.figure(results.points)
+    (out / "predictor.svg").write_text(picture, encoding="utf-8")
+    console = make_console()
+    tables.print_tables(printed, console)
+    console.print(f"tables, points and figure: {out}", soft_wrap=True)
