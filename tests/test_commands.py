@@ -20,11 +20,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.programs import MAIN, load_program
+from tests.support.programs import PACKAGES, ROOT, load_program, programs
 from tests.support.slow import slow
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("trm_jax", "quant", "export", "experiments", "benchmarks")
 PROMPT = "python -m "
 TEST_COMMAND = "python -m pytest"
 QUICK = {
@@ -46,25 +44,12 @@ QUICK = {
     "benchmarks.sequence_length --mixer mlp": "--lengths 16 --repeats 2",
     "benchmarks.latency --presets sudoku-trm-mlp-mini": "--schemes w8c-sym_a8da --repeats 1",
 }
-WORKERS = {"export.runtimes.worker"}
-"""Modules that run in a process of their own but are started by others, not by people."""
 OUT_OF_REACH = {"--model", "--data", "--tasks", "--preset", "--coordinator"}
 """Options of commands that need a download, another host, or minutes for a full-size model; not
 where a key of `QUICK` names them."""
 
 Command = tuple[str, ...]
 """Module and arguments."""
-
-
-def programs() -> list[str]:
-    """Find the modules that can be run."""
-    files = (file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py")))
-    found = (
-        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(MAIN)
-        for file in files
-        if 'if __name__ == "__main__":' in file.read_text()
-    )
-    return [name for name in found if name not in WORKERS]
 
 
 def parse(text: str) -> list[Command]:

@@ -9,7 +9,7 @@ from safetensors.flax import save_file
 
 from tests.support.samples import random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.convert.load import Hints
+from trm_jax.convert.hints import Hints
 from trm_jax.convert.name_table import strip_prefixes, to_torch
 from trm_jax.types import Weights
 
