@@ -22,9 +22,8 @@ from export.artifact.host_state import state_checksum
 from export.artifact.manifest import Expected, IntegerFacts, Manifest, facts_of
 from export.artifact.open import Export
 from export.artifact.solver import Solution, Solver, run_by_stages
-from export.graph.files import HOST_FILE, MANIFEST_FILE, write_files
+from export.graph.files import HOST_FILE, MANIFEST_FILE, convert_graphs, write_files
 from export.graph.ir import GraphModel, Tensor
-from export.graph.onnx_translate import translate_model
 from export.graph.tflite_schema import encode
 from export.legality.check import check_legality
 from export.lowering.model import lower_floats, lower_integers, parameters_sha256
@@ -32,7 +31,6 @@ from export.lowering.stages import PartitionSpec
 from export.lowering.storage import StoragePlan
 from export.runtimes.registry import open_runtime
 from export.sources import Source
-from export.targets import Target
 from quant.integer.model import IntegerModel
 from quant.integer.network import mlp_level, read_out
 from quant.integer.operators import NamedValue, largest_sum
@@ -140,8 +138,7 @@ def lower_model(
         raise ValueError(f"only networks of integers (tflm_...) are cut, got {plan.precision.name}")
     else:
         model = lower_floats(config, twin.quantised, plan, batch=batch, ranges=twin.ranges)
-    if plan.target is Target.ONNX:
-        model = translate_model(model)
+    model = convert_graphs(model, plan.target)
     check_legality(model, plan.target)
     half = plan.mixer.scheme.float_dtype is FloatDtype.FP16
     weights = round_weights(source.weights, plan.mixer.scheme)
@@ -254,7 +251,7 @@ def choose_expected(made: Export, twin: Simulation, tried: Batch, steps: int) ->
     agree, confirmed = np.ones(len(simulated), bool), ""
     states: list[tuple[int, int]] = []
     target = made.manifest.target
-    if target is not Target.AI_HUB:  # phones are not here
+    if target.facts.runs_here:
         solved = _solved_here(made, first, steps)
         agree, confirmed = (solved.tokens == simulated).all(axis=1), target.value
         if twin.integers is not None:

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.render import figures
+from export.graph.files import convert_graphs
 from export.graph.ir import GraphModel
-from export.graph.onnx_translate import translate_model
 from export.lowering.model import lower_floats
 from export.lowering.storage import plan_for
 from export.runtimes.contract import Runtime
@@ -196,7 +196,7 @@ def model_of(config: TRMConfig, scheme: str, target: Target) -> GraphModel:
         graphs=("block",),
         ranges=ranges,
     )
-    return translate_model(model) if target is Target.ONNX else model
+    return convert_graphs(model, target)
 
 
 def call_ms(

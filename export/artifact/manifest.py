@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from export.graph.files import HOST_FILE, MANIFEST_FILE, MODEL_FILE
+from export.graph.files import HOST_FILE, MANIFEST_FILE, name_files
 from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax import config as configs
@@ -114,9 +114,7 @@ class Manifest:
     @property
     def model_files(self) -> tuple[str, ...]:
         """Names of the files that hold the graphs."""
-        if self.target is Target.ONNX:
-            return tuple(f"{graph}.onnx" for graph in self.operators)
-        return (MODEL_FILE,)
+        return name_files(self.operators, self.target)
 
     @property
     def model_bytes(self) -> int:

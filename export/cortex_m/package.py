@@ -160,8 +160,9 @@ baud, or let QEMU do all of it:
 
 def _check(made: Export) -> None:
     m = made.manifest
-    if m.target is not Target.TFLM:
-        raise ValueError(f"a board needs an export for tflm, this one is for {m.target.value}")
+    if not m.target.facts.is_board:
+        boards = " or ".join(target.value for target in Target if target.facts.is_board)
+        raise ValueError(f"a board needs an export for {boards}, this one is for {m.target.value}")
     if m.batch != 1:
         raise ValueError(f"the firmware solves one puzzle at a time, export has batch={m.batch}")
     if made.config.positions is Positions.LEARNED:

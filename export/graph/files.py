@@ -1,15 +1,46 @@
-"""The file format of a target: .tflite for most, one .onnx per graph for ONNX Runtime and QNN."""
+"""The files of an export's graphs: one .tflite for most runtimes, one .onnx per graph for others.
 
-from collections.abc import Mapping
+A format is a `GraphFormat`: how graphs are named, put into its operators, written and read. Not
+here: the host's tensors and the manifest (artifact/manifest.py); their names are, so that this
+file knows all names of a folder.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from types import ModuleType
 
 from export.graph import tflite_reader, tflite_writer
 from export.graph.ir import GraphModel
-from export.targets import Target
+from export.graph.onnx_translate import translate_model
+from export.targets import FileFormat, Target
 
 MODEL_FILE, HOST_FILE, MANIFEST_FILE = "model.tflite", "host.safetensors", "manifest.json"
 
 ONNX_HOW_TO = "ONNX needs the packages of an extra: pip install 'trm-jax-edge[onnx]'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphFormat:
+    """A file format of graphs.
+
+    Attributes:
+      names: names of the files that hold some graphs, by the graphs' names.
+      convert: graphs of TFLite's operators -> the format's; raises ValueError for what it lacks.
+    """
+
+    names: Callable[[Iterable[str]], tuple[str, ...]]
+    convert: Callable[[GraphModel], GraphModel]
+    write: Callable[[GraphModel], dict[str, bytes]]
+    read: Callable[[Mapping[str, bytes]], GraphModel]
+
+
+def convert_graphs(model: GraphModel, target: Target) -> GraphModel:
+    """Put graphs of TFLite's operators into those of the format that a target reads.
+
+    Raises:
+      ValueError: an operator that the format lacks; the message names it.
+    """
+    return FORMATS[target.facts.file_format].convert(model)
 
 
 def write_files(model: GraphModel, target: Target) -> dict[str, bytes]:
@@ -19,37 +50,38 @@ def write_files(model: GraphModel, target: Target) -> dict[str, bytes]:
       ValueError: the model cannot be written in that format.
       ModuleNotFoundError: the format's packages are not installed; the message says how to.
     """
-    if target is Target.ONNX:
-        return onnx_file().write_onnx(model)
-    return {MODEL_FILE: tflite_writer.write_tflite(model)}
+    return FORMATS[target.facts.file_format].write(model)
 
 
 def read_files(contents: Mapping[str, bytes], target: Target) -> GraphModel:
-    """Read what `write_files` made.
+    """Read what `write_files` wrote.
 
     Raises:
       ValueError: damaged.
       ModuleNotFoundError: as `write_files`.
     """
-    if target is Target.ONNX:
-        return onnx_file().read_onnx(contents)
-    return tflite_reader.read_tflite(contents[MODEL_FILE])
+    return FORMATS[target.facts.file_format].read(contents)
 
 
-def check_format(made_for: Target, runtime: Target) -> None:
-    """Refuse a runtime that reads another format.
+def name_files(graphs: Iterable[str], target: Target) -> tuple[str, ...]:
+    """Name the files that hold an export's graphs."""
+    return FORMATS[target.facts.file_format].names(graphs)
+
+
+def check_format(exported: Target, runtime: Target) -> None:
+    """Check that a runtime reads what was exported for a target.
 
     Raises:
-      ValueError: the message says what to export instead.
+      ValueError: it reads another format; the message says what to export instead.
     """
-    if (made_for is Target.ONNX) != (runtime is Target.ONNX):
+    if exported.facts.file_format is not runtime.facts.file_format:
         raise ValueError(
-            f"an export for {made_for.value} is not in the format that {runtime.value} reads;"
+            f"an export for {exported.value} is not in the format that {runtime.value} reads;"
             f" export again with --target {runtime.value}"
         )
 
 
-def onnx_file() -> ModuleType:
+def import_onnx_file() -> ModuleType:
     """Import what reads and writes ONNX.
 
     Raises:
@@ -60,3 +92,19 @@ def onnx_file() -> ModuleType:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{error}. {ONNX_HOW_TO}") from error
     return onnx_file
+
+
+FORMATS = {
+    FileFormat.TFLITE: GraphFormat(
+        names=lambda graphs: (MODEL_FILE,),
+        convert=lambda model: model,
+        write=lambda model: {MODEL_FILE: tflite_writer.write_tflite(model)},
+        read=lambda contents: tflite_reader.read_tflite(contents[MODEL_FILE]),
+    ),
+    FileFormat.ONNX: GraphFormat(
+        names=lambda graphs: tuple(f"{graph}.onnx" for graph in graphs),
+        convert=translate_model,
+        write=lambda model: import_onnx_file().write_onnx(model),
+        read=lambda contents: import_onnx_file().read_onnx(contents),
+    ),
+}

@@ -1,7 +1,7 @@
 """Refuses what a target would refuse, and above all what it would compute wrong in silence.
 
-`check` compares every operator of a model with the table of what was measured
-(tflite_table.py) and with what depends on more than types:
+`find_violations` compares every operator of a model with the table of what was measured for the
+target's kernels (tflite_table.py, onnx_table.py) and with what depends on more than types:
 
     a hybrid filter that uses the most negative integer (-8, -128)    LiteRT's builtin kernels
                                                                       negate it: garbage
@@ -10,11 +10,12 @@
     an operator version that is too low, or newer than the runtime
 
 AI Hub runs LiteRT, on phones; its model zoo's rule for TFLite is float or 8-bit weights with
-8-bit inputs, and that alone is let through. Operators that the table lacks are refused: nobody
-has seen them computed.
+8-bit inputs, and nothing else is accepted. Operators that the table lacks are refused: they were
+measured nowhere. `check_legality` raises with all violations. Not here: the measured data (the
+tables), and whether a scheme fits a target at all (lowering/storage.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from export.graph.ir import DType, Graph, GraphModel, Op, Tensor
 from export.legality.onnx_table import find_onnx_violations
@@ -29,7 +30,7 @@ from export.legality.tflite_table import (
     Use,
     Violation,
 )
-from export.targets import Target
+from export.targets import Kernels, Target
 
 MOST_CONCATENATED = 10  # inputs of CONCATENATION in TFLM
 LOWEST = {DType.INT4: -8, DType.INT8: -128}
@@ -42,10 +43,11 @@ def check_legality(model: GraphModel, target: Target) -> None:
     Raises:
       ValueError: with every violation, the silent ones first.
     """
-    found = sorted(find_violations(model, target), key=lambda v: v.verdict is not Support.WRONG)
-    if not found:
+    violations = find_violations(model, target)
+    if not violations:
         return
-    texts = list(dict.fromkeys(map(str, found)))
+    violations.sort(key=lambda v: v.support is not Support.WRONG)
+    texts = list(dict.fromkeys(map(str, violations)))
     more = f"\n  ... and {len(texts) - 8} more" if len(texts) > 8 else ""
     raise ValueError(
         f"target {target.value} does not compute this model right:\n  "
@@ -56,8 +58,10 @@ def check_legality(model: GraphModel, target: Target) -> None:
 
 def find_violations(model: GraphModel, target: Target) -> list[Violation]:
     """List what a target does not compute right."""
-    if target is Target.ONNX:
-        return find_onnx_violations(model)
+    return FINDERS[target.facts.kernels](model, target)
+
+
+def _find_tflite_violations(model: GraphModel, target: Target) -> list[Violation]:
     return [
         violation
         for graph in model.graphs
@@ -84,12 +88,12 @@ def _check_op(graph: Graph, op: Op, target: Target) -> Iterator[Violation]:
     row = ROWS.get(use)
     subject = op.inputs[1] if op.code in FILTERED else op.outputs[0]
 
-    def violation(verdict: Support, reason: str, instead: str = "") -> Violation:
+    def violation(support: Support, reason: str, instead: str = "") -> Violation:
         return Violation(
             graph=graph.name,
             tensor=str(subject),
             use=use,
-            verdict=verdict,
+            support=support,
             reason=reason,
             instead=instead,
         )
@@ -97,33 +101,35 @@ def _check_op(graph: Graph, op: Op, target: Target) -> Iterator[Violation]:
     if row is None:
         yield violation(Support.REFUSED, "it was measured on no runtime (tflite_table.py)")
         return
-    runs = XNNPACK if target is Target.AI_HUB else target
+    kernels = target.facts.kernels
     if op.version < row.since:
         reason = f"version {op.version} means other types, {row.since} means these"
         yield violation(Support.WRONG, reason, row.instead or f"version {row.since}")
-    elif row.verdict(runs) is not Support.RIGHT:
-        yield violation(row.verdict(runs), row.why, row.instead)
-    elif op.version > (newest := _newest(op, runs)):
+    elif row.support(kernels) is not Support.RIGHT:
+        yield violation(row.support(kernels), row.why, row.instead)
+    elif op.version > (newest := _newest(op, kernels)):
         reason = f"it knows versions up to {newest}, this is {op.version}"
         yield violation(Support.REFUSED, reason, f"version {row.since}")
-    if target is Target.AI_HUB and not _is_w8a8(use):
+    if target.facts.w8a8_only and not _is_w8a8(use):
         rule = "AI Hub's rule for TFLite is float, or 8-bit weights with 8-bit inputs"
         yield violation(Support.REFUSED, rule, "w8c-sym_a8s, or fp32")
-    for verdict, reason, instead in _by_value(graph, op, use, runs):
-        yield violation(verdict, reason, instead)
+    for support, reason, instead in _check_values(graph, op, use, kernels):
+        yield violation(support, reason, instead)
 
 
-def _newest(op: Op, target: Target) -> int:
-    """Look up the newest version that a target loads."""
+def _newest(op: Op, kernels: Kernels) -> int:
+    """Look up the newest version that a runtime loads."""
     if op.is_custom:
         return op.version
     litert, tflite_runtime = NEWEST[op.code]
-    return {TFLM: op.version, RUNTIME: tflite_runtime}.get(target, litert)
+    return {TFLM: op.version, RUNTIME: tflite_runtime}.get(kernels, litert)
 
 
-def _by_value(graph: Graph, op: Op, use: Use, target: Target) -> Iterator[tuple[Support, str, str]]:
+def _check_values(
+    graph: Graph, op: Op, use: Use, kernels: Kernels
+) -> Iterator[tuple[Support, str, str]]:
     """Check what types do not show."""
-    if op.code == "CONCATENATION" and target is TFLM and len(op.inputs) > MOST_CONCATENATED:
+    if op.code == "CONCATENATION" and kernels is TFLM and len(op.inputs) > MOST_CONCATENATED:
         reason = f"{len(op.inputs)} tensors, at most {MOST_CONCATENATED} are taken"
         yield Support.REFUSED, reason, "a tree of smaller ones"
     if op.code not in FILTERED:
@@ -136,9 +142,9 @@ def _by_value(graph: Graph, op: Op, use: Use, target: Target) -> Iterator[tuple[
         reason = "the kernel ignores the filter's zero points, or refuses them"
         yield Support.WRONG, reason, "q - z as the integers, or a rank-one correction"
     lowest = LOWEST.get(kernel.dtype)
-    if hybrid and target in (BUILTIN, RUNTIME) and (kernel.data == lowest).any():
+    if hybrid and kernels in (BUILTIN, RUNTIME) and (kernel.data == lowest).any():
         reason = f"the builtin kernel negates weights, and the filter holds {lowest}"
-        yield Support.WRONG, reason, f"a symmetric grid, or target {XNNPACK.value}"
+        yield Support.WRONG, reason, f"a symmetric grid, or target {Target.LITERT.value}"
 
 
 def _is_w8a8(use: Use) -> bool:
@@ -148,3 +154,9 @@ def _is_w8a8(use: Use) -> bool:
 
 def _is_per_channel(tensor: Tensor) -> bool:
     return tensor.quant is not None and tensor.quant.scale.size > 1
+
+
+FINDERS: dict[Kernels, Callable[[GraphModel, Target], list[Violation]]] = {
+    **dict.fromkeys((XNNPACK, BUILTIN, RUNTIME, TFLM), _find_tflite_violations),
+    Kernels.ONNX_RUNTIME: lambda model, target: find_onnx_violations(model),
+}

@@ -2,8 +2,8 @@
 
 Every use was run against onnx's reference evaluator, and products against NumPy
 (tests/export/test_onnx.py repeats it), with onnxruntime 1.32 under the session options
-of runtimes/onnx_runtime.py. What is not listed was seen computed by nobody and is refused. Left
-out: what QNN takes on a phone (aihub/devices.py).
+of runtimes/onnx_runtime.py. What is not listed was not measured and is refused. Not here: what QNN
+takes on a phone (aihub/devices.py).
 """
 
 from collections.abc import Iterator
@@ -49,8 +49,8 @@ CASTS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 
 
 def find_onnx_violations(model: GraphModel) -> list[Violation]:
-    """List what ONNX Runtime was not seen to compute right."""
-    return [found for graph in model.graphs for found in _check_graph(graph)]
+    """List what ONNX Runtime was not measured to compute right."""
+    return [violation for graph in model.graphs for violation in _check_graph(graph)]
 
 
 def onnx_use_of(graph: Graph, op: Op) -> Use:
@@ -70,7 +70,7 @@ def _check_graph(graph: Graph) -> Iterator[Violation]:
                 graph=graph.name,
                 tensor=op.outputs[0],
                 use=use,
-                verdict=Support.REFUSED,
+                support=Support.REFUSED,
                 reason="it was not measured in ONNX Runtime (onnx_table.py)",
                 instead="",
             )

@@ -1,22 +1,23 @@
-"""Which operator with which types a runtime computes right, wrong, or not at all: the data.
+"""Which operator on which types TFLite kernels compute right, wrong, or not at all.
 
-Every verdict was measured by running the operator (tests/export/legality/test_legality.py repeats
-all of it): LiteRT 2.3 with XNNPACK and without, tflite-runtime 2.14, TFLM's host interpreter. Wrong
-means that the file loads, runs without a word, and computes garbage. Left out: AI Hub, which
-runs LiteRT and has a rule of its own (check.py); speed and memory.
+First the records (`Support`, `Use`, `LegalityRow`, `Violation`), then the data: a row for every
+use that was measured, by running the operator (tests/export/legality/test_legality.py repeats all
+of it) on LiteRT 2.3 with XNNPACK and without, tflite-runtime 2.14, and TFLM's host interpreter.
+Wrong means that the file loads, runs without an error, and computes garbage.
 
-What legality finds.
+Not here: rules that need more than types, and AI Hub's (check.py); ONNX (onnx_table.py); speed
+and memory.
 """
 
 import enum
 from dataclasses import dataclass
 
 from export.graph.ir import DType
-from export.targets import Target
+from export.targets import Kernels
 
 F32, F16, I16, I8, I4 = DType.FLOAT32, DType.FLOAT16, DType.INT16, DType.INT8, DType.INT4
-XNNPACK, BUILTIN = Target.LITERT, Target.LITERT_BUILTIN
-RUNTIME, TFLM = Target.TFLITE_RUNTIME, Target.TFLM
+XNNPACK, BUILTIN = Kernels.XNNPACK, Kernels.LITERT
+RUNTIME, TFLM = Kernels.TFLITE_RUNTIME, Kernels.TFLM
 
 
 class Support(enum.Enum):
@@ -48,27 +49,53 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True)
 class LegalityRow:
-    """Verdicts on a use; targets that are not named compute it right.
+    """What was measured of a use; kernels that are not named compute it right.
 
     Attributes:
       since: lowest operator version that tells a runtime what is asked; under a lower one, a
         runtime that cannot compute it takes the file and computes garbage.
-      on_device: refused by the target's kernels on a Cortex-M, though not on this host.
+      on_device: refused by the kernels on a Cortex-M, though not on this host.
       why: reason, for people.
       instead: what does work there.
     """
 
     since: int = 1
-    wrong: tuple[Target, ...] = ()
-    refused: tuple[Target, ...] = ()
-    on_device: tuple[Target, ...] = ()
+    wrong: tuple[Kernels, ...] = ()
+    refused: tuple[Kernels, ...] = ()
+    on_device: tuple[Kernels, ...] = ()
     why: str = ""
     instead: str = ""
 
-    def verdict(self, target: Target) -> Support:
-        if target in self.wrong:
+    def support(self, kernels: Kernels) -> Support:
+        """Look up what kernels do with the use."""
+        if kernels in self.wrong:
             return Support.WRONG
-        return Support.REFUSED if target in (*self.refused, *self.on_device) else Support.RIGHT
+        return Support.REFUSED if kernels in (*self.refused, *self.on_device) else Support.RIGHT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """Something that a target does not compute right.
+
+    Attributes:
+      tensor: the filter of a product, else the result of the operator.
+      support: WRONG or REFUSED.
+      instead: what works there, or empty.
+    """
+
+    graph: str
+    tensor: str
+    use: Use
+    support: Support
+    reason: str
+    instead: str
+
+    def __str__(self) -> str:
+        act = "computes silent garbage for" if self.support is Support.WRONG else "refuses"
+        hint = f"; instead: {self.instead}" if self.instead else ""
+        return (
+            f"graph {self.graph!r}, tensor {self.tensor!r}: {act} {self.use}: {self.reason}{hint}"
+        )
 
 
 STATIC = "static int8 inputs (_a8s)"
@@ -190,7 +217,7 @@ CASTS = {
     ),
 }
 
-FLOAT_ISLAND = "a float32 island: DEQUANTIZE before, QUANTIZE behind"
+FLOAT_SECTION = "a float32 section: DEQUANTIZE before, QUANTIZE behind"
 EVERYWHERE = (
     "ADD",
     "SUB",
@@ -212,9 +239,9 @@ EVERYWHERE = (
 """Operators without weights that every runtime computes in float32, int8 and int16."""
 
 
-def _lacking(*targets: Target) -> LegalityRow:
+def _lacking(*kernels: Kernels) -> LegalityRow:
     return LegalityRow(
-        refused=targets, why="there is no kernel for these integers", instead=FLOAT_ISLAND
+        refused=kernels, why="there is no kernel for these integers", instead=FLOAT_SECTION
     )
 
 
@@ -269,28 +296,3 @@ NEWEST = {
     "SPLIT": (5, 4),
 }
 """Newest version of an operator that LiteRT 2.3 and tflite-runtime 2.14 load; TFLM reads none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Violation:
-    """Something that a target does not compute right.
-
-    Attributes:
-      tensor: the filter of a product, else the result of the operator.
-      verdict: WRONG or REFUSED.
-      instead: what works there, or empty.
-    """
-
-    graph: str
-    tensor: str
-    use: Use
-    verdict: Support
-    reason: str
-    instead: str
-
-    def __str__(self) -> str:
-        act = "computes silent garbage for" if self.verdict is Support.WRONG else "refuses"
-        hint = f"; instead: {self.instead}" if self.instead else ""
-        return (
-            f"graph {self.graph!r}, tensor {self.tensor!r}: {act} {self.use}: {self.reason}{hint}"
-        )

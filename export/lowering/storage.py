@@ -24,7 +24,7 @@ import enum
 from dataclasses import dataclass, replace
 
 from export.graph.ir import DType
-from export.targets import Target
+from export.targets import DynamicRows, Int4Products, RuntimeFacts, Target
 from quant.affine import Symmetry
 from quant.precision_plan import PrecisionPlan, Role, join_names, parse_plan, role_of
 from quant.scheme import Activations, FloatDtype, Scheme, WeightScheme, device, paper_name
@@ -180,7 +180,7 @@ def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
         return _integer_plan(scheme, scheme.weights, target)
     numerics = INTEGERS[scheme.activations]
     _check_target(scheme, numerics, target)
-    packed = scheme.weights.bits <= 4 and _takes_int4(scheme, numerics, target)
+    packed = scheme.weights.bits <= 4 and _takes_int4(scheme, numerics, target.facts)
     carrier = DType.INT4 if packed else DType.INT8
     plan = MatrixPlan(scheme=scheme, numerics=numerics, carrier=carrier)
     if scheme.weights.symmetry is Symmetry.SYMMETRIC:
@@ -194,7 +194,7 @@ def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
     if numerics.is_static or (carrier is DType.INT8 and fits):
         return replace(plan, carrier=DType.INT8, zero_points=ZeroPoints.SHIFTED)
     rank_one = numerics is Numerics.DYNAMIC
-    if rank_one and target is Target.LITERT_BUILTIN:
+    if rank_one and not target.facts.zero_point_sums:
         raise ValueError(
             f"{target.value} computes {scheme.name} wrong: q - z needs 9 bits, and its kernels"
             f" misplace the sum of a row; use 7 bits or fewer, or target {Target.LITERT.value}"
@@ -207,7 +207,7 @@ def _integer_plan(scheme: Scheme, weights: WeightScheme, target: Target) -> Matr
 
     int8 kernels take symmetric int4 filters; int16 ones take int8 that a table decodes.
     """
-    if target is not Target.TFLM:
+    if not target.facts.integer_graphs:
         raise ValueError(
             f"{scheme.name} is TFLite Micro's arithmetic, which {target.value} rounds otherwise;"
             f" use target {Target.TFLM.value}"
@@ -228,22 +228,23 @@ def _integer_plan(scheme: Scheme, weights: WeightScheme, target: Target) -> Matr
     )
 
 
-def _takes_int4(scheme: Scheme, numerics: Numerics, target: Target) -> bool:
-    """Return whether a target multiplies by packed int4 weights and computes them right.
+def _takes_int4(scheme: Scheme, numerics: Numerics, facts: RuntimeFacts) -> bool:
+    """Return whether a runtime multiplies by packed int4 weights and computes them right.
 
     LiteRT's own dynamic kernels do so only for symmetric rows and weights (no -8).
     """
-    if target is Target.ONNX:
-        return True
-    if target is Target.LITERT:
-        return numerics is not Numerics.INT16
-    if target is Target.LITERT_BUILTIN and scheme.weights:
-        plain = (
-            scheme.activations is not Activations.DYNAMIC_INT8_ASYM
-            and scheme.weights.symmetry is Symmetry.SYMMETRIC
-        )
-        return numerics is Numerics.WEIGHT_ONLY or (numerics is Numerics.DYNAMIC and plain)
-    return False
+    symmetric = (
+        scheme.activations is not Activations.DYNAMIC_INT8_ASYM
+        and scheme.weights is not None
+        and scheme.weights.symmetry is Symmetry.SYMMETRIC
+    )
+    weight_only = numerics is Numerics.WEIGHT_ONLY
+    return {
+        Int4Products.NONE: False,
+        Int4Products.FLOAT_OR_INT8: numerics is not Numerics.INT16,
+        Int4Products.SYMMETRIC: weight_only or (numerics is Numerics.DYNAMIC and symmetric),
+        Int4Products.ALL: True,
+    }[facts.int4_products]
 
 
 def _float_plan(scheme: Scheme, target: Target) -> MatrixPlan:
@@ -254,11 +255,11 @@ def _float_plan(scheme: Scheme, target: Target) -> MatrixPlan:
         )
     if scheme.float_dtype is FloatDtype.FP32:
         return MatrixPlan(scheme=scheme, numerics=Numerics.FLOAT32, carrier=DType.FLOAT32)
-    if scheme.float_dtype is FloatDtype.FP16 and target is not Target.TFLM:
+    if scheme.float_dtype is FloatDtype.FP16 and target.facts.float16_weights:
         return MatrixPlan(scheme=scheme, numerics=Numerics.FLOAT16, carrier=DType.FLOAT16)
     raise ValueError(
         f"{target.value} has no {scheme.float_dtype.value} kernels; use fp32"
-        f"{'' if target is Target.TFLM else ' or fp16'}"
+        f"{' or fp16' if target.facts.float16_weights else ''}"
     )
 
 
@@ -269,28 +270,33 @@ def _check_target(scheme: Scheme, numerics: Numerics, target: Target) -> None:
             f"{scheme.name}: exported arithmetic around integer weights is float32;"
             " leave the float format out of the scheme"
         )
-    if target is Target.TFLM:
+    if target.facts.integer_graphs:
         raise ValueError(
             f"{target.value} does not compute {scheme.name}: it rounds static products twice, which"
             f" a recursion amplifies, and lacks others; use {_device_name(scheme)}, whose"
             " simulation has its bits"
         )
-    lacks = {
-        Target.TFLITE_RUNTIME: (Numerics.DYNAMIC, Numerics.INT16),
-        Target.AI_HUB: (Numerics.DYNAMIC, Numerics.WEIGHT_ONLY, Numerics.INT16),
-        Target.ONNX: (Numerics.DYNAMIC,),
-    }
-    if numerics in lacks.get(target, ()):
+    if not _has_products(numerics, target.facts):
         static = scheme.weights.name if scheme.weights else ""
         raise ValueError(
             f"{target.value} does not compute {scheme.name} right ({numerics.value} products);"
             f" use {static}_a8s, or target {Target.LITERT.value}"
         )
-    if target is Target.LITERT and scheme.activations is Activations.DYNAMIC_INT8:
+    always_asymmetric = target.facts.dynamic_rows is DynamicRows.ASYMMETRIC
+    if always_asymmetric and scheme.activations is Activations.DYNAMIC_INT8:
         raise ValueError(
             f"XNNPACK gives dynamic rows a zero point, {scheme.name} has none; use"
             f" {scheme.name.replace('a8d', 'a8da')}, or target {Target.LITERT_BUILTIN.value}"
         )
+
+
+def _has_products(numerics: Numerics, facts: RuntimeFacts) -> bool:
+    """Return whether a runtime computes products of that kind right."""
+    return {
+        Numerics.WEIGHT_ONLY: facts.weight_only,
+        Numerics.DYNAMIC: facts.dynamic_rows is not DynamicRows.NONE,
+        Numerics.INT16: facts.int16_products,
+    }.get(numerics, True)
 
 
 def _device_name(scheme: Scheme) -> str:

@@ -2,8 +2,10 @@
 
 tflite-runtime 2.14 needs Python 3.11 or older and NumPy 1; the environment variable
 TFLITE_RUNTIME_PYTHON names the Python that has it. TFLM (the `tflite-micro` wheel) runs under
-this Python, but it answers what it cannot do, an arena too small for example, by a segmentation
-fault. What dies takes its own process along, not this one. Messages: worker.py.
+this Python, but what it cannot do, an arena too small for example, ends in a segmentation fault.
+A runtime that dies ends its own process, not this one.
+
+Not here: the messages and the other side (worker.py), which imports nothing of this project.
 """
 
 import io
@@ -11,7 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,7 @@ import numpy as np
 from export.graph.ir import Graph, GraphModel
 from export.graph.tflite_writer import write_tflite
 from export.runtimes.contract import Arrays, check_inputs
-from export.targets import Target
+from export.targets import Kernels
 
 VARIABLE = "TFLITE_RUNTIME_PYTHON"
 HOW_TO = f"""tflite-runtime 2.14 runs in an environment of its own (Python 3.11 or older, NumPy 1):
@@ -30,7 +33,24 @@ TFLM_HOW_TO = "TFLM's interpreter is in a wheel: pip install --pre tflite-micro"
 WORKER = Path(__file__).with_name("worker.py")
 
 
-def tflite_runtime_python() -> str:
+@dataclass(frozen=True, kw_only=True)
+class WorkerKind:
+    """How a runtime is started in a process of its own, and what loads a model there.
+
+    Attributes:
+      name: worker.py's argument.
+      python: finds the interpreter; raises RuntimeError where there is none.
+      how_to: how to install the runtime.
+      load_message: (model, threads) -> the message that loads the model.
+    """
+
+    name: str
+    python: Callable[[], str]
+    how_to: str
+    load_message: Callable[[GraphModel, int], Arrays]
+
+
+def find_tflite_runtime_python() -> str:
     """Find the interpreter that has tflite-runtime.
 
     Raises:
@@ -45,14 +65,18 @@ def tflite_runtime_python() -> str:
 
 
 class Worker:
-    """A process that holds one model at a time."""
+    """A process that has one model at a time.
 
-    def __init__(self, kind: str, python: str, how_to: str) -> None:
-        self.kind, self._how_to = kind, how_to
+    Raises:
+      RuntimeError: there is no Python that has the runtime.
+    """
+
+    def __init__(self, kind: WorkerKind) -> None:
+        self.kind = kind
         # what the runtime says as it dies; closed with the process
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [python, "-s", str(WORKER), kind],
+            [kind.python(), "-s", str(WORKER), kind.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -79,15 +103,16 @@ class Worker:
         if len(head) < 8:
             code = self._process.wait()  # with NumPy 2 tflite-runtime imports and then dies
             raise RuntimeError(
-                f"{self.kind} died on {what}: exit code {code}{self._said()}. {self._how_to}"
+                f"{self.kind.name} died on {what}: exit code {code}{self._last_line()}."
+                f" {self.kind.how_to}"
             )
         with np.load(io.BytesIO(stdout.read(int.from_bytes(head, "little")))) as archive:
             reply = dict(archive)
         if "error" not in reply:
             return reply
         reason = str(reply["error"])
-        hint = f". {self._how_to}" if "ModuleNotFoundError" in reason else ""
-        raise RuntimeError(f"{self.kind} refuses {what}: {reason}{self._said()}{hint}")
+        hint = f". {self.kind.how_to}" if "ModuleNotFoundError" in reason else ""
+        raise RuntimeError(f"{self.kind.name} refuses {what}: {reason}{self._last_line()}{hint}")
 
     def close(self) -> None:
         """End the process."""
@@ -105,7 +130,7 @@ class Worker:
             process.wait()
         self._log.close()
 
-    def _said(self) -> str:
+    def _last_line(self) -> str:
         """Quote the last line that the runtime printed."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
@@ -137,34 +162,44 @@ class ProcessRuntime:
         self._worker.close()
 
 
-def start_worker(target: Target) -> Worker:
-    """Start the process of a target: TFLITE_RUNTIME or TFLM.
+def start_worker(kernels: Kernels) -> Worker:
+    """Start the process of a runtime of WORKERS.
 
     Raises:
       RuntimeError: there is no environment for tflite-runtime.
     """
-    if target is Target.TFLM:
-        return Worker("tflm", sys.executable, TFLM_HOW_TO)
-    return Worker("tflite-runtime", tflite_runtime_python(), HOW_TO)
+    return Worker(WORKERS[kernels])
 
 
-def open_in_worker(worker: Worker, model: GraphModel, threads: int = 1) -> ProcessRuntime:
-    """Load a model into a worker; what was loaded before is gone.
+def load_into(worker: Worker, model: GraphModel, threads: int = 1) -> ProcessRuntime:
+    """Load a model into a worker in place of the one before.
 
     Raises:
       RuntimeError: the runtime is not installed, or refuses the model.
     """
-    return ProcessRuntime(
-        worker, model, _tflm(model) if worker.kind == "tflm" else _tflite(model, threads)
-    )
+    return ProcessRuntime(worker, model, worker.kind.load_message(model, threads))
 
 
-def _tflite(model: GraphModel, threads: int) -> Arrays:
+def open_worker(kernels: Kernels, model: GraphModel, threads: int) -> ProcessRuntime:
+    """Load a model into a process of its own.
+
+    Raises:
+      RuntimeError: as `start_worker` and `load_into`.
+    """
+    worker = start_worker(kernels)
+    try:
+        return load_into(worker, model, threads)
+    except RuntimeError:
+        worker.close()
+        raise
+
+
+def _tflite_message(model: GraphModel, threads: int) -> Arrays:
     return {"model": np.frombuffer(write_tflite(model), np.uint8), "threads": np.asarray(threads)}
 
 
-def _tflm(model: GraphModel) -> Arrays:
-    message: Arrays = {"arena": np.asarray(sum(map(_enough, model.graphs)))}
+def _tflm_message(model: GraphModel, threads: int) -> Arrays:
+    message: Arrays = {"arena": np.asarray(sum(map(_arena_bound, model.graphs)))}
     for graph in model.graphs:
         content = write_tflite(GraphModel(graphs=(graph,)))
         message[f"file:{graph.name}"] = np.frombuffer(content, np.uint8)
@@ -173,10 +208,26 @@ def _tflm(model: GraphModel) -> Arrays:
     return message
 
 
-def _enough(graph: Graph) -> int:
-    """Bound an arena from above: everything at once, scratch as large, and bookkeeping."""
+def _arena_bound(graph: Graph) -> int:
+    """Bound an arena from above: all tensors at once, scratch as large, and records."""
     values = sum(
         int(np.prod(tensor.shape, dtype=np.int64)) * tensor.dtype.numpy.itemsize
         for tensor in graph.tensors
     )
     return 2**16 + 4 * values + 1024 * (len(graph.tensors) + len(graph.ops))
+
+
+WORKERS = {
+    Kernels.TFLITE_RUNTIME: WorkerKind(
+        name="tflite-runtime",
+        python=find_tflite_runtime_python,
+        how_to=HOW_TO,
+        load_message=_tflite_message,
+    ),
+    Kernels.TFLM: WorkerKind(
+        name="tflm",
+        python=lambda: sys.executable,
+        how_to=TFLM_HOW_TO,
+        load_message=_tflm_message,  # it has one thread
+    ),
+}

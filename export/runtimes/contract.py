@@ -1,4 +1,4 @@
-"""What every runtime has in common: the contract, and the check of what goes in."""
+"""What every runtime offers, and the check of its inputs."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
@@ -28,20 +28,20 @@ class Runtime(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of memory and processes."""
+        """Release memory and processes."""
         ...
 
 
 def check_inputs(graph: Graph, inputs: Mapping[str, np.ndarray]) -> None:
-    """Demand the inputs of a signature.
+    """Check the inputs of a signature.
 
     Raises:
       ValueError: names, shapes or types differ; the message shows both sides.
     """
-    wanted = {name: graph.tensor(tensor) for name, tensor in graph.inputs.items()}
-    if wanted.keys() != inputs.keys():
-        raise ValueError(f"graph {graph.name!r} takes {sorted(wanted)}, got {sorted(inputs)}")
-    for name, tensor in wanted.items():
+    expected = {name: graph.tensor(tensor) for name, tensor in graph.inputs.items()}
+    if expected.keys() != inputs.keys():
+        raise ValueError(f"graph {graph.name!r} takes {sorted(expected)}, got {sorted(inputs)}")
+    for name, tensor in expected.items():
         value = inputs[name]
         if value.shape != tensor.shape or value.dtype != tensor.dtype.numpy:
             raise ValueError(

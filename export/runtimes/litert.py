@@ -1,14 +1,7 @@
-"""The runtimes behind one contract: a model's graphs, called by their signatures.
+"""LiteRT in this process, with XNNPACK (its default delegate) or with its own kernels.
 
-    LITERT, AI_HUB    LiteRT with XNNPACK, its default (AI Hub runs the same files on phones)
-    LITERT_BUILTIN    LiteRT's own kernels, no delegate
-    TFLITE_RUNTIME    tflite-runtime 2.14, in a process of its own (child_process.py)
-    TFLM              TFLM's interpreter for hosts, likewise
-    ONNX              ONNX Runtime, of graphs in ONNX's words (onnx_runtime.py)
-
-Every runtime is given `write(model)` of a model that was read and checked: bytes of its own
-making, so that a damaged file meets a ValueError and not an interpreter. Left out: the loop that
-calls the graphs (artifact/solver.py), and devices.
+Not here: tflite-runtime and TFLM, which run in processes of their own (child_process.py), and the
+loop that calls the graphs (artifact/solver.py).
 """
 
 from collections.abc import Mapping
@@ -30,9 +23,9 @@ class LiteRT:
     def __init__(self, model: GraphModel, *, threads: int, xnnpack: bool) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        kind = OpResolverType
         self._model = model
-        resolver = kind.AUTO if xnnpack else kind.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        kinds = OpResolverType
+        resolver = kinds.AUTO if xnnpack else kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         try:
             self._interpreter = Interpreter(
                 model_content=write_tflite(model),

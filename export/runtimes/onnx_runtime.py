@@ -1,8 +1,10 @@
-"""ONNX Runtime behind the contract of the runtimes: graphs in ONNX's words, on this CPU.
+"""ONNX Runtime in this process: graphs of ONNX's operators, on this CPU.
 
-Products with integer weights alone become MatMulNBits in it, and by default (accuracy level 4)
-that rounds its input rows to int8 without a word. EXACT asks for float32 inputs, which is what
+It turns products with integer weights alone into MatMulNBits, and by default (accuracy level 4)
+that rounds its input rows to int8 without saying so. EXACT asks for float32 inputs, which is what
 the file says; a test shows the difference.
+
+Not here: QNN, which runs the same files on phones (export/aihub).
 """
 
 from collections.abc import Mapping
@@ -46,12 +48,12 @@ class OnnxRuntime:
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
         graph = self._model.graph(signature)
         check_inputs(graph, inputs)
-        fed = {graph.inputs[name]: value for name, value in inputs.items()}
+        values = {graph.inputs[name]: value for name, value in inputs.items()}
         try:
-            found = self._sessions[signature].run(list(graph.outputs.values()), fed)
+            outputs = self._sessions[signature].run(list(graph.outputs.values()), values)
         except Exception as error:
             raise RuntimeError(f"ONNX Runtime refuses graph {signature!r}: {error}") from error
-        return dict(zip(graph.outputs, found, strict=True))
+        return dict(zip(graph.outputs, outputs, strict=True))
 
     def close(self) -> None:
         self._sessions.clear()

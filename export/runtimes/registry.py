@@ -1,11 +1,17 @@
-"""Open the runtime of a target."""
+"""Opens a model in the runtime of a target.
 
-from export.graph.files import onnx_file
+Every runtime is given bytes that this project wrote from a model that was read and checked, never
+the file itself: a damaged file is a ValueError, and not the end of an interpreter's process.
+"""
+
+from collections.abc import Callable
+
+from export.graph.files import import_onnx_file
 from export.graph.ir import GraphModel
-from export.runtimes.child_process import open_in_worker, start_worker
+from export.runtimes.child_process import open_worker
 from export.runtimes.contract import Runtime
 from export.runtimes.litert import LiteRT
-from export.targets import Target
+from export.targets import Kernels, Target
 
 
 def open_runtime(target: Target, model: GraphModel, *, threads: int = 1) -> Runtime:
@@ -20,16 +26,22 @@ def open_runtime(target: Target, model: GraphModel, *, threads: int = 1) -> Runt
     """
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
-    if target is Target.ONNX:
-        onnx_file()  # says how to install what is missing
-        from export.runtimes.onnx_runtime import OnnxRuntime
+    return OPENERS[target.facts.kernels](model, threads)
 
-        return OnnxRuntime(model, threads=threads)
-    if target in (Target.TFLITE_RUNTIME, Target.TFLM):
-        worker = start_worker(target)
-        try:
-            return open_in_worker(worker, model, threads)
-        except RuntimeError:
-            worker.close()
-            raise
-    return LiteRT(model, threads=threads, xnnpack=target is not Target.LITERT_BUILTIN)
+
+def _open_onnx(model: GraphModel, threads: int) -> Runtime:
+    import_onnx_file()  # says how to install what is missing
+    from export.runtimes.onnx_runtime import OnnxRuntime
+
+    return OnnxRuntime(model, threads=threads)
+
+
+OPENERS: dict[Kernels, Callable[[GraphModel, int], Runtime]] = {
+    Kernels.XNNPACK: lambda model, threads: LiteRT(model, threads=threads, xnnpack=True),
+    Kernels.LITERT: lambda model, threads: LiteRT(model, threads=threads, xnnpack=False),
+    Kernels.TFLITE_RUNTIME: lambda model, threads: open_worker(
+        Kernels.TFLITE_RUNTIME, model, threads
+    ),
+    Kernels.TFLM: lambda model, threads: open_worker(Kernels.TFLM, model, threads),
+    Kernels.ONNX_RUNTIME: _open_onnx,
+}

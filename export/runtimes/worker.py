@@ -1,4 +1,4 @@
-"""The far side of child_process.py; runs with NumPy and one runtime, nothing of this project.
+"""The other side of child_process.py; runs with NumPy and one runtime, nothing of this project.
 
     PYTHON worker.py tflite-runtime|tflm
 

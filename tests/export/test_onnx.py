@@ -98,9 +98,9 @@ def test_signatures_are_the_tflite_ones(made: Export) -> None:
 @pytest.mark.parametrize("scheme", SCHEMES + OTHERS)
 def test_products_lie_within_their_bounds(scheme: str) -> None:
     model = translate_model(lowered("mlp", scheme))
-    cut = check_operators.onnx_products(model)
+    cut = check_operators.cut_products(model)
     runtime = open_runtime(Target.ONNX, cut)
-    checks = [check_operators.check_onnx(g, runtime, i) for i, g in enumerate(cut.graphs)]
+    checks = [check_operators.check_product(g, runtime, i) for i, g in enumerate(cut.graphs)]
     kernels = {t.name for g in model.graphs for t in g.tensors if t.name.endswith("/kernel")}
     assert {check.name for check in checks} == kernels
     assert all(check.passed for check in checks), checks
@@ -134,14 +134,14 @@ def with_changed_filter(model: GraphModel) -> GraphModel:
 
 @pytest.mark.parametrize("scheme", ["fp32", "w4c-sym_a16s"])
 def test_another_weight_is_found(scheme: str) -> None:
-    cut = check_operators.onnx_products(translate_model(lowered("mlp", scheme)))
+    cut = check_operators.cut_products(translate_model(lowered("mlp", scheme)))
     wrong = open_runtime(Target.ONNX, with_changed_filter(cut))
-    assert not check_operators.check_onnx(cut.graphs[0], wrong, 0).passed
+    assert not check_operators.check_product(cut.graphs[0], wrong, 0).passed
 
 
 def test_weight_only_products_are_not_rounded_in_silence() -> None:
     """ONNX Runtime's default rounds the rows of such products to int8; EXACT does not."""
-    cut = check_operators.onnx_products(translate_model(lowered("mlp", "int8")))
+    cut = check_operators.cut_products(translate_model(lowered("mlp", "int8")))
 
     class Default(OnnxRuntime):
         def __init__(self, model: GraphModel) -> None:
@@ -150,8 +150,8 @@ def test_weight_only_products_are_not_rounded_in_silence() -> None:
                 content = onnx_file.write_onnx_graph(graph, {})
                 self._sessions[graph.name] = ort.InferenceSession(content)
 
-    assert check_operators.check_onnx(cut.graphs[0], OnnxRuntime(cut, threads=1), 0).passed
-    assert check_operators.check_onnx(cut.graphs[0], Default(cut), 0).worst > 100
+    assert check_operators.check_product(cut.graphs[0], OnnxRuntime(cut, threads=1), 0).passed
+    assert check_operators.check_product(cut.graphs[0], Default(cut), 0).worst > 100
 
 
 def test_files_are_read_as_they_were_written(made: Export) -> None:

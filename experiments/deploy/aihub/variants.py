@@ -20,7 +20,7 @@ import numpy as np
 from export.aihub.devices import Precision
 from export.artifact.open import open_artifact
 from export.graph import tflite_writer
-from export.graph.files import MANIFEST_FILE, onnx_file
+from export.graph.files import MANIFEST_FILE, import_onnx_file
 from export.graph.ir import Graph, GraphModel
 from export.lowering import unroll
 from export.lowering.model import parameters_sha256
@@ -158,7 +158,7 @@ def prepare(
         file, content = folder / "step.tflite", tflite_writer.write_tflite(model)
     else:
         file = folder / "step.onnx"
-        content = onnx_file().write_onnx_graph(graph, model.metadata)
+        content = import_onnx_file().write_onnx_graph(graph, model.metadata)
     file.write_bytes(content)
     return Prepared(
         variant=variant, file=file, graph=graph, model=model, twin=twin, host=dict(made.host)

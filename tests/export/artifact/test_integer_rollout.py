@@ -119,9 +119,9 @@ def test_the_bundled_model_answers_as_simulated_in_every_cell() -> None:
 
 def test_verification_passes_and_finds_another_weight(tiny: tuple[Export, Simulation]) -> None:
     made, _ = tiny
-    cut = check_operators.products(made.model)
+    cut = check_operators.cut_products(made.model)
     runtime = open_runtime(Target.TFLM, cut)
-    checks = [check_operators.check(g, runtime, i) for i, g in enumerate(cut.graphs)]
+    checks = [check_operators.check_product(g, runtime, i) for i, g in enumerate(cut.graphs)]
     runtime.close()
     assert len(checks) == 14 - 6 * (integers.TINY.L_layers == 1)
     assert all(check.passed for check in checks)
@@ -133,7 +133,7 @@ def test_verification_passes_and_finds_another_weight(tiny: tuple[Export, Simula
     wrong = open_runtime(
         Target.TFLM, GraphModel(graphs=(dataclasses.replace(other, tensors=tensors),))
     )
-    assert not check_operators.check(other, wrong, 0).passed
+    assert not check_operators.check_product(other, wrong, 0).passed
     wrong.close()
 
 

@@ -51,9 +51,9 @@ def with_filter(model: GraphModel, change: float) -> GraphModel:
 
 
 def test_products_lie_within_their_bounds(made: Export) -> None:
-    cut = check_operators.products(made.model)
+    cut = check_operators.cut_products(made.model)
     sites = {"gate_up_proj", "down_proj", "lm_head", "q_head"}
-    checks = [check_operators.check(g, opened(cut), i) for i, g in enumerate(cut.graphs)]
+    checks = [check_operators.check_product(g, opened(cut), i) for i, g in enumerate(cut.graphs)]
     assert {check.name.split("/")[-2] for check in checks if "kernel" in check.name} == sites
     assert all(check.passed for check in checks)
     assert legality_check.find_violations(made.model, made.manifest.target) == []
@@ -61,9 +61,9 @@ def test_products_lie_within_their_bounds(made: Export) -> None:
 
 @pytest.mark.parametrize("scheme", ["fp32", "w4c-asym"])
 def test_a_product_with_another_weight_is_found(scheme: str, tmp_path: Path) -> None:
-    cut = check_operators.products(tiny.make(tmp_path / "e", CONFIG, scheme).model)
+    cut = check_operators.cut_products(tiny.make(tmp_path / "e", CONFIG, scheme).model)
     wrong = opened(with_filter(cut, 0.5))
-    assert not check_operators.check(cut.graphs[0], wrong, 0).passed
+    assert not check_operators.check_product(cut.graphs[0], wrong, 0).passed
 
 
 def test_blocks_lie_within_their_bounds_and_damage_does_not(made: Export) -> None:
@@ -145,7 +145,7 @@ def test_verify_names_another_model(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_tensors_of_a_cut_product_are_the_models_own(made: Export) -> None:
-    cut = check_operators.products(made.model)
+    cut = check_operators.cut_products(made.model)
     kernels = {t.name for g in cut.graphs for t in g.tensors if t.data is not None}
     whole: dict[str, Tensor] = {t.name: t for g in made.model.graphs for t in g.tensors}
     assert kernels <= set(whole)

@@ -71,8 +71,8 @@ def test_every_row_is_what_the_runtime_does(runtime: Session) -> None:
         if runtime.target in row.on_device:
             continue
         measured = runtime.verdict(example(use, row.since))
-        if measured is not row.verdict(runtime.target):
-            wrong[str(use)] = (row.verdict(runtime.target), measured)
+        if measured is not row.support(runtime.target.facts.kernels):
+            wrong[str(use)] = (row.support(runtime.target.facts.kernels), measured)
     assert wrong == {}
 
 
@@ -80,7 +80,7 @@ def test_the_checks_see_what_the_examples_are() -> None:
     for use, row in ROWS.items():
         model = example(use, row.since).model
         found = [v for v in find_violations(model, Target.TFLM) if v.use == use]
-        assert bool(found) == (row.verdict(Target.TFLM) is not Support.RIGHT), use
+        assert bool(found) == (row.support(Target.TFLM.facts.kernels) is not Support.RIGHT), use
 
 
 def test_newest_versions(runtime: Session) -> None:
@@ -157,7 +157,7 @@ def test_near_misses_are_right_and_are_let_through(
 def test_concatenations_in_tflm(sessions: Sessions) -> None:
     assert find_violations(kinds.concatenation(10).model, Target.TFLM) == []
     (found,) = find_violations(kinds.concatenation(11).model, Target.TFLM)
-    assert found.verdict is Support.REFUSED
+    assert found.support is Support.REFUSED
     runtime = sessions(Target.TFLM)
     assert runtime.verdict(kinds.concatenation(10)) is Support.RIGHT
     assert runtime.verdict(kinds.concatenation(11)) is Support.REFUSED

@@ -9,7 +9,7 @@ import pytest
 
 from export.graph.ir import GraphModel
 from export.legality.tflite_table import Support
-from export.runtimes.child_process import VARIABLE, Worker, open_in_worker, start_worker
+from export.runtimes.child_process import VARIABLE, Worker, load_into, start_worker
 from export.runtimes.contract import Runtime
 from export.runtimes.litert import LiteRT
 from export.targets import Target
@@ -36,8 +36,8 @@ class Session:
         if self.target in IN_PROCESS:
             return LiteRT(model, threads=1, xnnpack=self.target is Target.LITERT)
         if self.worker is None:
-            self.worker = start_worker(self.target)
-        return open_in_worker(self.worker, model)
+            self.worker = start_worker(self.target.facts.kernels)
+        return load_into(self.worker, model)
 
     def run(self, case: Case) -> dict[str, np.ndarray]:
         """Run a case.
