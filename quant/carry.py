@@ -1,23 +1,25 @@
-"""What a low-precision memory does to the carry between H-cycles.
+"""States at low precision: the carry in memory, and the naive rounding of every state.
 
-Serves `CarryPrecision` of a scheme. The states are computed in the arithmetic's format; after
-every H-cycle z_H and z_L are rounded to the memory's format and read back. int8 and int16 use
-a symmetric grid per token (one scale per position, as dynamic quantisation would write it).
-Left out: rounding inside an H-cycle, which belongs to the integer simulation.
+    carry_store           between H-cycles memory keeps z_H and z_L in a scheme's `CarryPrecision`:
+                          they are rounded to its format and read back. Everything within a cycle
+                          has the arithmetic's format. int8 and int16 use a symmetric grid per
+                          token (one scale per position, as dynamic quantisation would write it)
+    carry_store_on_host   the same bits in NumPy, for the host loop of an export
+    StaticStates          naive static int8 of every operator, the counterpart of the paper's
+                          "selective operator exclusion" (section 4.2): a scheme's a8s rounds
+                          the inputs of products only, this also the injection, block inputs, what
+                          a half-block adds, the residual sums and the normalised states, each on
+                          one asymmetric grid per tensor over its calibrated range
 
-Static int8 for what flows between products: naive static quantisation of every operator.
-
-The scheme's a8s rounds the inputs of products and leaves the rest of the recursion in float,
-which is the paper's "selective operator exclusion" (section 4.2). Its naive counterpart rounds
-each tensor that a runtime would hold: the injection, block inputs, what a half-block adds, the
-residual sums and the normalised states, each on one asymmetric grid per tensor over its
-calibrated range. Left out: the insides of RMSNorm, softmax and SwiGLU.
+Not here: integer states (quant/integer/carry.py), and the insides of RMSNorm, softmax and SwiGLU.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
@@ -73,6 +75,26 @@ class CarryStore:
         return dequantise(quantise(z, affine, grid)).astype(z.dtype)
 
 
+def carry_store_on_host(precision: CarryPrecision) -> Callable[[np.ndarray], np.ndarray]:
+    """Choose what memory does to a state of a NumPy loop: the bits of `CarryStore` in float32."""
+    floats = {
+        CarryPrecision.BF16: np.dtype(ml_dtypes.bfloat16),
+        CarryPrecision.FP16: np.dtype(np.float16),
+    }
+    if precision is CarryPrecision.ARITHMETIC:
+        return lambda z: z
+    if precision in floats:
+        return lambda z: z.astype(floats[precision]).astype(np.float32)
+    top = np.float32({CarryPrecision.INT16: 32767, CarryPrecision.INT8: 127}[precision])
+    return lambda z: _round_per_token(z, top)
+
+
+def _round_per_token(z: np.ndarray, top: np.float32) -> np.ndarray:
+    scale = np.abs(z).max(axis=-1, keepdims=True) / top
+    scale = np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
+    return np.clip(np.round(z * (np.float32(1) / scale)), -top, top) * scale
+
+
 GRID = Grid(bits=8, symmetry=Symmetry.ASYMMETRIC)
 
 
@@ -92,10 +114,10 @@ class StaticStates:
         Raises:
           ValueError: the site was not calibrated.
         """
-        found = {name: (low, high) for name, low, high in self.ranges}
-        if site not in found:
-            raise ValueError(f"no calibrated range for {site!r}; calibrated: {', '.join(found)}")
-        span = Range(*map(jnp.float32, found[site]))
+        ranges = {name: (low, high) for name, low, high in self.ranges}
+        if site not in ranges:
+            raise ValueError(f"no calibrated range for {site!r}; calibrated: {', '.join(ranges)}")
+        span = Range(*map(jnp.float32, ranges[site]))
         affine = scale_zero_point(span, GRID)
         return jnp.asarray(fake_quantise(state, affine, GRID), state.dtype)
 

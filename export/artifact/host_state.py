@@ -8,16 +8,16 @@ All of it is NumPy, and the same bits as the simulation. Left out: when to call 
 
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-import ml_dtypes
 import numpy as np
 from jaxtyping import Float, Int
 
 from export.artifact.open import Export
 from export.graph.ir import DType, Graph, Tensor
 from export.runtimes.contract import Arrays
+from quant.carry import carry_store_on_host
 from quant.integer.carry import (
     Combine,
     combine_for,
@@ -72,7 +72,7 @@ class FloatStates:
     def __init__(
         self, host: Mapping[str, np.ndarray], config: Config, carry: CarryPrecision
     ) -> None:
-        self._host, self._config, self._round = host, config, carry_store(carry)
+        self._host, self._config, self._round = host, config, carry_store_on_host(carry)
 
     def start(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         vectors = (self._host[name].astype(np.float32) for name in ("H_init", "L_init"))
@@ -200,23 +200,3 @@ def embed(
     if "embed_pos" in host:
         e = np.float32(math.sqrt(0.5)) * (e + host["embed_pos"].astype(np.float32)[None])
     return np.float32(math.sqrt(config.hidden_size)) * e
-
-
-def carry_store(precision: CarryPrecision) -> Callable[[np.ndarray], np.ndarray]:
-    """Choose what memory does to a state: quant/carry.py in NumPy, the same bits."""
-    floats = {
-        CarryPrecision.BF16: np.dtype(ml_dtypes.bfloat16),
-        CarryPrecision.FP16: np.dtype(np.float16),
-    }
-    if precision is CarryPrecision.ARITHMETIC:
-        return lambda z: z
-    if precision in floats:
-        return lambda z: z.astype(floats[precision]).astype(np.float32)
-    top = np.float32({CarryPrecision.INT16: 32767, CarryPrecision.INT8: 127}[precision])
-    return lambda z: _round_per_token(z, top)
-
-
-def _round_per_token(z: np.ndarray, top: np.float32) -> np.ndarray:
-    scale = np.abs(z).max(axis=-1, keepdims=True) / top
-    scale = np.where(scale < np.finfo(np.float32).tiny, np.float32(1), scale)
-    return np.clip(np.round(z * (np.float32(1) / scale)), -top, top) * scale

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quant.carry import CarryStore, carry_store
+from quant.carry import CarryStore, carry_store, carry_store_on_host
 from quant.scheme import CarryPrecision, parse
 from tests.support.oracles import grid as oracle
 from trm_jax.models.recursion import identity
@@ -56,3 +56,12 @@ def test_the_arithmetics_own_format_rounds_nothing():
     assert carry_store(parse("int4_naive")) is identity
     with pytest.raises(ValueError, match="rounds nothing"):
         CarryStore(CarryPrecision.ARITHMETIC)
+
+
+@pytest.mark.parametrize("precision", [p for p in CarryPrecision if p.value])
+def test_the_host_loop_rounds_to_the_same_bits(precision: CarryPrecision) -> None:
+    z = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
+    z[0, 0] = 0
+    z[1, 1] *= 1e4
+    expected = CarryStore(precision).round(jnp.asarray(z))
+    np.testing.assert_array_equal(carry_store_on_host(precision)(z), expected)

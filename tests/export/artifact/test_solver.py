@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export.artifact.host_state import carry_store
 from export.artifact.open import Export
 from export.artifact.solver import Solver, check_puzzles
 from export.graph.ir import GraphModel
@@ -19,8 +18,7 @@ from export.runtimes import child_process
 from export.runtimes.contract import Runtime, check_inputs
 from export.runtimes.registry import open_runtime
 from export.targets import Target
-from quant.carry import CarryStore
-from quant.scheme import CarryPrecision, parse
+from quant.scheme import parse
 from quant.simulation import Simulation
 from tests.support.export.runtimes import skip_without
 from tests.support.slow import slow_except
@@ -130,15 +128,6 @@ def test_cycles_are_free_at_run_time() -> None:
     runtime.calls = 0
     solver.solve(inputs, ids, steps=2, H_cycles=3, L_cycles=5)
     assert runtime.calls == 2 * 3 * (5 + 1) + 1
-
-
-@pytest.mark.parametrize("precision", [p for p in CarryPrecision if p.value])
-def test_the_carry_store_has_the_bits_of_the_simulation(precision: CarryPrecision) -> None:
-    z = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
-    z[0, 0] = 0
-    z[1, 1] *= 1e4
-    expected = CarryStore(precision).round(jnp.asarray(z))
-    np.testing.assert_array_equal(carry_store(precision)(z), expected)
 
 
 BAD = {
