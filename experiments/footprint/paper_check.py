@@ -161,14 +161,14 @@ def _work() -> list[Check]:
             where=where,
             unit="GFLOPs",
             printed=printed,
-            as_paper=estimate.per_puzzle(config, theirs).linear,
-            ours=estimate.per_puzzle(config, ours).total,
+            as_paper=estimate.puzzle_work(config, theirs).linear,
+            ours=estimate.puzzle_work(config, ours).total,
             why=why,
         )
         for where, printed, config, theirs, ours, why in cases
     ]
-    step = estimate.per_step(sudoku).total
-    ratio = estimate.per_step(arc).linear / step
+    step = estimate.step_work(sudoku).total
+    ratio = estimate.step_work(arc).linear / step
     return [
         *found,
         Check(
@@ -228,7 +228,7 @@ def _energy() -> list[Check]:
         ("sudoku", 30, 48, 256.0),
     ):
         config = CONFIGS[task]
-        mj = paper_energy(estimate.per_puzzle(config, cycles).linear)
+        mj = paper_energy(estimate.puzzle_work(config, cycles).linear)
         counted = estimate_footprint(config, parse("fp32")).energy(Residency.FULL, ours)
         why = "ours: float32 at 4.6 pJ per multiply-accumulate, and weights read from SRAM"
         if cycles != ours:

@@ -1,15 +1,17 @@
 """The host loop: puzzles in, answers out, over any runtime (sections 3.1 and 4.1).
 
 The host embeds the puzzle, repeats the block graph as the recursion says, keeps the carry in
-memory in its precision, asks the head graph and decides when to halt. Only matrix products live
-in the runtime, so that cycle counts and halting stay free. States are float32 or a device's
-integers (quant/carry.py). All of it is NumPy:
+memory in its precision, runs the head graph and decides when to halt. Only matrix products are in
+the runtime, so that cycle counts and halting stay free. States are float32 or a device's
+integers (host_state.py). All of it is NumPy:
 
     one H-cycle:   z_L <- block_L(z_L, z_H + e), L_cycles times;   z_H <- block_H(z_H, z_L)
 
-The graphs take a fixed number of puzzles; the last group is padded.
+The graphs take a fixed number of puzzles; the last group is padded. `run_by_stages` makes a
+runtime run a block by its stages, one after the other, as a board does (lowering/stages.py).
 
-A runtime that runs a block by its stages, as a board does (lowering/stages.py).
+Not here: number formats (host_state.py), runtimes (export/runtimes), a board's loop
+(firmware/loop.c).
 """
 
 import dataclasses
@@ -27,6 +29,7 @@ from export.lowering.stages import cut_graphs, run_stages, stages_of
 from export.runtimes.contract import Arrays, Runtime
 from trm_jax.config import Config
 
+BLOCK = "block"
 Observe = Callable[[slice, int, np.ndarray], None]
 """(puzzles of the group, H-cycles done, their z_H), after every H-cycle."""
 
@@ -71,9 +74,9 @@ class Solver:
         """Answer puzzles.
 
         Args:
-          puzzle_identifiers: rows of the puzzle table; 0 if left out.
-          steps: supervision steps, at most; the configuration's if left out.
-          H_cycles, L_cycles: as configured if left out.
+          puzzle_identifiers: rows of the puzzle table; None: 0.
+          steps: supervision steps, at most; None: the configuration's.
+          H_cycles, L_cycles: None: the configuration's.
           halt: freeze a puzzle at the first step whose halting logit says so.
           observe: sees z_H after every H-cycle.
 
@@ -85,7 +88,7 @@ class Solver:
             puzzle_identifiers = np.zeros(len(inputs), np.int32)
         check_puzzles(inputs, puzzle_identifiers, c)
         pairs = ((steps, c.halt_max_steps), (H_cycles, c.H_cycles), (L_cycles, c.L_cycles))
-        depth = tuple(configured if asked is None else asked for asked, configured in pairs)
+        depth = tuple(configured if given is None else given for given, configured in pairs)
         if not len(inputs) or min(depth) < 1:
             raise ValueError(
                 f"puzzles, steps and cycles must be at least 1, got {len(inputs)} and {depth}"
@@ -110,7 +113,7 @@ class Solver:
         steps, H_cycles, L_cycles = depth
         e = self.states.embed(self._padded(inputs[rows]), self._padded(identifiers[rows]))
         z_H, z_L = self.states.start(self.batch)
-        kept: Arrays = {}
+        answers: Arrays = {}
         running, used = np.arange(self.batch) < num, np.zeros(self.batch, np.int32)
         for step in range(1, steps + 1):
             for cycle in range(H_cycles):
@@ -122,14 +125,16 @@ class Solver:
             if halt or step == steps:
                 out = self.states.outputs(self._runtime.run("head", {"z_H": z_H}))
                 # a puzzle that has halted keeps the answer of its own last step
-                kept = {k: np.where(_like(running, v), v, kept.get(k, v)) for k, v in out.items()}
+                answers = {
+                    k: np.where(_like(running, v), v, answers.get(k, v)) for k, v in out.items()
+                }
                 running &= ~(wants_to_halt(out["q"], self.config) & halt)
             if not running.any():
                 break
         return Solution(
-            tokens=np.argmax(kept["logits"][:num], axis=-1).astype(np.int32),
-            q_halt=kept["q"][:num, 0],
-            q_continue=kept["q"][:num, 1],
+            tokens=np.argmax(answers["logits"][:num], axis=-1).astype(np.int32),
+            q_halt=answers["q"][:num, 0],
+            q_continue=answers["q"][:num, 1],
             steps=used[:num],
             z_H=z_H[:num],
             z_L=z_L[:num],
@@ -138,7 +143,7 @@ class Solver:
     def h_cycle(
         self, z_H: np.ndarray, z_L: np.ndarray, e: np.ndarray, L_cycles: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Run one H-cycle, and what memory does to the carry behind it."""
+        """Run one H-cycle and round the carry to its format in memory."""
         return h_cycle(self._runtime, self.states, self.config, (z_H, z_L), e, L_cycles)
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
@@ -154,7 +159,7 @@ def h_cycle(
     e: np.ndarray,
     L_cycles: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run one H-cycle on (z_H, z_L), and what memory does to the carry behind it."""
+    """Run one H-cycle on (z_H, z_L) and round the carry to its format in memory."""
     update_L, update_H = blocks_of(config)
     z_H, z_L = latents
     injection = states.inject_L(z_H, e)
@@ -165,7 +170,7 @@ def h_cycle(
 
 
 def join_solutions(parts: Sequence[Solution]) -> Solution:
-    """Put the answers of groups one behind the other."""
+    """Put the answers of groups one after the other."""
     names = [field.name for field in dataclasses.fields(Solution)]
     return Solution(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
@@ -182,7 +187,7 @@ def wants_to_halt(q: Float[np.ndarray, "batch two"], config: Config) -> np.ndarr
 
 
 def check_puzzles(inputs: np.ndarray, identifiers: np.ndarray, config: Config) -> None:
-    """Demand puzzles that a model can read.
+    """Check that a model can read puzzles.
 
     Raises:
       ValueError: another size or alphabet, or unknown identifiers; the message shows the value.
@@ -191,15 +196,15 @@ def check_puzzles(inputs: np.ndarray, identifiers: np.ndarray, config: Config) -
         raise ValueError(
             f"the model reads puzzles of {config.seq_len} cells, got an array of {inputs.shape}"
         )
-    for name, values, end in (
+    for name, values, stop in (
         ("tokens", inputs, config.vocab_size),
         ("puzzle identifiers", identifiers, config.num_puzzle_identifiers),
     ):
         if not np.issubdtype(values.dtype, np.integer):
             raise ValueError(f"{name} must be integers, got {values.dtype}")
-        if values.size and (values.min() < 0 or values.max() >= end):
+        if values.size and (values.min() < 0 or values.max() >= stop):
             raise ValueError(
-                f"{name} must lie in 0..{end - 1}, got {values.min()} to {values.max()}"
+                f"{name} must lie in 0..{stop - 1}, got {values.min()} to {values.max()}"
             )
     if len(identifiers) != len(inputs):
         raise ValueError(f"{len(inputs)} puzzles need as many identifiers, got {len(identifiers)}")
@@ -209,11 +214,8 @@ def _like(flags: np.ndarray, x: np.ndarray) -> np.ndarray:
     return flags.reshape(flags.shape + (1,) * (x.ndim - 1))
 
 
-BLOCK = "block"
-
-
-class Staged:
-    """Another runtime, but for the block; one puzzle per call."""
+class StagedRuntime:
+    """A runtime whose block is run by its stages, one puzzle per call."""
 
     def __init__(self, runtime: Runtime, model: GraphModel) -> None:
         self._runtime, self._stages = runtime, stages_of(cut_graphs(model))
@@ -230,4 +232,4 @@ class Staged:
 
 def run_by_stages(runtime: Runtime, model: GraphModel) -> Runtime:
     """Run the stages of a model in place of its block, if it has any."""
-    return Staged(runtime, model) if cut_graphs(model) else runtime
+    return StagedRuntime(runtime, model) if cut_graphs(model) else runtime

@@ -1,15 +1,17 @@
-"""Build the firmware and read what it occupies, by arm-none-eabi-gcc and -size.
+"""Builds the firmware and reads what it occupies, by arm-none-eabi-gcc and -size.
 
-Without a TFLM library only the firmware itself can be linked (with the test double in place of
-the networks, whose size is taken off again); TFLM's code and variables are then not counted, and
-`Linked.counted` says so. With the user's library everything that is linked is counted.
+    link_package    with the user's TFLM library: everything that is linked is counted
+    link_firmware   without one: the firmware, linked with the test double in place of the
+                    networks, whose size is subtracted again; TFLM is not counted
+    add_tflm        an estimate of TFLM's code and variables for a firmware without it
 
-How large TFLM's code is on a Cortex-M55, by operator: an estimate for who has not linked it.
+`Linked.counted` says which of them a figure is. The estimate adds up sizes by operator, measured
+one operator at a time: the firmware linked with RESHAPE, and with RESHAPE and one other (TFLM
+90b983c, CMSIS-NN 4ab83cc, gcc 12.2 -O2, unused sections dropped). What operators share is counted
+for each of them: the sums for fp32 and tflm_int4_int16 are 7 and 11 % larger than what is linked.
+An operator without an entry is an error, not nothing.
 
-Measured one operator at a time: the firmware linked with RESHAPE, and with RESHAPE and one other
-(TFLM 90b983c, CMSIS-NN 4ab83cc, gcc 12.2 -O2, unused sections left out; BUILD.md, Firmware). What
-operators share is counted for each of them: the sums for fp32 and tflm_int4_int16 are 7 and 11 %
-larger than what is linked. Without an entry an operator is an error, not nothing.
+Not here: the arena (arena.py), and running what was built (emulator.py).
 """
 
 import dataclasses
@@ -27,6 +29,32 @@ FIRMWARE = Path(__file__).resolve().parents[1] / "firmware"
 PREFIX = "arm-none-eabi-"
 _SECTION = re.compile(r"^(\.[\w.]+)\s+(\d+)\s+\d+$", re.MULTILINE)
 _STACK = re.compile(r"^([0-9a-f]+) A STACK_BYTES$", re.MULTILINE)
+
+
+BASE = 28_656  # bytes: interpreter, allocator, planner, and RESHAPE
+VARIABLES = 2_640  # bytes at most: the resolver, tables that are filled at the start
+OPERATORS = {
+    "AddReshape": 0,
+    "AddAdd": 11_960,
+    "AddBatchMatMul": 13_480,
+    "AddConcatenation": 5_960,
+    "AddConv2D": 24_792,
+    "AddCos": 3_776,
+    "AddDecode": 23_016,
+    "AddDequantize": 1_456,
+    "AddFullyConnected": 15_688,
+    "AddLogistic": 7_656,
+    "AddMean": 7_024,
+    "AddMul": 12_864,
+    "AddQuantize": 3_552,
+    "AddRsqrt": 4_968,
+    "AddSin": 3_800,
+    "AddSlice": 4_016,
+    "AddSoftmax": 11_296,
+    "AddSplit": 2_344,
+    "AddTranspose": 3_704,
+}
+"""Method of the resolver -> bytes of code and constants."""
 
 
 class Counted(enum.Enum):
@@ -62,7 +90,7 @@ class Tflm:
 
 
 def has_compiler() -> bool:
-    """Say whether the Arm compiler and make are installed."""
+    """Return whether the Arm compiler and make are installed."""
     return all(shutil.which(name) for name in ("make", f"{PREFIX}gcc"))
 
 
@@ -102,9 +130,9 @@ def link_package(build: Path, package: Path, tflm: Tflm) -> tuple[Linked, Path]:
         f"TFLM_INC={' '.join(str(folder.resolve()) for folder in tflm.includes)}",
     )
     elf = build / "an547" / "firmware.elf"
-    found = _sections(elf)
+    sections = _sections(elf)
     linked = Linked(
-        code=_code(found), statics=_statics(found), stack=_stack(elf), counted=Counted.ALL
+        code=_code(sections), statics=_statics(sections), stack=_stack(elf), counted=Counted.ALL
     )
     return linked, elf
 
@@ -113,13 +141,38 @@ def run_make(build: Path, *words: str) -> None:
     """Run make in the firmware's folder, its objects going into `build`.
 
     Raises:
-      RuntimeError: it fails; the message has what it said.
+      RuntimeError: it fails; the message has its first lines.
     """
     command = ["make", "-s", "-C", str(FIRMWARE), f"BUILD={build.resolve()}", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
         raise RuntimeError("the firmware does not build: " + "\n".join(said[:12]))
+
+
+def list_symbols(elf: Path) -> str:
+    """List the symbols of a program with their sizes, as nm does."""
+    command = [f"{PREFIX}nm", "--print-size", str(elf)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def add_tflm(linked: Linked, model: GraphModel) -> Linked:
+    """Add what of TFLM a model needs to a firmware that was linked without it.
+
+    Raises:
+      ValueError: an operator whose size was not measured.
+    """
+    methods = methods_of([model])
+    if missing := [name for name in methods if name not in OPERATORS]:
+        raise ValueError(
+            f"no measured size for {', '.join(missing)}; --tflm-lib counts what is linked"
+        )
+    return dataclasses.replace(
+        linked,
+        code=linked.code + BASE + sum(OPERATORS[name] for name in methods),
+        statics=linked.statics + VARIABLES,
+        counted=Counted.ESTIMATED,
+    )
 
 
 def _sections(file: Path) -> dict[str, int]:
@@ -146,59 +199,8 @@ def _sum(sections: dict[str, int], parts: tuple[str, ...]) -> int:
     )
 
 
-def list_symbols(elf: Path) -> str:
-    """List the symbols of a program with their sizes, as nm does."""
-    command = [f"{PREFIX}nm", "--print-size", str(elf)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
 def _stack(elf: Path) -> int:
-    found = _STACK.search(list_symbols(elf))
-    if found is None:
+    match = _STACK.search(list_symbols(elf))
+    if match is None:
         raise RuntimeError(f"{elf} does not say STACK_BYTES; build it with memory.ld")
-    return int(found[1], 16)
-
-
-BASE = 28_656  # bytes: interpreter, allocator, planner, and RESHAPE
-VARIABLES = 2_640  # bytes at most: the resolver, tables that are filled at the start
-OPERATORS = {
-    "AddReshape": 0,
-    "AddAdd": 11_960,
-    "AddBatchMatMul": 13_480,
-    "AddConcatenation": 5_960,
-    "AddConv2D": 24_792,
-    "AddCos": 3_776,
-    "AddDecode": 23_016,
-    "AddDequantize": 1_456,
-    "AddFullyConnected": 15_688,
-    "AddLogistic": 7_656,
-    "AddMean": 7_024,
-    "AddMul": 12_864,
-    "AddQuantize": 3_552,
-    "AddRsqrt": 4_968,
-    "AddSin": 3_800,
-    "AddSlice": 4_016,
-    "AddSoftmax": 11_296,
-    "AddSplit": 2_344,
-    "AddTranspose": 3_704,
-}
-"""Method of the resolver -> bytes of code and constants."""
-
-
-def add_tflm(linked: Linked, model: GraphModel) -> Linked:
-    """Add what of TFLM a model needs to a firmware that was linked without it.
-
-    Raises:
-      ValueError: an operator whose size was not measured.
-    """
-    methods = methods_of([model])
-    if missing := [name for name in methods if name not in OPERATORS]:
-        raise ValueError(
-            f"no measured size for {', '.join(missing)}; --tflm-lib counts what is linked"
-        )
-    return dataclasses.replace(
-        linked,
-        code=linked.code + BASE + sum(OPERATORS[name] for name in methods),
-        statics=linked.statics + VARIABLES,
-        counted=Counted.ESTIMATED,
-    )
+    return int(match[1], 16)

@@ -1,3 +1,16 @@
+"""What a board gets from an export: C++ sources, flash file, sizes, a README.
+
+`make_package` takes an opened export for TFLM with one puzzle per call; `package_files` names and
+writes what it holds, `save_package` puts it into a folder:
+
+    g_GRAPH_model_data.h/.cc, trm_op_resolver.h, trm_package.h/.cc    (sources.py)
+    flash.bin      row file (row_file.py), then test vectors (test_vectors.py)
+    package.json   sizes (arena measured, margin, states, flash), operators, hashes
+    README.md      how to build, load and use it
+
+Not here: the command line (export/micro.py) and the firmware (export/firmware).
+"""
+
 import hashlib
 import json
 from collections.abc import Mapping
@@ -6,8 +19,7 @@ from pathlib import Path
 
 from export.artifact.host_state import BITS, input_tensor
 from export.artifact.open import Export
-from export.cortex_m import row_file as cortex_m_row_file
-from export.cortex_m import sources, test_vectors
+from export.cortex_m import row_file, sources, test_vectors
 from export.cortex_m.arena import MARGIN, Arena, measure_shared_arena
 from export.cortex_m.flash_contents import (
     count_state_bytes,
@@ -31,12 +43,13 @@ class Package:
     """What a board gets from an export.
 
     Attributes:
+      export: what it was made from.
       networks: of the updates of z_L and z_H, the graphs in the order of their first call.
       graphs: name -> bytes of a .tflite of its own; the head is the last.
       vectors: bytes of the test vectors; none where the export expects no answers.
     """
 
-    made: Export
+    export: Export
     networks: Mapping[str, tuple[Graph, ...]]
     graphs: Mapping[str, bytes]
     model_id: bytes
@@ -46,29 +59,29 @@ class Package:
 
     @property
     def model(self) -> GraphModel:
-        """What the files hold."""
+        """The graphs as the files have them."""
         return GraphModel(
-            graphs=tuple(without_names(self.made.model.graph(name)) for name in self.graphs)
+            graphs=tuple(without_names(self.export.model.graph(name)) for name in self.graphs)
         )
 
     @property
     def flash(self) -> bytes:
         """Content of the flash file."""
-        return cortex_m_row_file.write_rows(self.rows) + self.vectors
+        return row_file.write_rows(self.rows) + self.vectors
 
     @property
     def state_bytes(self) -> int:
-        """What the firmware needs for states, between graphs, and for lines."""
+        """What the firmware needs for states, between graphs, and for lines of the console."""
         return count_state_bytes(self.rows) + self.work_bytes
 
     @property
     def work_bytes(self) -> int:
-        """What lies between the graphs of an update."""
-        positions = self.made.config.num_positions
+        """Bytes of the state that graphs of one update hand to each other."""
+        positions = self.export.config.num_positions
         return padded_size(max(work_bytes(g, positions) for g in self.networks.values()))
 
 
-def make_package(made: Export) -> Package:
+def make_package(export: Export) -> Package:
     """Make what a board needs from an export.
 
     Raises:
@@ -76,20 +89,20 @@ def make_package(made: Export) -> Package:
         graphs that do not share a scale.
       RuntimeError: TFLM is not installed or refuses a graph.
     """
-    _check(made)
-    updates: dict[str, str] = dict(zip(UPDATES, blocks_of(made.config), strict=True))
-    networks = {role: network_graphs(made.model, name) for role, name in updates.items()}
-    used = [*networks["update_L"], *networks["update_H"], made.model.graph("head")]
+    _check_export(export)
+    updates: dict[str, str] = dict(zip(UPDATES, blocks_of(export.config), strict=True))
+    networks = {role: network_graphs(export.model, name) for role, name in updates.items()}
+    used = [*networks["update_L"], *networks["update_H"], export.model.graph("head")]
     graphs = {graph.name: write_board_graph(graph) for graph in used}
     files = [graphs[graph.name] for graph in networks["update_L"]]
     model_id = hashlib.sha256(b"".join(files)).digest()
-    rows = make_row_file(made, updates, model_id)
-    expected = made.manifest.expected
+    rows = make_row_file(export, updates, model_id)
+    expected = export.manifest.expected
     vectors = b""
     if expected.tokens:
         vectors = test_vectors.write_vectors(make_vector_file(expected, rows.depth, model_id))
     return Package(
-        made=made,
+        export=export,
         networks=networks,
         graphs=graphs,
         model_id=model_id,
@@ -109,7 +122,7 @@ def package_files(package: Package) -> dict[str, bytes]:
         "trm_package.h": sources.package_header(sizes, len(package.graphs)),
         "trm_package.cc": sources.package_source(package.model_id, list(package.graphs), updates),
         "package.json": json.dumps(facts, indent=2) + "\n",
-        "README.md": readme(package.made, facts),
+        "README.md": write_readme(package.export, facts),
     }
     for name, data in package.graphs.items():
         file = f"g_{sources.symbol(name)}_model_data"
@@ -130,9 +143,9 @@ def reserved_arena_bytes(arena: Arena) -> int:
     return -(-(arena.head + arena.tail + MARGIN) // 16) * 16
 
 
-def readme(made: Export, facts: Mapping[str, object]) -> str:
-    """Say how to build, load and ask."""
-    m, graphs = made.manifest, facts["graphs"]
+def write_readme(export: Export, facts: Mapping[str, object]) -> str:
+    """Write how to build, load and use a package."""
+    m, graphs = export.manifest, facts["graphs"]
     assert isinstance(graphs, dict)
     return f"""# {m.model}, {m.scheme}, for Cortex-M55
 
@@ -158,28 +171,28 @@ baud, or let QEMU do all of it:
 """
 
 
-def _check(made: Export) -> None:
-    m = made.manifest
+def _check_export(export: Export) -> None:
+    m = export.manifest
     if not m.target.facts.is_board:
         boards = " or ".join(target.value for target in Target if target.facts.is_board)
         raise ValueError(f"a board needs an export for {boards}, this one is for {m.target.value}")
     if m.batch != 1:
         raise ValueError(f"the firmware solves one puzzle at a time, export has batch={m.batch}")
-    if made.config.positions is Positions.LEARNED:
+    if export.config.positions is Positions.LEARNED:
         raise ValueError("the row file has no learned positions; use rope or none")
-    ends = [("head", "z_H")]
-    ends += [(name, end) for name in blocks_of(made.config) for end in ("z", "injection")]
-    types = {input_tensor(made.model.graph(name), end).dtype for name, end in ends}
+    inputs = [("head", "z_H")]
+    inputs += [(graph, name) for graph in blocks_of(export.config) for name in ("z", "injection")]
+    types = {input_tensor(export.model.graph(graph), name).dtype for graph, name in inputs}
     if len(types) > 1 or not types <= {DType.FLOAT32, *BITS}:
-        found = ", ".join(sorted(dtype.value for dtype in types))
-        raise ValueError(f"states must all be float32, int16 or int8, got {found}")
+        names = ", ".join(sorted(dtype.value for dtype in types))
+        raise ValueError(f"states must all be float32, int16 or int8, got {names}")
 
 
 def _facts(package: Package) -> dict[str, object]:
     arena, flash, graphs = package.arena, package.flash, package.graphs
     return {
-        "model": package.made.manifest.model,
-        "scheme": package.made.manifest.scheme,
+        "model": package.export.manifest.model,
+        "scheme": package.export.manifest.scheme,
         "graph_bytes": sum(map(len, graphs.values())),
         "graphs": {name: hashlib.sha256(data).hexdigest() for name, data in graphs.items()},
         "arena_measured_bytes": arena.head + arena.tail,

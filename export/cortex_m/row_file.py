@@ -29,15 +29,12 @@ Bytes, little endian; u unsigned, i signed, number of bits:
 
     injection = clamp((z_factor * z + e_factor * e + offset) >> shift)      float32: z + e
 
-Learned positions are left out: they would be one more row per position. The firmware's reader
-is firmware/rows.c.
+`write_rows` and `read_rows` take whole files. `read_puzzle_row` reads one row as a device does,
+through a memory map: the header, the row and its checksum, and of the file the pages around them.
+At the published size, 50,911 rows of 512 float32, that is 2,048 bytes of 104 MB.
 
-Read one puzzle row of a row file: what a device streams instead of holding the table (4.1).
-
-Touched are the header (144 bytes), the row and its checksum (4 bytes); of a mapped file the
-operating system brings in the pages around them. At the published size, 50,911 rows of 512
-float32, a row is 2,048 bytes of 104 MB. The layout stands in row_file.py; reading all of a file
-and checking all of it is `flash_rows.read`.
+Not here: learned positions, which would be one more row per position; which values the rows get
+(flash_contents.py); the firmware's reader (firmware/rows.c).
 """
 
 import enum
@@ -70,13 +67,13 @@ class Halting(enum.IntEnum):
 
 PLAIN = Combine(z_factor=1, e_factor=1, offset=0, shift=0)
 """A saturating addition: all on one scale."""
-PASS = Combine(z_factor=1, e_factor=0, offset=0, shift=0)
+Z_ONLY = Combine(z_factor=1, e_factor=0, offset=0, shift=0)
 """No embedding and one scale: updates of z_H."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Depth:
-    """How far the firmware thinks unless told otherwise."""
+    """Cycles and steps of the firmware, unless a request sets others."""
 
     H_cycles: int
     L_cycles: int
@@ -91,7 +88,7 @@ class Depth:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RowFile:
-    """What a row file holds; rows are float32, int16 or int8, all of one type.
+    """Content of a row file; rows are float32, int16 or int8, all of one type.
 
     Attributes:
       model_id: SHA-256 of the block graph's file.
@@ -113,7 +110,7 @@ class RowFile:
     token_rows: np.ndarray
     puzzle_rows: np.ndarray
     combine_L: Combine = field(default=PLAIN)
-    combine_H: Combine = field(default=PASS)
+    combine_H: Combine = field(default=Z_ONLY)
 
     def __post_init__(self) -> None:
         arrays = (self.H_init, self.L_init, self.token_rows, self.puzzle_rows)
@@ -142,7 +139,7 @@ class RowFile:
 
 
 def write_rows(file: RowFile) -> bytes:
-    """Make the bytes of a row file."""
+    """Write a row file: its bytes."""
     vocab, emb = file.token_rows.shape
     ids, width = file.puzzle_rows.shape
     shared = np.concatenate([file.L_init[None], file.H_init[None], file.token_rows]).tobytes()
@@ -179,7 +176,7 @@ def write_rows(file: RowFile) -> bytes:
 
 
 def read_rows(data: bytes) -> RowFile:
-    """Read a row file back; bytes behind it are left alone.
+    """Read a row file; bytes behind it are ignored.
 
     Raises:
       ValueError: no row file, cut short, damaged, or with fields out of range.
@@ -222,7 +219,7 @@ def read_rows(data: bytes) -> RowFile:
 
 
 def row_offsets(dtype: np.dtype, vocab: int, emb: int, ids: int, width: int) -> tuple[int, int]:
-    """Find where the puzzle rows and their checksums begin, in bytes."""
+    """Compute where the puzzle rows and their checksums begin, in bytes."""
     first = HEADER.size + (2 + vocab) * emb * dtype.itemsize
     first += padding(first)
     sums = first + ids * width * dtype.itemsize
@@ -230,7 +227,7 @@ def row_offsets(dtype: np.dtype, vocab: int, emb: int, ids: int, width: int) -> 
 
 
 def padding(size: int) -> int:
-    """Zeros that are missing to a multiple of 16 bytes."""
+    """Count the bytes that are missing to a multiple of 16."""
     return -size % 16
 
 
@@ -264,10 +261,10 @@ def read_puzzle_row(path: Path, puzzle: int) -> np.ndarray:
         if path.stat().st_size < HEADER.size:
             raise ValueError(f"{path} is no row file: it is shorter than a header")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _row(data, puzzle, path)
+            return _read_row(data, puzzle, path)
 
 
-def _row(data: mmap.mmap, puzzle: int, path: Path) -> np.ndarray:
+def _read_row(data: mmap.mmap, puzzle: int, path: Path) -> np.ndarray:
     magic, size, _, _, kind, vocab, _, _, emb, ids, width = HEADER.unpack_from(data)[:11]
     if magic != MAGIC or kind >= len(DTYPES) or size > len(data):
         raise ValueError(f"{path} is no row file, or it is cut short")

@@ -1,12 +1,10 @@
-"""C++ sources of a TFLM package: graphs as arrays, the operator resolver, sizes.
+"""C++ sources of a board's package: graphs as arrays, the operator resolver, sizes.
 
     g_NAME_model_data.h/.cc   a graph's .tflite bytes, aligned to 16, in section `.model` (flash)
     trm_op_resolver.h         a resolver with exactly the operators used
     trm_package.h/.cc         model id, which graph runs when, arena size (tflm/tflm_package.h)
 
-Left out: writing them (micro.py); the code that uses them (firmware/tflm).
-
-A graph's file as a board gets it: nothing that only people and hosts read.
+A board's .tflite leaves out what no kernel reads (`without_names`); the export keeps all of it:
 
     names       a third of the records of a graph of many operators; TFLM asks for none, so tensors
                 are called by their number
@@ -14,7 +12,7 @@ A graph's file as a board gets it: nothing that only people and hosts read.
                 channel compute for themselves; 4 bytes a channel
     metadata    scheme, configuration, hash of the parameters: package.json says them
 
-All of it stays in the export.
+Not here: putting the files together (package.py); the code that uses them (firmware/tflm).
 """
 
 import dataclasses
@@ -28,40 +26,6 @@ from export.lowering.stages import Partition
 
 BIASED = ("CONV_2D", "FULLY_CONNECTED")
 BIAS = 2  # input of theirs
-
-
-def write_board_graph(graph: Graph) -> bytes:
-    """Write a graph as a .tflite of its own."""
-    return write_tflite(GraphModel(graphs=(without_names(graph),)))
-
-
-def without_names(graph: Graph) -> Graph:
-    """Leave out names and scales that no kernel reads."""
-    names = {tensor.name: f"{i:x}" for i, tensor in enumerate(graph.tensors)}
-    biases = {op.inputs[BIAS] for op in graph.ops if op.code in BIASED and len(op.inputs) > BIAS}
-
-    def ends(known: Mapping[str, str]) -> dict[str, str]:
-        return {key: names[name] for key, name in known.items()}
-
-    return dataclasses.replace(
-        graph,
-        tensors=tuple(_bare(tensor, names, biases) for tensor in graph.tensors),
-        ops=tuple(_reconnected(op, names) for op in graph.ops),
-        inputs=ends(graph.inputs),
-        outputs=ends(graph.outputs),
-    )
-
-
-def _bare(tensor: Tensor, names: Mapping[str, str], biases: set[str | None]) -> Tensor:
-    known = tensor.name in biases and tensor.dtype in (DType.INT32, DType.INT64)
-    per_channel = tensor.quant is not None and tensor.quant.scale.size > 1
-    quant = None if known and per_channel else tensor.quant
-    return dataclasses.replace(tensor, name=names[tensor.name], quant=quant)
-
-
-def _reconnected(op: Op, names: Mapping[str, str]) -> Op:
-    inputs = tuple(None if name is None else names[name] for name in op.inputs)
-    return dataclasses.replace(op, inputs=inputs, outputs=tuple(names[n] for n in op.outputs))
 
 
 BYTES_PER_LINE = 16
@@ -104,6 +68,40 @@ METHODS = {
 }
 """Builtin operator -> method of the resolver, without its Add."""
 CUSTOM_METHODS = {"TFLM_DECODE": "Decode"}
+
+
+def write_board_graph(graph: Graph) -> bytes:
+    """Write a graph as a .tflite of its own."""
+    return write_tflite(GraphModel(graphs=(without_names(graph),)))
+
+
+def without_names(graph: Graph) -> Graph:
+    """Leave out names and scales that no kernel reads."""
+    names = {tensor.name: f"{i:x}" for i, tensor in enumerate(graph.tensors)}
+    biases = {op.inputs[BIAS] for op in graph.ops if op.code in BIASED and len(op.inputs) > BIAS}
+
+    def renamed(signature: Mapping[str, str]) -> dict[str, str]:
+        return {key: names[name] for key, name in signature.items()}
+
+    return dataclasses.replace(
+        graph,
+        tensors=tuple(_without_name(tensor, names, biases) for tensor in graph.tensors),
+        ops=tuple(_reconnected(op, names) for op in graph.ops),
+        inputs=renamed(graph.inputs),
+        outputs=renamed(graph.outputs),
+    )
+
+
+def _without_name(tensor: Tensor, names: Mapping[str, str], biases: set[str | None]) -> Tensor:
+    is_bias = tensor.name in biases and tensor.dtype in (DType.INT32, DType.INT64)
+    per_channel = tensor.quant is not None and tensor.quant.scale.size > 1
+    quant = None if is_bias and per_channel else tensor.quant
+    return dataclasses.replace(tensor, name=names[tensor.name], quant=quant)
+
+
+def _reconnected(op: Op, names: Mapping[str, str]) -> Op:
+    inputs = tuple(None if name is None else names[name] for name in op.inputs)
+    return dataclasses.replace(op, inputs=inputs, outputs=tuple(names[n] for n in op.outputs))
 
 
 def methods_of(models: Iterable[GraphModel]) -> list[str]:
@@ -175,7 +173,8 @@ class Sizes(NamedTuple):
     """Bytes of SRAM that a package asks for.
 
     Attributes:
-      states: carry and buffers, and `work` among them: what lies between the graphs of an update.
+      states: carry and buffers, `work` included.
+      work: the state that graphs of one update hand to each other.
     """
 
     arena: int
@@ -212,23 +211,23 @@ def package_source(
         + "};\n"
         for role, stages in zip("LH", updates, strict=True)
     )
-    ends = ", ".join(f"{{update_{r}, {len(s)}}}" for r, s in zip("LH", updates, strict=True))
+    sizes = ", ".join(f"{{update_{r}, {len(s)}}}" for r, s in zip("LH", updates, strict=True))
     return (
         f'#include "tflm_package.h"\n\n{includes}\n'
         f"static const uint8_t model_id[] = {{{numbers}}};\n"
         f"static const unsigned char *const graphs[] = {{{arrays}}};\n{lists}"
-        f"const TflmPackage g_package = {{model_id, graphs, {{{ends}}}}};\n"
+        f"const TflmPackage g_package = {{model_id, graphs, {{{sizes}}}}};\n"
     )
 
 
 def _stage(stage: Partition, graphs: Sequence[str]) -> str:
     """Write a trm_stage."""
-    places = [place.value for place in stage.inputs.values()]
+    buffers = [buffer.value for buffer in stage.inputs.values()]
     fields = (
         graphs.index(stage.graph),
-        len(places),
+        len(buffers),
         len(stage.outputs),
-        f"{{{', '.join(places)}}}",
+        f"{{{', '.join(buffers)}}}",
         stage.to.value,
         stage.column,
     )

@@ -12,7 +12,7 @@ Assumptions: switching energy at 45 nm and 0.9 V (Horowitz, ISSCC 2014, Fig. 1.1
 0.1, float32 0.9, float16 0.4; products int8 0.2, float32 3.7, float16 1.1; the int16 x int8
 product, which is not there, is taken as 0.8); 12.5 pJ per byte from 1 MB of SRAM (100 pJ per
 64 bits, the same source); 270 pJ per byte from octal NOR flash (30 mA at 1.8 V for 200 MB/s,
-an ordinary part). Left out: fetching and decoding instructions, activations, leakage. On a CPU the
+an ordinary part). Not here: fetching and decoding instructions, activations, leakage. On a CPU the
 instructions alone cost more than all of this, so these are lower bounds, and good for comparing
 schemes, not for sizing batteries.
 """
@@ -59,7 +59,7 @@ _ARITHMETIC = {
 
 
 def arithmetic_of(scheme: Scheme) -> Arithmetic:
-    """Say what multiplies under a scheme: integers only where inputs are integers too."""
+    """Choose what multiplies under a scheme: integers only where inputs are integers too."""
     floats = Arithmetic.FLOAT32 if scheme.float_dtype is FloatDtype.FP32 else Arithmetic.FLOAT16
     if scheme.weights is None:
         return floats

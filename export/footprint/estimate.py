@@ -1,14 +1,17 @@
 """What a model needs on a device under a scheme: bytes, SRAM, GFLOPs, energy, and which budget.
 
-Serves Tables 2 and 15, App. H and M. Everything is computed from shapes, nothing is run and no
-weight is read, so that published sizes need no checkpoint; what a device really takes is measured
-by experiments.deploy. Devices' budgets are binary (SRAM comes in powers of two): 4 and 8 MiB.
+Serves Tables 2, 4-6 and 15, App. H and M. Everything is computed from shapes, nothing is run and
+no weight is read, so that published sizes need no checkpoint; what a device really takes is
+measured by experiments.deploy. Budgets of devices are binary (SRAM comes in powers of two): 4 and
+8 MiB.
 
-Arithmetic of a reasoner in GFLOPs, from its configuration: linears and attention apart.
+    GFLOPs      `Work`: products with weights and attention apart; a multiply-accumulate is two
+                operations. Norms, SwiGLU's products and rotary positions are not counted (under
+                1 % of the published sizes), nor is the read-out, which runs once per answer
+    bytes       as quant.ptq.weights stores them
+    SRAM        sram.py; energy: energy.py
 
-Serves Tables 2 and 4-6 and App. H. One multiply-accumulate is two operations; norms, SwiGLU's
-products and rotary positions are left out (under 1 % of the published sizes), and so is the
-read-out, which runs once per answer. The blocks are counted in trm_jax/config.py.
+Not here: how many blocks and products a configuration has (trm_jax/config.py).
 """
 
 import functools
@@ -22,9 +25,12 @@ from export.footprint.sram import Residency, Schedule, Sram
 from quant.packing import StoredBytes
 from quant.ptq import weights
 from quant.scheme import Scheme
-from trm_jax.config import Config, Mixer, attention_macs, blocks_per_step, linear_macs
+from trm_jax.config import Config, Mixer, attention_macs, linear_macs
 from trm_jax.models.build import build
 from trm_jax.types import Weights
+
+BUDGETS = {"4 MB MCU": 4 * 2**20, "8 MB SoC": 8 * 2**20}
+"""SRAM in bytes of the paper's devices (Sec. 3.3)."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Work:
         return Work(self.linear * times, self.attention * times)
 
 
-def per_step(config: Config) -> Work:
+def step_work(config: Config) -> Work:
     """Count one supervision step.
 
     Raises:
@@ -55,26 +61,22 @@ def per_step(config: Config) -> Work:
     """
     if config.mixer is Mixer.LINEAR_ATTENTION:
         raise ValueError("products of linear attention are not counted; use mixer=attention")
-    gflops = 2e-9 * blocks_per_step(config)
+    gflops = 2e-9 * blocks_step_work(config)
     return Work(gflops * linear_macs(config), gflops * attention_macs(config))
 
 
-def per_cycle(config: Config) -> Work:
+def cycle_work(config: Config) -> Work:
     """Count one H-cycle: L applications for z_L and one for z_H."""
-    return per_step(config) * (1 / config.H_cycles)
+    return step_work(config) * (1 / config.H_cycles)
 
 
-def per_puzzle(config: Config, cycles: int | None = None) -> Work:
+def puzzle_work(config: Config, cycles: int | None = None) -> Work:
     """Count a whole answer.
 
     Args:
       cycles: H-cycles in all (T*n); the model's H_cycles times its supervision steps if None.
     """
-    return per_cycle(config) * (cycles or config.H_cycles * config.halt_max_steps)
-
-
-BUDGETS = {"4 MB MCU": 4 * 2**20, "8 MB SoC": 8 * 2**20}
-"""SRAM in bytes of the paper's devices (Sec. 3.3)."""
+    return cycle_work(config) * (cycles or config.H_cycles * config.halt_max_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,22 +104,22 @@ class Footprint:
 
     def work(self, cycles: int | None = None) -> Work:
         """Count the GFLOPs of a puzzle at T*n H-cycles (None: full depth)."""
-        return per_puzzle(self.config, cycles)
+        return puzzle_work(self.config, cycles)
 
     def sram(self, residency: Residency, schedule: Schedule = Schedule.CHUNKED) -> Sram:
         """Count the bytes in memory at the peak."""
-        held = {
+        weight_bytes = {
             Residency.FULL: self.backbone.total + self.row,
             Residency.STREAMING: self.largest_block + self.row,
             Residency.IN_PLACE: self.row,
         }
         working = sram.working_bytes(self.config, self.scheme, schedule)
-        return Sram(held[residency], sram.state_bytes(self.config, self.scheme), working)
+        return Sram(weight_bytes[residency], sram.state_bytes(self.config, self.scheme), working)
 
     def paper_sram(self, residency: Residency) -> int:
         """Count as Table 15 does: blocks without scales, two states, one gate_up."""
-        bare = self.blocks.integers + self.blocks.floats
-        return sram.paper_sram(self.config, bare, residency, self.scheme)
+        weight_bytes = self.blocks.integers + self.blocks.floats
+        return sram.paper_sram(self.config, weight_bytes, residency, self.scheme)
 
     def energy(self, residency: Residency, cycles: int | None = None) -> Energy:
         """Estimate a lower bound on the mJ of a puzzle."""
@@ -126,7 +128,7 @@ class Footprint:
         return energy.estimate_energy(self.work(cycles).total, read, self.scheme, residency)
 
     def residency_for(self, budget: int) -> Residency | None:
-        """Choose how weights are held so that the peak fits: the fastest way that does."""
+        """Choose where weights are kept so that the peak fits: the fastest way that does."""
         return next((r for r in Residency if self.sram(r).total <= budget), None)
 
 
@@ -142,7 +144,7 @@ def estimate_footprint(config: Config, scheme: Scheme) -> Footprint:
     Raises:
       ValueError: linear attention.
     """
-    per_step(config)  # refuses what cannot be counted
+    step_work(config)  # refuses what cannot be counted
     tree = shapes_of(config)
     stored = weights.footprint(tree, scheme)
     blocks: dict[tuple[str, str], list[StoredBytes]] = {}

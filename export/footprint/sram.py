@@ -1,4 +1,4 @@
-"""Peak memory of one puzzle on a device, from the shapes: Table 15, and what it leaves out.
+"""Peak memory of one puzzle on a device, from the shapes: Table 15, and what it does not count.
 
 What must be in memory at a time:
 
@@ -11,8 +11,9 @@ WHOLE runs every operator over all positions, all attention heads at once. CHUNK
 products CHUNK rows at a time; of attention only k and v are whole, a chunk of queries goes
 through one head after the other and its result takes the place of the residual's rows.
 Elementwise operators work in place. Static inputs leave what is between products in floats; a
-device's integers (tflm) do not. An interpreter's arena, with its copies and alignment, lies above
-this. `paper_sram` is Table 15's own formula.
+device's integers (tflm) do not. `paper_sram` is Table 15's own formula.
+
+Not here: an interpreter's arena, which is larger by copies and alignment (cortex_m/arena.py).
 """
 
 import enum
@@ -85,7 +86,7 @@ def state_bytes(config: Config, scheme: Scheme) -> int:
     return 2 * (elements * each + scales) + elements * between_bytes(scheme)
 
 
-class Held(NamedTuple):
+class LiveElements(NamedTuple):
     """Elements in memory while an operator runs.
 
     Attributes:
@@ -97,16 +98,16 @@ class Held(NamedTuple):
 
 
 def working_bytes(config: Config, scheme: Scheme, schedule: Schedule) -> int:
-    """Count the activations that one block holds at its peak, states aside."""
+    """Count the bytes of activations at a block's peak, states aside."""
     sizes = (between_bytes(scheme), activation_bytes(scheme))
     return max(
-        held.between * sizes[0] + held.products * sizes[1]
-        for held in held_by_operators(config, schedule)
+        live.between * sizes[0] + live.products * sizes[1]
+        for live in list_live_elements(config, schedule)
     )
 
 
-def held_by_operators(config: Config, schedule: Schedule) -> list[Held]:
-    """List what the operators of a block hold that may be its peak.
+def list_live_elements(config: Config, schedule: Schedule) -> list[LiveElements]:
+    """List what is in memory while those operators of a block run that may be its peak.
 
     Raises:
       ValueError: linear attention, which no device graph has.
@@ -118,36 +119,36 @@ def held_by_operators(config: Config, schedule: Schedule) -> list[Held]:
     if config.mixer is Mixer.ATTENTION:
         return [_attention(config, schedule), channels]
     positions = _swiglu(width, pos, config.swiglu_size(pos), schedule)
-    return [Held(2 * pos * width, 0), positions, channels]  # transposing needs both copies
+    return [LiveElements(2 * pos * width, 0), positions, channels]  # transposing needs both copies
 
 
-def _attention(config: Config, schedule: Schedule) -> Held:
+def _attention(config: Config, schedule: Schedule) -> LiveElements:
     """q, k, v, scores, mixed values; chunked: k, v, and of a chunk q, one head's scores, mixed."""
     pos, width = config.num_positions, config.hidden_size
     if schedule is Schedule.CHUNKED:
-        return Held(pos * width, 2 * pos * width + min(CHUNK, pos) * (2 * width + pos))
-    return Held(pos * width, 4 * pos * width + config.num_heads * pos * pos)
+        return LiveElements(pos * width, 2 * pos * width + min(CHUNK, pos) * (2 * width + pos))
+    return LiveElements(pos * width, 4 * pos * width + config.num_heads * pos * pos)
 
 
-def _swiglu(rows: int, width: int, inner: int, schedule: Schedule) -> Held:
+def _swiglu(rows: int, width: int, inner: int, schedule: Schedule) -> LiveElements:
     """gate_up; then the gate's place holds the product while the result comes."""
     chunk = min(CHUNK, rows) if schedule is Schedule.CHUNKED else rows
-    return Held(rows * width, chunk * max(2 * inner, inner + width))
+    return LiveElements(rows * width, chunk * max(2 * inner, inner + width))
 
 
 def paper_sram(config: Config, weight_bytes: int, residency: Residency, scheme: Scheme) -> int:
     """Compute Table 15 as the paper did (decoded from its figures, which it gives exactly).
 
     Args:
-      weight_bytes: of all blocks, without scales, as `residency` FULL holds them.
+      weight_bytes: of all blocks, without scales.
       scheme: only the bytes of the carry and of activations are read.
 
     Returns:
       Bytes; the table prints MiB.
     """
     layers = config.L_layers
-    held = {Residency.FULL: weight_bytes, Residency.STREAMING: weight_bytes // layers}[residency]
+    weights = {Residency.FULL: weight_bytes, Residency.STREAMING: weight_bytes // layers}[residency]
     state = config.num_positions * config.hidden_size
     carry = CARRY_BYTES.get(scheme.carry, float_bytes(scheme))
     gate_up = 2 * config.num_positions * config.swiglu_size(config.hidden_size)
-    return held + 2 * state * carry + gate_up * activation_bytes(scheme)
+    return weights + 2 * state * carry + gate_up * activation_bytes(scheme)

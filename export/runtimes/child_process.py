@@ -72,11 +72,11 @@ class Worker:
     """
 
     def __init__(self, kind: WorkerKind) -> None:
-        self.kind = kind
+        self.kind, python = kind, kind.python()
         # what the runtime says as it dies; closed with the process
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [kind.python(), "-s", str(WORKER), kind.name],
+            [python, "-s", str(WORKER), kind.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -71,14 +71,14 @@ def test_work_is_that_of_the_traced_recursion(config: Config) -> None:
         )
 
     traced = jax.make_jaxpr(step)(shapes_of(config).params, state, state, state)
-    found, ours = count_dots(traced.jaxpr), estimate.per_step(config)
+    found, ours = count_dots(traced.jaxpr), estimate.step_work(config)
     assert (1e9 * ours.linear, 1e9 * ours.attention) == pytest.approx(
         (found["linear"], found["attention"]), rel=1e-12
     )
-    whole = estimate.per_puzzle(config).total
+    whole = estimate.puzzle_work(config).total
     assert whole == pytest.approx(ours.total * config.halt_max_steps, rel=1e-12)
     cycles = config.H_cycles * config.halt_max_steps
-    assert estimate.per_puzzle(config, cycles).total == pytest.approx(whole, rel=1e-12)
+    assert estimate.puzzle_work(config, cycles).total == pytest.approx(whole, rel=1e-12)
 
 
 def test_linear_attention_is_refused() -> None:
@@ -86,7 +86,7 @@ def test_linear_attention_is_refused() -> None:
     with pytest.raises(ValueError, match="not counted"):
         estimate_footprint(linear, parse("fp32"))
     with pytest.raises(ValueError, match="no device graph"):
-        sram.held_by_operators(linear, Schedule.WHOLE)
+        sram.list_live_elements(linear, Schedule.WHOLE)
 
 
 def test_peak_of_the_sudoku_model_by_hand() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from export.artifact.host_state import state_checksum
 from export.cortex_m import row_file, sources
-from export.cortex_m.row_file import PASS, PLAIN, Depth, Halting, RowFile
+from export.cortex_m.row_file import PLAIN, Z_ONLY, Depth, Halting, RowFile
 from export.cortex_m.sources import Sizes
 from export.lowering.stages import Buffer, Partition
 from tests.support.firmware.machines import collect, make, need
@@ -63,7 +63,7 @@ def rows() -> RowFile:
         token_rows=draw(VOCAB, EMB),
         puzzle_rows=draw(1, EMB),
         combine_L=PLAIN,
-        combine_H=PASS,
+        combine_H=Z_ONLY,
     )
 
 
