@@ -25,7 +25,7 @@ from export.footprint.sram import Residency, Schedule, Sram
 from quant.packing import StoredBytes
 from quant.ptq import weights
 from quant.scheme import Scheme
-from trm_jax.config import Config, Mixer, attention_macs, linear_macs
+from trm_jax.config import Config, Mixer, attention_macs, blocks_per_step, linear_macs
 from trm_jax.models.build import build
 from trm_jax.types import Weights
 
@@ -61,7 +61,7 @@ def step_work(config: Config) -> Work:
     """
     if config.mixer is Mixer.LINEAR_ATTENTION:
         raise ValueError("products of linear attention are not counted; use mixer=attention")
-    gflops = 2e-9 * blocks_step_work(config)
+    gflops = 2e-9 * blocks_per_step(config)
     return Work(gflops * linear_macs(config), gflops * attention_macs(config))
 
 
