@@ -17,10 +17,10 @@ Not here: putting the files together (package.py); the code that uses them (firm
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from export.graph.ir import DType, Graph, GraphModel, Op, Tensor
+from export.graph.ir import DType, Graph, GraphModel, Op, Tensor, rename_tensors
 from export.graph.tflite_writer import write_tflite
 from export.lowering.stages import Partition
 
@@ -76,32 +76,17 @@ def write_board_graph(graph: Graph) -> bytes:
 
 
 def without_names(graph: Graph) -> Graph:
-    """Leave out names and scales that no kernel reads."""
-    names = {tensor.name: f"{i:x}" for i, tensor in enumerate(graph.tensors)}
+    """Drop names and scales that no kernel reads."""
     biases = {op.inputs[BIAS] for op in graph.ops if op.code in BIASED and len(op.inputs) > BIAS}
-
-    def renamed(signature: Mapping[str, str]) -> dict[str, str]:
-        return {key: names[name] for key, name in signature.items()}
-
-    return dataclasses.replace(
-        graph,
-        tensors=tuple(_without_name(tensor, names, biases) for tensor in graph.tensors),
-        ops=tuple(_reconnected(op, names) for op in graph.ops),
-        inputs=renamed(graph.inputs),
-        outputs=renamed(graph.outputs),
-    )
+    tensors = tuple(_without_bias_scales(t) if t.name in biases else t for t in graph.tensors)
+    names = {tensor.name: f"{i:x}" for i, tensor in enumerate(graph.tensors)}
+    return rename_tensors(dataclasses.replace(graph, tensors=tensors), names)
 
 
-def _without_name(tensor: Tensor, names: Mapping[str, str], biases: set[str | None]) -> Tensor:
-    is_bias = tensor.name in biases and tensor.dtype in (DType.INT32, DType.INT64)
+def _without_bias_scales(tensor: Tensor) -> Tensor:
+    is_integer = tensor.dtype in (DType.INT32, DType.INT64)
     per_channel = tensor.quant is not None and tensor.quant.scale.size > 1
-    quant = None if is_bias and per_channel else tensor.quant
-    return dataclasses.replace(tensor, name=names[tensor.name], quant=quant)
-
-
-def _reconnected(op: Op, names: Mapping[str, str]) -> Op:
-    inputs = tuple(None if name is None else names[name] for name in op.inputs)
-    return dataclasses.replace(op, inputs=inputs, outputs=tuple(names[n] for n in op.outputs))
+    return dataclasses.replace(tensor, quant=None) if is_integer and per_channel else tensor
 
 
 def methods_of(models: Iterable[GraphModel]) -> list[str]:

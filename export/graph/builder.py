@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 class GraphBuilder:
-    """A graph that is being made; `path` prefixes go into the names of results."""
+    """A graph under construction; `path` prefixes go into the names of results."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -34,7 +34,7 @@ class GraphBuilder:
         dtype: DType = DType.FLOAT32,
         quant: Quant | None = None,
     ) -> str:
-        """Declare a tensor that is fed."""
+        """Declare an input."""
         self.tensors[name] = Tensor(name=name, shape=shape, dtype=dtype, quant=quant)
         return name
 
@@ -47,9 +47,9 @@ class GraphBuilder:
     ) -> str:
         """Add a constant once; a name always means the same data."""
         if name not in self.tensors:
-            held = np.ascontiguousarray(data, dtype.numpy)
+            elements = np.ascontiguousarray(data, dtype.numpy)
             self.tensors[name] = Tensor(
-                name=name, shape=held.shape, dtype=dtype, data=held, quant=quant
+                name=name, shape=elements.shape, dtype=dtype, data=elements, quant=quant
             )
         return name
 
@@ -66,25 +66,23 @@ class GraphBuilder:
         quant: Quant | None = None,
         custom_options: bytes | None = None,
     ) -> tuple[str, ...]:
-        """Add an operator; its results are called after it, numbered where names repeat."""
-        outputs = []
+        """Add an operator; its results are named after it, numbered where names repeat."""
+        names = []
         for shape in shapes:
-            outputs.append(self._unused(name))
-            self.tensors[outputs[-1]] = Tensor(
-                name=outputs[-1], shape=shape, dtype=dtype, quant=quant
-            )
-        made = tuple(outputs)
+            names.append(self._unused(name))
+            self.tensors[names[-1]] = Tensor(name=names[-1], shape=shape, dtype=dtype, quant=quant)
+        outputs = tuple(names)
         self.ops.append(
             Op(
                 code=code,
                 version=version,
                 inputs=inputs,
-                outputs=made,
+                outputs=outputs,
                 options=options or {},
                 custom_options=custom_options,
             )
         )
-        return made
+        return outputs
 
     def moved(
         self,
@@ -95,7 +93,7 @@ class GraphBuilder:
         shapes: tuple[Shape, ...],
         options: Mapping[str, OptionValue] | None = None,
     ) -> tuple[str, ...]:
-        """Add an operator that only moves elements: results mean what `like` means."""
+        """Add an operator that only moves elements: results have the type and grid of `like`."""
         x = self.tensors[like]
         return self.op(code, inputs, name, shapes, options=options, dtype=x.dtype, quant=x.quant)
 
@@ -195,13 +193,13 @@ def padded(g: GraphBuilder, x: str, columns: int, name: str) -> str:
     return g.moved("PAD", (x, pads), x, name, ((*lead, width + columns),))[0]
 
 
-def batch_matmul(g: GraphBuilder, a: str, b: str, name: str, **made: Any) -> str:
+def batch_matmul(g: GraphBuilder, a: str, b: str, name: str, **result: Any) -> str:
     """Multiply a (..., n, k) by the transpose of b (..., m, k).
 
     Always the transpose (`adj_y`): TFLM keeps a permanent transposed copy per operator otherwise.
 
     Args:
-      made: dtype and quant of the result; float32 if left out.
+      result: its dtype and quant; float32 if not given.
     """
     shape = (*g.shape(a)[:-1], g.shape(b)[-2])
-    return g.op("BATCH_MATMUL", (a, b), name, (shape,), options={"adjY": True}, **made)[0]
+    return g.op("BATCH_MATMUL", (a, b), name, (shape,), options={"adjY": True}, **result)[0]

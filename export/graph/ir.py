@@ -1,14 +1,15 @@
-"""Operator graphs as plain records: what lowering makes, the writer stores, legality reads.
+"""Operator graphs as plain records: what lowering builds, the writer stores, legality reads.
 
-The words are the TFLite schema's: a model holds graphs (subgraphs, each with one signature), a
+The terms are the TFLite schema's: a model holds graphs (subgraphs, each with one signature), a
 graph holds tensors and operators. Tensors are named, and operators refer to them by name.
-Left out: bytes (tflite_writer.py), what the operators mean (lowering/model.py), what runs them
+
+Not here: bytes (tflite_writer.py), what the operators mean (lowering/model.py), what runs them
 (legality/check.py).
 """
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -39,9 +40,9 @@ class DType(enum.Enum):
 
     @property
     def numpy(self) -> np.dtype:
-        """Element type in memory; INT4 and INT2 are held one to an int8."""
-        held = {DType.INT2: "int8", DType.INT4: "int8"}.get(self, self.value.lower())
-        return np.dtype(held).newbyteorder("<")
+        """Element type in memory; INT4 and INT2 take an int8 each."""
+        name = {DType.INT2: "int8", DType.INT4: "int8"}.get(self, self.value.lower())
+        return np.dtype(name).newbyteorder("<")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,9 +75,9 @@ class Tensor:
     """A value of a graph.
 
     Attributes:
-      name: unique in its graph; constants carry the site's name, `L_level/.../kernel`.
-      data: elements of a constant, of `dtype.numpy`; None is computed or fed.
-      quant: what integers mean; None for plain numbers.
+      name: unique in its graph; constants have the site's name, `L_level/.../kernel`.
+      data: elements of a constant, of `dtype.numpy`; None: computed, or an input.
+      quant: grid of integers; None for plain numbers.
 
     Raises:
       ValueError: data of another shape or type.
@@ -105,7 +106,7 @@ class Op:
     Attributes:
       code: builtin operator of the schema, `FULLY_CONNECTED`, or the name of a custom one.
       version: of the operator, which runtimes check; a wrong one computes silent garbage.
-      inputs: tensor names; None where an optional input is left out.
+      inputs: tensor names; None where an optional input is absent.
       options: fields of the operator's options table that differ from the schema's defaults.
       custom_options: options of a custom operator; None means that `code` is builtin.
     """
@@ -141,15 +142,15 @@ class Graph:
     outputs: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        known: set[str] = set()
+        names: set[str] = set()
         for tensor in self.tensors:
-            if tensor.name in known:
+            if tensor.name in names:
                 raise ValueError(f"graph {self.name!r} has two tensors named {tensor.name!r}")
-            known.add(tensor.name)
+            names.add(tensor.name)
         used = [*self.inputs.values(), *self.outputs.values()]
         for op in self.ops:
             used += [name for name in (*op.inputs, *op.outputs) if name is not None]
-        if missing := sorted(set(used) - known):
+        if missing := sorted(set(used) - names):
             raise ValueError(f"graph {self.name!r} uses unknown tensors: {', '.join(missing)}")
 
     def tensor(self, name: str) -> Tensor:
@@ -181,5 +182,48 @@ class GraphModel:
         for graph in self.graphs:
             if graph.name == name:
                 return graph
-        known = ", ".join(graph.name for graph in self.graphs)
-        raise ValueError(f"no graph {name!r} in this model; it has: {known}")
+        names = ", ".join(graph.name for graph in self.graphs)
+        raise ValueError(f"no graph {name!r} in this model; it has: {names}")
+
+
+def rename_tensors(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """Rename tensors; the signature's names stay.
+
+    Args:
+      names: old -> new; others keep theirs.
+
+    Raises:
+      ValueError: two tensors would get one name.
+    """
+
+    def name(old: str) -> str:
+        return names.get(old, old)
+
+    return Graph(
+        name=graph.name,
+        tensors=tuple(replace(t, name=name(t.name)) for t in graph.tensors),
+        ops=tuple(
+            replace(
+                op,
+                inputs=tuple(None if n is None else name(n) for n in op.inputs),
+                outputs=tuple(map(name, op.outputs)),
+            )
+            for op in graph.ops
+        ),
+        inputs={key: name(tensor) for key, tensor in graph.inputs.items()},
+        outputs={key: name(tensor) for key, tensor in graph.outputs.items()},
+    )
+
+
+def drop_unused(graph: Graph) -> Graph:
+    """Drop operators and tensors that no output needs."""
+    needed = set(graph.outputs.values())
+    ops = []
+    for op in reversed(graph.ops):
+        if needed & set(op.outputs):
+            ops.append(op)
+            needed |= {name for name in op.inputs if name is not None}
+            needed |= set(op.outputs)
+    needed |= set(graph.inputs.values())
+    tensors = tuple(t for t in graph.tensors if t.name in needed)
+    return replace(graph, tensors=tensors, ops=tuple(reversed(ops)))

@@ -1,4 +1,4 @@
-"""Graphs in ONNX's words to and from .onnx bytes: one file per graph, weights inside.
+"""Graphs of ONNX's operators to and from .onnx bytes: one file per graph, weights inside.
 
     opset 18   what float32 and 8-bit graphs need; 21 where int4 or uint16 appear
     ir_version 8 or 10, as those opsets came
@@ -6,8 +6,9 @@
     weights    raw data, little endian, int4 two to a byte (low nibble first)
 
 What is written passes onnx.checker with shape inference: declared shapes must be the inferred
-ones. Reading trusts nothing: whatever is wrong with the bytes is one ValueError. Left out:
-external data, dynamic shapes, control flow; reading refuses them.
+ones. Reading trusts nothing: whatever is wrong with the bytes is one ValueError.
+
+Not here: external data, dynamic shapes, control flow; reading refuses them.
 """
 
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ def write_onnx(model: GraphModel) -> dict[str, bytes]:
     """Write every graph: file name -> bytes.
 
     Raises:
-      ValueError: a graph is not ONNX, by onnx.checker's words.
+      ValueError: onnx.checker refuses a graph.
     """
     return {f"{g.name}{SUFFIX}": write_onnx_graph(g, model.metadata) for g in model.graphs}
 
@@ -52,7 +53,7 @@ def write_onnx_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
     """Write one graph.
 
     Raises:
-      ValueError: as `write`.
+      ValueError: as `write_onnx`.
     """
     opset, ir_version = VERSIONS[any(t.dtype in NEW_TYPES for t in graph.tensors)]
     proto = helper.make_model(
@@ -67,7 +68,7 @@ def write_onnx_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
 
 
 def read_onnx(contents: Mapping[str, bytes]) -> GraphModel:
-    """Read files that `write` made: file name -> bytes.
+    """Read files that `write_onnx` wrote: file name -> bytes.
 
     Raises:
       ValueError: not ONNX, or what this project does not write.
@@ -85,7 +86,7 @@ def read_onnx_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
     """Read a graph and its metadata.
 
     Raises:
-      ValueError: as `read`.
+      ValueError: as `read_onnx`.
     """
     proto = onnx.ModelProto()
     try:
@@ -109,13 +110,15 @@ def read_onnx_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
 
 
 def _graph_proto(graph: Graph) -> onnx.GraphProto:
-    ends = [list(names.values()) for names in (graph.inputs, graph.outputs)]
-    fed, made = ([_info(graph.tensor(name)) for name in names] for names in ends)
-    known = {*ends[0], *ends[1]}
-    inner = [_info(t) for t in graph.tensors if t.data is None and t.name not in known]
+    inputs, outputs = (
+        [_info(graph.tensor(name)) for name in names.values()]
+        for names in (graph.inputs, graph.outputs)
+    )
+    signature = {*graph.inputs.values(), *graph.outputs.values()}
+    inner = [_info(t) for t in graph.tensors if t.data is None and t.name not in signature]
     nodes = [_node(op) for op in graph.ops]
     constants = [_initializer(t, t.data) for t in graph.tensors if t.data is not None]
-    return helper.make_graph(nodes, graph.name, fed, made, constants, value_info=inner)
+    return helper.make_graph(nodes, graph.name, inputs, outputs, constants, value_info=inner)
 
 
 def _node(op: Op) -> onnx.NodeProto:

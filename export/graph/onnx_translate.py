@@ -1,4 +1,4 @@
-"""Operator graphs from the TFLite schema's words into ONNX's: the same names, integers, ranges.
+"""Operator graphs from TFLite's operators to ONNX's: the same names, integers, ranges.
 
     QUANTIZE, DEQUANTIZE, integer results     QuantizeLinear, DequantizeLinear (QDQ)
     FULLY_CONNECTED                           MatMul with the filter as (inputs, outputs)
@@ -8,16 +8,14 @@
     SIN, COS, MUL of constants                a constant
 
 An operator between integers is DequantizeLinear, the float operator, QuantizeLinear: what
-runtimes fuse. Integers of activations move to the unsigned types that Qualcomm's NPUs take,
-(q, z) to (q + 128, z + 128) or by 32768, which leaves s (q - z) as it is; those of filters stay
-signed. Left out: dynamic products (ONNX has no range per row), CONV_2D, bytes (onnx_file.py).
+runtimes fuse. So every integer tensor becomes a pair, quantised and dequantised again for its
+readers. Integers of activations move to the unsigned types that Qualcomm's NPUs take, (q, z) to
+(q + 128, z + 128) or by 32768, which leaves s (q - z) as it is; those of filters stay signed.
 
-One graph on its way from the TFLite schema's words into ONNX's: values, filters, rounding.
+Reading order: `translate_model`; `Translation`, a graph on its way; one function per operator,
+and HANDLERS, which lists them.
 
-Every integer tensor becomes a pair: quantised, and dequantised at once for whoever reads it.
-Which operator becomes which: onnx_translate.py; graphs and their ends: onnx_translate.py.
-
-What every operator of the TFLite schema becomes in ONNX (the table in onnx_translate.py).
+Not here: dynamic products (ONNX has no range per row), CONV_2D, bytes (onnx_file.py).
 """
 
 import dataclasses
@@ -26,24 +24,74 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from export.graph.builder import GraphBuilder, Shape
-from export.graph.ir import DType, Graph, GraphModel, Op, OptionValue, Quant, Tensor
+from export.graph.ir import (
+    DType,
+    Graph,
+    GraphModel,
+    Op,
+    OptionValue,
+    Quant,
+    Tensor,
+    drop_unused,
+    rename_tensors,
+)
 
 UNSIGNED = {DType.INT8: (DType.UINT8, 128), DType.INT16: (DType.UINT16, 32768)}
 """What integers of activations become, and the offset of q and z."""
+OUT = "_out"
+"""Suffix of an output that is called like an input."""
 FLOAT = 1  # ONNX's number of float32, for Cast
+
+
+def translate_model(model: GraphModel) -> GraphModel:
+    """Translate every graph.
+
+    Raises:
+      ValueError: an operator that has no ONNX form here; the message names it.
+    """
+    return dataclasses.replace(model, graphs=tuple(map(translate_graph, model.graphs)))
+
+
+def translate_graph(graph: Graph) -> Graph:
+    """Translate one graph; its inputs and outputs get their names in its signature.
+
+    ONNX wants different names for inputs and outputs: an output that is called like an input gets
+    the suffix OUT.
+
+    Raises:
+      ValueError: as `translate_model`.
+    """
+    t = Translation(graph)
+    for tensor in graph.inputs.values():
+        t.float_names[tensor] = t.g.input(tensor, graph.tensor(tensor).shape)
+    for op in graph.ops:
+        translate_op(t, op)
+    outputs = {name: t.value(tensor) for name, tensor in graph.outputs.items()}
+    names = {tensor: name for name, tensor in graph.inputs.items()}
+    for name, tensor in outputs.items():
+        names[tensor] = name + OUT * (name in graph.inputs)
+    return drop_unused(rename_tensors(t.g.finish(graph.inputs, outputs), names))
+
+
+def signature_name(tensor: str, inputs: Mapping[str, str]) -> str:
+    """Read the name of an output in the signature off its tensor's."""
+    plain = tensor.removesuffix(OUT)
+    return plain if plain in inputs else tensor
 
 
 class Translation:
     """A graph that is being translated.
 
     Attributes:
-      real: tensor of the source -> float32 tensor of the result that holds its value.
+      source: the graph in TFLite's operators; g: the graph in ONNX's.
+      float_names: tensor of the source -> float32 tensor of g that has its value.
       folded: values of computed constants.
+      makers: tensor of the source -> operator that computes it.
     """
 
     def __init__(self, source: Graph) -> None:
         self.source, self.g = source, GraphBuilder(source.name)
-        self.real: dict[str, str] = {}
+        self.float_names: dict[str, str] = {}
         self.folded: dict[str, np.ndarray] = {}
         self.makers = {name: op for op in source.ops for name in op.outputs}
 
@@ -55,44 +103,45 @@ class Translation:
 
     def value(self, name: str) -> str:
         """Name the float32 value of a tensor of the source."""
-        if name not in self.real:
+        if name not in self.float_names:
             plain, tensor = self.constant(name), self.source.tensor(name)
             dtype, data = (
                 (DType.FLOAT32, plain) if plain is not None else (tensor.dtype, tensor.data)
             )
             assert data is not None, name
-            held = self.g.constant(name, data, dtype)
-            self.real[name] = held if tensor.quant is None else self.dequantised(held, tensor.quant)
-        return self.real[name]
+            stored = self.g.constant(name, data, dtype)
+            quant = tensor.quant
+            self.float_names[name] = stored if quant is None else self.dequantised(stored, quant)
+        return self.float_names[name]
 
-    def room(self, op: Op, index: int = 0) -> tuple[str, Shape]:
+    def float_result(self, op: Op, index: int = 0) -> tuple[str, Shape]:
         """Name and shape the float result of an operator."""
         out = self.source.tensor(op.outputs[index])
         return (out.name if out.quant is None else f"{out.name}/unrounded"), out.shape
 
-    def give(self, op: Op, made: str, index: int = 0) -> None:
+    def set_result(self, op: Op, result: str, index: int = 0) -> None:
         """Record a float result, rounded if the source's is an integer."""
         out = self.source.tensor(op.outputs[index])
-        self.real[out.name] = made if out.quant is None else self.rounded(made, out)
+        self.float_names[out.name] = result if out.quant is None else self.rounded(result, out)
 
     def rounded(self, x: str, out: Tensor) -> str:
         """Quantise and dequantise."""
         assert out.quant is not None
         dtype, shift = UNSIGNED[out.dtype]
         quant = Quant(scale=out.quant.scale, zero_point=out.quant.zero_point + shift)
-        ends = self._grid(out.name, quant, dtype)
-        held = self.g.op("QuantizeLinear", (x, *ends), out.name, (out.shape,), dtype=dtype)[0]
-        return self.add("DequantizeLinear", (held, *ends), f"{out.name}/real", out.shape)
+        grid = self._grid(out.name, quant, dtype)
+        integers = self.g.op("QuantizeLinear", (x, *grid), out.name, (out.shape,), dtype=dtype)[0]
+        return self.add("DequantizeLinear", (integers, *grid), f"{out.name}/real", out.shape)
 
-    def dequantised(self, held: str, quant: Quant) -> str:
+    def dequantised(self, integers: str, quant: Quant) -> str:
         """Expand constant integers, once."""
-        name = f"{held}/float32"
+        name = f"{integers}/float32"
         if name in self.g.tensors:
             return name
-        tensor = self.g.tensors[held]
+        tensor = self.g.tensors[integers]
         axis = {} if quant.axis is None else {"axis": quant.axis}
-        ends = self._grid(held, quant, tensor.dtype)
-        return self.add("DequantizeLinear", (held, *ends), name, tensor.shape, **axis)
+        grid = self._grid(integers, quant, tensor.dtype)
+        return self.add("DequantizeLinear", (integers, *grid), name, tensor.shape, **axis)
 
     def integers(self, values: Shape) -> str:
         """Add a vector of numbers that operators read: axes, shapes."""
@@ -100,7 +149,7 @@ class Translation:
         return self.g.constant(name, np.asarray(values), DType.INT64)
 
     def numbers(self, name: str) -> Shape:
-        """Read such a vector of the source."""
+        """Read a vector of numbers of the source: axes, shapes."""
         data = self.source.tensor(name).data
         assert data is not None, name
         return tuple(int(v) for v in data.ravel())
@@ -120,30 +169,28 @@ class Translation:
         maker = self.makers.get(name)
         source = self.source.tensor(str(maker.inputs[0]) if maker else name)
         assert source.data is not None, name
-        held = self.g.constant(source.name, source.data.T, source.dtype)
+        stored = self.g.constant(source.name, source.data.T, source.dtype)
         if source.quant is not None:
-            q, axis = source.quant, source.quant.axis
-            turned = None if axis is None else 1 - axis
-            return self.dequantised(
-                held, Quant(scale=q.scale, zero_point=q.zero_point, axis=turned)
-            )
-        wide = f"{held}/float32"
+            axis = source.quant.axis
+            transposed = dataclasses.replace(source.quant, axis=None if axis is None else 1 - axis)
+            return self.dequantised(stored, transposed)
+        wide = f"{stored}/float32"
         if source.dtype is DType.FLOAT32 or wide in self.g.tensors:
-            return held if source.dtype is DType.FLOAT32 else wide
-        return self.add("Cast", (held,), wide, self.g.shape(held), to=FLOAT)
+            return stored if source.dtype is DType.FLOAT32 else wide
+        return self.add("Cast", (stored,), wide, self.g.shape(stored), to=FLOAT)
 
     def _grid(self, name: str, quant: Quant, dtype: DType) -> tuple[str, str]:
         """Add scale and zero point: scalars (fusions want them), or one per index of an axis."""
         shape = () if quant.axis is None else quant.scale.shape
         scale, zero = quant.scale.reshape(shape), quant.zero_point.reshape(shape)
-        ends = (
+        tensors = (
             Tensor(name=f"{name}/scale", shape=shape, data=scale),
             Tensor(
                 name=f"{name}/zero_point", shape=shape, dtype=dtype, data=zero.astype(dtype.numpy)
             ),
         )
-        self.g.tensors |= {tensor.name: tensor for tensor in ends}
-        return ends[0].name, ends[1].name
+        self.g.tensors |= {tensor.name: tensor for tensor in tensors}
+        return tensors[0].name, tensors[1].name
 
     def constant(self, name: str | None) -> np.ndarray | None:
         """Look up a constant of plain numbers, or one that was computed."""
@@ -169,7 +216,7 @@ FOLDED: dict[str, Callable[..., np.ndarray]] = {
     "MUL": np.multiply,
 }
 """What is computed at once where all inputs are constants: the rotary tables."""
-UNDERSTOOD = {"keepNumDims", "keepDims", "newShape", "numSplits", "axis", "adjY", "beta"}
+KNOWN_OPTIONS = {"keepNumDims", "keepDims", "newShape", "numSplits", "axis", "adjY", "beta"}
 """Options of the source; another one would be lost."""
 
 
@@ -184,7 +231,7 @@ def translate_op(t: Translation, op: Op) -> None:
         if all(value is not None for value in values):
             t.folded[op.outputs[0]] = FOLDED[op.code](*values)
             return
-    if op.code not in HANDLERS or set(op.options) - UNDERSTOOD:
+    if op.code not in HANDLERS or set(op.options) - KNOWN_OPTIONS:
         raise ValueError(
             f"graph {t.source.name!r}: {op.code} {dict(op.options)} has no ONNX form here;"
             f" known: {', '.join(sorted(HANDLERS))}"
@@ -193,92 +240,92 @@ def translate_op(t: Translation, op: Op) -> None:
 
 
 def _same_value(t: Translation, op: Op) -> None:
-    """Quantise or dequantise: the float value is the input's, `give` does the rounding."""
+    """Quantise or dequantise: the float value is the input's, `set_result` does the rounding."""
     if t.source.tensor(str(op.inputs[0])).data is None:
-        t.give(op, t.value(str(op.inputs[0])))
-    # constants are expanded by whoever reads them: filters are turned around on the way
+        t.set_result(op, t.value(str(op.inputs[0])))
+    # constants are expanded by whoever reads them: filters are transposed on the way
 
 
 def _pointwise(t: Translation, op: Op) -> None:
     code = {**BINARY, **UNARY}[op.code]
-    name, shape = t.room(op)
-    t.give(op, t.add(code, tuple(t.value(str(n)) for n in op.inputs), name, shape))
+    name, shape = t.float_result(op)
+    t.set_result(op, t.add(code, tuple(t.value(str(n)) for n in op.inputs), name, shape))
 
 
 def _rsqrt(t: Translation, op: Op) -> None:
-    name, shape = t.room(op)
+    name, shape = t.float_result(op)
     root = t.add("Sqrt", (t.value(str(op.inputs[0])),), f"{name}/sqrt", shape)
-    t.give(op, t.add("Reciprocal", (root,), name, shape))
+    t.set_result(op, t.add("Reciprocal", (root,), name, shape))
 
 
 def _reduced(t: Translation, op: Op) -> None:
-    name, shape = t.room(op)
+    name, shape = t.float_result(op)
     axes = t.integers(t.numbers(str(op.inputs[1])))
     keep = int(bool(op.options.get("keepDims", False)))
     inputs = (t.value(str(op.inputs[0])), axes)
-    t.give(op, t.add(REDUCED[op.code], inputs, name, shape, keepdims=keep))
+    t.set_result(op, t.add(REDUCED[op.code], inputs, name, shape, keepdims=keep))
 
 
 def _reshape(t: Translation, op: Op) -> None:
-    name, shape = t.room(op)
-    t.give(op, t.add("Reshape", (t.value(str(op.inputs[0])), t.integers(shape)), name, shape))
+    name, shape = t.float_result(op)
+    t.set_result(op, t.add("Reshape", (t.value(str(op.inputs[0])), t.integers(shape)), name, shape))
 
 
 def _transpose(t: Translation, op: Op) -> None:
     order = t.numbers(str(op.inputs[1]))
-    t.give(op, t.transposed(t.value(str(op.inputs[0])), order, t.room(op)[0]))
+    t.set_result(op, t.transposed(t.value(str(op.inputs[0])), order, t.float_result(op)[0]))
 
 
 def _split(t: Translation, op: Op) -> None:
     axis, parts = t.numbers(str(op.inputs[0]))[0], len(op.outputs)
-    rooms = [t.room(op, i) for i in range(parts)]
-    made = t.g.op(
+    results = [t.float_result(op, i) for i in range(parts)]
+    names = t.g.op(
         "Split",
-        (t.value(str(op.inputs[1])), t.integers(tuple(s[axis] for _, s in rooms))),
-        rooms[0][0],
-        tuple(shape for _, shape in rooms),
+        (t.value(str(op.inputs[1])), t.integers(tuple(s[axis] for _, s in results))),
+        results[0][0],
+        tuple(shape for _, shape in results),
         options={"axis": axis},
     )
-    for i, name in enumerate(made):
-        t.give(op, name, i)
+    for i, name in enumerate(names):
+        t.set_result(op, name, i)
 
 
 def _concatenation(t: Translation, op: Op) -> None:
-    name, shape = t.room(op)
+    name, shape = t.float_result(op)
     inputs = tuple(t.value(str(n)) for n in op.inputs)
-    t.give(op, t.add("Concat", inputs, name, shape, axis=int(op.options.get("axis", 0))))  # type: ignore[arg-type]
+    t.set_result(op, t.add("Concat", inputs, name, shape, axis=int(op.options.get("axis", 0))))  # type: ignore[arg-type]
 
 
 def _slice(t: Translation, op: Op) -> None:
-    name, shape = t.room(op)
+    name, shape = t.float_result(op)
     begin = t.numbers(str(op.inputs[1]))
     end = tuple(b + n for b, n in zip(begin, shape, strict=True))
     inputs = (t.value(str(op.inputs[0])), t.integers(begin), t.integers(end))
-    t.give(op, t.add("Slice", inputs, name, shape))
+    t.set_result(op, t.add("Slice", inputs, name, shape))
 
 
 def _pad(t: Translation, op: Op) -> None:
-    name, shape = t.room(op)
+    name, shape = t.float_result(op)
     pairs = t.numbers(str(op.inputs[1]))  # before, behind; before, behind; ...
     pads = t.integers((*pairs[::2], *pairs[1::2]))
-    t.give(op, t.add("Pad", (t.value(str(op.inputs[0])), pads), name, shape))
+    t.set_result(op, t.add("Pad", (t.value(str(op.inputs[0])), pads), name, shape))
 
 
 def _softmax(t: Translation, op: Op) -> None:
     if op.options.get("beta") != 1.0:
         raise ValueError(f"SOFTMAX needs beta 1 for ONNX, got {op.options.get('beta')}")
-    name, shape = t.room(op)
-    t.give(op, t.add("Softmax", (t.value(str(op.inputs[0])),), name, shape, axis=-1))
+    name, shape = t.float_result(op)
+    t.set_result(op, t.add("Softmax", (t.value(str(op.inputs[0])),), name, shape, axis=-1))
 
 
 def _batch_matmul(t: Translation, op: Op) -> None:
-    name, shape = t.room(op)
+    name, shape = t.float_result(op)
     a, b = (t.value(str(n)) for n in op.inputs)
     if op.options.get("adjY"):
         rank = len(t.g.shape(b))
         order = (*range(rank - 2), rank - 1, rank - 2)
         b = t.transposed(b, order, f"{name}/columns")
-    t.give(op, t.add("MatMul", (a, b), name, shape))
+    t.set_result(op, t.add("MatMul", (a, b), name, shape))
 
 
 def _fully_connected(t: Translation, op: Op) -> None:
@@ -289,14 +336,14 @@ def _fully_connected(t: Translation, op: Op) -> None:
             f"{kernel}: ONNX has no product that quantises every row at run time; use static"
             " inputs (_a8s, _a16s), or integer weights alone"
         )
-    name, shape = t.room(op)
+    name, shape = t.float_result(op)
     inputs = (t.value(x), t.kernel(kernel))
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     if bias is None:
-        t.give(op, t.add("MatMul", inputs, name, shape))
+        t.set_result(op, t.add("MatMul", inputs, name, shape))
         return
     product = t.add("MatMul", inputs, f"{name}/product", shape)
-    t.give(op, t.add("Add", (product, t.value(bias)), name, shape))
+    t.set_result(op, t.add("Add", (product, t.value(bias)), name, shape))
 
 
 HANDLERS: dict[str, Callable[[Translation, Op], None]] = {
@@ -314,81 +361,3 @@ HANDLERS: dict[str, Callable[[Translation, Op], None]] = {
     "BATCH_MATMUL": _batch_matmul,
     "FULLY_CONNECTED": _fully_connected,
 }
-
-OUT = "_out"
-
-
-def translate_model(model: GraphModel) -> GraphModel:
-    """Translate every graph.
-
-    Raises:
-      ValueError: an operator that has no ONNX form here; the message names it.
-    """
-    return dataclasses.replace(model, graphs=tuple(map(translate_graph, model.graphs)))
-
-
-def translate_graph(graph: Graph) -> Graph:
-    """Translate one graph; its ends are called as in its signature.
-
-    ONNX wants different names for what goes in and what comes out: an output that is called
-    like an input gets OUT behind its name.
-
-    Raises:
-      ValueError: as `translate`.
-    """
-    t = Translation(graph)
-    for tensor in graph.inputs.values():
-        t.real[tensor] = t.g.input(tensor, graph.tensor(tensor).shape)
-    for op in graph.ops:
-        translate_op(t, op)
-    outputs = {name: t.value(tensor) for name, tensor in graph.outputs.items()}
-    names = {tensor: name for name, tensor in graph.inputs.items()}
-    for name, tensor in outputs.items():
-        names[tensor] = name + OUT * (name in graph.inputs)
-    return without_unused(renamed(t.g.finish(graph.inputs, outputs), names))
-
-
-def signature_name(tensor: str, inputs: Mapping[str, str]) -> str:
-    """Read the name of an output in the signature off its tensor's."""
-    plain = tensor.removesuffix(OUT)
-    return plain if plain in inputs else tensor
-
-
-def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
-    """Call tensors otherwise.
-
-    Raises:
-      ValueError: two tensors would get one name.
-    """
-
-    def name(old: str) -> str:
-        return names.get(old, old)
-
-    return Graph(
-        name=graph.name,
-        tensors=tuple(dataclasses.replace(t, name=name(t.name)) for t in graph.tensors),
-        ops=tuple(
-            dataclasses.replace(
-                op,
-                inputs=tuple(None if n is None else name(n) for n in op.inputs),
-                outputs=tuple(map(name, op.outputs)),
-            )
-            for op in graph.ops
-        ),
-        inputs={key: name(tensor) for key, tensor in graph.inputs.items()},
-        outputs={key: name(tensor) for key, tensor in graph.outputs.items()},
-    )
-
-
-def without_unused(graph: Graph) -> Graph:
-    """Leave out what no output needs: transpositions that went into another one."""
-    needed = set(graph.outputs.values())
-    ops = []
-    for op in reversed(graph.ops):
-        if needed & set(op.outputs):
-            ops.append(op)
-            needed |= {name for name in op.inputs if name is not None}
-            needed |= set(op.outputs)
-    kept = needed | set(graph.inputs.values())
-    tensors = tuple(t for t in graph.tensors if t.name in kept)
-    return dataclasses.replace(graph, tensors=tensors, ops=tuple(reversed(ops)))

@@ -1,9 +1,11 @@
-"""The order of a graph's operators: results are made when they are wanted, not before.
+"""The order of a graph's operators: results are computed when they are needed, not before.
 
 TFLM runs operators as they stand in the file and plans memory by it: of a SwiGLU written down as
 gate, up, sigmoid, silu, product, four tensors lie in the arena at a time, of gate, sigmoid, silu,
-up, product three. Left out: where a tensor lies (TFLM's planner), and orders that share nothing
-with the one written down.
+up, product three.
+
+Not here: where a tensor lies (TFLM's planner), and orders that share nothing with the one written
+down.
 """
 
 import dataclasses
@@ -15,19 +17,19 @@ ALIGNMENT = 16  # bytes, of tensors in an arena
 
 
 def scheduled(graph: Graph) -> Graph:
-    """Take the order that holds less at its peak: as written, or every result late."""
+    """Choose the order with the smaller peak: as written, or every result late."""
     return min(graph, late(graph), key=peak_bytes)  # of equals the first
 
 
 def late(graph: Graph) -> Graph:
     """Put every operator before the first that needs it, with what it needs itself before it.
 
-    Operators that no output needs are left out.
+    Operators that no output needs are dropped.
     """
     makers = {name: op for op in graph.ops for name in op.outputs}
     ops: dict[int, Op] = {}
-    ends = [makers[name] for name in graph.outputs.values() if name in makers]
-    waiting = [(op, False) for op in reversed(ends)]
+    last = [makers[name] for name in graph.outputs.values() if name in makers]
+    waiting = [(op, False) for op in reversed(last)]
     while waiting:
         op, has_inputs = waiting.pop()
         if id(op) in ops:
@@ -42,23 +44,23 @@ def late(graph: Graph) -> Graph:
 
 
 def peak_bytes(graph: Graph) -> int:
-    """Count what lies in an arena at the worst moment: no plan takes less."""
+    """Count the bytes in an arena at the worst moment: no plan takes less."""
     sizes = {t.name: _bytes(t) for t in graph.tensors if t.data is None}
-    ends: dict[str, list[int]] = {name: [0, 0] for name in graph.inputs.values()}
+    spans: dict[str, list[int]] = {name: [0, 0] for name in graph.inputs.values()}
     for i, op in enumerate(graph.ops):
         for name in (*op.inputs, *op.outputs):
             if name in sizes:
-                ends.setdefault(name, [i, i])[1] = i
+                spans.setdefault(name, [i, i])[1] = i
     for name in graph.outputs.values():
-        ends[name][1] = len(graph.ops) - 1
+        spans[name][1] = len(graph.ops) - 1
     changes = [0] * (len(graph.ops) + 1)
-    for name, (first, last) in ends.items():
+    for name, (first, last) in spans.items():
         changes[first] += sizes[name]
         changes[last + 1] -= sizes[name]
-    held, peak = 0, 0
+    live, peak = 0, 0
     for change in changes:
-        held += change
-        peak = max(peak, held)
+        live += change
+        peak = max(peak, live)
     return peak
 
 

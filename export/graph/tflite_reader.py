@@ -1,9 +1,9 @@
-"""Models from .tflite bytes that nothing vouches for (byte format: tflite_writer.py).
+"""Models from .tflite bytes that may be damaged (byte format: tflite_writer.py).
 
 The generated parser answers damage with any exception there is, or with none: references are
-followed wherever they point. Here all of it becomes a ValueError, and what the parser let pass
-is checked: indices, names, shapes against buffers, types. An interpreter should be given
-`write(read(data))`: those bytes are well formed whatever the file was.
+followed wherever they point. Here all of it becomes a ValueError, and what the parser accepts is
+checked: indices, names, shapes against buffers, types. An interpreter should be given
+`write_tflite(read_tflite(data))`: those bytes are well formed whatever the file was.
 """
 
 import math
@@ -88,11 +88,11 @@ def _graph(
         taken.add(name)
         tensors.append(_tensor(entry, name, contents))
     names = [tensor.name for tensor in tensors]
-    ends = (_indices(table.inputs, names), _indices(table.outputs, names))
+    tensor_names = (_indices(table.inputs, names), _indices(table.outputs, names))
     if signature is None:
-        inputs, outputs = ({name: name for name in end} for end in ends)
+        inputs, outputs = ({name: name for name in side} for side in tensor_names)
     else:
-        inputs, outputs = _signature_map(signature, ends, names)
+        inputs, outputs = _signature_map(signature, tensor_names, names)
     return Graph(
         name=_text(table.name if signature is None else signature.signatureKey),
         tensors=tuple(tensors),
@@ -103,15 +103,15 @@ def _graph(
 
 
 def _signature_map(
-    signature: schema.SignatureDefT, ends: tuple[list[str], list[str]], names: list[str]
+    signature: schema.SignatureDefT, sides: tuple[list[str], list[str]], names: list[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Order a signature's names as the subgraph orders its tensors."""
     maps = []
-    for end, entries in zip(ends, (signature.inputs, signature.outputs), strict=True):
-        found = {_text(e.name): _at(names, e.tensorIndex, "tensor") for e in _items(entries)}
-        if sorted(found.values()) != sorted(end):
-            raise ValueError(f"signature names {sorted(found.values())}, its subgraph {end}")
-        maps.append(dict(sorted(found.items(), key=lambda item: end.index(item[1]))))
+    for side, entries in zip(sides, (signature.inputs, signature.outputs), strict=True):
+        tensors = {_text(e.name): _at(names, e.tensorIndex, "tensor") for e in _items(entries)}
+        if sorted(tensors.values()) != sorted(side):
+            raise ValueError(f"signature names {sorted(tensors.values())}, its subgraph {side}")
+        maps.append(dict(sorted(tensors.items(), key=lambda item: side.index(item[1]))))
     return maps[0], maps[1]
 
 
@@ -141,7 +141,7 @@ def _quant(
     if table.detailsType:
         raise ValueError(f"tensor {name!r} has block-wise scales, which are not supported")
     scale = np.asarray(table.scale, np.float32)
-    # writers may leave out a zero point that is zero
+    # writers may omit a zero point that is zero
     given = table.zeroPoint is not None and len(table.zeroPoint)
     zero_point = np.asarray(table.zeroPoint, np.int64) if given else np.zeros(scale.size, np.int64)
     axis = int(table.quantizedDimension) if scale.size > 1 else None

@@ -1,16 +1,17 @@
-"""Models to and from .tflite bytes, by the schema that ai-edge-litert carries.
+"""Models to .tflite bytes, by the schema in ai-edge-litert.
 
 Byte format (TFLite schema version 3, file identifier TFL3): one flatbuffer table `Model`.
 
-    buffers[0]      empty, meant by every tensor that has no data
+    buffers[0]      empty: of every tensor that has no data
     buffers[1...]   elements little endian in row-major order, int4 two to a byte (low nibble
                     first, quant/packing.py), aligned to 16 bytes; equal bytes once
     metadata        name -> buffer
 
-Weights always lie inside the flatbuffer: TFLM takes external buffers for activations and
-computes garbage. Reading trusts nothing: whatever is wrong with the bytes is one ValueError.
-Left out: control flow, sparsity, block-wise scales, external buffers and strings; reading
-refuses them, so what was read can be written without loss.
+Weights are always inside the flatbuffer: TFLM takes external buffers for activations and computes
+garbage.
+
+Not here: control flow, sparsity, block-wise scales, external buffers and strings; reading
+(tflite_reader.py) refuses them, so what was read can be written without loss.
 """
 
 from typing import Any
@@ -52,19 +53,19 @@ class SharingBuilder(flatbuffers.Builder):
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self.made: dict[tuple[str, bytes], int] = {}
+        self.offsets: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: np.ndarray) -> int:
         key = (x.dtype.str, x.tobytes())
-        if key not in self.made:
-            self.made[key] = super().CreateNumpyVector(x)
-        return self.made[key]
+        if key not in self.offsets:
+            self.offsets[key] = super().CreateNumpyVector(x)
+        return self.offsets[key]
 
     def CreateString(self, s: str, encoding: str = "utf-8", errors: str = "strict") -> int:
         key = ("text", s.encode(encoding, errors))
-        if key not in self.made:
-            self.made[key] = super().CreateString(s, encoding, errors)
-        return self.made[key]
+        if key not in self.offsets:
+            self.offsets[key] = super().CreateString(s, encoding, errors)
+        return self.offsets[key]
 
 
 class Buffers:
@@ -82,7 +83,7 @@ class Buffers:
 
 
 def write_tflite(model: GraphModel) -> bytes:
-    """Make the bytes of a .tflite file; equal models make equal bytes.
+    """Write a .tflite file: its bytes; equal models give equal bytes.
 
     Raises:
       ValueError: an operator is unknown, or has options that the schema does not.

@@ -6,7 +6,7 @@
 x is the injection, the embedded puzzle. The graphs that the export holds are called again and
 again, so the integers are the export's own; constants are shared by all calls. For what runs one
 graph per file and counts a call as one (AI Hub); elsewhere the host loop (artifact/solver.py) is
-smaller and can halt. Works in the words of the TFLite schema and in ONNX's.
+smaller and can halt. Graphs may have TFLite's operators or ONNX's.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.graph.ir import Graph, GraphModel, Op, Tensor
-from export.graph.onnx_translate import OUT, renamed, without_unused
+from export.graph.ir import Graph, GraphModel, Op, Tensor, drop_unused, rename_tensors
+from export.graph.onnx_translate import OUT
 from export.lowering.model import blocks_of
 from trm_jax.config import Config
 
@@ -42,10 +42,10 @@ def _unrolled(
         for i in range(config.L_cycles):
             z_L = caller.call(update_L, f"H_{h}/L_{i}", z=z_L, injection=injection)["z"]
         z_H = caller.call(update_H, f"H_{h}/z_H", z=z_H, injection=z_L)["z"]
-    ends = {"z_H": z_H, "z_L": z_L}
+    outputs = {"z_H": z_H, "z_L": z_L}
     if read_out:
-        ends |= caller.call("head", "head", z_H=z_H)
-    return caller.finish(ends)
+        outputs |= caller.call("head", "head", z_H=z_H)
+    return caller.finish(outputs)
 
 
 class Caller:
@@ -59,7 +59,7 @@ class Caller:
         self._add = "Add" if "Add" in codes else "ADD"
 
     def input(self, name: str, shape: tuple[int, ...]) -> str:
-        """Declare what is fed."""
+        """Declare an input."""
         self.tensors[name] = Tensor(name=name, shape=shape)
         return name
 
@@ -72,18 +72,17 @@ class Caller:
     def call(self, signature: str, path: str, **inputs: str) -> dict[str, str]:
         """Insert a graph; returns its outputs by their names in the signature."""
         graph = self.model.graph(signature)
-        fed = {graph.inputs[name]: tensor for name, tensor in inputs.items()}
-        names = {t.name: fed.get(t.name) or self._place(t, signature, path) for t in graph.tensors}
-        for op in graph.ops:
-            called = tuple(None if n is None else names[n] for n in op.inputs)
-            made = tuple(names[n] for n in op.outputs)
-            self.ops.append(dataclasses.replace(op, inputs=called, outputs=made))
+        given = {graph.inputs[name]: tensor for name, tensor in inputs.items()}
+        names = {
+            t.name: given.get(t.name) or self._add_tensor(t, signature, path) for t in graph.tensors
+        }
+        self.ops += rename_tensors(graph, names).ops
         return {name: names[tensor] for name, tensor in graph.outputs.items()}
 
-    def finish(self, ends: Mapping[str, str]) -> Graph:
-        """Close the graph; its ends are called as in the signature, with OUT behind a taken name.
+    def finish(self, outputs: Mapping[str, str]) -> Graph:
+        """Close the graph; outputs get their names in the signature, with OUT after a taken one.
 
-        A file's readers know tensors by name, and one name for two is asking for trouble.
+        Readers of a file identify tensors by name, and one name must not mean two of them.
         """
         inputs = {name: name for name in ("x", "z_H", "z_L")}
         graph = Graph(
@@ -91,16 +90,16 @@ class Caller:
             tensors=tuple(self.tensors.values()),
             ops=tuple(self.ops),
             inputs=inputs,
-            outputs=ends,
+            outputs=outputs,
         )
-        names = {tensor: name + OUT * (name in inputs) for name, tensor in ends.items()}
-        return without_unused(renamed(graph, names))
+        names = {tensor: name + OUT * (name in inputs) for name, tensor in outputs.items()}
+        return drop_unused(rename_tensors(graph, names))
 
-    def _place(self, tensor: Tensor, signature: str, path: str) -> str:
+    def _add_tensor(self, tensor: Tensor, signature: str, path: str) -> str:
         """Add a tensor: a constant once, unless another graph means something else by its name."""
         name = tensor.name if tensor.data is not None else f"{path}/{tensor.name}"
-        known = self.tensors.get(name)
-        if tensor.data is not None and known is not None and not _same(known, tensor):
+        other = self.tensors.get(name)
+        if tensor.data is not None and other is not None and not _same(other, tensor):
             name = f"{signature}/{tensor.name}"
         self.tensors.setdefault(name, dataclasses.replace(tensor, name=name))
         return name
