@@ -1,11 +1,11 @@
 """Qualcomm AI Hub behind a few verbs: upload, quantise, compile, infer, wait, download.
 
-Every verb writes the id that it gets into a ledger (ledger.py) before anybody waits, and
-finds it there the next time. Whatever goes wrong is one HubError in plain words, with what to do;
-ids that are written stay. A job that the service itself calls failed is a JobFailed.
+Every verb writes the id that it gets into a ledger (ledger.py) before it waits, and finds it there
+the next time. Whatever goes wrong is one HubError in plain words, with what to do; ids that are
+written stay. A job that the service itself calls failed is a JobFailed.
 
-Left out: which jobs a deployment needs (experiments/deploy/aihub/command.py); rate limits are
-told, not waited for, since the same command goes on later.
+Not here: which jobs a deployment needs (experiments/deploy/aihub); waiting for rate limits, which
+are errors, since the same command goes on later.
 """
 
 import hashlib
@@ -70,18 +70,18 @@ class Hub:
         with plain_errors("reading the token"):
             self._client.set_verbose(False)
 
-    def demand_device(self, name: str) -> None:
+    def check_device(self, name: str) -> None:
         """Check that a device is there.
 
         Raises:
           HubError: it is not; the message lists similar ones.
         """
         with plain_errors("asking for the devices"):
-            known = {device.name for device in self._client.get_devices()}
-        if name not in known:
+            names = {device.name for device in self._client.get_devices()}
+        if name not in names:
             words = {word.lower() for word in name.split()}
-            near = sorted(n for n in known if words & {w.lower() for w in n.split()})
-            shown = ", ".join((near or sorted(known))[:12])
+            near = sorted(n for n in names if words & {w.lower() for w in n.split()})
+            shown = ", ".join((near or sorted(names))[:12])
             raise HubError(f"AI Hub has no device {name!r}; similar ones: {shown}")
 
     def upload(self, file: Path) -> str:
@@ -96,16 +96,16 @@ class Hub:
     def upload_inputs(self, inputs: Samples, name: str) -> str:
         """Upload samples, once per content and 30 days; returns the data set's id."""
         key = f"dataset/{hash_samples(inputs)}"
-        known = self._ledger.find(key)
-        if known:
+        dataset_id = self._ledger.find(key)
+        if dataset_id:
             with plain_errors("looking for the data set"):
-                if not self._client.get_dataset(known).is_expired():
-                    return known
+                if not self._client.get_dataset(dataset_id).is_expired():
+                    return dataset_id
             self._ledger.add(key, "")  # expired: the same samples get another id
         with plain_errors(f"uploading {name}"):
-            made = self._client.upload_dataset({k: list(v) for k, v in inputs.items()}, name)
-        self._ledger.add(key, made.dataset_id)
-        return made.dataset_id
+            dataset = self._client.upload_dataset({k: list(v) for k, v in inputs.items()}, name)
+        self._ledger.add(key, dataset.dataset_id)
+        return dataset.dataset_id
 
     def quantise(self, key: str, model: str, calibration: str, weights: str, inputs: str) -> str:
         """Have AI Hub quantise an ONNX model; dtypes are its names, INT4, INT8, INT16."""
@@ -149,17 +149,17 @@ class Hub:
         )
 
     def has_failed(self, job: str) -> bool:
-        """Say whether a job failed; one that is under way has not."""
+        """Return whether a job failed; one that still runs has not."""
         with plain_errors(f"looking at job {job}"):
             return bool(self._client.get_job(job).get_status().failure)
 
     def forget(self, job: str) -> None:
-        """Take a request back, so that it is asked for again."""
+        """Cancel a request in the ledger, so that it is submitted again."""
         for key in [k for k, entry in self._ledger.entries.items() if entry.id == job]:
             self._ledger.add(key, "")
 
     def target_model(self, job: str) -> str:
-        """Wait for a quantise or compile job; returns the id of the model that it made."""
+        """Wait for a quantise or compile job; returns the id of the model that results."""
         done = self._wait(job)
         with plain_errors(f"reading job {job}"):
             if (model := done.get_target_model()) is not None:
@@ -176,13 +176,13 @@ class Hub:
         return {name: list(values) for name, values in outputs.items()}, dict(profile)
 
     def url(self, job: str) -> str:
-        """Say where a person sees a job."""
+        """Return the address of a job's page."""
         return f"{self._client.config.web_url}/jobs/{job}/"
 
     def _job(self, key: str, submit: Callable[[], Any]) -> str:
-        known = self._ledger.find(key)
-        if known:
-            return known
+        submitted = self._ledger.find(key)
+        if submitted:
+            return submitted
         with plain_errors(f"submitting {key}"):
             job = submit()
         self._ledger.add(key, job.job_id, job.url)
@@ -198,20 +198,20 @@ class Hub:
         """
         end = time.monotonic() + self._waiting.timeout_s
         with plain_errors(f"waiting for job {job}"):
-            found = self._client.get_job(job)
+            submitted = self._client.get_job(job)
         while True:
             with plain_errors(f"waiting for job {job}"):
-                status = found.get_status()
+                status = submitted.get_status()
             if status.success:
-                return found
+                return submitted
             if status.finished:
                 raise JobFailed(
-                    f"job {job} failed: {status.message or 'no reason given'}; see {found.url}"
+                    f"job {job} failed: {status.message or 'no reason given'}; see {submitted.url}"
                 )
             if time.monotonic() > end:
                 raise HubError(
                     f"job {job} is still {status.code} after {self._waiting.timeout_s:.0f} s; it"
-                    f" goes on over there ({found.url}), and the same command picks it up"
+                    f" goes on over there ({submitted.url}), and the same command picks it up"
                 )
             time.sleep(self._waiting.poll_s)
 
@@ -227,27 +227,27 @@ def plain_errors(what: str) -> Iterator[None]:
         yield
     except RateLimitedError as error:
         raise HubError(
-            f"{what}: AI Hub's quota is used up ({plain(error)}); ids so far are kept, the same"
-            " command goes on when jobs have finished"
+            f"{what}: AI Hub's quota is used up ({plain_text(error)}); ids so far are kept, the"
+            " same command goes on when jobs have finished"
         ) from error
     except (Error, APIException) as error:
-        text = plain(error)
+        text = plain_text(error)
         hint = f"; {HOW_TO_TOKEN}" if "token" in text.lower() or "configuration" in text else ""
         raise HubError(f"{what}: {text}{hint}") from error
     except (requests.exceptions.RequestException, ConnectionError) as error:
         raise HubError(
-            f"{what}: the connection failed ({plain(error)}); ids so far are kept, the same"
+            f"{what}: the connection failed ({plain_text(error)}); ids so far are kept, the same"
             " command goes on"
         ) from error
 
 
-def plain(error: Exception) -> str:
+def plain_text(error: Exception) -> str:
     """Take the frames off the client's messages."""
     return FRAMES.sub(" ", str(error)).strip()
 
 
 def sha256(content: bytes) -> str:
-    """Hash a file's content, as keys carry it."""
+    """Hash a file's content for a key."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 

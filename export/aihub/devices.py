@@ -1,13 +1,13 @@
 """Phones and boards of Qualcomm AI Hub that the paper measured, and what their NPUs compute.
 
 A job on a device that lacks a precision does not fail: its layers run on the CPU, and the number
-looks like the NPU's. So it is said before a job is spent; afterwards the profile says where every
-layer ran (profile.py).
+looks like the NPU's. So `npu_warning` says it before a job is spent; afterwards the profile says
+where every layer ran (profile.py).
 
     Dragonwing RB3 Gen 2    integers of 8 bits only: float and 16-bit layers run on the CPU
     other devices           not known here: AI Hub's own answer decides
 
-Sources: paper, App. G; AI Hub's device pages. Left out: speeds, and the list of all devices
+Sources: paper, App. G; AI Hub's device pages. Not here: speeds, and the list of all devices
 (`hub.get_devices`), which changes.
 """
 
@@ -35,7 +35,7 @@ class Precision(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Device:
+class HubDevice:
     """A device by AI Hub's name.
 
     Attributes:
@@ -52,19 +52,19 @@ class Device:
 DEVICES = {
     device.name: device
     for device in (
-        Device(
+        HubDevice(
             name="Samsung Galaxy S24",
             paper_name="Galaxy S24",
             chipset="Snapdragon 8 Gen 3 (SM8650, Hexagon v75)",
             npu=frozenset(Precision),
         ),
-        Device(
+        HubDevice(
             name="Samsung Galaxy S22 5G",
             paper_name="Galaxy S22",
             chipset="Snapdragon 8 Gen 1 (SM8450, Hexagon v70)",
             npu=frozenset(Precision),
         ),
-        Device(
+        HubDevice(
             name="Dragonwing RB3 Gen 2 Vision Kit",
             paper_name="Dragonwing",
             chipset="QCS6490",
@@ -77,20 +77,20 @@ DEVICES = {
 
 def npu_warning(device: str, precision: Precision) -> str:
     """Say what a device's NPU will not do; empty where it does all, or nothing is known."""
-    known = DEVICES.get(device)
-    if known is None:
+    facts = DEVICES.get(device)
+    if facts is None:
         return (
             f"{device}: what its NPU computes is not known here; look at the layers per unit below"
         )
-    if precision not in known.npu:
+    if precision not in facts.npu:
         return (
-            f"{device} ({known.chipset}): its NPU computes"
-            f" {', '.join(sorted(p.value for p in known.npu))} only, so {precision.value} runs on"
+            f"{device} ({facts.chipset}): its NPU computes"
+            f" {', '.join(sorted(p.value for p in facts.npu))} only, so {precision.value} runs on"
             " the CPU there"
         )
-    if Precision.FLOAT not in known.npu:
+    if Precision.FLOAT not in facts.npu:
         return (
-            f"{device} ({known.chipset}): its NPU has no float: what stands between the integer"
+            f"{device} ({facts.chipset}): its NPU has no float: what stands between the integer"
             " products (norms, SiLU, sums) runs on the CPU there"
         )
     return ""

@@ -1,11 +1,11 @@
-"""What was asked of AI Hub, on disk: ids are written as soon as they are known, before waiting.
+"""Requests to AI Hub, on disk: ids are written as soon as they are known, before waiting.
 
     FILE    one JSON object per line: {"key": ..., "id": ..., "url": ...}
 
 A key names one request by its content (upload/SHA, job/SHA/device/...), so the same command finds
 its models, data sets and jobs again after a kill, a time-out or a lost connection, and spends no
 job twice. Lines are appended and synced; a last line without its newline was cut off by a kill
-and is dropped. The last line of a key counts; an empty id takes a request back.
+and is dropped. The last line of a key counts; an empty id cancels a request.
 """
 
 import json
@@ -15,12 +15,12 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class LedgerEntry:
     """A request that was accepted.
 
     Attributes:
       id: of the model, data set or job; empty where it is void: expired, or failed and given up.
-      url: where a person sees it.
+      url: of its page.
     """
 
     key: str
@@ -37,7 +37,7 @@ class Ledger:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, LedgerEntry] = {}
         if not file.exists():
             return
         content = file.read_bytes()
@@ -46,7 +46,7 @@ class Ledger:
             os.truncate(file, whole)
         for number, line in enumerate(content[:whole].splitlines(), start=1):
             try:
-                entry = Entry(**json.loads(line))
+                entry = LedgerEntry(**json.loads(line))
             except (ValueError, TypeError) as error:
                 raise ValueError(
                     f"{file}, line {number} is damaged ({error}); delete that line: its job is then"
@@ -60,7 +60,7 @@ class Ledger:
 
     def add(self, key: str, id: str, url: str = "") -> None:
         """Write an entry and wait until it is on the disk."""
-        entry = Entry(key=key, id=id, url=url)
+        entry = LedgerEntry(key=key, id=id, url=url)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab") as out:
             out.write((json.dumps(asdict(entry)) + "\n").encode())

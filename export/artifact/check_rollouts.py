@@ -3,6 +3,8 @@
 Recursion amplifies one-step differences, so rollouts are compared by statistics: share of equal
 answers and equal cells, fidelity of the last state, and whether the runtime solves as many
 puzzles as the simulation (exact McNemar test on the puzzles that only one of them solves).
+
+Not here: single blocks, which have a bound (check_blocks.py).
 """
 
 from collections.abc import Iterator
@@ -20,8 +22,8 @@ from trm_jax.data.format import PuzzleDataset
 from trm_jax.metrics import correct_cells, puzzle_exact, scored_cells, token_cosine
 
 
-class Group(NamedTuple):
-    """What a group of puzzles gave; arrays run over its puzzles.
+class RolloutGroup(NamedTuple):
+    """Results of a group of puzzles; arrays run over its puzzles.
 
     Attributes:
       exact, simulated_exact: solved by the runtime, by the simulation.
@@ -41,7 +43,7 @@ class Group(NamedTuple):
 
 
 class Rollouts(NamedTuple):
-    """Groups joined; fields as in `Group`."""
+    """Groups joined; fields as in `RolloutGroup`."""
 
     exact: np.ndarray
     simulated_exact: np.ndarray
@@ -59,7 +61,7 @@ class Rollouts(NamedTuple):
 
 def compare_rollouts(
     solver: Solver, twin: Simulation, dataset: PuzzleDataset, limit: int, steps: int
-) -> Iterator[Group]:
+) -> Iterator[RolloutGroup]:
     """Run the first puzzles of a data set on both sides, group by group."""
     for rows in split_groups(min(limit, len(dataset)), solver.batch):
         yield compare_group(solver, twin, dataset, np.arange(rows.start, rows.stop), steps)
@@ -67,7 +69,7 @@ def compare_rollouts(
 
 def compare_group(
     solver: Solver, twin: Simulation, dataset: PuzzleDataset, rows: np.ndarray, steps: int
-) -> Group:
+) -> RolloutGroup:
     """Run at most a batch of puzzles on both sides."""
     host = gather(dataset, rows, len(rows))
     states: dict[int, np.ndarray] = {}
@@ -91,10 +93,10 @@ def compare_group(
         jnp.sum(answers == simulated, axis=-1),
         token_cosine(jnp.asarray(last), state),
     )
-    return Group(*(np.asarray(x) for x in numbers), solution=solution, last=last)
+    return RolloutGroup(*(np.asarray(x) for x in numbers), solution=solution, last=last)
 
 
-def join_groups(groups: list[Group], seq_len: int) -> Rollouts:
+def join_groups(groups: list[RolloutGroup], seq_len: int) -> Rollouts:
     """Join groups."""
     columns = {
         name: np.concatenate([getattr(group, name) for group in groups])
@@ -108,8 +110,8 @@ def join_groups(groups: list[Group], seq_len: int) -> Rollouts:
 
 def show_rate(flags: np.ndarray) -> str:
     """Write a rate with its 95 % Wilson interval."""
-    found = stats.binomtest(int(flags.sum()), flags.size)
-    low, high = found.proportion_ci(method="wilson")
+    test = stats.binomtest(int(flags.sum()), flags.size)
+    low, high = test.proportion_ci(method="wilson")
     return f"{flags.mean():.4f} [{low:.3f}, {high:.3f}] of {flags.size}"
 
 

@@ -1,9 +1,11 @@
-"""What the host keeps between two calls of the graphs: states, rows, injections.
+"""Host state: the states, embedding rows and injections between two calls of the graphs.
 
     FloatStates      float32, rounded to the carry's precision between H-cycles (quant/carry.py)
     IntegerStates    the graphs' own integers (quant/integer/carry.py), as the firmware keeps them
 
-All of it is NumPy, and the same bits as the simulation. Left out: when to call what (solver.py).
+All of it is NumPy, and the same bits as the simulation.
+
+Not here: the order of the calls (solver.py).
 """
 
 import math
@@ -30,12 +32,6 @@ from quant.integer.encoding import Encoding
 from quant.scheme import CarryPrecision
 from trm_jax.config import Config
 
-
-def state_checksum(z: np.ndarray) -> int:
-    """Compute the CRC-32 of a state's bytes, as the device does."""
-    return zlib.crc32(np.ascontiguousarray(z, z.dtype.newbyteorder("<")).tobytes())
-
-
 Tokens = Int[np.ndarray, "batch seq"]
 BITS = {DType.INT16: 16, DType.INT8: 8}
 """Element types of integer states."""
@@ -59,7 +55,7 @@ class States(Protocol):
 
 
 def states_of(export: Export) -> States:
-    """Choose the states of an export by the type of its graphs' ends."""
+    """Choose the states of an export by the element type of its head's input."""
     head = export.model.graph("head")
     if head.tensor(head.inputs["z_H"]).dtype in BITS:
         return IntegerStates(export)
@@ -102,7 +98,7 @@ class FloatStates:
 
 
 class IntegerStates:
-    """States of int16 or int8, on the grids of the graphs' ends."""
+    """States of int16 or int8, on the grids of the graphs' inputs."""
 
     def __init__(self, export: Export) -> None:
         block, head = (export.model.graph(name) for name in ("block", "head"))
@@ -110,15 +106,15 @@ class IntegerStates:
         self._z, self._injection = (
             encoding_of(input_tensor(block, name)) for name in ("z", "injection")
         )
-        ends = {"z": _pair(self._z), "injection": _pair(self._injection)}
+        grids = {"z": _pair(self._z), "injection": _pair(self._injection)}
         host = {name: np.asarray(value, np.float32) for name, value in export.host.items()}
         emb = export.config.hidden_size
         rows = tuple(scaled_rows(host[name], emb) for name in ("embed_tokens", "puzzle_emb"))
         e = Encoding(scale=row_scale(rows, self._z.bits), bits=self._z.bits)
         self._tokens, self._puzzles = (on_grid(table, e) for table in rows)
         self._init = tuple(on_grid(host[name], self._z) for name in ("H_init", "L_init"))
-        self._combine_L: Combine = combine_for(**ends, e=e.scale)
-        self._combine_H: Combine = combine_for(**ends, e=None)
+        self._combine_L: Combine = combine_for(**grids, e=e.scale)
+        self._combine_H: Combine = combine_for(**grids, e=None)
         self._heads = {name: encoding_of(head.tensor(t)) for name, t in head.outputs.items()}
 
     def start(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -150,8 +146,13 @@ class IntegerStates:
         return {name: real(value, self._heads[name]) for name, value in out.items()}
 
 
+def state_checksum(z: np.ndarray) -> int:
+    """Compute the CRC-32 of a state's bytes, as the device does."""
+    return zlib.crc32(np.ascontiguousarray(z, z.dtype.newbyteorder("<")).tobytes())
+
+
 def real(x: np.ndarray, encoding: Encoding) -> Float[np.ndarray, "*axes"]:
-    """Read integers as the real numbers they stand for; float32 keeps all of them apart."""
+    """Read the real values of integers; float32 is exact enough to distinguish all of them."""
     return (x.astype(np.int32) - encoding.zero_point).astype(np.float32) * np.float32(
         encoding.scale
     )
@@ -163,7 +164,7 @@ def input_tensor(graph: Graph, name: str) -> Tensor:
 
 
 def encoding_of(tensor: Tensor) -> Encoding:
-    """Read what the integers of an end mean.
+    """Read the encoding of a tensor's integers.
 
     Raises:
       ValueError: it has no scale, or several.
@@ -185,7 +186,7 @@ def over_positions(vector: np.ndarray, batch: int, config: Config) -> np.ndarray
 
 
 def prefix_of(rows: np.ndarray, config: Config) -> np.ndarray:
-    """Lay puzzle rows out over the prefix positions, zeros behind them."""
+    """Spread puzzle rows over the prefix positions, zeros after them."""
     room = config.prefix_len * config.hidden_size - rows.shape[-1]
     padded = np.pad(rows, ((0, 0), (0, room)))
     return padded.reshape(-1, config.prefix_len, config.hidden_size)
@@ -194,7 +195,7 @@ def prefix_of(rows: np.ndarray, config: Config) -> np.ndarray:
 def embed(
     inputs: Tokens, identifiers: np.ndarray, host: Mapping[str, np.ndarray], config: Config
 ) -> Float[np.ndarray, "batch pos emb"]:
-    """Make the injection, as trm_jax/models/layers.py does in float32."""
+    """Embed puzzles, as trm_jax/models/layers.py does in float32."""
     prefix = prefix_of(host["puzzle_emb"][identifiers].astype(np.float32), config)
     e = np.concatenate([prefix, host["embed_tokens"][inputs].astype(np.float32)], axis=1)
     if "embed_pos" in host:

@@ -8,6 +8,8 @@
 
 Expected answers are the simulation's, on puzzles where the runtime of the exporting host gave
 the same; a runtime that gives others computes something else.
+
+Not here: filling a manifest (export/pipeline.py), and checking files against it (open.py).
 """
 
 import dataclasses
@@ -41,9 +43,9 @@ class Expected:
 
     Attributes:
       steps: supervision steps.
-      confirmed_by: runtime that gave the same answers as the file was made, or empty.
+      confirmed_by: runtime that gave the same answers during the export, or empty.
       states: CRC-32 of the bytes of z_H and z_L after the last step, by puzzle, where they are
-        integers (golden_vectors.state_checksum); empty where they are floats.
+        integers (host_state.state_checksum); empty where they are floats.
     """
 
     steps: int
@@ -56,7 +58,7 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerFacts:
-    """What decides the integers of a graph, and how much room they have.
+    """What decides the integers of a graph, and how close they come to overflow.
 
     Attributes:
       bits: of activations and carry.
@@ -65,7 +67,7 @@ class IntegerFacts:
       accumulator_bits: product -> bits that its sums can need at most, sign included; an int32
         overflows above 32, and products above it have int64 sums.
       saturated: tensor -> integers at the ends of their type while puzzles were solved in the
-        simulation, for as many steps as the expected answers; tensors without any are left out.
+        simulation, for as many steps as the expected answers; only tensors with any.
       saturated_puzzles: how many puzzles that were; 0: not counted.
     """
 
@@ -79,19 +81,19 @@ class IntegerFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything there is to say about an export.
+    """Everything about an export that its files do not say.
 
     Attributes:
       model: name of the source; source: where it was loaded from; parameters_sha256: of the
         parameters as they were quantised.
-      task: sudoku or maze, or empty where nobody said.
+      task: sudoku or maze, or empty where it is unknown.
       scheme, plan: names that decode themselves.
       batch: puzzles per call.
       ranges: calibrated ends of the inputs and outputs of static products, by site.
       weight_bytes: constants of the graphs, packed, scales included.
       operators: graph -> operator -> how often.
       files: name -> facts.
-      integers: of a plan of integers; None where activations are floats.
+      integers: None where activations are floats.
     """
 
     model: str
@@ -187,7 +189,7 @@ def _from_dict(values: dict[str, Any]) -> Manifest:
     integers = values.pop("integers", None)
     identifiers = tuple(int(i) for i in rest.pop("puzzle_identifiers"))
     states = tuple((int(H), int(L)) for H, L in rest.pop("states", ()))
-    made = Manifest(
+    manifest = Manifest(
         config=configs.from_dict(values.pop("config")),
         carry=CarryPrecision(values.pop("carry")),
         target=Target(values.pop("target")),
@@ -197,8 +199,8 @@ def _from_dict(values: dict[str, Any]) -> Manifest:
         integers=None if integers is None else _integers(integers),
         **values,
     )
-    _check(made)
-    return made
+    _check_manifest(manifest)
+    return manifest
 
 
 def _integers(values: dict[str, Any]) -> IntegerFacts:
@@ -206,15 +208,15 @@ def _integers(values: dict[str, Any]) -> IntegerFacts:
     return IntegerFacts(encodings=encodings, **values)
 
 
-def _check(made: Manifest) -> None:
-    c, expected = made.config, made.expected
-    wanted = {*made.model_files, HOST_FILE}
-    if set(made.files) != wanted or any(Path(name).name != name for name in wanted):
-        raise ValueError(f"files must be {sorted(wanted)}, got {sorted(made.files)}")
-    if not isinstance(made.batch, int) or made.batch < 1:
-        raise ValueError(f"batch must be at least 1, got {made.batch!r}")
+def _check_manifest(manifest: Manifest) -> None:
+    c, expected = manifest.config, manifest.expected
+    names = {*manifest.model_files, HOST_FILE}
+    if set(manifest.files) != names or any(Path(name).name != name for name in names):
+        raise ValueError(f"files must be {sorted(names)}, got {sorted(manifest.files)}")
+    if not isinstance(manifest.batch, int) or manifest.batch < 1:
+        raise ValueError(f"batch must be at least 1, got {manifest.batch!r}")
     rows = (*expected.inputs, *expected.tokens)
-    if any(len(row) != c.seq_len or not _in(row, c.vocab_size) for row in rows):
+    if any(len(row) != c.seq_len or not _is_below(row, c.vocab_size) for row in rows):
         raise ValueError(f"expected puzzles must have {c.seq_len} tokens below {c.vocab_size}")
     lengths = {len(expected.inputs), len(expected.tokens), len(expected.puzzle_identifiers)}
     if len(lengths) != 1:
@@ -223,5 +225,5 @@ def _check(made: Manifest) -> None:
         raise ValueError(f"{len(expected.states)} states for {len(expected.inputs)} puzzles")
 
 
-def _in(row: tuple[int, ...], vocab_size: int) -> bool:
+def _is_below(row: tuple[int, ...], vocab_size: int) -> bool:
     return all(0 <= token < vocab_size for token in row)

@@ -1,9 +1,11 @@
 """Opens an export and trusts nothing: a damaged one is a ValueError before any interpreter.
 
-In order: the manifest must be well formed; sizes and SHA-256 of both files must be its; the
-flatbuffer must parse, fit its own buffers and carry the graphs, shapes and metadata of its
+In order: the manifest must be well formed; sizes and SHA-256 of all files must be its; the graphs'
+files must parse, fit their own buffers and have the graphs, shapes and metadata of the
 configuration; the host tensors must have their shapes. What a runtime is given later is written
-anew from what was read. Left out: what the operators mean (legality/check.py, verify.py).
+again from what was read.
+
+Not here: what the operators compute (legality/check.py, check_operators.py).
 """
 
 import json
@@ -13,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.artifact import manifest as manifests
-from export.artifact.manifest import IntegerFacts, Manifest, facts_of
+from export.artifact.manifest import IntegerFacts, Manifest, facts_of, read_manifest
 from export.graph.files import HOST_FILE, read_files
 from export.graph.ir import DType, GraphModel
 from export.lowering.model import METADATA, blocks_of
@@ -38,14 +39,14 @@ class Export:
 
 
 def open_artifact(folder: Path) -> Export:
-    """Open an export.
+    """Read and check an export.
 
     Raises:
       FileNotFoundError: a file is missing.
       ValueError: a file is damaged, or does not belong to this manifest.
       ModuleNotFoundError: its format's packages are not installed.
     """
-    manifest = manifests.read_manifest(folder)
+    manifest = read_manifest(folder)
     names = (*manifest.model_files, HOST_FILE)
     contents = {name: _content(folder / name, manifest) for name in names}
     del contents[HOST_FILE]
@@ -60,24 +61,25 @@ def open_artifact(folder: Path) -> Export:
 
 
 def check_model(model: GraphModel, manifest: Manifest) -> None:
-    """Demand the graphs that a manifest promises.
+    """Check that a model has the graphs of its manifest.
 
     Raises:
       ValueError: graphs, shapes or metadata differ; the message shows both sides.
     """
-    wanted = signatures(manifest.config, manifest.batch)
-    found = {graph.name for graph in model.graphs}
-    if missing := sorted(set(wanted) - found):
-        raise ValueError(f"the model has graphs {sorted(found)}, {missing} are missing")
-    for name, ends in wanted.items():
+    expected = signatures(manifest.config, manifest.batch)
+    graphs = {graph.name for graph in model.graphs}
+    if missing := sorted(set(expected) - graphs):
+        raise ValueError(f"the model has graphs {sorted(graphs)}, {missing} are missing")
+    dtype = state_type(manifest)
+    for name, signature in expected.items():
         graph = model.graph(name)
-        for end, names in (("takes", graph.inputs), ("gives", graph.outputs)):
-            got = {key: graph.tensor(tensor) for key, tensor in names.items()}
-            shapes = {key: tensor.shape for key, tensor in got.items()}
-            dtype = state_type(manifest)
-            if shapes != ends[end] or any(t.dtype is not dtype for t in got.values()):
+        for verb, names in (("takes", graph.inputs), ("gives", graph.outputs)):
+            tensors = {key: graph.tensor(tensor) for key, tensor in names.items()}
+            shapes = {key: tensor.shape for key, tensor in tensors.items()}
+            if shapes != signature[verb] or any(t.dtype is not dtype for t in tensors.values()):
                 raise ValueError(
-                    f"graph {name!r} {end} {shapes}, expected {dtype.value.lower()} {ends[end]}"
+                    f"graph {name!r} {verb} {shapes}, expected {dtype.value.lower()}"
+                    f" {signature[verb]}"
                 )
     if manifest.integers is not None:
         check_encodings(model, manifest.integers)
@@ -89,32 +91,33 @@ def check_model(model: GraphModel, manifest: Manifest) -> None:
 
 
 def state_type(manifest: Manifest) -> DType:
-    """Choose the element type of what graphs take and give."""
+    """Choose the element type of inputs and outputs of the graphs."""
     bits = None if manifest.integers is None else manifest.integers.bits
     return {None: DType.FLOAT32, 16: DType.INT16, 8: DType.INT8}[bits]
 
 
 def check_encodings(model: GraphModel, integers: IntegerFacts) -> None:
-    """Demand ends that mean what a manifest says: states pass from graph to graph as they are.
+    """Check grids of inputs and outputs: states pass from graph to graph as they are.
 
     Raises:
       ValueError: a scale or zero point differs; the message shows both sides.
     """
     names = {"z": "z", "z_H": "z", "injection": "injection", "logits": "lm_head", "q": "q_head"}
-    for graph in model.graphs:  # between stages is what their own ends say (firmware/tflm)
-        ends = (*graph.inputs.items(), *graph.outputs.items())
-        for end, tensor in ((end, tensor) for end, tensor in ends if end in names):
+    for graph in model.graphs:  # stages have grids of their own between them (firmware/tflm)
+        for end, tensor in (*graph.inputs.items(), *graph.outputs.items()):
+            if end not in names:
+                continue
             quant = graph.tensor(tensor).quant
-            found = quant and (float(quant.scale[0]), int(quant.zero_point[0]))
-            wanted = integers.encodings.get(names[end])
-            if found != wanted:
+            encoding = quant and (float(quant.scale[0]), int(quant.zero_point[0]))
+            expected = integers.encodings.get(names[end])
+            if encoding != expected:
                 raise ValueError(
-                    f"{end} of graph {graph.name!r} means {found}, its manifest says {wanted}"
+                    f"{end} of graph {graph.name!r} means {encoding}, its manifest says {expected}"
                 )
 
 
 def signatures(config: Config, batch: int) -> dict[str, dict[str, Shapes]]:
-    """List what the graphs of the host loop take and give: graph -> takes, gives -> shapes."""
+    """List inputs and outputs of the host loop's graphs: graph -> takes, gives -> shapes."""
     state = (batch, config.num_positions, config.hidden_size)
     block = {"takes": {"z": state, "injection": state}, "gives": {"z": state}}
     logits = (batch, config.seq_len, config.vocab_size)
@@ -123,23 +126,23 @@ def signatures(config: Config, batch: int) -> dict[str, dict[str, Shapes]]:
 
 
 def check_host(host: Mapping[str, np.ndarray], config: Config) -> None:
-    """Demand the tensors of the host loop.
+    """Check the tensors of the host loop.
 
     Raises:
       ValueError: names or shapes differ, or a value is not finite.
     """
     emb = config.hidden_size
-    wanted: Shapes = {
+    expected: Shapes = {
         "embed_tokens": (config.vocab_size, emb),
         "H_init": (emb,),
         "L_init": (emb,),
         "puzzle_emb": (config.num_puzzle_identifiers, config.puzzle_emb_ndim),
     }
     if config.positions is Positions.LEARNED:
-        wanted["embed_pos"] = (config.num_positions, emb)
-    found = {name: value.shape for name, value in host.items()}
-    if found != wanted:
-        raise ValueError(f"{HOST_FILE} holds {found}, expected {wanted}")
+        expected["embed_pos"] = (config.num_positions, emb)
+    shapes = {name: value.shape for name, value in host.items()}
+    if shapes != expected:
+        raise ValueError(f"{HOST_FILE} holds {shapes}, expected {expected}")
     for name, value in host.items():
         if not np.isfinite(value.astype(np.float32)).all():
             raise ValueError(f"{HOST_FILE}: {name} is not finite")
@@ -148,13 +151,13 @@ def check_host(host: Mapping[str, np.ndarray], config: Config) -> None:
 def _content(file: Path, manifest: Manifest) -> bytes:
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; export again")
-    content, promised = file.read_bytes(), manifest.files[file.name]
-    found = facts_of(content)
-    if found.bytes != promised.bytes:
-        raise ValueError(f"{file} has {found.bytes} bytes, its manifest says {promised.bytes}")
-    if found.sha256 != promised.sha256:
+    content, expected = file.read_bytes(), manifest.files[file.name]
+    facts = facts_of(content)
+    if facts.bytes != expected.bytes:
+        raise ValueError(f"{file} has {facts.bytes} bytes, its manifest says {expected.bytes}")
+    if facts.sha256 != expected.sha256:
         raise ValueError(
-            f"{file} was changed: SHA-256 {found.sha256[:16]}..., its manifest says"
-            f" {promised.sha256[:16]}...; export again"
+            f"{file} was changed: SHA-256 {facts.sha256[:16]}..., its manifest says"
+            f" {expected.sha256[:16]}...; export again"
         )
     return content

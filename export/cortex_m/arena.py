@@ -1,4 +1,4 @@
-"""Arena of TFLM graphs, measured with its interpreter for hosts, never guessed.
+"""Arena of TFLM graphs, measured with its interpreter for hosts.
 
 TFLM fills an arena from both ends: the head holds tensors while a graph runs, the tail what
 stays (tensor records, operator data). Graphs that share an allocator, as the firmware's do,
@@ -7,6 +7,8 @@ need the largest head and the sum of the tails.
 The host has 64-bit pointers, so its tail is larger than a Cortex-M's; its kernels are the
 reference ones, so scratch memory of CMSIS-NN is not in the head: MARGIN is for that. The figure
 is an upper bound but for this scratch; a board that refuses it names TRM_ARENA_BYTES.
+
+Not here: states and buffers beside the arena (memory.py).
 """
 
 import re
@@ -44,22 +46,22 @@ def measure_arena(file: bytes) -> Arena:
     done = subprocess.run(
         [sys.executable, "-c", _PROBE, str(_ROOM)], input=file, capture_output=True, check=False
     )
-    said = (done.stdout + done.stderr).decode(errors="replace")
-    found = {end: int(size) for end, size in _LINE.findall(said)}
-    if found.keys() != {"head", "tail"}:
-        last = said.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+    output = (done.stdout + done.stderr).decode(errors="replace")
+    sizes = {end: int(size) for end, size in _LINE.findall(output)}
+    if sizes.keys() != {"head", "tail"}:
+        last = output.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise RuntimeError(
             f"TFLM did not place the graph: {last[0]}; the measurement needs"
             " `pip install --pre tflite-micro`"
         )
-    return Arena(**found)
+    return Arena(**sizes)
 
 
 def measure_shared_arena(files: Iterable[bytes]) -> Arena:
     """Measure graphs that share one allocator.
 
     Raises:
-      RuntimeError: as `measure`.
+      RuntimeError: as `measure_arena`.
     """
     arenas = [measure_arena(file) for file in files]
     return Arena(head=max(a.head for a in arenas), tail=sum(a.tail for a in arenas))

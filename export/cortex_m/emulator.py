@@ -1,8 +1,10 @@
-"""Run a package's firmware on an emulated Cortex-M55 (QEMU, machine mps3-an547) and count.
+"""Runs a package's firmware on an emulated Cortex-M55 (QEMU, machine mps3-an547) and count.
 
 One instruction takes one nanosecond of the emulated board's time (`-icount shift=0`), so the
 firmware's ticks are instructions: exact and repeatable, but no cycles. The firmware's `once` runs
 an update of either state and a read-out; a puzzle is as many of each as its depth says.
+
+Not here: building the firmware (build.py), and a model of instruction counts (instructions.py).
 """
 
 import re
@@ -44,12 +46,12 @@ class Counts(NamedTuple):
 
 
 def has_emulator() -> bool:
-    """Say whether QEMU is installed."""
+    """Return whether QEMU is installed."""
     return shutil.which(EMULATOR) is not None
 
 
 def has_room(package: Package) -> bool:
-    """Say whether the emulated board holds a package at all."""
+    """Return whether the emulated board has room for a package."""
     needed = {
         "graphs": sum(map(len, package.graphs.values())),
         "flash file": len(package.flash),
@@ -59,7 +61,7 @@ def has_room(package: Package) -> bool:
 
 
 def emulator_command(elf: Path, flash: Path, console: Sequence[str] = UART) -> tuple[str, ...]:
-    """Say how to start the emulated board with a program and a flash file."""
+    """Write the command that starts the emulated board with a program and a flash file."""
     return (
         EMULATOR,
         "-machine",
@@ -87,7 +89,7 @@ def ask_firmware(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -
       seconds: after which the emulator is given up.
 
     Raises:
-      RuntimeError: it failed, said something damaged, or took too long.
+      RuntimeError: it failed, sent a damaged line, or took too long.
     """
     text = "".join(f"{line}\n" for line in lines).encode()
     try:
@@ -100,8 +102,8 @@ def ask_firmware(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"the emulated board gave no answer in {seconds:.0f} s") from error
-    said = [line for line in done.stdout.splitlines() if not line.startswith(b"# ")]
-    replies = [_checked(line) for line in said]
+    lines_sent = [line for line in done.stdout.splitlines() if not line.startswith(b"# ")]
+    replies = [_checked(line) for line in lines_sent]
     if refused := [line for line in replies if line.startswith("error ")]:
         raise RuntimeError(f"the emulated board refuses: {refused[0]}")
     if len(replies) < len(lines):
@@ -113,7 +115,7 @@ def measure_arena_bytes(elf: Path, flash: Path, seconds: float = 600.0) -> int:
     """Ask a firmware what of its arena the networks use: with 32-bit pointers and its own kernels.
 
     Raises:
-      RuntimeError: as `talk`.
+      RuntimeError: as `ask_firmware`.
     """
     return _number(ask_firmware(elf, flash, ["info", "quit"], seconds)[0], "arena_bytes")
 
@@ -124,7 +126,7 @@ def measure_instructions(
     """Count the instructions of a firmware on what a puzzle repeats.
 
     Raises:
-      RuntimeError: as `talk`.
+      RuntimeError: as `ask_firmware`.
     """
     once = "once 0 " + "".join(DIGITS[token] for token in tokens)
     replies = ask_firmware(elf, flash, ["info", once, "quit"], seconds)
@@ -138,12 +140,12 @@ def measure_instructions(
 def _checked(line: bytes) -> str:
     content, _, crc = line.rpartition(b" *")
     if crc != b"%08x" % zlib.crc32(content):
-        raise RuntimeError(f"the emulated board said something damaged: {line[:80]!r}")
+        raise RuntimeError(f"the emulated board sent a damaged line: {line[:80]!r}")
     return content.decode()
 
 
 def _number(line: str, name: str) -> int:
-    found = re.search(rf"\b{name}=(\d+)", line)
-    if found is None:
+    match = re.search(rf"\b{name}=(\d+)", line)
+    if match is None:
         raise RuntimeError(f"the emulated board did not say {name}: {line[:80]}")
-    return int(found[1])
+    return int(match[1])

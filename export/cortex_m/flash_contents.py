@@ -2,7 +2,9 @@
 
 Integer rows are on one symmetric grid of their own (quant/affine.py), as wide as they need;
 initial states on the grid of the state they begin. The constants of the injections fold these
-scales (quant/integer/carry.py). Left out: bytes (row_file.py, test_vectors.py).
+scales (quant/integer/carry.py).
+
+Not here: bytes (row_file.py, test_vectors.py).
 """
 
 import dataclasses
@@ -23,16 +25,16 @@ from trm_jax.config import Config
 LINE_ROOM = 256  # commands and numbers around the tokens (firmware/protocol.c)
 
 
-def make_row_file(made: Export, roles: Mapping[str, str], model_id: bytes) -> RowFile:
+def make_row_file(export: Export, roles: Mapping[str, str], model_id: bytes) -> RowFile:
     """Bring initial states and embeddings into the number format of the graphs' states.
 
     Raises:
       ValueError: an integer state has no scale.
     """
-    c = made.config
-    update_L, update_H = (made.model.graph(roles[role]) for role in ("update_L", "update_H"))
+    c = export.config
+    update_L, update_H = (export.model.graph(roles[role]) for role in ("update_L", "update_H"))
     z_L, z_H = input_tensor(update_L, "z"), input_tensor(update_H, "z")
-    host = {name: np.asarray(value, np.float32) for name, value in made.host.items()}
+    host = {name: np.asarray(value, np.float32) for name, value in export.host.items()}
     tokens = scaled_rows(host["embed_tokens"], c.hidden_size)
     puzzles = scaled_rows(host["puzzle_emb"], c.hidden_size)
     depth = depth_of(c)
@@ -77,7 +79,7 @@ def depth_of(config: Config) -> Depth:
 
 
 def make_vector_file(expected: Expected, depth: Depth, model_id: bytes) -> VectorFile:
-    """Turn an export's expected answers into test vectors: all steps, no early halt."""
+    """Make test vectors of an export's expected answers: all steps, no early halt."""
     fixed = dataclasses.replace(depth, halt_max_steps=expected.steps, halting=Halting.NEVER)
     states = expected.states or (None,) * len(expected.inputs)
     vectors = [

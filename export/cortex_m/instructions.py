@@ -6,8 +6,9 @@ Products are multiply-accumulates; elements are the results (of MEAN, SUM and DE
 read, or unpacked); pieces are rows of a SOFTMAX, and stretches that SPLIT and CONCATENATION copy
 at a time. COSTS were measured operator by operator on the emulated board, by the firmware's
 `profile` over the graphs of this project at several sizes (BUILD.md, Attention in integers and
-Firmware): they are the least squares of those counts. Instructions, not cycles. Left out: the loop
-around the graphs, which is less than a hundredth.
+Firmware): they are the least squares of those counts. Instructions, not cycles.
+
+Not here: the loop around the graphs, which is less than a hundredth.
 """
 
 import math
@@ -81,10 +82,10 @@ def count_instructions(graph: Graph) -> dict[str, int]:
     Raises:
       ValueError: an operator whose cost was not measured.
     """
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for op in graph.ops:
-        found[op.code] += _count(graph, op)
-    return dict(found)
+        counts[op.code] += _count(graph, op)
+    return dict(counts)
 
 
 def count_products(graph: Graph, op: Op) -> int:
@@ -100,16 +101,16 @@ def count_products(graph: Graph, op: Op) -> int:
 def _count(graph: Graph, op: Op) -> int:
     cost, read = _cost(graph, op), op.code in READ
     elements = sum(_size(graph, name) for name in (op.inputs[:1] if read else op.outputs) if name)
-    found = (count_products(graph, op), elements, _pieces(graph, op))
-    return round(sum(map(math.prod, zip(found, cost, strict=True))))
+    amounts = (count_products(graph, op), elements, _pieces(graph, op))
+    return round(sum(map(math.prod, zip(amounts, cost, strict=True))))
 
 
 def _cost(graph: Graph, op: Op) -> Cost:
     x = graph.tensor(str(op.inputs[1 if op.code == "SPLIT" else 0]))
     cost = COSTS.get((op.code, x.dtype))
     if cost is None:
-        known = ", ".join(sorted({f"{code} {kind.value}" for code, kind in COSTS}))
-        raise ValueError(f"no measured cost for {op.code} of {x.dtype.value}; measured: {known}")
+        measured = ", ".join(sorted({f"{code} {kind.value}" for code, kind in COSTS}))
+        raise ValueError(f"no measured cost for {op.code} of {x.dtype.value}; measured: {measured}")
     is_ragged = (op.code, x.dtype) == ("FULLY_CONNECTED", INT8) and x.shape[-1] % 4
     return RAGGED if is_ragged else cost
 

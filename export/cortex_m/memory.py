@@ -9,12 +9,14 @@
     SRAM     arena     head (tensors of the running graph) and tail (what TFLM keeps), measured
                        by TFLM (arena.py), with the margin that the firmware reserves
              carry     z_H and z_L
-             buffers   one embedding row, puzzle, answer, a line of the console; what lies between
-                       the graphs of a block that is cut
+             buffers   one embedding row, puzzle, answer, a line of the console; the state that
+                       graphs of a cut block hand to each other
              statics   variables of the firmware, and of what of TFLM is linked
              stack     as reserved by the linker script
 
-Paper, section 4.1 and Table 2 count the weights; here a device has to hold all of it.
+Paper, section 4.1 and Table 2 count the weights; a device has to hold all of it.
+
+Not here: an estimate from shapes alone (export/footprint).
 """
 
 import dataclasses
@@ -124,5 +126,5 @@ def _constants(graph: Graph) -> int:
 
 def _stored(tensors: Iterable[Tensor]) -> dict[bytes, int]:
     """Size every constant, equal ones once."""
-    found = (encode(t.data, t.dtype) for t in tensors if t.data is not None)
-    return {data: len(data) for data in found}
+    contents = (encode(t.data, t.dtype) for t in tensors if t.data is not None)
+    return {content: len(content) for content in contents}

@@ -1,9 +1,9 @@
-"""Golden test vectors: puzzles with the answers that the simulation gave, for a device's self-test.
+"""Test vectors: puzzles with the simulation's answers, for a device's self-test.
 
-A vector says tokens and supervision steps; where the arithmetic is integer also the CRC-32 of
+A vector has tokens and supervision steps; where the arithmetic is integer also the CRC-32 of
 both final states, so that one wrong bit anywhere in a rollout shows on the device.
 
-Bytes, little endian; u unsigned, number of bits; the file stands right behind the row file:
+Bytes, little endian; u unsigned, number of bits; the file comes right after the row file:
 
     0    8 bytes  TRMVECT1
     8    u32      size of the file, a multiple of 16
@@ -21,7 +21,7 @@ Bytes, little endian; u unsigned, number of bits; the file stands right behind t
                     seq bytes  expected tokens; zeros up to a multiple of 4
                   zeros up to a multiple of 16
 
-The firmware's reader is firmware/vectors.c.
+Not here: choosing the puzzles (export/pipeline.py); the firmware's reader (firmware/vectors.c).
 """
 
 import struct
@@ -98,7 +98,7 @@ class VectorFile:
 
 
 def write_vectors(file: VectorFile) -> bytes:
-    """Make the bytes of a vector file."""
+    """Write a vector file: its bytes."""
     body = b"".join(_record(vector) for vector in file.vectors)
     size = len(padded(bytes(HEADER.size) + body))
     depth = file.depth
@@ -123,7 +123,7 @@ def write_vectors(file: VectorFile) -> bytes:
 
 
 def read_vectors(data: bytes) -> VectorFile:
-    """Read a vector file back.
+    """Read a vector file.
 
     Raises:
       ValueError: no vector file, cut short, damaged, or with fields out of range.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from export.aihub import profile
-from export.aihub.client import plain
+from export.aihub.client import plain_text
 from export.aihub.devices import DEVICES, Precision, Unit, npu_warning
 from export.aihub.ledger import Ledger
 
@@ -68,4 +68,4 @@ def test_what_an_npu_lacks_is_said_before_a_job() -> None:
 
 def test_the_clients_frames_are_taken_off() -> None:
     boxed = "Failed to authenticate.\n\n┌────┐\n| a bad or    |\n| expired token |\n└────┘\n"
-    assert plain(ValueError(boxed)) == "Failed to authenticate. a bad or expired token"
+    assert plain_text(ValueError(boxed)) == "Failed to authenticate. a bad or expired token"
