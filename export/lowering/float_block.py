@@ -4,7 +4,9 @@
 
 Everything here is float32; matrix products go through float_matmul.py. Rotary tables are made
 by COS and SIN inside the graph, from 3 KB of angles per model instead of 234 KB for a 30x30 maze;
-the sign of the rotated half sits in its frequency (sin(-x) = -sin(x)), so there is no NEG.
+the sign of the rotated half is in its frequency (sin(-x) = -sin(x)), so there is no NEG.
+
+Not here: integers (integer_block.py), graphs and their signatures (model.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -147,10 +149,10 @@ ATTENTION: dict[Mixer, Attend] = {
 
 
 def elu_plus_one(g: GraphBuilder, x: str, path: str) -> str:
-    """Map to relu(x) + exp(min(x, 0)), exp held at exp(-40) as in the model."""
+    """Map to relu(x) + exp(min(x, 0)), exp bounded by exp(-40) as in the model."""
     below = binary(g, "MINIMUM", x, scalar(g, 0.0), f"{path}/below")
-    held = binary(g, "MAXIMUM", below, scalar(g, -40.0), f"{path}/held")
-    exponential = unary(g, "EXP", held, f"{path}/exp")
+    bounded = binary(g, "MAXIMUM", below, scalar(g, -40.0), f"{path}/held")
+    exponential = unary(g, "EXP", bounded, f"{path}/exp")
     return binary(g, "ADD", unary(g, "RELU", x, f"{path}/above"), exponential, path)
 
 

@@ -1,4 +1,4 @@
-"""Matrix products by numerics: one Dense becomes FULLY_CONNECTED and what goes around it.
+"""Matrix products by numerics: one Dense becomes FULLY_CONNECTED and what is around it.
 
     FLOAT32       FC
     FLOAT16       DEQUANTIZE(filter), FC
@@ -12,6 +12,8 @@ The rank-one term sums the rows as the kernel quantised them (a product with a r
 that the whole equals the simulation; the sum of the float rows would not. Versions: 5 has three
 axes, 6 no bias, 7 int16, 9 asymmetric rows, 10 int4, 12 dynamic with scales per channel; as
 any older one these compute silent garbage.
+
+Not here: the stored integers (matrices.py), integers from end to end (integer_matmul.py).
 """
 
 import jax.numpy as jnp
@@ -55,9 +57,9 @@ def _float16(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
 
 
 def _weight_only(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
-    held = integer_filter(dense)
-    integers = g.constant(dense.kernel_name, held.q, dense.plan.carrier, held.quant)
-    per_channel = 5 if held.scale.size > 1 else 2
+    filter = integer_filter(dense)
+    integers = g.constant(dense.kernel_name, filter.q, dense.plan.carrier, filter.quant)
+    per_channel = 5 if filter.scale.size > 1 else 2
     version = 6 if dense.plan.carrier is DType.INT4 else per_channel
     return _float_product(g, x, _expanded(g, integers, version), dense, path)
 
@@ -78,9 +80,9 @@ def _float_product(g: GraphBuilder, x: str, weights: str, dense: Dense, path: st
 
 
 def _dynamic(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
-    held, plan = integer_filter(dense), dense.plan
-    rank_one = plan.zero_points is ZeroPoints.RANK_ONE and bool(np.any(held.zero_point))
-    x, stored = _even(g, x, dense, held, path)
+    filter, plan = integer_filter(dense), dense.plan
+    rank_one = plan.zero_points is ZeroPoints.RANK_ONE and bool(np.any(filter.zero_point))
+    x, stored = _even(g, x, dense, filter, path)
     symmetric = stored._replace(zero_point=np.zeros_like(stored.zero_point))
     weights = g.constant(dense.kernel_name, symmetric.q, plan.carrier, symmetric.quant)
     options = {"asymmetricQuantizeInputs": True} if plan.asymmetric_inputs else {}
@@ -91,7 +93,7 @@ def _dynamic(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
         row = g.constant(f"ones/{width}", np.ones((1, width)), DType.INT8, unit)
         sums = fully_connected(g, x, row, f"{path}/row_sums", version=9, options=options)
         name = f"{dense.site}/zero_points"  # int8 on the filter's own grid: a byte each
-        points = g.constant(name, held.zero_point, DType.INT8, symmetric.quant)
+        points = g.constant(name, filter.zero_point, DType.INT8, symmetric.quant)
         shift = binary(g, "MUL", sums, _expanded(g, points, version=5), f"{path}/shift")
         y = binary(g, "SUB", y, shift, f"{path}/shifted")
     return _plus_bias(g, y, dense, path)
@@ -103,8 +105,8 @@ def _static(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
             f"{dense.site} has static numerics and no calibrated range;"
             " pass ranges= from quant.simulation.product_ranges"
         )
-    held, int8 = integer_filter(dense), dense.plan.numerics is Numerics.STATIC_INT8
-    x, held = _even(g, x, dense, held, path)
+    int8 = dense.plan.numerics is Numerics.STATIC_INT8
+    x, filter = _even(g, x, dense, integer_filter(dense), path)
     dtype = DType.INT8 if int8 else DType.INT16
     small = g.op(
         "QUANTIZE",
@@ -115,7 +117,7 @@ def _static(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
         dtype=dtype,
         quant=activation_quant(dense.span.input, dtype),
     )[0]
-    weights = g.constant(dense.kernel_name, held.q, dense.plan.carrier, held.quant)
+    weights = g.constant(dense.kernel_name, filter.q, dense.plan.carrier, filter.quant)
     version = 10 if dense.plan.carrier is DType.INT4 else 6 if int8 else 7
     quant = activation_quant(dense.span.output, dtype)
     y = fully_connected(g, small, weights, f"{path}/integer", version=version, quant=quant)
@@ -123,11 +125,11 @@ def _static(g: GraphBuilder, x: str, dense: Dense, path: str) -> str:
     return _plus_bias(g, real, dense, path)
 
 
-def activation_quant(ends: Interval, dtype: DType) -> Quant:
-    """Place the grid of a static activation: the simulation's, moved to a signed type."""
+def activation_quant(interval: Interval, dtype: DType) -> Quant:
+    """Compute the grid of a static activation: the simulation's, moved to a signed type."""
     symmetry = Symmetry.ASYMMETRIC if dtype is DType.INT8 else Symmetry.SYMMETRIC
     grid = Grid(bits=dtype.bits, symmetry=symmetry)
-    span = Range(jnp.float32(ends[0]), jnp.float32(ends[1]))
+    span = Range(*map(jnp.float32, interval))
     scale, zero_point = scale_zero_point(span, grid)
     offset = 128 if dtype is DType.INT8 else 0
     return Quant(
@@ -137,10 +139,10 @@ def activation_quant(ends: Interval, dtype: DType) -> Quant:
 
 
 def _even(
-    g: GraphBuilder, x: str, dense: Dense, held: IntegerFilter, path: str
+    g: GraphBuilder, x: str, dense: Dense, filter: IntegerFilter, path: str
 ) -> tuple[str, IntegerFilter]:
-    columns = held.q.shape[1] % 2 if dense.plan.carrier is DType.INT4 else 0
-    return padded(g, x, columns, f"{path}/even"), with_columns(held, columns)
+    columns = filter.q.shape[1] % 2 if dense.plan.carrier is DType.INT4 else 0
+    return padded(g, x, columns, f"{path}/even"), with_columns(filter, columns)
 
 
 def _plus_bias(g: GraphBuilder, y: str, dense: Dense, path: str) -> str:

@@ -6,6 +6,8 @@ move to signed ones by an offset on both q and z, which leaves s (q - z) as it i
     4 bits   q in [0, 15] -> [-8, 7]        8 bits   q in [0, 255] -> [-128, 127]
 
 Filters of int4 get a zero column where the width is odd: XNNPACK takes even widths only.
+
+Not here: operators (float_matmul.py, integer_matmul.py).
 """
 
 from dataclasses import dataclass
@@ -100,9 +102,9 @@ def integer_filter(dense: Dense) -> IntegerFilter:
     """
     kernel, plan = dense.kernel, dense.plan
     if not isinstance(kernel, QTensor) or kernel.grid != getattr(plan.scheme.weights, "grid", None):
-        found = kernel.grid if isinstance(kernel, QTensor) else "float"
+        grid = kernel.grid if isinstance(kernel, QTensor) else "float"
         raise ValueError(
-            f"{dense.site} is {found}, but its plan is for {plan.scheme.name};"
+            f"{dense.site} is {grid}, but its plan is for {plan.scheme.name};"
             " quantise the parameters with quant.simulation.quantise_for"
         )
     q = np.asarray(kernel.qvalue, np.int32).T
@@ -124,7 +126,7 @@ def integer_filter(dense: Dense) -> IntegerFilter:
 
 
 def with_columns(filter: IntegerFilter, columns: int) -> IntegerFilter:
-    """Add columns that mean zero behind the last one."""
+    """Add columns of real zeros after the last one."""
     zero = np.broadcast_to(filter.zero_point, (filter.q.shape[0],))[:, None]
     extra = np.repeat(zero.astype(np.int8), columns, axis=1)
     return filter._replace(q=np.concatenate([filter.q, extra], axis=1))

@@ -1,9 +1,11 @@
 """An independent float graph: jax.export -> StableHLO -> litert-converter.
 
 Nothing here is shipped. The graphs that model.py builds are checked against these, which come
-from the model's own code by a compiler that knows nothing of ours. litert-converter 0.5 has no
-documented Python interface; this is the only module that calls it, and a test holds what it
-makes. Loops (`lax.scan`) do not convert: one application of a network, or the read-out.
+from the model's own code by an independent compiler. litert-converter 0.5 has no documented Python
+interface; this is the only module that calls it, and a test fixes what it returns.
+
+Not here: loops (`lax.scan`), which do not convert; a graph is one application of a network, or the
+read-out.
 """
 
 from collections.abc import Callable, Mapping

@@ -5,9 +5,12 @@
     layers_I/tail          h, mixed -> h              some tokens: o_proj, norms, SwiGLU
 
 The host (or firmware) owns h and mixed and runs, block by block, the heads and then the tail over
-all tokens; h replaces z and mixed the injection, so beside the states it holds one more. The same
-bits as a block in one graph: rows of products and norms do not see each other. What one arena must
-hold is the largest graph's tensors, and every graph's records.
+all tokens; h replaces z and mixed the injection, so beside the states it keeps one more. The same
+bits as a block in one graph: rows of products and norms do not depend on each other. One arena
+must take the largest graph's tensors, and every graph's records.
+
+First `PartitionSpec` and the graphs (`stage_graphs`), then how graphs are called (`stages_of`),
+then the loop that calls them (`run_stages`). Not here: operators (integer_attention.py).
 """
 
 import enum
@@ -71,7 +74,7 @@ def parse_cut(text: str) -> PartitionSpec:
 
 
 def stage_graphs(model: IntegerModel, plan: StoragePlan, cut: PartitionSpec) -> tuple[Graph, ...]:
-    """Make the graphs of a network in the order of their first call.
+    """Lower a network to the graphs of its stages, in the order of their first call.
 
     Raises:
       ValueError: the network has no attention.
@@ -87,25 +90,25 @@ def stage_graphs(model: IntegerModel, plan: StoragePlan, cut: PartitionSpec) -> 
     def ops(name: str) -> AttentionGraph:
         return AttentionGraph(GraphBuilder(name), model, plan, chunks)
 
-    made = [_inject_graph(ops("inject"), cut.tokens)]
+    graphs = [_inject_graph(ops("inject"), cut.tokens)]
     source = "L_level/h"
     for i, site in enumerate(layer_sites(config)):
         for start, stop in head_groups(config, cut.heads):
             name = f"layers_{i}/heads_{start}-{stop}"
-            made.append(_heads_graph(site, source, ops(name), range(start, stop)))
-        made.append(_tail_graph(site, source, ops(f"layers_{i}/tail"), cut.tokens))
+            graphs.append(_heads_graph(site, source, ops(name), range(start, stop)))
+        graphs.append(_tail_graph(site, source, ops(f"layers_{i}/tail"), cut.tokens))
         source = f"{site}/mlp/norm"
-    return tuple(map(scheduled, made))
+    return tuple(map(scheduled, graphs))
 
 
 def head_groups(config: ReasonerConfig, size: int) -> list[tuple[int, int]]:
     """Group heads: first and end of every group."""
-    ends = range(0, config.num_heads, size)
-    return [(start, min(start + size, config.num_heads)) for start in ends]
+    starts = range(0, config.num_heads, size)
+    return [(start, min(start + size, config.num_heads)) for start in starts]
 
 
 def _inject_graph(ops: AttentionGraph, tokens: int) -> Graph:
-    z, injection = (ops.rows_of(end, end, tokens) for end in ("z", "injection"))
+    z, injection = (ops.rows_of(name, name, tokens) for name in ("z", "injection"))
     h = ops.add("L_level/h", z, injection)
     return ops.g.finish({"z": "z", "injection": "injection"}, {"h": h.value})
 
@@ -130,8 +133,8 @@ class Buffer(enum.Enum):
     WORK = "TRM_WORK"  # one more: the injection, then mixed
 
 
-PLACES = {"z": Buffer.Z, "h": Buffer.Z, "injection": Buffer.WORK, "mixed": Buffer.WORK}
-"""Where the end of a graph lies, by its name up to a slash."""
+BUFFERS = {"z": Buffer.Z, "h": Buffer.Z, "injection": Buffer.WORK, "mixed": Buffer.WORK}
+"""Buffer of a graph's input or output, by its name up to a slash."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +143,9 @@ class Partition:
 
     Attributes:
       graph: its name.
-      inputs: name -> place, in the graph's order.
-      outputs: names; side by side they are columns of a state, from `column` on.
-      to: place of the outputs.
+      inputs: name -> buffer, in the graph's order.
+      outputs: names; concatenated they are columns of a state, from `column` on.
+      to: buffer of the outputs.
     """
 
     graph: str
@@ -154,7 +157,7 @@ class Partition:
 
 
 def stages_of(graphs: Iterable[Graph]) -> tuple[Partition, ...]:
-    """Read off the graphs of a network, in the order of their first call, how they are called.
+    """Derive from the graphs of a network, in the order of their first call, how they are called.
 
     A block in one graph is one stage.
     """
@@ -172,58 +175,58 @@ def cut_graphs(model: GraphModel) -> tuple[Graph, ...]:
 
 
 def work_bytes(graphs: Sequence[Graph], positions: int) -> int:
-    """Count what lies between the graphs of a network; of one graph nothing, its arena has it."""
+    """Count the bytes that graphs of a network hand to each other; one graph has its arena."""
     stages = stages_of(graphs)
     if len(stages) == 1:
         return 0
     rows = [
         graph.tensor(graph.inputs[name])
         for graph, stage in zip(graphs, stages, strict=True)
-        for name, place in stage.inputs.items()
-        if place is Buffer.WORK
+        for name, buffer in stage.inputs.items()
+        if buffer is Buffer.WORK
     ]
     return positions * max(x.shape[-1] * x.dtype.bits // 8 for x in rows)
 
 
 def _stage(graph: Graph) -> Partition:
     first = graph.tensor(next(iter(graph.outputs.values())))
-    found = HEADS.fullmatch(graph.name)
+    match = HEADS.fullmatch(graph.name)
     return Partition(
         graph=graph.name,
-        inputs={name: _place(name) for name in graph.inputs},
+        inputs={name: _buffer_of(name) for name in graph.inputs},
         outputs=tuple(graph.outputs),
-        to=_place(next(iter(graph.outputs))),
-        column=int(found["start"]) * first.shape[-1] if found else 0,
+        to=_buffer_of(next(iter(graph.outputs))),
+        column=int(match["start"]) * first.shape[-1] if match else 0,
         rows=first.shape[-2],
     )
 
 
-def _place(end: str) -> Buffer:
-    return PLACES[end.split("/")[0]]
+def _buffer_of(name: str) -> Buffer:
+    return BUFFERS[name.split("/")[0]]
 
 
 def run_stages(call: Call, z: State, injection: State, stages: Sequence[Partition]) -> State:
     """Apply a network by its stages to one puzzle, as firmware/stages.c does."""
-    places = {Buffer.Z: z.copy(), Buffer.WORK: injection.copy()}
+    buffers = {Buffer.Z: z.copy(), Buffer.WORK: injection.copy()}
     for stage in stages:
         for start in range(0, len(z), stage.rows):
-            _run_rows(call, stage, slice(start, min(start + stage.rows, len(z))), places)
-    return places[Buffer.Z]
+            _run_rows(call, stage, slice(start, min(start + stage.rows, len(z))), buffers)
+    return buffers[Buffer.Z]
 
 
-def _run_rows(call: Call, stage: Partition, rows: slice, places: dict[Buffer, np.ndarray]) -> None:
-    """Run a graph on some rows, the last call padded; results replace what lay in their place."""
-    fed = {
-        name: _padded(places[place][rows], stage.rows)[None, None]
-        for name, place in stage.inputs.items()
+def _run_rows(call: Call, stage: Partition, rows: slice, buffers: dict[Buffer, np.ndarray]) -> None:
+    """Run a graph on some rows, the last call padded; results replace those of their buffer."""
+    inputs = {
+        name: _padded(buffers[buffer][rows], stage.rows)[None, None]
+        for name, buffer in stage.inputs.items()
     }
-    found = call(stage.graph, fed)
-    made = np.concatenate([found[name][0, 0] for name in stage.outputs], -1)
-    held = places[stage.to]
-    if held.dtype != made.dtype:  # mixed may be of another width than the injection it replaces
-        held = places[stage.to] = np.empty(held.shape, made.dtype)
-    columns = slice(stage.column, stage.column + made.shape[-1])
-    held[rows, columns] = made[: rows.stop - rows.start]
+    outputs = call(stage.graph, inputs)
+    result = np.concatenate([outputs[name][0, 0] for name in stage.outputs], -1)
+    buffer = buffers[stage.to]
+    if buffer.dtype != result.dtype:  # mixed may be of another width than the injection
+        buffer = buffers[stage.to] = np.empty(buffer.shape, result.dtype)
+    columns = slice(stage.column, stage.column + result.shape[-1])
+    buffer[rows, columns] = result[: rows.stop - rows.start]
 
 
 def _padded(x: np.ndarray, rows: int) -> np.ndarray:
