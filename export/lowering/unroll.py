@@ -74,7 +74,7 @@ class Caller:
         graph = self.model.graph(signature)
         given = {graph.inputs[name]: tensor for name, tensor in inputs.items()}
         names = {
-            t.name: given.get(t.name) or self._add_tensor(t, signature, path) for t in graph.tensors
+            t.name: given.get(t.name) or self.add_tensor(t, signature, path) for t in graph.tensors
         }
         self.ops += rename_tensors(graph, names).ops
         return {name: names[tensor] for name, tensor in graph.outputs.items()}
@@ -95,7 +95,7 @@ class Caller:
         names = {tensor: name + OUT * (name in inputs) for name, tensor in outputs.items()}
         return drop_unused(rename_tensors(graph, names))
 
-    def _add_tensor(self, tensor: Tensor, signature: str, path: str) -> str:
+    def add_tensor(self, tensor: Tensor, signature: str, path: str) -> str:
         """Add a tensor: a constant once, unless another graph means something else by its name."""
         name = tensor.name if tensor.data is not None else f"{path}/{tensor.name}"
         other = self.tensors.get(name)

@@ -77,8 +77,8 @@ def test_constants_of_one_name_and_other_values_are_kept_apart() -> None:
     low, high = parts.graph("block_L"), parts.graph("block_H")
     caller = unroll.Caller(parts, "step")
     scalar = next(t.name for t in low.tensors if t.name.startswith("constant/"))
-    first = caller._place(low.tensor(scalar), "block_L", "a")
-    assert caller._place(high.tensor(scalar), "block_H", "b") == first
+    first = caller.add_tensor(low.tensor(scalar), "block_L", "a")
+    assert caller.add_tensor(high.tensor(scalar), "block_H", "b") == first
     other = high.tensor(scalar)
     changed = type(other)(name=other.name, shape=other.shape, data=other.data + np.float32(1))
-    assert caller._place(changed, "block_H", "b") == f"block_H/{scalar}"
+    assert caller.add_tensor(changed, "block_H", "b") == f"block_H/{scalar}"
