@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from export.cortex_m.row_file import Halting
-from export.lowering.stages import PLACES, Buffer, Partition, run_stages
+from export.lowering.stages import BUFFERS, Buffer, Partition, run_stages
 from tests.support.firmware.cases import (
     expected_line,
     random_rows,
@@ -25,7 +25,7 @@ DOUBLE = "NETWORKS=staged"
 def stage(
     graph: str, inputs: str, outputs: str, to: Buffer, *, column: int = 0, rows: int
 ) -> Partition:
-    places = {name: PLACES[name] for name in inputs.split()}
+    places = {name: BUFFERS[name] for name in inputs.split()}
     return Partition(
         graph=graph, inputs=places, outputs=tuple(outputs.split()), to=to, column=column, rows=rows
     )
