@@ -7,7 +7,7 @@ Read in this order:
     schedule.py        the order of operators, so that less is alive at once
     tflite_schema.py   what reading and writing a .tflite share
     tflite_writer.py   to .tflite bytes
-    tflite_reader.py   from .tflite bytes that nothing vouches for
+    tflite_reader.py   from .tflite bytes that may be damaged
     onnx_translate.py  from TFLite's operators to ONNX's
     onnx_file.py       .onnx bytes
     files.py           which format a target reads, and the names of an export's files
@@ -22,13 +22,17 @@ from trm_jax.face import lazy_names
 if TYPE_CHECKING:
     from export.graph.builder import GraphBuilder
     from export.graph.ir import Graph, GraphModel
+    from export.graph.tflite_reader import read_tflite
+    from export.graph.tflite_writer import write_tflite
 
-__all__ = ["Graph", "GraphBuilder", "GraphModel"]
+__all__ = ["Graph", "GraphBuilder", "GraphModel", "read_tflite", "write_tflite"]
 
 __getattr__ = lazy_names(
     __name__,
     {
         "export.graph.ir": ("Graph", "GraphModel"),
         "export.graph.builder": ("GraphBuilder",),
+        "export.graph.tflite_reader": ("read_tflite",),
+        "export.graph.tflite_writer": ("write_tflite",),
     },
 )
