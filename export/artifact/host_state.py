@@ -11,6 +11,7 @@ Not here: the order of the calls (solver.py).
 import math
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -18,6 +19,7 @@ from jaxtyping import Float, Int
 
 from export.artifact.open import Export
 from export.graph.ir import DType, Graph, Tensor
+from export.lowering.model import blocks_of
 from export.runtimes.contract import Arrays
 from quant.carry import carry_store_on_host
 from quant.integer.carry import (
@@ -101,35 +103,25 @@ class IntegerStates:
     """States of int16 or int8, on the grids of the graphs' inputs."""
 
     def __init__(self, export: Export) -> None:
-        block, head = (export.model.graph(name) for name in ("block", "head"))
-        self._config = export.config
-        self._z, self._injection = (
-            encoding_of(input_tensor(block, name)) for name in ("z", "injection")
-        )
-        grids = {"z": _pair(self._z), "injection": _pair(self._injection)}
-        host = {name: np.asarray(value, np.float32) for name, value in export.host.items()}
-        emb = export.config.hidden_size
-        rows = tuple(scaled_rows(host[name], emb) for name in ("embed_tokens", "puzzle_emb"))
-        e = Encoding(scale=row_scale(rows, self._z.bits), bits=self._z.bits)
-        self._tokens, self._puzzles = (on_grid(table, e) for table in rows)
-        self._init = tuple(on_grid(host[name], self._z) for name in ("H_init", "L_init"))
-        self._combine_L: Combine = combine_for(**grids, e=e.scale)
-        self._combine_H: Combine = combine_for(**grids, e=None)
+        head, rows = export.model.graph("head"), integer_rows(export)
+        self._config, self._rows, self._z = export.config, rows, rows.z_H
         self._heads = {name: encoding_of(head.tensor(t)) for name, t in head.outputs.items()}
 
     def start(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        z_H, z_L = (over_positions(v, batch, self._config) for v in self._init)
+        z_H, z_L = (
+            over_positions(v, batch, self._config) for v in (self._rows.H_init, self._rows.L_init)
+        )
         return z_H, z_L
 
     def embed(self, inputs: Tokens, identifiers: np.ndarray) -> np.ndarray:
-        prefix = prefix_of(self._puzzles[identifiers], self._config)
-        return np.concatenate([prefix, self._tokens[inputs]], axis=1)
+        prefix = prefix_of(self._rows.puzzles[identifiers], self._config)
+        return np.concatenate([prefix, self._rows.tokens[inputs]], axis=1)
 
     def inject_L(self, z_H: np.ndarray, e: np.ndarray) -> np.ndarray:
-        return combine_on_host(z_H, e, self._combine_L, self._injection)
+        return combine_on_host(z_H, e, self._rows.combine_L, self._rows.injection)
 
     def inject_H(self, z_L: np.ndarray) -> np.ndarray:
-        return combine_on_host(z_L, None, self._combine_H, self._injection)
+        return combine_on_host(z_L, None, self._rows.combine_H, self._rows.injection)
 
     def store(self, z: np.ndarray) -> np.ndarray:
         return z
@@ -140,10 +132,58 @@ class IntegerStates:
     def real_injection(self, e: np.ndarray) -> np.ndarray:
         """Inject a puzzle into the state that starts it, in real numbers."""
         z_H, _ = self.start(len(e))
-        return real(self.inject_L(z_H, e), self._injection)
+        return real(self.inject_L(z_H, e), self._rows.injection)
 
     def outputs(self, out: Arrays) -> Arrays:
         return {name: real(value, self._heads[name]) for name, value in out.items()}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IntegerRows:
+    """Initial states and embedding rows as integers, and the constants of the injections.
+
+    Attributes:
+      tokens, puzzles: rows, on one grid of their own.
+      H_init, L_init: initial states, each on the grid of its state.
+      combine_L, combine_H: injections of the updates of z_L and z_H.
+      z_H: encoding of the state; injection: of the sum that updates z_L.
+    """
+
+    tokens: np.ndarray
+    puzzles: np.ndarray
+    H_init: np.ndarray
+    L_init: np.ndarray
+    combine_L: Combine
+    combine_H: Combine
+    z_H: Encoding
+    injection: Encoding
+
+
+def integer_rows(export: Export) -> IntegerRows:
+    """Round an export's embeddings and initial states to the grids of its graphs.
+
+    Raises:
+      ValueError: an integer state has no scale.
+    """
+    update_L, update_H = (export.model.graph(name) for name in blocks_of(export.config))
+    z_L, z_H = (encoding_of(input_tensor(graph, "z")) for graph in (update_L, update_H))
+    injection_L, injection_H = (
+        encoding_of(input_tensor(graph, "injection")) for graph in (update_L, update_H)
+    )
+    host = {name: np.asarray(value, np.float32) for name, value in export.host.items()}
+    emb = export.config.hidden_size
+    tokens, puzzles = (scaled_rows(host[name], emb) for name in ("embed_tokens", "puzzle_emb"))
+    e = Encoding(scale=row_scale((tokens, puzzles), z_L.bits), bits=z_L.bits)
+    return IntegerRows(
+        tokens=on_grid(tokens, e),
+        puzzles=on_grid(puzzles, e),
+        H_init=on_grid(host["H_init"], z_H),
+        L_init=on_grid(host["L_init"], z_L),
+        combine_L=combine_for(z=_pair(z_H), e=e.scale, injection=_pair(injection_L)),
+        combine_H=combine_for(z=_pair(z_L), e=None, injection=_pair(injection_H)),
+        z_H=z_H,
+        injection=injection_L,
+    )
 
 
 def state_checksum(z: np.ndarray) -> int:

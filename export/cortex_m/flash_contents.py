@@ -1,70 +1,58 @@
 """What an export puts into flash beside its graphs: rows and test vectors in the graphs' formats.
 
-Integer rows are on one symmetric grid of their own (quant/affine.py), as wide as they need;
-initial states on the grid of the state they begin. The constants of the injections fold these
-scales (quant/integer/carry.py).
+Rows of integers are those of the host loop (artifact/host_state.py): embeddings on one symmetric
+grid of their own, initial states on the grid of the state they begin. The constants of the
+injections fold these scales (quant/integer/carry.py).
 
 Not here: bytes (row_file.py, test_vectors.py).
 """
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 
-from export.artifact.host_state import BITS, encoding_of, input_tensor
+from export.artifact.host_state import input_tensor, integer_rows
 from export.artifact.manifest import Expected
 from export.artifact.open import Export
 from export.cortex_m.row_file import Depth, Halting, RowFile
 from export.cortex_m.test_vectors import Vector, VectorFile
-from export.graph.ir import DType, Tensor
-from quant.integer.carry import combine_for, on_grid, row_scale, scaled_rows
-from quant.integer.encoding import Encoding
+from export.graph.ir import DType
+from export.lowering.model import blocks_of
+from quant.integer.carry import scaled_rows
 from trm_jax.config import Config
 
 LINE_ROOM = 256  # commands and numbers around the tokens (firmware/protocol.c)
 
 
-def make_row_file(export: Export, roles: Mapping[str, str], model_id: bytes) -> RowFile:
+def make_row_file(export: Export, model_id: bytes) -> RowFile:
     """Bring initial states and embeddings into the number format of the graphs' states.
 
     Raises:
       ValueError: an integer state has no scale.
     """
     c = export.config
-    update_L, update_H = (export.model.graph(roles[role]) for role in ("update_L", "update_H"))
-    z_L, z_H = input_tensor(update_L, "z"), input_tensor(update_H, "z")
-    host = {name: np.asarray(value, np.float32) for name, value in export.host.items()}
-    tokens = scaled_rows(host["embed_tokens"], c.hidden_size)
-    puzzles = scaled_rows(host["puzzle_emb"], c.hidden_size)
-    depth = depth_of(c)
-    if z_L.dtype is DType.FLOAT32:
-        return RowFile(
-            model_id=model_id,
-            depth=depth,
-            seq=c.seq_len,
-            prefix=c.prefix_len,
-            H_init=host["H_init"],
-            L_init=host["L_init"],
-            token_rows=tokens,
-            puzzle_rows=puzzles,
-        )
-    e = Encoding(scale=row_scale((tokens, puzzles), BITS[z_L.dtype]), bits=BITS[z_L.dtype])
-    return RowFile(
+    row_file = RowFile(
         model_id=model_id,
-        depth=depth,
+        depth=depth_of(c),
         seq=c.seq_len,
         prefix=c.prefix_len,
-        H_init=on_grid(host["H_init"], encoding_of(z_H)),
-        L_init=on_grid(host["L_init"], encoding_of(z_L)),
-        token_rows=on_grid(tokens, e),
-        puzzle_rows=on_grid(puzzles, e),
-        combine_L=combine_for(
-            z=_scale(z_H), e=e.scale, injection=_scale(input_tensor(update_L, "injection"))
-        ),
-        combine_H=combine_for(
-            z=_scale(z_L), e=None, injection=_scale(input_tensor(update_H, "injection"))
-        ),
+        H_init=np.asarray(export.host["H_init"], np.float32),
+        L_init=np.asarray(export.host["L_init"], np.float32),
+        token_rows=scaled_rows(export.host["embed_tokens"], c.hidden_size),
+        puzzle_rows=scaled_rows(export.host["puzzle_emb"], c.hidden_size),
+    )
+    update_L = export.model.graph(blocks_of(c)[0])
+    if input_tensor(update_L, "z").dtype is DType.FLOAT32:
+        return row_file
+    rows = integer_rows(export)
+    return dataclasses.replace(
+        row_file,
+        H_init=rows.H_init,
+        L_init=rows.L_init,
+        token_rows=rows.tokens,
+        puzzle_rows=rows.puzzles,
+        combine_L=rows.combine_L,
+        combine_H=rows.combine_H,
     )
 
 
@@ -117,8 +105,3 @@ def buffer_bytes(rows: RowFile) -> int:
 def padded_size(size: int) -> int:
     """Round up as firmware/bytes.c does."""
     return -(-size // 16) * 16
-
-
-def _scale(tensor: Tensor) -> tuple[float, int]:
-    encoding = encoding_of(tensor)
-    return encoding.scale, encoding.zero_point

@@ -96,7 +96,7 @@ def make_package(export: Export) -> Package:
     graphs = {graph.name: write_board_graph(graph) for graph in used}
     files = [graphs[graph.name] for graph in networks["update_L"]]
     model_id = hashlib.sha256(b"".join(files)).digest()
-    rows = make_row_file(export, updates, model_id)
+    rows = make_row_file(export, model_id)
     expected = export.manifest.expected
     vectors = b""
     if expected.tokens:

@@ -117,14 +117,10 @@ def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Exp
     return Export(manifest=manifest, model=GraphModel(graphs=tuple(graphs)), host=host)
 
 
-def roles(config: Config) -> dict[str, str]:
-    return dict(zip(cortex_m_package.UPDATES, lowering_model.blocks_of(config), strict=True))
-
-
 @pytest.mark.parametrize("dtype", [DType.INT8, DType.INT16])
 def test_integer_rows_are_within_half_a_step(dtype: DType) -> None:
     export = made(KINDS["mlp"], dtype)
-    rows = flash_contents.make_row_file(export, roles(export.config), bytes(32))
+    rows = flash_contents.make_row_file(export, bytes(32))
     for name in ("H_init", "L_init"):
         scale, zero_point = scale_of("z", dtype)
         limits = np.iinfo(rows.H_init.dtype)
@@ -145,7 +141,7 @@ def test_integer_rows_are_within_half_a_step(dtype: DType) -> None:
 
 def test_float_rows_are_the_model_s() -> None:
     export = made(KINDS["hrm"], DType.FLOAT32)
-    rows = flash_contents.make_row_file(export, roles(export.config), bytes(32))
+    rows = flash_contents.make_row_file(export, bytes(32))
     np.testing.assert_array_equal(rows.H_init, export.host["H_init"])
     wanted = np.float32(np.sqrt(export.config.hidden_size)) * export.host["puzzle_emb"]
     np.testing.assert_array_equal(rows.puzzle_rows, wanted)
