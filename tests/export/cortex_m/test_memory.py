@@ -64,4 +64,4 @@ def test_sram_is_arena_states_and_what_is_linked() -> None:
     cut = sram_of(Arena(head=100, tail=30), rows, LINKED, 48)
     assert cut == dataclasses.replace(found, buffers=found.buffers + 48)
     assert found.arena == 130 + MARGIN
-    assert package.arena_bytes_with_margin(Arena(head=100, tail=30)) >= found.arena
+    assert package.reserved_arena_bytes(Arena(head=100, tail=30)) >= found.arena
