@@ -110,12 +110,10 @@ def run_checks(
 
 def check_products(export: Export, target: Target) -> CheckResult:
     """Check every product alone."""
-    onnx = target is Target.ONNX
-    cut = (check_operators.onnx_products if onnx else check_operators.products)(export.model)
-    check_one = check_operators.check_onnx if onnx else check_operators.check
+    cut = check_operators.cut_products(export.model)
     runtime = open_runtime(target, cut)
     try:
-        checks = [check_one(g, runtime, i) for i, g in enumerate(cut.graphs)]
+        checks = [check_operators.check_product(g, runtime, i) for i, g in enumerate(cut.graphs)]
     finally:
         runtime.close()
     worst = max(checks, key=lambda c: c.worst)

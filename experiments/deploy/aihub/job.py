@@ -147,7 +147,7 @@ def deploy(job: AiHubJob, console: Console) -> None:
             lambda text: console.print(text, soft_wrap=True, markup=False),
         )
         for device in job.devices:
-            hub.demand_device(device)
+            hub.check_device(device)
         lanes = _lanes(job, done, console)
         stages = job.steps if job.loop is Loop.CLOSED else 1
         with progress("jobs", len(lanes) * stages, 0) as show:

@@ -222,14 +222,14 @@ def modelled(package: cortex_m_package.Package) -> Counts:
     Raises:
       ValueError: an operator whose cost was not measured.
     """
-    positions = package.made.config.num_positions
+    positions = package.export.config.num_positions
 
     def update(role: str) -> int:
         graphs = package.networks[role]
         stages = stages_of(graphs)
         return sum(_count(g, -(-positions // s.rows)) for g, s in zip(graphs, stages, strict=True))
 
-    head = _count(package.made.model.graph("head"), 1)
+    head = _count(package.export.model.graph("head"), 1)
     return Counts(update_L=update("update_L"), update_H=update("update_H"), rest=head)
 
 
