@@ -3,7 +3,7 @@
 Not here: the options (options.py, tflite.py, onnx.py), the stages of an export (pipeline.py).
 """
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,23 +19,45 @@ from trm_jax.command_line import progress_bar
 from trm_jax.loading import gather_calibration
 
 
-def export_named(args: argparse.Namespace) -> Manifest:
-    """Export as a command line says.
+@dataclass(frozen=True, kw_only=True)
+class ExportJob:
+    """What an export command asks for.
+
+    Attributes:
+      model: name or path; scheme: one for all matrices, or ROLE=SCHEME,...
+      data: puzzles to calibrate on and to answer; None: the bundled ones.
+      batch: puzzles per call of the graphs.
+      steps: supervision steps of the expected answers; None: the model's.
+      cut: attention in integers in graphs that share one arena (lowering/stages.py).
+    """
+
+    model: str
+    scheme: str
+    target: Target
+    out: Path
+    data: Path | None
+    batch: int
+    steps: int | None
+    cut: str | None
+
+
+def run_job(job: ExportJob) -> Manifest:
+    """Load, simulate and export.
 
     Raises:
       ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or a runtime's refusal.
     """
-    plan = plan_named(args.scheme, Target(args.target))
-    cut = parse_cut(args.cut) if args.cut else None
-    source = load_model(args.model)
-    dataset = load_puzzles(args.data, source.config)
-    steps = args.steps or source.config.halt_max_steps
+    plan = plan_named(job.scheme, job.target)
+    cut = parse_cut(job.cut) if job.cut else None
+    source = load_model(job.model)
+    dataset = load_puzzles(job.data, source.config)
+    steps = job.steps or source.config.halt_max_steps
     with progress_bar("quantising", 2) as advance:
         twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
         advance(1, "lowering and trying")
         tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
         return export_model(
-            args.out, source, plan, twin, tried, batch=args.batch, steps=steps, cut=cut
+            job.out, source, plan, twin, tried, batch=job.batch, steps=steps, cut=cut
         )
 
 

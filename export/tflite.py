@@ -52,9 +52,20 @@ def run_export(args: argparse.Namespace) -> int:
     """Export, say what was made or what is wrong; returns the exit code."""
 
     def action() -> None:
-        from export.job import describe_export, export_named  # imports jax: after parsing
+        from export.job import ExportJob, describe_export, run_job  # imports jax: after parsing
 
-        sys.stdout.write(describe_export(export_named(args), args.out) + "\n")
+        job = ExportJob(
+            model=args.model,
+            scheme=args.scheme,
+            target=Target(args.target),
+            out=args.out,
+            data=args.data,
+            batch=args.batch,
+            steps=args.steps,
+            cut=args.cut,
+        )
+        manifest = run_job(job)
+        sys.stdout.write(describe_export(manifest, args.out) + "\n")
 
     return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
 

@@ -22,9 +22,30 @@ from typing import NamedTuple
 
 from experiments.deploy.aihub import command as aihub_command
 from experiments.deploy.cortex_m import command as cortex_m_command
-from experiments.deploy.host import command
+from experiments.deploy.host import command as host_command
 from experiments.measurement.options import subject_parent
 from trm_jax.command_line import REPEATED, exit_code, make_parser
+
+
+def deploy_on_host(args: argparse.Namespace) -> None:
+    """Deploy on a runtime of this computer."""
+    from experiments.deploy.host.job import run_job  # imports jax: after parsing
+
+    run_job(args)
+
+
+def deploy_on_board(args: argparse.Namespace) -> None:
+    """Deploy on a microcontroller."""
+    from experiments.deploy.cortex_m.job import run_job  # imports jax: after parsing
+
+    run_job(args)
+
+
+def deploy_on_phones(args: argparse.Namespace) -> None:
+    """Deploy through AI Hub."""
+    from experiments.deploy.aihub.job import run_job  # imports jax: after parsing
+
+    run_job(args)
 
 
 class Deployment(NamedTuple):
@@ -47,25 +68,25 @@ class Deployment(NamedTuple):
 
 DEPLOYMENTS = (
     Deployment(
-        command.TARGETS,
-        command.TITLE,
-        command.__doc__ or "",
-        command.add_options,
-        command.run,
+        host_command.TARGETS,
+        host_command.TITLE,
+        host_command.__doc__ or "",
+        host_command.add_options,
+        deploy_on_host,
     ),
     Deployment(
         cortex_m_command.TARGETS,
         cortex_m_command.TITLE,
         cortex_m_command.__doc__ or "",
         cortex_m_command.add_options,
-        cortex_m_command.run,
+        deploy_on_board,
     ),
     Deployment(
         aihub_command.TARGETS,
         aihub_command.TITLE,
         aihub_command.__doc__ or "",
         aihub_command.add_options,
-        aihub_command.run,
+        deploy_on_phones,
     ),
 )
 BY_TARGET = {target: kind for kind in DEPLOYMENTS for target in kind.targets}

@@ -66,15 +66,3 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add("--retry-failed", action="store_true", help="ask again for jobs that failed")
     add("--timeout", type=float, default=3600.0, metavar="S", help="per job (%(default)s)")
     add("--poll", type=float, default=5.0, metavar="S", help="between two looks (%(default)s)")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Deploy as a command line says.
-
-    Raises:
-      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, rows of another
-        deployment, or AI Hub cannot be used; the message says what to do.
-    """
-    from experiments.deploy.aihub.job import run_job  # imports jax: after parsing
-
-    run_job(args)

@@ -16,21 +16,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeGuard
 
+from experiments.deploy.cortex_m.command import has_integer_attention
 from trm_jax.command_line import REPEATED, exit_code, make_parser
-from trm_jax.config import PRESETS, Config, Mixer, TRMConfig, preset
-
-
-def is_supported(config: Config) -> TypeGuard[TRMConfig]:
-    """Return whether a configuration has attention in integers."""
-    return isinstance(config, TRMConfig) and config.mixer is Mixer.ATTENTION
+from trm_jax.config import PRESETS, preset
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("experiments.deploy.cortex_m.arena", __doc__)
-    attention = sorted(name for name in PRESETS if is_supported(preset(name)))
+    attention = sorted(name for name in PRESETS if has_integer_attention(preset(name)))
     p.add_argument("--preset", default="maze-trm-att", choices=attention, help="%(default)s")
     p.add_argument("--heads", type=int, default=1, help="in one graph (%(default)s)")
     p.add_argument("--tokens", type=int, default=100, help="of a tail's call (%(default)s)")

@@ -24,8 +24,10 @@ summary.csv, exports/ and boards/ (packages).
 
 import argparse
 from pathlib import Path
+from typing import TypeGuard
 
 from experiments.measurement.options import add_data, add_schemes
+from trm_jax.config import Config, Mixer, TRMConfig
 
 TARGETS = ("cortex-m55",)
 TITLE = "cortex-m55"
@@ -57,13 +59,6 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add("--tflm-inc", type=Path, nargs="+", default=[], metavar="DIR", help="its header folders")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Deploy as a command line says.
-
-    Raises:
-      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or rows of another
-        deployment.
-    """
-    from experiments.deploy.cortex_m.job import run_job  # imports jax: after parsing
-
-    run_job(args)
+def has_integer_attention(config: Config) -> TypeGuard[TRMConfig]:
+    """Return whether a configuration has attention in integers."""
+    return isinstance(config, TRMConfig) and config.mixer is Mixer.ATTENTION

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.deploy.cortex_m.arena import is_supported
+from experiments.deploy.cortex_m.command import has_integer_attention
 from experiments.measurement.row_files import append_line, drop_torn_line, read_lines
 from experiments.render.console import progress
 from export.cortex_m.arena import measure_arena
@@ -57,7 +57,7 @@ class ArenaRow:
 def config_of(name: str) -> TRMConfig:
     """Look a preset up; the command line lets supported ones through alone."""
     config = preset(name)
-    assert is_supported(config)
+    assert has_integer_attention(config)
     return config
 
 

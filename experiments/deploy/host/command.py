@@ -40,15 +40,3 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add("--batch", type=int, default=16, metavar="N", help="puzzles per call (%(default)s)")
     add("--steps", type=int, metavar="N", help="supervision steps (the model's)")
     add("--threads", type=int, default=1, metavar="N", help="%(default)s")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Deploy as a command line says.
-
-    Raises:
-      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or rows of another
-        deployment.
-    """
-    from experiments.deploy.host.job import run_job  # imports jax: after parsing
-
-    run_job(args)
