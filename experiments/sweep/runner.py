@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from experiments.jobs import processes
 from experiments.measurement.choices import environment
@@ -29,6 +27,7 @@ from experiments.sweep.rows import Key, SweepRow, SweepSpec
 from experiments.sweep.tables import write_report
 from quant.scheme import label, parse
 from quant.simulation import Simulation, simulate
+from trm_jax.command_line import progress_bar
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluate import Readout, Trajectory, consecutive_similarity, measure
 from trm_jax.loading import gather_calibration
@@ -126,24 +125,13 @@ def run(job: SweepJob, folder: rows.Folder, keys: Sequence[Key], facts: dict[str
     Args:
       facts: of the environment, to be noted in the folder.
     """
-    errors = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with (
-        Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar,
-        matmul_precision(job.spec.dtype),
-    ):
-        task = bar.add_task("compressing", total=len(keys))
+    with progress_bar("compressing", len(keys)) as advance, matmul_precision(job.spec.dtype):
         runner = Runner(job.spec, job.model, job.puzzles)
         folder.open(job.spec, facts)
-        for row in runner.rows(keys):
+        for done, row in enumerate(runner.rows(keys), start=1):
             folder.append(row)
             name = label(row.scheme, job.spec.dtype)
-            bar.update(task, description=f"{name}, puzzles {row.start}-{row.stop}", advance=1)
+            advance(done, f"{name}, puzzles {row.start}-{row.stop}")
 
 
 def sweep(args: argparse.Namespace) -> None:

@@ -143,16 +143,16 @@ def puzzle_parser(
     shared.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
     shared.add_argument("--seed", type=int, default=0, help="of every draw (%(default)s)")
     commands = parser.add_subparsers(dest="command", required=True)
-    made = commands.add_parser("generate", parents=[shared], help="make puzzles")
-    made.add_argument("--num-train", type=int, default=1000, help="puzzles (%(default)s)")
-    made.add_argument("--num-test", type=int, default=100, help="puzzles (%(default)s)")
-    made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    read = commands.add_parser("build", parents=[shared], help="read CSV files")
-    read.add_argument("--train", help="CSV file, or hf:owner/name/file[@revision]")
-    read.add_argument("--test", help="the same for the test set")
-    read.add_argument("--subsample", type=int, help="training puzzles to keep (all)")
-    read.add_argument("--min-difficulty", type=int, help="leave out lower ratings")
-    return parser, made, read
+    generate = commands.add_parser("generate", parents=[shared], help="make puzzles")
+    generate.add_argument("--num-train", type=int, default=1000, help="puzzles (%(default)s)")
+    generate.add_argument("--num-test", type=int, default=100, help="puzzles (%(default)s)")
+    generate.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    build = commands.add_parser("build", parents=[shared], help="read CSV files")
+    build.add_argument("--train", help="CSV file, or hf:owner/name/file[@revision]")
+    build.add_argument("--test", help="the same for the test set")
+    build.add_argument("--subsample", type=int, help="training puzzles to keep (all)")
+    build.add_argument("--min-difficulty", type=int, help="leave out lower ratings")
+    return parser, generate, build
 
 
 def read_splits(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from experiments.deploy.cortex_m import exports, tables
 from experiments.deploy.cortex_m.command import TITLE
@@ -36,6 +35,7 @@ from export.lowering.stages import stages_of
 from export.sources import Source, load_model, load_puzzles
 from quant.scheme import parse
 from trm_jax import zoo
+from trm_jax.command_line import progress_bar
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.tasks.task import Task, task_named
 
@@ -127,26 +127,22 @@ def deploy(job: CortexJob, console: Console) -> None:
     file, digest = job.out / "rows.jsonl", job.digest
     rows = row_files.read_rows(file, digest, row_from_dict)
     refused: dict[str, str] = {}
-    errors = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("exporting", total=len(job.schemes))
-        for scheme in job.schemes:
-            bar.update(task, description=scheme)
+    with progress_bar("exporting", len(job.schemes)) as advance:
+        for done, scheme in enumerate(job.schemes):
+            advance(done, scheme)
             try:
                 if scheme not in {row.scheme for row in rows}:
                     rows.append(measure(job, scheme, digest))
                     row_files.append_row(file, rows[-1])
             except (ValueError, RuntimeError) as error:
                 refused[scheme] = str(error)
-            bar.update(task, advance=1)
-    asked = sorted(
+    shown = sorted(
         (r for r in rows if r.scheme in job.schemes), key=lambda r: job.schemes.index(r.scheme)
     )
-    if not asked:
+    if not shown:
         raise RuntimeError("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
     random = job.dataset is None
-    tables.report(job.source, random, job.speed, asked, job.out, console)
+    tables.report(job.source, random, job.speed, shown, job.out, console)
     for scheme, reason in refused.items():
         console.print(f"left out: {scheme}: {reason}", soft_wrap=True, markup=False)
 

@@ -40,9 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _generate_options(made: argparse.ArgumentParser) -> None:
+def _generate_options(p: argparse.ArgumentParser) -> None:
     spec = ArcSpec()
-    made.set_defaults(test_set_name=EVALUATION)
+    p.set_defaults(test_set_name=EVALUATION)
     numbers = {
         "--num-train": (spec.num_training, "tasks all of which is trained on"),
         "--num-test": (spec.num_evaluation, "tasks whose questions are held out"),
@@ -53,21 +53,21 @@ def _generate_options(made: argparse.ArgumentParser) -> None:
         "--seed": (0, "of every draw"),
     }
     for option, (default, text) in numbers.items():
-        made.add_argument(option, type=int, default=default, help=f"{text} (%(default)s)")
-    made.add_argument(
+        p.add_argument(option, type=int, default=default, help=f"{text} (%(default)s)")
+    p.add_argument(
         "--families", nargs="+", default=spec.families, help=f"of rules: {' '.join(FAMILIES)}"
     )
 
 
-def _build_options(read: argparse.ArgumentParser) -> None:
-    read.add_argument("--source", type=Path, required=True, help="start of file names, or folder")
-    read.add_argument("--subsets", nargs="+", required=True, help="in this order")
-    read.add_argument(
+def _build_options(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--source", type=Path, required=True, help="start of file names, or folder")
+    p.add_argument("--subsets", nargs="+", required=True, help="in this order")
+    p.add_argument(
         "--test-set-name", default=EVALUATION, help="subset with held-out questions (%(default)s)"
     )
-    read.add_argument("--num-aug", type=int, default=1000, help="per task (%(default)s)")
-    read.add_argument("--canvas", type=int, default=MAX_SIDE, help="cells in a row (%(default)s)")
-    read.add_argument("--seed", type=int, default=SEED, help="of every draw (%(default)s)")
+    p.add_argument("--num-aug", type=int, default=1000, help="per task (%(default)s)")
+    p.add_argument("--canvas", type=int, default=MAX_SIDE, help="cells in a row (%(default)s)")
+    p.add_argument("--seed", type=int, default=SEED, help="of every draw (%(default)s)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,14 +20,14 @@ from trm_jax.data.maze.dataset import build, generate
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 2 on bad input."""
-    parser, made, read = data_generate.puzzle_parser("trm_jax.data.maze", __doc__)
-    for sub in (made, read):
+    parser, generating, building = data_generate.puzzle_parser("trm_jax.data.maze", __doc__)
+    for sub in (generating, building):
         sub.add_argument("--shape", default="30x30", help="height x width (%(default)s)")
-    made.add_argument("--min-path", type=int, default=111, help="least moves (%(default)s)")
-    made.add_argument("--walls", default="0.3-0.5", help="share of walls (%(default)s)")
-    made.add_argument("--one-path", action="store_true", help="only one shortest path each")
-    read.add_argument("--aug", action="store_true", help="add turns and mirror images")
-    read.add_argument("--check", action="store_true", help="refuse paths that are not shortest")
+    generating.add_argument("--min-path", type=int, default=111, help="least moves (%(default)s)")
+    generating.add_argument("--walls", default="0.3-0.5", help="share of walls (%(default)s)")
+    generating.add_argument("--one-path", action="store_true", help="only one shortest path each")
+    building.add_argument("--aug", action="store_true", help="add turns and mirror images")
+    building.add_argument("--check", action="store_true", help="refuse paths that are not shortest")
     args = parser.parse_args(argv)
     action = {"generate": generate, "build": build}[args.command]
     return data_generate.run(functools.partial(action, args))

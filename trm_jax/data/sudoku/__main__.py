@@ -22,13 +22,15 @@ from trm_jax.data.sudoku.dataset import build, generate
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 2 on bad input."""
-    parser, made, read = data_generate.puzzle_parser("trm_jax.data.sudoku", __doc__)
-    for sub in (made, read):
+    parser, generating, building = data_generate.puzzle_parser("trm_jax.data.sudoku", __doc__)
+    for sub in (generating, building):
         sub.add_argument("--box", default="3x3", help="rows x columns of a box (%(default)s)")
-    made.add_argument("--clues", default="minimal", help="30, 25-37 or %(default)s")
-    made.add_argument("--min-rating", type=int, default=0, help="least number of guesses")
-    read.add_argument("--aug", type=int, default=0, help="copies per training puzzle (%(default)s)")
-    read.add_argument("--check", action="store_true", help="prove that solutions are unique")
+    generating.add_argument("--clues", default="minimal", help="30, 25-37 or %(default)s")
+    generating.add_argument("--min-rating", type=int, default=0, help="least number of guesses")
+    building.add_argument(
+        "--aug", type=int, default=0, help="copies per training puzzle (%(default)s)"
+    )
+    building.add_argument("--check", action="store_true", help="prove that solutions are unique")
     args = parser.parse_args(argv)
     action = {"generate": generate, "build": build}[args.command]
     return data_generate.run(functools.partial(action, args))
