@@ -1,133 +1,279 @@
-"""Imports run one way (DESIGN.md), read off the source without importing it."""
+"""The tree is the architecture: imports run one way, folder by folder, and folders stay small.
+
+All of it is read off the source, nothing is imported. `PLACES` is the order of the folders; a new
+file or folder that no entry covers fails until it has one.
+"""
 
 import ast
+import functools
+import re
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("trm_jax", "quant", "export", "experiments")
-MAY_IMPORT = {
+from benchmarks.structure import (
+    MAIN_GUARD,
+    PACKAGES,
+    ROOT,
+    count_files,
+    count_lines,
+    count_skips,
+    find_circles,
+    find_classes,
+    find_imports,
+    find_modules,
+    find_repeated_classes,
+    parse_file,
+    read_text,
+)
+
+PACKAGE_ORDER = {
     "trm_jax": {"trm_jax"},
     "quant": {"trm_jax", "quant"},
     "export": {"trm_jax", "quant", "export"},
     "experiments": {"trm_jax", "quant", "export", "experiments"},
+    "benchmarks": set(PACKAGES),
 }
-ORDER = (  # a module imports from rows above its own only
-    {"types", "config"},
-    {"layers", "attention"},
-    {"mixing", "embedding"},
-    {"recursion"},
-    {"reasoner"},
-    {"trm", "hrm"},
-    {"models"},
-    {"act"},
-    {"evaluate", "train"},
-)
-ROW = {f"trm_jax.{name}": row for row, names in enumerate(ORDER) for name in names}
-RIM = {
-    "convert",
-    "checkpoint",
-    "compact_state",
-    "located",
-    "part_files",
-    "command_line",
-    "published",
-    "tensor_files",
-    "torch_config",
-    "torch_files",
-    "torch_names",
+"""Packages that each package may import."""
+
+PLACES = {
+    # trm_jax: types and configurations, networks, loops, files of models, what people load
+    "trm_jax.face": (),
+    "trm_jax.types": (),
+    "trm_jax.config": (),
+    "trm_jax.command_line": (),
+    "trm_jax.metrics": ("trm_jax.types",),
+    "trm_jax.sharding": ("trm_jax.types",),
+    "trm_jax.models": ("trm_jax.types", "trm_jax.config"),
+    "trm_jax.evaluate": ("trm_jax.models", "trm_jax.metrics", "trm_jax.sharding"),
+    "trm_jax.training.augment": ("trm_jax.types",),  # the symmetries that a task has
+    "trm_jax.training": (
+        "trm_jax.models",
+        "trm_jax.metrics",
+        "trm_jax.sharding",
+        "trm_jax.training.augment",
+    ),
+    "trm_jax.data": ("trm_jax.command_line",),
+    "trm_jax.data.sudoku": ("trm_jax.data",),
+    "trm_jax.data.maze": ("trm_jax.data",),
+    "trm_jax.data.arc": ("trm_jax.data",),
+    "trm_jax.tasks": (
+        "trm_jax.data.sudoku",
+        "trm_jax.data.maze",
+        "trm_jax.data.arc",
+        "trm_jax.evaluate",
+        "trm_jax.training.augment",
+    ),
+    "trm_jax.checkpoints": ("trm_jax.evaluate", "trm_jax.training"),
+    "trm_jax.convert": ("trm_jax.checkpoints", "trm_jax.tasks"),
+    "trm_jax.zoo": ("trm_jax.checkpoints", "trm_jax.tasks"),
+    "trm_jax.loading": ("trm_jax.convert", "trm_jax.zoo"),
+    # quant: grids, schemes, quantisers, TFLite Micro's integers, the simulation of a device
+    "quant.affine": (),
+    "quant.packing": ("quant.affine",),
+    "quant.scheme": ("quant.affine",),
+    "quant.puzzle_table": ("quant.affine",),
+    "quant.dot_general": ("quant.scheme",),
+    "quant.carry": ("quant.dot_general",),
+    "quant.precision_plan": ("quant.scheme",),
+    "quant.ptq": ("quant.packing", "quant.carry", "quant.precision_plan"),
+    "quant.prune": ("quant.ptq",),
+    "quant.integer.encoding": (),
+    "quant.integer.kernels": ("quant.integer.encoding",),
+    "quant.integer": ("quant.integer.kernels", "quant.ptq"),
+    "quant.simulation": ("quant.integer",),
+    # export: runtimes, graphs, models as graphs, files on disk, packages, commands
+    "export.targets": (),
+    "export.graph": ("export.targets",),
+    "export.lowering": ("export.graph",),
+    "export.legality": ("export.graph",),
+    "export.runtimes": ("export.graph",),
+    "export.artifact": ("export.lowering", "export.legality", "export.runtimes"),
+    "export.cortex_m": ("export.artifact",),
+    "export.pipeline": ("export.artifact",),
+    "export.options": ("export.targets",),
+    "export.job": ("export.options", "export.pipeline"),
+    "export.tflite": ("export.job",),
+    "export.onnx": ("export.tflite",),  # the same command for another file format
+    "export.verify": ("export.options", "export.pipeline"),
+    "export.solve": ("export.options", "export.pipeline"),
+    "export.micro": ("export.cortex_m",),
+    "export.aihub": (),
+    "export.footprint": (),
+    # experiments: what programs share, then programs, then readers of results
+    "experiments.measurement": (),
+    "experiments.paper": (),
+    "experiments.render": ("experiments.measurement", "experiments.paper"),
+    "experiments.jobs": ("experiments.render",),
+    "experiments.sweep": ("experiments.jobs",),
+    "experiments.ablate": ("experiments.jobs",),
+    "experiments.arc": ("experiments.jobs",),
+    "experiments.train": ("experiments.jobs",),
+    "experiments.footprint": ("experiments.jobs",),
+    "experiments.deploy.host": ("experiments.jobs",),
+    "experiments.deploy.cortex_m": ("experiments.jobs",),
+    "experiments.deploy.aihub": ("experiments.jobs",),
+    "experiments.deploy": (
+        "experiments.deploy.host",
+        "experiments.deploy.cortex_m",
+        "experiments.deploy.aihub",
+    ),
+    "experiments.predictor": ("experiments.sweep",),
+    "experiments.report": (
+        "experiments.predictor",
+        "experiments.ablate",
+        "experiments.arc",
+        "experiments.deploy",
+        "experiments.footprint",
+    ),
+    # benchmarks: what programs share, then programs
+    "benchmarks.options": (),
+    "benchmarks.timing": (),
+    "benchmarks.subject": (),
+    "benchmarks.depth_grid": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
+    "benchmarks.integer_rollout": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
+    "benchmarks.latency": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
+    "benchmarks.rollout_gflops": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
+    "benchmarks.sequence_length": ("benchmarks.options", "benchmarks.timing"),
+    "benchmarks.structure": (),
 }
-"""Leaves of trm_jax besides data and zoo: numeric modules never import them."""
+"""Places of each package, from the bottom up, and the places directly below. A place may import
+those and all that they may import; it covers everything under its name that has no entry."""
+
+FACE = "trm_jax.face"
+"""What faces (`__init__.py`) import to import the rest late. A package's own face has no place: it
+may import all of its package, and no module of the package imports it."""
+
+MOVING = {"experiments.models", "experiments.puzzles", "export.sources", "export.puzzle_text"}
+"""Modules on their way into trm_jax.loading and trm_jax.tasks; until then anybody imports them."""
+
+READERS = {"experiments.predictor", "experiments.report"}
+"""Programs that read other programs' results."""
+
+NO_RESULTS = {"__main__", "command", "runner"}
+"""Rooms of a program that its readers leave alone: they read results and start nothing."""
+
+SHARED = {f"experiments.{name}" for name in ("measurement", "paper", "render", "jobs")}
+
 ONLY_IN = {
-    "torch": ("trm_jax.convert.torch_files",),
+    "torch": ("trm_jax.convert.torch_files", "benchmarks."),
     "yaml": ("trm_jax.convert.torch_config", "experiments.deploy.aihub.rows"),
     "huggingface_hub": ("trm_jax.data.hub",),
-    "orbax": ("trm_jax.checkpoints.model_files",),
+    "orbax": ("trm_jax.checkpoints",),
     "aqt": ("quant.dot_general",),
     "ai_edge_litert": ("export.",),
-    "flatbuffers": ("export.",),
+    "flatbuffers": ("export.graph",),
     "litert_converter": ("export.lowering.reference",),
     "tensorflow": ("export.",),
     "tflite_micro": ("export.",),
     "tflite_runtime": ("export.",),
-    "qai_hub": ("export.",),
+    "qai_hub": ("export.aihub",),
     "requests": ("export.aihub",),  # comes with qai_hub
-    "onnx": ("export.",),
-    "onnxruntime": ("export.",),
+    "onnx": ("export.graph", "benchmarks."),
+    "onnxruntime": ("export.runtimes", "benchmarks."),
 }
-"""Foreign packages and the modules (by prefix) that may know them."""
+"""Foreign packages and the modules (by prefix) that may know them; benchmarks have rivals."""
+
+FILE_PLACES = {
+    "trm_jax.checkpoints",
+    "trm_jax.command_line",
+    "trm_jax.convert",
+    "trm_jax.data",
+    "trm_jax.loading",
+    "trm_jax.tasks",
+    "trm_jax.zoo",
+}
+"""Input and output of trm_jax: modules of numbers never import them."""
+
+MAX_FILES = 12
+MAX_LINES = 600
+MAX_SKIPS = 30
+GENERAL_NOUNS = {"Job", "Model", "Plan", "Row", "Spec", "Task", "Verdict"}
+"""Nouns that say nothing without another word: half of the programs have rows and jobs."""
+
+MODULES = find_modules()
+TESTS = find_modules(ROOT, ("tests",))
 
 
-def modules() -> dict[str, Path]:
-    """Find every module of the packages by dotted name."""
-    found = {}
-    for package in PACKAGES:
-        for file in sorted((ROOT / package).rglob("*.py")):
-            parts = file.relative_to(ROOT).with_suffix("").parts
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found[name] = file
-    return found
+def is_in(module: str, place: str) -> bool:
+    return module == place or module.startswith(place + ".")
 
 
-MODULES = modules()
+def place_of(module: str) -> str | None:
+    """Find the longest entry of `PLACES` that covers a module; a package's own has none."""
+    return max((place for place in PLACES if is_in(module, place)), key=len, default=None)
 
 
-def imports(module: str) -> set[str]:
-    """List what a module imports, at any depth, as dotted names; submodules by their own."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: relative import in line {node.lineno}"
-            assert node.module
-            for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                found.add(full if full in MODULES else node.module)
-    return found
+def places_below(place: str) -> set[str]:
+    """Collect what a place may import of its own package, itself included."""
+    return {place}.union(*(places_below(other) for other in PLACES[place]))
 
 
-def is_rim(module: str) -> bool:
-    parts = module.split(".")
-    return parts[0] == "trm_jax" and len(parts) > 1 and parts[1] in RIM | {"data", "zoo"}
-
-
-def is_program(module: str) -> bool:
-    """Say whether `python -m` runs it: export has programs beside its libraries."""
-    return 'if __name__ == "__main__":' in MODULES[module].read_text(encoding="utf-8")
+def is_face(module: str) -> bool:
+    return MODULES[module].name == "__init__.py"
 
 
 def is_numeric(module: str) -> bool:
-    return module.startswith(("trm_jax", "quant")) and not is_rim(module)
+    in_files = any(is_in(module, place) for place in FILE_PLACES)
+    return module.startswith(("trm_jax.", "quant.")) and not in_files
+
+
+@functools.cache
+def imports(module: str) -> set[str]:
+    return find_imports(module, MODULES)
+
+
+def our_imports(module: str) -> set[str]:
+    """List the imports of a module that are parts of this repository."""
+    ours = (*PACKAGES, "tests")
+    return {name for name in imports(module) if name.split(".")[0] in ours}
 
 
 def test_the_walk_finds_modules_and_imports() -> None:
     assert {"trm_jax.models.act", "trm_jax.data.hub", "quant.affine"} <= MODULES.keys()
     assert {"trm_jax.models.reasoner", "jax.numpy"} <= imports("trm_jax.models.act")
-    assert ROW.keys() - MODULES.keys() <= {"trm_jax.evaluate", "trm_jax.training.step"}
-    assert "torch" in imports("trm_jax.convert.torch_files")  # lazy imports count too
+    assert "torch" in imports("trm_jax.convert.torch_files")  # inside a function
+    assert place_of("trm_jax.data.arc.voting") == "trm_jax.data.arc"
+    assert place_of("trm_jax.data.hub") == "trm_jax.data"
+    assert "trm_jax.types" in places_below("trm_jax.loading")
+
+
+def test_every_place_exists() -> None:
+    covered = {place_of(module) for module in MODULES}
+    assert PLACES.keys() - covered == set()
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in MOVING | {*PACKAGES}])
+def test_a_module_imports_what_its_place_may(module: str) -> None:
+    place = place_of(module)
+    assert place, f"{module} has no place: add its folder to PLACES"
+    package = module.split(".")[0]
+    own = {name for name in our_imports(module) if name.split(".")[0] == package}
+    allowed = places_below(place) | ({FACE} if is_face(module) else set())
+    assert {name for name in own - MOVING if place_of(name) not in allowed} == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_packages_import_downwards(module: str) -> None:
-    allowed = MAY_IMPORT[module.split(".")[0]]
-    ours = {
-        name for name in imports(module) if name.split(".")[0] in (*PACKAGES, "tests", "benchmarks")
-    }
-    assert {name for name in ours if name.split(".")[0] not in allowed} == set()
+    allowed = PACKAGE_ORDER[module.split(".")[0]]
+    assert {name for name in our_imports(module) if name.split(".")[0] not in allowed} == set()
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m in ROW])
-def test_trm_jax_imports_upwards_in_its_order(module: str) -> None:
-    wrong = {name for name in imports(module) if ROW.get(name, -1) >= ROW[module]}
-    assert wrong == set()
+@pytest.mark.parametrize("reader", READERS)
+def test_readers_of_results_run_nothing(reader: str) -> None:
+    everything = {n for m in MODULES if is_in(m, reader) for n in our_imports(m)}
+    others = {n for n in everything if is_in(n, "experiments") and not is_in(n, reader)}
+    results = {n for n in others if place_of(n) not in SHARED}
+    assert {n for n in results if n.rsplit(".", 1)[-1] in NO_RESULTS} == set()
+
+
+def test_no_circle_of_modules() -> None:
+    assert find_circles(MODULES) == []
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if is_numeric(m)])
 def test_numeric_modules_know_no_files(module: str) -> None:
-    assert {name for name in imports(module) if is_rim(name)} == set()
+    assert {name for name in imports(module) if any(is_in(name, p) for p in FILE_PLACES)} == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -138,12 +284,63 @@ def test_foreign_packages_stay_in_their_place(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_arguments_are_parsed_at_the_rim(module: str) -> None:
+def test_arguments_are_parsed_by_input_and_output(module: str) -> None:
     if "argparse" in imports(module):
-        shared = ("experiments", "export.options")  # options that programs share
-        assert is_rim(module) or module.startswith(shared) or is_program(module)
+        allowed = (*FILE_PLACES, "export.options", "export.job", "experiments", "benchmarks")
+        is_program = MAIN_GUARD in read_text(MODULES[module])
+        assert is_program or any(is_in(module, place) for place in allowed)
 
 
 def test_configurations_need_no_jax() -> None:
     tops = {name.split(".")[0] for name in imports("trm_jax.config")}
     assert tops <= set(sys.stdlib_module_names)
+
+
+def test_folders_and_files_are_small() -> None:
+    assert {str(f): n for f, n in count_files(MODULES).items() if n > MAX_FILES} == {}
+    lines = {module: count_lines(file) for module, file in MODULES.items()}
+    assert {module: n for module, n in lines.items() if n > MAX_LINES} == {}
+
+
+def test_layout_is_the_formatter_s() -> None:
+    files = [*MODULES.values(), *TESTS.values()]
+    assert sum(map(count_skips, files)) < MAX_SKIPS
+
+
+def test_a_class_name_occurs_once_in_a_package() -> None:
+    assert find_repeated_classes(MODULES) == {}
+
+
+def test_there_is_one_type_of_task() -> None:
+    tasks = [
+        place
+        for (_, name), places in find_classes(MODULES).items()
+        for place in places
+        if name == "Task"
+    ]
+    assert tasks == ["trm_jax.tasks.task"]
+
+
+def test_general_nouns_never_stand_alone() -> None:
+    classes = find_classes(MODULES)
+    assert {
+        (package, name): places
+        for (package, name), places in classes.items()
+        if package in ("export", "experiments") and name in GENERAL_NOUNS
+    }.keys() <= {("experiments", "Model")}  # experiments/models.py is in MOVING
+
+
+FACES = [m for m in MODULES if is_face(m) and m != "trm_jax.tasks"]  # tasks: with MOVING
+
+
+@pytest.mark.parametrize("module", FACES)
+def test_a_folder_says_what_it_is(module: str) -> None:
+    docstring = ast.get_docstring(parse_file(MODULES[module])) or ""
+    assert re.match(r"\w.*\.", docstring, re.DOTALL), f"{module} has no docstring"
+
+
+def test_no_test_module_imports_another() -> None:
+    places = ("tests.support", "tests.conftest")
+    for module in TESTS:
+        names = {name for name in find_imports(module, TESTS) if is_in(name, "tests")}
+        assert all(any(is_in(name, place) for place in places) for name in names), module
