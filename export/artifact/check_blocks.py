@@ -1,16 +1,18 @@
-"""One block on its runtime against the simulation, and how far apart they may lie.
+"""One block on its runtime against the simulation, and how far apart they may be.
 
 Two correct implementations differ by float rounding, and where a value falls on the border
 between two integers, by a step. What that does to a block is measured on the simulation itself:
-every product's output is shaken by what its own arithmetic may be off (check_operators.py):
+every product's output is perturbed by the error of its own arithmetic (check_operators.py):
 
     float, dynamic   2^-20 of the outputs' root mean square: thousands of float32 terms summed in
                      another order; dynamic products then also flip some of their rounded inputs
     static           one step of the output grid
     integers         nothing: both compute the same bits
 
-The bound is FACTOR times the largest relative L2 change over DRAWS shaken simulations; the
-factor stands for draws that were not made.
+The bound is FACTOR times the largest relative L2 change over DRAWS perturbed simulations; the
+factor stands for further draws.
+
+Not here: whole rollouts, where the recursion amplifies steps (check_rollouts.py).
 """
 
 import dataclasses
@@ -48,8 +50,8 @@ class BlockCheck(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shaken:
-    """The products of a plan, with outputs shaken; hashable, as products are.
+class PerturbedProducts:
+    """The products of a plan, with perturbed outputs; hashable, as products are.
 
     Attributes:
       output_steps: (site, step of the output's grid) of static products.
@@ -63,14 +65,14 @@ class Shaken:
         product, size = self.exact(site), dict(self.output_steps).get(site)
         site_seed = sum(site.encode()) * 1000 + self.seed
 
-        def shaken(*arguments: Any, **options: Any) -> Array:
+        def perturbed(*arguments: Any, **options: Any) -> Array:
             y = product(*arguments, **options)
             noise = jax.random.uniform(jax.random.key(site_seed), y.shape, y.dtype, -1.0, 1.0)
             if size is not None:  # whole steps: -1, 0 or 1
                 return y + jnp.round(1.5 * noise) * jnp.asarray(size, y.dtype)
             return y + noise * (jnp.sqrt(jnp.mean(jnp.square(y))) * FLOAT_ERROR)
 
-        return shaken
+        return perturbed
 
 
 def output_steps(products: SiteDotGeneral) -> tuple[tuple[str, float], ...]:
@@ -87,43 +89,43 @@ def output_steps(products: SiteDotGeneral) -> tuple[tuple[str, float], ...]:
 
 
 def check_blocks(
-    twin: Simulation, runtime: Runtime, z: np.ndarray, injection: np.ndarray
+    simulation: Simulation, runtime: Runtime, z: np.ndarray, injection: np.ndarray
 ) -> list[BlockCheck]:
     """Compare every network on one input.
 
     Args:
       z, injection: states of a trajectory, one group of the graphs' batch, in real numbers.
     """
-    exact = twin.reasoner
+    exact = simulation.reasoner
     if isinstance(exact, IntegerReasoner):
         return [_check_integers(exact, runtime, z, injection)]
-    found = []
+    checks = []
     names = dict(zip(blocks_of(exact.config), ("update_L", "update_H"), strict=True))
     products = exact.module.dot_general
     steps = output_steps(products)
     for graph, update in names.items():
-        want = _apply(twin, products, update, z, injection)
+        expected = _apply(simulation, products, update, z, injection)
+        draws = [PerturbedProducts(products, steps, seed) for seed in range(DRAWS)]
         changes = [
-            distance(_apply(twin, Shaken(products, steps, i), update, z, injection), want)
-            for i in range(DRAWS)
+            distance(_apply(simulation, draw, update, z, injection), expected) for draw in draws
         ]
-        got = runtime.run(graph, {"z": z, "injection": injection})["z"]
-        found.append(BlockCheck(graph, distance(got, want), FACTOR * max(changes)))
-    return found
+        result = runtime.run(graph, {"z": z, "injection": injection})["z"]
+        checks.append(BlockCheck(graph, distance(result, expected), FACTOR * max(changes)))
+    return checks
 
 
 def _check_integers(
     exact: IntegerReasoner, runtime: Runtime, z: np.ndarray, injection: np.ndarray
 ) -> BlockCheck:
     """Compare in integers; the bound is 0."""
-    fed = {
+    inputs = {
         name: np.asarray(exact.integers(jnp.asarray(x), name))
         for name, x in (("z", z), ("injection", injection))
     }
     update = jax.jit(exact.networks.update_L)
-    want = update({}, jnp.asarray(z), jnp.asarray(injection))
-    got = runtime.run("block", fed)["z"]
-    return BlockCheck("block", distance(got, np.asarray(exact.integers(want, "z"))), 0.0)
+    state = update({}, jnp.asarray(z), jnp.asarray(injection))
+    expected = np.asarray(exact.integers(state, "z"))
+    return BlockCheck("block", distance(runtime.run("block", inputs)["z"], expected), 0.0)
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -132,9 +134,11 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _apply(
-    twin: Simulation, products: Any, update: str, z: np.ndarray, injection: np.ndarray
+    simulation: Simulation, products: Any, update: str, z: np.ndarray, injection: np.ndarray
 ) -> np.ndarray:
-    reasoner = dataclasses.replace(build(twin.reasoner.config, products), store=twin.reasoner.store)
+    reasoner = dataclasses.replace(
+        build(simulation.reasoner.config, products), store=simulation.reasoner.store
+    )
     network = jax.jit(getattr(reasoner.networks, update))
-    out = network(twin.weights.params, jnp.asarray(z), jnp.asarray(injection))
+    out = network(simulation.weights.params, jnp.asarray(z), jnp.asarray(injection))
     return np.asarray(out, np.float64)

@@ -60,15 +60,15 @@ class Rollouts(NamedTuple):
 
 
 def compare_rollouts(
-    solver: Solver, twin: Simulation, dataset: PuzzleDataset, limit: int, steps: int
+    solver: Solver, simulation: Simulation, dataset: PuzzleDataset, limit: int, steps: int
 ) -> Iterator[RolloutGroup]:
     """Run the first puzzles of a data set on both sides, group by group."""
     for rows in split_groups(min(limit, len(dataset)), solver.batch):
-        yield compare_group(solver, twin, dataset, np.arange(rows.start, rows.stop), steps)
+        yield compare_group(solver, simulation, dataset, np.arange(rows.start, rows.stop), steps)
 
 
 def compare_group(
-    solver: Solver, twin: Simulation, dataset: PuzzleDataset, rows: np.ndarray, steps: int
+    solver: Solver, simulation: Simulation, dataset: PuzzleDataset, rows: np.ndarray, steps: int
 ) -> RolloutGroup:
     """Run at most a batch of puzzles on both sides."""
     host = gather(dataset, rows, len(rows))
@@ -82,8 +82,8 @@ def compare_group(
     last = states[max(states)]
     # padded to one size, so that the simulation compiles once
     full = np.resize(rows, solver.batch)
-    state = twin.trajectory(batch_of(dataset, full), steps=steps)[-1][: len(rows)]
-    simulated = twin.tokens(state)
+    state = simulation.trajectory(batch_of(dataset, full), steps=steps)[-1][: len(rows)]
+    simulated = simulation.tokens(state)
     labels, answers = jnp.asarray(host.labels), jnp.asarray(solution.tokens)
     numbers = (
         puzzle_exact(answers, labels),

@@ -37,7 +37,7 @@ class CheckResult(NamedTuple):
     text: str
 
 
-def twin_of(export: Export, model: str | None, dataset: PuzzleDataset) -> Simulation:
+def simulate_export(export: Export, model: str | None, dataset: PuzzleDataset) -> Simulation:
     """Build the simulation of an export.
 
     Raises:
@@ -46,15 +46,15 @@ def twin_of(export: Export, model: str | None, dataset: PuzzleDataset) -> Simula
     manifest = export.manifest
     source = load_model(model or manifest.source)
     plan = plan_named(manifest.scheme, manifest.target)
-    twin = simulate(
+    simulation = simulate(
         source, plan.precision, gather_calibration(dataset), steps=manifest.expected.steps
     )
-    if parameters_sha256(twin.quantised) != manifest.parameters_sha256:
+    if parameters_sha256(simulation.quantised) != manifest.parameters_sha256:
         raise ValueError(
             f"{source.name} under {manifest.scheme} gives other parameters than the export holds;"
             " name the model it was made from with --model"
         )
-    return twin
+    return simulation
 
 
 def run_checks(
@@ -94,16 +94,18 @@ def run_checks(
         text = f"{same.sum()} of {same.size} puzzles as expected"
         yield CheckResult("answers", bool(same.all()), text)
         dataset = load_puzzles(data, export.config)
-        twin = twin_of(export, model, dataset)
-        states = twin.trajectory(batch_of(dataset, np.arange(solver.batch) % len(dataset)), steps=1)
+        simulation = simulate_export(export, model, dataset)
+        states = simulation.trajectory(
+            batch_of(dataset, np.arange(solver.batch) % len(dataset)), steps=1
+        )
         e = solver.states.embed(
             np.resize(inputs, (solver.batch, inputs.shape[1])), np.resize(ids, solver.batch)
         )
         injection = solver.states.real_injection(e)
-        for block in check_blocks(twin, runtime, np.asarray(states[-1]), injection):
+        for block in check_blocks(simulation, runtime, np.asarray(states[-1]), injection):
             text = f"relative distance {block.distance:.2e}, bound {block.bound:.2e}"
             yield CheckResult(block.graph, block.passed, text)
-        yield check_whole_rollouts(solver, twin, dataset, limit, expected.steps)
+        yield check_whole_rollouts(solver, simulation, dataset, limit, expected.steps)
     finally:
         runtime.close()
 
@@ -123,7 +125,7 @@ def check_products(export: Export, target: Target) -> CheckResult:
 
 def check_whole_rollouts(
     solver: Solver,
-    twin: Simulation,
+    simulation: Simulation,
     dataset: PuzzleDataset,
     limit: int,
     steps: int,
@@ -131,7 +133,7 @@ def check_whole_rollouts(
     """Compare whole rollouts on runtime and simulation."""
     groups, done = [], 0
     with progress_bar("rollouts", min(limit, len(dataset))) as advance:
-        for group in check_rollouts.compare_rollouts(solver, twin, dataset, limit, steps):
+        for group in check_rollouts.compare_rollouts(solver, simulation, dataset, limit, steps):
             groups.append(group)
             done += len(group.exact)
             advance(done)

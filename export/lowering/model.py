@@ -2,24 +2,20 @@
 
     block    z, injection -> z      one application of the network: all its layers. HRM has two
                                     networks, so two graphs: block_L and block_H
-    head     z_H -> logits, q       token logits behind the prefix; q = (halt, continue)
+    head     z_H -> logits, q       token logits after the prefix; q = (halt, continue)
     step     x, z_H, z_L -> z_H, z_L, logits, q
                                     a supervision step, its cycles unrolled over shared weights;
-                                    x is the injection (the embedded puzzle)
+                                    x is the injection (the embedded puzzle); floats only
 
-The host owns the rest: embedding, recursion, halting, argmax (artifact/solver.py). Shapes are
-static. Metadata: scheme, plan, target and a hash of the parameters, by METADATA's names.
+`lower_floats` gives float32 graphs with the plan's matrix products in them. `lower_integers` gives
+graphs of integers for TFLite Micro: block and head, as quant/integer/network.py describes them
+for the simulation too, with the operators of integer_block.py and integer_attention.py. States
+are (batch, positions, emb); inside those graphs there are four axes, which a 1x1 CONV_2D needs.
+Shapes are static. Metadata: scheme, plan, target and a hash of the parameters, by METADATA's
+names.
 
-Models to graphs of integers for TFLite Micro: stock operators, one puzzle or more per call.
-
-    block    z, injection -> z        one application of the network
-    head     z_H -> logits, q         integers; the host compares them, or reads their scales
-
-The descriptions are quant/integer/network.py's and quant/integer/network.py's, so that graphs and
-simulation cannot part; operators are integer_block.py's and integer_attention.py's. States are
-(batch, positions, emb), inside there are four axes: a 1x1 CONV_2D wants them.
-
-The host owns the rest (quant/carry.py): embedding, injection, recursion, halting, argmax.
+Not here: what the host does between two calls, which is embedding, recursion, halting and argmax
+(artifact/solver.py).
 """
 
 import hashlib
@@ -47,54 +43,8 @@ from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import QuantisedParams, leaf_name
 from trm_jax.config import Config, HRMConfig, Mixer, to_dict
 
-
-def integer_graphs(
-    model: IntegerModel, plan: StoragePlan, *, batch: int, chunks: Chunks = DEFAULT_CHUNKS
-) -> tuple[Graph, ...]:
-    """Lower block and head.
-
-    Raises:
-      ValueError: a configuration without integers (integer_block.level).
-    """
-    return (
-        integer_block_graph(model, plan, batch, chunks),
-        integer_head_graph(model, plan, batch, chunks),
-    )
-
-
-def integer_block_graph(
-    model: IntegerModel, plan: StoragePlan, batch: int, chunks: Chunks
-) -> Graph:
-    """Lower one application of the network."""
-    ops = graph_ops(GraphBuilder("block"), model, plan, chunks)
-    z, injection = ops.state("z", batch), ops.state("injection", batch)
-    out = mlp_level(z, injection, model.config, ops).value
-    made = reshaped(ops.g, out, state_shape(model, batch), "z/next")
-    return scheduled(ops.g.finish({"z": "z", "injection": "injection"}, {"z": made}))
-
-
-def integer_head_graph(model: IntegerModel, plan: StoragePlan, batch: int, chunks: Chunks) -> Graph:
-    """Lower the read-out."""
-    ops = graph_ops(GraphBuilder("head"), model, plan, chunks)
-    z_H = ops.fed("z_H", batch, "z")
-    logits, q = (tagged.value for tagged in read_out(z_H, model.config, ops))
-    c, g = model.config, ops.g
-    outputs = {
-        "logits": reshaped(g, logits, (batch, c.seq_len, c.vocab_size), "logits"),
-        "q": reshaped(g, q, (batch, 2), "q"),
-    }
-    return scheduled(g.finish({"z_H": "z_H"}, outputs))
-
-
-def graph_ops(g: GraphBuilder, model: IntegerModel, plan: StoragePlan, chunks: Chunks) -> GraphOps:
-    """Choose the operators of a network."""
-    kind = AttentionGraph if model.config.mixer is Mixer.ATTENTION else GraphOps
-    return kind(g, model, plan, chunks)
-
-
 Ranges = Mapping[str, ProductRange]
 """Calibrated ends of input and output of every site (quant/simulation.py)."""
-
 METADATA = {
     "scheme": "trm.scheme",
     "plan": "trm.plan",
@@ -113,7 +63,7 @@ def lower_floats(
     graphs: tuple[str, ...] = ("block", "head"),
     ranges: Ranges | None = None,
 ) -> GraphModel:
-    """Lower a model under a numerics plan.
+    """Lower a model to float32 graphs with a plan's matrix products.
 
     Args:
       quantised: parameters of the plan's scheme (`quant.simulation.quantise_for`).
@@ -129,15 +79,16 @@ def lower_floats(
     if unknown := sorted(set(graphs) - {"block", "head", "step"}) or not graphs:
         raise ValueError(f"graphs must be some of block, head, step, got {unknown or 'none'}")
     sites = dense_sites(quantised, plan, ranges or {})
-    made: list[Graph] = []
+    lowered: list[Graph] = []
     if "block" in graphs:
-        made += [block_graph(config, sites, name, batch) for name in sorted(set(blocks_of(config)))]
+        names = sorted(set(blocks_of(config)))
+        lowered += [block_graph(config, sites, name, batch) for name in names]
     if "head" in graphs:
-        made.append(head_graph(config, sites, batch))
+        lowered.append(head_graph(config, sites, batch))
     if "step" in graphs:
-        made.append(step_graph(config, sites, batch))
+        lowered.append(step_graph(config, sites, batch))
     return GraphModel(
-        graphs=tuple(made),
+        graphs=tuple(lowered),
         description=f"recursive reasoner, {plan.precision.name} as {plan.name}",
         metadata=_metadata(config, quantised, plan),
     )
@@ -152,10 +103,10 @@ def lower_integers(
     batch: int,
     cut: PartitionSpec | None = None,
 ) -> GraphModel:
-    """Lower a model to graphs of integers (model.py).
+    """Lower a model to graphs of integers.
 
     Args:
-      quantised: parameters that `integers` were made of; the metadata holds their hash.
+      quantised: parameters of `integers`; their hash goes into the metadata.
       batch: puzzles per call.
       cut: adds the same block as graphs that share one arena (stages.py).
 
@@ -225,7 +176,7 @@ def head_graph(config: Config, sites: Sites, batch: int) -> Graph:
 
 
 def lower_read_out(g: GraphBuilder, z_H: str, config: Config, sites: Sites) -> tuple[str, str]:
-    """Decode z_H: logits of the cells behind the prefix, halting logits of position 0."""
+    """Decode z_H: logits of the cells after the prefix, halting logits of position 0."""
     batch, _, emb = g.shape(z_H)
     size = (batch, config.seq_len, emb)
     cells = sliced(g, z_H, (0, config.prefix_len, 0), size, "lm_head/cells")
@@ -240,15 +191,59 @@ def lower_read_out(g: GraphBuilder, z_H: str, config: Config, sites: Sites) -> t
 def step_graph(config: Config, sites: Sites, batch: int) -> Graph:
     """Lower a supervision step, unrolled."""
     g, shape = GraphBuilder("step"), (batch, config.num_positions, config.hidden_size)
-    ends = {name: g.input(name, shape) for name in ("x", "z_H", "z_L")}
-    x, z_H, z_L = ends.values()
+    inputs = {name: g.input(name, shape) for name in ("x", "z_H", "z_L")}
+    x, z_H, z_L = inputs.values()
     for h in range(config.H_cycles):
         injection = binary(g, "ADD", z_H, x, f"H_{h}/injection")
         for i in range(config.L_cycles):
             z_L = apply_network(g, z_L, injection, config, sites, False, f"H_{h}/L_{i}/")
         z_H = apply_network(g, z_H, z_L, config, sites, True, f"H_{h}/z_H/")
     logits, q = lower_read_out(g, z_H, config, sites)
-    return g.finish(ends, {"z_H": z_H, "z_L": z_L, "logits": logits, "q": q})
+    return g.finish(inputs, {"z_H": z_H, "z_L": z_L, "logits": logits, "q": q})
+
+
+def integer_graphs(
+    model: IntegerModel, plan: StoragePlan, *, batch: int, chunks: Chunks = DEFAULT_CHUNKS
+) -> tuple[Graph, ...]:
+    """Lower block and head.
+
+    Raises:
+      ValueError: a configuration without integers (integer_block.level).
+    """
+    return (
+        integer_block_graph(model, plan, batch, chunks),
+        integer_head_graph(model, plan, batch, chunks),
+    )
+
+
+def integer_block_graph(
+    model: IntegerModel, plan: StoragePlan, batch: int, chunks: Chunks
+) -> Graph:
+    """Lower one application of the network."""
+    ops = graph_ops(GraphBuilder("block"), model, plan, chunks)
+    z, injection = ops.state("z", batch), ops.state("injection", batch)
+    out = mlp_level(z, injection, model.config, ops).value
+    state = reshaped(ops.g, out, state_shape(model, batch), "z/next")
+    return scheduled(ops.g.finish({"z": "z", "injection": "injection"}, {"z": state}))
+
+
+def integer_head_graph(model: IntegerModel, plan: StoragePlan, batch: int, chunks: Chunks) -> Graph:
+    """Lower the read-out."""
+    ops = graph_ops(GraphBuilder("head"), model, plan, chunks)
+    z_H = ops.fed("z_H", batch, "z")
+    logits, q = (tagged.value for tagged in read_out(z_H, model.config, ops))
+    c, g = model.config, ops.g
+    outputs = {
+        "logits": reshaped(g, logits, (batch, c.seq_len, c.vocab_size), "logits"),
+        "q": reshaped(g, q, (batch, 2), "q"),
+    }
+    return scheduled(g.finish({"z_H": "z_H"}, outputs))
+
+
+def graph_ops(g: GraphBuilder, model: IntegerModel, plan: StoragePlan, chunks: Chunks) -> GraphOps:
+    """Choose the operators of a network."""
+    kind = AttentionGraph if model.config.mixer is Mixer.ATTENTION else GraphOps
+    return kind(g, model, plan, chunks)
 
 
 def parameters_sha256(quantised: QuantisedParams) -> str:

@@ -78,7 +78,7 @@ def folder_of(job: HostJob, scheme: str) -> Path:
     return job.out / "exports" / scheme
 
 
-def twin_of(job: HostJob, scheme: str) -> Simulation:
+def simulate_export(job: HostJob, scheme: str) -> Simulation:
     """Build a scheme's simulation, and its export if it is not there yet.
 
     Raises:
@@ -206,7 +206,7 @@ def run_scheme(
     left = [rows for rows in wanted if (rows.start, rows.stop) not in done]
     advance(len(wanted) - len(left))
     if left:
-        twin = twin_of(job, scheme)
+        twin = simulate_export(job, scheme)
         made = open_artifact(folder_of(job, scheme))
         runtime = open_runtime(job.target, made.model, threads=job.threads)
         try:
