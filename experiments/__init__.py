@@ -6,7 +6,8 @@
     train      training in segments             report     one page of everything
 
 A program is run with `python -m experiments.NAME`. Its folder has the same rooms as every other:
-__main__.py (command line), job.py (command line -> loaded and checked), rows.py (what a row
-means, and on disk), runner.py (computes rows), outcomes.py (rows -> numbers with errors),
-tables.py (numbers -> tables and figures). Nothing is re-exported: a program is no library.
+__main__.py (command line; imports nothing heavy), job.py (command line -> loaded and checked),
+rows.py (what a row means, and on disk), runner.py (computes rows and reports), outcomes.py (rows
+-> numbers with errors), tables.py (numbers -> tables and figures). Nothing is re-exported: a
+program is no library.
 """

@@ -14,7 +14,8 @@ it. Read in this order:
     aihub/        Qualcomm AI Hub
     footprint/    bytes, work and energy from shapes alone
 
-Programs: `python -m export.{tflite,onnx,verify,solve,micro}`. Not here: measuring whole data sets
+Programs: `python -m export.{tflite,onnx,verify,solve,micro}`; options.py has what they share, and
+job.py what the first two do. Not here: measuring whole data sets
 (`experiments.deploy`).
 """
 

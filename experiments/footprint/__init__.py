@@ -1,4 +1,5 @@
 """Memory, work and energy from shapes: python -m experiments.footprint.
 
-Rooms: rows.py (records), tables.py, paper_check.py (the paper's figures beside ours).
+Rooms: job.py (configurations and schemes by name), rows.py (records), runner.py, tables.py,
+paper_check.py (the paper's figures beside ours).
 """

@@ -1,5 +1,6 @@
 """One page with every table and figure: python -m experiments.report --all.
 
 Rooms: jobs.py (the programs a full report runs), inputs.py (folders of results, read), cells.py
-(ours beside the paper's), sections/ (one file a chapter), page.py (the page).
+(ours beside the paper's), sections/ (one file a chapter), page.py (the page), runner.py (measures
+and writes).
 """
