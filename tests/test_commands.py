@@ -1,8 +1,9 @@
 """The documented commands: every one names flags that exist, and the quick ones run.
 
-Documented is each `python -m MODULE ...` in a fenced block of README.md or BUILD.md, or indented
-in the docstring of a program (a module with a `__main__` guard). A trailing backslash goes on in
-the next line; a comment, a redirection or && ends the command.
+Documented is each `python -m MODULE ...` in a fenced block of README.md, BUILD.md, CONTRIBUTING.md
+or a page of docs/, or indented in the docstring of a program (a module with a `__main__` guard). A
+trailing backslash goes on in the next line; a comment, a redirection or && ends the command. None
+runs code of tests/.
 
 A command that begins like a key of `QUICK` runs, in an empty folder, with the options given
 there appended: the last option wins, so they make it small. The others need what a test does not
@@ -13,6 +14,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +26,11 @@ from tests.support.programs import PACKAGES, ROOT, load_program, programs
 from tests.support.slow import slow
 
 PROMPT = "python -m "
-TEST_COMMAND = "python -m pytest"
+SETS_UP_AND_RUNS = {
+    "make sweep": "experiments.sweep --task maze",
+    "make test": "pytest",
+}
+"""README's two first commands and what each runs when its environment is there."""
 QUICK = {
     "experiments.sweep --task": "--limit 8 --out out",
     "experiments.ablate --task maze --only": "--limit 2 --only pruning --quick --out out",
@@ -70,10 +76,15 @@ def in_docstring(program: str) -> list[Command]:
     return parse(load_program(program).__doc__ or "")
 
 
+def documents() -> list[str]:
+    """List the documents that name commands."""
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    return ["README.md", "BUILD.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in pages)]
+
+
 def documented() -> list[Command]:
     """Collect the commands of everything that is there, each once."""
-    documents = [name for name in ("README.md", "BUILD.md") if (ROOT / name).exists()]
-    sources = [fenced(name) for name in documents] + [in_docstring(p) for p in programs()]
+    sources = [fenced(name) for name in documents()] + [in_docstring(p) for p in programs()]
     ours = (c for commands in sources for c in commands if c[0].split(".")[0] in PACKAGES)
     return list(dict.fromkeys(ours))
 
@@ -143,12 +154,34 @@ def test_programs_say_how_to_run_them(program: str) -> None:
     assert len(commands) >= 2
 
 
-def test_readme_names_the_main_job_and_the_test_command() -> None:
-    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.M)
-    commands = [command for block in blocks for command in parse(block)]
-    assert any(command[:2] == ("experiments.sweep", "--task") for command in commands)
-    assert any(line == TEST_COMMAND for block in blocks for line in block.splitlines())
-    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == TEST_COMMAND
+@pytest.mark.parametrize("name", documents())
+def test_documented_commands_run_no_test_code(name: str) -> None:
+    blocks = re.findall(r"^```\w*\n(.*?)^```", (ROOT / name).read_text(), re.DOTALL | re.MULTILINE)
+    runs = re.compile(r"python\S* (-m tests\.|tests/|-c .*\btests\.)")
+    assert [line for block in blocks for line in block.splitlines() if runs.search(line)] == []
+
+
+def test_readme_begins_with_the_main_job_and_the_test_command() -> None:
+    text = (ROOT / "README.md").read_text()
+    first = re.search(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert first is not None
+    lines = [line.partition("#")[0].strip() for line in first[1].splitlines()]
+    assert lines == list(SETS_UP_AND_RUNS)
+    assert any(
+        line.strip().startswith("make test ") for line in (ROOT / ".ci/run").read_text().splitlines()
+    )
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize("command", SETS_UP_AND_RUNS)
+def test_make_sets_up_and_runs(command: str, tmp_path: Path) -> None:
+    dry = ["make", "--no-print-directory", "-n", f"VENV={tmp_path}", command.split()[1]]
+    fresh = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "-m pip install" in fresh
+    assert f"-m {SETS_UP_AND_RUNS[command]}" in fresh.splitlines()[-1]
+    (tmp_path / ".installed").touch()  # newer than pyproject.toml
+    again = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert len(again.splitlines()) == 1
 
 
 def test_unknown_flag_would_be_found(capsys: pytest.CaptureFixture[str]) -> None:
