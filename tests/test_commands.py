@@ -168,7 +168,8 @@ def test_readme_begins_with_the_main_job_and_the_test_command() -> None:
     lines = [line.partition("#")[0].strip() for line in first[1].splitlines()]
     assert lines == list(SETS_UP_AND_RUNS)
     assert any(
-        line.strip().startswith("make test ") for line in (ROOT / ".ci/run").read_text().splitlines()
+        line.strip().startswith("make test ")
+        for line in (ROOT / ".ci/run").read_text().splitlines()
     )
 
 
