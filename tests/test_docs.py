@@ -58,3 +58,16 @@ def test_cited_sections_of_the_reference_exist() -> None:
     cited = {n for text in sources for n in re.findall(r"REFERENCE (\d(?:\.\d)?)", text)}
     assert cited
     assert cited <= sections
+
+
+def test_named_files_exist() -> None:
+    file = re.compile(
+        r"(?<![\w/.-])((?:trm_jax|quant|export|experiments|benchmarks|tests|examples)/[\w./-]*\w)"
+    )
+    missing = {
+        f"{document.relative_to(ROOT)}: {name}"
+        for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for name in file.findall(re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL))
+        if not re.search(r"NAME|PROGRAM", name) and not (ROOT / name).exists()
+    }
+    assert missing == set()
