@@ -1,9 +1,9 @@
 """Products on quantised operands: a Scheme becomes the `dot_general` of every Dense.
 
-Two ways in (Sec. 3.4; training: Sec. 3.7):
+Public interface (Sec. 3.4; training: Sec. 3.7):
 
-    site_dot_general   deployment: kernels are already on their grid (ptq.simulate), so only
-                       the inputs are quantised
+    site_dot_general   deployment: kernels are already on their grid (ptq.weights.round_weights),
+                       so only the inputs are quantised
     qat_dot_general    training: kernels are float masters and are quantised here too
 
 Operands are fake-quantised in float32 (a bfloat16 scale would move the grid), multiplied in
@@ -17,7 +17,10 @@ The only file that knows AQT (0.9.0, the last release). Two of its defaults are 
 scale, amax/(q_max + 1/2) unless `preserve_max_val` is set and an ulp apart between jit and
 eager, comes from affine.py instead; and its DotGeneral, which relies on a conversion that JAX
 has deprecated (array to dtype), gives way to `jax.lax.dot_general` on its fake-quantised
-operands. Integer-exact products are not here but in the simulation of the deployed arithmetic.
+operands.
+
+Not here: the rounded outputs of static products and schemes per role (simulation.py), and
+products of integers (integer/operators.py).
 """
 
 import functools

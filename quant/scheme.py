@@ -9,7 +9,8 @@ Name = the parts that apply, joined by `_`, in this order:
                                     left out if fp32 and the weights are quantised
     a8d | a8da | a8s | a16s         inputs of every Dense: d dynamic (one range per row at run
                                     time; a8d symmetric, a8da asymmetric), s static (calibrated
-                                    range per tensor: a8s asymmetric, a16s symmetric int16)
+                                    range per tensor: a8s asymmetric, a16s symmetric int16;
+                                    outputs are rounded alike)
     carrybf16 | carryfp16 | carry16 | carry8
                                     memory of z_H, z_L between H-cycles; left out if it is the
                                     arithmetic's; 16 and 8 are symmetric integers per token
@@ -149,7 +150,7 @@ class Scheme:
 
     @property
     def is_integer(self) -> bool:
-        """Say whether everything is computed in a device's integers."""
+        """Return whether everything is computed in a device's integers."""
         return self.arithmetic is Arithmetic.TFLM
 
     @property

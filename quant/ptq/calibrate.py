@@ -6,8 +6,10 @@ and z_H), and over a read-out after every H-cycle, as the depth grid needs. Dens
 input, blocks their states; a statistic is folded into the carry of the scan, so no trajectory
 is stored.
 
-Serves static activations (dot_general.py) and error-compensating rounding. Left out:
-percentiles; a saturated carry stays wrong for all later cycles, so ranges get headroom instead.
+Serves static activations (dot_general.py, simulation.py) and error-compensating rounding.
+
+Not here: the ranges of outputs, which need kernels (simulation.py); and percentiles: a saturated
+carry stays wrong for all later cycles, so ranges get headroom instead.
 """
 
 import enum
@@ -47,7 +49,7 @@ class Seen(enum.Enum):
 
 
 class Statistic(NamedTuple):
-    """A sum in the wide sense: how inputs are summarised and summaries merged.
+    """How inputs are summarised and summaries merged.
 
     Attributes:
       empty: summary of no input, from the width of a site's input.
