@@ -30,6 +30,7 @@ from experiments.measurement.row_files import (
 )
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import MeasurementSpec, differences
+from quant.scheme import parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +63,23 @@ class SweepSpec(MeasurementSpec):
 
     @property
     def digest(self) -> str:
-        """Short hash of the identity, written into every row."""
+        """Short hash of the identity, written into every row but those of static schemes."""
         return digest_of(self.identity)
+
+    def digest_of_scheme(self, name: str) -> str:
+        """Hash what decides the numbers of a scheme's rows.
+
+        Static products once rounded their inputs only; rows from then must not mix with those
+        of today's arithmetic, which is the exported file's (quant/simulation.py).
+        """
+        scheme = parse(name)
+        if not scheme.activations.is_static or scheme.is_integer:
+            return self.digest
+        return digest_of(self.identity | {"static_outputs": "rounded"})
+
+    def digest_for(self, row: "SweepRow") -> str:
+        """Return the digest that a row must have."""
+        return self.digest_of_scheme(row.scheme)
 
 
 def to_dict(spec: SweepSpec) -> dict[str, Any]:
@@ -121,7 +137,7 @@ class SweepRow:
     """What one scheme did on one shard; lists run over `Grid.cycles`.
 
     Attributes:
-      digest: of the spec (`Spec.digest`).
+      digest: of what decides the numbers (`SweepSpec.digest_for`).
       scored_cells, correct_cells: counts over the shard.
       exact, lenient: one bit per puzzle, hex, first puzzle in the highest bit.
       cell_error: share of wrong cells of a puzzle.
@@ -219,7 +235,7 @@ def read_specs(folder: Path) -> list[SweepSpec]:
     return [from_dict(read_document(file, KIND)["spec"]) for file in files]
 
 
-def read_rows(folder: Path, digest: str) -> list[SweepRow]:
+def read_rows(folder: Path, spec: SweepSpec) -> list[SweepRow]:
     """Read the rows of all processes of a folder, a cut-off last line left out.
 
     Raises:
@@ -228,10 +244,10 @@ def read_rows(folder: Path, digest: str) -> list[SweepRow]:
     rows = []
     for file in sorted(folder.glob("rows*.jsonl")):
         for place, row in read_lines(file, row_from_dict):
-            if row.digest != digest:
+            if row.digest != (digest := spec.digest_for(row)):
                 raise ValueError(
-                    f"{place} is of another sweep ({row.digest}, not {digest});"
-                    " keep one sweep in a folder"
+                    f"{place} is of another sweep, or {row.scheme} was another arithmetic"
+                    f" ({row.digest}, not {digest}); keep one sweep in a folder"
                 )
             rows.append(row)
     return rows
@@ -246,7 +262,7 @@ def merge(folders: Sequence[Path]) -> tuple[SweepSpec, list[SweepRow]]:
     """
     found = [spec for folder in folders for spec in _some(read_specs(folder), folder)]
     spec = union(found)
-    return spec, [row for folder in folders for row in read_rows(folder, spec.digest)]
+    return spec, [row for folder in folders for row in read_rows(folder, spec)]
 
 
 def pending(spec: SweepSpec, rows: Iterable[SweepRow], process: int, processes: int) -> list[Key]:

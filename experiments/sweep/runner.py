@@ -94,7 +94,7 @@ class Runner:
         )
         calls = consecutive_similarity(*model, shard.batch)
         readout, calls = jax.device_get((readout, calls))
-        return make_row(self.spec.digest, key, shard.host, readout, calls)
+        return make_row(self.spec.digest_of_scheme(key.scheme), key, shard.host, readout, calls)
 
 
 def make_row(
@@ -147,7 +147,7 @@ def sweep(args: argparse.Namespace) -> None:
     out = args.out or Path("runs") / f"sweep-{spec.task}-{spec.model}"
     folder = rows.Folder(out, process.index)
     folder.check(spec, resume=args.resume)
-    done = rows.read_rows(out, spec.digest)
+    done = rows.read_rows(out, spec)
     process.wait_for_others("checked")
     facts = environment()
     if process.reports:
@@ -157,4 +157,4 @@ def sweep(args: argparse.Namespace) -> None:
         run(job, folder, keys, facts)
     process.wait_for_others("measured")
     if process.reports:
-        write_report(spec, rows.read_rows(out, spec.digest), out, console)
+        write_report(spec, rows.read_rows(out, spec), out, console)

@@ -57,7 +57,7 @@ def finish(process: subprocess.Popen) -> str:
 
 def rows_of(out: Path) -> list[rows.SweepRow]:
     (spec, *_) = rows.read_specs(out)
-    return sorted(rows.read_rows(out, spec.digest), key=lambda row: row.key)
+    return sorted(rows.read_rows(out, spec), key=lambda row: row.key)
 
 
 def assert_same(ours: Path, theirs: Path) -> None:

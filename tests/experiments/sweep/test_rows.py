@@ -52,7 +52,7 @@ def test_rows_come_back_exactly(tmp_path):
     rows = [row(), row("w8c-sym")]
     for each in rows:
         folder.append(each)
-    assert read_rows(tmp_path, SPEC.digest) == rows
+    assert read_rows(tmp_path, SPEC) == rows
 
 
 @pytest.mark.parametrize("cut", [1, 40])
@@ -63,8 +63,8 @@ def test_a_line_cut_off_by_a_kill_is_dropped_and_done_again(tmp_path, cut):
     folder.append(row("w8c-sym"))
     whole = folder.rows_file.read_bytes()
     folder.rows_file.write_bytes(whole[:-cut])
-    assert read_rows(tmp_path, SPEC.digest) == [row()]
-    left = sweep_rows.pending(SPEC, read_rows(tmp_path, SPEC.digest), 0, 1)
+    assert read_rows(tmp_path, SPEC) == [row()]
+    left = sweep_rows.pending(SPEC, read_rows(tmp_path, SPEC), 0, 1)
     assert left[0] == Key("w8c-sym", 0, 4)
     folder.open(SPEC, {})
     folder.append(row("w8c-sym"))
@@ -77,7 +77,7 @@ def test_a_damaged_line_is_named(tmp_path):
     folder.append(row())
     folder.rows_file.write_bytes(b'{"digest": 1}\n' + folder.rows_file.read_bytes())
     with pytest.raises(ValueError, match=r"rows\.jsonl, line 1 is damaged"):
-        read_rows(tmp_path, SPEC.digest)
+        read_rows(tmp_path, SPEC)
 
 
 def test_rows_of_another_sweep_are_refused(tmp_path):
@@ -85,7 +85,7 @@ def test_rows_of_another_sweep_are_refused(tmp_path):
     folder.open(SPEC, {})
     folder.append(row(digest=OTHER.digest))
     with pytest.raises(ValueError, match="line 1 is of another sweep"):
-        read_rows(tmp_path, SPEC.digest)
+        read_rows(tmp_path, SPEC)
 
 
 def test_a_used_folder_is_only_resumed_and_only_by_its_own_sweep(tmp_path):

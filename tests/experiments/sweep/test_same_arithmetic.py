@@ -10,6 +10,7 @@ import pytest
 
 from experiments.measurement.shards import load_shard
 from experiments.sweep.job import SweepJob, prepare
+from experiments.sweep.rows import Key
 from experiments.sweep.runner import Runner
 from export.lowering.storage import plan_for
 from export.targets import Target
@@ -101,6 +102,26 @@ def test_schemes_are_told_apart(job: SweepJob, swept: Swept) -> None:
     """No two schemes have the same states, so that the comparison above can fail."""
     rolled = [states(job, swept(scheme)).tobytes() for scheme in (*SCHEMES, *FLOATS)]
     assert len(set(rolled)) == len(rolled)
+
+
+def test_rows_of_the_earlier_static_arithmetic_do_not_mix(job: SweepJob) -> None:
+    """Those were measured with products that rounded their inputs only."""
+    spec = job.spec
+    earlier = ("fp32", "w4c-asym_a8da", "tflm_int4_int8")
+    assert {spec.digest_of_scheme(parse(name).name) for name in earlier} == {spec.digest}
+    static = {spec.digest_of_scheme(name) for name in ("w8c-sym_a8s", "w8c-sym_a16s_carry8")}
+    assert len(static) == 1
+    assert spec.digest not in static
+
+
+def test_rows_carry_the_digest_of_their_scheme(job: SweepJob) -> None:
+    names, spec = ("fp32", "w8c-sym_a8s"), job.spec
+    sizes = dict(zip(spec.schemes, spec.bytes, strict=True))
+    spec = dataclasses.replace(spec, schemes=names, bytes=tuple(sizes[name] for name in names))
+    keys = [Key(name, 0, PUZZLES) for name in names]
+    rows = list(Runner(spec, job.model, job.puzzles).rows(keys))
+    assert [row.digest for row in rows] == [spec.digest_for(row) for row in rows]
+    assert rows[0].digest != rows[1].digest
 
 
 def test_bfloat16_has_no_file(job: SweepJob) -> None:
