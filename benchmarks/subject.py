@@ -12,12 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import models, puzzles
 from trm_jax.config import Config, preset
-from trm_jax.data.batches import gather
+from trm_jax.loading import gather_batch, load_model, load_puzzles
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
-from trm_jax.tasks.task import task_named
 from trm_jax.types import Batch, Weights
 
 
@@ -48,14 +46,10 @@ def load(args: argparse.Namespace) -> Subject:
         raise ValueError(f"--limit must be at least 1, got {args.limit}")
     if args.preset:
         return draw(args.preset, args.limit)
-    task = task_named(args.task)
-    model = models.load(args.model, task)
-    data = puzzles.load(args.data, task, model.config.seq_len)
-    puzzles.check_fit(model, data)
-    rows = np.arange(min(args.limit, len(data.dataset)))
-    host = gather(data.dataset, rows, len(rows))
-    batch = Batch(*(jnp.asarray(x) for x in host[:3]))
-    return Subject(f"{model.name} ({model.origin})", _float32(model.config), model.weights, batch)
+    model = load_model(args.model, task=args.task)
+    puzzles = load_puzzles(model, args.data)
+    batch = gather_batch(puzzles.dataset, np.arange(min(args.limit, len(puzzles))))
+    return Subject(f"{model.name} ({model.where})", _float32(model.config), model.weights, batch)
 
 
 def draw(name: str, num_puzzles: int) -> Subject:

@@ -12,11 +12,10 @@ from export.artifact.manifest import IntegerFacts, Manifest
 from export.lowering.stages import parse_cut
 from export.lowering.storage import plan_named
 from export.pipeline import TRIED, export_model
-from export.sources import batch_of, load_model, load_puzzles
 from export.targets import Target
 from quant.simulation import simulate
 from trm_jax.command_line import progress_bar
-from trm_jax.loading import gather_calibration
+from trm_jax.loading import gather_batch, gather_calibration, load_model, load_puzzles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +24,7 @@ class ExportJob:
 
     Attributes:
       model: name or path; scheme: one for all matrices, or ROLE=SCHEME,...
+      task: what the model solves; None: what its files say.
       data: puzzles to calibrate on and to answer; None: the bundled ones.
       batch: puzzles per call of the graphs.
       steps: supervision steps of the expected answers; None: the model's.
@@ -32,6 +32,7 @@ class ExportJob:
     """
 
     model: str
+    task: str | None
     scheme: str
     target: Target
     out: Path
@@ -49,13 +50,13 @@ def run_job(job: ExportJob) -> Manifest:
     """
     plan = plan_named(job.scheme, job.target)
     cut = parse_cut(job.cut) if job.cut else None
-    source = load_model(job.model)
-    dataset = load_puzzles(job.data, source.config)
+    source = load_model(job.model, task=job.task)
+    dataset = load_puzzles(source, job.data).ordered
     steps = job.steps or source.config.halt_max_steps
     with progress_bar("quantising", 2) as advance:
         twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
         advance(1, "lowering and trying")
-        tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
+        tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
         return export_model(
             job.out, source, plan, twin, tried, batch=job.batch, steps=steps, cut=cut
         )

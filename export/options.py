@@ -8,6 +8,7 @@ from pathlib import Path
 
 from export.targets import Target
 from trm_jax.command_line import make_parser
+from trm_jax.tasks.table import TASKS
 
 BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
 
@@ -21,6 +22,7 @@ def export_parser(program: str, description: str | None) -> argparse.ArgumentPar
         metavar="NAME|PATH",
         help="bundled name, model directory or PyTorch checkpoint",
     )
+    p.add_argument("--task", choices=list(TASKS), help="what it solves (as the model says)")
     p.add_argument("--scheme", required=True, help="one for all matrices, or ROLE=SCHEME,...")
     p.add_argument("--out", required=True, type=Path, metavar="DIR")
     p.add_argument(
@@ -47,6 +49,7 @@ def artifact_parser(
     p = make_parser(program, description)
     p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
     p.add_argument("--data", type=Path, metavar="DIR", help=data_help)
+    p.add_argument("--task", choices=list(TASKS), help="what it solves (as the export says)")
     p.add_argument(
         "--runtime", choices=[t.value for t in Target], help="other than what it was exported for"
     )

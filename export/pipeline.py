@@ -41,7 +41,6 @@ from export.lowering.model import lower_floats, lower_integers, parameters_sha25
 from export.lowering.stages import PartitionSpec
 from export.lowering.storage import StoragePlan
 from export.runtimes.registry import open_runtime
-from export.sources import Source
 from quant.integer.model import IntegerModel
 from quant.integer.network import mlp_level, read_out
 from quant.integer.operators import NamedValue, largest_sum
@@ -53,6 +52,7 @@ from quant.simulation import Simulation
 from trm_jax.checkpoints.model_files import staged
 from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
+from trm_jax.loading import LoadedModel
 from trm_jax.types import Batch
 
 TRIED, EXPECTED = 16, 8  # puzzles that are tried, and that become expected answers
@@ -60,7 +60,7 @@ TRIED, EXPECTED = 16, 8  # puzzles that are tried, and that become expected answ
 
 def export_model(
     folder: Path,
-    source: Source,
+    source: LoadedModel,
     plan: StoragePlan,
     simulation: Simulation,
     tried: Batch,
@@ -101,7 +101,7 @@ def export_model(
 
 
 def lower_model(
-    source: Source,
+    source: LoadedModel,
     plan: StoragePlan,
     simulation: Simulation,
     *,
@@ -144,7 +144,7 @@ def lower_model(
 
 
 def draft_manifest(
-    source: Source,
+    source: LoadedModel,
     plan: StoragePlan,
     simulation: Simulation,
     model: GraphModel,
@@ -158,7 +158,7 @@ def draft_manifest(
         model=source.name,
         source=source.origin,
         parameters_sha256=parameters_sha256(simulation.quantised),
-        task=source.task,
+        task=source.task.name if source.task else "",
         config=simulation.reasoner.config,
         scheme=plan.precision.name,
         plan=plan.name,

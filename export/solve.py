@@ -44,14 +44,15 @@ def solve(args: argparse.Namespace) -> str:
     export = open_artifact(args.folder)
     if (args.puzzle is None) == (not args.random):
         raise ValueError("name one puzzle: a string, a file, or --random")
+    task = export.need_task(args.task)
     puzzle = (
-        draw_puzzle(args.data, args.seed, export)
+        draw_puzzle(args.data, args.seed, export, task)
         if args.random
-        else read_puzzle(args.puzzle, export)
+        else read_puzzle(args.puzzle, export, task)
     )
     target = Target(args.runtime) if args.runtime else export.manifest.target
     solved = answer_puzzle(
-        export, puzzle, target=target, threads=args.threads, steps=args.steps, halt=args.halt
+        export, puzzle, task, target=target, threads=args.threads, steps=args.steps, halt=args.halt
     )
     word = "right" if solved.is_right else "WRONG by the rules"
     return (

@@ -56,6 +56,7 @@ def run_export(args: argparse.Namespace) -> int:
 
         job = ExportJob(
             model=args.model,
+            task=args.task,
             scheme=args.scheme,
             target=Target(args.target),
             out=args.out,

@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.folder,
             limit=args.limit,
             data=args.data,
+            task=args.task,
             model=args.model,
             target=Target(args.runtime) if args.runtime else None,
             threads=args.threads,

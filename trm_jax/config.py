@@ -226,6 +226,23 @@ PRESETS: dict[str, Config] = {
 }
 """The published configurations (REFERENCE 1.1) and the bundled small ones."""
 
+PRESET_TASKS: dict[str, str] = {
+    "sudoku-trm-mlp": "sudoku",
+    "sudoku-trm-att": "sudoku",
+    "maze-trm-att": "maze",
+    "arc-trm-att": "arc",
+    "arc-trm-att-public": "arc",
+    "sudoku-hrm": "sudoku",
+    "maze-hrm": "maze",
+    "sudoku-trm-mlp-mini": "sudoku",
+    "sudoku-trm-att-mini": "sudoku",
+    "sudoku-hrm-mini": "sudoku",
+    "sudoku-trm-mlp-midi": "sudoku",
+    "maze-trm-att-mini": "maze",
+    "arc-trm-att-mini": "arc",
+}
+"""The task of every preset, by its name in trm_jax.tasks."""
+
 
 def preset(name: str) -> Config:
     """Look up a preset.

@@ -1,87 +1,184 @@
-"""Find the model that a command names, wherever it lives.
+"""Load a model by its name and puzzles by their task: the one way of every program.
 
-sudoku-trm-mlp-mini    a bundled model (trm_jax/zoo)
-runs/model             a model directory (model.safetensors + config.json)
-step_21700             a checkpoint of the PyTorch release, or a directory with one
-hf:owner/name/file     the same on the Hugging Face Hub, `@revision` optional
-trm-mlp-sudoku-...     a known public checkpoint (`python -m trm_jax.convert --list`)
+A model's name is
+
+    sudoku-trm-mlp-mini    a bundled model (trm_jax/zoo)
+    runs/model             a model directory (model.safetensors + config.json)
+    step_21700             a checkpoint of the PyTorch release, or a directory with one
+    hf:owner/name/file     the same on the Hugging Face Hub, `@revision` optional
+    trm-mlp-sudoku-...     a known public checkpoint (`python -m trm_jax.convert --list`)
+
+and puzzles are the bundled ones of a task or a folder in the released layout:
+
+    model = load_model("sudoku-trm-mlp-mini")
+    puzzles = load_puzzles(model)                    # bundled puzzles of the model's size
+    puzzles = load_puzzles("maze", Path("data/maze-hard"))
+
+The task comes with the model or is named by the caller; it is never inferred (tasks/table.py).
+
+Not here: files and their formats (checkpoints, convert, data/format.py).
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Integer
 
 from trm_jax import zoo
 from trm_jax.checkpoints import model_files
-from trm_jax.config import Config
+from trm_jax.config import Config, to_dict
 from trm_jax.convert import load as convert_load
+from trm_jax.convert.hints import NO_HINTS, Hints
 from trm_jax.convert.published import PUBLISHED
-from trm_jax.data.batches import calibration_batches
-from trm_jax.data.format import PuzzleDataset
+from trm_jax.data.batches import (
+    PuzzleBatch,
+    calibration_batches,
+    evaluation_order,
+    gather,
+    in_evaluation_order,
+)
+from trm_jax.data.format import ARRAYS, PuzzleDataset, load_dataset
 from trm_jax.data.hub import PREFIX as HUB
+from trm_jax.tasks.table import agreed_task, need_task, task_named
+from trm_jax.tasks.task import Task
 from trm_jax.types import Batch, Weights
 
+HASHED_ROWS = 4096  # of a tensor at a time
 
-class Located(NamedTuple):
-    """A model and where it was found.
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel:
+    """A model and what is known of it.
 
     Attributes:
       name: what reports and folders call it.
-      origin: what finds it again from any folder.
+      origin: what loads it again from any folder: a name, a path, or a Hub source.
+      task: None where neither its files nor the caller said one.
     """
 
     name: str
     origin: str
+    task: Task | None
     config: Config
     weights: Weights
 
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of configuration and weights."""
+        return hash_model(self.config, self.weights)
 
-def locate(
-    name: str,
-    hints: convert_load.Hints = convert_load.NO_HINTS,
+    @cached_property
+    def num_parameters(self) -> int:
+        """Number of weights without the puzzle table."""
+        flat = model_files.flatten(self.weights)
+        return sum(value.size for name, value in flat.items() if name != "puzzle_emb")
+
+    @property
+    def architecture(self) -> str:
+        """Architecture and mixer, as tables write them."""
+        kind = type(self.config).__name__.removesuffix("Config")
+        return f"{kind} ({self.config.mixer.value})"
+
+    @property
+    def where(self) -> str:
+        """Where it comes from, as headings write it: bundled, or its origin."""
+        return "bundled" if self.origin in zoo.MODELS else self.origin
+
+    def need_task(self) -> Task:
+        """Return the task.
+
+        Raises:
+          ValueError: nothing says it.
+        """
+        return need_task(self.task, f"model {self.name}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Puzzles:
+    """A split of a data set and where it comes from.
+
+    Attributes:
+      name: for headings.
+      folder: the split that was read.
+      dataset: in the layout of its files.
+      side: cells in a row.
+    """
+
+    task: Task
+    name: str
+    folder: Path
+    dataset: PuzzleDataset
+    side: int
+
+    def __len__(self) -> int:
+        """Count the puzzles (of ARC: the questions)."""
+        return len(self.dataset)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of examples, answers and identifiers."""
+        return hash_dataset(self.dataset)
+
+    @cached_property
+    def order(self) -> Integer[np.ndarray, " puzzles"]:
+        """Rows of the data set in the order in which they are measured."""
+        return evaluation_order(self.dataset)
+
+    @cached_property
+    def ordered(self) -> PuzzleDataset:
+        """The data set laid out in that order: row i here is row `order[i]` of `dataset`."""
+        return in_evaluation_order(self.dataset)
+
+
+def load_model(
+    name: str | None = None,
+    hints: Hints = NO_HINTS,
     *,
-    load: Callable[[Path], tuple[Config, Weights]] = model_files.load_model,
-) -> Located:
-    """Load the model of a name, see the module.
+    task: Task | str | None = None,
+    read: Callable[[Path], tuple[Config, Weights]] = model_files.load_model,
+) -> LoadedModel:
+    """Load the model of a name (module docstring).
 
     Args:
+      name: None is the bundled model of the task.
       hints: what a PyTorch checkpoint does not show (its preset).
-      load: reads a model directory; `checkpoint.map_model` leaves the puzzle table in its file.
+      task: what it solves, for models whose files do not say.
+      read: reads a model directory; `model_files.map_model` leaves the puzzle table in its file.
 
     Raises:
-      ValueError: unknown, or not a checkpoint of these architectures.
+      ValueError: unknown, not a checkpoint of these architectures, of another task, or neither
+        name nor task is given.
       OSError: missing, or not to be downloaded.
       ModuleNotFoundError: a PyTorch file, and torch is not installed.
     """
+    asked = task_named(task) if isinstance(task, str) else task
+    if name is None:
+        name = zoo.default(need_task(asked, "a model without a name").name)
     if name in zoo.MODELS:
-        return Located(name, name, *load(zoo.MODELS[name].directory))
+        entry = zoo.MODELS[name]
+        return _loaded(name, name, asked, entry.task, read(entry.directory))
     path = Path(name)
     origin = str(path.resolve()) if path.exists() else name
     if (path / model_files.CONFIG_FILE).is_file():
-        return Located(_short(name), origin, *load(path))
+        return _loaded(_short(name), origin, asked, model_files.load_task(path), read(path))
     if name in PUBLISHED or name.startswith(HUB) or path.exists():
         config, weights, _ = convert_load.load_torch(name, hints)
-        return Located(_short(name), origin, config, weights)
+        recorded = convert_load.recorded_task(name, hints)
+        return _loaded(_short(name), origin, asked, recorded, (config, weights))
     raise ValueError(
         f"unknown model {name!r}: no such file or directory; bundled: {', '.join(zoo.MODELS)};"
         " public: see `python -m trm_jax.convert --list`; or hf:owner/name/file"
     )
 
 
-def gather_calibration(dataset: PuzzleDataset) -> Iterator[Batch]:
-    """Gather the puzzles that static activations are calibrated on, once they are asked for.
-
-    Raises:
-      ValueError: there are too few.
-    """
-    for host in calibration_batches(dataset):
-        yield Batch(*(jnp.asarray(x) for x in host[:3]))
-
-
 def known_config(name: str) -> Config | None:
-    """Tell the configuration of a name without its weights; None where only they tell.
+    """Return the configuration of a name without its weights; None where only they tell.
 
     Raises:
       ValueError: a model directory with a damaged config.json.
@@ -90,6 +187,134 @@ def known_config(name: str) -> Config | None:
     if (directory / model_files.CONFIG_FILE).is_file():
         return model_files.load_config(directory)
     return PUBLISHED[name].config if name in PUBLISHED else None
+
+
+def load_puzzles(
+    source: LoadedModel | Task | str, folder: Path | None = None, *, cells: int | None = None
+) -> Puzzles:
+    """Load the puzzles of a task, or those that a model reads.
+
+    Args:
+      source: a task or its name; or a model, which must then fit the puzzles.
+      folder: a data set in the released layout, or one split of it (of a data set the test
+        split is read); None is the bundled one.
+      cells: of the bundled puzzles; None is the model's, or the first that is bundled.
+
+    Raises:
+      FileNotFoundError: missing, or a file of the layout is.
+      ValueError: damaged, puzzles of another task or size, none of the size are bundled, or a
+        model of which nothing says the task.
+    """
+    model = None
+    if isinstance(source, LoadedModel):
+        model, cells = source, source.config.seq_len
+        source = source.need_task()
+    task = task_named(source) if isinstance(source, str) else source
+    root = zoo.puzzles(task.name, cells) if folder is None else folder
+    if not root.is_dir():
+        raise FileNotFoundError(f"no data folder {root}; leave --data out for bundled puzzles")
+    split = root if (root / "dataset.json").is_file() else root / "test"
+    dataset = load_dataset(split)
+    side = task.check_side(dataset, str(split))
+    name = f"{task.name} {side}x{side} ({'bundled' if folder is None else split})"
+    puzzles = Puzzles(task=task, name=name, folder=split, dataset=dataset, side=side)
+    if model:
+        check_fit(model, puzzles)
+    return puzzles
+
+
+def check_fit(model: LoadedModel, puzzles: Puzzles) -> None:
+    """Check that a model can read the puzzles.
+
+    Raises:
+      ValueError: another task, puzzle size, alphabet, or too few puzzle identifiers.
+    """
+    if model.task is not None and model.task != puzzles.task:
+        raise ValueError(
+            f"model {model.name} and data {puzzles.folder} do not fit: the model solves"
+            f" {model.task.name}, the data is {puzzles.task.name}; name another --model or --data"
+        )
+    check_config_fits(model.name, model.config, puzzles)
+
+
+def check_config_fits(name: str, config: Config, puzzles: Puzzles) -> None:
+    """Check that a configuration fits the puzzles.
+
+    Args:
+      name: of the model or export, for the message.
+
+    Raises:
+      ValueError: another puzzle size, alphabet, or too few puzzle identifiers.
+    """
+    meta = puzzles.dataset.metadata
+    for field in ("seq_len", "vocab_size"):
+        ours, theirs = getattr(config, field), getattr(meta, field)
+        if ours != theirs:
+            raise ValueError(
+                f"model {name} and data {puzzles.folder} do not fit: the model has"
+                f" {field}={ours}, the data {field}={theirs}; name another --model or other --data"
+                f" (python -m {puzzles.task.data_command} build|generate makes it)"
+            )
+    if config.num_puzzle_identifiers < meta.num_puzzle_identifiers:
+        raise ValueError(
+            f"model {name} knows {config.num_puzzle_identifiers} puzzle identifiers, data"
+            f" {puzzles.folder} uses {meta.num_puzzle_identifiers}; name the data it was trained on"
+        )
+
+
+def gather_batch(dataset: PuzzleDataset, rows: Integer[np.ndarray, " batch"]) -> Batch:
+    """Gather puzzles as one batch on the default device.
+
+    Args:
+      rows: of the data set, in any order.
+    """
+    return to_batch(gather(dataset, rows, len(rows)))
+
+
+def gather_calibration(dataset: PuzzleDataset) -> Iterator[Batch]:
+    """Gather the puzzles that static activations are calibrated on, once they are asked for.
+
+    Which ones: data/batches.py.
+
+    Raises:
+      ValueError: the data set has too few.
+    """
+    for host in calibration_batches(dataset):
+        yield to_batch(host)
+
+
+def to_batch(host: PuzzleBatch) -> Batch:
+    """Copy a batch from the host to the default device."""
+    return Batch(*(jnp.asarray(x) for x in host[:3]))
+
+
+def hash_model(config: Config, weights: Weights) -> str:
+    """Hash a configuration and every tensor, names included."""
+    digest = hashlib.sha256(json.dumps(to_dict(config), sort_keys=True).encode())
+    for name, value in sorted(model_files.flatten(weights).items()):
+        digest.update(f"{name}{value.shape}".encode())
+        for first in range(0, len(value), HASHED_ROWS):  # a mapped table is never whole in memory
+            part = np.ascontiguousarray(value[first : first + HASHED_ROWS], np.float32)
+            digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
+def hash_dataset(dataset: PuzzleDataset) -> str:
+    """Hash a data set; the integer type of its files does not matter."""
+    digest = hashlib.sha256()
+    for name in ARRAYS:
+        values = getattr(dataset, name)
+        digest.update(f"{name}{values.shape}".encode())
+        digest.update(np.ascontiguousarray(values, np.int32).tobytes())
+    return digest.hexdigest()
+
+
+def _loaded(
+    name: str, origin: str, asked: Task | None, recorded: str | None, parts: tuple[Config, Weights]
+) -> LoadedModel:
+    """Make the record of a model."""
+    task, (config, weights) = agreed_task(asked, recorded, f"model {name}"), parts
+    return LoadedModel(name=name, origin=origin, task=task, config=config, weights=weights)
 
 
 def _short(source: str) -> str:

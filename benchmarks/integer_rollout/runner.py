@@ -22,11 +22,11 @@ from export.lowering.storage import plan_for
 from export.pipeline import export_model
 from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
-from export.sources import Source
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import Simulation, simulate
 from trm_jax.evaluate import trajectory
+from trm_jax.loading import LoadedModel
 from trm_jax.types import Batch
 
 
@@ -49,7 +49,9 @@ def exported(subject: Subject, scheme: str, steps: int, folder: Path) -> tuple[S
     plan = plan_for(parse(scheme), Target.TFLM)
     if not plan.precision.is_integer:
         raise ValueError(f"{scheme} is not a device's arithmetic; use tflm_int4_int16 for example")
-    source = Source(subject.name, "", "", subject.config, subject.weights)
+    source = LoadedModel(
+        name=subject.name, origin="", task=None, config=subject.config, weights=subject.weights
+    )
     twin = simulate(source, plan.precision, [subject.batch], steps=steps)
     tried = Batch(*(x[:1] for x in subject.batch))
     export_model(folder, source, plan, twin, tried, batch=1, steps=1)

@@ -21,11 +21,11 @@ from export.lowering.storage import plan_for
 from export.pipeline import lower_model
 from export.runtimes.contract import Arrays, Runtime
 from export.runtimes.registry import open_runtime
-from export.sources import Source
 from export.targets import Target
 from quant.ptq.weights import footprint
 from quant.scheme import parse
 from quant.simulation import simulate
+from trm_jax.loading import LoadedModel
 from trm_jax.types import Weights
 
 IN_FILE = ("L_level", "H_level", "lm_head", "q_head")
@@ -53,7 +53,9 @@ def graphs_of(subject: Subject, scheme: str, target: Target) -> GraphModel:
     Raises:
       ValueError: the target does not compute the scheme.
     """
-    source = Source(subject.name, "", "", subject.config, subject.weights)
+    source = LoadedModel(
+        name=subject.name, origin="", task=None, config=subject.config, weights=subject.weights
+    )
     plan = plan_for(parse(scheme), target)
     twin = simulate(source, plan.precision, [subject.batch], steps=1)
     return lower_model(source, plan, twin, batch=subject.num_puzzles)[0]

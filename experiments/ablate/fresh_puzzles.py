@@ -9,88 +9,35 @@ mazes by turns and mirror images. What is kept is cached in the folder of the ru
 
 import functools
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from experiments.ablate.interventions import Context, NotApplicable
 from experiments.ablate.rows import Facts
-from experiments.puzzles import Puzzles, hash_dataset
 from trm_jax.data.format import PuzzleDataset, from_examples, load_dataset, save_dataset
-from trm_jax.data.generate import CANDIDATES, NewClasses
-from trm_jax.data.maze import symmetry
-from trm_jax.data.maze.generator import generate_mazes
-from trm_jax.data.sudoku import tokens
-from trm_jax.data.sudoku.generator import generate_sudoku
-from trm_jax.data.sudoku.symmetry import new_classes as new_sudokus
-from trm_jax.tasks.task import Task
-from trm_jax.training.augment import Augment, maze_augmentation, sudoku_augmentation
+from trm_jax.data.generate import CANDIDATES
+from trm_jax.loading import Puzzles, hash_dataset
+from trm_jax.tasks.task import PuzzleGenerator, TokenPairs
 
 SEED_OFFSET = 1_000_003  # the generator's seeds for training sets and zoo are small numbers
-BOXES = {4: (2, 2), 6: (2, 3), 8: (2, 4), 9: (3, 3), 16: (4, 4)}
-"""Boxes by side of the grid."""
 TELL_EVERY = 200
 NOT_OPTIONS = ("generator", "seed", "num_train", "num_test")  # of what generator.json says
-Tokens = tuple[np.ndarray, np.ndarray]
-"""Inputs and labels."""
 
 
-class PuzzleKind(NamedTuple):
-    """How puzzles of a task are generated and told apart.
-
-    Attributes:
-      generate: (num, seed=, start=, **options) -> inputs and labels as tokens.
-      new_classes: marks tokens of candidates that are no image of known ones.
-      augment: symmetries for training.
-    """
-
-    generate: Callable[..., Tokens]
-    new_classes: NewClasses
-    augment: Augment
-
-
-def kind_of(puzzles: Puzzles) -> PuzzleKind:
-    """Find the generator and symmetries of a task.
+def generator_of(puzzles: Puzzles) -> PuzzleGenerator:
+    """Return the generator of a task.
 
     Raises:
-      NotApplicable: the task has no generator of its own.
+      NotApplicable: the task has none, or none of this side.
     """
-    if puzzles.task not in KINDS:
-        raise NotApplicable(f"no training puzzles are generated for {puzzles.task.value}")
-    return KINDS[puzzles.task](puzzles.side)
-
-
-def _sudoku(side: int) -> PuzzleKind:
-    if side not in BOXES:
-        raise NotApplicable(f"training knows Sudoku of sides {sorted(BOXES)}, not of side {side}")
-    box = BOXES[side]
-
-    def generate(num: int, **options: Any) -> Tokens:
-        options["box"] = tuple(options["box"])
-        if isinstance(options["num_clues"], list):
-            options["num_clues"] = tuple(options["num_clues"])
-        digits = generate_sudoku(num, **options)
-        return tokens.encode(digits[0]), tokens.encode(digits[1])
-
-    def new(candidates: np.ndarray, known: np.ndarray) -> np.ndarray:
-        return new_sudokus(tokens.decode(candidates), tokens.decode(known), box)
-
-    return PuzzleKind(generate, new, sudoku_augmentation(*box))
-
-
-def _maze(side: int) -> PuzzleKind:
-    def generate(num: int, **options: Any) -> Tokens:
-        if isinstance(options["wall_prob"], list):
-            options["wall_prob"] = tuple(options["wall_prob"])
-        return generate_mazes(num, **options)
-
-    new = functools.partial(symmetry.new_classes, shape=(side, side))
-    return PuzzleKind(generate, new, maze_augmentation(side))
-
-
-KINDS: dict[Task, Callable[[int], PuzzleKind]] = {Task.SUDOKU: _sudoku, Task.MAZE: _maze}
+    if puzzles.task.generator is None:
+        raise NotApplicable(f"no training puzzles are generated for {puzzles.task.name}")
+    try:
+        return puzzles.task.generator(puzzles.side)
+    except ValueError as error:
+        raise NotApplicable(str(error)) from error
 
 
 def settings(context: Context, num: int) -> Facts:
@@ -100,7 +47,7 @@ def settings(context: Context, num: int) -> Facts:
       NotApplicable: there is no source of training puzzles.
       OSError: --train-data is no data set.
     """
-    kind_of(context.puzzles)
+    generator_of(context.puzzles)
     if context.train_data is not None:
         return {"train_data_sha256": hash_split(context.train_data), "train_puzzles": num}
     return {
@@ -150,26 +97,26 @@ def training_puzzles(context: Context, num: int) -> PuzzleDataset:
     return dataset
 
 
-def taken(context: Context, num: int) -> Tokens:
+def taken(context: Context, num: int) -> TokenPairs:
     """Take the first puzzle of each of the first groups of --train-data."""
     assert context.train_data is not None
     source = load_dataset(context.train_data / "train")
     rows = source.puzzle_indices[source.group_indices[:-1]][:num]
     inputs, labels = source.inputs[rows], source.labels[rows]
-    new = kind_of(context.puzzles).new_classes(inputs, context.puzzles.dataset.inputs)
+    new = generator_of(context.puzzles).new_classes(inputs, context.puzzles.dataset.inputs)
     if not new.any():
         raise ValueError(f"every training puzzle of {context.train_data} is evaluated too")
     return inputs[new], labels[new]
 
 
-def generated(context: Context, num: int) -> Tokens:
+def generated(context: Context, num: int) -> TokenPairs:
     """Generate puzzles until `num` are none of the evaluated ones.
 
     Raises:
       ValueError: nearly all puzzles of this kind are evaluated.
     """
-    kind, options = kind_of(context.puzzles), options_of(context.puzzles)
-    parts: list[Tokens] = []
+    generator, options = generator_of(context.puzzles), options_of(context.puzzles)
+    parts: list[TokenPairs] = []
     made = kept = 0
     while kept < num:
         if made >= CANDIDATES * num:
@@ -178,10 +125,10 @@ def generated(context: Context, num: int) -> Tokens:
                 f" {made} tried: this kind has too few; name others with --train-data"
             )
         size, tell = num - kept, functools.partial(_tell, context, kept, num)
-        inputs, labels = kind.generate(
+        inputs, labels = generator.generate(
             size, seed=SEED_OFFSET + context.seed, start=made, progress=tell, **options
         )
-        new = kind.new_classes(inputs, context.puzzles.dataset.inputs)
+        new = generator.new_classes(inputs, context.puzzles.dataset.inputs)
         parts.append((inputs[new], labels[new]))
         made, kept = made + size, kept + int(new.sum())
     inputs, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

@@ -18,13 +18,11 @@ from pathlib import Path
 
 from experiments.ablate.rows import Facts
 from experiments.measurement.choices import check_calibration
-from experiments.models import Model
-from experiments.puzzles import Puzzles
 from quant.ptq import weights as ptq_weights
 from quant.scheme import Scheme, parse
 from quant.simulation import simulate
 from trm_jax.config import Config
-from trm_jax.loading import gather_calibration
+from trm_jax.loading import LoadedModel, Puzzles, gather_calibration
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.tasks.task import Task
 from trm_jax.types import Batch, Weights
@@ -111,8 +109,7 @@ class Context:
       announce: takes a line on what is being done.
     """
 
-    task: Task
-    model: Model
+    model: LoadedModel
     puzzles: Puzzles
     dtype: str
     num_puzzles: int
@@ -122,6 +119,11 @@ class Context:
     train_data: Path | None = None
     others: tuple[str, ...] = ()
     announce: Announcer = field(default_factory=Announcer)
+
+    @property
+    def task(self) -> Task:
+        """What the puzzles are."""
+        return self.puzzles.task
 
     @property
     def steps(self) -> int:
@@ -143,7 +145,7 @@ class Context:
         return Intervention(name=FULL, make=lambda: self.original)
 
 
-def put_under(context: Context, scheme: Scheme, model: Model | None = None) -> AblatedModel:
+def put_under(context: Context, scheme: Scheme, model: LoadedModel | None = None) -> AblatedModel:
     """Put a model (the context's by default) under a scheme, at full depth.
 
     Raises:

@@ -7,13 +7,13 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import models, puzzles
 from experiments.ablate.interventions import Context, Effort, Intervention, NotApplicable
 from experiments.ablate.rows import AblationSpec
 from experiments.measurement.choices import choose_batch_size, choose_dtype, choose_limit
 from experiments.measurement.options import DEFAULT_LIMIT, QUICK_LIMIT, read_common
 from trm_jax.convert.hints import Hints
-from trm_jax.tasks.task import task_named
+from trm_jax.loading import load_model, load_puzzles
+from trm_jax.tasks.table import task_named
 
 StudyFunction = Callable[[Context], tuple[Intervention, ...]]
 Studies = Mapping[Enum, StudyFunction]
@@ -39,7 +39,7 @@ class AblationJob(NamedTuple):
         """Say what is about to be measured on what, and what is not."""
         spec, model = self.spec, self.context.model
         lines = [
-            f"{spec.model} ({model.origin}): {model.architecture}, {spec.num_parameters:,} weights",
+            f"{spec.model} ({model.where}): {model.architecture}, {spec.num_parameters:,} weights",
             f"{spec.data}: first {spec.num_puzzles} of {len(self.context.puzzles.dataset)} puzzles"
             f" in shards of {spec.batch_size}; {spec.dtype}, seed {spec.seed}",
             f"studies: {', '.join(self.studies)}",
@@ -59,20 +59,18 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
     common = read_common(args)
     task = task_named(common.task)
     wanted = parse_studies(args.only, studies)
-    model = models.load(common.model, task, Hints(preset=common.preset))
-    data = puzzles.load(common.data, task, model.config.seq_len)
-    puzzles.check_fit(model, data)
+    model = load_model(common.model, Hints(preset=common.preset), task=task)
+    data = load_puzzles(model, common.data)
     effort = Effort.QUICK if args.quick else Effort.DEFAULT
     limit = LIMITS[effort] if common.limit is None else common.limit
     context = Context(
-        task=task,
         model=model,
         puzzles=data,
         dtype=choose_dtype(common.dtype),
         num_puzzles=choose_limit(limit, len(data.dataset)),
         effort=effort,
         seed=common.seed,
-        folder=common.out or Path("runs") / f"ablate-{task.value}-{model.name}",
+        folder=common.out or Path("runs") / f"ablate-{task.name}-{model.name}",
         train_data=args.train_data,
         others=tuple(filter(None, args.models.split(","))),
     )
@@ -126,7 +124,7 @@ def make_spec(
     """Write down what will be measured."""
     model, data = context.model, context.puzzles
     spec = AblationSpec(
-        task=context.task.value,
+        task=context.task.name,
         model=model.name,
         model_sha256=model.sha256,
         num_parameters=model.num_parameters,

@@ -20,8 +20,8 @@ from experiments.ablate import fresh_puzzles
 from experiments.ablate.interventions import Context
 from experiments.ablate.rows import Facts
 from trm_jax.checkpoints.model_files import CONFIG_FILE, load_metadata, load_model, save_model
-from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_batch
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.training.augment import Augment, no_augmentation
 from trm_jax.training.recipe import Recipe
@@ -63,8 +63,8 @@ class Training:
 
     def symmetry(self, context: Context) -> Augment:
         """Choose what happens to a puzzle when it is drawn."""
-        kind = fresh_puzzles.kind_of(context.puzzles)
-        return kind.augment if self.augment else no_augmentation
+        made = context.task.augmentation(context.puzzles.side) if self.augment else None
+        return made.make() if made else no_augmentation
 
 
 def brief(
@@ -122,7 +122,8 @@ def retrained(
             return load_model(folder)[1], kept["facts"]
     parts = setup()
     weights, facts = train(context, name, training, parts)
-    save_model(folder, parts.reasoner.config, weights, {"digest": digest, "facts": facts})
+    notes: dict[str, object] = {"digest": digest, "facts": facts}
+    save_model(folder, parts.reasoner.config, weights, notes, task=context.task.name)
     return weights, facts
 
 
@@ -155,5 +156,4 @@ def fresh_batch(context: Context, num: int) -> Batch:
 
 def as_batch(dataset: PuzzleDataset) -> Batch:
     """Lay a whole data set out as one batch."""
-    host = gather(dataset, np.arange(len(dataset)), len(dataset))
-    return Batch(*(jnp.asarray(x) for x in host[:3]))
+    return gather_batch(dataset, np.arange(len(dataset)))

@@ -40,11 +40,10 @@ from experiments.ablate.studies import (
 )
 from experiments.measurement.choices import environment
 from experiments.measurement.shards import Moments, load_shard, matmul_precision, moments, to_hex
-from experiments.puzzles import Puzzles
 from experiments.render.console import make_console, progress
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluate import Readout, measure, trajectory
-from trm_jax.tasks.task import second_score
+from trm_jax.loading import Puzzles
 from trm_jax.types import IGNORE_LABEL, Batch
 
 Ends = np.ndarray
@@ -100,7 +99,7 @@ class StudyRunner:
         ends: dict[tuple[AblatedModel, int], Ends],
     ) -> None:
         self.spec, self.puzzles, self.ends = spec, puzzles, ends
-        self.lenient = second_score(puzzles.task, puzzles.side)
+        self.lenient = puzzles.task.second_score(puzzles.side)
         self.interventions = {each.name: each for each in interventions}
         self.subjects: dict[str, AblatedModel] = {}
 

@@ -57,7 +57,7 @@ from experiments.render.tables import (
     with_error,
     with_interval,
 )
-from trm_jax.tasks.task import LENIENT, Task
+from trm_jax.tasks.table import task_named
 
 ROW = 0.19  # inches of a variant
 GAP = 1.1  # rows between two studies
@@ -308,7 +308,7 @@ def tables(ablation: Ablation) -> list[Table]:
 
 def study_table(spec: AblationSpec, listed: Sequence[Record]) -> Table:
     """Lay out the variants of one study."""
-    lenient = LENIENT[Task(spec.task)] is not None
+    lenient = task_named(spec.task).has_second_score
     header = [
         "Variant",
         "Size",

@@ -10,12 +10,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments import models
 from experiments.arc.puzzle_rows import NewRows
 from experiments.arc.rows import VoteSpec
 from experiments.measurement.choices import choose_dtype, choose_limit, parse_schemes
 from experiments.measurement.options import read_common
-from experiments.models import Model
 from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax import zoo
@@ -27,8 +25,9 @@ from trm_jax.data.arc.task_files import ArcTask, task_json
 from trm_jax.data.arc.test_time import TestTime, plan_test_time
 from trm_jax.data.arc.voting import load_test_tasks
 from trm_jax.data.format import load_identifiers
+from trm_jax.loading import LoadedModel, load_model
 from trm_jax.models.build import build
-from trm_jax.tasks.task import Task
+from trm_jax.tasks.arc import ARC
 from trm_jax.types import Weights
 
 CPU_BATCH, DEVICE_BATCH = 64, 512
@@ -39,7 +38,7 @@ class ArcJob(NamedTuple):
     """A spec and what it speaks of, loaded."""
 
     spec: VoteSpec
-    models: tuple[Model, ...]
+    models: tuple[LoadedModel, ...]
     plan: TestTime
     batch_size: int
     side: int
@@ -65,7 +64,7 @@ def prepare(args: argparse.Namespace) -> ArcJob:
         if getattr(args, name) < 0:
             option = "--" + name.replace("_", "-")
             raise ValueError(f"{option} must be 0 or more, got {getattr(args, name)}")
-    data = common.data or zoo.puzzles(Task.ARC.value)
+    data = common.data or zoo.puzzles(ARC.name)
     identifiers = load_identifiers(data)
     tasks = load_test_tasks(args.tasks or data)
     if args.new_only:
@@ -74,7 +73,7 @@ def prepare(args: argparse.Namespace) -> ArcJob:
     if not tasks:
         raise ValueError(f"{args.tasks or data} has no tasks to ask; give --tasks others")
     hints = Hints(preset=common.preset)
-    found = tuple(models.load(name, Task.ARC, hints, read=map_model) for name in args.models)
+    found = tuple(load_model(name, hints, task=ARC, read=map_model) for name in args.models)
     side = common_side(found, identifiers)
     plan = plan_test_time(tasks, identifiers, args.num_aug, np.random.RandomState(common.seed))
     new_rows = NewRows(steps=args.row_steps, seed=common.seed)
@@ -82,7 +81,7 @@ def prepare(args: argparse.Namespace) -> ArcJob:
     return ArcJob(spec, found, plan, choose_batch(common.batch_size), side, new_rows)
 
 
-def common_side(found: Sequence[Model], identifiers: Sequence[str]) -> int:
+def common_side(found: Sequence[LoadedModel], identifiers: Sequence[str]) -> int:
     """Check that models read ARC and have the rows that are named; gives the canvas's side.
 
     Raises:
@@ -109,7 +108,7 @@ def common_side(found: Sequence[Model], identifiers: Sequence[str]) -> int:
 def make_spec(
     args: argparse.Namespace,
     schemes: tuple[str, ...],
-    found: Sequence[Model],
+    found: Sequence[LoadedModel],
     tasks: Sequence[ArcTask],
     identifiers: Sequence[str],
     new_rows: NewRows,
@@ -123,7 +122,7 @@ def make_spec(
     steps = config.halt_max_steps if args.steps is None else args.steps
     if steps < 1:
         raise ValueError(f"--steps must be at least 1, got {steps}")
-    every = load_test_tasks(args.tasks or args.data or zoo.puzzles(Task.ARC.value))
+    every = load_test_tasks(args.tasks or args.data or zoo.puzzles(ARC.name))
     content = json.dumps([list(identifiers), [(task.name, task_json(task)) for task in every]])
     each = max(1, sum(len(task.questions) for task in tasks) // len(tasks)) * (args.num_aug + 1)
     shapes = weight_struct(config)

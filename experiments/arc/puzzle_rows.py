@@ -12,11 +12,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.models import Model
 from trm_jax.data.arc.canvas import PAD
 from trm_jax.data.arc.dataset import group_examples
 from trm_jax.data.arc.task_files import TRAIN
 from trm_jax.data.arc.test_time import TestTime
+from trm_jax.loading import LoadedModel
 from trm_jax.models.build import build
 from trm_jax.training.puzzle_rows import RowRecipe, train_rows
 from trm_jax.types import IGNORE_LABEL, Batch
@@ -71,7 +71,7 @@ class NewRows:
 
 
 def row_source(
-    model: Model, plan: TestTime, side: int, how: NewRows, say: Callable[[str], object]
+    model: LoadedModel, plan: TestTime, side: int, how: NewRows, say: Callable[[str], object]
 ) -> RowSource:
     """Put the rows of a model and the new ones together.
 

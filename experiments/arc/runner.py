@@ -6,6 +6,7 @@ trained on come after the table's: the mean row, or trained ones (trm_jax/traini
 """
 
 import argparse
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,6 @@ from experiments.arc.rows import (
 )
 from experiments.measurement.choices import environment
 from experiments.measurement.shards import matmul_precision
-from experiments.models import Model
 from experiments.render.console import make_console, progress
 from quant.scheme import label, parse
 from quant.simulation import Simulation, simulate
@@ -40,6 +40,7 @@ from trm_jax.data.arc.canvas import crop
 from trm_jax.data.arc.dataset import Group
 from trm_jax.data.arc.test_time import TestTime, question_batches
 from trm_jax.data.batches import PuzzleBatch
+from trm_jax.loading import LoadedModel
 from trm_jax.metrics import puzzle_exact
 from trm_jax.models.act import predictions, rollout
 from trm_jax.models.reasoner import Reasoner
@@ -96,7 +97,7 @@ class Asker:
     def __init__(
         self,
         spec: VoteSpec,
-        models: Sequence[Model],
+        models: Sequence[LoadedModel],
         sources: Sequence[RowSource],
         plan: TestTime,
         batch_size: int,
@@ -133,7 +134,7 @@ class Asker:
             width = whole.config.puzzle_emb_ndim
             without_table = whole.weights._replace(puzzle_emb=jnp.zeros((1, width), jnp.float32))
             self.simulations[scheme, model] = simulate(
-                whole._replace(weights=without_table),
+                dataclasses.replace(whole, weights=without_table),
                 parse(scheme),
                 steps=self.spec.steps,
                 dtype=self.spec.dtype,

@@ -4,11 +4,10 @@ import contextlib
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from experiments.puzzles import Puzzles
 from trm_jax.data.batches import PuzzleBatch, gather
+from trm_jax.loading import Puzzles, to_batch
 from trm_jax.sharding import shard_batch
 from trm_jax.types import Batch
 
@@ -41,7 +40,7 @@ def load_shard(puzzles: Puzzles, start: int, stop: int, size: int) -> tuple[Puzz
     devices = len(jax.local_devices())
     rows = puzzles.order[start:stop]
     host = gather(puzzles.dataset, rows, -(-size // devices) * devices)
-    return host, shard_batch(Batch(*(jnp.asarray(x) for x in host[:3])))
+    return host, shard_batch(to_batch(host))
 
 
 def moments(values: np.ndarray) -> tuple[Moments, ...]:

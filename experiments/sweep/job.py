@@ -3,7 +3,6 @@
 import argparse
 from typing import Any, NamedTuple
 
-from experiments import models, puzzles
 from experiments.measurement.choices import (
     check_calibration,
     choose_batch_size,
@@ -13,28 +12,27 @@ from experiments.measurement.choices import (
 )
 from experiments.measurement.depths import parse_depths
 from experiments.measurement.options import read_common
-from experiments.models import Model
-from experiments.puzzles import Puzzles
 from experiments.sweep.rows import SweepSpec
 from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax.config import flops_per_step
 from trm_jax.convert.hints import Hints
-from trm_jax.tasks.task import task_named
+from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
+from trm_jax.tasks.table import task_named
 
 
 class SweepJob(NamedTuple):
     """A spec and what it speaks of, loaded."""
 
     spec: SweepSpec
-    model: Model
+    model: LoadedModel
     puzzles: Puzzles
 
     def header(self, facts: dict[str, Any]) -> str:
         """Say in a line or two what is about to be measured, and where."""
         spec, config = self.spec, self.model.config
         return (
-            f"{spec.model} ({self.model.origin}): {self.model.architecture},"
+            f"{spec.model} ({self.model.where}): {self.model.architecture},"
             f" {spec.num_parameters:,} weights, H_cycles {config.H_cycles},"
             f" L_cycles {config.L_cycles}, {spec.gflops_per_cycle:.3g} GFLOPs per H-cycle\n"
             f"{spec.data}: first {spec.num_puzzles} of {len(self.puzzles.dataset)} puzzles in"
@@ -54,14 +52,13 @@ def prepare(args: argparse.Namespace) -> SweepJob:
     common = read_common(args)
     task = task_named(common.task)
     schemes = parse_schemes(args.schemes)
-    model = models.load(common.model, task, Hints(preset=common.preset))
-    data = puzzles.load(common.data, task, model.config.seq_len)
-    puzzles.check_fit(model, data)
+    model = load_model(common.model, Hints(preset=common.preset), task=task)
+    data = load_puzzles(model, common.data)
     grid = parse_depths(args.depths, model.config)
     num_puzzles = choose_limit(common.limit or 0, len(data.dataset))
     check_calibration([parse(name) for name in schemes], num_puzzles, len(data.dataset))
     spec = SweepSpec(
-        task=task.value,
+        task=task.name,
         model=model.name,
         model_sha256=model.sha256,
         num_parameters=model.num_parameters,

@@ -18,8 +18,6 @@ import numpy as np
 from experiments.jobs import processes
 from experiments.measurement.choices import environment
 from experiments.measurement.shards import load_shard, matmul_precision, moments, to_hex
-from experiments.models import Model
-from experiments.puzzles import Puzzles
 from experiments.render.console import make_console
 from experiments.sweep import rows
 from experiments.sweep.job import SweepJob, prepare
@@ -30,8 +28,7 @@ from quant.simulation import Simulation, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluate import Readout, Trajectory, consecutive_similarity, measure
-from trm_jax.loading import gather_calibration
-from trm_jax.tasks.task import Task, second_score
+from trm_jax.loading import LoadedModel, Puzzles, gather_calibration
 from trm_jax.types import IGNORE_LABEL, Batch
 
 
@@ -46,10 +43,10 @@ class SweepShard(NamedTuple):
 class Runner:
     """Runs any (scheme, shard) of a spec. Compressed weights are made once and kept."""
 
-    def __init__(self, spec: SweepSpec, model: Model, puzzles: Puzzles) -> None:
+    def __init__(self, spec: SweepSpec, model: LoadedModel, puzzles: Puzzles) -> None:
         self.spec = spec
         self.puzzles = puzzles
-        self.lenient = second_score(Task(spec.task), puzzles.side)
+        self.lenient = puzzles.task.second_score(puzzles.side)
         self.simulations = {
             name: simulate(
                 model,

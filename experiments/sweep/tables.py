@@ -48,7 +48,7 @@ from experiments.render.tables import (
 from experiments.sweep.outcomes import SweepOutcome, compare, outcomes
 from experiments.sweep.rows import SweepRow, SweepSpec
 from quant.scheme import label
-from trm_jax.tasks.task import LENIENT, Task
+from trm_jax.tasks.table import task_named
 
 
 def accuracy_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure:
@@ -251,7 +251,7 @@ def grid_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
         "Lenient": lambda outcome, cycles: with_interval(outcome.lenient(cycles)),
         "Cell": lambda outcome, cycles: with_error(outcome.cell(cycles)),
     }
-    if LENIENT[Task(spec.task)] is None:
+    if not task_named(spec.task).has_second_score:
         del metrics["Lenient"]
     rows, sections = [], set()
     for t in T:
@@ -271,7 +271,7 @@ def grid_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
 
 def summary_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
     """Lay the comparison of schemes out as Table 9 does, and beyond."""
-    lenient = LENIENT[Task(spec.task)] is not None
+    lenient = task_named(spec.task).has_second_score
     header = [
         "Variant",
         "Size",

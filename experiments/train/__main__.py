@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     p.allow_abbrev = False  # `continuation` looks for options by their whole names
     p.add_argument("--preset", required=True, help="model configuration (trm_jax/config.py)")
     p.add_argument("--data", required=True, help="folder with a train split")
+    p.add_argument("--task", metavar="NAME", help="what the puzzles are (the preset's)")
     p.add_argument("--out", required=True, type=Path, help="folder of the run")
     p.add_argument("--resume", action="store_true", help="go on with the run in OUT")
     p.add_argument("--augmentation", help="none, maze, sudoku-2x3, ... (default: by the preset)")

@@ -9,40 +9,42 @@ import numpy as np
 
 from trm_jax.config import Config
 from trm_jax.data.format import load_dataset
-from trm_jax.training.augment import (
-    Augment,
-    maze_augmentation,
-    no_augmentation,
-    sudoku_augmentation,
-)
+from trm_jax.tasks.table import TASKS
+from trm_jax.tasks.task import Task, side_of
+from trm_jax.training.augment import Augment, no_augmentation
 from trm_jax.types import IGNORE_LABEL, Batch
 
-AUGMENTATIONS: dict[str, Augment] = {
-    "none": no_augmentation,
-    "sudoku-2x2": sudoku_augmentation(2, 2),
-    "sudoku-2x3": sudoku_augmentation(2, 3),
-    "sudoku-3x3": sudoku_augmentation(3, 3),
-}
+NO_AUGMENTATION = "none"
 
 
 def augmentation(name: str, seq_len: int) -> Augment:
-    """Look an augmentation up by name; `maze` fits any square.
+    """Look up the symmetries of a task by name, for puzzles of a size.
 
     Raises:
-      ValueError: unknown name, or a maze that is not square.
+      ValueError: unknown name, or puzzles that are not square.
     """
-    if name == "maze":
-        side = round(seq_len**0.5)
-        if side * side != seq_len:
-            raise ValueError(f"maze augmentation needs square mazes, got {seq_len} cells")
-        return maze_augmentation(side)
-    if name not in AUGMENTATIONS:
-        known = ", ".join(["maze", *AUGMENTATIONS])
+    if name == NO_AUGMENTATION:
+        return no_augmentation
+    side = side_of(seq_len, f"--augmentation {name}")
+    every = (task.augmentation(side) for task in TASKS.values())
+    by_name = {each.name: each for each in every if each}
+    if name not in by_name:
+        known = ", ".join([*sorted(by_name), NO_AUGMENTATION])
         raise ValueError(f"unknown augmentation {name!r}; known: {known}")
-    return AUGMENTATIONS[name]
+    return by_name[name].make()
 
 
-def load_puzzles(folder: Path, config: Config) -> Batch:
+def default_augmentation(task: Task, seq_len: int) -> str:
+    """Name the symmetries of a task's puzzles.
+
+    Raises:
+      ValueError: puzzles that are not square.
+    """
+    made = task.augmentation(side_of(seq_len, f"{task.name} puzzles"))
+    return made.name if made else NO_AUGMENTATION
+
+
+def load_training_puzzles(folder: Path, config: Config) -> Batch:
     """Read the training split as one batch of int16 arrays for the device.
 
     Raises:
@@ -114,10 +116,3 @@ def _last_pairs(identifiers: np.ndarray) -> np.ndarray:
     if (last[1:] & last[:-1]).any():
         raise ValueError("a task with a single pair leaves nothing to train on")
     return last
-
-
-def default_augmentation(config: Config) -> str:
-    """Choose the symmetries by the size of the puzzle; ARC's are in the data set."""
-    if config.num_puzzle_identifiers > 1:
-        return "none"
-    return {16: "sudoku-2x2", 36: "sudoku-2x3", 81: "sudoku-3x3"}.get(config.seq_len, "maze")

@@ -17,11 +17,13 @@ class TrainSpec:
     """A training run: what decides its result. Times and logging intervals do not belong here.
 
     Attributes:
+      task: what the puzzles are, by its name; it is written beside the model.
       dtype: what the network computes in (`forward_dtype`); parameters stay float32.
       halt_max_steps: supervision steps after which a puzzle leaves its slot; None: the preset's.
     """
 
     preset: str
+    task: str
     data: str
     augmentation: str
     valid: int

@@ -18,7 +18,7 @@ from experiments.train.data import (
     augmentation,
     default_augmentation,
     fingerprint,
-    load_puzzles,
+    load_training_puzzles,
     split,
 )
 from experiments.train.folder import Document, RunFolder, differences, parse_rows, with_defaults
@@ -28,10 +28,11 @@ from experiments.train.minimal_install import has
 from trm_jax.checkpoints import model_files
 from trm_jax.checkpoints.compact_state import load_compact, read_facts, save_compact
 from trm_jax.checkpoints.file_parts import MIB
-from trm_jax.config import AttentionKernel, Config, Mixer, preset
+from trm_jax.config import PRESET_TASKS, AttentionKernel, Config, Mixer, preset
 from trm_jax.models.attention import KERNELS, check_kernel, why_not
 from trm_jax.models.build import build
 from trm_jax.sharding import check_divides, device_mesh, replicate
+from trm_jax.tasks.table import agreed_task, need_task
 from trm_jax.training.recipe import Recipe
 from trm_jax.training.running_metrics import Window
 from trm_jax.training.step import (
@@ -124,7 +125,9 @@ def leave_behind(
     step = int(state.step)
     rows = folder.rows_until(step)
     facts = {"spec": dataclasses.asdict(spec), "step": step}
-    model_files.save_model(folder.path / "model", spec.config, averaged(state), metadata=facts)
+    model_files.save_model(
+        folder.path / "model", spec.config, averaged(state), facts, task=spec.task
+    )
     if has("matplotlib"):
         draw_curve({spec.preset: rows}, folder.path / "curve.png")
     else:
@@ -163,7 +166,7 @@ def run(
     check_divides(spec.recipe.batch_size // spec.recipe.accumulate, mesh, "batch_size/accumulate")
     check_kernel(attention, config)
     reasoner = build(config, attend=KERNELS[attention])
-    everything = load_puzzles(Path(spec.data), config)
+    everything = load_training_puzzles(Path(spec.data), config)
     said = json.loads(json.dumps(dataclasses.asdict(spec)))
     said["data_sha256"] = fingerprint(everything)
     puzzles, valid = split(everything, spec.valid)
@@ -225,13 +228,16 @@ def spec_of(args: argparse.Namespace) -> TrainSpec:
     """Read off a command line what decides the result.
 
     Raises:
-      ValueError: an unknown preset, or a recipe that contradicts itself.
+      ValueError: an unknown preset or task, or a recipe that contradicts itself.
     """
     recipe = Recipe(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe)})
+    config, what = preset(args.preset), f"preset {args.preset}"
+    task = need_task(agreed_task(args.task, PRESET_TASKS.get(args.preset), what), what)
     return TrainSpec(
         preset=args.preset,
+        task=task.name,
         data=args.data,
-        augmentation=args.augmentation or default_augmentation(preset(args.preset)),
+        augmentation=args.augmentation or default_augmentation(task, config.seq_len),
         valid=args.valid,
         start=args.start,
         dtype=args.dtype or default_dtype(),

@@ -15,10 +15,10 @@ import numpy as np
 from scipy import stats
 
 from export.artifact.solver import Solution, Solver, split_groups
-from export.sources import batch_of
 from quant.simulation import Simulation
 from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_batch
 from trm_jax.metrics import correct_cells, puzzle_exact, scored_cells, token_cosine
 
 
@@ -82,7 +82,7 @@ def compare_group(
     last = states[max(states)]
     # padded to one size, so that the simulation compiles once
     full = np.resize(rows, solver.batch)
-    state = simulation.trajectory(batch_of(dataset, full), steps=steps)[-1][: len(rows)]
+    state = simulation.trajectory(gather_batch(dataset, full), steps=steps)[-1][: len(rows)]
     simulated = simulation.tokens(state)
     labels, answers = jnp.asarray(host.labels), jnp.asarray(solution.tokens)
     numbers = (

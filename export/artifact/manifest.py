@@ -86,7 +86,7 @@ class Manifest:
     Attributes:
       model: name of the source; source: where it was loaded from; parameters_sha256: of the
         parameters as they were quantised.
-      task: sudoku or maze, or empty where it is unknown.
+      task: a name of trm_jax.tasks, or empty where it is unknown.
       scheme, plan: names that decode themselves.
       batch: puzzles per call.
       ranges: calibrated ends of the inputs and outputs of static products, by site.

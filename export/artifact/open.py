@@ -21,6 +21,9 @@ from export.graph.ir import DType, GraphModel
 from export.lowering.model import METADATA, blocks_of
 from trm_jax.checkpoints.tensor_files import load_tensors
 from trm_jax.config import Config, Positions, to_dict
+from trm_jax.loading import Puzzles, check_config_fits, load_puzzles
+from trm_jax.tasks.table import need_task, task_named
+from trm_jax.tasks.task import Task
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -36,6 +39,34 @@ class Export:
     @property
     def config(self) -> Config:
         return self.manifest.config
+
+    def need_task(self, asked: str | None = None) -> Task:
+        """Return the task.
+
+        Args:
+          asked: its name on the command line; it wins over the manifest, which earlier versions
+            filled in by a guess.
+
+        Raises:
+          ValueError: unknown, or nobody says it.
+        """
+        name = asked or self.manifest.task
+        return need_task(task_named(name) if name else None, f"export {self.manifest.model}")
+
+    def load_puzzles(self, folder: Path | None, task: Task) -> Puzzles:
+        """Load puzzles that the export can read.
+
+        Args:
+          folder: as `trm_jax.loading.load_puzzles` takes it; None is the bundled ones.
+          task: what they are (`need_task`).
+
+        Raises:
+          FileNotFoundError: missing.
+          ValueError: of another task or size, or nothing bundled fits.
+        """
+        puzzles = load_puzzles(task, folder, cells=self.config.seq_len)
+        check_config_fits(self.manifest.model, self.config, puzzles)
+        return puzzles
 
 
 def open_artifact(folder: Path) -> Export:

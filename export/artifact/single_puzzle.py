@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from export import puzzle_text
 from export.artifact.open import Export
 from export.artifact.solver import Solver
 from export.graph.files import check_format
 from export.runtimes.registry import open_runtime
-from export.sources import load_puzzles
 from export.targets import Target
+from trm_jax.tasks.task import Task, side_of
 
 
 class PuzzleAnswer(NamedTuple):
@@ -28,21 +27,25 @@ class PuzzleAnswer(NamedTuple):
     seconds: float
 
 
-def read_puzzle(text: str, export: Export) -> np.ndarray:
+def read_puzzle(text: str, export: Export, task: Task) -> np.ndarray:
     """Read a puzzle from a text, or from the file that the text names.
 
     Raises:
-      ValueError: it is of another size or alphabet than the model's.
+      ValueError: it is of another size or alphabet than the model's, or the task has no text form.
       OSError: the file cannot be read.
     """
     if len(text) < 256 and Path(text).is_file():
         text = Path(text).read_text(encoding="utf-8")
-    return puzzle_text.read(text, export.manifest.task, export.config)
+    return task.need_text().read(text, side_of(export.config.seq_len, "the model"))
 
 
-def draw_puzzle(data: Path | None, seed: int | None, export: Export) -> np.ndarray:
-    """Draw one of the puzzles of a data set; None is the bundled one."""
-    dataset = load_puzzles(data, export.config)
+def draw_puzzle(data: Path | None, seed: int | None, export: Export, task: Task) -> np.ndarray:
+    """Draw one of the puzzles of a data set; None is the bundled one.
+
+    Raises:
+      FileNotFoundError, ValueError: missing, or puzzles that the export does not read.
+    """
+    dataset = export.load_puzzles(data, task).ordered
     row = int(np.random.default_rng(seed).integers(len(dataset)))
     return np.asarray(dataset.inputs[row], np.int32)
 
@@ -50,6 +53,7 @@ def draw_puzzle(data: Path | None, seed: int | None, export: Export) -> np.ndarr
 def answer_puzzle(
     export: Export,
     puzzle: np.ndarray,
+    task: Task,
     *,
     target: Target,
     threads: int = 1,
@@ -64,9 +68,10 @@ def answer_puzzle(
       halt: stop when the model believes itself done.
 
     Raises:
-      ValueError: the target does not take the format of the export.
+      ValueError: the target does not take the format of the export, or the task has no text form.
       RuntimeError: the runtime is missing or refuses the graphs.
     """
+    form = task.need_text()
     check_format(export.manifest.target, target)
     runtime = open_runtime(target, export.model, threads=threads)
     try:
@@ -75,11 +80,11 @@ def answer_puzzle(
         seconds = time.perf_counter() - start
     finally:
         runtime.close()
-    answer, task = solution.tokens[0], export.manifest.task
+    answer = solution.tokens[0]
     return PuzzleAnswer(
-        question=puzzle_text.show(puzzle, task),
-        answer=puzzle_text.show(answer, task),
-        is_right=puzzle_text.is_right(puzzle, answer, task),
+        question=form.show(puzzle),
+        answer=form.show(answer),
+        is_right=form.is_right(puzzle, answer),
         steps=int(solution.steps[0]),
         seconds=seconds,
     )

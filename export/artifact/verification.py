@@ -19,12 +19,11 @@ from export.legality.check import find_violations
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import plan_named
 from export.runtimes.registry import open_runtime
-from export.sources import batch_of, load_model, load_puzzles
 from export.targets import Target
 from quant.simulation import Simulation, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import gather_calibration
+from trm_jax.loading import gather_batch, gather_calibration, load_model
 
 SIGNIFICANT = 0.01  # p of McNemar's test below which the runtime solves others than simulated
 
@@ -62,6 +61,7 @@ def run_checks(
     *,
     limit: int,
     data: Path | None = None,
+    task: str | None = None,
     model: str | None = None,
     target: Target | None = None,
     threads: int = 1,
@@ -70,6 +70,7 @@ def run_checks(
 
     Args:
       limit: puzzles of the rollouts, the first of `data` (None: the bundled ones).
+      task: what the puzzles are; None: what the manifest says.
       model: the model it was made from; None: the one that the manifest names.
       target: runs it; None: the one it was exported for.
 
@@ -93,10 +94,10 @@ def run_checks(
         same = (answers == np.asarray(expected.tokens)).all(axis=1)
         text = f"{same.sum()} of {same.size} puzzles as expected"
         yield CheckResult("answers", bool(same.all()), text)
-        dataset = load_puzzles(data, export.config)
+        dataset = export.load_puzzles(data, export.need_task(task)).ordered
         simulation = simulate_export(export, model, dataset)
         states = simulation.trajectory(
-            batch_of(dataset, np.arange(solver.batch) % len(dataset)), steps=1
+            gather_batch(dataset, np.arange(solver.batch) % len(dataset)), steps=1
         )
         e = solver.states.embed(
             np.resize(inputs, (solver.batch, inputs.shape[1])), np.resize(ids, solver.batch)

@@ -15,6 +15,7 @@ from experiments.arc.puzzle_rows import RowSource, mean_row
 from experiments.arc.rows import VoteKey, read_grid, write_grid
 from experiments.arc.runner import make_row
 from tests.support.tiny import arc as tiny_arc
+from tests.support.tiny import sweep as tiny_sweep
 from trm_jax.checkpoints.model_files import load_model
 from trm_jax.data.arc.task_files import parse_task
 from trm_jax.data.arc.test_time import plan_test_time
@@ -167,7 +168,7 @@ def test_grids_survive_the_file(grid):
         (("--num-aug", "-1"), "--num-aug must be 0 or more, got -1"),
         (("--steps", "0"), "--steps must be at least 1"),
         (("--batch-size", "0"), "--batch-size must be at least 1"),
-        (("--model", "sudoku-trm-att-mini"), "reads no ARC: 36 cells of 8 tokens"),
+        (("--model", "sudoku-trm-att-mini"), "sudoku-trm-att-mini is for sudoku, not for arc"),
         (("--new-only",), "has no tasks to ask"),
         (("--data", "nowhere"), "identifiers.json is missing"),
     ],
@@ -178,6 +179,13 @@ def test_bad_input_is_one_line_and_exit_code_2(root, tmp_path, capsys, change, m
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line), line
     assert not out.exists()
+
+
+def test_a_model_that_does_not_say_its_task_must_read_arc(root, tmp_path, capsys):
+    tiny_sweep.write(tmp_path, task=None)
+    change = ("--model", str(tmp_path / "model"))
+    assert arc.main(tiny_arc.arguments(root, tmp_path / "out", *change)) == 2
+    assert "reads no ARC: 16 cells of 6 tokens" in capsys.readouterr().err
 
 
 def test_a_used_folder_is_not_touched(finished, root, capsys):

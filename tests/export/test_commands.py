@@ -1,13 +1,12 @@
-"""The command lines: export, verify, solve; and puzzles as text."""
+"""The command lines: export, verify, solve."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from export import puzzle_text, solve, tflite, verify
+from export import solve, tflite, verify
+from export.artifact.manifest import read_manifest
 from tests.support.tiny import sweep as tiny
-from trm_jax.config import MINI_MAZE_TRM_ATT, MINI_SUDOKU_TRM_MLP, Config
 
 PUZZLE = "1.3. ..1. 2..1 .1.3"
 
@@ -103,50 +102,54 @@ def test_refused_exports_exit_with_2(
     assert not (tmp_path / "out").exists()
 
 
-def read(text: str, config: Config, task: str) -> np.ndarray:
-    return puzzle_text.read(text, task, config)
+MAZE = "S.../##../..../...G"
 
 
-def test_sudoku_text() -> None:
-    solved = "123456 456123 231564 564231 312645 645312"
-    config = MINI_SUDOKU_TRM_MLP
-    answer = read(solved, config, "sudoku")
-    puzzle = read(solved.replace("1", ".").replace("2", "0"), config, "sudoku")
-    assert puzzle_text.is_right(puzzle, answer, "sudoku")
-    assert not puzzle_text.is_right(read("2" + solved[1:], config, "sudoku"), answer, "sudoku")
-    swapped = read("213456" + solved[6:], config, "sudoku")
-    assert not puzzle_text.is_right(puzzle, swapped, "sudoku")
-    assert puzzle_text.show(puzzle, "sudoku").splitlines()[1] == "| . . 3 | 4 5 6 |"
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of 16 cells and 6 tokens that does not say whether it solves Sudoku or mazes."""
+    root = tmp_path_factory.mktemp("silent")
+    tiny.write(root, task=None)
+    return root
 
 
-def test_maze_text() -> None:
-    rows = [
-        "S..#....",
-        "##.#....",
-        "...#....",
-        ".###....",
-        "........",
-        "######..",
-        "......#.",
-        ".......G",
-    ]
-    path = [
-        "Soo#....",
-        "##o#....",
-        "ooo#....",
-        "o###....",
-        "oooooooo",
-        "######.o",
-        "......#o",
-        ".......G",
-    ]
-    config = MINI_MAZE_TRM_ATT
-    puzzle, answer = (read("/".join(text), config, "maze") for text in (rows, path))
-    assert puzzle_text.is_right(puzzle, answer, "maze")
-    assert not puzzle_text.is_right(puzzle, puzzle, "maze")  # no path at all
-    loop = answer.copy()
-    loop[8 * 4 + 8 - 8 + 5 - 8] = 5  # a path cell beside the path
-    assert not puzzle_text.is_right(puzzle, loop, "maze")
-    assert puzzle_text.show(answer, "maze").splitlines()[1].startswith("██S · · ██")
-    with pytest.raises(ValueError, match="a maze has one G, this has 0"):
-        read("/".join(rows).replace("G", "."), config, "maze")
+def export_silent(root: Path, out: Path, *more: str) -> int:
+    words = ["--model", str(root / "model"), "--data", str(root / "data"), "--scheme", "int8"]
+    return tflite.main([*words, "--batch", "4", "--out", str(out), *more])
+
+
+def test_an_export_needs_a_task_and_guesses_none(
+    silent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export_silent(silent, tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "nothing says which task model model is for; name it with --task" in error
+
+
+def test_a_maze_as_small_as_a_sudoku_is_drawn_as_a_maze(
+    silent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "maze"
+    assert export_silent(silent, out, "--task", "maze") == 0
+    assert read_manifest(out).task == "maze"
+    assert solve.main([str(out), MAZE]) == 0
+    assert "██S " in capsys.readouterr().out
+    assert solve.main([str(out), PUZZLE.replace(" ", "")]) == 2  # digits are no symbols of a maze
+    assert "symbols ['1', '2', '3'] are no maze's" in capsys.readouterr().err
+    assert verify.main([str(out), "--data", str(silent / "data"), "--limit", "4"]) == 0
+
+
+def test_the_task_of_an_older_export_can_be_named(
+    silent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Earlier versions left it empty, or guessed it from the alphabet."""
+    out = tmp_path / "old"
+    assert export_silent(silent, out, "--task", "sudoku") == 0
+    manifest = out / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"task": "sudoku"', '"task": ""'))
+    capsys.readouterr()
+    assert solve.main([str(out), MAZE]) == 2
+    assert "nothing says which task export model is for" in capsys.readouterr().err
+    assert solve.main([str(out), MAZE, "--task", "maze"]) == 0
+    assert solve.main([str(out), PUZZLE, "--task", "sudoku"]) == 0

@@ -3,7 +3,8 @@
     model.safetensors   float32 (or bfloat16, float16) tensors under flat names:
                         `params/L_level/layers_0/mlp/down_proj/kernel`, ...,
                         `buffers/H_init`, `buffers/L_init`, `puzzle_emb`
-    config.json         {"format": 1, "config": config.to_dict(...), "metadata": {...}}
+    config.json         {"format": 1, "config": config.to_dict(...), "metadata": {...},
+                        "task": "sudoku"}; the task is left out where nobody said it
 
 Both are finished before either appears under its name. Shapes are checked against the
 configuration when a model is read.
@@ -114,6 +115,8 @@ def save_model(
     weights: Weights,
     metadata: dict[str, object] | None = None,
     storage: str = "float32",
+    *,
+    task: str | None = None,
 ) -> None:
     """Write an interchange directory.
 
@@ -121,6 +124,7 @@ def save_model(
       path: the directory; made if missing.
       metadata: free JSON-ready notes (origin, steps, accuracy), kept in config.json.
       storage: dtype of the tensors in the file. Anything below float32 rounds them.
+      task: what the model solves, by its name in trm_jax.tasks; None: not known.
 
     Raises:
       ValueError: the weights do not fit the configuration, or the storage dtype is unknown.
@@ -131,6 +135,8 @@ def save_model(
     shapes = {name: value.shape for name, value in tensors.items()}
     check_shapes(shapes, weight_shapes(config), "the weights to save")
     document = {"format": FORMAT, "config": to_dict(config), "metadata": metadata or {}}
+    if task is not None:
+        document["task"] = task
     text = json.dumps(document, indent=2) + "\n"
     with staged(path) as work:
         save_tensors({k: v.astype(storage) for k, v in tensors.items()}, work / MODEL_FILE)
@@ -191,6 +197,15 @@ def load_metadata(path: Path) -> dict[str, object]:
     return _read_document(path)["metadata"]
 
 
+def load_task(path: Path) -> str | None:
+    """Read the name of the task of an interchange directory; None where it does not say.
+
+    Raises:
+      FileNotFoundError, ValueError: config.json is missing or not of this format.
+    """
+    return _read_document(path).get("task")
+
+
 def _existing(path: Path, name: str) -> Path:
     """Join and demand that the file is there."""
     if not (path / name).is_file():
@@ -213,4 +228,6 @@ def _read_document(path: Path) -> dict[str, Any]:
     for key in ("config", "metadata"):
         if not isinstance(document.get(key), dict):
             raise ValueError(f"{file} has no table {key!r}")
+    if not isinstance(document.get("task", ""), str):
+        raise ValueError(f"{file}: task must be a name, got {document['task']!r}")
     return document

@@ -8,8 +8,9 @@
 
 SOURCE is a file (`step_N`, .pt, .bin, .safetensors), a directory with one such file, a short
 name of --list, or a file on the Hugging Face Hub. Cycle counts are not in the tensors: they
-come from --preset, from an all_config.yaml beside the file, or from flags. Pickled code in a
-.pt file is never executed.
+come from --preset, from an all_config.yaml beside the file, or from flags. The task comes from
+the preset, from the table of public checkpoints, or from --task. Pickled code in a .pt file is
+never executed.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from trm_jax.command_line import exit_code, make_parser
 from trm_jax.config import PRESETS, STORAGE
 from trm_jax.convert.hints import FLAGS, Hints
 from trm_jax.convert.published import describe
+from trm_jax.tasks.table import TASKS
 
 
 def list_published() -> None:
@@ -42,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("source", nargs="?", help="file, directory, short name, or hf:owner/name/file")
     p.add_argument("out", nargs="?", type=Path, help="model directory (with --to-torch: a file)")
     p.add_argument("--preset", choices=sorted(PRESETS), help="the expected configuration")
+    p.add_argument("--task", choices=list(TASKS), help="what it solves (the preset's)")
     for flag, field in FLAGS.items():
         p.add_argument(flag, dest=field, type=int, metavar="N", help=f"set {field}")
     p.add_argument("--storage", choices=STORAGE, default="float32", help="dtype in the new file")
@@ -68,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.to_torch:
             message = convert_back(args.source, args.out)
         else:
-            message = convert(args.source, args.out, hints, args.storage)
+            message = convert(args.source, args.out, hints, args.storage, args.task)
         sys.stdout.write(message + "\n")
 
     return exit_code(action, (OSError, ValueError, ModuleNotFoundError))

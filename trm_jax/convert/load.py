@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from trm_jax.checkpoints.model_files import load_model, save_model
-from trm_jax.config import Config, preset
+from trm_jax.config import PRESET_TASKS, Config, preset
 from trm_jax.convert.hints import NO_HINTS, Hints
 from trm_jax.convert.name_table import from_torch, to_torch
 from trm_jax.convert.published import PUBLISHED
@@ -12,6 +12,7 @@ from trm_jax.convert.torch_config import YAML_FILE, Fields, read_yaml, resolve_c
 from trm_jax.convert.torch_files import read_tensors, write_torch
 from trm_jax.data.hub import PREFIX as HUB
 from trm_jax.data.hub import resolve
+from trm_jax.tasks.table import agreed_task
 from trm_jax.types import Weights
 
 CANDIDATES = ("*.safetensors", "*.pt", "*.bin", "checkpoint", "step_*")
@@ -63,6 +64,20 @@ def load_torch(source: str, hints: Hints = NO_HINTS) -> tuple[Config, Weights, d
     return config, from_torch(tensors, config), notes
 
 
+def recorded_task(source: str, hints: Hints) -> str | None:
+    """Return the task of a known checkpoint or of the hinted preset; None where neither says.
+
+    Raises:
+      ValueError: an unknown preset.
+    """
+    if source in PUBLISHED:
+        return PUBLISHED[source].task
+    if hints.preset is None:
+        return None
+    preset(hints.preset)
+    return PRESET_TASKS.get(hints.preset)
+
+
 def _yaml_fields(where: str, file: Path, expected: Config | None) -> Fields:
     """Read the all_config.yaml beside the file; from the Hub only if nothing else tells."""
     if where.startswith(HUB) and expected is None:
@@ -76,10 +91,18 @@ def _yaml_fields(where: str, file: Path, expected: Config | None) -> Fields:
     return read_yaml(beside) if beside.is_file() else {}
 
 
-def convert(source: str, out: Path, hints: Hints, storage: str) -> str:
-    """Write the model directory of a released checkpoint and say what it is."""
+def convert(source: str, out: Path, hints: Hints, storage: str, task: str | None = None) -> str:
+    """Write the model directory of a released checkpoint and say what it is.
+
+    Args:
+      task: what it solves, where neither the preset nor the table of public checkpoints says.
+
+    Raises:
+      OSError, ValueError, ModuleNotFoundError: as `load_torch`; or another task than is known.
+    """
+    solves = agreed_task(task, recorded_task(source, hints), source)
     config, weights, notes = load_torch(source, hints)
-    save_model(out, config, weights, notes, storage)
+    save_model(out, config, weights, notes, storage, task=solves.name if solves else None)
     kind, mixer = type(config).__name__.removesuffix("Config"), config.mixer.value
     return (
         f"{out}: {kind} ({mixer}), hidden {config.hidden_size}, vocabulary {config.vocab_size},"

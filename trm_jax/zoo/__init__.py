@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trm_jax.checkpoints.model_files import load_model
 from trm_jax.config import Config
+from trm_jax.tasks.table import task_named
 from trm_jax.types import Weights
 
 ROOT = Path(__file__).resolve().parent
@@ -21,7 +22,7 @@ class ZooEntry:
 
     Attributes:
       name: of the model, its preset and its folder.
-      task: the puzzles it solves, a key of `PUZZLES`.
+      task: what it solves, by its name in trm_jax.tasks.
     """
 
     name: str
@@ -70,12 +71,12 @@ def default(task: str) -> str:
     """Name the default model of a task.
 
     Raises:
-      ValueError: unknown task.
+      ValueError: unknown task, or no model of it is bundled.
     """
     for entry in MODELS.values():
-        if entry.task == task:
+        if entry.task == task_named(task).name:
             return entry.name
-    raise ValueError(f"unknown task {task!r}; known: {', '.join(PUZZLES)}")
+    raise ValueError(f"no {task} model is bundled; name one with --model")
 
 
 def puzzles(task: str, cells: int | None = None) -> Path:
@@ -85,11 +86,11 @@ def puzzles(task: str, cells: int | None = None) -> Path:
       cells: of a puzzle (`seq_len` of the model that is to read it); None is the default model's.
 
     Raises:
-      ValueError: unknown task, or no puzzles of this size are bundled.
+      ValueError: unknown task, or no puzzles of it or of this size are bundled.
     """
-    if task not in PUZZLES:
-        raise ValueError(f"unknown task {task!r}; known: {', '.join(PUZZLES)}")
-    sizes = PUZZLES[task]
+    sizes = PUZZLES.get(task_named(task).name)
+    if not sizes:
+        raise ValueError(f"no {task} puzzles are bundled; name some with --data")
     if cells is not None and cells not in sizes:
         raise ValueError(
             f"no {task} puzzles of {cells} cells are bundled, only of"

@@ -6,7 +6,6 @@ read the same puzzles take part; --models names others.
 
 import dataclasses
 
-from experiments import models
 from experiments.ablate.interventions import (
     FULL,
     AblatedModel,
@@ -16,10 +15,9 @@ from experiments.ablate.interventions import (
     put_under,
 )
 from experiments.ablate.rows import Facts
-from experiments.models import Model
-from experiments.puzzles import check_fit
 from quant.scheme import parse
 from trm_jax import zoo
+from trm_jax.loading import LoadedModel, check_fit, load_model
 
 SCHEMES = (FULL, "int8", "int4_naive", "int4_calibrated")
 
@@ -39,11 +37,11 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
     return tuple(under(context, model, scheme) for model in found for scheme in SCHEMES)
 
 
-def contestants(context: Context) -> list[Model]:
+def contestants(context: Context) -> list[LoadedModel]:
     """Load the models that take part, the context's own first."""
-    bundled = [entry.name for entry in zoo.MODELS.values() if entry.task == context.task.value]
+    bundled = [entry.name for entry in zoo.MODELS.values() if entry.task == context.task.name]
     names = context.others or bundled
-    others = [models.load(name, context.task) for name in names if name != context.model.name]
+    others = [load_model(name, task=context.task) for name in names if name != context.model.name]
     if context.others:
         for model in others:
             check_fit(model, context.puzzles)
@@ -51,13 +49,13 @@ def contestants(context: Context) -> list[Model]:
     return list({model.sha256: model for model in found}.values())
 
 
-def fits(model: Model, context: Context) -> bool:
+def fits(model: LoadedModel, context: Context) -> bool:
     """Return whether a model reads the puzzles of the context's model."""
     names = ("seq_len", "vocab_size")
     return all(getattr(model.config, n) == getattr(context.model.config, n) for n in names)
 
 
-def under(context: Context, model: Model, scheme: str) -> Intervention:
+def under(context: Context, model: LoadedModel, scheme: str) -> Intervention:
     """Put one architecture under one precision."""
 
     def make() -> AblatedModel:

@@ -110,7 +110,9 @@ def trained(
     def make() -> AblatedModel:
         name = f"qat-{scheme}-{how.replace(' ', '-')}"
         weights, facts = retrained(context, name, training, setup)
-        made = put_under(context, parse(scheme), context.model._replace(weights=weights))
+        made = put_under(
+            context, parse(scheme), dataclasses.replace(context.model, weights=weights)
+        )
         return dataclasses.replace(made, facts=made.facts | facts)
 
     return Intervention(

@@ -21,19 +21,22 @@ from experiments.deploy.aihub.step_inputs import States, calibration_inputs, sim
 from experiments.deploy.aihub.variants import AiHubVariant, Prepared, Route, prepare, variant_named
 from experiments.measurement import row_files
 from experiments.measurement.row_files import digest_of
-from experiments.models import hash_model
-from experiments.puzzles import hash_dataset
 from experiments.render import tables
 from experiments.render.console import make_console, progress
 from export.aihub import devices
 from export.aihub.client import Hub, Waiting
 from export.aihub.ledger import Ledger
-from export.sources import Source, batch_of, load_model, load_puzzles
-from trm_jax import zoo
 from trm_jax.data.batches import CALIBRATION_PUZZLES
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import gather_calibration
-from trm_jax.tasks.task import Task, side_of, task_named
+from trm_jax.loading import (
+    LoadedModel,
+    gather_batch,
+    gather_calibration,
+    hash_dataset,
+    load_model,
+    load_puzzles,
+)
+from trm_jax.tasks.task import Task
 
 CALIBRATION_SAMPLES = 128
 
@@ -47,7 +50,7 @@ class AiHubJob:
     """
 
     task: Task
-    source: Source
+    source: LoadedModel
     dataset: PuzzleDataset
     variants: tuple[AiHubVariant, ...]
     devices: tuple[str, ...]
@@ -62,7 +65,7 @@ class AiHubJob:
     def digest(self) -> str:
         """Hash what decides the numbers of a row."""
         parts = (
-            hash_model(self.source.config, self.source.weights),
+            self.source.sha256,
             hash_dataset(self.dataset),
             self.steps,
             self.limit,
@@ -78,13 +81,12 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
       ValueError: unknown names, or numbers out of range.
       OSError: missing files.
     """
-    task = task_named(args.task)
-    source = load_model(args.model or zoo.default(task.value))
+    source = load_model(args.model, task=args.task)
     if args.h_cycles is not None:
         changed = dataclasses.replace(source.config, H_cycles=args.h_cycles)
         source = dataclasses.replace(source, config=changed)
-    dataset = load_puzzles(args.data, source.config)
-    side_of(task, dataset, "the data")
+    puzzles = load_puzzles(source, args.data)
+    task, dataset = puzzles.task, puzzles.ordered
     variants = tuple(variant_named(name.strip()) for name in args.schemes.split(","))
     calibrated = any(v.plan.precision.needs_ranges or v.route is Route.HUB for v in variants)
     most = len(dataset) - CALIBRATION_PUZZLES * calibrated
@@ -107,7 +109,7 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
         loop=Loop(args.loop),
         retry=args.retry_failed,
         waiting=Waiting(timeout_s=args.timeout, poll_s=args.poll),
-        out=args.out or Path("runs") / f"deploy-{task.value}-{source.name}-aihub",
+        out=args.out or Path("runs") / f"deploy-{task.name}-{source.name}-aihub",
     )
 
 
@@ -173,7 +175,7 @@ def _prepared(job: AiHubJob) -> list[Prepared]:
 
 
 def _states(job: AiHubJob, prepared: Prepared) -> States:
-    batch = batch_of(job.dataset, np.arange(job.limit))
+    batch = gather_batch(job.dataset, np.arange(job.limit))
     return simulated_states(prepared.twin, batch, prepared.host, job.steps)
 
 
@@ -245,7 +247,7 @@ def _report(job: AiHubJob, rows: list, failed: list[DeviceRun], console: Console
     if not rows:
         raise RuntimeError("no job gave a result; --retry-failed asks for them again")
     title = (
-        f"{job.source.name} through Qualcomm AI Hub, {job.limit} {job.task.value} puzzles,"
+        f"{job.source.name} through Qualcomm AI Hub, {job.limit} {job.task.name} puzzles,"
         f" {job.steps} steps, loop {job.loop.value}; the paper's models are larger"
     )
     made = aihub_rows.table(title, rows)

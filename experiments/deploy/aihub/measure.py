@@ -16,9 +16,9 @@ from export.aihub import profile as aihub_profile
 from export.aihub.client import Hub
 from export.artifact.host_state import embed
 from export.runtimes.registry import open_runtime
-from export.sources import batch_of
 from export.targets import Target
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.loading import gather_batch
 from trm_jax.metrics import puzzle_exact
 from trm_jax.tasks.task import Task
 
@@ -76,14 +76,14 @@ def row_of(
         for name in ("z_H", "logits")
     }
     scores = score(outputs, lane.states, range(steps))
-    labels = batch_of(dataset, np.arange(puzzles)).labels
+    labels = gather_batch(dataset, np.arange(puzzles)).labels
     exact = np.asarray(puzzle_exact(jnp.asarray(scores.answers, jnp.int32), labels))
     infidelity = (1 - scores.fidelity).reshape(steps, puzzles).mean(axis=0)
     profile = aihub_profile.read_profile(lane.profile)
     here, runtime = here_ms(lane)
     return AiHubRow(
         digest=digest,
-        task=task.value,
+        task=task.name,
         variant=variant.name,
         label=variant.label,
         device=lane.device,

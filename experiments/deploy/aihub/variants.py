@@ -26,12 +26,11 @@ from export.lowering import unroll
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import Numerics, StoragePlan, plan_for
 from export.pipeline import TRIED, export_model
-from export.sources import Source, batch_of
 from export.targets import Target
 from quant.scheme import CarryPrecision, paper_name, parse
 from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import gather_calibration
+from trm_jax.loading import LoadedModel, gather_batch, gather_calibration
 
 HUB = "hub:"
 HUB_TYPES = {
@@ -136,7 +135,7 @@ def precision_of(plan: StoragePlan) -> Precision:
 
 
 def prepare(
-    variant: AiHubVariant, source: Source, dataset: PuzzleDataset, steps: int, out: Path
+    variant: AiHubVariant, source: LoadedModel, dataset: PuzzleDataset, steps: int, out: Path
 ) -> Prepared:
     """Export a variant, if that is not done yet, and write the file of one step.
 
@@ -146,7 +145,7 @@ def prepare(
     folder = out / "exports" / variant.name.replace(":", "-")
     twin = simulate(source, variant.plan.precision, gather_calibration(dataset), steps=steps)
     if not (folder / MANIFEST_FILE).exists():
-        tried = batch_of(dataset, np.arange(min(TRIED, len(dataset))))
+        tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
         export_model(folder, source, variant.plan, twin, tried, batch=1, steps=steps)
     made = open_artifact(folder)
     same = made.manifest.parameters_sha256 == parameters_sha256(twin.quantised)

@@ -24,7 +24,6 @@ from export.lowering.integer_block import MOST_QUERIES
 from export.lowering.stages import STAGE, PartitionSpec
 from export.lowering.storage import StoragePlan, plan_for
 from export.pipeline import draft_manifest, export_model, lower_model
-from export.sources import Source, batch_of, task_of
 from export.targets import Target
 from quant.affine import Range
 from quant.integer.calibration import HEADROOM, level_with_spans, read_out_spans
@@ -33,10 +32,11 @@ from quant.ptq.calibrate import ProductRange, input_widths
 from quant.ptq.weights import QuantisedParams, round_weights
 from quant.scheme import Scheme, parse
 from quant.simulation import Simulation, quantise_for, simulate
-from trm_jax.config import PRESETS, Config, Mixer
+from trm_jax.config import PRESET_TASKS, PRESETS, Config, Mixer
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import gather_calibration
+from trm_jax.loading import LoadedModel, gather_batch, gather_calibration
 from trm_jax.models.build import build
+from trm_jax.tasks.table import agreed_task
 from trm_jax.types import Weights
 
 CUT = PartitionSpec(heads=1, tokens=100, queries=MOST_QUERIES)
@@ -77,7 +77,7 @@ def _without_stages(made: Export) -> Export:
 
 def trained_export(
     folder: Path,
-    source: Source,
+    source: LoadedModel,
     dataset: PuzzleDataset,
     scheme: str,
     cut: PartitionSpec | None = None,
@@ -94,12 +94,12 @@ def trained_export(
     if not (folder / MANIFEST_FILE).exists():
         plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
         twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
-        tried = batch_of(dataset, np.arange(min(ANSWERED, len(dataset))))
+        tried = gather_batch(dataset, np.arange(min(ANSWERED, len(dataset))))
         export_model(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
     return open_artifact(folder)
 
 
-def random_source(preset: str) -> Source:
+def random_source(preset: str) -> LoadedModel:
     """Fill a preset's tree with noise of the released size.
 
     Raises:
@@ -108,7 +108,13 @@ def random_source(preset: str) -> Source:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
     config = dataclasses.replace(PRESETS[preset], forward_dtype="float32")
-    return Source(preset, preset, task_of(config), config, random_weights(config))
+    return LoadedModel(
+        name=preset,
+        origin=preset,
+        task=agreed_task(None, PRESET_TASKS.get(preset), f"preset {preset}"),
+        config=config,
+        weights=random_weights(config),
+    )
 
 
 def random_weights(config: Config, seed: int = 0) -> Weights:
@@ -124,7 +130,7 @@ def random_weights(config: Config, seed: int = 0) -> Weights:
     return jax.tree.map(draw, tree)
 
 
-def random_export(source: Source, scheme: str, cut: PartitionSpec | None = None) -> Export:
+def random_export(source: LoadedModel, scheme: str, cut: PartitionSpec | None = None) -> Export:
     """Lower a model of random weights; nothing is calibrated and nothing answered.
 
     Args:
@@ -144,7 +150,7 @@ def random_export(source: Source, scheme: str, cut: PartitionSpec | None = None)
     return Export(manifest=manifest, model=model, host=host)
 
 
-def _made_up(source: Source, plan: StoragePlan) -> Simulation:
+def _made_up(source: LoadedModel, plan: StoragePlan) -> Simulation:
     """Make what lowering asks of a simulation; nobody runs it."""
     quantised = quantise_for(source.weights.params, plan.precision)
     reach = ProductRange(REACH, REACH)
@@ -161,7 +167,7 @@ def _made_up(source: Source, plan: StoragePlan) -> Simulation:
     )
 
 
-def _integers(source: Source, scheme: Scheme, quantised: QuantisedParams) -> IntegerModel:
+def _integers(source: LoadedModel, scheme: Scheme, quantised: QuantisedParams) -> IntegerModel:
     """Bring random weights into integers whose ranges are all REACH."""
     config, products = source.config, device_products(quantised, source.config)
     state = jax.ShapeDtypeStruct((1, config.num_positions, config.hidden_size), jnp.float32)

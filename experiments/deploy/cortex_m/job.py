@@ -19,8 +19,6 @@ from experiments.deploy.cortex_m.exports import cut_for, smaller_package
 from experiments.deploy.cortex_m.tables import EMULATED, MODELLED, BoardRow, Speed, row_from_dict
 from experiments.measurement import row_files
 from experiments.measurement.row_files import digest_of
-from experiments.models import hash_model
-from experiments.puzzles import hash_dataset
 from experiments.render.console import make_console
 from export.cortex_m import build as cortex_m_build
 from export.cortex_m import emulator
@@ -32,12 +30,12 @@ from export.cortex_m.instructions import count_instructions
 from export.cortex_m.memory import flash_of, sram_of
 from export.graph.ir import Graph
 from export.lowering.stages import stages_of
-from export.sources import Source, load_model, load_puzzles
 from quant.scheme import parse
-from trm_jax import zoo
 from trm_jax.command_line import progress_bar
+from trm_jax.config import PRESET_TASKS
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.tasks.task import Task, task_named
+from trm_jax.loading import LoadedModel, hash_dataset, load_model, load_puzzles
+from trm_jax.tasks.table import agreed_task, task_named
 
 NOT_COUNTED = Linked(code=0, statics=0, stack=0, counted=Counted.NOTHING)
 
@@ -50,8 +48,7 @@ class CortexJob:
       dataset: puzzles to calibrate on and to answer; None: weights are random.
     """
 
-    task: Task
-    source: Source
+    source: LoadedModel
     dataset: PuzzleDataset | None
     schemes: tuple[str, ...]
     speed: Speed
@@ -63,7 +60,7 @@ class CortexJob:
         """Hash what decides the numbers of a row."""
         puzzles = "" if self.dataset is None else hash_dataset(self.dataset)
         library = "" if self.tflm is None else _sha256(self.tflm.library)
-        parts = (hash_model(self.source.config, self.source.weights), puzzles, library)
+        parts = (self.source.sha256, puzzles, library)
         return digest_of(parts)
 
 
@@ -90,15 +87,13 @@ def prepare(args: argparse.Namespace) -> CortexJob:
         raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
     if args.preset:
         source, dataset = exports.random_source(args.preset), None
-        if source.task != task.value:
-            raise ValueError(f"--preset {args.preset} is for {source.task}, --task is {task.value}")
+        agreed_task(task, PRESET_TASKS.get(args.preset), f"--preset {args.preset}")
     else:
-        source = load_model(args.model or zoo.default(task.value))
-        dataset = load_puzzles(args.data, source.config)
+        source = load_model(args.model, task=task)
+        dataset = load_puzzles(source, args.data).ordered
     schemes = tuple(dict.fromkeys(parse(name.strip()).name for name in args.schemes.split(",")))
-    out = args.out or Path("runs") / f"deploy-{task.value}-{source.name}-{TITLE}"
+    out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TITLE}"
     return CortexJob(
-        task=task,
         source=source,
         dataset=dataset,
         schemes=schemes,

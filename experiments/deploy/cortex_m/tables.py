@@ -17,8 +17,8 @@ from export.cortex_m.build import Counted
 from export.cortex_m.emulator import Counts
 from export.cortex_m.memory import BoardSram, Flash
 from export.footprint.estimate import BUDGETS
-from export.sources import Source
 from quant.scheme import paper_name, parse
+from trm_jax.loading import LoadedModel
 
 EMULATED, MODELLED = "emulated", "operator model"
 
@@ -94,7 +94,7 @@ def fit(row: BoardRow, budget: int) -> str:
     return "SRAM" if row.sram.total <= budget else "no"
 
 
-def record(source: Source, row: BoardRow, speed: Speed) -> dict[str, Any]:
+def record(source: LoadedModel, row: BoardRow, speed: Speed) -> dict[str, Any]:
     """Lay one row out with its sums."""
     c, counts = source.config, row.counts
     puzzle = counts.puzzle(c.H_cycles, c.L_cycles, c.halt_max_steps)
@@ -220,7 +220,7 @@ def notes(found: Sequence[Mapping[str, Any]], speed: Speed) -> list[str]:
 
 
 def report(
-    source: Source,
+    source: LoadedModel,
     random: bool,
     speed: Speed,
     rows: Sequence[BoardRow],

@@ -20,12 +20,10 @@ from experiments.deploy.host.runner import (
 )
 from experiments.render.console import make_console
 from export.artifact.manifest import read_manifest
-from export.sources import load_model, load_puzzles
 from export.targets import Target
 from quant.scheme import parse
-from trm_jax import zoo
 from trm_jax.data.batches import CALIBRATION_PUZZLES
-from trm_jax.tasks.task import side_of, task_named
+from trm_jax.loading import load_model, load_puzzles
 
 
 def run_job(args: argparse.Namespace) -> None:
@@ -46,25 +44,22 @@ def prepare(args: argparse.Namespace) -> HostJob:
       ValueError: unknown names, or too few puzzles for calibration.
       OSError: missing files.
     """
-    task = task_named(args.task)
-    source = load_model(args.model or zoo.default(task.value))
-    dataset = load_puzzles(args.data, source.config)
-    side_of(task, dataset, "the data")
+    source = load_model(args.model, task=args.task)
+    puzzles = load_puzzles(source, args.data)
     schemes = tuple(
         dict.fromkeys([FULL, *(parse(s.strip()).name for s in args.schemes.split(","))])
     )
-    most = len(dataset)
+    most = len(puzzles)
     if any(parse(name).activations.is_static for name in schemes):
         most -= CALIBRATION_PUZZLES
     if not 1 <= args.limit <= most:
         raise ValueError(
             f"--limit must be 1 to {most} (calibration takes its own), got {args.limit}"
         )
-    out = args.out or Path("runs") / f"deploy-{task.value}-{source.name}-{args.target}"
+    out = args.out or Path("runs") / f"deploy-{puzzles.task.name}-{source.name}-{args.target}"
     return HostJob(
-        task=task,
         source=source,
-        dataset=dataset,
+        puzzles=puzzles,
         target=Target(args.target),
         schemes=schemes,
         limit=args.limit,
@@ -103,7 +98,7 @@ def deploy(job: HostJob, console: Console) -> None:
         raise RuntimeError(f"full precision was not exported: {refused[FULL]}")
     title = (
         f"{job.source.name} on {job.target.value}, first {job.limit} of {len(job.dataset)}"
-        f" {job.task.value} puzzles, {job.steps} steps, batch {job.batch}, threads {job.threads}"
+        f" {job.task.name} puzzles, {job.steps} steps, batch {job.batch}, threads {job.threads}"
     )
     tables.report(title, job.out, manifests, files.rows, files.probes, job.limit, console)
     for scheme, reason in refused.items():

@@ -20,8 +20,6 @@ from experiments.deploy.host.rows import HostRow, Probe
 from experiments.measurement import row_files
 from experiments.measurement.row_files import digest_of
 from experiments.measurement.shards import moments, to_hex
-from experiments.models import hash_model
-from experiments.puzzles import hash_dataset
 from export.artifact.check_rollouts import compare_group
 from export.artifact.open import open_artifact
 from export.artifact.solver import Solver, split_groups
@@ -29,14 +27,13 @@ from export.graph.files import MANIFEST_FILE
 from export.lowering.storage import plan_for
 from export.pipeline import TRIED, export_model
 from export.runtimes.registry import open_runtime
-from export.sources import Source, batch_of
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import gather_calibration
+from trm_jax.loading import LoadedModel, Puzzles, gather_batch, gather_calibration, hash_dataset
 from trm_jax.metrics import token_cosine
-from trm_jax.tasks.task import Task, second_score, side_of
+from trm_jax.tasks.task import Task
 
 FULL = "fp32"
 
@@ -49,9 +46,8 @@ class HostJob:
       steps: supervision steps; limit: the first so many puzzles.
     """
 
-    task: Task
-    source: Source
-    dataset: PuzzleDataset
+    source: LoadedModel
+    puzzles: Puzzles
     target: Target
     schemes: tuple[str, ...]
     limit: int
@@ -61,10 +57,20 @@ class HostJob:
     out: Path
 
     @property
+    def task(self) -> Task:
+        """What the puzzles are."""
+        return self.puzzles.task
+
+    @property
+    def dataset(self) -> PuzzleDataset:
+        """The puzzles in the order in which they are measured."""
+        return self.puzzles.ordered
+
+    @property
     def digest(self) -> str:
         """Hash what decides the numbers of a row."""
         parts = (
-            hash_model(self.source.config, self.source.weights),
+            self.source.sha256,
             hash_dataset(self.dataset),
             self.target.value,
             self.batch,
@@ -89,7 +95,7 @@ def simulate_export(job: HostJob, scheme: str) -> Simulation:
     twin = simulate(job.source, plan.precision, gather_calibration(job.dataset), steps=job.steps)
     folder = folder_of(job, scheme)
     if not (folder / MANIFEST_FILE).exists():
-        tried = batch_of(job.dataset, np.arange(min(TRIED, len(job.dataset))))
+        tried = gather_batch(job.dataset, np.arange(min(TRIED, len(job.dataset))))
         export_model(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
     return twin
 
@@ -105,7 +111,9 @@ class References:
     def at(self, rows: slice) -> np.ndarray:
         if rows.start not in self.states:
             full = np.resize(np.arange(rows.start, rows.stop), self.job.batch)
-            last = self.twin.trajectory(batch_of(self.job.dataset, full), steps=self.job.steps)[-1]
+            last = self.twin.trajectory(gather_batch(self.job.dataset, full), steps=self.job.steps)[
+                -1
+            ]
             self.states[rows.start] = np.asarray(last)[: rows.stop - rows.start]
         return self.states[rows.start]
 
@@ -117,8 +125,8 @@ def measure(
     index = np.arange(rows.start, rows.stop)
     found = compare_group(solver, twin, job.dataset, index, job.steps)
     fidelity = token_cosine(jnp.asarray(found.last), jnp.asarray(references.at(rows)))
-    lenient = second_score(job.task, side_of(job.task, job.dataset, "the data"))
-    answered = lenient(jnp.asarray(found.solution.tokens), batch_of(job.dataset, index))
+    lenient = job.task.second_score(job.puzzles.side)
+    answered = lenient(jnp.asarray(found.solution.tokens), gather_batch(job.dataset, index))
     bits = {
         "exact": found.exact,
         "simulated_exact": found.simulated_exact,

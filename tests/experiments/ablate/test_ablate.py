@@ -12,11 +12,10 @@ from experiments.ablate.rows import read_rows, read_spec
 from experiments.ablate.runner import STUDIES
 from experiments.ablate.tables import open_studies, read, records
 from experiments.measurement.shards import from_hex
-from experiments.puzzles import load
 from tests.support.oracles import recursion as oracle
 from tests.support.tiny import sweep as tiny
 from trm_jax.checkpoints.model_files import load_model
-from trm_jax.tasks.task import Task
+from trm_jax.loading import load_puzzles
 from trm_jax.types import Batch
 
 SMALL = ("--only", "pruning,truncation", "--batch-size", "8", "--limit", "20")
@@ -51,7 +50,7 @@ def test_it_leaves_rows_tables_and_a_figure(finished):
 def test_rows_count_what_the_oracle_counts(finished, tiny_root):
     """Half of the context at one supervision step, puzzle by puzzle in float64."""
     config, weights = load_model(tiny_root / "model")
-    dataset = load(tiny_root / "data", Task("sudoku"), 16).dataset
+    dataset = load_puzzles("sudoku", tiny_root / "data").dataset
     whole, labels = np.asarray(dataset.inputs[:20], np.int32), dataset.labels[:20]
     cut = np.where(np.arange(16) < 8, whole, 0)
     states = []

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import models, puzzles
 from experiments.ablate import fresh_puzzles, retraining
 from experiments.ablate.fresh_puzzles import SEED_OFFSET, training_puzzles
 from experiments.ablate.interventions import Context, Effort, NotApplicable
@@ -22,7 +21,7 @@ from trm_jax.data.format import from_examples, save_dataset
 from trm_jax.data.sudoku import tokens
 from trm_jax.data.sudoku.generator import generate_sudoku
 from trm_jax.data.sudoku.symmetry import class_ids
-from trm_jax.tasks.task import Task
+from trm_jax.loading import load_model, load_puzzles
 
 BOX, CLUES = (2, 2), 6
 ASKED = 40  # puzzles of the evaluated set, all of which training would draw first
@@ -47,9 +46,8 @@ def context(tmp_path_factory):
     (root / "data" / "generator.json").write_text(json.dumps(said))
     save_model(root / "model", tiny.CONFIG, random_weights(tiny.CONFIG, seed=2))
     return Context(
-        task=Task.SUDOKU,
-        model=models.load(str(root / "model"), Task.SUDOKU),
-        puzzles=puzzles.load(root / "data", Task.SUDOKU, 16),
+        model=load_model(str(root / "model"), task="sudoku"),
+        puzzles=load_puzzles("sudoku", root / "data"),
         dtype="float32",
         num_puzzles=ASKED,
         effort=Effort.QUICK,
@@ -165,7 +163,7 @@ def test_a_mixer_is_swapped_and_nothing_else(context):
     config = dataclasses.replace(tiny.CONFIG, mixer=Mixer.ATTENTION, positions=Positions.ROPE)
     weights = random_weights(config, seed=3)
     attention = dataclasses.replace(
-        context, model=context.model._replace(config=config, weights=weights)
+        context, model=dataclasses.replace(context.model, config=config, weights=weights)
     )
     listed = linear_attention.interventions(attention)
     assert [each.name for each in listed[:2]] == ["fp32, n=1", "linear, zero-shot, n=1"]

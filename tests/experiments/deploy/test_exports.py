@@ -11,12 +11,13 @@ from experiments.deploy.cortex_m.exports import (
     sram_bytes,
 )
 from export.lowering.stages import PartitionSpec
-from export.sources import Source
 from export.targets import Target
 from quant.scheme import parse
 from tests.support.export.runtimes import skip_without
 from tests.support.samples import small
 from trm_jax.config import TRMConfig, preset
+from trm_jax.loading import LoadedModel
+from trm_jax.tasks.maze import MAZE
 
 SCHEME = "tflm_int8_int8"
 
@@ -41,7 +42,9 @@ def test_the_smaller_arrangement_is_taken() -> None:
     """Scores of 10 rows at a time, not 100, decide; without stages there is nothing to choose."""
     skip_without(Target.TFLM)
     config = TRMConfig(**small(seq_len=300, hidden_size=32, num_heads=1, L_layers=1))
-    source = Source("m", "m", "maze", config, random_weights(config))
+    source = LoadedModel(
+        name="m", origin="m", task=MAZE, config=config, weights=random_weights(config)
+    )
     cut = random_export(source, SCHEME, PartitionSpec(heads=1, tokens=10, queries=10))
     taken, whole = smaller_package(cut), smaller_package(random_export(source, SCHEME))
     assert list(taken.graphs) == ["inject", "layers_0/heads_0-1", "layers_0/tail", "head"]

@@ -5,16 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import puzzles
 from experiments.deploy import __main__ as deploy
 from experiments.deploy.host import rows as host_rows
 from experiments.measurement import intervals, row_files
 from experiments.measurement.shards import Moments
-from export.sources import load_puzzles
 from tests.support.tiny import sweep as tiny
-from trm_jax.config import MINI_ARC_TRM_ATT
 from trm_jax.data.batches import gather
-from trm_jax.tasks.task import Task
+from trm_jax.loading import load_puzzles
 
 NAMES = "fp32,w4c-asym_a8da"
 
@@ -57,8 +54,8 @@ def test_every_scheme_and_group_has_one_row(out: Path) -> None:
 
 def test_rows_pair_with_the_rows_of_a_sweep() -> None:
     """Bundled ARC holds one task's augmentations after the other; a sweep goes round the tasks."""
-    swept = puzzles.load(None, Task.ARC, MINI_ARC_TRM_ATT.seq_len)
-    deployed = load_puzzles(None, MINI_ARC_TRM_ATT)
+    swept = load_puzzles("arc")
+    deployed = swept.ordered
     assert (swept.order != np.arange(len(swept.order))).any()
     theirs = gather(swept.dataset, swept.order, len(swept.order))
     ours = gather(deployed, np.arange(len(deployed)), len(deployed))

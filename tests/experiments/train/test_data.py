@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from experiments.train.data import default_augmentation, split
-from trm_jax.config import preset
+from trm_jax.config import PRESET_TASKS, preset
+from trm_jax.tasks.table import TASKS
 from trm_jax.types import Batch
 
 
@@ -42,8 +43,14 @@ def test_a_task_with_one_pair_or_too_few_tasks_are_refused():
 
 
 def test_arc_is_not_augmented_again():
-    names = [default_augmentation(preset(f"{task}-mini")) for task in MINIS]
+    names = [
+        default_augmentation(TASKS[PRESET_TASKS[name]], preset(name).seq_len) for name in MINIS
+    ]
     assert names == list(MINIS.values())
 
 
-MINIS = {"arc-trm-att": "none", "sudoku-trm-att": "sudoku-2x3", "maze-trm-att": "maze"}
+MINIS = {
+    "arc-trm-att-mini": "none",
+    "sudoku-trm-att-mini": "sudoku-2x3",
+    "maze-trm-att-mini": "maze",
+}

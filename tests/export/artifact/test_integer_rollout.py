@@ -17,7 +17,6 @@ from export.graph.files import HOST_FILE, MODEL_FILE
 from export.graph.ir import GraphModel
 from export.pipeline import add_saturation, collect_integer_facts, draft_manifest, lower_model
 from export.runtimes.registry import open_runtime
-from export.sources import Source
 from export.targets import Target
 from quant.integer.model import IntegerModel
 from quant.integer.reasoner import IntegerReasoner, Simulated, simulate_integers
@@ -29,6 +28,7 @@ from tests.support.samples import random_batch, random_weights
 from tests.support.slow import slow_except
 from trm_jax import zoo
 from trm_jax.evaluate import trajectory
+from trm_jax.loading import LoadedModel
 from trm_jax.models.act import rollout_until_halted
 from trm_jax.types import Batch, Weights
 
@@ -43,7 +43,9 @@ def exported(model: IntegerModel, weights: Weights, scheme: str) -> tuple[Export
     twin = Simulation(
         reasoner=reasoner, weights=used, ranges={}, quantised=quantised, integers=model
     )
-    source = Source("tiny", "tiny", "", model.config, weights)
+    source = LoadedModel(
+        name="tiny", origin="tiny", task=None, config=model.config, weights=weights
+    )
     graphs, host = lower_model(source, plan, twin, batch=1)
     manifest = draft_manifest(
         source, plan, twin, graphs, dict.fromkeys(FILES, b""), batch=1, steps=2

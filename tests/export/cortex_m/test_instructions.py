@@ -7,10 +7,11 @@ import pytest
 from experiments.deploy.cortex_m.exports import random_export, random_source, random_weights
 from export.cortex_m.instructions import COSTS, RAGGED, count_instructions, count_products
 from export.graph.ir import DType, Graph, Op, Tensor
-from export.sources import Source
 from tests.support.export.board import matrix_graph
 from tests.support.slow import slow_except
 from trm_jax.config import MAZE_TRM_ATT
+from trm_jax.loading import LoadedModel
+from trm_jax.tasks.maze import MAZE
 
 
 def test_products_are_counted() -> None:
@@ -122,7 +123,13 @@ def test_attention_is_as_counted_on_the_emulated_board(name: str) -> None:
     config, scheme, counted = COUNTED[name]
     source = random_source("maze-trm-att-mini")
     if config is not None:
-        source = Source("one head", "one head", "maze", config, random_weights(config))
+        source = LoadedModel(
+            name="one head",
+            origin="one head",
+            task=MAZE,
+            config=config,
+            weights=random_weights(config),
+        )
     model = random_export(source, scheme).model
     block, head = (sum(count_instructions(model.graph(n)).values()) for n in ("block", "head"))
     assert 2 * block + head == pytest.approx(counted, rel=0.03)

@@ -8,12 +8,12 @@ import numpy as np
 from export.artifact.open import Export, open_artifact
 from export.lowering.storage import plan_for
 from export.pipeline import export_model
-from export.sources import Source
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import Simulation, simulate
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
+from trm_jax.loading import LoadedModel
 from trm_jax.types import Batch
 
 BATCH = 3
@@ -29,11 +29,11 @@ def configs() -> dict[str, Config]:
     }
 
 
-def source(config: Config) -> Source:
+def source(config: Config) -> LoadedModel:
     """Draw weights of half the usual size: then the recursion hardly amplifies rounding."""
     weights = random_weights(config, seed=2)
     halved = weights._replace(params=jax.tree.map(lambda x: x / 2, weights.params))
-    return Source("tiny", "tiny", "", config, halved)
+    return LoadedModel(name="tiny", origin="tiny", task=None, config=config, weights=halved)
 
 
 def puzzles(config: Config, count: int) -> Batch:

@@ -43,8 +43,13 @@ COSINE_ERROR = 6e-5
 6e-8 each, multiplied by less than 3 on their way: 8 * 20 * 6e-8 * 3 = 3e-5."""
 
 
-def write(root: Path, num: int = NUM) -> None:
-    """Write ROOT/model and ROOT/data, of `num` puzzles."""
+def write(root: Path, num: int = NUM, task: str | None = "sudoku") -> None:
+    """Write ROOT/model and ROOT/data.
+
+    Args:
+      num: puzzles.
+      task: what config.json says the model solves; the tokens are those of a maze too.
+    """
     config = CONFIG
     weights = random_weights(config, seed=4)
     weights = weights._replace(params=jax.tree.map(lambda x: x / 2, weights.params))
@@ -56,7 +61,7 @@ def write(root: Path, num: int = NUM) -> None:
     early, late = (answers[cycles - 1] for cycles in LABELLED_AT)
     labels = np.where(np.arange(num)[:, None] % 2 == 0, early, late)
     labels[::4, 3] = labels[::4, 3] % (config.vocab_size - 1) + 1  # another token, never a pad
-    save_model(root / "model", config, weights)
+    save_model(root / "model", config, weights, task=task)
     dataset = from_examples(
         inputs.astype(np.int32), labels.astype(np.int32), vocab_size=config.vocab_size
     )

@@ -6,8 +6,9 @@
 import sys
 from pathlib import Path
 
+import experiments.train.minimal_install  # noqa: F401 - first: annotations without jaxtyping
 from experiments.train import __main__ as train
-from trm_jax.config import PRESETS, TRMConfig
+from trm_jax.config import PRESET_TASKS, PRESETS, TRMConfig
 from trm_jax.data.format import from_examples, save_dataset
 from trm_jax.data.maze.generator import generate_mazes
 
@@ -27,6 +28,7 @@ PRESETS[NAME] = TRMConfig(
     halt_max_steps=4,
     forward_dtype="float32",
 )
+PRESET_TASKS[NAME] = "maze"
 
 
 def save_mazes(root: Path, num: int = 20) -> Path:

@@ -1,0 +1,33 @@
+"""ARC as a task: a grid of colours on a square canvas, and rows of a puzzle table.
+
+A question has one right answer: its whole canvas must be right wherever the label scores it, as
+released. Puzzles are not drawn anew or augmented in training (their images are in the data set,
+each with a puzzle identifier), and they have no text form: an answer needs its puzzle's row.
+
+Not here: votes over augmentations (experiments/arc).
+"""
+
+from trm_jax.data.arc import canvas
+from trm_jax.tasks.task import Task
+
+
+def vocab_size(side: int) -> int:
+    """Count the tokens: pad, end of grid and the colours, whatever the side."""
+    del side
+    return canvas.VOCAB_SIZE
+
+
+def no_augmentation(side: int) -> None:
+    """Return nothing: the data set holds the images of its puzzles."""
+    del side
+
+
+ARC = Task(
+    name="arc",
+    vocab_size=vocab_size,
+    lenient=None,
+    augmentation=no_augmentation,
+    generator=None,
+    text=None,
+    data_command="trm_jax.data.arc",
+)

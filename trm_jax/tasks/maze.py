@@ -1,0 +1,123 @@
+"""Mazes as a task: walls, one start, one goal, a shortest path between them.
+
+A maze may have several shortest paths of which the label marks one, so mazes have a second,
+lenient score beside exact match: any shortest path counts.
+
+As text: row by row; # wall, space or . free, S start, G goal; rows end at line breaks or /.
+"""
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trm_jax.data.maze import symmetry
+from trm_jax.data.maze.generator import generate_mazes
+from trm_jax.data.maze.solver import FREE, GOAL, PATH, START, WALL
+from trm_jax.tasks.task import (
+    NamedAugmentation,
+    PuzzleGenerator,
+    Task,
+    TextForm,
+    TokenPairs,
+    read_cells,
+    tuple_options,
+)
+
+if TYPE_CHECKING:
+    from trm_jax.evaluate import Lenient
+    from trm_jax.training.augment import Augment
+else:  # both need JAX, which is not imported here
+    Lenient = Augment = Any
+
+ALPHABET = {**symmetry.SYMBOLS, ".": FREE}
+SHOWN = {0: "? ", WALL: "██", FREE: "  ", START: "S ", GOAL: "G ", PATH: "· "}
+
+
+def vocab_size(side: int) -> int:
+    """Count the tokens: pad and "# SGo", whatever the side."""
+    del side
+    return symmetry.VOCAB_SIZE
+
+
+def any_shortest_path(side: int) -> Lenient:
+    """Make the score that accepts every shortest path."""
+    from trm_jax.evaluate import any_shortest_path as make
+
+    return make(side)
+
+
+def augmentation(side: int) -> NamedAugmentation:
+    """Name the symmetries: turns and mirror images."""
+    return NamedAugmentation("maze", partial(_symmetries, side))
+
+
+def generator(side: int) -> PuzzleGenerator:
+    """Make the generator; mazes are new up to turns and mirror images."""
+    return PuzzleGenerator(_generate, partial(symmetry.new_classes, shape=(side, side)))
+
+
+def read_text(text: str, side: int) -> np.ndarray:
+    """Read one maze.
+
+    Raises:
+      ValueError: another size, a symbol that is not of the alphabet, or not one start and goal.
+    """
+    cells = text.strip("\n").replace("\n", "").replace("/", "")
+    maze = read_cells(cells, side, ALPHABET, "maze")
+    for token, name in ((START, "S"), (GOAL, "G")):
+        if (count := int((maze == token).sum())) != 1:
+            raise ValueError(f"a maze has one {name}, this has {count}")
+    return maze
+
+
+def show_text(maze: np.ndarray) -> str:
+    """Draw a maze or answer inside a frame of walls."""
+    side = math.isqrt(maze.size)
+    edge = SHOWN[WALL] * (side + 2)
+    rows = ("".join(SHOWN[int(token)] for token in row) for row in maze.reshape(side, side))
+    return "\n".join([edge, *(f"{SHOWN[WALL]}{row}{SHOWN[WALL]}" for row in rows), edge])
+
+
+def is_right(maze: np.ndarray, answer: np.ndarray) -> bool:
+    """Check that an answer keeps the maze and marks a chain of free cells from start to goal.
+
+    That the path is a shortest one is not checked.
+    """
+    side = math.isqrt(maze.size)
+    fixed = maze != FREE
+    if (answer[fixed] != maze[fixed]).any():
+        return False
+    cells = {divmod(int(i), side) for i in np.flatnonzero((answer == PATH) | (answer == GOAL))}
+    at = divmod(int(np.flatnonzero(maze == START)[0]), side)
+    goal = divmod(int(np.flatnonzero(maze == GOAL)[0]), side)
+    while at != goal:
+        y, x = at
+        near = cells & {(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)}
+        if len(near) != 1:
+            return False
+        at = near.pop()
+        cells.remove(at)
+    return not cells
+
+
+def _symmetries(side: int) -> Augment:
+    from trm_jax.training.augment import maze_augmentation
+
+    return maze_augmentation(side)
+
+
+def _generate(num: int, **options: Any) -> TokenPairs:
+    return generate_mazes(num, **tuple_options(options, "wall_prob"))
+
+
+MAZE = Task(
+    name="maze",
+    vocab_size=vocab_size,
+    lenient=any_shortest_path,
+    augmentation=augmentation,
+    generator=generator,
+    text=TextForm(read_text, show_text, is_right),
+    data_command="trm_jax.data.maze",
+)
