@@ -129,6 +129,11 @@ def lower_model(
         )
     model = convert_graphs(model, plan.target)
     check_legality(model, plan.target)
+    return model, collect_host_tensors(source, plan)
+
+
+def collect_host_tensors(source: LoadedModel, plan: StoragePlan) -> dict[str, np.ndarray]:
+    """Round what the host loop needs, embeddings and initial states, to the plan's floats."""
     half = plan.mixer.scheme.float_dtype is FloatDtype.FP16
     weights = round_weights(source.weights, plan.mixer.scheme)
     host = {
@@ -140,7 +145,7 @@ def lower_model(
     if source.config.positions is Positions.LEARNED:
         host["embed_pos"] = weights.params["embed_pos"]["embedding"]
     dtype = np.float16 if half else np.float32
-    return model, {name: np.asarray(value, dtype) for name, value in host.items()}
+    return {name: np.asarray(value, dtype) for name, value in host.items()}
 
 
 def draft_manifest(

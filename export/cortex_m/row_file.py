@@ -203,12 +203,7 @@ def read_rows(data: bytes) -> RowFile:
         model_id=model_id,
         seq=seq,
         prefix=prefix,
-        depth=Depth(
-            H_cycles=values[11],
-            L_cycles=values[12],
-            halt_max_steps=values[13],
-            halting=Halting(values[14]),
-        ),
+        depth=_depth(values[11:15]),
         L_init=shared[0],
         H_init=shared[1],
         token_rows=shared[2:],
@@ -234,6 +229,13 @@ def padding(size: int) -> int:
 def padded(data: bytes) -> bytes:
     """Fill up with zeros to a multiple of 16 bytes."""
     return data + bytes(padding(len(data)))
+
+
+def _depth(fields: tuple[int, ...]) -> Depth:
+    H_cycles, L_cycles, steps, halting = fields
+    return Depth(
+        H_cycles=H_cycles, L_cycles=L_cycles, halt_max_steps=steps, halting=Halting(halting)
+    )
 
 
 def _combine_fields(combine: Combine) -> tuple[int, ...]:
