@@ -149,37 +149,67 @@ def _reachable(start: str, graph: Mapping[str, set[str]]) -> set[str]:
 # Programs
 
 
-class StartUp(NamedTuple):
-    """What a program needs before it prints its help.
+HEAVY = frozenset(
+    {
+        "aqt",
+        "ai_edge_litert",
+        "flatbuffers",
+        "flax",
+        "huggingface_hub",
+        "jax",
+        "jaxlib",
+        "litert_converter",
+        "matplotlib",
+        "onnx",
+        "onnxruntime",
+        "optax",
+        "orbax",
+        "pandas",
+        "qai_hub",
+        "requests",
+        "rich",
+        "scipy",
+        "tensorflow",
+        "tflite_micro",
+        "tflite_runtime",
+        "torch",
+        "yaml",
+    }
+)
+"""Packages that take long to import; no command line needs them."""
 
-    Attributes:
-      modules: number of modules imported, those of Python's own library included.
-      seconds: CPU seconds of all threads, the start of Python included.
-      heavy: which of `HEAVY` are among the modules.
-    """
-
-    modules: int
-    seconds: float
-    heavy: tuple[str, ...]
-
-
-HEAVY = ("jax", "matplotlib", "scipy", "rich")
-"""Packages that take long to import."""
-
-HELP = """
+RUNNER = """
 import contextlib, io, json, runpy, sys, time
-program, *heavy = sys.argv[1:]
+program, *arguments = sys.argv[1:]
 sys.path.insert(0, "")
-sys.argv = [program, "--help"]
-code = None
+sys.argv = [program, *arguments]
+code = 0
 try:
     with contextlib.redirect_stdout(io.StringIO()):
         runpy.run_module(program, run_name="__main__", alter_sys=True)
 except SystemExit as end:
-    code = end.code
-loaded = [name for name in heavy if name in sys.modules]
-print(json.dumps([code, len(sys.modules), time.process_time(), loaded]))
+    code = end.code or 0
+print(json.dumps([code, sorted(sys.modules), time.process_time()]))
 """
+
+
+class StartUp(NamedTuple):
+    """What a program does when it is started.
+
+    Attributes:
+      code: the exit code.
+      modules: everything that it imported, Python's own library included.
+      seconds: CPU seconds of all threads, the start of Python included.
+    """
+
+    code: int
+    modules: tuple[str, ...]
+    seconds: float
+
+    @property
+    def heavy(self) -> set[str]:
+        """Which of `HEAVY` are among the modules."""
+        return {name.partition(".")[0] for name in self.modules} & HEAVY
 
 
 def find_programs(modules: Modules) -> list[str]:
@@ -191,23 +221,23 @@ def find_programs(modules: Modules) -> list[str]:
     ]
 
 
-def measure_start_up(program: str, root: Path = ROOT) -> StartUp | None:
-    """Ask a program for its help, in a process of its own.
+def start_program(program: str, *arguments: str, root: Path = ROOT) -> StartUp:
+    """Run a program in a process of its own, as `python -m` does, and see what it imports.
 
-    Returns:
-      None for a program that has no `--help` (one that other programs start).
+    Raises:
+      RuntimeError: it ended with an error; the message is what it wrote.
     """
     result = subprocess.run(
-        [sys.executable, "-c", HELP, program, *HEAVY],
+        [sys.executable, "-c", RUNNER, program, *arguments],
         cwd=root,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
     if result.returncode != 0:
-        return None
-    code, count, seconds, heavy = json.loads(result.stdout.splitlines()[-1])
-    return StartUp(count, seconds, tuple(heavy)) if code == 0 else None
+        raise RuntimeError(f"{program} failed:\n{result.stderr}")
+    code, modules, seconds = json.loads(result.stdout.splitlines()[-1])
+    return StartUp(code, tuple(modules), seconds)
 
 
 # Markdown
@@ -262,14 +292,17 @@ def show_names(root: Path, modules: Modules) -> list[str]:
 
 
 def show_programs(root: Path, modules: Modules) -> list[str]:
-    """Lay out what each program costs to start."""
-    measured = ((program, measure_start_up(program, root)) for program in find_programs(modules))
-    rows = (
-        (f"`{program}`", cost.modules, f"{cost.seconds:.2f}", ", ".join(cost.heavy) or "-")
-        for program, cost in measured
-        if cost
-    )
-    header = ("program, with `--help`", "modules imported", "CPU seconds", "of the heavy packages")
+    """Lay out what each program costs to start; one that has no help is left out."""
+    rows = []
+    for program in find_programs(modules):
+        try:
+            started = start_program(program, "--help", root=root)
+        except RuntimeError:
+            continue
+        if started.code == 0:
+            heavy = ", ".join(sorted(started.heavy)) or "none"
+            rows.append((f"`{program}`", len(started.modules), f"{started.seconds:.2f}", heavy))
+    header = ("program, with `--help`", "modules imported", "CPU seconds", "heavy packages")
     return ["### Start-up of the programs", "", *to_table(header, rows)]
 
 

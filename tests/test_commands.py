@@ -22,7 +22,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.programs import PACKAGES, ROOT, load_program, programs
+from benchmarks.structure import PACKAGES, ROOT
+from tests.support.programs import load_program, programs
 from tests.support.slow import slow
 
 PROMPT = "python -m "

@@ -13,7 +13,7 @@ FILES = {
     "quant/deep/job.py": "from quant import rows\n\n\nclass Row: ...\nclass Job: ...\n",
     "quant/program.py": 'import argparse, json\n\nif __name__ == "__main__":\n'
     "    argparse.ArgumentParser().parse_args()\n",
-    "quant/worker.py": 'if __name__ == "__main__":\n    print("no help")\n',
+    "quant/worker.py": 'if __name__ == "__main__":\n    raise OSError("no help")\n',
     "tests/test_rows.py": 'matrix = [1,\n          2]  # fmt: skip\ntext = "# fmt: skip"\n',
 }
 
@@ -63,12 +63,13 @@ def test_only_comments_are_exceptions_of_the_formatter(root: Path) -> None:
 def test_programs_are_asked_for_their_help(root: Path) -> None:
     modules = structure.find_modules(root)
     assert structure.find_programs(modules) == ["quant.program", "quant.worker"]
-    cost = structure.measure_start_up("quant.program", root)
-    assert cost is not None
-    assert cost.heavy == ()
-    assert cost.seconds > 0
-    assert cost.modules > 20
-    assert structure.measure_start_up("quant.worker", root) is None
+    started = structure.start_program("quant.program", "--help", root=root)
+    assert (started.code, started.heavy) == (0, set())
+    assert started.seconds > 0
+    assert {"argparse", "quant"} <= set(started.modules)
+    assert structure.start_program("quant.program", "--wrong", root=root).code == 2
+    with pytest.raises(RuntimeError, match="no help"):
+        structure.start_program("quant.worker", root=root)
 
 
 def test_the_program_prints_tables(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,6 +80,7 @@ def test_the_program_prints_tables(root: Path, capsys: pytest.CaptureFixture[str
     assert "- circles of modules: 1\n    - quant.deep.job quant.rows" in text
     assert "in the packages and in tests: 1" in text
     assert "| `quant.program` | " in text
+    assert "| `quant.worker` | " not in text
 
 
 def test_a_folder_without_packages_is_refused(
