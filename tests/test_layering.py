@@ -147,7 +147,7 @@ may import all of its package, and no module of the package imports it."""
 MOVING = {"experiments.models", "experiments.puzzles", "export.sources", "export.puzzle_text"}
 """Modules on their way into trm_jax.loading and trm_jax.tasks; until then anybody imports them."""
 
-READERS = {"experiments.predictor", "experiments.report"}
+READERS = ("experiments.predictor", "experiments.report")
 """Programs that read other programs' results."""
 
 NO_RESULTS = {"__main__", "command", "runner"}
