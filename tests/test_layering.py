@@ -144,9 +144,6 @@ FACE = "trm_jax.face"
 """What faces (`__init__.py`) import to import the rest late. A package's own face has no place: it
 may import all of its package, and no module of the package imports it."""
 
-MOVING = {"experiments.models", "experiments.puzzles", "export.sources", "export.puzzle_text"}
-"""Modules on their way into trm_jax.loading and trm_jax.tasks; until then anybody imports them."""
-
 READERS = ("experiments.predictor", "experiments.report")
 """Programs that read other programs' results."""
 
@@ -243,14 +240,14 @@ def test_every_place_exists() -> None:
     assert PLACES.keys() - covered == set()
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m not in MOVING | {*PACKAGES}])
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in PACKAGES])
 def test_a_module_imports_what_its_place_may(module: str) -> None:
     place = place_of(module)
     assert place, f"{module} has no place: add its folder to PLACES"
     package = module.split(".")[0]
     own = {name for name in our_imports(module) if name.split(".")[0] == package}
     allowed = places_below(place) | ({FACE} if is_face(module) else set())
-    assert {name for name in own - MOVING if place_of(name) not in allowed} == set()
+    assert {name for name in own if place_of(name) not in allowed} == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -323,17 +320,11 @@ def test_there_is_one_type_of_task() -> None:
 
 def test_general_nouns_never_stand_alone() -> None:
     classes = find_classes(MODULES)
-    assert {
-        (package, name): places
-        for (package, name), places in classes.items()
-        if package in ("export", "experiments") and name in GENERAL_NOUNS
-    }.keys() <= {("experiments", "Model")}  # experiments/models.py is in MOVING
+    programs = {key for key in classes if key[0] in ("export", "experiments")}
+    assert {key for key in programs if key[1] in GENERAL_NOUNS} == set()
 
 
-FACES = [m for m in MODULES if is_face(m) and m != "trm_jax.tasks"]  # tasks: with MOVING
-
-
-@pytest.mark.parametrize("module", FACES)
+@pytest.mark.parametrize("module", [m for m in MODULES if is_face(m)])
 def test_a_folder_says_what_it_is(module: str) -> None:
     docstring = ast.get_docstring(parse_file(MODULES[module])) or ""
     assert re.match(r"\w.*\.", docstring, re.DOTALL), f"{module} has no docstring"
