@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trm_jax.tasks import MAZE, SUDOKU
+from trm_jax.tasks import MAZE, SUDOKU, TASKS
 from trm_jax.tasks.sudoku import SIDES, box_of
 
 
@@ -62,3 +62,31 @@ def test_maze_text() -> None:
 
 def test_boxes_are_the_squarest() -> None:
     assert [box_of(side) for side in SIDES] == [(2, 2), (2, 3), (2, 4), (3, 3), (4, 4)]
+
+
+SIDE = 4
+OPTIONS = {
+    "sudoku": {"box": [2, 2], "num_clues": [6, 8], "min_rating": 0},
+    "maze": {"height": 4, "width": 4, "min_path": 3, "wall_prob": [0.3, 0.5], "one_path": False},
+}
+"""Of generators, as generator.json holds them: tuples are lists there."""
+
+
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.generator])
+def test_generated_answers_are_right_and_new_only_once(name: str) -> None:
+    task = TASKS[name]
+    assert task.generator is not None
+    generator, form = task.generator(SIDE), task.need_text()
+    inputs, labels = generator.generate(3, seed=1, start=0, **OPTIONS[name])
+    for puzzle, answer in zip(inputs, labels, strict=True):
+        assert form.is_right(puzzle, answer)
+        assert not form.is_right(puzzle, puzzle)
+        assert len(form.show(puzzle).splitlines()) > SIDE
+    assert generator.new_classes(inputs[:1], inputs[1:1]).all()
+    assert not generator.new_classes(inputs, inputs).any()
+
+
+def test_sudokus_of_other_sides_are_not_generated() -> None:
+    assert SUDOKU.generator is not None
+    with pytest.raises(ValueError, match="not of side 12"):
+        SUDOKU.generator(12)
