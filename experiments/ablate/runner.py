@@ -19,14 +19,11 @@ from experiments.ablate import tables
 from experiments.ablate.interventions import AblatedModel, Intervention
 from experiments.ablate.job import AblationJob, StudyFunction, prepare
 from experiments.ablate.rows import (
-    AblationFolder,
+    AblationKey,
     AblationRow,
     AblationSpec,
     PlannedVariant,
-    RowKey,
-    pending,
-    read_rows,
-    read_spec,
+    ablation_folder,
 )
 from experiments.ablate.studies import (
     activations,
@@ -39,7 +36,9 @@ from experiments.ablate.studies import (
     truncation,
 )
 from experiments.measurement.choices import environment
+from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import Moments, load_shard, matmul_precision, moments, to_hex
+from experiments.measurement.spec import pending
 from experiments.render.console import make_console, progress
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluate import Readout, measure, trajectory
@@ -103,7 +102,7 @@ class StudyRunner:
         self.interventions = {each.name: each for each in interventions}
         self.subjects: dict[str, AblatedModel] = {}
 
-    def rows(self, keys: Sequence[RowKey]) -> Iterator[AblationRow]:
+    def rows(self, keys: Sequence[AblationKey]) -> Iterator[AblationRow]:
         """Measure keys of the study and yield every row as it is finished."""
         planned: Mapping[tuple[str, str], PlannedVariant] = {x.name: x for x in self.spec.planned}
         for key in keys:
@@ -115,7 +114,7 @@ class StudyRunner:
             self.subjects[name] = self.interventions[name].make()
         return self.subjects[name]
 
-    def row(self, key: RowKey, planned: PlannedVariant) -> AblationRow:
+    def row(self, key: AblationKey, planned: PlannedVariant) -> AblationRow:
         """Run a variant on a shard and count."""
         size = min(self.spec.batch_size, self.spec.num_puzzles)
         shard = AblationShard(key.start, *load_shard(self.puzzles, key.start, key.stop, size))
@@ -174,12 +173,11 @@ def count(readout: Readout, host: PuzzleBatch, *, comparable: bool) -> dict:
     }
 
 
-def run_job(job: AblationJob, folder: AblationFolder) -> None:
+def run_job(job: AblationJob, folder: ResultFolder[AblationSpec, AblationRow]) -> None:
     """Measure what is missing and append every row as it is finished."""
     spec = job.spec
-    rows = read_rows(folder.path, read_spec(folder.path))
     ends: dict = {}
-    keys = pending(spec, rows)
+    keys = pending(spec.work_keys(), folder.read_rows(folder.read_spec()))
     total = len(spec.planned) * len(spec.shards)
     with progress("ablating", total, total - len(keys)) as show, matmul_precision(spec.dtype):
         done = total - len(keys)
@@ -204,7 +202,7 @@ def ablate(args: argparse.Namespace) -> None:
       FloatingPointError: a training left the numbers; finished rows are kept.
     """
     job = prepare(args, STUDIES)
-    folder = AblationFolder(job.context.folder)
+    folder = ablation_folder(job.context.folder)
     folder.check(job.spec, resume=args.resume)
     console = make_console()
     console.print(job.header(), soft_wrap=True)

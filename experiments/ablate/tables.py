@@ -1,13 +1,13 @@
 """From the rows of an ablation to numbers with errors: records, tables, a figure, files.
 
-    read(folder)         what an ablation is and its rows
-    records(...)         one flat record per variant: intervals, paired tests, facts (CSV, reports)
-    tables(...)          one `Table` per study
-    paper_tables(...)    the paper's own tables, each number one of the records:
-                         architectures   Table 10     context   Table 12     pruning   Table 13
-                         student         Table 14     linear    App. J       survivors section 4.6
-    split_figure(...)    cells right against puzzles right, for every intervention
-    report(folder)       all of it on screen and as files in the folder
+    read_ablation(folder)  what an ablation is and its rows
+    records(...)           one flat record per variant: intervals, paired tests, facts (CSV)
+    tables(...)            one `Table` per study
+    paper_tables(...)      the paper's own tables, each number one of the records:
+                           architectures  Table 10     context  Table 12     pruning   Table 13
+                           student        Table 14     linear   App. J       survivors section 4.6
+    split_figure(...)      cells right against puzzles right, for every intervention
+    report(folder)         all of it on screen and as files in the folder
 
 Only here are sums divided. A study's variants are compared on the shards that all of them have
 finished; `puzzles` in a record says how many puzzles that are.
@@ -30,24 +30,22 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.ablate.rows import (
+    AblationKey,
     AblationRow,
     AblationSpec,
     PlannedVariant,
-    RowKey,
-    finished_shards,
-    read_rows,
-    read_spec,
+    ablation_folder,
 )
 from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval, clipped
+from experiments.measurement.intervals import interval_fields, interval_of, one_minus_mean
+from experiments.measurement.row_files import merge_folders
 from experiments.measurement.shards import Moments, from_hex
+from experiments.measurement.spec import finished_shards
 from experiments.render import figures
 from experiments.render.figures import STYLE, colour, figure_of
 from experiments.render.tables import (
     Record,
     Table,
-    fields,
-    interval_of,
     p_text,
     points_text,
     print_tables,
@@ -265,15 +263,14 @@ class Ablation(NamedTuple):
     rows: list[AblationRow]
 
 
-def read(folder: Path) -> Ablation:
+def read_ablation(folder: Path) -> Ablation:
     """Read a folder of results.
 
     Raises:
       FileNotFoundError: it holds no ablation.
       ValueError: it is damaged.
     """
-    spec = read_spec(folder)
-    return Ablation(spec, read_rows(folder, spec))
+    return Ablation(*merge_folders([ablation_folder(folder)]))
 
 
 def records(ablation: Ablation) -> list[Record]:
@@ -289,10 +286,11 @@ def records(ablation: Ablation) -> list[Record]:
     found = {row.key: row for row in ablation.rows}
     result = []
     for study in dict.fromkeys(each.study for each in spec.planned):
-        shards = finished_shards(spec, ablation.rows, study)
         mine = [each for each in spec.planned if each.study == study]
+        shards = finished_shards(spec.shards, [each.name for each in mine], ablation.rows)
         outcome = {
-            each.variant: [found[RowKey(*each.name, *shard)] for shard in shards] for each in mine
+            each.variant: [found[AblationKey(*each.name, *shard)] for shard in shards]
+            for each in mine
         }
         if shards:
             result += [_record(spec, each, outcome) for each in mine]
@@ -336,11 +334,14 @@ def study_table(spec: AblationSpec, listed: Sequence[Record]) -> Table:
 def open_studies(ablation: Ablation) -> dict[str, int]:
     """Count the puzzles that studies have finished which are not done yet."""
     spec, rows = ablation
-    studies = dict.fromkeys(each.study for each in spec.planned)
-    found = {
-        s: sum(stop - start for start, stop in finished_shards(spec, rows, s)) for s in studies
+    variants: dict[str, list[tuple[str, str]]] = {}
+    for each in spec.planned:
+        variants.setdefault(each.study, []).append(each.name)
+    counts = {
+        study: sum(stop - start for start, stop in finished_shards(spec.shards, names, rows))
+        for study, names in variants.items()
     }
-    return {study: count for study, count in found.items() if count < spec.num_puzzles}
+    return {study: count for study, count in counts.items() if count < spec.num_puzzles}
 
 
 def report(folder: Path, console: Console) -> None:
@@ -349,7 +350,7 @@ def report(folder: Path, console: Console) -> None:
     Raises:
       ValueError: nothing is finished yet, or the folder is damaged.
     """
-    ablation = read(folder)
+    ablation = read_ablation(folder)
     listed = records(ablation)
     if not listed:
         raise ValueError(f"{folder}: no shard is finished for any study yet; go on with --resume")
@@ -380,12 +381,12 @@ def _record(
         "variant": planned.variant,
         "reference": planned.reference,
         "puzzles": num,
-        **fields("exact", intervals.wilson(int(solved.sum()), num)),
-        **fields("lenient", intervals.wilson(int(_flags(rows, "lenient").sum()), num)),
-        **fields("cell", _complement((row.cell_error for row in rows), num, 0.0)),
+        **interval_fields("exact", intervals.wilson(int(solved.sum()), num)),
+        **interval_fields("lenient", intervals.wilson(int(_flags(rows, "lenient").sum()), num)),
+        **interval_fields("cell", one_minus_mean((row.cell_error for row in rows), num)),
         **_fidelity("fidelity_one_step", [row.infidelity_one_step for row in rows], num),
         **_fidelity("fidelity", [row.infidelity for row in rows], num),
-        **fields("exact_difference", intervals.bootstrap_difference(pairs, spec.seed)),
+        **interval_fields("exact_difference", intervals.bootstrap_difference(pairs, spec.seed)),
         "lost": pairs.lost,
         "gained": pairs.gained,
         "mcnemar_p": intervals.mcnemar(pairs),
@@ -421,9 +422,4 @@ def _fidelity(name: str, moments: Sequence[Moments | None], num: int) -> Record:
     known = [each for each in moments if each is not None]
     if len(known) < len(moments):
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    return fields(name, _complement(known, num, -1.0))
-
-
-def _complement(moments: Iterable[Moments], num: int, floor: float) -> Interval:
-    totals, squares = zip(*moments, strict=True)
-    return clipped(intervals.complement(intervals.mean(sum(totals), sum(squares), num)), floor)
+    return interval_fields(name, one_minus_mean(known, num, floor=-1.0))

@@ -7,20 +7,29 @@ over tasks with Wilson intervals, differences to full precision with the adjuste
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
 
-from experiments.arc.rows import VoteFolder, VoteKey, VoteRow, VoteSpec, asked, read_grid
+from experiments.arc.rows import (
+    SCORES_FILE,
+    VoteKey,
+    VoteRow,
+    VoteSpec,
+    asked,
+    read_grid,
+    vote_folder,
+)
 from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval
+from experiments.measurement.intervals import Interval, interval_fields, interval_of
+from experiments.measurement.row_files import ResultFolder, read_records, write_records
+from experiments.measurement.spec import finished_shards
 from experiments.render import tables
 from experiments.render.tables import (
     Record,
     Table,
-    fields,
-    interval_of,
     points_text,
     size_text,
     with_interval,
@@ -150,10 +159,8 @@ def finished(spec: VoteSpec, rows: Sequence[VoteRow]) -> Finished:
       ValueError: there is none.
     """
     done = {row.key: row for row in rows}
-    wanted = [(scheme, model) for scheme in spec.schemes for model in range(len(spec.models))]
-    shards = [
-        shard for shard in spec.shards if all(VoteKey(*pair, *shard) in done for pair in wanted)
-    ]
+    voters = [(scheme, model) for scheme in spec.schemes for model in range(len(spec.models))]
+    shards = finished_shards(spec.shards, voters, rows)
     if not shards:
         raise ValueError("no task is finished for every scheme yet; go on with --resume")
     # several checkpoints vote one after the other, as their evaluations follow each other
@@ -185,14 +192,14 @@ def records(spec: VoteSpec, outcomes: Sequence[ArcOutcome]) -> list[Record]:
             "rollouts_per_task": rollouts / tasks,
             "gflops_per_task": rollouts * spec.gflops / tasks,
             "seconds_per_task": found.seconds / tasks,
-            **fields("canvas_exact", found.canvases()),
+            **interval_fields("canvas_exact", found.canvases()),
         }
         for k in PASS_KS:
-            record |= fields(f"pass@{k}", found.passed(k))
+            record |= interval_fields(f"pass@{k}", found.passed(k))
         for k in SHOWN_KS:
-            record |= fields(f"solved@{k}", found.solved(k))
+            record |= interval_fields(f"solved@{k}", found.solved(k))
         difference = intervals.paired_mean(lost)
-        listed.append(record | fields(DIFFERENCE, difference))
+        listed.append(record | interval_fields(DIFFERENCE, difference))
     return listed
 
 
@@ -248,13 +255,18 @@ def augmentation_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
     return Table("Votes of more augmentations", header, tuple(rows), frozenset(sections))
 
 
-def report(spec: VoteSpec, groups: Sequence[Group], folder: VoteFolder, console: Console) -> None:
+def report(
+    spec: VoteSpec,
+    groups: Sequence[Group],
+    folder: ResultFolder[VoteSpec, VoteRow],
+    console: Console,
+) -> None:
     """Score, print both tables and write all files.
 
     Raises:
       ValueError: no shard is finished for every scheme.
     """
-    done = finished(spec, folder.rows(spec.digest))
+    done = finished(spec, folder.read_rows(spec))
     numbers = [n for n in FEWER if n < spec.num_aug]
     outcomes = [
         outcome(done.rows[scheme], groups, n, scheme)
@@ -262,11 +274,8 @@ def report(spec: VoteSpec, groups: Sequence[Group], folder: VoteFolder, console:
         for n in (*numbers, spec.num_aug)
     ]
     listed = records(spec, outcomes)
-    drawn = {
-        "schemes": scheme_table(spec, listed),
-        "augmentations": augmentation_table(spec, listed),
-    }
-    for name, table in drawn.items():
+    write_records(folder.path / SCORES_FILE, listed)
+    for name, table in vote_tables(spec, listed).items():
         console.print(f"[bold]{table.title}[/bold]")
         console.print(tables.to_rich(table))
         (folder.path / f"{name}.md").write_text(tables.to_markdown(table), encoding="utf-8")
@@ -276,3 +285,28 @@ def report(spec: VoteSpec, groups: Sequence[Group], folder: VoteFolder, console:
         answers = submission(votes, [group.task for group in groups])
         write_submission(answers, folder.path / f"submission-{scheme}.json")
     console.print(f"answers, tables and submissions: {folder.path}", soft_wrap=True)
+
+
+def vote_tables(spec: VoteSpec, listed: Sequence[Record]) -> dict[str, Table]:
+    """Lay out both tables, by the names of their files."""
+    return {
+        "schemes": scheme_table(spec, listed),
+        "augmentations": augmentation_table(spec, listed),
+    }
+
+
+def read_tables(folder: Path) -> list[Table]:
+    """Lay out the tables of a folder from its scores.
+
+    Raises:
+      FileNotFoundError: it holds no vote, or one without scores.
+      ValueError: it is damaged.
+    """
+    spec = vote_folder(folder).read_spec()
+    if not (folder / SCORES_FILE).is_file():
+        raise FileNotFoundError(
+            f"{folder} has no {SCORES_FILE}: run its `python -m experiments.arc` command again"
+            " with --resume (nothing is asked twice)"
+        )
+    listed = read_records(folder / SCORES_FILE, "run experiments.arc again with --resume")
+    return list(vote_tables(spec, listed).values())

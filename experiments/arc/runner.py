@@ -22,16 +22,17 @@ from experiments.arc.job import ArcJob, header, prepare
 from experiments.arc.outcomes import report
 from experiments.arc.puzzle_rows import RowSource, row_source
 from experiments.arc.rows import (
-    VoteFolder,
     VoteKey,
     VoteRow,
     VoteSpec,
     asked,
-    pending,
+    vote_folder,
     write_grid,
 )
 from experiments.measurement.choices import environment
+from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import matmul_precision
+from experiments.measurement.spec import pending
 from experiments.render.console import make_console, progress
 from quant.scheme import label, parse
 from quant.simulation import Simulation, simulate
@@ -167,10 +168,10 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def run(job: ArcJob, folder: VoteFolder) -> None:
+def run(job: ArcJob, folder: ResultFolder[VoteSpec, VoteRow]) -> None:
     """Ask what is missing and append every row as it is finished."""
     spec = job.spec
-    keys = pending(spec, folder.rows(spec.digest))
+    keys = pending(spec.work_keys(), folder.read_rows(spec))
     if not keys:
         return
     sources = [row_source(model, job.plan, job.side, job.new_rows, say) for model in job.models]
@@ -189,7 +190,7 @@ def vote(args: argparse.Namespace) -> None:
       ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
     """
     job = prepare(args)
-    folder = VoteFolder(args.out or Path("runs") / f"arc-{'-'.join(job.spec.models)}")
+    folder = vote_folder(args.out or Path("runs") / f"arc-{'-'.join(job.spec.models)}")
     folder.check(job.spec, resume=args.resume)
     console = make_console()
     console.print(header(job), soft_wrap=True)

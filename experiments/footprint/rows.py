@@ -5,11 +5,11 @@
 Numbers follow from shapes (export/footprint/estimate.py), so rows are recomputed, not resumed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.measurement.row_files import read_records, write_records
 from export.footprint.energy import paper_energy
 from export.footprint.estimate import BUDGETS, Footprint, estimate_footprint
 from export.footprint.sram import Residency, Schedule
@@ -35,62 +35,58 @@ def records(configs: Mapping[str, Config], schemes: Sequence[str]) -> list[Recor
     ]
 
 
-def record(name: str, scheme: str, found: Footprint) -> Record:
+def record(name: str, scheme: str, size: Footprint) -> Record:
     """Flatten one footprint."""
-    cycle, whole, short = found.work(1), found.work(), found.work(SHORT_DEPTH)
+    cycle, whole, short = size.work(1), size.work(), size.work(SHORT_DEPTH)
     peaks = {
-        f"{schedule.value}_{residency.name.lower()}": found.sram(residency, schedule).total
+        f"{schedule.value}_{residency.name.lower()}": size.sram(residency, schedule).total
         for schedule in Schedule
         for residency in Residency
     }
     paper = (Residency.STREAMING, Residency.FULL)
-    fits = {budget: found.residency_for(size) for budget, size in BUDGETS.items()}
+    fits = {budget: size.residency_for(limit) for budget, limit in BUDGETS.items()}
     return {
         "config": name,
         "scheme": scheme,
-        "parameters": found.num_parameters,
-        "H_cycles": found.config.H_cycles,
-        "steps": found.config.halt_max_steps,
-        "backbone": found.backbone.total,
-        "table": found.table,
-        "row": found.row,
-        "largest_block": found.largest_block,
+        "parameters": size.num_parameters,
+        "H_cycles": size.config.H_cycles,
+        "steps": size.config.halt_max_steps,
+        "backbone": size.backbone.total,
+        "table": size.table,
+        "row": size.row,
+        "largest_block": size.largest_block,
         "linear_per_cycle": cycle.linear,
         "attention_per_cycle": cycle.attention,
         "gflops": whole.total,
         "gflops_short": short.total,
         **peaks,
-        **{f"paper_{r.name.lower()}": found.paper_sram(r) for r in paper},
+        **{f"paper_{r.name.lower()}": size.paper_sram(r) for r in paper},
         **{f"fits {budget}": way.value if way else None for budget, way in fits.items()},
         "paper_mj": paper_energy(whole.linear),
         "paper_mj_short": paper_energy(short.linear),
-        **_energies(found, Residency.STREAMING),
-        **_energies(found, Residency.FULL),
+        **_energies(size, Residency.STREAMING),
+        **_energies(size, Residency.FULL),
     }
 
 
-def _energies(found: Footprint, residency: Residency) -> Record:
+def _energies(size: Footprint, residency: Residency) -> Record:
     name = residency.name.lower()
     return {
-        f"mj_{name}": found.energy(residency).total,
-        f"mj_{name}_short": found.energy(residency, SHORT_DEPTH).total,
+        f"mj_{name}": size.energy(residency).total,
+        f"mj_{name}_short": size.energy(residency, SHORT_DEPTH).total,
     }
 
 
-def write(folder: Path, rows: Sequence[Record]) -> None:
+def write_rows(folder: Path, rows: Sequence[Record]) -> None:
     """Write the rows of a folder anew."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (folder / FILE).write_text(text, encoding="utf-8")
+    write_records(folder / FILE, rows)
 
 
-def read(folder: Path) -> list[Record]:
+def read_rows(folder: Path) -> list[Record]:
     """Read the rows of a folder.
 
     Raises:
+      FileNotFoundError: it has none.
       ValueError: a line is damaged.
     """
-    try:
-        return [json.loads(line) for line in (folder / FILE).read_text().splitlines()]
-    except ValueError as error:
-        raise ValueError(f"{folder / FILE} is damaged ({error}); make it again") from error
+    return read_records(folder / FILE, "run experiments.footprint again")

@@ -21,7 +21,7 @@ def run_footprint(models: str, schemes: str, out: Path) -> None:
     """
     configs = {name: config_of(name) for name in (text.strip() for text in models.split(","))}
     rows = footprint_rows.records(configs, [scheme.strip() for scheme in schemes.split(",")])
-    footprint_rows.write(out, rows)
+    footprint_rows.write_rows(out, rows)
     printed = [*tables.all_tables(rows), paper_check.table(paper_check.checks())]
     (out / "footprint.csv").write_text(render_tables.to_csv(rows), encoding="utf-8")
     text = "\n".join([*map(render_tables.to_markdown, printed), tables.energy_note(), ""])

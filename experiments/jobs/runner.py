@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.measurement.row_files import append_line, drop_torn_line, read_lines
+from experiments.measurement.row_files import append_row, drop_torn_line, read_lines
 from experiments.render.console import progress
 
 
@@ -39,66 +39,29 @@ class CommandJob:
         return [self.module, *self.arguments, "--out", str(folder / self.name)]
 
 
-FILE, CURE = "jobs.jsonl", "delete the line, and its job runs again"
+@dataclass(frozen=True, kw_only=True)
+class FinishedJob:
+    """A line of jobs.jsonl.
+
+    Attributes:
+      command: what ran after `python -m`.
+      seconds: by the clock; cpu_seconds: of all processors together.
+    """
+
+    command: tuple[str, ...]
+    seconds: float
+    cpu_seconds: float
 
 
 class Failure(NamedTuple):
     """A job that ended with an error.
 
     Attributes:
-      words: the last line that it printed.
+      message: the last line that it printed.
     """
 
     job: CommandJob
-    words: str
-
-
-def run_all(jobs: Sequence[CommandJob], folder: Path) -> list[Failure]:
-    """Run what is not done yet.
-
-    Raises:
-      OSError: the folder cannot be written.
-      ValueError: jobs.jsonl is damaged.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    drop_torn_line(folder / FILE)
-    finished = done(folder)
-    left = [job for job in jobs if job.command(folder) not in finished]
-    failures = []
-    with progress("report", len(jobs), len(jobs) - len(left)) as show:
-        for i, job in enumerate(left, start=len(jobs) - len(left)):
-            show(i, job.name)
-            if words := run(job, folder):
-                failures.append(Failure(job, words))
-        show(len(jobs), "")
-    return failures
-
-
-def run(job: CommandJob, folder: Path) -> str:
-    """Run one job; returns what went wrong, or nothing."""
-    started, before = time.monotonic(), _processors()
-    command, log = job.command(folder), folder / f"{job.name}.log"
-    with log.open("w", encoding="utf-8") as out:
-        code = subprocess.run(
-            [sys.executable, "-m", *command], stdout=out, stderr=subprocess.STDOUT
-        ).returncode
-    if code:
-        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit code {code}, and no word; see {log}"
-    spent = (time.monotonic() - started, _processors() - before)
-    line = {"command": command, "seconds": round(spent[0], 2), "cpu_seconds": round(spent[1], 2)}
-    append_line(folder / FILE, line)
-    return ""
-
-
-def done(folder: Path) -> list[list[str]]:
-    """List the commands that were finished.
-
-    Raises:
-      ValueError: a line is damaged.
-    """
-    found = read_lines(folder / FILE, lambda line: list(map(str, line["command"])), CURE)
-    return [command for _, command in found]
+    message: str
 
 
 class Spent(NamedTuple):
@@ -112,14 +75,66 @@ class Spent(NamedTuple):
     cpu_seconds: float
 
 
-def spent(folder: Path) -> Spent:
+FILE, CURE = "jobs.jsonl", "delete the line, and its job runs again"
+
+
+def run_all(jobs: Sequence[CommandJob], folder: Path) -> list[Failure]:
+    """Run what is not done yet.
+
+    Raises:
+      OSError: the folder cannot be written.
+      ValueError: jobs.jsonl is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    drop_torn_line(folder / FILE)
+    finished = {job.command for job in read_finished(folder)}
+    left = [job for job in jobs if tuple(job.command(folder)) not in finished]
+    failures = []
+    with progress("report", len(jobs), len(jobs) - len(left)) as show:
+        for i, job in enumerate(left, start=len(jobs) - len(left)):
+            show(i, job.name)
+            if message := run_job(job, folder):
+                failures.append(Failure(job, message))
+        show(len(jobs), "")
+    return failures
+
+
+def run_job(job: CommandJob, folder: Path) -> str:
+    """Run one job; returns what went wrong, or nothing."""
+    started, before = time.monotonic(), _cpu_seconds()
+    command, log = job.command(folder), folder / f"{job.name}.log"
+    with log.open("w", encoding="utf-8") as out:
+        code = subprocess.run(
+            [sys.executable, "-m", *command], stdout=out, stderr=subprocess.STDOUT
+        ).returncode
+    if code:
+        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return lines[-1] if lines else f"exit code {code}, and nothing was printed; see {log}"
+    finished = FinishedJob(
+        command=tuple(command),
+        seconds=round(time.monotonic() - started, 2),
+        cpu_seconds=round(_cpu_seconds() - before, 2),
+    )
+    append_row(folder / FILE, finished)
+    return ""
+
+
+def read_finished(folder: Path) -> list[FinishedJob]:
+    """List the jobs that were finished.
+
+    Raises:
+      ValueError: a line is damaged.
+    """
+    return [job for _, job in read_lines(folder / FILE, FinishedJob, CURE)]
+
+
+def sum_spent(folder: Path) -> Spent:
     """Sum over all finished jobs."""
-    found = read_lines(folder / FILE, lambda line: Spent(*(line[n] for n in Spent._fields)), CURE)
-    jobs = [job for _, job in found]
+    jobs = read_finished(folder)
     return Spent(sum(job.seconds for job in jobs), sum(job.cpu_seconds for job in jobs))
 
 
-def _processors() -> float:
+def _cpu_seconds() -> float:
     """Read the processor seconds of all children that have ended."""
     times = os.times()
     return times.children_user + times.children_system

@@ -1,12 +1,20 @@
 """Intervals and paired tests behind every number of a report.
 
-Rates carry Wilson score intervals; means carry normal intervals over puzzles; two schemes on
-the same puzzles are compared in pairs, by McNemar's exact test and by a bootstrap that draws
-puzzles. All of it is NumPy and SciPy on counts and sums: no puzzle is needed again.
+A rate has a Wilson score interval, a mean a normal interval over puzzles; two schemes on the same
+puzzles are compared in pairs, by McNemar's exact test and by a bootstrap that draws puzzles. All
+of it is NumPy and SciPy on counts and sums: no puzzle is needed again. Nothing divides by zero:
+no puzzles is a ValueError.
+
+    estimates    wilson, mean, one_minus_mean, share
+    comparisons  pairs, mcnemar, bootstrap_difference, paired_difference, paired_mean
+    records      interval_fields, interval_of: the three fields of a number with its interval
+    points       pareto
+
+Not here: how numbers are written (render/tables.py).
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -88,6 +96,41 @@ def complement(interval: Interval) -> Interval:
     return Interval(1 - interval.value, 1 - interval.high, 1 - interval.low)
 
 
+def clipped(interval: Interval, floor: float = 0.0) -> Interval:
+    """Cut an interval to what its number can be."""
+    low, high = np.clip(interval[1:], floor, 1.0)
+    return Interval(interval.value, float(low), float(high))
+
+
+def one_minus_mean(
+    errors: Iterable[tuple[float, float]], count: int, floor: float = 0.0
+) -> Interval:
+    """Estimate 1 - the mean of an error, such as a cell accuracy or a fidelity.
+
+    Args:
+      errors: sum and sum of squares of every shard.
+      count: puzzles of all shards.
+      floor: the least that the number can be; the interval is cut there and at 1.
+
+    Raises:
+      ValueError: no puzzles.
+    """
+    parts = list(errors)
+    total, squares = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    return clipped(complement(mean(total, squares, count)), floor)
+
+
+def share(part: float, total: int) -> float:
+    """Divide a count by its total.
+
+    Raises:
+      ValueError: the total is none.
+    """
+    if total < 1:
+        raise ValueError(f"a share needs a total of at least 1, got {part} of {total}")
+    return part / total
+
+
 def pairs(reference: np.ndarray, other: np.ndarray) -> Pairs:
     """Count how two schemes differ.
 
@@ -123,8 +166,11 @@ def bootstrap_difference(
     Args:
       seed: of the draws.
       resamples: bootstrap samples.
+
+    Raises:
+      ValueError: no puzzles.
     """
-    lost, gained, total = difference
+    lost, gained, total = _some_pairs(difference)
     draws = np.random.default_rng(seed).multinomial(
         total, [lost / total, gained / total, (total - lost - gained) / total], size=resamples
     )
@@ -139,9 +185,12 @@ def paired_difference(difference: Pairs, level: float = LEVEL) -> Interval:
 
     Unlike the bootstrap it keeps a width where no puzzle changed: few puzzles prove little.
 
+    Raises:
+      ValueError: no puzzles.
+
     Source: Bonett and Price 2012 (one success added to both kinds of discordant pairs).
     """
-    lost, gained, total = difference
+    lost, gained, total = _some_pairs(difference)
     z = float(stats.norm.ppf((1 + level) / 2))
     down, up = (lost + 1) / (total + 2), (gained + 1) / (total + 2)
     reach = z * float(np.sqrt((down + up - (up - down) ** 2) / (total + 2)))
@@ -167,10 +216,14 @@ def paired_mean(differences: np.ndarray, level: float = LEVEL) -> Interval:
     return Interval(float(differences.mean()), low, high)
 
 
-def clipped(interval: Interval, floor: float = 0.0) -> Interval:
-    """Cut an interval to what its number can be."""
-    low, high = np.clip(interval[1:], floor, 1.0)
-    return Interval(interval.value, float(low), float(high))
+def interval_fields(name: str, interval: Interval) -> dict[str, float]:
+    """Make the three fields of a record that hold a number and its interval."""
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def interval_of(record: Mapping[str, Any], name: str) -> Interval:
+    """Read the fields that `interval_fields` made."""
+    return Interval(record[name], record[f"{name}_low"], record[f"{name}_high"])
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -180,3 +233,9 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         if not front or value > front[-1][1]:
             front.append((size, value))
     return front
+
+
+def _some_pairs(difference: Pairs) -> Pairs:
+    if difference.total < 1:
+        raise ValueError("a paired difference needs at least one puzzle, got none")
+    return difference

@@ -1,36 +1,186 @@
-"""Folders of rows: what every resumable program writes, whatever its rows are.
+"""Folders of rows: what every resumable program writes and reads, whatever its rows are.
 
     SPEC.json     {"spec": {...}, "runs": [environment of every start]}, replaced in one piece
-    ROWS.jsonl    one row per line, append-only
+    ROWS.jsonl    one row per line, in the order in which they were finished, append-only
 
-A row is complete or absent: it is written in one piece and synced; a last line without its newline
-was cut off by a kill and is dropped. Left out: what a row is and whose it is (sweep/rows.py,
-ablate/rows.py, arc/rows.py, host/rows.py).
+With several processes each writes files of its own, SPEC-K.json and ROWS-K.jsonl. A row is
+complete or absent: it is written in one piece and synced; a last line without its newline was cut
+off by a kill and is dropped. Rows of another digest are refused.
+
+A program states what its folder holds in a `FolderLayout` (sweep/rows.py, ablate/rows.py,
+arc/rows.py, deploy/*/rows.py). Not here: what decides the numbers of a row, and which rows are
+missing (spec.py); how JSON becomes a row (typed_json.py).
 """
 
 import dataclasses
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
+
+from experiments.measurement.spec import KeyedRow, RowSpec
+from experiments.measurement.typed_json import encode, read_fields
 
 Line = TypeVar("Line")
+SpecT = TypeVar("SpecT", bound=RowSpec)
+RowT = TypeVar("RowT", bound=KeyedRow)
 
 
-def digest_of(values: Any) -> str:
-    """Hash what decides the numbers of a row, as its digest."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class FolderLayout(Generic[SpecT, RowT]):
+    """What the folders of a program hold.
+
+    Attributes:
+      noun: what a folder is, in messages: "sweep", "ablation".
+      spec, row: the types of both files' contents.
+      spec_name, rows_name: of the files, without number and ending.
+      cure: what to do about a damaged line.
+    """
+
+    noun: str
+    spec: type[SpecT]
+    row: type[RowT]
+    spec_name: str
+    rows_name: str = "rows"
+    cure: str = "delete the line and --resume"
+
+    @property
+    def a_noun(self) -> str:
+        return f"{'an' if self.noun[0] in 'aeio' else 'a'} {self.noun}"
 
 
-def shards_of(total: int, size: int) -> tuple[tuple[int, int], ...]:
-    """Cut `total` puzzles or tasks into shards, the unit of work: first and end of each."""
-    return tuple((i, min(i + size, total)) for i in range(0, total, size))
+class ResultFolder(Generic[SpecT, RowT]):
+    """The files of one process in a folder of results, and the reading of those of all.
+
+    Attributes:
+      path: the folder.
+      layout: what it holds.
+      spec_file, rows_file: of this process; `process` is None where there is only one.
+    """
+
+    def __init__(
+        self, path: Path, layout: FolderLayout[SpecT, RowT], process: int | None = None
+    ) -> None:
+        suffix = "" if process is None else f"-{process}"
+        self.path, self.layout = path, layout
+        self.spec_file = path / f"{layout.spec_name}{suffix}.json"
+        self.rows_file = path / f"{layout.rows_name}{suffix}.jsonl"
+
+    def check(self, spec: SpecT, *, resume: bool) -> None:
+        """Refuse a folder that this spec's rows must not be written into. Changes nothing.
+
+        Raises:
+          FileExistsError: the folder is in use and `resume` is off.
+          ValueError: its rows are of another spec; the message says what differs.
+        """
+        refuse_used(self.path, resume=resume)
+        for earlier in self.read_specs():
+            if problems := earlier.conflicts(spec):
+                raise ValueError(
+                    f"{self.path} holds rows of another {self.layout.noun}"
+                    f" ({'; '.join(problems)}); choose another --out"
+                )
+
+    def open(self, spec: SpecT, environment: Mapping[str, Any]) -> None:
+        """Note the start of a run, widen the spec to it, and drop a line that a kill cut off."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        runs = [environment]
+        if self.spec_file.exists():
+            runs = [*self._document(self.spec_file)["runs"], environment]
+            spec = self._spec(self.spec_file).widened(spec)
+        write_document(self.spec_file, dataclasses.asdict(spec), runs)
+        drop_torn_line(self.rows_file)
+
+    def append(self, row: RowT) -> None:
+        """Write a finished row and wait until it is on the disk."""
+        append_row(self.rows_file, row)
+
+    def read_specs(self) -> list[SpecT]:
+        """Read the specs of all processes.
+
+        Raises:
+          ValueError: one is damaged.
+        """
+        return [
+            self._spec(file) for file in sorted(self.path.glob(f"{self.layout.spec_name}*.json"))
+        ]
+
+    def read_spec(self) -> SpecT:
+        """Read the specs of all processes as one.
+
+        Raises:
+          FileNotFoundError: the folder holds none.
+          ValueError: one is damaged, or they are of different runs.
+        """
+        return merge_specs([self])
+
+    def read_rows(self, spec: SpecT) -> list[RowT]:
+        """Read the rows of all processes, a cut-off last line left out.
+
+        Raises:
+          ValueError: a line is damaged, or of another spec.
+        """
+        layout, rows = self.layout, []
+        for file in sorted(self.path.glob(f"{layout.rows_name}*.jsonl")):
+            for place, row in read_lines(file, layout.row, layout.cure):
+                if row.digest != (expected := spec.digest_for(row)):
+                    key = " ".join(map(str, row.key))
+                    raise ValueError(
+                        f"{place} is of another {layout.noun} ({key}: digest {row.digest}, not"
+                        f" {expected}); {layout.cure}, or choose another folder"
+                    )
+                rows.append(row)
+        return rows
+
+    def _document(self, file: Path) -> dict[str, Any]:
+        return read_document(file, self.layout.a_noun)
+
+    def _spec(self, file: Path) -> SpecT:
+        try:
+            return read_fields(self.layout.spec, self._document(file)["spec"])
+        except ValueError as error:
+            raise ValueError(f"{file} is not the spec of {self.layout.a_noun}: {error}") from error
+
+
+def merge_specs(folders: Sequence[ResultFolder[SpecT, RowT]]) -> SpecT:
+    """Join the specs of folders of one layout.
+
+    Raises:
+      FileNotFoundError: a folder has none.
+      ValueError: they do not belong together, or are damaged.
+    """
+    specs = []
+    for folder in folders:
+        if not (found := folder.read_specs()):
+            layout = folder.layout
+            raise FileNotFoundError(
+                f"{folder.path} holds no {layout.noun} (no {layout.spec_name}.json)"
+            )
+        specs += found
+    joined = specs[0]
+    for spec in specs[1:]:
+        if problems := joined.conflicts(spec):
+            noun = folders[0].layout.noun
+            raise ValueError(f"rows of different {noun}s do not merge: {'; '.join(problems)}")
+        joined = joined.widened(spec)
+    return joined
+
+
+def merge_folders(folders: Sequence[ResultFolder[SpecT, RowT]]) -> tuple[SpecT, list[RowT]]:
+    """Join the rows of folders of one layout.
+
+    Raises:
+      FileNotFoundError: a folder has no spec.
+      ValueError: the folders do not belong together, or are damaged.
+    """
+    spec = merge_specs(folders)
+    return spec, [row for folder in folders for row in folder.read_rows(spec)]
 
 
 def refuse_used(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds something, unless it is to be gone on with. Changes nothing.
+    """Refuse a folder that holds something, unless the run is to go on in it. Changes nothing.
 
     Raises:
       FileExistsError: the folder is in use and `resume` is off, or it is a file.
@@ -46,9 +196,8 @@ def refuse_used(folder: Path, *, resume: bool) -> None:
 
 def write_document(file: Path, spec: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     """Write what a folder is and every start of its program, in one piece."""
-    work = file.with_suffix(".new")
-    work.write_text(json.dumps({"spec": spec, "runs": runs}, indent=1) + "\n", encoding="utf-8")
-    os.replace(work, file)
+    document = json.dumps({"spec": spec, "runs": runs}, indent=1, default=encode)
+    _replace(file, document + "\n")
 
 
 def read_document(file: Path, kind: str) -> dict[str, Any]:
@@ -69,9 +218,9 @@ def read_document(file: Path, kind: str) -> dict[str, Any]:
     return document
 
 
-def append_line(file: Path, values: Mapping[str, Any]) -> None:
-    """Write one line of JSON in one piece and wait until it is on the disk."""
-    line = json.dumps(values, separators=(",", ":")) + "\n"
+def append_row(file: Path, row: Any) -> None:
+    """Write a dataclass as one line of JSON, in one piece, and wait until it is on the disk."""
+    line = json.dumps(dataclasses.asdict(row), separators=(",", ":"), default=encode) + "\n"
     with file.open("ab") as handle:
         handle.write(line.encode())
         handle.flush()
@@ -84,13 +233,11 @@ def drop_torn_line(file: Path) -> None:
         os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
 
 
-def read_lines(
-    file: Path, make: Callable[[dict[str, Any]], Line], cure: str = "delete the line and --resume"
-) -> Iterator[tuple[str, Line]]:
+def read_lines(file: Path, kind: type[Line], cure: str) -> Iterator[tuple[str, Line]]:
     """Read the rows of a file, each with its place in words; no file has none.
 
     Args:
-      make: row of its fields; raises ValueError, TypeError or KeyError if they are not those.
+      kind: dataclass or NamedTuple of a row.
       cure: what to do about a damaged line.
 
     Raises:
@@ -100,42 +247,35 @@ def read_lines(
     for number, line in enumerate(whole, start=1):
         place = f"{file}, line {number}"
         try:
-            row = make(json.loads(line))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{place} is damaged ({error!r}); {cure}") from error
+            row = read_fields(kind, json.loads(line))
+        except ValueError as error:
+            raise ValueError(f"{place} is damaged ({error}); {cure}") from error
         yield place, row
 
 
-class Digested(Protocol):
-    """A line that says what decided its numbers."""
-
-    @property
-    def digest(self) -> str: ...
-
-
-DigestedLine = TypeVar("DigestedLine", bound=Digested)
+def write_records(file: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write a whole file of records, one per line: they are recomputed, not resumed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _replace(file, "".join(json.dumps(record) + "\n" for record in records))
 
 
-def append_row(file: Path, line: Any) -> None:
-    """Write a line and wait until it is on the disk."""
-    append_line(file, dataclasses.asdict(line))
-
-
-def read_rows(
-    file: Path, digest: str, make: Callable[[dict[str, Any]], DigestedLine]
-) -> list[DigestedLine]:
-    """Read the lines of a file and cut off one that a kill left unfinished.
+def read_records(file: Path, cure: str) -> list[dict[str, Any]]:
+    """Read what `write_records` wrote.
 
     Raises:
-      ValueError: a line is damaged, or of another deployment.
+      FileNotFoundError: it is not there.
+      ValueError: a line is damaged.
     """
-    drop_torn_line(file)
-    lines = []
-    for place, line in read_lines(file, make, "delete it"):
-        if line.digest != digest:
-            raise ValueError(
-                f"{place} is of another deployment (other model, puzzles, target,"
-                " batch or steps); choose another --out"
-            )
-        lines.append(line)
-    return lines
+    records = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            records.append(read_fields(dict[str, Any], json.loads(line)))
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number} is damaged ({error}); {cure}") from error
+    return records
+
+
+def _replace(file: Path, text: str) -> None:
+    work = file.with_suffix(".new")
+    work.write_text(text, encoding="utf-8")
+    os.replace(work, file)

@@ -1,16 +1,82 @@
-"""What sweeps and ablations have in common: a model measured on puzzles, shard by shard."""
+"""What rows belong to: a frozen specification, the digest of what decides its numbers, its work.
 
+A program states its specification as a dataclass of scalars and tuples. `identity` is the part
+that decides the numbers of a row; its hash, the digest, is written into every row, and rows of
+another digest never mix. What is not in the identity (number of puzzles, schemes) may grow when
+the program is resumed.
+
+Not here: files (row_files.py); what a row is (rows.py of each program).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from experiments.measurement.row_files import shards_of
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 FORMAT = 1  # of rows and spec files
+Shard = tuple[int, int]
+"""First puzzle or task, and end."""
+Key = TypeVar("Key", bound=tuple)
+
+
+class KeyedRow(Protocol):
+    """A row that says what it is of (`key`, the unit of work) and what decided its numbers."""
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def key(self) -> tuple: ...
+
+
+def digest_of(values: Any) -> str:
+    """Hash what decides the numbers of a row, as its digest."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def shards_of(total: int, size: int) -> tuple[Shard, ...]:
+    """Cut `total` puzzles or tasks into shards, the unit of work: first and end of each."""
+    return tuple((i, min(i + size, total)) for i in range(0, total, size))
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasurementSpec:
-    """A model, its puzzles and how they are cut.
+class RowSpec:
+    """What the rows of one folder belong to. Programs add the fields, and the list of work.
+
+    Class attributes:
+      IDENTITY: names of the fields that decide the numbers of a row.
+    """
+
+    IDENTITY: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers of a row. Hashed into every row: a change orphans old rows."""
+        return {name: getattr(self, name) for name in self.IDENTITY} | {"format": FORMAT}
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the identity, written into every row."""
+        return digest_of(self.identity)
+
+    def digest_for(self, row: Any) -> str | None:
+        """Return the digest that a row must have; None if it is of no work of this spec."""
+        del row  # here all rows have one
+        return self.digest
+
+    def conflicts(self, later: Self) -> list[str]:
+        """List in words why the rows of two specs must not mix; nothing if they may."""
+        return differences(self, later)
+
+    def widened(self, later: Self) -> Self:
+        """Join with the spec of a later run, which has no conflict with this one."""
+        return later
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasurementSpec(RowSpec):
+    """A model, its puzzles and how they are cut: what sweeps and ablations have in common.
 
     Attributes:
       task, model, data: names for headings.
@@ -21,6 +87,14 @@ class MeasurementSpec:
       dtype: arithmetic where a scheme or variant names none.
       seed: of the bootstrap.
     """
+
+    IDENTITY: ClassVar[tuple[str, ...]] = (
+        "task",
+        "model_sha256",
+        "data_sha256",
+        "batch_size",
+        "dtype",
+    )
 
     task: str
     model: str
@@ -34,18 +108,30 @@ class MeasurementSpec:
     seed: int
 
     @property
-    def shards(self) -> tuple[tuple[int, int], ...]:
+    def shards(self) -> tuple[Shard, ...]:
         """First puzzle and end of every shard."""
         return shards_of(self.num_puzzles, self.batch_size)
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the numbers of a row. Hashed into every row: a change orphans old rows."""
-        names = ("task", "model_sha256", "data_sha256", "batch_size", "dtype")
-        return {name: getattr(self, name) for name in names} | {"format": FORMAT}
 
-
-def differences(found: MeasurementSpec, wanted: MeasurementSpec) -> list[str]:
+def differences(earlier: RowSpec, later: RowSpec) -> list[str]:
     """List in words where two identities differ."""
-    pairs = ((name, found.identity[name], value) for name, value in wanted.identity.items())
+    pairs = ((name, earlier.identity[name], value) for name, value in later.identity.items())
     return [f"{name} is {was}, asked for {value}" for name, was, value in pairs if was != value]
+
+
+def pending(keys: Iterable[Key], rows: Iterable[KeyedRow]) -> list[Key]:
+    """List the units of work that have no row yet, in their order."""
+    done = {row.key for row in rows}
+    return [key for key in keys if key not in done]
+
+
+def finished_shards(
+    shards: Sequence[Shard], names: Sequence[tuple], rows: Iterable[KeyedRow]
+) -> list[Shard]:
+    """List the shards that all of some variants have finished, in order.
+
+    Args:
+      names: of the variants, each the beginning of a key: (scheme,), (study, variant), ...
+    """
+    done = {tuple(row.key) for row in rows}
+    return [shard for shard in shards if all((*name, *shard) in done for name in names)]

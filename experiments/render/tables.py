@@ -1,12 +1,9 @@
-"""The two tables of a sweep, on screen, in Markdown and as CSV.
-
-    grid      exact match, cell accuracy (and the lenient score) of every scheme at every depth,
-              in the shape of Tables 16-18, with the cost of each cell
-    summary   one row per scheme at the deepest cell, in the shape of Table 9, with fidelity,
-              stored bytes and the paired comparison with full precision
+"""Tables as text: on screen, in Markdown and as CSV, and how a number is written in a cell.
 
 On screen and in Markdown a 95 % interval stands below or behind its value, in brackets (Wilson,
 bootstrap) or as +- (means over puzzles); CSV files hold one number per field.
+
+Not here: which tables there are (tables.py of each program).
 """
 
 import csv
@@ -51,9 +48,9 @@ def to_rich(table: Table) -> RichTable:
     return drawn
 
 
-def print_tables(made: Iterable[Table], console: Console) -> None:
+def print_tables(tables: Iterable[Table], console: Console) -> None:
     """Print tables under their titles."""
-    for table in made:
+    for table in tables:
         console.print(f"[bold]{table.title}[/bold]")
         console.print(to_rich(table))
 
@@ -101,13 +98,3 @@ def size_text(size: int) -> str:
 def p_text(p: float) -> str:
     """Write a p-value."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def fields(name: str, interval: Interval) -> Record:
-    """Make the three fields of a record that hold a number and its interval."""
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def interval_of(record: Record, name: str) -> Interval:
-    """Read the fields that `fields` made."""
-    return Interval(record[name], record[f"{name}_low"], record[f"{name}_high"])

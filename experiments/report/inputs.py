@@ -1,28 +1,35 @@
-"""What the one report is made of: every folder it was given, read.
+"""What a report is made of: folders of results, recognised by their files and read.
 
-Recognise the folders that programs write, each by a file of its own, and read them.
+    sweep       spec.json, spec-K.json            experiments.sweep (several hosts: several folders)
+    ablation    ablation.json                     experiments.ablate
+    votes       votes.json                        experiments.arc
+    footprint   footprint.jsonl                   experiments.footprint
+    deployment  deployment.json (or summary.csv)  experiments.deploy, all targets
 
-    sweep       spec.json, spec-K.json   experiments.sweep (several hosts: several folders)
-    ablation    ablation.json            experiments.ablate
-    votes       votes.json               experiments.arc
-    footprint   footprint.jsonl          experiments.footprint
-    deployment  summary.csv              experiments.deploy, all targets
+Folders of one sweep are joined; everything else stands for itself. What is read are rows and
+records; tables are laid out by the programs' own functions.
 
-Folders of one sweep are joined; everything else stands for itself. Nothing is computed.
+Not here: measuring (jobs.py); sections of the page (sections/).
 """
 
 import enum
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.ablate import tables
+from experiments.ablate import tables as ablate_tables
 from experiments.ablate.tables import Ablation
+from experiments.arc import outcomes as arc_outcomes
+from experiments.deploy.aihub import tables as aihub_tables
+from experiments.deploy.cortex_m import rows as cortex_m_rows
+from experiments.deploy.cortex_m import tables as cortex_m_tables
+from experiments.deploy.host import tables as host_tables
 from experiments.footprint import job as footprint_job
 from experiments.footprint import rows as footprint_rows
+from experiments.measurement.row_files import read_document
 from experiments.render.tables import Record, Table
 from experiments.sweep.outcomes import Sweep, read_sweeps
+from export.targets import Target
 from trm_jax.config import (
     ARC_TRM_ATT,
     MAZE_HRM,
@@ -45,70 +52,20 @@ class RunKind(enum.Enum):
     FOOTPRINT = "experiments.footprint"
 
 
+DEPLOYMENT_FILE = "deployment.json"
 MARKS = {
-    RunKind.ABLATION: "ablation.json",
-    RunKind.VOTES: "votes.json",
-    RunKind.FOOTPRINT: "footprint.jsonl",
-    RunKind.SWEEP: "spec*.json",
-    RunKind.DEPLOYMENT: "summary.csv",
+    RunKind.ABLATION: ("ablation.json",),
+    RunKind.VOTES: ("votes.json",),
+    RunKind.FOOTPRINT: ("footprint.jsonl",),
+    RunKind.SWEEP: ("spec*.json",),
+    RunKind.DEPLOYMENT: (DEPLOYMENT_FILE, "summary.csv"),
 }
-"""A file that the kinds above do not have; the first match counts."""
-
-
-def kind_of(folder: Path) -> RunKind:
-    """Recognise a folder.
-
-    Raises:
-      FileNotFoundError: it is missing, or nothing that a program of these writes.
-    """
-    for kind, mark in MARKS.items():
-        if any(file.is_file() for file in folder.glob(mark)):
-            return kind
-    made = ", ".join(sorted(kind.value for kind in RunKind))
-    raise FileNotFoundError(f"{folder} is no folder of results; they are made by {made}")
-
-
-def sorted_by_kind(folders: Sequence[Path]) -> dict[RunKind, list[Path]]:
-    """Recognise folders.
-
-    Raises:
-      FileNotFoundError: as `kind_of`.
-    """
-    found: dict[RunKind, list[Path]] = {kind: [] for kind in RunKind}
-    for folder in folders:
-        found[kind_of(folder)].append(folder)
-    return found
-
-
-def read_tables(folder: Path) -> list[Table]:
-    """Read back the tables that a program printed as Markdown (`tables.to_markdown`).
-
-    Raises:
-      FileNotFoundError: the folder has none.
-    """
-    files = sorted(folder.glob("*.md"))
-    if not files:
-        raise FileNotFoundError(f"{folder} is not finished: it has no tables; run it again")
-    return [table for file in files for table in _tables(file)]
-
-
-def _tables(file: Path) -> list[Table]:
-    found, title = [], file.stem
-    lines = file.read_text(encoding="utf-8").splitlines()
-    for i, line in enumerate(lines):
-        if line.startswith("**"):
-            title = line.strip("*")
-        if line.startswith("| ---"):
-            body = itertools.takewhile(lambda text: text.startswith("|"), lines[i + 1 :])
-            rows = tuple(map(_cells, body))
-            found.append(Table(title, _cells(lines[i - 1]), rows, frozenset()))
-    return found
-
-
-def _cells(line: str) -> tuple[str, ...]:
-    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
-
-
+"""Files that the kinds above do not have; the first match counts."""
+DEPLOYED: dict[str, Callable[[Path], list[Table]]] = {
+    Target.AI_HUB.value: aihub_tables.read_tables,
+    cortex_m_rows.TARGET: cortex_m_tables.read_tables,
+}
+"""Target -> the tables of a folder; others are runtimes of this computer."""
 PUBLISHED: dict[tuple[str, str], Config] = {
     ("sudoku", "TRM-MLP"): SUDOKU_TRM_MLP,
     ("sudoku", "TRM-Att"): SUDOKU_TRM_ATT,
@@ -120,36 +77,94 @@ PUBLISHED: dict[tuple[str, str], Config] = {
 """The published configuration of a task and architecture."""
 
 
-class PrintedTables(NamedTuple):
-    """Tables of a program whose rows the report does not need one by one."""
-
-    name: str
-    tables: list[Table]
-
-
 class Results(NamedTuple):
     """All that was read.
 
     Attributes:
       footprints: rows of the published configurations if no folder of footprints was given:
         they follow from shapes, in a second.
-      deployments, votes: tables as printed.
+      deployments, votes: the tables of every folder, one after the other.
     """
 
     sweeps: list[Sweep]
     ablations: list[Ablation]
     footprints: list[Record]
-    deployments: list[PrintedTables]
-    votes: list[PrintedTables]
+    deployments: list[Table]
+    votes: list[Table]
 
     def records_of(self, study: str) -> list[Record]:
         """Collect the records of one study of every ablation, its task added."""
         return [
             {"task": ablation.spec.task, **record}
             for ablation in self.ablations
-            for record in tables.records(ablation)
+            for record in ablate_tables.records(ablation)
             if record["study"] == study
         ]
+
+
+def read_results(folders: Sequence[Path]) -> Results:
+    """Read folders of any kind.
+
+    Raises:
+      FileNotFoundError: a folder is missing, or holds nothing known, or no rows.
+      ValueError: one is damaged or not finished.
+    """
+    sorted_folders = sort_by_kind(folders)
+    rows = [r for f in sorted_folders[RunKind.FOOTPRINT] for r in footprint_rows.read_rows(f)]
+    if not rows:
+        configs = {name: PRESETS[name] for name in footprint_job.PUBLISHED}
+        rows = footprint_rows.records(configs, footprint_job.SCHEMES)
+    deployments = sorted_folders[RunKind.DEPLOYMENT]
+    votes = sorted_folders[RunKind.VOTES]
+    return Results(
+        sweeps=read_sweeps(sorted_folders[RunKind.SWEEP]),
+        ablations=[ablate_tables.read_ablation(f) for f in sorted_folders[RunKind.ABLATION]],
+        footprints=rows,
+        deployments=[table for folder in deployments for table in read_deployment(folder)],
+        votes=[table for folder in votes for table in arc_outcomes.read_tables(folder)],
+    )
+
+
+def kind_of(folder: Path) -> RunKind:
+    """Recognise a folder.
+
+    Raises:
+      FileNotFoundError: it is missing, or nothing that a program of these writes.
+    """
+    for kind, marks in MARKS.items():
+        if any(file.is_file() for mark in marks for file in folder.glob(mark)):
+            return kind
+    programs = ", ".join(sorted(kind.value for kind in RunKind))
+    raise FileNotFoundError(f"{folder} is no folder of results; they are made by {programs}")
+
+
+def sort_by_kind(folders: Sequence[Path]) -> dict[RunKind, list[Path]]:
+    """Recognise folders.
+
+    Raises:
+      FileNotFoundError: as `kind_of`.
+    """
+    by_kind: dict[RunKind, list[Path]] = {kind: [] for kind in RunKind}
+    for folder in folders:
+        by_kind[kind_of(folder)].append(folder)
+    return by_kind
+
+
+def read_deployment(folder: Path) -> list[Table]:
+    """Lay out the tables of a deployment on any target, from its rows.
+
+    Raises:
+      FileNotFoundError: the folder is of an earlier version, or was never finished.
+      ValueError: it is damaged or not finished.
+    """
+    file = folder / DEPLOYMENT_FILE
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{folder} has no {DEPLOYMENT_FILE}: run its `python -m experiments.deploy` command"
+            " again (finished rows are kept)"
+        )
+    target = read_document(file, "a deployment")["spec"].get("target")
+    return DEPLOYED.get(target, host_tables.read_tables)(folder)
 
 
 def architecture_of(sweep: Sweep) -> str:
@@ -160,24 +175,3 @@ def architecture_of(sweep: Sweep) -> str:
         text = f"{type(config).__name__.removesuffix('Config')} ({config.mixer.value})"
     names = {"TRM (mlp)": "TRM-MLP", "TRM (attention)": "TRM-Att", "HRM (attention)": "HRM"}
     return names.get(text, text or "unknown")
-
-
-def read_results(folders: Sequence[Path]) -> Results:
-    """Read folders of any kind.
-
-    Raises:
-      FileNotFoundError: a folder is missing or holds nothing known.
-      ValueError: one is damaged or not finished.
-    """
-    found = sorted_by_kind(folders)
-    rows = [row for folder in found[RunKind.FOOTPRINT] for row in footprint_rows.read(folder)]
-    if not rows:
-        configs = {name: PRESETS[name] for name in footprint_job.PUBLISHED}
-        rows = footprint_rows.records(configs, footprint_job.SCHEMES)
-    return Results(
-        sweeps=read_sweeps(found[RunKind.SWEEP]),
-        ablations=[tables.read(folder) for folder in found[RunKind.ABLATION]],
-        footprints=rows,
-        deployments=[PrintedTables(f.name, read_tables(f)) for f in found[RunKind.DEPLOYMENT]],
-        votes=[PrintedTables(f.name, read_tables(f)) for f in found[RunKind.VOTES]],
-    )

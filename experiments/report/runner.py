@@ -14,7 +14,7 @@ from experiments.render.console import make_console
 from experiments.report.jobs import jobs as list_jobs
 from experiments.report.jobs import subjects
 from experiments.report.page import write_page
-from experiments.sweep import rows as sweep_rows
+from experiments.sweep.rows import merge_sweeps
 from experiments.sweep.tables import write_report
 
 
@@ -37,7 +37,7 @@ def measure_all(args: argparse.Namespace, console: Console) -> int:
     written = write_page(folders, out / "report.html")
     for job, words in failures:
         console.print(f"failed: python -m {' '.join(job.command(out))}\n  {words}", markup=False)
-    spent = job_runner.spent(out)
+    spent = job_runner.sum_spent(out)
     text = f"{spent.seconds / 60:.1f} minutes, {spent.cpu_seconds / 60:.1f} of processors"
     console.print(f"measured in {text}: {written[0]}, {written[1]}", soft_wrap=True)
     return 1 if failures else 0
@@ -77,6 +77,6 @@ def write_reports(args: argparse.Namespace) -> int:
         return 0
     if not args.folders:
         raise ValueError("name folders of results, or --all to measure everything")
-    spec, rows = sweep_rows.merge(args.folders)
+    spec, rows = merge_sweeps(args.folders)
     write_report(spec, rows, args.out or args.folders[0], console)
     return 0

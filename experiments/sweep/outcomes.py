@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval, Pairs, clipped
+from experiments.measurement.intervals import Interval, Pairs, one_minus_mean
 from experiments.measurement.shards import Moments, from_hex
-from experiments.sweep import rows as sweep_rows
-from experiments.sweep.rows import Key, SweepRow, SweepSpec
+from experiments.measurement.spec import finished_shards
+from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class SweepOutcome:
 
     def cell(self, cycles: int) -> Interval:
         """Estimate cell accuracy; its interval treats puzzles, not cells, as independent."""
-        return clipped(intervals.complement(self._mean("cell_error", cycles)))
+        return one_minus_mean(self._moments("cell_error", cycles), self.num_puzzles)
 
     def fidelity(self, cycles: int) -> Interval:
         """Estimate carry-trajectory fidelity at a depth (Eq. 4)."""
-        return clipped(intervals.complement(self._mean("infidelity", cycles)), floor=-1.0)
+        return one_minus_mean(self._moments("infidelity", cycles), self.num_puzzles, floor=-1.0)
 
     def similarity(self, cycles: int) -> Interval:
         """Estimate the cosine to the state one H-cycle before."""
@@ -64,7 +64,7 @@ class SweepOutcome:
         return self._combine(row.call_similarity for row in self.rows)
 
     def solved(self, cycles: int) -> np.ndarray:
-        """Say which puzzles are exact, in order."""
+        """Return which puzzles are exact, in order."""
         return self._flags("exact", cycles)
 
     def _flags(self, name: str, cycles: int) -> np.ndarray:
@@ -73,8 +73,11 @@ class SweepOutcome:
         return np.concatenate(parts)
 
     def _mean(self, name: str, cycles: int) -> Interval:
+        return self._combine(self._moments(name, cycles))
+
+    def _moments(self, name: str, cycles: int) -> list[Moments]:
         at = self.cycles.index(cycles)
-        return self._combine(getattr(row, name)[at] for row in self.rows)
+        return [getattr(row, name)[at] for row in self.rows]
 
     def _combine(self, moments: Iterable[Moments]) -> Interval:
         totals, squares = zip(*moments, strict=True)
@@ -88,12 +91,14 @@ def outcomes(spec: SweepSpec, rows: Sequence[SweepRow]) -> list[SweepOutcome]:
       ValueError: there is no such shard.
     """
     found = {row.key: row for row in rows}
-    shards = [shard for shard in spec.shards if all(Key(s, *shard) in found for s in spec.schemes)]
+    shards = finished_shards(spec.shards, [(scheme,) for scheme in spec.schemes], rows)
     if not shards:
         raise ValueError("no shard is finished for every scheme yet; go on with --resume")
     total = sum(stop - start for start, stop in shards)
     return [
-        SweepOutcome(s, spec.grid.cycles, total, tuple(found[Key(s, *shard)] for shard in shards))
+        SweepOutcome(
+            s, spec.grid.cycles, total, tuple(found[SweepKey(s, *shard)] for shard in shards)
+        )
         for s in spec.schemes
     ]
 
@@ -127,10 +132,10 @@ def read_sweeps(folders: Sequence[Path]) -> list[Sweep]:
     """
     groups: dict[str, list[Path]] = {}
     for folder in folders:
-        spec, _ = sweep_rows.merge([folder])
+        spec = sweep_folder(folder).read_spec()
         groups.setdefault(spec.digest, []).append(folder)
     found = []
     for group in groups.values():
-        spec, rows = sweep_rows.merge(group)
+        spec, rows = merge_sweeps(group)
         found.append(Sweep(spec, outcomes(spec, rows)))
     return found

@@ -17,11 +17,12 @@ import numpy as np
 
 from experiments.jobs import processes
 from experiments.measurement.choices import environment
+from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import load_shard, matmul_precision, moments, to_hex
+from experiments.measurement.spec import pending
 from experiments.render.console import make_console
-from experiments.sweep import rows
 from experiments.sweep.job import SweepJob, prepare
-from experiments.sweep.rows import Key, SweepRow, SweepSpec
+from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, sweep_folder
 from experiments.sweep.tables import write_report
 from quant.scheme import label, parse
 from quant.simulation import Simulation, simulate
@@ -58,7 +59,7 @@ class Runner:
             for name in spec.schemes
         }
 
-    def rows(self, keys: Sequence[Key]) -> Iterator[SweepRow]:
+    def rows(self, keys: Sequence[SweepKey]) -> Iterator[SweepRow]:
         """Measure keys, which come shard by shard, and yield every row as it is finished."""
         for (start, stop), group in itertools.groupby(keys, key=lambda key: key[1:]):
             shard = self.prepare(start, stop)
@@ -75,7 +76,7 @@ class Runner:
         """Roll a compressed model out over the depths of the spec."""
         return simulation.trajectory(batch, steps=self.spec.grid.steps)
 
-    def measure(self, key: Key, shard: SweepShard) -> SweepRow:
+    def measure(self, key: SweepKey, shard: SweepShard) -> SweepRow:
         """Run a scheme on a shard and count."""
         simulation = self.simulations[key.scheme]
         model = (simulation.reasoner, simulation.weights)
@@ -95,7 +96,7 @@ class Runner:
 
 
 def make_row(
-    digest: str, key: Key, host: PuzzleBatch, readout: Readout, calls: np.ndarray
+    digest: str, key: SweepKey, host: PuzzleBatch, readout: Readout, calls: np.ndarray
 ) -> SweepRow:
     """Sum the read-out of a shard over its real puzzles, in float64."""
     real = slice(host.num_real)
@@ -116,7 +117,12 @@ def make_row(
     )
 
 
-def run(job: SweepJob, folder: rows.Folder, keys: Sequence[Key], facts: dict[str, Any]) -> None:
+def run(
+    job: SweepJob,
+    folder: ResultFolder[SweepSpec, SweepRow],
+    keys: Sequence[SweepKey],
+    facts: dict[str, Any],
+) -> None:
     """Measure keys and append every row as it is finished.
 
     Args:
@@ -142,16 +148,16 @@ def sweep(args: argparse.Namespace) -> None:
     job = prepare(args)
     spec = job.spec
     out = args.out or Path("runs") / f"sweep-{spec.task}-{spec.model}"
-    folder = rows.Folder(out, process.index)
+    folder = sweep_folder(out, process.index)
     folder.check(spec, resume=args.resume)
-    done = rows.read_rows(out, spec)
+    done = folder.read_rows(spec)
     process.wait_for_others("checked")
     facts = environment()
     if process.reports:
         console.print(job.header(facts), soft_wrap=True)
-    keys = rows.pending(spec, done, process.shard_offset, process.count)
+    keys = pending(spec.work_keys(process.shard_offset, process.count), done)
     if keys:
         run(job, folder, keys, facts)
     process.wait_for_others("measured")
     if process.reports:
-        write_report(spec, rows.read_rows(out, spec), out, console)
+        write_report(spec, folder.read_rows(spec), out, console)

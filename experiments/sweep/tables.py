@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from rich.console import Console
 
 from experiments.measurement import intervals
+from experiments.measurement.intervals import interval_fields, interval_of
 from experiments.render import figures, tables
 from experiments.render.figures import (
     DASHES,
@@ -37,8 +38,6 @@ from experiments.render.figures import (
 from experiments.render.tables import (
     Record,
     Table,
-    fields,
-    interval_of,
     p_text,
     points_text,
     size_text,
@@ -201,12 +200,12 @@ def grid_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[Reco
             "h_cycles": t * n,
             "gflops": t * n * spec.gflops_per_cycle,
             "puzzles": outcome.num_puzzles,
-            **fields("exact", outcome.exact(t * n)),
-            **fields("lenient", outcome.lenient(t * n)),
-            **fields("cell", outcome.cell(t * n)),
-            **fields("fidelity", outcome.fidelity(t * n)),
-            **fields("similarity", outcome.similarity(t * n)),
-            **fields("residual", outcome.residual(t * n)),
+            **interval_fields("exact", outcome.exact(t * n)),
+            **interval_fields("lenient", outcome.lenient(t * n)),
+            **interval_fields("cell", outcome.cell(t * n)),
+            **interval_fields("fidelity", outcome.fidelity(t * n)),
+            **interval_fields("similarity", outcome.similarity(t * n)),
+            **interval_fields("residual", outcome.residual(t * n)),
         }
         for outcome in outcomes
         for t in reversed(spec.grid.T)
@@ -228,13 +227,13 @@ def summary_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[R
                 "bytes": sizes[outcome.scheme],
                 "h_cycles": deepest,
                 "puzzles": outcome.num_puzzles,
-                **fields("exact", outcome.exact(deepest)),
-                **fields("lenient", outcome.lenient(deepest)),
-                **fields("cell", outcome.cell(deepest)),
-                **fields("fidelity_one_step", outcome.fidelity(one_step)),
-                **fields("fidelity", outcome.fidelity(deepest)),
-                **fields("consecutive_similarity", outcome.call_similarity),
-                **fields("exact_difference", difference),
+                **interval_fields("exact", outcome.exact(deepest)),
+                **interval_fields("lenient", outcome.lenient(deepest)),
+                **interval_fields("cell", outcome.cell(deepest)),
+                **interval_fields("fidelity_one_step", outcome.fidelity(one_step)),
+                **interval_fields("fidelity", outcome.fidelity(deepest)),
+                **interval_fields("consecutive_similarity", outcome.call_similarity),
+                **interval_fields("exact_difference", difference),
                 "lost": pairs.lost,
                 "gained": pairs.gained,
                 "mcnemar_p": intervals.mcnemar(pairs),

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from experiments.arc import __main__ as arc
-from experiments.arc.outcomes import collect_votes, outcome
+from experiments.arc.outcomes import collect_votes, outcome, read_tables
 from experiments.arc.puzzle_rows import RowSource, mean_row
 from experiments.arc.rows import VoteKey, read_grid, write_grid
 from experiments.arc.runner import make_row
+from experiments.render.tables import to_markdown
 from tests.support.tiny import arc as tiny_arc
 from tests.support.tiny import sweep as tiny_sweep
 from trm_jax.checkpoints.model_files import load_model
@@ -99,6 +100,16 @@ def test_fewer_augmentations_are_the_first_ones_and_cost_less(finished, root, tm
         k: v for k, v in more.items() if k not in timing
     }
     assert [float(scores_of(finished)["fp32", n]["rollouts_per_task"]) for n in "013"] == [2, 4, 8]
+
+
+def test_the_report_lays_out_the_same_tables_from_scores(finished, tmp_path):
+    tables = read_tables(finished)
+    names = ("schemes", "augmentations")
+    for table, name in zip(tables, names, strict=True):
+        assert to_markdown(table) == (finished / f"{name}.md").read_text()
+    (tmp_path / "votes.json").write_bytes((finished / "votes.json").read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"no scores\.jsonl: run .* with --resume"):
+        read_tables(tmp_path)
 
 
 def test_resumed_it_ends_the_same_and_answers_nothing_twice(finished, root, tmp_path):

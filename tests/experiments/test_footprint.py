@@ -42,7 +42,7 @@ def test_rows_are_read_back(tmp_path, capsys):
     assert footprint.main(["--models", models, "--schemes", "fp32,int8", "--out", str(out)]) == 0
     assert "GFLOPs" in capsys.readouterr().out
     configs = {name: PRESETS[name] for name in models.split(",")}
-    rows = footprint_rows.read(out)
+    rows = footprint_rows.read_rows(out)
     assert rows == json.loads(json.dumps(footprint_rows.records(configs, ("fp32", "int8"))))
     text = (out / "footprint.md").read_text()
     assert "Reproduced" in text
@@ -75,4 +75,4 @@ def test_bad_input_exits_with_2(flags, message, tmp_path, capsys):
 def test_a_damaged_row_is_named(tmp_path):
     (tmp_path / footprint_rows.FILE).write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
-        footprint_rows.read(tmp_path)
+        footprint_rows.read_rows(tmp_path)

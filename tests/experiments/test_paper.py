@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from experiments.deploy.aihub.rows import paper_row
+from experiments.deploy.aihub.tables import paper_row
 from experiments.paper import tables
 from experiments.paper.grids import GRIDS, STEPS
 from export.aihub.devices import DEVICES, Precision

@@ -9,7 +9,7 @@ from experiments.predictor import rule
 from experiments.predictor.ranking import counterexamples, judged_pairs, kendall, rank, spearman
 from experiments.predictor.rule import Case, by_model, by_puzzles, judge, learn
 from experiments.predictor.signals import ONE_STEP, SIGNALS, points
-from experiments.sweep.rows import Folder
+from experiments.sweep.rows import sweep_folder
 from tests.support.sweep_rows import LOST, ROWS, SPEC, make_sweep
 
 
@@ -97,7 +97,7 @@ def test_splits_by_model_and_by_puzzles():
 
 def test_the_program_writes_its_files(tmp_path, capsys):
     made = make_sweep()
-    folder = Folder(tmp_path / "sweep")
+    folder = sweep_folder(tmp_path / "sweep")
     folder.open(made.spec, {})
     for outcome in made.outcomes:
         for row in outcome.rows:
@@ -112,7 +112,7 @@ def test_the_program_writes_its_files(tmp_path, capsys):
 
 
 def test_too_few_schemes_are_refused(tmp_path, capsys):
-    folder = Folder(tmp_path)
+    folder = sweep_folder(tmp_path)
     folder.open(SPEC, {})
     for row in ROWS:
         folder.append(row)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.sweep import __main__ as sweep
-from experiments.sweep import rows
+from experiments.sweep.rows import SweepRow, sweep_folder
 from tests.support.compiled import READ_ONLY
 from tests.support.tiny import sweep as tiny
 
@@ -55,9 +55,9 @@ def finish(process: subprocess.Popen) -> str:
     return out
 
 
-def rows_of(out: Path) -> list[rows.SweepRow]:
-    (spec, *_) = rows.read_specs(out)
-    return sorted(rows.read_rows(out, spec), key=lambda row: row.key)
+def rows_of(out: Path) -> list[SweepRow]:
+    folder = sweep_folder(out)
+    return sorted(folder.read_rows(folder.read_spec()), key=lambda row: row.key)
 
 
 def assert_same(ours: Path, theirs: Path) -> None:
@@ -65,7 +65,7 @@ def assert_same(ours: Path, theirs: Path) -> None:
     for a, b in zip(rows_of(ours), rows_of(theirs), strict=True):
         assert a.key == b.key
         assert (a.correct_cells, a.exact, a.lenient) == (b.correct_cells, b.exact, b.lenient)
-        for name in rows.MOMENTS:
+        for name in tiny.MOMENTS:
             # XLA may split the products of other batch sizes otherwise
             limit = BATCH * tiny.COSINE_ERROR
             np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=limit)

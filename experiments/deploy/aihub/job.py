@@ -7,25 +7,28 @@ import argparse
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from experiments.deploy.aihub import rows as aihub_rows
 from experiments.deploy.aihub import runner
+from experiments.deploy.aihub import tables as aihub_tables
 from experiments.deploy.aihub.command import DEFAULT_DEVICE, Loop
 from experiments.deploy.aihub.measure import host_ms, row_of
+from experiments.deploy.aihub.rows import AiHubKey, AiHubRow, AiHubSpec, aihub_folder
 from experiments.deploy.aihub.runner import DeviceRun
 from experiments.deploy.aihub.step_inputs import States, calibration_inputs, simulated_states
 from experiments.deploy.aihub.variants import AiHubVariant, Prepared, Route, prepare, variant_named
-from experiments.measurement import row_files
-from experiments.measurement.row_files import digest_of
+from experiments.measurement.choices import environment
+from experiments.measurement.spec import pending
 from experiments.render import tables
 from experiments.render.console import make_console, progress
 from export.aihub import devices
 from export.aihub.client import Hub, Waiting
 from export.aihub.ledger import Ledger
+from export.targets import Target
 from trm_jax.data.batches import CALIBRATION_PUZZLES
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import (
@@ -61,17 +64,21 @@ class AiHubJob:
     retry: bool
     out: Path
 
-    @property
-    def digest(self) -> str:
-        """Hash what decides the numbers of a row."""
-        parts = (
-            self.source.sha256,
-            hash_dataset(self.dataset),
-            self.steps,
-            self.limit,
-            self.loop.value,
+    @cached_property
+    def spec(self) -> AiHubSpec:
+        """What the rows of this job belong to."""
+        return AiHubSpec(
+            task=self.task.name,
+            model=self.source.name,
+            model_sha256=self.source.sha256,
+            data_sha256=hash_dataset(self.dataset),
+            target=Target.AI_HUB.value,
+            variants=tuple(variant.name for variant in self.variants),
+            devices=self.devices,
+            steps=self.steps,
+            num_puzzles=self.limit,
+            loop=self.loop.value,
         )
-        return digest_of(parts)
 
 
 def prepare_job(args: argparse.Namespace) -> AiHubJob:
@@ -136,13 +143,13 @@ def deploy(job: AiHubJob, console: Console) -> None:
     Raises:
       ValueError, OSError, RuntimeError: as `run`.
     """
-    job.out.mkdir(parents=True, exist_ok=True)
-    file = job.out / "rows.jsonl"
-    rows = row_files.read_rows(file, job.digest, aihub_rows.row_from_dict)
-    done = {(row.variant, row.device) for row in rows}
-    wanted = [(v.name, device) for v in job.variants for device in job.devices]
+    spec, folder = job.spec, aihub_folder(job.out)
+    folder.check(spec, resume=True)
+    rows = folder.read_rows(spec)
+    folder.open(spec, environment())
+    left = set(pending(spec.work_keys(), rows))
     failed: list[DeviceRun] = []
-    if set(wanted) - done:
+    if left:
         hub = Hub(
             Ledger(job.out / "jobs.jsonl"),
             job.waiting,
@@ -150,21 +157,18 @@ def deploy(job: AiHubJob, console: Console) -> None:
         )
         for device in job.devices:
             hub.check_device(device)
-        lanes = _lanes(job, done, console)
+        lanes = _lanes(job, left, console)
         stages = job.steps if job.loop is Loop.CLOSED else 1
         with progress("jobs", len(lanes) * stages, 0) as show:
             runner.run(hub, lanes, job.loop, job.out / "results", job.retry, show)
         failed = [lane for lane in lanes if lane.failed]
         for lane in lanes:
             if not lane.failed:
-                row = row_of(lane, hub, job.task, job.loop, job.dataset, job.digest)
-                row_files.append_row(file, row)
+                row = row_of(lane, hub, job.task, job.loop, job.dataset, spec.digest)
+                folder.append(row)
                 rows.append(row)
-    order = {pair: i for i, pair in enumerate(wanted)}
-    shown = sorted(
-        (r for r in rows if (r.variant, r.device) in order),
-        key=lambda r: order[r.variant, r.device],
-    )
+    finished = {row.key: row for row in rows}
+    shown = [finished[key] for key in spec.work_keys() if key in finished]
     _report(job, shown, failed, console)
 
 
@@ -179,12 +183,12 @@ def _states(job: AiHubJob, prepared: Prepared) -> States:
     return simulated_states(prepared.twin, batch, prepared.host, job.steps)
 
 
-def _lanes(job: AiHubJob, done: set[tuple[str, str]], console: Console) -> list[DeviceRun]:
+def _lanes(job: AiHubJob, keys: set[AiHubKey], console: Console) -> list[DeviceRun]:
     """Make the lanes that have no row yet, and say what their devices will not do."""
     lanes = []
     for prepared in _prepared(job):
         variant = prepared.variant
-        left = [d for d in job.devices if (variant.name, d) not in done]
+        left = [d for d in job.devices if (variant.name, d) in keys]
         states = _states(job, prepared) if left else None
         samples = _calibration(job, prepared) if left and variant.route is Route.HUB else None
         for device in left:
@@ -232,7 +236,7 @@ def _describe(job: AiHubJob, prepared: Prepared, console: Console) -> None:
     console.print("\n".join(lines), soft_wrap=True, markup=False)
 
 
-def _report(job: AiHubJob, rows: list, failed: list[DeviceRun], console: Console) -> None:
+def _report(job: AiHubJob, rows: list[AiHubRow], failed: list[DeviceRun], console: Console) -> None:
     """Print the table and the units, and write all files.
 
     Raises:
@@ -246,18 +250,15 @@ def _report(job: AiHubJob, rows: list, failed: list[DeviceRun], console: Console
         )
     if not rows:
         raise RuntimeError("no job gave a result; --retry-failed asks for them again")
-    title = (
-        f"{job.source.name} through Qualcomm AI Hub, {job.limit} {job.task.name} puzzles,"
-        f" {job.steps} steps, loop {job.loop.value}; the paper's models are larger"
-    )
-    made = aihub_rows.table(title, rows)
+    title = job.spec.title
+    drawn = aihub_tables.table(title, rows)
     console.print(f"[bold]{title}[/bold]")
-    console.print(tables.to_rich(made))
+    console.print(tables.to_rich(drawn))
     for row in rows:
-        console.print(aihub_rows.unit_text(row), soft_wrap=True, markup=False)
+        console.print(aihub_tables.unit_text(row), soft_wrap=True, markup=False)
         console.print(f"  {', '.join(row.urls.values())}", soft_wrap=True, markup=False)
-    (job.out / "summary.md").write_text(tables.to_markdown(made), encoding="utf-8")
-    (job.out / "summary.csv").write_text(aihub_rows.csv_text(rows), encoding="utf-8")
-    (job.out / "perf.yaml").write_text(aihub_rows.perf_yaml(rows), encoding="utf-8")
-    (job.out / "layers.csv").write_text(aihub_rows.layers_text(rows), encoding="utf-8")
+    (job.out / "summary.md").write_text(tables.to_markdown(drawn), encoding="utf-8")
+    (job.out / "summary.csv").write_text(aihub_tables.csv_text(rows), encoding="utf-8")
+    (job.out / "perf.yaml").write_text(aihub_tables.perf_yaml(rows), encoding="utf-8")
+    (job.out / "layers.csv").write_text(aihub_tables.layers_text(rows), encoding="utf-8")
     console.print(f"rows, jobs, table and perf.yaml: {job.out}", soft_wrap=True, markup=False)

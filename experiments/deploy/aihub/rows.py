@@ -1,56 +1,78 @@
-"""One row per scheme and device, and its forms: a table like Table 11, CSV, and perf.yaml.
+"""Rows of a deployment through AI Hub: what one scheme did on one device.
 
-Table 11 of the paper (experiments/paper/tables.py) by AI Hub's own names, with the depths behind
-it.
+    OUT/deployment.json   {"spec": {...}, "runs": [environment of every start]}
+    OUT/rows.jsonl        one `AiHubRow` per line
 
-Its models are the published ones (5 to 7 million weights); smaller ones are not comparable in
-milliseconds, only in how precisions compare with each other.
+Model, puzzles, steps and loop decide the numbers of a row; schemes and devices may be added by
+running the program again.
+
+Not here: what a kill leaves and how files are read (measurement/row_files.py); intervals, tables
+and AI Hub's own formats (tables.py); jobs under way (export/aihub/ledger.py).
 """
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
-import numpy as np
-import yaml
-
-from experiments.measurement import intervals
-from experiments.measurement.shards import Moments, from_hex
-from experiments.paper import tables
-from experiments.render import tables as render_tables
-from experiments.render.tables import Table
-from export.aihub.devices import DEVICES, Precision
+from experiments.measurement.row_files import FolderLayout, ResultFolder
+from experiments.measurement.shards import Moments
+from experiments.measurement.spec import RowSpec, digest_of
 
 
-class PaperMeasurement(NamedTuple):
-    """A row of Table 11: T H-cycles in each of n steps."""
+class AiHubKey(NamedTuple):
+    """The unit of work: one variant on one device."""
 
-    T: int
-    n: int
-    step_ms: float
-    puzzle_ms: float
-    peak_mb: float
-    size_mb: float
-    exact: float
+    variant: str
+    device: str
 
 
-SCHEMES = {Precision.FLOAT: "fp32", Precision.W8A8: "int8"}
-FULL, SHALLOW = (3, 16), (1, 8)
-DEPTHS = {("arc", "int8"): SHALLOW, ("maze", "int8"): SHALLOW}
-"""(T, n) of a task and scheme, where it is not FULL."""
+@dataclass(frozen=True, kw_only=True)
+class AiHubSpec(RowSpec):
+    """One deployment.
 
+    Attributes:
+      task, model: names for headings.
+      target: the value of --target.
+      variants, devices: what is asked for, in the order of the table.
+      steps: supervision steps; num_puzzles: the first so many; loop: a value of `Loop`.
+    """
 
-def paper_row(task: str, precision: Precision, device: str) -> PaperMeasurement | None:
-    """Look up what the paper measured; None where it measured nothing like it."""
-    known, scheme = DEVICES.get(device), SCHEMES.get(precision)
-    if known is None or scheme is None:
-        return None
-    printed = tables.DEVICES.rows.get((task, scheme, known.paper_name))
-    if printed is None:
-        return None
-    measured = (value for value in printed if value is not None)  # it has no dashes
-    return PaperMeasurement(*DEPTHS.get((task, scheme), FULL), *measured)
+    IDENTITY: ClassVar[tuple[str, ...]] = (
+        "model_sha256",
+        "data_sha256",
+        "steps",
+        "num_puzzles",
+        "loop",
+    )
+
+    task: str
+    model: str
+    model_sha256: str
+    data_sha256: str
+    target: str
+    variants: tuple[str, ...]
+    devices: tuple[str, ...]
+    steps: int
+    num_puzzles: int
+    loop: str
+
+    @property
+    def digest(self) -> str:
+        """Short hash of what decides the numbers of a row: the values alone, without names."""
+        return digest_of([getattr(self, name) for name in self.IDENTITY])
+
+    @property
+    def title(self) -> str:
+        """Heading of the table."""
+        return (
+            f"{self.model} through Qualcomm AI Hub, {self.num_puzzles} {self.task} puzzles,"
+            f" {self.steps} steps, loop {self.loop}; the paper's models are larger"
+        )
+
+    def work_keys(self) -> list[AiHubKey]:
+        """List the work, variant by variant."""
+        return [AiHubKey(variant, device) for variant in self.variants for device in self.devices]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +88,7 @@ class AiHubRow:
       peak_bytes: None where the profile has none.
       units: layers per compute unit.
       layers: name, type and unit of every layer.
-      exact: one bit per puzzle, hex; of the last step.
+      exact: one bit per puzzle, hex (measurement/shards.py: to_hex); of the last step.
       equal_cells, cells: over all compared steps.
       infidelity: 1 - cosine of z_H to the simulation's, mean over steps, summed over puzzles.
       jobs: kind -> id; urls: kind -> address.
@@ -100,154 +122,19 @@ class AiHubRow:
     urls: Mapping[str, str]
 
     @property
+    def key(self) -> AiHubKey:
+        return AiHubKey(self.variant, self.device)
+
+    @property
     def puzzle_ms(self) -> float:
         """Steps on the device, and the host's part."""
         return self.steps * self.step_ms + self.host_ms
 
 
-def row_from_dict(values: dict[str, Any]) -> AiHubRow:
-    """Rebuild a row."""
-    changed = {
-        "all_ms": tuple(values["all_ms"]),
-        "layers": tuple((name, kind, unit) for name, kind, unit in values["layers"]),
-        "infidelity": Moments(*values["infidelity"]),
-    }
-    return AiHubRow(**{**values, **changed})
+CURE = "delete the line and run the program again"
+LAYOUT = FolderLayout("deployment", AiHubSpec, AiHubRow, spec_name="deployment", cure=CURE)
 
 
-def record(row: AiHubRow) -> dict[str, Any]:
-    """List a row's numbers, with their intervals and the paper's."""
-    solved = int(from_hex(row.exact, row.puzzles).sum())
-    found = intervals.complement(intervals.mean(*row.infidelity, row.puzzles))
-    paper = paper_row(row.task, Precision(row.precision), row.device)
-    runs = row.all_ms or (row.step_ms,)
-    return {
-        "scheme": row.label,
-        "device": row.device,
-        "route": row.route,
-        "precision": row.precision,
-        "T": row.H_cycles,
-        "n": row.steps,
-        "step_ms": row.step_ms,
-        "step_ms_p90": float(np.percentile(runs, 90)),
-        "runs": len(row.all_ms),
-        "puzzle_ms": row.puzzle_ms,
-        "host_ms": row.host_ms,
-        "peak_bytes": row.peak_bytes,
-        "file_bytes": row.file_bytes,
-        **{f"layers_{unit.lower()}": count for unit, count in sorted(row.units.items())},
-        "loop": row.loop,
-        "puzzles": row.puzzles,
-        **render_tables.fields("exact", intervals.wilson(solved, row.puzzles)),
-        "equal_cells": row.equal_cells / row.cells,
-        **render_tables.fields("fidelity", found),
-        "here": row.here,
-        "here_ms": row.here_ms,
-        **({f"paper_{k}": v for k, v in paper._asdict().items()} if paper else {}),
-        **{f"job_{kind}": id for kind, id in row.jobs.items()},
-    }
-
-
-def table(title: str, rows: Sequence[AiHubRow]) -> Table:
-    """Lay rows out in the order of Table 11's columns."""
-    header = (
-        "Variant",
-        "Device",
-        "T",
-        "n",
-        "Step, ms\n(p90)",
-        "Puzzle, ms",
-        "Peak mem.",
-        "Size",
-        "PExact",
-        "Layers",
-        "Fidelity\nto simul.",
-        "Equal\ncells",
-        "Here, ms",
-        "Paper: T n\nstep, ms",
-    )
-    lines = []
-    for row in rows:
-        r = record(row)
-        paper = f"{r['paper_T']} {r['paper_n']}\n{r['paper_step_ms']:.2f}" if "paper_T" in r else ""
-        exact = f"{r['exact']:.3f}\n[{r['exact_low']:.3f}, {r['exact_high']:.3f}]"
-        error = (r["fidelity_high"] - r["fidelity_low"]) / 2
-        lines.append(
-            (
-                f"{row.label}\n{row.precision}, {row.route}",
-                row.device,
-                str(row.H_cycles),
-                str(row.steps),
-                f"{row.step_ms:.2f}\n({r['step_ms_p90']:.2f})",
-                f"{row.puzzle_ms:.1f}",
-                render_tables.size_text(row.peak_bytes) if row.peak_bytes is not None else "-",
-                render_tables.size_text(row.file_bytes),
-                exact,
-                "\n".join(f"{unit} {count}" for unit, count in sorted(row.units.items())),
-                f"{r['fidelity']:.4f}\n+-{error:.4f}",
-                f"{r['equal_cells']:.4f}",
-                f"{row.here_ms:.2f}\n{row.here}",
-                paper,
-            )
-        )
-    return Table(title, header, tuple(lines), frozenset())
-
-
-def perf_yaml(rows: Sequence[AiHubRow]) -> str:
-    """Write rows as AI Hub's model pages do: by precision, device and runtime."""
-    models: dict[str, Any] = {}
-    for row in rows:
-        entry = {
-            "inference_metrics": {
-                "inference_job_id": row.jobs.get("inference", ""),
-                "job_status": "Passed",
-                "inference_time_milliseconds": round(row.step_ms, 3),
-                "estimated_peak_memory_bytes": row.peak_bytes,
-                "layer_counts": {
-                    "total": sum(row.units.values()),
-                    **{u.lower(): n for u, n in sorted(row.units.items())},
-                },
-            },
-            "puzzle_milliseconds": round(row.puzzle_ms, 3),
-            "fallbacks": [f"{name} ({kind}): {unit}" for name, kind, unit in fallbacks(row)],
-        }
-        runtimes = models.setdefault(row.variant, {}).setdefault(row.device, {})
-        runtimes[row.route] = entry
-    out = io.StringIO()
-    yaml.safe_dump({"precisions": models}, out, sort_keys=False)
-    return out.getvalue()
-
-
-def fallbacks(row: AiHubRow) -> list[tuple[str, str, str]]:
-    """List the layers that did not run on the NPU."""
-    return [layer for layer in row.layers if layer[2] != "NPU"]
-
-
-def unit_text(row: AiHubRow) -> str:
-    """Say where the layers ran, and name those that fell back, by type."""
-    total, away = sum(row.units.values()), fallbacks(row)
-    if not away:
-        return f"{row.label} on {row.device}: all {total} layers on the NPU"
-    kinds: dict[tuple[str, str], int] = {}
-    for _, kind, unit in away:
-        kinds[kind, unit] = kinds.get((kind, unit), 0) + 1
-    listed = ", ".join(f"{n} {kind} on {unit}" for (kind, unit), n in sorted(kinds.items()))
-    return f"{row.label} on {row.device}: {len(away)} of {total} layers NOT on the NPU: {listed}"
-
-
-def layers_text(rows: Sequence[AiHubRow]) -> str:
-    """Write the unit of every layer as CSV, in the order in which they ran."""
-    return render_tables.to_csv(
-        [
-            {"scheme": row.label, "device": row.device, "layer": name, "type": kind, "unit": unit}
-            for row in rows
-            for name, kind, unit in row.layers
-        ]
-    )
-
-
-def csv_text(rows: Sequence[AiHubRow]) -> str:
-    """Write all records; a field that one row lacks is empty there."""
-    records = [record(row) for row in rows]
-    names = dict.fromkeys(name for r in records for name in r)
-    return render_tables.to_csv([{name: r.get(name) for name in names} for r in records])
+def aihub_folder(path: Path) -> ResultFolder[AiHubSpec, AiHubRow]:
+    """Name the files of a deployment."""
+    return ResultFolder(path, LAYOUT)

@@ -3,7 +3,6 @@
 Weights are random: memory depends on neither values nor scales. Not here: the options (arena.py).
 """
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.deploy.cortex_m.command import has_integer_attention
-from experiments.measurement.row_files import append_line, drop_torn_line, read_lines
+from experiments.measurement.row_files import append_row, drop_torn_line, read_lines
 from experiments.render.console import progress
 from export.cortex_m.arena import measure_arena
 from export.graph.ir import Graph, GraphModel
@@ -163,7 +162,7 @@ def rows_of(name: str, cut: PartitionSpec, folder: Path, *, whole: bool) -> list
     drop_torn_line(folder / ROWS_FILE)
     with progress("measuring", len(kinds), len(found)) as show:
         for row in measured(key, missing):
-            append_line(folder / ROWS_FILE, dataclasses.asdict(row))
+            append_row(folder / ROWS_FILE, row)
             found[row.graph] = row
             show(len(found), row.graph)
     return [found[kind[0].name] for kind in kinds]
@@ -175,7 +174,7 @@ def read_rows(folder: Path) -> list[ArenaRow]:
     Raises:
       ValueError: not rows of this program; the message names the file.
     """
-    lines = read_lines(folder / ROWS_FILE, lambda values: ArenaRow(**values), "move it away")
+    lines = read_lines(folder / ROWS_FILE, ArenaRow, "move it away")
     return [row for _, row in lines]
 
 

@@ -9,16 +9,23 @@ import dataclasses
 import hashlib
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
 
 from experiments.deploy.cortex_m import exports, tables
-from experiments.deploy.cortex_m.command import TITLE
 from experiments.deploy.cortex_m.exports import cut_for, smaller_package
-from experiments.deploy.cortex_m.tables import EMULATED, MODELLED, BoardRow, Speed, row_from_dict
-from experiments.measurement import row_files
-from experiments.measurement.row_files import digest_of
+from experiments.deploy.cortex_m.rows import (
+    EMULATED,
+    MODELLED,
+    TARGET,
+    BoardRow,
+    BoardSpec,
+    Speed,
+    board_folder,
+)
+from experiments.measurement.choices import environment
 from experiments.render.console import make_console
 from export.cortex_m import build as cortex_m_build
 from export.cortex_m import emulator
@@ -36,6 +43,7 @@ from trm_jax.config import PRESET_TASKS
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import LoadedModel, hash_dataset, load_model, load_puzzles
 from trm_jax.tasks.table import agreed_task, task_named
+from trm_jax.tasks.task import Task
 
 NOT_COUNTED = Linked(code=0, statics=0, stack=0, counted=Counted.NOTHING)
 
@@ -48,6 +56,7 @@ class CortexJob:
       dataset: puzzles to calibrate on and to answer; None: weights are random.
     """
 
+    task: Task
     source: LoadedModel
     dataset: PuzzleDataset | None
     schemes: tuple[str, ...]
@@ -55,13 +64,23 @@ class CortexJob:
     tflm: Tflm | None
     out: Path
 
-    @property
-    def digest(self) -> str:
-        """Hash what decides the numbers of a row."""
-        puzzles = "" if self.dataset is None else hash_dataset(self.dataset)
-        library = "" if self.tflm is None else _sha256(self.tflm.library)
-        parts = (self.source.sha256, puzzles, library)
-        return digest_of(parts)
+    @cached_property
+    def spec(self) -> BoardSpec:
+        """What the rows of this job belong to."""
+        config = self.source.config
+        return BoardSpec(
+            task=self.task.name,
+            model=self.source.name,
+            model_sha256=self.source.sha256,
+            data_sha256="" if self.dataset is None else hash_dataset(self.dataset),
+            library_sha256="" if self.tflm is None else _sha256(self.tflm.library),
+            target=TARGET,
+            schemes=self.schemes,
+            H_cycles=config.H_cycles,
+            L_cycles=config.L_cycles,
+            steps=config.halt_max_steps,
+            speed=self.speed,
+        )
 
 
 def run_job(args: argparse.Namespace) -> None:
@@ -92,8 +111,9 @@ def prepare(args: argparse.Namespace) -> CortexJob:
         source = load_model(args.model, task=task)
         dataset = load_puzzles(source, args.data).ordered
     schemes = tuple(dict.fromkeys(parse(name.strip()).name for name in args.schemes.split(",")))
-    out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TITLE}"
+    out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
     return CortexJob(
+        task=task,
         source=source,
         dataset=dataset,
         schemes=schemes,
@@ -118,26 +138,23 @@ def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:
 
 def deploy(job: CortexJob, console: Console) -> None:
     """Measure what is not measured yet, and report."""
-    job.out.mkdir(parents=True, exist_ok=True)
-    file, digest = job.out / "rows.jsonl", job.digest
-    rows = row_files.read_rows(file, digest, row_from_dict)
+    spec, folder = job.spec, board_folder(job.out)
+    folder.check(spec, resume=True)
+    finished = {row.scheme for row in folder.read_rows(spec)}
+    folder.open(spec, environment())
     refused: dict[str, str] = {}
     with progress_bar("exporting", len(job.schemes)) as advance:
         for done, scheme in enumerate(job.schemes):
             advance(done, scheme)
             try:
-                if scheme not in {row.scheme for row in rows}:
-                    rows.append(measure(job, scheme, digest))
-                    row_files.append_row(file, rows[-1])
+                if scheme not in finished:
+                    folder.append(measure(job, scheme, spec.digest))
+                    finished.add(scheme)
             except (ValueError, RuntimeError) as error:
                 refused[scheme] = str(error)
-    shown = sorted(
-        (r for r in rows if r.scheme in job.schemes), key=lambda r: job.schemes.index(r.scheme)
-    )
-    if not shown:
+    if not finished & set(job.schemes):
         raise RuntimeError("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
-    random = job.dataset is None
-    tables.report(job.source, random, job.speed, shown, job.out, console)
+    tables.report(job.out, console)
     for scheme, reason in refused.items():
         console.print(f"left out: {scheme}: {reason}", soft_wrap=True, markup=False)
 
@@ -168,7 +185,7 @@ def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
         flash=flash,
         sram=sram_of(package.arena, package.rows, linked, package.work_bytes),
         graphs=len(package.graphs),
-        counted=linked.counted.value,
+        counted=linked.counted,
         **(counts or modelled(package))._asdict(),
         counted_by=EMULATED if counts else MODELLED,
     )

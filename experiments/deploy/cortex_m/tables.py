@@ -1,104 +1,36 @@
-"""The table and files of a deployment on a Cortex-M55 (experiments.deploy.cortex_m.command).
+"""From the rows of a deployment on a Cortex-M55 to its tables and files.
 
-One row per scheme of a deployment on a Cortex-M55 (format of the lines: host/rows.py).
+record(spec, row)   bytes with their sums, budgets, instructions, estimated seconds (CSV)
+board_tables(...)   flash, SRAM, and whether it fits and ends; `read_tables` for the report
+report(folder)      all of it on screen and as files in the folder
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
+from experiments.deploy.cortex_m.rows import BoardRow, BoardSpec, Speed, board_folder
+from experiments.measurement.row_files import merge_folders
 from experiments.render import tables
-from experiments.render.tables import Table, size_text
+from experiments.render.tables import Record, Table, size_text
 from export.cortex_m.build import Counted
-from export.cortex_m.emulator import Counts
-from export.cortex_m.memory import BoardSram, Flash
 from export.footprint.estimate import BUDGETS
 from quant.scheme import paper_name, parse
-from trm_jax.loading import LoadedModel
-
-EMULATED, MODELLED = "emulated", "operator model"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoardRow:
-    """What one scheme needs on the board.
-
-    Attributes:
-      digest: of what decides the numbers.
-      graphs: files on the board, the head's among them.
-      counted: whose code is in `flash` and `sram`, a value of `Counted`.
-      update_L, update_H, rest: instructions, as in `Counts`.
-      counted_by: EMULATED or MODELLED.
-    """
-
-    digest: str
-    scheme: str
-    flash: Flash
-    sram: BoardSram
-    graphs: int
-    counted: str
-    update_L: int
-    update_H: int
-    rest: int
-    counted_by: str
-
-    @property
-    def counts(self) -> Counts:
-        """Instructions, ready to be multiplied out."""
-        return Counts(self.update_L, self.update_H, self.rest)
-
-
-def row_from_dict(values: dict[str, Any]) -> BoardRow:
-    """Rebuild a row.
-
-    Raises:
-      ValueError, TypeError, KeyError: not the fields of a row.
-    """
-    made = {"flash": Flash(**values["flash"]), "sram": BoardSram(**values["sram"])}
-    return BoardRow(**{**values, **made, "counted": Counted(values["counted"]).value})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """What instructions mean in seconds, and how many are too many.
-
-    Attributes:
-      cpi: cycles per instruction; patience: seconds a puzzle may take.
-
-    Raises:
-      ValueError: not positive.
-    """
-
-    mhz: float
-    cpi: float
-    patience: float
-
-    def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if not value > 0:
-                raise ValueError(f"--{name} must be positive, got {value:g}")
-
-    def seconds(self, instructions: int) -> float:
-        """Estimate the time of so many instructions."""
-        return instructions * self.cpi / (self.mhz * 1e6)
 
 
 def fit(row: BoardRow, budget: int) -> str:
-    """Say what of a row fits into a budget of bytes: all, SRAM (weights in flash), no."""
+    """Return what of a row fits into a budget of bytes: all, SRAM (weights in flash), no."""
     if row.flash.total + row.sram.total <= budget:
         return "all"
     return "SRAM" if row.sram.total <= budget else "no"
 
 
-def record(source: LoadedModel, row: BoardRow, speed: Speed) -> dict[str, Any]:
+def record(spec: BoardSpec, row: BoardRow) -> Record:
     """Lay one row out with its sums."""
-    c, counts = source.config, row.counts
-    puzzle = counts.puzzle(c.H_cycles, c.L_cycles, c.halt_max_steps)
-    seconds = speed.seconds(puzzle)
+    puzzle = row.counts.puzzle(spec.H_cycles, spec.L_cycles, spec.steps)
+    seconds = spec.speed.seconds(puzzle)
     return {
         "scheme": paper_name(parse(row.scheme)) or row.scheme,
         **{f"flash_{k}": v for k, v in dataclasses.asdict(row.flash).items()},
@@ -107,19 +39,19 @@ def record(source: LoadedModel, row: BoardRow, speed: Speed) -> dict[str, Any]:
         "sram_total": row.sram.total,
         "total": row.flash.total + row.sram.total,
         "graphs": row.graphs,
-        "code_of": row.counted,
+        "code_of": row.counted.value,
         **{f"fits_{budget // 2**20}_mib": fit(row, budget) for budget in BUDGETS.values()},
         "block_instructions": row.update_L,
         "puzzle_instructions": puzzle,
         "counted_by": row.counted_by,
-        "mhz": speed.mhz,
-        "cpi": speed.cpi,
+        "mhz": spec.speed.mhz,
+        "cpi": spec.speed.cpi,
         "puzzle_seconds_estimate": seconds,
-        "in_time": seconds <= speed.patience,
+        "in_time": seconds <= spec.speed.patience,
     }
 
 
-def flash_table(found: Sequence[Mapping[str, Any]]) -> Table:
+def flash_table(listed: Sequence[Record]) -> Table:
     """Lay out what is only read."""
     header = (
         "Variant",
@@ -141,12 +73,12 @@ def flash_table(found: Sequence[Mapping[str, Any]]) -> Table:
             _code_text(r),
             size_text(r["flash_total"]),
         )
-        for r in found
+        for r in listed
     )
     return Table("Flash", header, rows, frozenset())
 
 
-def sram_table(found: Sequence[Mapping[str, Any]]) -> Table:
+def sram_table(listed: Sequence[Record]) -> Table:
     """Lay out what is written."""
     header = (
         "Variant",
@@ -166,12 +98,12 @@ def sram_table(found: Sequence[Mapping[str, Any]]) -> Table:
             *(size_text(r[f"sram_{name}"]) for name in names),
             size_text(r["sram_total"]),
         )
-        for r in found
+        for r in listed
     )
     return Table("SRAM", header, rows, frozenset())
 
 
-def fit_table(found: Sequence[Mapping[str, Any]], speed: Speed) -> Table:
+def fit_table(listed: Sequence[Record], speed: Speed) -> Table:
     """Lay out whether it fits, and apart from that whether it ends in time."""
     header = (
         "Variant",
@@ -196,14 +128,14 @@ def fit_table(found: Sequence[Mapping[str, Any]], speed: Speed) -> Table:
             f"{r['puzzle_seconds_estimate']:.3g}",
             "yes" if r["in_time"] else "no",
         )
-        for r in found
+        for r in listed
     )
     return Table("Does it fit, does it end", header, rows, frozenset())
 
 
-def notes(found: Sequence[Mapping[str, Any]], speed: Speed) -> list[str]:
-    """Say what the numbers contain and what they do not."""
-    said = {
+def notes(listed: Sequence[Record], speed: Speed) -> list[str]:
+    """Write what the numbers contain and what they do not."""
+    texts = {
         Counted.NOTHING.value: "code, variables and stack are not counted: no arm-none-eabi-gcc",
         Counted.FIRMWARE.value: "code and variables are the firmware's; those of the TFLM library"
         " are not counted (--tflm-lib counts them)",
@@ -211,7 +143,7 @@ def notes(found: Sequence[Mapping[str, Any]], speed: Speed) -> list[str]:
         " by operator, about a tenth too large (--tflm-lib counts them)",
         Counted.ALL.value: "code and variables are all that is linked, TFLM among them",
     }
-    first = [said[name] for name in dict.fromkeys(r["code_of"] for r in found)]
+    first = [texts[name] for name in dict.fromkeys(r["code_of"] for r in listed)]
     return [
         *first,
         "fits: all = flash and SRAM together; SRAM = SRAM alone, weights executed from flash",
@@ -219,39 +151,56 @@ def notes(found: Sequence[Mapping[str, Any]], speed: Speed) -> list[str]:
     ]
 
 
-def report(
-    source: LoadedModel,
-    random: bool,
-    speed: Speed,
-    rows: Sequence[BoardRow],
-    out: Path,
-    console: Console,
-) -> None:
-    """Print the table and write summary.md and summary.csv."""
-    c = source.config
-    kind = "random weights, sizes only" if random else "one puzzle at a time"
-    title = (
-        f"{source.name} on Cortex-M55 ({kind}), {c.halt_max_steps} steps of"
-        f" {c.H_cycles} H-cycles of {c.L_cycles} L-cycles"
-    )
-    found = [record(source, row, speed) for row in rows]
-    made = (flash_table(found), sram_table(found), fit_table(found, speed))
-    said = [f"- {line}" for line in notes(found, speed)]
-    console.print(f"[bold]{title}[/bold]")
-    for part in made:
+def board_tables(listed: Sequence[Record], speed: Speed) -> list[Table]:
+    """Lay out flash, SRAM, and whether it fits and ends."""
+    return [flash_table(listed), sram_table(listed), fit_table(listed, speed)]
+
+
+def read_tables(folder: Path) -> list[Table]:
+    """Lay out the tables of a folder, under the title of the deployment.
+
+    Raises:
+      FileNotFoundError: it holds no deployment.
+      ValueError: it is damaged, or nothing is finished.
+    """
+    spec, listed = _read_records(folder)
+    drawn = board_tables(listed, spec.speed)
+    return [dataclasses.replace(part, title=f"{part.title}: {spec.title}") for part in drawn]
+
+
+def report(folder: Path, console: Console) -> None:
+    """Print the tables of a folder and write summary.md and summary.csv into it.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_tables`.
+    """
+    spec, listed = _read_records(folder)
+    drawn = board_tables(listed, spec.speed)
+    remarks = "\n".join(f"- {line}" for line in notes(listed, spec.speed))
+    console.print(f"[bold]{spec.title}[/bold]")
+    for part in drawn:
         console.print(f"\n{part.title}", tables.to_rich(part))
-    console.print("\n".join(said), soft_wrap=True, markup=False, highlight=False)
-    pages = [f"# {title}", *map(tables.to_markdown, made), "\n".join(said)]
-    (out / "summary.md").write_text("\n\n".join(pages) + "\n", encoding="utf-8")
-    (out / "summary.csv").write_text(tables.to_csv(found), encoding="utf-8")
-    console.print(f"rows, packages and table: {out}", soft_wrap=True, markup=False)
+    console.print(remarks, soft_wrap=True, markup=False, highlight=False)
+    pages = [f"# {spec.title}", *map(tables.to_markdown, drawn), remarks]
+    (folder / "summary.md").write_text("\n\n".join(pages) + "\n", encoding="utf-8")
+    (folder / "summary.csv").write_text(tables.to_csv(listed), encoding="utf-8")
+    console.print(f"rows, packages and table: {folder}", soft_wrap=True, markup=False)
 
 
-def _code_text(found: Mapping[str, Any]) -> str:
-    if found["code_of"] == Counted.NOTHING.value:
+def _read_records(folder: Path) -> tuple[BoardSpec, list[Record]]:
+    spec, rows = merge_folders([board_folder(folder)])
+    finished = {row.key: row for row in rows}
+    listed = [record(spec, finished[key]) for key in spec.work_keys() if key in finished]
+    if not listed:
+        raise ValueError(f"{folder} is not finished: it has no rows; run its command again")
+    return spec, listed
+
+
+def _code_text(record: Record) -> str:
+    if record["code_of"] == Counted.NOTHING.value:
         return "not counted"
-    about = "about " if found["code_of"] == Counted.ESTIMATED.value else ""
-    return about + size_text(found["flash_code"])
+    about = "about " if record["code_of"] == Counted.ESTIMATED.value else ""
+    return about + size_text(record["flash_code"])
 
 
 def _millions(count: int) -> str:

@@ -10,16 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from experiments.deploy.host import tables
-from experiments.deploy.host.runner import (
-    FULL,
-    HostJob,
-    References,
-    folder_of,
-    open_files,
-    run_scheme,
-)
+from experiments.deploy.host.rows import FULL
+from experiments.deploy.host.runner import HostJob, References, open_files, run_scheme
+from experiments.measurement.choices import environment
 from experiments.render.console import make_console
-from export.artifact.manifest import read_manifest
 from export.targets import Target
 from quant.scheme import parse
 from trm_jax.data.batches import CALIBRATION_PUZZLES
@@ -76,7 +70,7 @@ def deploy(job: HostJob, console: Console) -> None:
     Raises:
       ValueError, OSError, RuntimeError: bad input, or rows of another deployment.
     """
-    files, references = open_files(job), References(job)
+    files, references = open_files(job, environment()), References(job)
     refused: dict[str, str] = {}
     errors = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -89,17 +83,8 @@ def deploy(job: HostJob, console: Console) -> None:
                 run_scheme(job, scheme, files, references, lambda n: bar.update(task, advance=n))
             except (ValueError, RuntimeError) as error:
                 refused[scheme] = str(error)
-    manifests = {
-        scheme: read_manifest(folder_of(job, scheme))
-        for scheme in job.schemes
-        if scheme not in refused
-    }
-    if FULL not in manifests:
+    if FULL in refused:
         raise RuntimeError(f"full precision was not exported: {refused[FULL]}")
-    title = (
-        f"{job.source.name} on {job.target.value}, first {job.limit} of {len(job.dataset)}"
-        f" {job.task.name} puzzles, {job.steps} steps, batch {job.batch}, threads {job.threads}"
-    )
-    tables.report(title, job.out, manifests, files.rows, files.probes, job.limit, console)
+    tables.report(job.out, console)
     for scheme, reason in refused.items():
         console.print(f"left out: {scheme}: {reason}", soft_wrap=True, markup=False)

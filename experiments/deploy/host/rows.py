@@ -1,17 +1,85 @@
-"""Rows of a deployment on disk: append-only and resumable.
+"""Rows of a deployment on a runtime of this computer: one scheme on one group of puzzles.
 
-    OUT/rows.jsonl      one `Row` per line: one scheme on one group of puzzles
-    OUT/probes.jsonl    one `Probe` per line: latency and memory of one export
-    OUT/exports/NAME    the exports themselves
+    OUT/deployment.json   {"spec": {...}, "runs": [environment of every start]}
+    OUT/rows.jsonl        one `HostRow` per line
+    OUT/probes.jsonl      one `Probe` per line: latency and memory of one export
+    OUT/exports/NAME      the exports themselves
 
-What a kill leaves, row_files.py says. Rows of another digest (model, puzzles, target, batch, steps)
-are refused.
+Model, puzzles, runtime, batch and steps decide the numbers of a row; schemes and puzzles may be
+added by running the program again.
+
+Not here: what a kill leaves and how files are read (measurement/row_files.py); rates and
+intervals (tables.py).
 """
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
+from experiments.measurement.row_files import FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
+from experiments.measurement.spec import RowSpec, digest_of, shards_of
+
+FULL = "fp32"
+"""The scheme that fidelity is measured against."""
+
+
+class HostKey(NamedTuple):
+    """The unit of work: one scheme on the puzzles [start, stop)."""
+
+    scheme: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostSpec(RowSpec):
+    """One deployment.
+
+    Attributes:
+      task, model: names for headings.
+      target: the runtime, a value of export.targets.Target.
+      schemes: as `quant.scheme.Scheme.name` writes them, full precision first.
+      num_puzzles: the first so many of the `total` of the data.
+      batch: puzzles per call; steps: supervision steps; threads: of the runtime.
+    """
+
+    IDENTITY: ClassVar[tuple[str, ...]] = (
+        "model_sha256",
+        "data_sha256",
+        "target",
+        "batch",
+        "steps",
+    )
+
+    task: str
+    model: str
+    model_sha256: str
+    data_sha256: str
+    target: str
+    schemes: tuple[str, ...]
+    num_puzzles: int
+    total: int
+    batch: int
+    steps: int
+    threads: int
+
+    @property
+    def digest(self) -> str:
+        """Short hash of what decides the numbers of a row: the values alone, without names."""
+        return digest_of([getattr(self, name) for name in self.IDENTITY])
+
+    @property
+    def title(self) -> str:
+        """Heading of the table."""
+        return (
+            f"{self.model} on {self.target}, first {self.num_puzzles} of {self.total}"
+            f" {self.task} puzzles, {self.steps} steps, batch {self.batch}, threads {self.threads}"
+        )
+
+    def work_keys(self, scheme: str) -> list[HostKey]:
+        """List the work of a scheme, group by group of a full batch."""
+        return [HostKey(scheme, *group) for group in shards_of(self.num_puzzles, self.batch)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +88,7 @@ class HostRow:
 
     Attributes:
       digest: of what decides the numbers.
-      exact, simulated_exact, lenient: one bit per puzzle, hex (results.to_hex).
+      exact, simulated_exact, lenient: one bit per puzzle, hex (measurement/shards.py: to_hex).
       cells, correct, equal_cells: scored cells; right ones; cells that equal the simulation's.
       infidelity: 1 - cosine of the last state to full precision.
       disagreement: 1 - cosine of the last state to the simulation's.
@@ -39,6 +107,10 @@ class HostRow:
     infidelity: Moments
     disagreement: Moments
 
+    @property
+    def key(self) -> HostKey:
+        return HostKey(self.scheme, self.start, self.stop)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
@@ -54,13 +126,26 @@ class Probe:
     step_ms: tuple[float, ...]
     memory_bytes: int
 
-
-def row_from_dict(values: dict[str, Any]) -> HostRow:
-    """Rebuild a row."""
-    moments = {name: Moments(*values[name]) for name in ("infidelity", "disagreement")}
-    return HostRow(**{**values, **moments})
+    @property
+    def key(self) -> tuple[str]:
+        return (self.scheme,)
 
 
-def probe_from_dict(values: dict[str, Any]) -> Probe:
-    """Rebuild a probe."""
-    return Probe(**{**values, "step_ms": tuple(values["step_ms"])})
+CURE = "delete the line and run the program again"
+LAYOUT = FolderLayout("deployment", HostSpec, HostRow, spec_name="deployment", cure=CURE)
+PROBES = FolderLayout("deployment", HostSpec, Probe, "deployment", "probes", CURE)
+
+
+def host_folder(path: Path) -> ResultFolder[HostSpec, HostRow]:
+    """Name the files of a deployment."""
+    return ResultFolder(path, LAYOUT)
+
+
+def probe_folder(path: Path) -> ResultFolder[HostSpec, Probe]:
+    """Name the files of a deployment's probes."""
+    return ResultFolder(path, PROBES)
+
+
+def export_folder(path: Path, scheme: str) -> Path:
+    """Name the folder of the export of a scheme."""
+    return path / "exports" / scheme

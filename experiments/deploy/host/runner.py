@@ -9,20 +9,28 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.deploy.host import rows as host_rows
-from experiments.deploy.host.rows import HostRow, Probe
-from experiments.measurement import row_files
-from experiments.measurement.row_files import digest_of
+from experiments.deploy.host.rows import (
+    FULL,
+    HostRow,
+    HostSpec,
+    Probe,
+    export_folder,
+    host_folder,
+    probe_folder,
+)
+from experiments.measurement.row_files import ResultFolder, drop_torn_line
 from experiments.measurement.shards import moments, to_hex
+from experiments.measurement.spec import pending
 from export.artifact.check_rollouts import compare_group
 from export.artifact.open import open_artifact
-from export.artifact.solver import Solver, split_groups
+from export.artifact.solver import Solver
 from export.graph.files import MANIFEST_FILE
 from export.lowering.storage import plan_for
 from export.pipeline import TRIED, export_model
@@ -34,8 +42,6 @@ from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import LoadedModel, Puzzles, gather_batch, gather_calibration, hash_dataset
 from trm_jax.metrics import token_cosine
 from trm_jax.tasks.task import Task
-
-FULL = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,22 +72,22 @@ class HostJob:
         """The puzzles in the order in which they are measured."""
         return self.puzzles.ordered
 
-    @property
-    def digest(self) -> str:
-        """Hash what decides the numbers of a row."""
-        parts = (
-            self.source.sha256,
-            hash_dataset(self.dataset),
-            self.target.value,
-            self.batch,
-            self.steps,
+    @cached_property
+    def spec(self) -> HostSpec:
+        """What the rows of this job belong to."""
+        return HostSpec(
+            task=self.task.name,
+            model=self.source.name,
+            model_sha256=self.source.sha256,
+            data_sha256=hash_dataset(self.dataset),
+            target=self.target.value,
+            schemes=self.schemes,
+            num_puzzles=self.limit,
+            total=len(self.dataset),
+            batch=self.batch,
+            steps=self.steps,
+            threads=self.threads,
         )
-        return digest_of(parts)
-
-
-def folder_of(job: HostJob, scheme: str) -> Path:
-    """Name the folder of an export."""
-    return job.out / "exports" / scheme
 
 
 def simulate_export(job: HostJob, scheme: str) -> Simulation:
@@ -93,7 +99,7 @@ def simulate_export(job: HostJob, scheme: str) -> Simulation:
     """
     plan = plan_for(parse(scheme), job.target)
     twin = simulate(job.source, plan.precision, gather_calibration(job.dataset), steps=job.steps)
-    folder = folder_of(job, scheme)
+    folder = export_folder(job.out, scheme)
     if not (folder / MANIFEST_FILE).exists():
         tried = gather_batch(job.dataset, np.arange(min(TRIED, len(job.dataset))))
         export_model(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
@@ -133,7 +139,7 @@ def measure(
         "lenient": np.asarray(answered),
     }
     return HostRow(
-        digest=job.digest,
+        digest=job.spec.digest,
         scheme=scheme,
         start=rows.start,
         stop=rows.stop,
@@ -156,7 +162,7 @@ def probe(job: HostJob, scheme: str) -> Probe:
         sys.executable,
         "-m",
         "experiments.deploy.host.probe",
-        str(folder_of(job, scheme)),
+        str(export_folder(job.out, scheme)),
         "--threads",
         str(job.threads),
     ]
@@ -165,43 +171,50 @@ def probe(job: HostJob, scheme: str) -> Probe:
         raise RuntimeError(f"the probe of {scheme} failed: {done.stderr.strip()}")
     found = json.loads(done.stdout.splitlines()[-1])
     return Probe(
-        digest=job.digest,
+        digest=job.spec.digest,
         scheme=scheme,
         step_ms=tuple(found["step_ms"]),
         memory_bytes=found["memory_bytes"],
     )
 
 
-class Files(NamedTuple):
+class HostFiles(NamedTuple):
     """Finished rows and probes, in memory and on the disk."""
 
     rows: list[HostRow]
     probes: list[Probe]
-    out: Path
+    row_files: ResultFolder[HostSpec, HostRow]
+    probe_files: ResultFolder[HostSpec, Probe]
 
     def add_row(self, row: HostRow) -> None:
         self.rows.append(row)
-        row_files.append_row(self.out / "rows.jsonl", row)
+        self.row_files.append(row)
 
     def add_probe(self, probe: Probe) -> None:
         self.probes.append(probe)
-        row_files.append_row(self.out / "probes.jsonl", probe)
+        self.probe_files.append(probe)
 
 
-def open_files(job: HostJob) -> Files:
-    """Read what is finished.
+def open_files(job: HostJob, environment: dict[str, Any]) -> HostFiles:
+    """Read what is finished, and note the start of this run.
 
     Raises:
       ValueError: it is damaged, or of another deployment.
     """
-    job.out.mkdir(parents=True, exist_ok=True)
-    rows = row_files.read_rows(job.out / "rows.jsonl", job.digest, host_rows.row_from_dict)
-    probes = row_files.read_rows(job.out / "probes.jsonl", job.digest, host_rows.probe_from_dict)
-    return Files(rows, probes, job.out)
+    rows, probes = host_folder(job.out), probe_folder(job.out)
+    rows.check(job.spec, resume=True)
+    files = HostFiles(rows.read_rows(job.spec), probes.read_rows(job.spec), rows, probes)
+    rows.open(job.spec, environment)
+    drop_torn_line(probes.rows_file)
+    return files
 
 
 def run_scheme(
-    job: HostJob, scheme: str, files: Files, references: References, advance: Callable[[int], None]
+    job: HostJob,
+    scheme: str,
+    files: HostFiles,
+    references: References,
+    advance: Callable[[int], None],
 ) -> None:
     """Measure what is left of a scheme.
 
@@ -209,17 +222,17 @@ def run_scheme(
       ValueError: the target does not compute it right.
       RuntimeError: the runtime refuses it.
     """
-    done = {(row.start, row.stop) for row in files.rows if row.scheme == scheme}
-    wanted = list(split_groups(job.limit, job.batch))
-    left = [rows for rows in wanted if (rows.start, rows.stop) not in done]
-    advance(len(wanted) - len(left))
+    keys = job.spec.work_keys(scheme)
+    left = pending(keys, files.rows)
+    advance(len(keys) - len(left))
     if left:
         twin = simulate_export(job, scheme)
-        made = open_artifact(folder_of(job, scheme))
+        made = open_artifact(export_folder(job.out, scheme))
         runtime = open_runtime(job.target, made.model, threads=job.threads)
         try:
             solver = Solver(made, runtime)
-            for rows in left:
+            for key in left:
+                rows = slice(key.start, key.stop)
                 files.add_row(measure(job, scheme, rows, solver, twin, references))
                 advance(1)
         finally:

@@ -1,73 +1,126 @@
-"""The table, files and figure of a deployment (experiments.deploy)."""
+"""From the rows of a deployment on this computer to its table, figure and files.
+
+    read_deployment(folder)   spec, rows, probes and the facts of the exports
+    records(deployment)       one flat record per scheme: intervals, paired tests, costs (CSV)
+    table(...)                all schemes; `read_tables` for the report
+    report(folder)            all of it on screen and as files in the folder
+
+Only here are sums divided. A scheme that is not finished (refused by the target, or cut off by a
+kill) has no record.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from rich.console import Console
 
-from experiments.deploy.host.rows import HostRow, Probe
+from experiments.deploy.host.rows import (
+    FULL,
+    HostRow,
+    HostSpec,
+    Probe,
+    export_folder,
+    host_folder,
+    probe_folder,
+)
 from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval, pareto
-from experiments.measurement.shards import Moments, from_hex
+from experiments.measurement.intervals import interval_fields, interval_of, one_minus_mean, share
+from experiments.measurement.row_files import merge_folders
+from experiments.measurement.shards import from_hex
+from experiments.measurement.spec import pending
 from experiments.render import figures, tables
-from experiments.render.tables import Table
-from export.artifact.manifest import Manifest
+from experiments.render.tables import Record, Table
+from export.artifact.manifest import Manifest, read_manifest
 from quant.scheme import paper_name, parse
 
 SEED = 0  # of the bootstrap
 
 
-def records(
-    manifests: Mapping[str, Manifest], rows: Sequence[HostRow], probes: Sequence[Probe], limit: int
-) -> list[dict[str, Any]]:
-    """List one record per export; the first is full precision."""
-    costs = {probe.scheme: probe for probe in probes}
-    found = []
-    for scheme, manifest in manifests.items():
-        mine = sorted(
-            (r for r in rows if r.scheme == scheme and r.stop <= limit), key=lambda r: r.start
-        )
-        solved, simulated = _flags(mine, "exact"), _flags(mine, "simulated_exact")
-        pairs = intervals.pairs(simulated, solved)
-        difference = intervals.bootstrap_difference(pairs, SEED)
-        lenient = int(_flags(mine, "lenient").sum())
-        low, middle, high = np.percentile(costs[scheme].step_ms, [10, 50, 90])
-        cells = sum(r.cells for r in mine)
-        seq_len = manifest.config.seq_len
-        found.append(
-            {
-                "scheme": paper_name(parse(scheme)) or scheme,
-                "plan": manifest.plan,
-                "file_bytes": manifest.model_bytes,
-                "weight_bytes": manifest.weight_bytes,
-                "total_bytes": manifest.total_bytes,
-                "memory_bytes": costs[scheme].memory_bytes,
-                "step_ms": middle,
-                "step_ms_p10": low,
-                "step_ms_p90": high,
-                "puzzles": solved.size,
-                **_fields("exact", intervals.wilson(int(solved.sum()), solved.size)),
-                **_fields("lenient", intervals.wilson(lenient, solved.size)),
-                "cell": sum(r.correct for r in mine) / cells,
-                "simulated_exact": simulated.mean(),
-                **_fields("exact_difference", difference),
-                "lost": pairs.lost,
-                "gained": pairs.gained,
-                "mcnemar_p": intervals.mcnemar(pairs),
-                "equal_cells": sum(r.equal_cells for r in mine) / (seq_len * solved.size),
-                **_fields("fidelity", _fidelity([r.infidelity for r in mine], solved.size)),
-                **_fields("agreement", _fidelity([r.disagreement for r in mine], solved.size)),
-            }
-        )
-    return found
+class FinishedScheme(NamedTuple):
+    """What is known of one scheme: the facts of its export, its rows in order, its cost."""
+
+    manifest: Manifest
+    rows: list[HostRow]
+    probe: Probe
 
 
-def table(title: str, found: Sequence[Mapping[str, Any]]) -> Table:
+class HostDeployment(NamedTuple):
+    """What a folder holds: its spec, and its finished schemes by name, full precision first."""
+
+    spec: HostSpec
+    schemes: dict[str, FinishedScheme]
+
+
+def read_deployment(folder: Path) -> HostDeployment:
+    """Read a folder of results.
+
+    Raises:
+      FileNotFoundError: it holds no deployment.
+      ValueError: it is damaged, or full precision is not finished.
+    """
+    spec, rows = merge_folders([host_folder(folder)])
+    found = {row.key: row for row in rows}
+    probes = {probe.scheme: probe for probe in probe_folder(folder).read_rows(spec)}
+    schemes = {
+        scheme: FinishedScheme(
+            manifest=read_manifest(export_folder(folder, scheme)),
+            rows=[found[key] for key in spec.work_keys(scheme)],
+            probe=probes[scheme],
+        )
+        for scheme in spec.schemes
+        if scheme in probes and not pending(spec.work_keys(scheme), rows)
+    }
+    if FULL not in schemes:
+        raise ValueError(f"{folder} is not finished: {FULL} is missing; run its command again")
+    return HostDeployment(spec, schemes)
+
+
+def records(deployment: HostDeployment) -> list[Record]:
+    """List one record per scheme; the first is full precision."""
+    return [record(scheme, each) for scheme, each in deployment.schemes.items()]
+
+
+def record(scheme: str, finished: FinishedScheme) -> Record:
+    """Flatten what is known of one scheme."""
+    manifest, rows, probe = finished
+    solved, simulated = _flags(rows, "exact"), _flags(rows, "simulated_exact")
+    num, lenient = solved.size, int(_flags(rows, "lenient").sum())
+    pairs = intervals.pairs(simulated, solved)
+    low, middle, high = np.percentile(probe.step_ms, [10, 50, 90])
+    fidelity = one_minus_mean((row.infidelity for row in rows), num, floor=-1.0)
+    agreement = one_minus_mean((row.disagreement for row in rows), num, floor=-1.0)
+    return {
+        "scheme": paper_name(parse(scheme)) or scheme,
+        "plan": manifest.plan,
+        "file_bytes": manifest.model_bytes,
+        "weight_bytes": manifest.weight_bytes,
+        "total_bytes": manifest.total_bytes,
+        "memory_bytes": probe.memory_bytes,
+        "step_ms": middle,
+        "step_ms_p10": low,
+        "step_ms_p90": high,
+        "puzzles": num,
+        **interval_fields("exact", intervals.wilson(int(solved.sum()), num)),
+        **interval_fields("lenient", intervals.wilson(lenient, num)),
+        "cell": share(sum(row.correct for row in rows), sum(row.cells for row in rows)),
+        "simulated_exact": share(simulated.sum(), num),
+        **interval_fields("exact_difference", intervals.bootstrap_difference(pairs, SEED)),
+        "lost": pairs.lost,
+        "gained": pairs.gained,
+        "mcnemar_p": intervals.mcnemar(pairs),
+        "equal_cells": share(sum(row.equal_cells for row in rows), manifest.config.seq_len * num),
+        **interval_fields("fidelity", fidelity),
+        **interval_fields("agreement", agreement),
+    }
+
+
+def table(title: str, listed: Sequence[Record]) -> Table:
     """Lay the records out."""
     header = (
         "Variant",
@@ -84,57 +137,46 @@ def table(title: str, found: Sequence[Mapping[str, Any]]) -> Table:
         "Fidelity\nto simul.",
     )
     rows = []
-    for r in found:
+    for r in listed:
         rows.append(
             (
                 r["scheme"],
                 tables.size_text(r["file_bytes"]),
                 f"{r['step_ms']:.2f}\n[{r['step_ms_p10']:.2f}, {r['step_ms_p90']:.2f}]",
                 tables.size_text(r["memory_bytes"]),
-                tables.with_interval(_interval(r, "exact")),
+                tables.with_interval(interval_of(r, "exact")),
                 f"{r['simulated_exact']:.4f}",
-                tables.points_text(_interval(r, "exact_difference")),
+                tables.points_text(interval_of(r, "exact_difference")),
                 tables.p_text(r["mcnemar_p"]),
                 f"{r['cell']:.4f}",
-                tables.with_error(_interval(r, "fidelity")),
+                tables.with_error(interval_of(r, "fidelity")),
                 f"{r['equal_cells']:.4f}",
-                tables.with_error(_interval(r, "agreement")),
+                tables.with_error(interval_of(r, "agreement")),
             )
         )
     return Table(title, header, tuple(rows), frozenset())
 
 
-def pareto_figure(title: str, found: Sequence[Mapping[str, Any]]) -> Figure:
+def read_tables(folder: Path) -> list[Table]:
+    """Lay out the table of a folder.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_deployment`.
+    """
+    deployment = read_deployment(folder)
+    return [table(deployment.spec.title, records(deployment))]
+
+
+def pareto_figure(title: str, listed: Sequence[Record]) -> Figure:
     """Draw exact match against bytes; the staircase joins what nothing beats in both."""
     with mpl.rc_context(figures.STYLE):
         figure = figures.figure_of(7.6, 4.8)
         ax = figure.subplots()
-        front = pareto([(r["file_bytes"], r["exact"]) for r in found])
-        front.append((max(r["file_bytes"] for r in found), front[-1][1]))  # on to the largest
+        front = intervals.pareto([(r["file_bytes"], r["exact"]) for r in listed])
+        front.append((max(r["file_bytes"] for r in listed), front[-1][1]))  # on to the largest
         ax.step(*np.transpose(front), where="post", color="#BBBBBB", linewidth=1.2, zorder=0)
-        points = []
-        for i, r in enumerate(found):
-            x, (y, low, high) = r["file_bytes"], _interval(r, "exact")
-            colour = figures.colour(i)
-            ax.errorbar(
-                x,
-                y,
-                yerr=[[y - low], [high - y]],
-                color=colour,
-                capsize=3,
-                marker=figures.marker(i),
-                markersize=7,
-                linewidth=1.2,
-            )
-            points.append((x, y, low, high, r["scheme"], figures.text_colour(i)))
-        ax.set_xscale("log")
-        left, right = ax.get_xlim()
-        ax.set_xlim(left / 1.6, right * 1.6)  # room for names
-        sizes = sorted({r["file_bytes"] for r in found})
-        kept = [s for i, s in enumerate(sizes) if i == 0 or s > 1.25 * sizes[i - 1]]
-        ax.set_xticks(kept, [tables.size_text(s) for s in kept])
-        ax.xaxis.set_minor_locator(NullLocator())
-        ax.set_xlabel("size of the .tflite file")
+        points = [_draw(ax, i, r) for i, r in enumerate(listed)]
+        _size_axis(ax, sorted({r["file_bytes"] for r in listed}))
         ax.set_ylabel("share of puzzles solved exactly, on the runtime")
         ax.grid(axis="y", color="#EEEEEE", linewidth=0.8)
         figure.suptitle(
@@ -149,39 +191,49 @@ def pareto_figure(title: str, found: Sequence[Mapping[str, Any]]) -> Figure:
         return figure
 
 
-def report(
-    title: str,
-    out: Path,
-    manifests: Mapping[str, Manifest],
-    rows: Sequence[HostRow],
-    probes: Sequence[Probe],
-    limit: int,
-    console: Console,
-) -> None:
-    """Print the table and write all files."""
-    found = records(manifests, rows, probes, limit)
-    made = table(title, found)
+def report(folder: Path, console: Console) -> None:
+    """Print the table of a folder and write all files into it.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_deployment`.
+    """
+    deployment = read_deployment(folder)
+    title, listed = deployment.spec.title, records(deployment)
+    drawn = table(title, listed)
     console.print(f"[bold]{title}[/bold]")
-    console.print(tables.to_rich(made))
-    (out / "summary.md").write_text(tables.to_markdown(made), encoding="utf-8")
-    (out / "summary.csv").write_text(tables.to_csv(found), encoding="utf-8")
-    figures.save(pareto_figure(title, found), out / "pareto")
-    console.print(f"rows, exports, table and figure: {out}", soft_wrap=True)
+    console.print(tables.to_rich(drawn))
+    (folder / "summary.md").write_text(tables.to_markdown(drawn), encoding="utf-8")
+    (folder / "summary.csv").write_text(tables.to_csv(listed), encoding="utf-8")
+    figures.save(pareto_figure(title, listed), folder / "pareto")
+    console.print(f"rows, exports, table and figure: {folder}", soft_wrap=True)
+
+
+def _draw(ax: Axes, i: int, record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Draw one scheme; returns its point and name for `figures.label_points`."""
+    x, (y, low, high) = record["file_bytes"], interval_of(record, "exact")
+    ax.errorbar(
+        x,
+        y,
+        yerr=[[y - low], [high - y]],
+        color=figures.colour(i),
+        capsize=3,
+        marker=figures.marker(i),
+        markersize=7,
+        linewidth=1.2,
+    )
+    return (x, y, low, high, record["scheme"], figures.text_colour(i))
+
+
+def _size_axis(ax: Axes, sizes: Sequence[int]) -> None:
+    """Scale by the logarithm of bytes, with ticks at the files and room for names."""
+    ax.set_xscale("log")
+    left, right = ax.get_xlim()
+    ax.set_xlim(left / 1.6, right * 1.6)
+    ticks = [s for i, s in enumerate(sizes) if i == 0 or s > 1.25 * sizes[i - 1]]
+    ax.set_xticks(ticks, [tables.size_text(s) for s in ticks])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("size of the .tflite file")
 
 
 def _flags(rows: Sequence[HostRow], name: str) -> np.ndarray:
     return np.concatenate([from_hex(getattr(r, name), r.stop - r.start) for r in rows])
-
-
-def _fidelity(parts: Sequence[Moments], count: int) -> Interval:
-    total, squares = (float(sum(column)) for column in zip(*parts, strict=True))
-    found = intervals.complement(intervals.mean(total, squares, count))
-    return Interval(*(min(end, 1.0) for end in found))  # float32 cosines may end above 1
-
-
-def _fields(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def _interval(record: Mapping[str, Any], name: str) -> Interval:
-    return Interval(record[name], record[f"{name}_low"], record[f"{name}_high"])

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from experiments.ablate import tables as ablate_tables
+from experiments.measurement.intervals import interval_of
 from experiments.paper import tables
 from experiments.paper.tables import PaperTable
 from experiments.render.document import Block, Command, Paragraph, Section
-from experiments.render.tables import Record, Table, interval_of, with_error, with_interval
+from experiments.render.tables import Record, Table, with_error, with_interval
 from experiments.report.cells import number
 from experiments.report.inputs import Results
 
@@ -139,7 +140,7 @@ def comparison(known: Known, records: Sequence[Record]) -> Table | None:
 
 def vote_section(results: Results) -> Section:
     """Show ARC with augment-and-vote."""
-    blocks: list[Block] = [t for printed in results.votes for t in printed.tables]
+    blocks: list[Block] = [*results.votes]
     if not blocks:
         blocks.append(
             Command(

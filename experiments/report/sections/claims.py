@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval
+from experiments.measurement.intervals import Interval, interval_of
 from experiments.predictor.ranking import judged_pairs
 from experiments.render.document import Block, Command, Items, Paragraph, Section
-from experiments.render.tables import Record, Table, interval_of, points_text, with_interval
+from experiments.render.tables import Record, Table, points_text, with_interval
 from experiments.report.inputs import PUBLISHED, Results, architecture_of
 from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
 from export.footprint.estimate import BUDGETS, estimate_footprint

@@ -63,7 +63,7 @@ class Choice(NamedTuple):
 
 def device_section(results: Results) -> Section:
     """Show what was measured on targets, beside Table 11."""
-    blocks: list[Block] = [t for printed in results.deployments for t in printed.tables]
+    blocks: list[Block] = [*results.deployments]
     if not blocks:
         line = "python -m experiments.deploy --task sudoku"
         blocks.append(Command("No deployment was given; measure one with:", line))

@@ -8,9 +8,9 @@ import pytest
 
 from experiments.ablate import __main__ as ablate
 from experiments.ablate.job import prepare
-from experiments.ablate.rows import read_rows, read_spec
+from experiments.ablate.rows import ablation_folder
 from experiments.ablate.runner import STUDIES
-from experiments.ablate.tables import open_studies, read, records
+from experiments.ablate.tables import open_studies, read_ablation, records
 from experiments.measurement.shards import from_hex
 from tests.support.oracles import recursion as oracle
 from tests.support.tiny import sweep as tiny
@@ -60,7 +60,8 @@ def test_rows_count_what_the_oracle_counts(finished, tiny_root):
     scored = labels != dataset.metadata.ignore_label_id
     said = np.argmax(oracle.read_out(config, weights, states[0])[0], axis=-1)
     right = (said == labels) & scored
-    rows = read_rows(finished, read_spec(finished))
+    folder = ablation_folder(finished)
+    rows = folder.read_rows(folder.read_spec())
     mine = [r for r in rows if (r.study, r.variant) == ("truncation", "50% context, n=1")]
     solved = np.concatenate([from_hex(r.exact, r.stop - r.start) for r in mine])
     np.testing.assert_array_equal(solved, (right | ~scored).all(axis=-1))
@@ -73,7 +74,7 @@ def test_rows_count_what_the_oracle_counts(finished, tiny_root):
 
 
 def test_references_differ_in_nothing_from_themselves(finished):
-    for record in records(read(finished)):
+    for record in records(read_ablation(finished)):
         if record["variant"] == record["reference"]:
             assert record["fidelity"] == record["fidelity_one_step"] == 1.0
             assert (record["lost"], record["gained"], record["mcnemar_p"]) == (0, 0, 1.0)
@@ -82,7 +83,7 @@ def test_references_differ_in_nothing_from_themselves(finished):
 
 
 def test_less_of_a_model_is_smaller(finished):
-    found = {r["variant"]: r for r in records(read(finished)) if r["study"] == "pruning"}
+    found = {r["variant"]: r for r in records(read_ablation(finished)) if r["study"] == "pruning"}
     sizes = [found[name]["bytes"] for name in ("fp32", "25% of all linears", "50% of all linears")]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > sizes[-1]
@@ -115,9 +116,9 @@ def test_what_is_not_finished_is_said(finished, tmp_path):
     """Ten rows are three variants of the first study on all shards, and one more."""
     out = tmp_path / "out"
     copy(finished, out, rows=10)
-    assert open_studies(read(out)) == {"truncation": 0, "pruning": 0}
-    assert records(read(out)) == []
-    assert open_studies(read(finished)) == {}
+    assert open_studies(read_ablation(out)) == {"truncation": 0, "pruning": 0}
+    assert records(read_ablation(out)) == []
+    assert open_studies(read_ablation(finished)) == {}
 
 
 def test_a_used_folder_is_not_touched(finished, tiny_root, capsys):

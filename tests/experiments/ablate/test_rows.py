@@ -6,16 +6,13 @@ import json
 import pytest
 
 from experiments.ablate.rows import (
-    AblationFolder,
     AblationRow,
     AblationSpec,
-    finished_shards,
-    joined,
-    pending,
-    read_rows,
-    read_spec,
+    ablation_folder,
 )
+from experiments.measurement.row_files import merge_folders
 from experiments.measurement.shards import Moments
+from experiments.measurement.spec import finished_shards, pending
 
 BASE = AblationSpec(
     task="sudoku",
@@ -60,43 +57,43 @@ def row(spec: AblationSpec, variant: str, start: int, stop: int) -> AblationRow:
 
 @pytest.fixture
 def folder(tmp_path):
-    opened = AblationFolder(tmp_path / "out")
+    opened = ablation_folder(tmp_path / "out")
     opened.open(planned(), {"started": "now"})
     return opened
 
 
 def test_rows_come_back_as_they_were_written(folder):
-    spec = read_spec(folder.path)
+    spec = folder.read_spec()
     written = [row(spec, "whole", 0, 3), row(spec, "half", 0, 3)]
     for each in written:
         folder.append(each)
-    assert read_rows(folder.path, spec) == written
+    assert folder.read_rows(spec) == written
     assert spec == planned()
 
 
 def test_what_is_left_and_what_can_be_compared(folder):
-    spec = read_spec(folder.path)
+    spec = folder.read_spec()
     rows = [row(spec, "whole", 0, 3), row(spec, "half", 0, 3), row(spec, "whole", 3, 5)]
-    assert [(k.variant, k.start) for k in pending(spec, rows)] == [("half", 3)]
-    assert finished_shards(spec, rows, "cuts") == [(0, 3)]
+    assert [(k.variant, k.start) for k in pending(spec.work_keys(), rows)] == [("half", 3)]
+    assert finished_shards(spec.shards, [each.name for each in spec.planned], rows) == [(0, 3)]
 
 
 def test_a_torn_line_is_dropped_and_written_again(folder):
-    spec = read_spec(folder.path)
+    spec = folder.read_spec()
     folder.append(row(spec, "whole", 0, 3))
     with folder.rows_file.open("a") as file:
         file.write('{"digest": "')
-    assert len(read_rows(folder.path, spec)) == 1
+    assert len(folder.read_rows(spec)) == 1
     folder.open(spec, {})
     folder.append(row(spec, "half", 0, 3))
-    assert len(read_rows(folder.path, spec)) == 2
+    assert len(folder.read_rows(spec)) == 2
 
 
 def test_resuming_widens_by_studies_and_puzzles(folder):
     more = dataclasses.replace(planned(study="other"), num_puzzles=9)
     folder.check(more, resume=True)
     folder.open(more, {"started": "later"})
-    spec = read_spec(folder.path)
+    spec = folder.read_spec()
     assert [each.study for each in spec.planned] == ["cuts", "cuts", "other", "other"]
     assert spec.num_puzzles == 9
     assert len(json.loads(folder.spec_file.read_text())["runs"]) == 2
@@ -110,9 +107,13 @@ def test_resuming_widens_by_studies_and_puzzles(folder):
         ({"dtype": "bfloat16"}, "dtype is float32"),
     ],
 )
-def test_other_models_puzzles_and_shards_do_not_mix(change, message):
+def test_other_models_puzzles_and_shards_do_not_mix(folder, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
-        joined(planned(), planned(dataclasses.replace(BASE, **change)))
+        folder.check(planned(dataclasses.replace(BASE, **change)), resume=True)
+    other = ablation_folder(tmp_path / "other")
+    other.open(planned(dataclasses.replace(BASE, **change)), {})
+    with pytest.raises(ValueError, match=message):
+        merge_folders([folder, other])
 
 
 def test_a_variant_made_otherwise_does_not_mix(folder):
@@ -128,12 +129,12 @@ def test_a_used_folder_needs_resume(folder):
 def test_damage_names_the_line(folder):
     folder.rows_file.write_text('{"digest": 1}\n')
     with pytest.raises(ValueError, match=r"rows.jsonl, line 1 is damaged"):
-        read_rows(folder.path, planned())
+        folder.read_rows(planned())
     spec = planned(share=0.125)
     folder.rows_file.write_text("")
     folder.append(row(spec, "half", 0, 3))
-    with pytest.raises(ValueError, match=r"line 1 \(cuts: half\) is not of this ablation"):
-        read_rows(folder.path, planned())
+    with pytest.raises(ValueError, match=r"line 1 is of another ablation \(cuts half 0 3"):
+        folder.read_rows(planned())
     folder.spec_file.write_text("{}")
     with pytest.raises(ValueError, match="needs `spec` and `runs`"):
-        read_spec(folder.path)
+        folder.read_spec()

@@ -16,6 +16,8 @@ from qai_hub.util import session
 
 from experiments.deploy import __main__ as deploy
 from experiments.deploy.aihub import job as aihub_job
+from experiments.render.tables import to_markdown
+from experiments.report.inputs import read_deployment
 from tests.support.aihub import server as aihub_server
 from tests.support.aihub.server import State
 from tests.support.tiny import sweep as tiny
@@ -119,6 +121,8 @@ def test_every_scheme_runs_on_every_device_and_is_asked_for_once(
     layers = (out / "layers.csv").read_text().splitlines()
     assert len(layers) == 1 + sum(len(r["layers"]) for r in found)
     assert (out / "summary.csv").read_text().count("\n") == 1 + len(found)
+    (table,) = read_deployment(out)  # what a report reads, from rows
+    assert to_markdown(table) == (out / "summary.md").read_text()
     jobs, hub.token = len(hub.jobs), "another"  # what is finished needs no connection
     assert deploy.main(command) == 0
     assert len(hub.jobs) == jobs == 8 + 4 + 1  # inference, compile, quantise

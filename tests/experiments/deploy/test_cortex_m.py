@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from experiments.deploy import __main__ as deploy
-from experiments.deploy.cortex_m.tables import Speed, fit, row_from_dict
+from experiments.deploy.cortex_m.rows import BoardRow, Speed
+from experiments.deploy.cortex_m.tables import fit
+from experiments.measurement.typed_json import read_fields
+from experiments.render.tables import to_markdown
+from experiments.report.inputs import read_deployment
 from export.cortex_m.build import has_compiler
 from export.cortex_m.memory import BoardSram, Flash
 from export.targets import Target
@@ -34,7 +38,7 @@ def rows(out: Path) -> list[dict]:
 
 def test_a_row_is_the_package_s_sizes(out: Path) -> None:
     (found,) = rows(out)
-    row = row_from_dict(found)
+    row = read_fields(BoardRow, found)
     board = out / "boards" / "fp32"
     facts = json.loads((board / "package.json").read_text())
     flash, sram = row.flash, row.sram
@@ -64,13 +68,17 @@ def test_the_table_says_sums_and_what_is_not_counted(
     assert "time is an estimate: 2 cycles per instruction" in said
     with (out / "summary.csv").open() as file:
         (record,) = csv.DictReader(file)
-    row = row_from_dict(rows(out)[0])
+    row = read_fields(BoardRow, rows(out)[0])
     assert int(record["total"]) == row.flash.total + row.sram.total
     c = tiny.CONFIG
     puzzle = row.counts.puzzle(c.H_cycles, c.L_cycles, c.halt_max_steps)
     assert float(record["puzzle_seconds_estimate"]) == pytest.approx(puzzle * 2 / 100e6, rel=1e-12)
     assert record["in_time"] == "False"
-    assert "Within" in (out / "summary.md").read_text()
+    page = (out / "summary.md").read_text()
+    assert "Within" in page
+    flash, sram, fits = read_deployment(out)  # what a report reads, from rows
+    assert all(to_markdown(table).split("\n", 1)[1] in page for table in (flash, sram, fits))
+    assert flash.title.startswith("Flash: ")
 
 
 def test_presets_need_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +102,7 @@ def test_presets_need_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "boards").exists()
 
 
-def board(flash: int, sram: int) -> object:
+def board(flash: int, sram: int) -> BoardRow:
     """A row of two numbers."""
     zero = dict.fromkeys((f.name for f in dataclasses.fields(Flash)), 0)
     none = dict.fromkeys((f.name for f in dataclasses.fields(BoardSram)), 0)
@@ -110,7 +118,7 @@ def board(flash: int, sram: int) -> object:
         "rest": 1,
         "counted_by": "",
     }
-    return row_from_dict(values)
+    return read_fields(BoardRow, values)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +126,7 @@ def board(flash: int, sram: int) -> object:
     [(40, 60, "all"), (41, 60, "SRAM"), (10**9, 100, "SRAM"), (0, 101, "no"), (1, 101, "no")],
 )
 def test_fits(flash: int, sram: int, said: str) -> None:
-    assert fit(board(flash, sram), 100) == said  # type: ignore[arg-type]
+    assert fit(board(flash, sram), 100) == said
 
 
 BAD = {

@@ -1,5 +1,7 @@
 """The deployment program on a tiny model: rows, resuming, table and figure."""
 
+import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,8 @@ from experiments.deploy import __main__ as deploy
 from experiments.deploy.host import rows as host_rows
 from experiments.measurement import intervals, row_files
 from experiments.measurement.shards import Moments
+from experiments.render.tables import to_markdown
+from experiments.report.inputs import read_deployment
 from tests.support.tiny import sweep as tiny
 from trm_jax.data.batches import gather
 from trm_jax.loading import load_puzzles
@@ -50,6 +54,34 @@ def test_every_scheme_and_group_has_one_row(out: Path) -> None:
     assert {p["scheme"] for p in tiny.lines(out / "probes.jsonl")} == {"fp32", "w4c-asym_a8da"}
     for name in ("summary.md", "summary.csv", "pareto.png", "pareto.svg"):
         assert (out / name).stat().st_size > 0
+
+
+def test_the_report_lays_out_the_same_table_from_rows(out: Path) -> None:
+    (drawn,) = read_deployment(out)
+    assert to_markdown(drawn) == (out / "summary.md").read_text()
+    assert [row[0] for row in drawn.rows] == NAMES.split(",")
+
+
+def test_an_unfinished_scheme_has_no_line(out: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(out, again)
+    lines = (out / "rows.jsonl").read_bytes().splitlines(keepends=True)
+    (again / "rows.jsonl").write_bytes(b"".join(lines[:3]))
+    assert [row[0] for row in read_deployment(again)[0].rows] == ["fp32"]
+    (again / "rows.jsonl").write_bytes(lines[0])
+    with pytest.raises(ValueError, match="is not finished: fp32 is missing"):
+        read_deployment(again)
+
+
+def test_more_puzzles_do_not_count_a_puzzle_twice(
+    out: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    """The last group of 7 puzzles is no group of 8: its puzzles are asked again."""
+    again = tmp_path / "again"
+    shutil.copytree(out, again)
+    assert deploy.main(arguments(tiny_root, again, "--limit", "8", "--schemes", "fp32")) == 0
+    with (again / "summary.csv").open() as file:
+        assert [record["puzzles"] for record in csv.DictReader(file)] == ["8"]
 
 
 def test_rows_pair_with_the_rows_of_a_sweep() -> None:
@@ -130,8 +162,8 @@ def test_damaged_lines_are_named(tmp_path: Path) -> None:
         disagreement=Moments(0, 0),
     )
     row_files.append_row(file, row)
-    assert row_files.read_rows(file, "d", host_rows.row_from_dict) == [row]
+    assert [read for _, read in row_files.read_lines(file, host_rows.HostRow, "delete it")] == [row]
     file.write_bytes(b"{}\n" + file.read_bytes())
     with pytest.raises(ValueError, match="line 1 is damaged"):
-        row_files.read_rows(file, "d", host_rows.row_from_dict)
+        list(row_files.read_lines(file, host_rows.HostRow, "delete it"))
     assert np.isfinite(row.cells)

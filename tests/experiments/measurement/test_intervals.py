@@ -10,11 +10,15 @@ from experiments.measurement.intervals import (
     Pairs,
     bootstrap_difference,
     complement,
+    interval_fields,
+    interval_of,
     mcnemar,
     mean,
+    one_minus_mean,
     paired_difference,
     paired_mean,
     pairs,
+    share,
     wilson,
 )
 
@@ -166,3 +170,38 @@ def test_paired_mean_equals_the_difference_of_rates_and_goes_on_to_fractions(los
     halves = paired_mean(values / 2)
     assert halves.value == wanted.value / 2
     assert halves.low <= halves.value <= halves.high
+
+
+def test_one_minus_a_mean_joins_shards_and_stays_in_its_range():
+    shards = [(0.5, 0.25), (0.0, 0.0)]  # errors 0.5 and 0
+    whole = one_minus_mean(shards, 2)
+    expected = complement(mean(0.5, 0.25, 2))
+    assert whole.value == expected.value == 0.75
+    assert expected.low > 0
+    assert expected.high > 1  # the normal interval does not know where 1 is
+    assert (whole.low, whole.high) == (expected.low, 1.0)
+    assert one_minus_mean([(1.9, 1.85)], 2).low == 0.0
+    assert one_minus_mean([(1.9, 1.85)], 2, floor=-1.0).low < 0.0
+
+
+def test_no_puzzles_are_refused_and_nothing_is_divided_by_zero():
+    none = Pairs(0, 0, 0)
+    for estimate in (
+        lambda: wilson(0, 0),
+        lambda: mean(0.0, 0.0, 0),
+        lambda: one_minus_mean([], 0),
+        lambda: share(0, 0),
+        lambda: bootstrap_difference(none, seed=0),
+        lambda: paired_difference(none),
+        lambda: paired_mean(np.zeros(0)),
+    ):
+        with pytest.raises(ValueError, match=r"needs|need"):
+            estimate()
+    assert mcnemar(none) == 1.0
+
+
+def test_fields_of_a_record_give_the_interval_back():
+    interval = Interval(0.5, 0.25, 0.75)
+    record = interval_fields("exact", interval)
+    assert record == {"exact": 0.5, "exact_low": 0.25, "exact_high": 0.75}
+    assert interval_of(record, "exact") == interval

@@ -65,21 +65,21 @@ def test_a_given_model_takes_the_place_of_its_task():
 def test_finished_jobs_do_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(CommandJob, "command", lambda self, folder: [self.module, *self.arguments])
     ran = []
-    real = runner.run
-    monkeypatch.setattr(runner, "run", lambda job, out: ran.append(job.name) or real(job, out))
+    real = runner.run_job
+    monkeypatch.setattr(runner, "run_job", lambda job, out: ran.append(job.name) or real(job, out))
     failures = runner.run_all([FINE, BROKEN], tmp_path)
     assert [f.job for f in failures] == [BROKEN]
-    assert "no-such-file" in failures[0].words
+    assert "no-such-file" in failures[0].message
     runner.run_all([FINE, BROKEN], tmp_path)
     assert ran == ["fine", "broken", "broken"]
     lines = [json.loads(line) for line in (tmp_path / runner.FILE).read_text().splitlines()]
     assert [line["command"] for line in lines] == [["json.tool", "--help"]]
-    spent = runner.spent(tmp_path)
+    spent = runner.sum_spent(tmp_path)
     assert spent == (lines[0]["seconds"], lines[0]["cpu_seconds"])
     assert spent.cpu_seconds > 0
     (tmp_path / runner.FILE).write_text("{\n")
     with pytest.raises(ValueError, match="line 1 is damaged"):
-        runner.done(tmp_path)
+        runner.read_finished(tmp_path)
 
 
 def test_a_line_cut_off_by_a_kill_is_dropped_and_its_job_runs_again(tmp_path: Path):

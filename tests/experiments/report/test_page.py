@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from experiments.measurement.intervals import Interval
+from experiments.measurement.intervals import Interval, interval_fields
 from experiments.paper import tables as paper_tables
 from experiments.paper.grids import GRIDS
 from experiments.render import html_page, markdown_page
 from experiments.render.document import Command, Document, Items, Paragraph, Section
-from experiments.render.tables import Table, fields, to_markdown
+from experiments.render.tables import Table
 from experiments.report import __main__ as report
 from experiments.report import page as report_page
-from experiments.report.inputs import Results, RunKind, kind_of, read_results, read_tables
+from experiments.report.inputs import Results, RunKind, kind_of, read_deployment, read_results
 from experiments.report.sections.ablations import KNOWN, comparison
 from experiments.report.sections.claims import ClaimVerdict, claims, destroyed, loses, lossless
 from experiments.report.sections.devices import DEVICES, choose
 from experiments.report.sections.memory import memory_section
-from experiments.sweep.rows import Folder
+from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from export.footprint.sram import Residency
 from tests.support.sweep_rows import make_sweep
@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a finished sweep, of the shape of a bundled model's."""
     made = make_sweep("sudoku-trm-mlp-mini")
     path = tmp_path_factory.mktemp("runs") / "sweep"
-    files = Folder(path)
+    files = sweep_folder(path)
     files.open(made.spec, {})
     for outcome in made.outcomes:
         for row in outcome.rows:
@@ -200,12 +200,12 @@ def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
         kind_of(tmp_path)
 
 
-def test_printed_tables_are_read_back(tmp_path: Path) -> None:
-    tables = [Table(t, ("a", "b"), (("1", "2 [.1, .2]"), ("3", "")), frozenset()) for t in "xy"]
-    (tmp_path / "summary.md").write_text("\n".join(map(to_markdown, tables)))
-    assert read_tables(tmp_path) == tables
-    with pytest.raises(FileNotFoundError, match="not finished"):
-        read_tables(tmp_path / "none")
+def test_folders_without_rows_to_read_say_what_to_do(tmp_path: Path) -> None:
+    """Earlier versions kept tables alone."""
+    (tmp_path / "summary.csv").touch()
+    (tmp_path / "summary.md").write_text("| a |\n| --- |\n| 1 |\n")
+    with pytest.raises(FileNotFoundError, match=r"no deployment\.json: run its .* again"):
+        read_deployment(tmp_path)
 
 
 def test_empty_results_are_results() -> None:
@@ -258,8 +258,8 @@ class Interventions(Results):
                 "puzzles": 100,
                 "lost": 1,
                 "gained": 0,
-                **fields("exact", exact),
-                **fields("cell", Interval(0.5, 0.49, 0.51)),
+                **interval_fields("exact", exact),
+                **interval_fields("cell", Interval(0.5, 0.49, 0.51)),
             }
             for known, task, variant, exact in self.RECORDS
             if known == study

@@ -14,7 +14,7 @@ from experiments.render import figures, tables
 from experiments.report.__main__ import main
 from experiments.sweep import tables as sweep_tables
 from experiments.sweep.outcomes import compare, outcomes
-from experiments.sweep.rows import Folder
+from experiments.sweep.rows import sweep_folder
 from experiments.sweep.tables import write_report
 from tests.support.sweep_rows import ROWS, SPEC, make_row
 
@@ -154,7 +154,7 @@ def test_report_writes_every_file(tmp_path):
 
 def test_report_joins_folders(tmp_path, capsys):
     for name, rows in (("a", ROWS[:3]), ("b", ROWS[3:])):
-        folder = Folder(tmp_path / name)
+        folder = sweep_folder(tmp_path / name)
         folder.open(SPEC, {})
         for row in rows:
             folder.append(row)

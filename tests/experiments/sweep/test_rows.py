@@ -8,8 +8,9 @@ import pytest
 
 from experiments.measurement.depths import DepthGrid
 from experiments.measurement.shards import Moments, from_hex, to_hex
-from experiments.sweep import rows as sweep_rows
-from experiments.sweep.rows import Folder, Key, SweepRow, read_rows
+from experiments.measurement.spec import pending
+from experiments.measurement.typed_json import read_fields
+from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
 from tests.support.sweep_rows import SPEC
 
 WIDER = dataclasses.replace(
@@ -47,66 +48,66 @@ def test_flags_are_one_bit_each_first_one_highest():
 
 
 def test_rows_come_back_exactly(tmp_path):
-    folder = Folder(tmp_path)
+    folder = sweep_folder(tmp_path)
     folder.open(SPEC, {})
     rows = [row(), row("w8c-sym")]
     for each in rows:
         folder.append(each)
-    assert read_rows(tmp_path, SPEC) == rows
+    assert sweep_folder(tmp_path).read_rows(SPEC) == rows
 
 
 @pytest.mark.parametrize("cut", [1, 40])
 def test_a_line_cut_off_by_a_kill_is_dropped_and_done_again(tmp_path, cut):
-    folder = Folder(tmp_path)
+    folder = sweep_folder(tmp_path)
     folder.open(SPEC, {})
     folder.append(row())
     folder.append(row("w8c-sym"))
     whole = folder.rows_file.read_bytes()
     folder.rows_file.write_bytes(whole[:-cut])
-    assert read_rows(tmp_path, SPEC) == [row()]
-    left = sweep_rows.pending(SPEC, read_rows(tmp_path, SPEC), 0, 1)
-    assert left[0] == Key("w8c-sym", 0, 4)
+    assert sweep_folder(tmp_path).read_rows(SPEC) == [row()]
+    left = pending(SPEC.work_keys(), sweep_folder(tmp_path).read_rows(SPEC))
+    assert left[0] == SweepKey("w8c-sym", 0, 4)
     folder.open(SPEC, {})
     folder.append(row("w8c-sym"))
     assert folder.rows_file.read_bytes() == whole
 
 
 def test_a_damaged_line_is_named(tmp_path):
-    folder = Folder(tmp_path)
+    folder = sweep_folder(tmp_path)
     folder.open(SPEC, {})
     folder.append(row())
     folder.rows_file.write_bytes(b'{"digest": 1}\n' + folder.rows_file.read_bytes())
     with pytest.raises(ValueError, match=r"rows\.jsonl, line 1 is damaged"):
-        read_rows(tmp_path, SPEC)
+        sweep_folder(tmp_path).read_rows(SPEC)
 
 
 def test_rows_of_another_sweep_are_refused(tmp_path):
-    folder = Folder(tmp_path)
+    folder = sweep_folder(tmp_path)
     folder.open(SPEC, {})
     folder.append(row(digest=OTHER.digest))
     with pytest.raises(ValueError, match="line 1 is of another sweep"):
-        read_rows(tmp_path, SPEC)
+        sweep_folder(tmp_path).read_rows(SPEC)
 
 
 def test_a_used_folder_is_only_resumed_and_only_by_its_own_sweep(tmp_path):
     out = tmp_path / "out"
-    Folder(out).check(SPEC, resume=False)  # not there yet
-    Folder(out).open(SPEC, {})
+    sweep_folder(out).check(SPEC, resume=False)  # not there yet
+    sweep_folder(out).open(SPEC, {})
     with pytest.raises(FileExistsError, match="add --resume"):
-        Folder(out).check(SPEC, resume=False)
-    Folder(out).check(WIDER, resume=True)
+        sweep_folder(out).check(SPEC, resume=False)
+    sweep_folder(out).check(WIDER, resume=True)
     with pytest.raises(ValueError, match="dtype is float32, asked for bfloat16"):
-        Folder(out).check(OTHER, resume=True)
+        sweep_folder(out).check(OTHER, resume=True)
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(FileExistsError, match="is a file"):
-        Folder(file).check(SPEC, resume=True)
+        sweep_folder(file).check(SPEC, resume=True)
 
 
 def test_resuming_widens_the_spec_and_notes_every_start(tmp_path):
-    Folder(tmp_path).open(SPEC, {"started": 1})
-    Folder(tmp_path).open(WIDER, {"started": 2})
-    (found,) = sweep_rows.read_specs(tmp_path)
+    sweep_folder(tmp_path).open(SPEC, {"started": 1})
+    sweep_folder(tmp_path).open(WIDER, {"started": 2})
+    (found,) = sweep_folder(tmp_path).read_specs()
     assert found.schemes == ("fp32", "w8c-sym", "w4t-sym")
     assert found.bytes == (28, 9, 5)
     assert found.num_puzzles == 12
@@ -128,34 +129,39 @@ def test_what_a_row_means_depends_on_all_that_decides_its_numbers():
     assert WIDER.digest == SPEC.digest
 
 
-def test_spec_survives_json():
-    assert sweep_rows.from_dict(json.loads(json.dumps(sweep_rows.to_dict(SPEC)))) == SPEC
-    with pytest.raises(ValueError, match="not the spec"):
-        sweep_rows.from_dict({"task": "sudoku"})
+def test_spec_survives_json(tmp_path):
+    assert read_fields(SweepSpec, json.loads(json.dumps(dataclasses.asdict(SPEC)))) == SPEC
+    (tmp_path / "spec.json").write_text('{"spec": {"task": "sudoku"}, "runs": []}')
+    with pytest.raises(ValueError, match="not the spec of a sweep: field model is missing"):
+        sweep_folder(tmp_path).read_spec()
 
 
 def test_processes_share_the_work_without_gap_or_overlap():
-    everything = sweep_rows.pending(SPEC, [], 0, 1)
+    everything = pending(SPEC.work_keys(), [])
     assert everything == [
-        Key(scheme, start, stop)
+        SweepKey(scheme, start, stop)
         for start, stop in ((0, 4), (4, 8), (8, 10))
         for scheme in SPEC.schemes
     ]
-    shares = [sweep_rows.pending(SPEC, [], k, 2) for k in range(2)]
+    shares = [pending(SPEC.work_keys(k, 2), []) for k in range(2)]
     assert sorted(shares[0] + shares[1]) == sorted(everything)
-    assert sweep_rows.pending(SPEC, [row("w8c-sym", 4, 8)], 1, 2) == [Key("fp32", 4, 8)]
+    assert pending(SPEC.work_keys(1, 2), [row("w8c-sym", 4, 8)]) == [SweepKey("fp32", 4, 8)]
 
 
 def test_folders_and_processes_merge(tmp_path):
-    folders = [Folder(tmp_path / "a"), Folder(tmp_path / "b", 0), Folder(tmp_path / "b", 1)]
+    folders = [
+        sweep_folder(tmp_path / "a"),
+        sweep_folder(tmp_path / "b", 0),
+        sweep_folder(tmp_path / "b", 1),
+    ]
     for folder, each in zip(folders, (row(), row("w8c-sym"), row("w4t-sym")), strict=True):
         folder.open(SPEC if folder is folders[0] else WIDER, {})
         folder.append(each)
-    spec, rows = sweep_rows.merge([tmp_path / "a", tmp_path / "b"])
+    spec, rows = merge_sweeps([tmp_path / "a", tmp_path / "b"])
     assert spec.schemes == ("fp32", "w8c-sym", "w4t-sym")
     assert {each.scheme for each in rows} == set(spec.schemes)
-    Folder(tmp_path / "c").open(OTHER, {})
+    sweep_folder(tmp_path / "c").open(OTHER, {})
     with pytest.raises(ValueError, match="do not merge: dtype"):
-        sweep_rows.merge([tmp_path / "a", tmp_path / "c"])
+        merge_sweeps([tmp_path / "a", tmp_path / "c"])
     with pytest.raises(FileNotFoundError, match="holds no sweep"):
-        sweep_rows.merge([tmp_path / "nothing"])
+        merge_sweeps([tmp_path / "nothing"])

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from experiments.measurement.shards import from_hex
-from experiments.sweep import rows as sweep_rows
 from experiments.sweep.job import SweepJob, prepare
-from experiments.sweep.rows import Key, SweepRow
+from experiments.sweep.rows import SweepKey, SweepRow
 from experiments.sweep.runner import Runner
 from quant.ptq import weights as ptq_weights
 from quant.scheme import label, parse
@@ -31,8 +30,8 @@ def runner(job) -> Runner:
 
 
 @pytest.fixture(scope="module")
-def rows(job, runner) -> dict[Key, SweepRow]:
-    return {row.key: row for row in runner.rows(sweep_rows.pending(job.spec, [], 0, 1))}
+def rows(job, runner) -> dict[SweepKey, SweepRow]:
+    return {row.key: row for row in runner.rows(job.spec.work_keys())}
 
 
 def long_way(job: SweepJob, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +59,7 @@ def test_rows_count_what_the_long_way_finds(job, rows, scheme):
         right = (said == labels) & scored
         exact = ((said == labels) | ~scored).all(axis=-1)
         for start, stop in SHARDS:
-            row, part = rows[Key(parse(scheme).name, start, stop)], slice(start, stop)
+            row, part = rows[SweepKey(parse(scheme).name, start, stop)], slice(start, stop)
             assert row.scored_cells == scored[part].sum()
             assert row.correct_cells[at] == right[part].sum()
             np.testing.assert_array_equal(from_hex(row.exact[at], stop - start), exact[part])
@@ -91,11 +90,11 @@ def test_full_precision_is_its_own_reference_exactly(rows):
 def test_shards_do_not_change_the_sums(job, rows, tiny_root):
     """One shard of all puzzles gives the sums of three."""
     whole = prepare(tiny.parsed(tiny_root, "--schemes", SCHEMES, "--batch-size", "30"))
-    (key, *_) = (k for k in sweep_rows.pending(whole.spec, [], 0, 1) if k.scheme == "w3t-sym")
+    (key, *_) = (k for k in whole.spec.work_keys() if k.scheme == "w3t-sym")
     (one,) = Runner(*whole).rows([key])
     parts = [row for row in rows.values() if row.scheme == "w3t-sym"]
     assert one.correct_cells == tuple(np.sum([p.correct_cells for p in parts], axis=0))
-    for name in sweep_rows.MOMENTS:
+    for name in tiny.MOMENTS:
         together = np.sum([getattr(p, name) for p in parts], axis=0)
         np.testing.assert_allclose(getattr(one, name), together, atol=tiny.NUM * tiny.COSINE_ERROR)
 
@@ -103,7 +102,7 @@ def test_shards_do_not_change_the_sums(job, rows, tiny_root):
 def test_weight_only_schemes_share_compiled_code(job, runner, rows):
     compiled = (evaluate.trajectory, evaluate.measure, evaluate.consecutive_similarity)
     before = [f._cache_size() for f in compiled]
-    again = list(runner.rows(sweep_rows.pending(job.spec, [], 0, 1)[:3]))
+    again = list(runner.rows(job.spec.work_keys()[:3]))
     assert [row.scheme for row in again] == ["fp32", "w8c-sym", "w3t-sym"]
     assert [f._cache_size() for f in compiled] == before
     assert all(row == rows[row.key] for row in again)
@@ -121,7 +120,7 @@ def test_activations_carry_and_arithmetic_are_in_the_run(job, tiny_root):
     """4-bit weights alone and with all else reduced: both finite, and not the same."""
     schemes = "w4c-asym,w4c-asym_bf16_a8d_carry8"
     job = prepare(tiny.parsed(tiny_root, "--schemes", schemes, "--batch-size", "8"))
-    rows = list(Runner(*job).rows(sweep_rows.pending(job.spec, [], 0, 1)[:3]))
+    rows = list(Runner(*job).rows(job.spec.work_keys()[:3]))
     lost = [row.infidelity[-1].total for row in rows]
     assert np.isfinite(lost).all()
     assert lost[0] == 0.0

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.measurement.shards import load_shard
 from experiments.sweep.job import SweepJob, prepare
-from experiments.sweep.rows import Key
+from experiments.sweep.rows import SweepKey
 from experiments.sweep.runner import Runner
 from export.lowering.storage import plan_for
 from export.targets import Target
@@ -118,7 +118,7 @@ def test_rows_carry_the_digest_of_their_scheme(job: SweepJob) -> None:
     names, spec = ("fp32", "w8c-sym_a8s"), job.spec
     sizes = dict(zip(spec.schemes, spec.bytes, strict=True))
     spec = dataclasses.replace(spec, schemes=names, bytes=tuple(sizes[name] for name in names))
-    keys = [Key(name, 0, PUZZLES) for name in names]
+    keys = [SweepKey(name, 0, PUZZLES) for name in names]
     rows = list(Runner(spec, job.model, job.puzzles).rows(keys))
     assert [row.digest for row in rows] == [spec.digest_for(row) for row in rows]
     assert rows[0].digest != rows[1].digest

@@ -36,6 +36,7 @@ SIZES = {
     "forward_dtype": "float32",
 }
 CONFIG = TRMConfig(**SIZES, puzzle_emb_len=1, mixer=Mixer.MLP, positions=Positions.NONE)
+MOMENTS = ("cell_error", "infidelity", "similarity", "residual")  # of a SweepRow, by depth
 LABELLED_AT = (2, 8)  # H-cycles whose answers become labels, by turns
 
 COSINE_ERROR = 6e-5

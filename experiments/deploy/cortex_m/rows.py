@@ -1,0 +1,140 @@
+"""Rows of a deployment on a Cortex-M55: what one scheme needs on the board.
+
+    OUT/deployment.json   {"spec": {...}, "runs": [environment of every start]}
+    OUT/rows.jsonl        one `BoardRow` per line
+    OUT/exports, boards   exports for TFLite Micro, and packages for the firmware
+
+Model, puzzles and the linked TFLM library decide the numbers of a row. Clock and patience do not:
+a row counts bytes and instructions, and another `Speed` measures nothing again.
+
+Not here: what a kill leaves and how files are read (measurement/row_files.py); sums, budgets and
+seconds (tables.py).
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from experiments.measurement.row_files import FolderLayout, ResultFolder
+from experiments.measurement.spec import RowSpec, digest_of
+from export.cortex_m.build import Counted
+from export.cortex_m.emulator import Counts
+from export.cortex_m.memory import BoardSram, Flash
+
+TARGET = "cortex-m55"
+EMULATED, MODELLED = "emulated", "operator model"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """What instructions mean in seconds, and how many are too many.
+
+    Attributes:
+      cpi: cycles per instruction; patience: seconds a puzzle may take.
+
+    Raises:
+      ValueError: not positive.
+    """
+
+    mhz: float
+    cpi: float
+    patience: float
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if not value > 0:
+                raise ValueError(f"--{name} must be positive, got {value:g}")
+
+    def seconds(self, instructions: int) -> float:
+        """Estimate the time of so many instructions."""
+        return instructions * self.cpi / (self.mhz * 1e6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardSpec(RowSpec):
+    """One deployment.
+
+    Attributes:
+      task, model: names for headings.
+      data_sha256: of the puzzles; empty where weights are random.
+      library_sha256: of the TFLM library that was linked; empty without one.
+      target: the value of --target.
+      schemes: in the order of the tables.
+      H_cycles, L_cycles, steps: of a puzzle at full depth.
+      speed: of the estimate.
+    """
+
+    IDENTITY: ClassVar[tuple[str, ...]] = ("model_sha256", "data_sha256", "library_sha256")
+
+    task: str
+    model: str
+    model_sha256: str
+    data_sha256: str
+    library_sha256: str
+    target: str
+    schemes: tuple[str, ...]
+    H_cycles: int
+    L_cycles: int
+    steps: int
+    speed: Speed
+
+    @property
+    def digest(self) -> str:
+        """Short hash of what decides the numbers of a row: the values alone, without names."""
+        return digest_of([getattr(self, name) for name in self.IDENTITY])
+
+    @property
+    def title(self) -> str:
+        """Heading of the tables."""
+        kind = "one puzzle at a time" if self.data_sha256 else "random weights, sizes only"
+        return (
+            f"{self.model} on Cortex-M55 ({kind}), {self.steps} steps of {self.H_cycles} H-cycles"
+            f" of {self.L_cycles} L-cycles"
+        )
+
+    def work_keys(self) -> list[tuple[str]]:
+        """List the work: a scheme is measured as a whole."""
+        return [(scheme,) for scheme in self.schemes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardRow:
+    """What one scheme needs on the board.
+
+    Attributes:
+      digest: of what decides the numbers.
+      graphs: files on the board, the head's among them.
+      counted: whose code is in `flash` and `sram`.
+      update_L, update_H, rest: instructions, as in `Counts`.
+      counted_by: EMULATED or MODELLED.
+    """
+
+    digest: str
+    scheme: str
+    flash: Flash
+    sram: BoardSram
+    graphs: int
+    counted: Counted
+    update_L: int
+    update_H: int
+    rest: int
+    counted_by: str
+
+    @property
+    def key(self) -> tuple[str]:
+        return (self.scheme,)
+
+    @property
+    def counts(self) -> Counts:
+        """Instructions, ready to be multiplied out."""
+        return Counts(self.update_L, self.update_H, self.rest)
+
+
+CURE = "delete the line and run the program again"
+LAYOUT = FolderLayout("deployment", BoardSpec, BoardRow, spec_name="deployment", cure=CURE)
+
+
+def board_folder(path: Path) -> ResultFolder[BoardSpec, BoardRow]:
+    """Name the files of a deployment."""
+    return ResultFolder(path, LAYOUT)

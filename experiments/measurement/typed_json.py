@@ -1,0 +1,150 @@
+"""JSON read back into the dataclasses and NamedTuples that it was written from.
+
+`dataclasses.asdict` and `json.dumps` write a row; `read_fields` is the way back, driven by the
+annotations of the fields:
+
+    dataclass            an object; a field with a default may be missing, none may be unknown
+    NamedTuple           a list, in the order of its fields
+    tuple[X, ...]        a list; tuple[X, Y] a list of that length
+    dict[str, X]         an object
+    Enum                 one of its values
+    X | None, X | Y      what the first fitting alternative reads
+    int, float, str, bool    itself; a float may be written as an integer, and stays what it is
+
+Not here: files and lines (row_files.py).
+"""
+
+import dataclasses
+import enum
+import functools
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+Fields = TypeVar("Fields")
+Reader = Callable[[Any, str], Any]
+"""(value as JSON has it, where it stands) -> value; raises ValueError."""
+
+NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+
+
+def read_fields(kind: type[Fields], values: Any) -> Fields:
+    """Build a dataclass or NamedTuple from its JSON form.
+
+    Raises:
+      ValueError: a field is missing, unknown or of another type; the message names it.
+      TypeError: `kind` has a field that this module does not read.
+    """
+    return _reader(kind)(values, "")
+
+
+def encode(value: Any) -> Any:
+    """Write what JSON has no form for: an Enum as its value (`default` of json.dumps)."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+@functools.cache
+def _reader(kind: Any) -> Reader:
+    """Make the reader of a type, once."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return lambda value, place: value
+    if kind in NAMES or kind is types.NoneType:
+        return functools.partial(_read_scalar, kind)
+    if origin in (typing.Union, types.UnionType):
+        return functools.partial(_read_union, tuple(map(_reader, arguments)))
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        return functools.partial(_read_list, _reader(arguments[0]))
+    if origin is tuple:
+        return functools.partial(_read_places, tuple(map(_reader, arguments)))
+    if origin in (dict, Mapping):
+        return functools.partial(_read_mapping, _reader(arguments[1]))
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return functools.partial(_read_enum, kind)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_reader(kind)
+    if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        return _named_tuple_reader(kind)
+    raise TypeError(f"fields of type {kind} are not read from JSON")
+
+
+def _read_scalar(kind: Any, value: Any, place: str) -> Any:
+    if kind is types.NoneType:
+        fits = value is None
+    elif kind is float:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+    else:
+        fits = type(value) is kind
+    return value if fits else _refuse(place, NAMES.get(kind, "null"), value)
+
+
+def _read_union(readers: tuple[Reader, ...], value: Any, place: str) -> Any:
+    reasons = []
+    for read in readers:
+        try:
+            return read(value, place)
+        except ValueError as error:
+            reasons.append(str(error))
+    raise ValueError(reasons[0])
+
+
+def _read_list(read: Reader, value: Any, place: str) -> tuple[Any, ...]:
+    items = value if isinstance(value, list | tuple) else _refuse(place, "a list", value)
+    return tuple(read(item, f"{place}[{i}]") for i, item in enumerate(items))
+
+
+def _read_places(readers: tuple[Reader, ...], value: Any, place: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or len(value) != len(readers):
+        _refuse(place, f"a list of {len(readers)}", value)
+    parts = zip(readers, value, strict=True)
+    return tuple(read(item, f"{place}[{i}]") for i, (read, item) in enumerate(parts))
+
+
+def _read_mapping(read: Reader, value: Any, place: str) -> dict[str, Any]:
+    items = value if isinstance(value, dict) else _refuse(place, "an object", value)
+    return {name: read(item, _join(place, name)) for name, item in items.items()}
+
+
+def _read_enum(kind: type[enum.Enum], value: Any, place: str) -> enum.Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        return _refuse(place, f"one of {[member.value for member in kind]}", value)
+
+
+def _dataclass_reader(kind: Any) -> Reader:
+    hints = typing.get_type_hints(kind)
+    fields = [field for field in dataclasses.fields(kind) if field.init]
+    readers = {field.name: _reader(hints[field.name]) for field in fields}
+    nothing = dataclasses.MISSING
+    required = [f.name for f in fields if f.default is nothing and f.default_factory is nothing]
+
+    def read(value: Any, place: str) -> Any:
+        values = value if isinstance(value, dict) else _refuse(place, "an object", value)
+        if missing := [name for name in required if name not in values]:
+            raise ValueError(f"field {_join(place, missing[0])} is missing")
+        if unknown := [name for name in values if name not in readers]:
+            raise ValueError(f"field {_join(place, unknown[0])} is unknown")
+        return kind(**{name: readers[name](v, _join(place, name)) for name, v in values.items()})
+
+    return read
+
+
+def _named_tuple_reader(kind: Any) -> Reader:
+    hints = typing.get_type_hints(kind)
+    readers = tuple(_reader(hints[name]) for name in kind._fields)
+    return lambda value, place: kind(*_read_places(readers, value, place))
+
+
+def _join(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _refuse(place: str, needed: str, value: Any) -> typing.NoReturn:
+    where = f"field {place}" if place else "the line"
+    shown = repr(value)
+    shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
+    raise ValueError(f"{where} must be {needed}, got {shown}")
