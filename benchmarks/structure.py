@@ -234,7 +234,7 @@ def start_program(program: str, *arguments: str, root: Path = ROOT) -> StartUp:
         capture_output=True,
         text=True,
     )
-    if result.returncode != 0:
+    if result.returncode != 0 or not result.stdout:
         raise RuntimeError(f"{program} failed:\n{result.stderr}")
     code, modules, seconds = json.loads(result.stdout.splitlines()[-1])
     return StartUp(code, tuple(modules), seconds)

@@ -31,6 +31,7 @@ def subject() -> Subject:
     return Subject("tiny", build(CONFIG), random_weights(CONFIG), random_batch(CONFIG, 1))
 
 
+@pytest.mark.slow
 def test_a_step_is_the_models(subject: Subject) -> None:
     ours = exported(subject, "fp32", Target.LITERT, 1)
     z_H, z_L, e = (jnp.asarray(runner.draw_state(CONFIG, 1, seed)) for seed in range(3))

@@ -78,6 +78,7 @@ def test_linear_attention_is_refused() -> None:
         products(dataclasses.replace(ATT, mixer=Mixer.LINEAR_ATTENTION), 1)
 
 
+@pytest.mark.slow
 def test_a_matmul_multiplies_its_stack() -> None:
     matmul = Matmul(Product("x", 4, 5, 6, 7))
     assert matmul.multiply(matmul.a, matmul.b).shape == (4, 5, 7)

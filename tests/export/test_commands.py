@@ -33,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "int8"
 
 
+@pytest.mark.slow
 def test_verify_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = str(folder.parent / "data")
     assert verify.main([str(folder), "--data", data, "--limit", "6"]) == 0
@@ -127,6 +128,7 @@ def test_an_export_needs_a_task_and_guesses_none(
     assert "nothing says which task model model is for; name it with --task" in error
 
 
+@pytest.mark.slow
 def test_a_maze_as_small_as_a_sudoku_is_drawn_as_a_maze(
     silent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,6 +131,7 @@ def test_static_products_round_their_outputs(activations: str, grid: Grid) -> No
     assert y.max() <= high + step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["w8c-sym_a8s", "w4c-asym_a16s"])
 def test_a_static_simulation_is_not_the_one_without_rounded_outputs(scheme: str) -> None:
     """The comparison of a sweep with an export would otherwise say little."""
@@ -191,6 +192,7 @@ def test_a_plan_without_a_float_format_takes_the_callers(
     assert simulation.reasoner.config.forward_dtype == computes_in
 
 
+@pytest.mark.slow
 def test_integers_leave_floats_in_float32() -> None:
     batches = [random_batch(CONFIG, 3)]
     simulation = simulate(TinyModel(), parse("tflm_int8_int16"), batches, steps=1, dtype="bfloat16")

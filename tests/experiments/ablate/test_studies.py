@@ -120,6 +120,7 @@ def test_qat_straight_through_moves_kernels_and_ships_them_on_the_grid(context):
     assert 3 * subject.facts["bytes"] < 4 * subject.facts["parameters"]
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_kept(context, monkeypatch):
     """A second run finds it and trains nothing; other settings are another model."""
 

@@ -81,6 +81,7 @@ def test_the_table_says_sums_and_what_is_not_counted(
     assert flash.title.startswith("Flash: ")
 
 
+@pytest.mark.slow
 def test_presets_need_no_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     skip_without(Target.TFLM)
     words = [

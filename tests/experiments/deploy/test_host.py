@@ -42,6 +42,7 @@ def out(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_every_scheme_and_group_has_one_row(out: Path) -> None:
     rows = tiny.lines(out / "rows.jsonl")
     keys = [(row["scheme"], row["start"], row["stop"]) for row in rows]
@@ -95,6 +96,7 @@ def test_rows_pair_with_the_rows_of_a_sweep() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_killed_deployment_goes_on(
     out: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_killed_deployment_goes_on(
     assert "w4c-asym_a8da" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_rows_of_another_deployment_are_refused(
     out: Path, tiny_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

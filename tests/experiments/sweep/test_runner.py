@@ -87,6 +87,7 @@ def test_full_precision_is_its_own_reference_exactly(rows):
             assert all(total > 0.0 for total, _ in row.infidelity)
 
 
+@pytest.mark.slow
 def test_shards_do_not_change_the_sums(job, rows, tiny_root):
     """One shard of all puzzles gives the sums of three."""
     whole = prepare(tiny.parsed(tiny_root, "--schemes", SCHEMES, "--batch-size", "30"))

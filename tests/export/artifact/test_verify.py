@@ -66,6 +66,7 @@ def test_a_product_with_another_weight_is_found(scheme: str, tmp_path: Path) -> 
     assert not check_operators.check_product(cut.graphs[0], wrong, 0).passed
 
 
+@pytest.mark.slow
 def test_blocks_lie_within_their_bounds_and_damage_does_not(made: Export) -> None:
     scheme = made.manifest.scheme
     twin = tiny.simulation(CONFIG, scheme)

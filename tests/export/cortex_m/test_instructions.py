@@ -135,6 +135,7 @@ def test_attention_is_as_counted_on_the_emulated_board(name: str) -> None:
     assert 2 * block + head == pytest.approx(counted, rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["fp32", "tflm_int8_int16", "tflm_int4_int8"])
 def test_every_operator_of_attention_has_a_cost(scheme: str) -> None:
     for graph in random_export(random_source("maze-trm-att-mini"), scheme).model.graphs:

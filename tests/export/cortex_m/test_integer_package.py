@@ -106,6 +106,7 @@ def test_a_cut_block_is_packed_as_its_stages(made: Made) -> None:
     assert "block" not in package.graphs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

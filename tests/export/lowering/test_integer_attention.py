@@ -95,7 +95,7 @@ CASES = {
 """Weights, widths, the scheme that plans the filters, and how the graph is cut."""
 
 
-@pytest.mark.parametrize("name", slow_except(CASES, "int4"))
+@pytest.mark.parametrize("name", slow_except(CASES))
 def test_graphs_have_the_bits_of_the_simulation(name: str) -> None:
     weights, widths, scheme, chunks = CASES[name]
     hold_equal(attention_models.tiny(weights, widths), scheme, *chunks)

@@ -68,6 +68,7 @@ def test_graphs_have_the_bits_of_the_simulation(make, scheme: str) -> None:
         runtime.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["w4c-asym_a16s_tflm", "w4c-sym_a8s_tflm"])
 def test_chunks_change_no_bit(scheme: str) -> None:
     model = integers.tiny(scheme)

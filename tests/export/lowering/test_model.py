@@ -44,7 +44,8 @@ def test_float_graphs_equal_jax(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "scheme", ["fp16", "int8", "int4_calibrated", "int4_naive", "w8c-asym", "w2c-asym"]
+    "scheme",
+    slow_except(["fp16", "int8", "int4_calibrated", "int4_naive", "w8c-asym", "w2c-asym"], "int8"),
 )
 def test_weight_only_schemes_equal_their_simulation(scheme: str) -> None:
     check_blocks_and_head(CONFIGS["mlp"], random_weights(CONFIGS["mlp"]).params, scheme, batch=1)
@@ -104,7 +105,9 @@ def check_step(config: Config, params: dict) -> None:
 
 
 @pytest.mark.parametrize("target", [Target.LITERT, Target.LITERT_BUILTIN], ids=lambda t: t.value)
-@pytest.mark.parametrize("scheme", ["w8c-sym_a8da", "w4c-sym_a8da", "w4c-asym_a8da"])
+@pytest.mark.parametrize(
+    "scheme", slow_except(["w8c-sym_a8da", "w4c-sym_a8da", "w4c-asym_a8da"], "w4c-asym_a8da")
+)
 def test_dynamic_blocks_equal_their_simulation(scheme: str, target: Target) -> None:
     check_dynamic("attention", plan_of(scheme, target))
 

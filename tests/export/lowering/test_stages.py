@@ -39,6 +39,7 @@ def interpreters(graphs: tuple[Graph, ...]):
     return call
 
 
+@pytest.mark.slow
 def test_stages_give_the_bits_of_a_block() -> None:
     graphs, one = (graphs_of(CONFIG, CUT, whole=whole) for whole in (False, True))
     stages, block = interpreters(graphs), interpreters(one)

@@ -20,6 +20,7 @@ from quant.simulation import quantise_for
 from tests.support.export.models import CONFIGS, float_drift, run, states
 from tests.support.rounding import rms
 from tests.support.samples import random_weights
+from tests.support.slow import slow_except
 from trm_jax.config import Config
 from trm_jax.models.build import build
 
@@ -34,7 +35,7 @@ def float_model(config: Config, params: dict) -> bytes:
     return write_tflite(lower_floats(config, params, FLOAT, batch=2))
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", slow_except(CONFIGS, "mlp"))
 def test_the_float_graph_equals_the_converters(kind: str) -> None:
     config = CONFIGS[kind]
     reasoner, params = build(config), random_weights(config).params

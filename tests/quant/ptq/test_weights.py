@@ -17,6 +17,7 @@ from quant.ptq.weights import (
 from quant.scheme import PAPER_SCHEMES, parse
 from tests.support.oracles import grid as oracle
 from tests.support.samples import random_weights
+from tests.support.slow import slow_except
 from trm_jax.config import SUDOKU_HRM, SUDOKU_TRM_ATT, SUDOKU_TRM_MLP, Mixer, Positions, TRMConfig
 from trm_jax.models.build import build
 from trm_jax.types import Buffers, Weights
@@ -45,7 +46,9 @@ def named(tree) -> dict[str, object]:
     return {leaf_name(path): leaf for path, leaf in flat}
 
 
-@pytest.mark.parametrize("name", ["int4_naive", "int3_calibrated", "int8", "w5c-sym-mse"])
+@pytest.mark.parametrize(
+    "name", slow_except(["int4_naive", "int3_calibrated", "int8", "w5c-sym-mse"], "int8")
+)
 def test_only_kernels_are_quantised(weights, name):
     before, after = named(weights.params), named(quantise_params(weights.params, parse(name)))
     assert list(before) == list(after)

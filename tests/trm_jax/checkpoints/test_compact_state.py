@@ -99,6 +99,7 @@ def test_files_are_the_documented_ones(state: TrainState, tmp_path: Path) -> Non
     assert begin == len(stream)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "ema"), [(SUDOKU_TRM_MLP, "float32"), (SUDOKU_TRM_ATT, "delta16")], ids=["5M", "7M"]
 )

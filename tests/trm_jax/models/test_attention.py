@@ -164,6 +164,7 @@ class Cudnn:
         return 91000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seq_len", [6, 7])
 def test_the_training_program_for_cuda_holds_cudnns_calls(
     seq_len: int, monkeypatch: pytest.MonkeyPatch

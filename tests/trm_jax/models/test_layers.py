@@ -209,6 +209,7 @@ def test_embedding_initialises_with_one_over_sqrt_width() -> None:
     np.testing.assert_array_equal(picked[0], table[[3, 3999]])
 
 
+@pytest.mark.slow
 def test_a_product_over_the_first_axis_is_one_over_the_last() -> None:
     x = jnp.asarray(np.random.default_rng(3).normal(size=(5, 2, 3)), jnp.float32)
     moved = jnp.moveaxis(x, 0, -1)

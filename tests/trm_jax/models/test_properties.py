@@ -85,7 +85,7 @@ def assert_within_drift(case: Case, ours: Latents) -> None:
         assert (np.array(found) <= bound[: len(found)]).all(), (found, bound)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", slow_except(CONFIGS, "mlp"))
 def test_trajectory_equals_numpy_loops(name: str) -> None:
     c = case(name)
     cycles = STEPS * c.reasoner.config.H_cycles
@@ -165,6 +165,7 @@ class Read(NamedTuple):
     out: Outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "no_ACT_continue", "seed"), [("attention", True, 9), ("hrm", False, 11)]
 )

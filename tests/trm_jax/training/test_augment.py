@@ -16,6 +16,7 @@ from trm_jax.types import Batch
 KEYS = [jax.random.key(seed) for seed in range(4)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("box", [(2, 2), (2, 3)])
 def test_sudoku_draws_are_symmetric_to_the_puzzle(box: tuple[int, int]) -> None:
     puzzles, answers = generate_sudoku(6, box=box, seed=3)
@@ -49,6 +50,7 @@ def test_maze_draws_are_mazes_with_their_shortest_path() -> None:
         assert (np.sort(x) == np.sort(mazes)).all()
 
 
+@pytest.mark.slow
 def test_maze_draws_reach_all_eight_symmetries() -> None:
     grid = jnp.arange(9, dtype=jnp.int32)[None]
     draws = {

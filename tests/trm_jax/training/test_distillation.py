@@ -67,6 +67,7 @@ def test_the_objective_weighs_teacher_and_labels(step):
     assert float(mixed) == pytest.approx(0.7 * np.mean(cells) + 0.3 * float(released), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_teachers_are_looked_up_by_number(step):
     """Swapping puzzles with their numbers swaps nothing in the loss."""
     taught = jnp.float32(np.random.default_rng(4).normal(size=(SIZE, CONFIG.seq_len, 5)))

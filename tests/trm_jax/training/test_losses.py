@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from trm_jax.training.losses import (
     binary_cross_entropy,
@@ -81,6 +82,7 @@ def test_sequence_losses_equal_loops() -> None:
     np.testing.assert_allclose(losses.cell_accuracy, [1.0, 2 / 3, 0.0], rtol=FLOAT32)
 
 
+@pytest.mark.slow
 def test_unscored_cells_have_no_gradient() -> None:
     out, labels = case()
 

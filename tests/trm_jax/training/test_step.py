@@ -60,6 +60,7 @@ def run(state: TrainState, steps: int) -> TrainState:
     return state
 
 
+@pytest.mark.slow
 def test_resumed_run_is_bit_for_bit_the_uninterrupted_one() -> None:
     whole = run(init_state(build(CONFIG), RECIPE, puzzles()), 8)
     half = run(init_state(build(CONFIG), RECIPE, puzzles()), 4)

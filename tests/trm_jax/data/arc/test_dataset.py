@@ -77,6 +77,7 @@ def test_canvases_that_do_not_fit_are_refused():
         crop(np.zeros(5, np.int32))
 
 
+@pytest.mark.slow
 def test_files_equal_the_released_builder(shared, tmp_path):
     source = shared / "data" / "arc_kaggle_combined" / "arc-agi"
     subsets = ("training", "evaluation", "concept")
