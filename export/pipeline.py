@@ -18,9 +18,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
 from export.artifact.host_state import state_checksum
@@ -41,9 +39,8 @@ from export.lowering.model import lower_floats, lower_integers, parameters_sha25
 from export.lowering.stages import PartitionSpec
 from export.lowering.storage import StoragePlan
 from export.runtimes.registry import open_runtime
+from quant.integer.data_flow import accumulator_bits
 from quant.integer.model import IntegerModel
-from quant.integer.network import mlp_level, read_out
-from quant.integer.operators import NamedValue, largest_sum
 from quant.integer.reasoner import IntegerReasoner, Simulated
 from quant.integer.saturation import count_rollout
 from quant.ptq.weights import round_weights
@@ -263,31 +260,12 @@ def add_saturation(
 
 def collect_integer_facts(model: IntegerModel) -> IntegerFacts:
     """Collect the facts of a model; saturation is not counted yet."""
-    sources = map_product_inputs(model)
     return IntegerFacts(
         bits=model.bits,
         headroom=model.headroom,
         encodings={n: (e.scale, e.zero_point) for n, e in sorted(model.encodings.items())},
-        accumulator_bits={
-            site: largest_sum(model.products[site], model.encodings[source]).bit_length() + 1
-            for site, source in sorted(sources.items())
-        },
+        accumulator_bits=dict(sorted(accumulator_bits(model).items())),
     )
-
-
-def map_product_inputs(model: IntegerModel) -> dict[str, str]:
-    """Name what every product multiplies, by the product's site."""
-    c = model.config
-    ops = model.ops()
-
-    def walk(z: Any) -> Any:
-        state = NamedValue(z, "z")
-        out = mlp_level(state, NamedValue(z, "injection"), c, ops)
-        return out.value, read_out(state, c, ops)[0].value
-
-    shape = (1, c.num_positions, c.hidden_size)
-    jax.eval_shape(walk, jax.ShapeDtypeStruct(shape, np.dtype(f"int{model.bits}")))
-    return ops.inputs
 
 
 def count_weight_bytes(model: GraphModel) -> int:

@@ -1,4 +1,4 @@
-"""THE grid: every integer of this project is made here, by four verbs.
+"""THE grid: every integer of this project is rounded here, by four verbs.
 
     calibrate         x -> range [low, high]
     scale_zero_point  range -> scale s, zero point z
@@ -13,8 +13,8 @@ Grids of b bits:
                  LiteRT's int4 kernels refuse);  s = max(-low, high) / q_max
     asymmetric   q in [0, 2^b - 1];  s = (high - low) / q_max,  z = round(-low * (1/s))
 
-Zero rule: a range always contains 0 (low <= 0 <= high), so 0 is exactly representable, z lies
-on the grid and fits every runtime's zero-point field. Ranges that contain 0 anyway give the
+Zero rule: a range always contains 0 (low <= 0 <= high), so 0 is exactly representable, z is on
+the grid and fits every runtime's zero-point field. Ranges that contain 0 anyway give the
 published integers (Sec. 3.4: scale (max-min)/15, zp round(-min/scale)); for a one-sided row the
 published z leaves [0, 15]. A constant row is q_max (or 0): it survives. If s would be below the
 smallest normal float32 the data is zero for all purposes: s = 1, every q = z.
@@ -46,7 +46,7 @@ CLIP_FACTORS = tuple(k / 100 for k in range(100, 4, -1))
 
 
 class Symmetry(enum.Enum):
-    """Where the zero of the grid lies."""
+    """Where the zero of the grid is."""
 
     SYMMETRIC = "sym"
     ASYMMETRIC = "asym"
@@ -102,8 +102,8 @@ class Grid:
 
     def reduced_axes(self, ndim: int) -> tuple[int, ...]:
         """Axes that share a scale, for an array of `ndim` axes."""
-        kept = {axis % ndim for axis in self.channel_axes}
-        return tuple(axis for axis in range(ndim) if axis not in kept)
+        channels = {axis % ndim for axis in self.channel_axes}
+        return tuple(axis for axis in range(ndim) if axis not in channels)
 
 
 class Range(NamedTuple):

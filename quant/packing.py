@@ -1,4 +1,4 @@
-"""True bytes of integers of 2 to 8 bits, and how many there are.
+"""Integers of 2 to 8 bits as bytes without gaps, and how many bytes a tensor takes.
 
 Byte format: the integers in row-major order, each as its lowest b bits (two's complement if
 signed), form one stream of bits without gaps. Integer i occupies bits [i*b, (i+1)*b) of the
@@ -11,7 +11,9 @@ The last byte is padded with zero bits. So
     3 bits   eight in three bytes: 1, 2, 3, -3, ... -> D1 ...
 
 Scales and zero points are stored apart: 4 bytes a scale (float32) and, for asymmetric grids,
-1 byte a zero point. NumPy only: bytes are made at the rim, never under jit.
+1 byte a zero point. NumPy only: files are read and written outside of jit.
+
+Not here: the integers themselves (affine.py), files (trm_jax/checkpoints, export).
 """
 
 import math

@@ -1,8 +1,10 @@
-"""Structured magnitude pruning: whole output neurons go, those of least weight (Table 13).
+"""Structured magnitude pruning: the output neurons of least norm are set to zero (Table 13).
 
 The paper zeroes, in every linear layer, the rows of lowest L2 norm. A row of a PyTorch linear is
-an output neuron, which is a column of our (inputs, outputs) kernels. Left out: taking the
-zeroed neurons out of the arrays (what that would save is `kept_weights`), and retraining.
+an output neuron, which is a column of our (inputs, outputs) kernels.
+
+Not here: taking the zeroed neurons out of the arrays (`kept_weights` counts what would stay), and
+retraining (experiments/ablate/studies/pruning.py).
 """
 
 from collections.abc import Callable
@@ -17,17 +19,17 @@ from quant.ptq.weights import is_kernel, leaf_name
 from trm_jax.types import Params
 
 Sites = Callable[[str], bool]
-"""Says of a site, such as `L_level/layers_0/mlp/down_proj`, whether it is pruned."""
+"""Whether a site, such as `L_level/layers_0/mlp/down_proj`, is pruned."""
 
 
 def every_linear(site: str) -> bool:
-    """Prune the blocks and both heads, as the paper does."""
+    """Choose the blocks and both heads, as the paper does."""
     del site
     return True
 
 
 def blocks_only(site: str) -> bool:
-    """Spare the heads: a token whose output neuron is gone can never be answered."""
+    """Choose the blocks and spare the heads: a token without output neuron is never an answer."""
     return "/layers_" in site
 
 
@@ -35,8 +37,8 @@ def prune(params: Params, share: float, sites: Sites = every_linear) -> Params:
     """Zero a share of the output neurons of each kernel, those of least L2 norm.
 
     Args:
-      share: 0 keeps everything; of n neurons floor(share * n) go, of equal norms the first.
-      sites: which kernels.
+      share: 0 keeps everything; floor(share * n) of n neurons are zeroed, of equal norms the first.
+      sites: chooses the kernels.
 
     Raises:
       ValueError: a share outside [0, 1).
@@ -61,7 +63,7 @@ def keep_mask(kernel: Float[Array, "inputs outputs"], share: float) -> Float[Arr
 
 
 def kept_weights(params: Params) -> int:
-    """Count the weights outside of zeroed neurons."""
+    """Count the weights that are not in zeroed neurons."""
 
     def leaf(path: tuple, value: Array) -> int:
         if not is_kernel(path):

@@ -1,8 +1,8 @@
-"""The puzzle table's own compression: int8 rows, a low rank, or one row streamed (4.1, Table 1).
+"""Compression of the puzzle table: int8 rows, a low rank, or one row streamed (Sec. 4.1, Table 1).
 
-Each form says what a stored table takes in flash, what of it must be in memory to answer one
-puzzle, and which rows the model then reads. Bytes need the shape alone, so that the published
-tables (50,911 x 512 and 876,406 x 512) are counted without being there.
+A form of the table knows its bytes in flash, its bytes in memory while one puzzle is answered, and
+the rows that the model then reads. Bytes depend on the shape alone, so the published tables
+(50,911 x 512 and 876,406 x 512) are counted without being there.
 
     form       in flash                          in memory for one puzzle
     float32    4 bytes an element                all of it
@@ -10,9 +10,10 @@ tables (50,911 x 512 and 876,406 x 512) are counted without being there.
     rank r     r + width/ids of r floats a row   all of it
     one row    as float32                        4 bytes an element of one row
 
-Any form may be streamed; of the others one row of codes and its scale, or r coefficients and the
-r x width basis, would do. The forms above are the paper's. Left out: the row file's bytes
-(export/cortex_m/row_file.py) and reading one row of it (export/cortex_m/row_file.py).
+Any form may be streamed: int8 would need one row of integers and its scale in memory, a low rank
+r coefficients and the r x width basis. The forms above are the paper's.
+
+Not here: the format of the row file and reading one row of it (export/cortex_m/row_file.py).
 """
 
 from dataclasses import dataclass
@@ -38,11 +39,11 @@ class TableBytes(NamedTuple):
 
 
 class TableForm(Protocol):
-    """A way to keep a table."""
+    """A form that a table is stored in."""
 
     @property
     def name(self) -> str:
-        """For rows and tables."""
+        """Name in result rows and printed tables."""
         ...
 
     def size(self, ids: int, width: int) -> TableBytes:
@@ -50,7 +51,7 @@ class TableForm(Protocol):
         ...
 
     def rows(self, table: Table) -> Table:
-        """Give the float32 rows that the model reads."""
+        """Return the float32 rows that the model reads."""
         ...
 
 
@@ -66,7 +67,7 @@ class FloatRows:
         return TableBytes(whole, whole)
 
     def rows(self, table: Table) -> Table:
-        """Give the rows unchanged."""
+        """Return the rows unchanged."""
         return np.asarray(table, np.float32)
 
 
@@ -114,7 +115,7 @@ class LowRank:
 
     @property
     def name(self) -> str:
-        """For rows and tables."""
+        """Name in result rows and printed tables."""
         return f"SVD rank {self.rank}"
 
     def size(self, ids: int, width: int) -> TableBytes:
@@ -147,8 +148,8 @@ def _int8(rows: np.ndarray) -> np.ndarray:
 def right_singular(table: Table) -> np.ndarray:
     """Compute the right singular vectors, the largest singular value first.
 
-    From the width x width Gram matrix in float64: the table is passed over once, in chunks.
-    Singular values below 1e-8 of the largest drown in its rounding; no rank worth keeping is there.
+    They come from the width x width Gram matrix in float64, so the table is read once, in chunks.
+    Singular values below 1e-8 of the largest are lost in its rounding; no useful rank is that high.
     """
     gram = np.zeros((table.shape[1],) * 2)
     for first in range(0, len(table), CHUNK):
@@ -158,9 +159,9 @@ def right_singular(table: Table) -> np.ndarray:
     return vectors[:, ::-1]
 
 
-def row_cosine(table: Table, kept: Table) -> Float[np.ndarray, " rows"]:
-    """Compare rows by their cosine, in float64; rows of zeros in the table have none, left out."""
-    a, b = np.asarray(table, np.float64), np.asarray(kept, np.float64)
+def row_cosine(table: Table, compressed: Table) -> Float[np.ndarray, " rows"]:
+    """Compare rows by their cosine, in float64, without the rows of zeros in the table."""
+    a, b = np.asarray(table, np.float64), np.asarray(compressed, np.float64)
     length = np.linalg.norm(a, axis=1)
     a, b, length = a[length > 0], b[length > 0], length[length > 0]
     other = np.linalg.norm(b, axis=1)

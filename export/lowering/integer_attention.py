@@ -1,130 +1,124 @@
-"""Operators of quant/integer/network.py as tensors and records of a graph, for TFLM.
+"""The operators of attention as tensors and operators of a TFLM graph.
 
 Memory decides the shape of the graph: a head's scores exist for `Chunks.queries` rows at a time,
-what lies behind the heads for `Chunks.rows` tokens. A tensor's other width is made once and kept.
-The same operators serve a block in one graph (model.py) and one that is cut (stages.py).
+what comes after the heads for `Chunks.rows` tokens. The same operators serve a block in one graph
+(model.py) and one that is cut (stages.py).
+
+Not here: the operators of both mixers (integer_block.py), the arithmetic
+(quant/integer/attention_operators.py).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from export.graph.builder import batch_matmul, binary, split
 from export.lowering.float_block import rms_norm
-from export.lowering.integer_block import POSITIONS, GraphOps, concatenated
+from export.lowering.integer_block import POSITIONS, GraphOps, NamedTensor, concatenated
 from export.lowering.integer_matmul import dtype_of, quant_of
-from quant.integer.attention_operators import ROTARY_NAME, integer_tables, other_width
-from quant.integer.operators import NamedValue
+from quant.integer.attention_operators import integer_tables
+from quant.integer.operators import NamedValue, operand_name
+from quant.integer.tensor_names import ROTARY, Head, TensorName
 from trm_jax.config import ReasonerConfig
 
 
 @dataclass(frozen=True)
 class AttentionGraph(GraphOps):
-    """Operators that are written down; a value is the name of its tensor.
+    """Operators that are added to a graph.
 
     Attributes:
-      casts: integers of another width, by tensor and encoding.
+      casts: integers of another width, each made once, by tensor and encoding.
     """
 
-    casts: dict[tuple[str, str], NamedValue] = field(default_factory=dict)
+    casts: dict[tuple[str, TensorName], NamedTensor] = field(default_factory=dict)
 
-    def rows_of(self, tensor: str, name: str, rows: int) -> NamedValue:
-        """Declare rows that are fed, in the encoding of `name`; four axes, one puzzle."""
-        means = self.model.encodings[name]
-        shape = (1, 1, rows, self.model.config.hidden_size)
-        return NamedValue(self.g.input(tensor, shape, dtype_of(means), quant_of(means)), name)
-
-    def linear(self, name: str, x: NamedValue) -> NamedValue:
+    def linear(self, name: TensorName, x: NamedTensor) -> NamedTensor:
         return super().linear(name, self._cast(x, name))
 
-    def gate_up(self, name: str, x: NamedValue, part: slice) -> tuple[NamedValue, NamedValue]:
+    def gate_up(
+        self, name: TensorName, x: NamedTensor, part: slice
+    ) -> tuple[NamedTensor, NamedTensor]:
         return super().gate_up(name, self._cast(x, name), part)
 
-    def add(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def add(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
         return super().add(name, self._cast(a, name), self._cast(b, name))
 
-    def multiply(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def multiply(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
         return super().multiply(name, self._cast(a, name), self._cast(b, name))
 
-    def logistic(self, name: str, x: NamedValue) -> NamedValue:
+    def logistic(self, name: TensorName, x: NamedTensor) -> NamedTensor:
         return super().logistic(name, self._cast(x, name))
 
-    def rotate(self, name: str, x: NamedValue, config: ReasonerConfig) -> NamedValue:
-        means = self.model.encodings[ROTARY_NAME]
-        tables = zip(("cos", "sin"), integer_tables(config, means.bits), strict=True)
-        cos, sin = (
-            NamedValue(
-                self.g.constant(
-                    f"{ROTARY_NAME}/{end}", table[None], dtype_of(means), quant_of(means)
-                ),
-                ROTARY_NAME,
-            )
-            for end, table in tables
-        )
+    def rotate(self, name: TensorName, x: NamedTensor, config: ReasonerConfig) -> NamedTensor:
+        cos, sin = self._rotary_tables(config)
         x = self._cast(x, name)
-        along = self.multiply(f"{name}/cos", x, cos)
+        along = self.multiply(name.then("cos"), x, cos)
         first, second = split(self.g, x.value, 2, f"{x.value}/halves")
-        turned = concatenated(self.g, (second, first), -1, f"{name}/swapped")
-        across = self.multiply(f"{name}/sin", x._replace(value=turned), sin)
+        halves = concatenated(self.g, (second, first), -1, f"{name}/swapped")
+        across = self.multiply(name.then("sin"), replace(x, value=halves), sin)
         return self.add(name, along, across)
 
-    def matmul(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
-        means, first, second = self.model.encodings[name], self._cast(a, name), self._cast(b, name)
-        made = batch_matmul(
-            self.g, first.value, second.value, name, dtype=dtype_of(means), quant=quant_of(means)
+    def _rotary_tables(self, config: ReasonerConfig) -> tuple[NamedTensor, NamedTensor]:
+        encoding = self.encoding(ROTARY)
+        dtype, quant = dtype_of(encoding), quant_of(encoding)
+        tables = zip(("cos", "sin"), integer_tables(config, encoding.bits), strict=True)
+        cos, sin = (
+            NamedValue(self.g.constant(f"{ROTARY}/{part}", table[None], dtype, quant), ROTARY)
+            for part, table in tables
         )
-        return NamedValue(made, name)
+        return cos, sin
 
-    def softmax(self, name: str, x: NamedValue, beta: float) -> NamedValue:
-        return self.made("SOFTMAX", (self._cast(x, name),), name, 1, {"beta": beta})
+    def matmul(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
+        encoding, first, second = self.encoding(name), self._cast(a, name), self._cast(b, name)
+        dtype, quant = dtype_of(encoding), quant_of(encoding)
+        product = batch_matmul(
+            self.g, first.value, second.value, str(name), dtype=dtype, quant=quant
+        )
+        return NamedValue(product, name)
 
-    def residual(self, name: str, h: NamedValue, y: NamedValue) -> NamedValue:
+    def softmax(self, name: TensorName, x: NamedTensor, beta: float) -> NamedTensor:
+        return self.add_operator("SOFTMAX", (self._cast(x, name),), name, 1, {"beta": beta})
+
+    def residual(self, name: TensorName, h: NamedTensor, y: NamedTensor) -> NamedTensor:
         total = binary(self.g, "ADD", self._real(h), self._real(y), f"{name}/sum")
         normed = rms_norm(self.g, total, self.model.config, f"{name}/real")
-        version = self.model.encodings[name].bits // 8
-        return self.made("QUANTIZE", (NamedValue(normed, name),), name, version, {})
+        version = self.encoding(name).bits // 8
+        return self.add_operator("QUANTIZE", (NamedValue(normed, name),), name, version, {})
 
-    def each_head(self, part: Callable[[str], NamedValue], count: int) -> Sequence[NamedValue]:
-        return [part(str(i)) for i in range(count)]
+    def each_head(self, part: Callable[[Head], NamedTensor], count: int) -> Sequence[NamedTensor]:
+        return [part(head) for head in range(count)]
 
-    def by_queries(self, part: Callable[[NamedValue], NamedValue], x: NamedValue) -> NamedValue:
+    def by_queries(self, part: Callable[[NamedTensor], NamedTensor], x: NamedTensor) -> NamedTensor:
         return self._in_chunks(part, (x,), self.chunks.queries)
 
-    def by_tokens(self, part: Callable[..., NamedValue], *xs: NamedValue) -> NamedValue:
+    def by_tokens(self, part: Callable[..., NamedTensor], *xs: NamedTensor) -> NamedTensor:
         return self._in_chunks(part, xs, self.chunks.rows)
 
     def _in_chunks(
-        self, part: Callable[..., NamedValue], xs: Sequence[NamedValue], size: int
-    ) -> NamedValue:
+        self, part: Callable[..., NamedTensor], xs: Sequence[NamedTensor], size: int
+    ) -> NamedTensor:
         cuts = chunk_ends(self.g.shape(xs[0].value)[POSITIONS], size)
         if len(cuts) == 1:
             return part(*xs)
         pieces = [
-            part(
-                *(
-                    x._replace(
-                        value=self.rows(x.value, start, stop - start, f"{x.value}/rows/{start}")
-                    )
-                    for x in xs
-                )
-            )
-            for start, stop in cuts
+            part(*(self._some_rows(x, start, stop - start) for x in xs)) for start, stop in cuts
         ]
-        values = [piece.value for piece in pieces]
-        made = concatenated(self.g, values, POSITIONS, f"{pieces[0].name}/all")
-        return pieces[0]._replace(value=made)
+        return self._concatenated(pieces, POSITIONS, f"{pieces[0].name}/all")
 
-    def _cast(self, x: NamedValue, like: str) -> NamedValue:
-        bits = self.model.encodings[like].bits
-        if self.model.encodings[x.name].bits == bits:
+    def _some_rows(self, x: NamedTensor, start: int, count: int) -> NamedTensor:
+        return replace(x, value=self.rows(x.value, start, count, f"{x.value}/rows/{start}"))
+
+    def _cast(self, x: NamedTensor, result: TensorName) -> NamedTensor:
+        """Requantise an operand to the width of the result."""
+        name = operand_name(x.name, result, self.model.encodings)
+        if name == x.name:
             return x
-        name = other_width(x.name, bits)
         if (x.value, name) not in self.casts:
-            self.casts[x.value, name] = self.made("QUANTIZE", (x,), name, 2, {})
+            self.casts[x.value, name] = self.add_operator("QUANTIZE", (x,), name, 2, {})
         return self.casts[x.value, name]
 
-    def _real(self, x: NamedValue) -> str:
-        version = self.model.encodings[x.name].bits // 8 + 1
+    def _real(self, x: NamedTensor) -> str:
+        version = self.encoding(x.name).bits // 8 + 1
         shapes, name = (self.g.shape(x.value),), f"{x.value}/real"
         return self.g.op("DEQUANTIZE", (x.value,), name, shapes, version=version)[0]
 

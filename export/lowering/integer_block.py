@@ -1,20 +1,26 @@
-"""Operators of quant/integer/network.py as tensors and records of a graph.
+"""The operators of an integer network as tensors and operators of a TFLM graph, for both mixers.
 
-Memory. What a device holds at a time is cut where that saves arena, with the same bits:
+`GraphOps` reads the description in quant/integer/network.py: each method adds to a graph what
+TFLM computes, and returns the name of the result's tensor. What a device holds at a time is cut
+where that saves arena, with the same bits:
 
     rows       of a SwiGLU and its norm: 128 at a time where a matrix has more
     channels   of a filter: 128 outputs at a time, if decoding it whole takes more than 128 KiB
+
+Not here: the operators of attention (integer_attention.py), how a filter is stored
+(integer_matmul.py).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from export.graph.builder import GraphBuilder, joined, reshaped, sliced, transposed
 from export.graph.ir import DType, OptionValue
 from export.lowering.integer_matmul import (
-    Ends,
+    Operand,
     dtype_of,
     filter_tensor,
     is_convolution,
@@ -25,13 +31,17 @@ from export.lowering.storage import StoragePlan
 from quant.integer.encoding import Encoding
 from quant.integer.model import IntegerModel
 from quant.integer.operators import ALL, NamedValue
+from quant.integer.tensor_names import TensorName
+
+NamedTensor = NamedValue[str]
+"""A tensor of a graph, and the name of its encoding."""
 
 MOST_ROWS = 128
 MOST_QUERIES = 100
 MOST_CHANNELS = 128
 MOST_FILTER_BYTES = 128 * 1024
 MOST_CONCATENATED = 10  # inputs of CONCATENATION in TFLM
-POSITIONS = 2  # axis of the positions; of channels where they are turned
+POSITIONS = 2  # axis of the positions; of the channels in a transposed state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +49,10 @@ class Chunks:
     """How much a device holds at a time, at most.
 
     Attributes:
-      rows: of a SwiGLU and its norm; channels: outputs of a filter; filter_bytes: of one decoded.
+      rows: of a SwiGLU and its norm.
       queries: rows of a head's scores.
+      channels: outputs of a filter.
+      filter_bytes: of a filter that is decoded whole.
 
     Raises:
       ValueError: fewer than one.
@@ -60,42 +72,50 @@ DEFAULT_CHUNKS = Chunks()
 
 
 def state_shape(model: IntegerModel, batch: int) -> tuple[int, int, int]:
-    """Shape a state at the ends of a graph."""
+    """Return the shape of a state where it enters or leaves a graph."""
     return batch, model.config.num_positions, model.config.hidden_size
 
 
 @dataclass(frozen=True)
 class GraphOps:
-    """Operators that are written down; a value is the name of its tensor.
+    """Operators that are added to a graph.
 
     Attributes:
-      kept: filters that were decoded whole, by site.
+      filters: tensors of filters that were decoded whole, by the filter's name.
     """
 
     g: GraphBuilder
     model: IntegerModel
     plan: StoragePlan
     chunks: Chunks
-    kept: dict[str, str] = field(default_factory=dict)
+    filters: dict[str, str] = field(default_factory=dict)
 
-    def state(self, name: str, batch: int, encoding: str = "") -> NamedValue:
-        """Declare a state that is fed, and give it four axes."""
-        x = self.fed(name, batch, encoding)
-        return NamedValue(self._four_axes(x.value, f"{name}/rows"), x.name)
+    def input_state(self, tensor: str, name: TensorName, batch: int) -> NamedTensor:
+        """Declare an input of three axes: cutting its rows needs no copy of it."""
+        return self.input_tensor(tensor, name, state_shape(self.model, batch))
 
-    def fed(self, name: str, batch: int, encoding: str = "") -> NamedValue:
-        """Declare a state that is fed, of three axes: what cuts its rows needs no copy of it."""
-        known = encoding or name
-        means, shape = self.model.encodings[known], state_shape(self.model, batch)
-        return NamedValue(self.g.input(name, shape, dtype_of(means), quant_of(means)), known)
+    def input_rows(self, tensor: str, name: TensorName, batch: int) -> NamedTensor:
+        """Declare an input state, and give it four axes."""
+        x = self.input_state(tensor, name, batch)
+        return replace(x, value=self._four_axes(x.value, f"{tensor}/rows"))
 
-    def linear(self, name: str, x: NamedValue) -> NamedValue:
-        outputs = self.model.products[name].kernel.qvalue.shape[1]
-        parts = self._cut(name, outputs)
-        return self.joined([self._product(name, x, part, name) for part in parts])
+    def input_tensor(self, tensor: str, name: TensorName, shape: tuple[int, ...]) -> NamedTensor:
+        """Declare an input in the encoding of `name`."""
+        encoding = self.encoding(name)
+        return NamedValue(self.g.input(tensor, shape, dtype_of(encoding), quant_of(encoding)), name)
 
-    def gate_up(self, name: str, x: NamedValue, part: slice) -> tuple[NamedValue, NamedValue]:
-        inner = self.model.products[name].kernel.qvalue.shape[1] // 2
+    def encoding(self, name: TensorName) -> Encoding:
+        """Look up the encoding of a tensor."""
+        return self.model.encodings[str(name)]
+
+    def linear(self, name: TensorName, x: NamedTensor) -> NamedTensor:
+        parts = self._cut(name, self._kernel_shape(name)[1])
+        return self.joined([self._product(name, x, part, str(name)) for part in parts])
+
+    def gate_up(
+        self, name: TensorName, x: NamedTensor, part: slice
+    ) -> tuple[NamedTensor, NamedTensor]:
+        inner = self._kernel_shape(name)[1] // 2
         start, stop, _ = part.indices(inner)
         up = slice(inner + start, inner + stop)
         return (
@@ -103,16 +123,16 @@ class GraphOps:
             self._product(name, x, up, f"{name}/up"),
         )
 
-    def add(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
-        return self.made("ADD", (a, b), name, 2, {"potScaleInt16": False})
+    def add(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
+        return self.add_operator("ADD", (a, b), name, 2, {"potScaleInt16": False})
 
-    def multiply(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
-        return self.made("MUL", (a, b), name, 2, {})
+    def multiply(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
+        return self.add_operator("MUL", (a, b), name, 2, {})
 
-    def logistic(self, name: str, x: NamedValue) -> NamedValue:
-        return self.made("LOGISTIC", (x,), name, 1, {})
+    def logistic(self, name: TensorName, x: NamedTensor) -> NamedTensor:
+        return self.add_operator("LOGISTIC", (x,), name, 1, {})
 
-    def norm(self, name: str, x: NamedValue) -> NamedValue:
+    def norm(self, name: TensorName, x: NamedTensor) -> NamedTensor:
         """Leave the integers for DEQUANTIZE, MUL, MEAN, ADD, RSQRT, MUL, QUANTIZE."""
         g, shape = self.g, self.g.shape(x.value)
         row = (*shape[:-1], 1)
@@ -125,51 +145,35 @@ class GraphOps:
         shifted = g.op("ADD", (mean, eps), f"{name}/shifted", (row,))[0]
         inverse = g.op("RSQRT", (shifted,), f"{name}/inverse", (row,))[0]
         scaled = g.op("MUL", (real, inverse), f"{name}/scaled", (shape,))[0]
-        means = self.model.encodings[name]
-        made = g.op(
-            "QUANTIZE",
-            (scaled,),
-            name,
-            (shape,),
-            version=self.model.bits // 8,
-            dtype=dtype_of(means),
-            quant=quant_of(means),
-        )[0]
-        return NamedValue(made, name)
+        real_norm = NamedValue(scaled, name)
+        return self.add_operator("QUANTIZE", (real_norm,), name, self.model.bits // 8, {})
 
-    def transpose(self, x: NamedValue) -> NamedValue:
-        return NamedValue(transposed(self.g, x.value, (0, 1, 3, 2), f"{x.value}/turned"), x.name)
+    def transpose(self, x: NamedTensor) -> NamedTensor:
+        return replace(x, value=transposed(self.g, x.value, (0, 1, 3, 2), f"{x.value}/turned"))
 
-    def parts(self, name: str) -> Sequence[slice]:
+    def parts(self, name: TensorName) -> Sequence[slice]:
         """Cut the inner channels of a SwiGLU."""
-        return self._cut(name, self.model.products[name].kernel.qvalue.shape[1] // 2)
+        return self._cut(name, self._kernel_shape(name)[1] // 2)
 
-    def joined(self, parts: Sequence[NamedValue]) -> NamedValue:
-        values = [part.value for part in parts]
-        return NamedValue(
-            concatenated(self.g, values, -1, f"{parts[0].name}/joined"), parts[0].name
-        )
+    def joined(self, parts: Sequence[NamedTensor]) -> NamedTensor:
+        return self._concatenated(parts, -1, f"{parts[0].name}/joined")
 
     def by_rows(
-        self, x: NamedValue, apply: Callable[[NamedValue], NamedValue], rows: slice = ALL
-    ) -> NamedValue:
+        self, x: NamedTensor, apply: Callable[[NamedTensor], NamedTensor], rows: slice = ALL
+    ) -> NamedTensor:
         total = self.g.shape(x.value)[-2]
         first, end, _ = rows.indices(total)
         if (first, end) == (0, total) and total <= self.chunks.rows:
-            return apply(NamedValue(self._four_axes(x.value, f"{x.value}/rows"), x.name))
-        made = []
+            return apply(replace(x, value=self._four_axes(x.value, f"{x.value}/rows")))
+        results = []
         for start in range(first, end, self.chunks.rows):
             stop = min(start + self.chunks.rows, end)
             cut = self.rows(x.value, start, stop - start, f"{x.value}/{start}:{stop}")
-            made.append(apply(NamedValue(cut, x.name)))
-        if len(made) == 1:
-            return made[0]
-        values = [part.value for part in made]
-        return NamedValue(
-            concatenated(self.g, values, POSITIONS, f"{made[0].name}/rows"), made[0].name
-        )
+            results.append(apply(replace(x, value=cut)))
+        return self._concatenated(results, POSITIONS, f"{results[0].name}/rows")
 
     def rows(self, x: str, start: int, count: int, name: str) -> str:
+        """Cut rows out of a tensor; the result has four axes."""
         *outer, _, width = self.g.shape(x)
         begin = (*(0 for _ in outer), start, 0)
         return self._four_axes(
@@ -181,53 +185,59 @@ class GraphOps:
         shape = self.g.shape(x)
         return x if len(shape) == 4 else reshaped(self.g, x, (shape[0], 1, *shape[1:]), name)
 
-    def _cut(self, site: str, outputs: int) -> tuple[slice, ...]:
-        """Cut output channels if the whole filter is too large to lie decoded in the arena."""
-        whole = self.model.products[site].kernel.qvalue.size
-        if whole <= self.chunks.filter_bytes:
+    def _concatenated(self, parts: Sequence[NamedTensor], axis: int, name: str) -> NamedTensor:
+        values = [part.value for part in parts]
+        return replace(parts[0], value=concatenated(self.g, values, axis, name))
+
+    def _kernel_shape(self, site: TensorName) -> tuple[int, ...]:
+        return self.model.products[str(site)].kernel.qvalue.shape
+
+    def _cut(self, site: TensorName, outputs: int) -> tuple[slice, ...]:
+        """Cut output channels if the whole filter is too large to be decoded in the arena."""
+        if math.prod(self._kernel_shape(site)) <= self.chunks.filter_bytes:
             return (slice(0, outputs),)
         step = self.chunks.channels
         return tuple(slice(i, min(i + step, outputs)) for i in range(0, outputs, step))
 
-    def _product(self, site: str, x: NamedValue, part: slice, path: str) -> NamedValue:
-        ends = Ends(x.value, self.model.encodings[x.name], self.model.encodings[site])
-        kernel = self._filter(site, part, ends.x_encoding)
-        made = product_tensor(self.g, path, ends, kernel, self.model.products[site], part)
-        return NamedValue(made, site)
+    def _product(self, site: TensorName, x: NamedTensor, part: slice, path: str) -> NamedTensor:
+        operand = Operand(x.value, self.encoding(x.name), self.encoding(site))
+        kernel = self._filter(str(site), part, operand.x_encoding)
+        product = self.model.products[str(site)]
+        return NamedValue(product_tensor(self.g, path, operand, kernel, product, part), site)
 
     def _filter(self, site: str, part: slice, x: Encoding) -> str:
         """Add the filter of some output channels; one that is decoded whole serves all rows."""
         product, plan = self.model.products[site], self.plan.of(site)
-        outputs = product.kernel.qvalue.shape[1]
-        whole = (part.start, part.stop) == (0, outputs)
+        whole = (part.start, part.stop) == (0, product.kernel.qvalue.shape[1])
         name = f"{site}/kernel" + ("" if whole else f"/{part.start}")
-        if name in self.kept:
-            return self.kept[name]
-        made = filter_tensor(self.g, name, product, plan, part, is_convolution(plan, x))
+        if name in self.filters:
+            return self.filters[name]
+        tensor = filter_tensor(self.g, name, product, plan, part, is_convolution(plan, x))
         if product.kernel.qvalue.size <= self.chunks.filter_bytes:
-            self.kept[name] = made
-        return made
+            self.filters[name] = tensor
+        return tensor
 
-    def made(
+    def add_operator(
         self,
         code: str,
-        xs: Sequence[NamedValue],
-        name: str,
+        xs: Sequence[NamedTensor],
+        name: TensorName,
         version: int,
         options: Mapping[str, OptionValue],
-    ) -> NamedValue:
-        means = self.model.encodings[name]
-        made = self.g.op(
+    ) -> NamedTensor:
+        """Add an operator whose result has the shape of its first operand."""
+        encoding = self.encoding(name)
+        outputs = self.g.op(
             code,
             tuple(x.value for x in xs),
-            name,
+            str(name),
             (self.g.shape(xs[0].value),),
             version=version,
             options=options,
-            dtype=dtype_of(means),
-            quant=quant_of(means),
-        )[0]
-        return NamedValue(made, name)
+            dtype=dtype_of(encoding),
+            quant=quant_of(encoding),
+        )
+        return NamedValue(outputs[0], name)
 
 
 def concatenated(g: GraphBuilder, parts: Sequence[str], axis: int, name: str) -> str:

@@ -7,10 +7,9 @@
 
 Both kernels sum int8 x int8 (or int16) exactly and round per channel alike.
 
-TFLM_DECODE: filters as 4-bit codes into a table of int8 per output channel.
-
-The only way of int4 weights per channel into int16 kernels, and of asymmetric ones into any: the
-table holds q - zero_point, 16 entries a channel. Two constants, as TFLM reads them
+TFLM_DECODE looks 4-bit codes up in a table of int8 per output channel. It is the only way to bring
+int4 weights with a scale per channel into int16 kernels, and asymmetric ones into any: the table
+holds q - zero_point, 16 entries a channel. Its two constants, as TFLM reads them
 (tensorflow/lite/micro/kernels/decode_state_lut.cc and its header):
 
     codes    uint8, two codes a byte, the first in the high nibble; rows follow without a gap, zeros
@@ -25,6 +24,8 @@ table holds q - zero_point, 16 entries a channel. Two constants, as TFLM reads t
              then the entries, int8, channel by channel
 
 The operator makes an int8 filter, with the scales of its channels, in the arena.
+
+Not here: which products there are (integer_block.py), filters of float graphs (float_matmul.py).
 """
 
 from typing import NamedTuple
@@ -45,51 +46,6 @@ CODE_BITS = 4
 HEADER = bytes([0, 1, 0, 0, 1, CODE_BITS, ENTRIES, *(0,) * 9])
 
 
-def codes_of(kernel: QTensor) -> UInt8[np.ndarray, "outputs inputs"]:
-    """Count the integers of a kernel from the lowest of its grid."""
-    low = kernel.grid.q_min
-    codes = np.asarray(kernel.qvalue, np.int16).T - low
-    assert codes.max(initial=0) < ENTRIES, f"a grid of {kernel.grid.bits} bits has no 4-bit codes"
-    return np.ascontiguousarray(codes.astype(np.uint8))
-
-
-def tables_of(kernel: QTensor) -> Int8[np.ndarray, "outputs entries"]:
-    """Tabulate q - zero_point by code; entries past the grid are never asked for."""
-    zeros = np.asarray(kernel.zero_point, np.int16).reshape(-1, 1)
-    steps = np.arange(ENTRIES, dtype=np.int16) + kernel.grid.q_min - zeros
-    outputs = kernel.qvalue.shape[1]
-    return np.broadcast_to(steps.astype(np.int8), (outputs, ENTRIES)).copy()
-
-
-def packed(codes: UInt8[np.ndarray, "outputs inputs"]) -> UInt8[np.ndarray, " bytes"]:
-    """Pack codes, high nibble first."""
-    flat = np.append(codes.reshape(-1), np.zeros(codes.size % 2, np.uint8))
-    return (flat[0::2] << CODE_BITS) | flat[1::2]
-
-
-def decoded(
-    g: GraphBuilder,
-    name: str,
-    codes: UInt8[np.ndarray, "outputs inputs"],
-    tables: Int8[np.ndarray, "outputs entries"],
-    shape: tuple[int, ...],
-    quant: Quant,
-) -> str:
-    """Add a filter that is decoded before its use; its constants are added once.
-
-    Args:
-      shape: of the filter; outputs first.
-    """
-    held = np.frombuffer(HEADER + tables.tobytes(), np.uint8)
-    inputs = (
-        g.constant(f"{name}/codes", packed(codes), DType.UINT8),
-        g.constant(f"{name}/tables", held, DType.UINT8),
-    )
-    return g.op(
-        "TFLM_DECODE", inputs, name, (shape,), dtype=DType.INT8, quant=quant, custom_options=b""
-    )[0]
-
-
 CONV: dict[str, OptionValue] = {
     "strideW": 1,
     "strideH": 1,
@@ -107,8 +63,8 @@ VERSIONS = {
 """Operator versions by code, bits of the activations, bits of the filter."""
 
 
-class Ends(NamedTuple):
-    """A product's input tensor, what its integers and those of the result mean."""
+class Operand(NamedTuple):
+    """A product's input tensor, the encoding of its integers and that of the result's."""
 
     x: str
     x_encoding: Encoding
@@ -129,7 +85,7 @@ def dtype_of(encoding: Encoding) -> DType:
 
 
 def is_convolution(plan: MatrixPlan, x: Encoding) -> bool:
-    """Say whether a product is a 1x1 CONV_2D."""
+    """Return whether a product is a 1x1 CONV_2D."""
     packed = plan.carrier is DType.INT4 and plan.zero_points is not ZeroPoints.TABLE
     return x.bits == 16 or packed
 
@@ -160,13 +116,13 @@ def filter_tensor(
 
 
 def product_tensor(
-    g: GraphBuilder, name: str, ends: Ends, kernel: str, product: DenseWeights, part: slice
+    g: GraphBuilder, name: str, operand: Operand, kernel: str, product: DenseWeights, part: slice
 ) -> str:
     """Multiply; the bias is a tensor of zeros where the model has none: int16 kernels want one."""
-    x, source, target = ends
+    x, source, target = operand
     shape = g.shape(kernel)
     convolved = len(shape) == 4
-    bias, number = _bias(g, kernel, ends, product, part)
+    bias, number = _bias(g, kernel, operand, product, part)
     code = "CONV_2D" if convolved else "FULLY_CONNECTED"
     options: dict[str, OptionValue] = dict(CONV) if convolved else {"keepNumDims": True}
     if source.bits == 16:
@@ -184,13 +140,57 @@ def product_tensor(
 
 
 def _bias(
-    g: GraphBuilder, kernel: str, ends: Ends, product: DenseWeights, part: slice
+    g: GraphBuilder, kernel: str, operand: Operand, product: DenseWeights, part: slice
 ) -> tuple[str, int]:
-    wanted = accumulator_of(product, ends.x_encoding)
-    dtype, number = BIAS_TYPES[wanted]
+    dtype, number = BIAS_TYPES[accumulator_of(product, operand.x_encoding)]
     _, scales = filter_of(product.kernel)
-    unit = np.float32(ends.x_encoding.scale) * scales[part]
+    unit = np.float32(operand.x_encoding.scale) * scales[part]
     quant = Quant(scale=unit, zero_point=np.zeros(unit.size, np.int64), axis=0)
-    values = integer_bias(product, ends.x_encoding)[part]
+    values = integer_bias(product, operand.x_encoding)[part]
     name = f"{kernel.split(':')[0]}/bias"
     return g.constant(name, values, dtype, quant), number
+
+
+def codes_of(kernel: QTensor) -> UInt8[np.ndarray, "outputs inputs"]:
+    """Count the integers of a kernel from the lowest of its grid."""
+    low = kernel.grid.q_min
+    codes = np.asarray(kernel.qvalue, np.int16).T - low
+    assert codes.max(initial=0) < ENTRIES, f"a grid of {kernel.grid.bits} bits has no 4-bit codes"
+    return np.ascontiguousarray(codes.astype(np.uint8))
+
+
+def tables_of(kernel: QTensor) -> Int8[np.ndarray, "outputs entries"]:
+    """Tabulate q - zero_point by code; entries past the grid are never looked up."""
+    zeros = np.asarray(kernel.zero_point, np.int16).reshape(-1, 1)
+    steps = np.arange(ENTRIES, dtype=np.int16) + kernel.grid.q_min - zeros
+    outputs = kernel.qvalue.shape[1]
+    return np.broadcast_to(steps.astype(np.int8), (outputs, ENTRIES)).copy()
+
+
+def packed(codes: UInt8[np.ndarray, "outputs inputs"]) -> UInt8[np.ndarray, " bytes"]:
+    """Pack codes, high nibble first."""
+    flat = np.append(codes.reshape(-1), np.zeros(codes.size % 2, np.uint8))
+    return (flat[0::2] << CODE_BITS) | flat[1::2]
+
+
+def decoded(
+    g: GraphBuilder,
+    name: str,
+    codes: UInt8[np.ndarray, "outputs inputs"],
+    tables: Int8[np.ndarray, "outputs entries"],
+    shape: tuple[int, ...],
+    quant: Quant,
+) -> str:
+    """Add a filter that is decoded before its use; its constants are added once.
+
+    Args:
+      shape: of the filter; outputs first.
+    """
+    table_bytes = np.frombuffer(HEADER + tables.tobytes(), np.uint8)
+    inputs = (
+        g.constant(f"{name}/codes", packed(codes), DType.UINT8),
+        g.constant(f"{name}/tables", table_bytes, DType.UINT8),
+    )
+    return g.op(
+        "TFLM_DECODE", inputs, name, (shape,), dtype=DType.INT8, quant=quant, custom_options=b""
+    )[0]

@@ -38,7 +38,8 @@ from export.lowering.stages import PartitionSpec, stage_graphs
 from export.lowering.storage import StoragePlan
 from quant.affine import QTensor
 from quant.integer.model import IntegerModel
-from quant.integer.network import mlp_level, read_out
+from quant.integer.network import apply_level, read_out
+from quant.integer.tensor_names import INJECTION, STATE
 from quant.ptq.calibrate import ProductRange
 from quant.ptq.weights import QuantisedParams, leaf_name
 from trm_jax.config import Config, HRMConfig, Mixer, to_dict
@@ -208,7 +209,7 @@ def integer_graphs(
     """Lower block and head.
 
     Raises:
-      ValueError: a configuration without integers (integer_block.level).
+      ValueError: a configuration without integers (quant/integer/network.py).
     """
     return (
         integer_block_graph(model, plan, batch, chunks),
@@ -221,17 +222,17 @@ def integer_block_graph(
 ) -> Graph:
     """Lower one application of the network."""
     ops = graph_ops(GraphBuilder("block"), model, plan, chunks)
-    z, injection = ops.state("z", batch), ops.state("injection", batch)
-    out = mlp_level(z, injection, model.config, ops).value
-    state = reshaped(ops.g, out, state_shape(model, batch), "z/next")
-    return scheduled(ops.g.finish({"z": "z", "injection": "injection"}, {"z": state}))
+    z, injection = (ops.input_rows(str(name), name, batch) for name in (STATE, INJECTION))
+    out = apply_level(z, injection, model.config, ops).value
+    next_z = reshaped(ops.g, out, state_shape(model, batch), "z/next")
+    return scheduled(ops.g.finish({"z": "z", "injection": "injection"}, {"z": next_z}))
 
 
 def integer_head_graph(model: IntegerModel, plan: StoragePlan, batch: int, chunks: Chunks) -> Graph:
     """Lower the read-out."""
     ops = graph_ops(GraphBuilder("head"), model, plan, chunks)
-    z_H = ops.fed("z_H", batch, "z")
-    logits, q = (tagged.value for tagged in read_out(z_H, model.config, ops))
+    z_H = ops.input_state("z_H", STATE, batch)
+    logits, q = (output.value for output in read_out(z_H, model.config, ops))
     c, g = model.config, ops.g
     outputs = {
         "logits": reshaped(g, logits, (batch, c.seq_len, c.vocab_size), "logits"),

@@ -25,10 +25,18 @@ from export.graph.builder import GraphBuilder
 from export.graph.ir import Graph, GraphModel
 from export.graph.schedule import scheduled
 from export.lowering.integer_attention import AttentionGraph
-from export.lowering.integer_block import Chunks
+from export.lowering.integer_block import Chunks, NamedTensor
 from export.lowering.storage import StoragePlan
 from quant.integer.model import IntegerModel
-from quant.integer.network import attend, layer_sites, tail
+from quant.integer.network import (
+    SUM,
+    attend,
+    finish_block,
+    last_norm,
+    layer_sites,
+    mixed_name,
+)
+from quant.integer.tensor_names import INJECTION, STATE, TensorName
 from trm_jax.config import Mixer, ReasonerConfig
 
 State = Integer[np.ndarray, "pos emb"]
@@ -91,13 +99,13 @@ def stage_graphs(model: IntegerModel, plan: StoragePlan, cut: PartitionSpec) -> 
         return AttentionGraph(GraphBuilder(name), model, plan, chunks)
 
     graphs = [_inject_graph(ops("inject"), cut.tokens)]
-    source = "L_level/h"
+    source = SUM
     for i, site in enumerate(layer_sites(config)):
         for start, stop in head_groups(config, cut.heads):
             name = f"layers_{i}/heads_{start}-{stop}"
             graphs.append(_heads_graph(site, source, ops(name), range(start, stop)))
         graphs.append(_tail_graph(site, source, ops(f"layers_{i}/tail"), cut.tokens))
-        source = f"{site}/mlp/norm"
+        source = last_norm(site)
     return tuple(map(scheduled, graphs))
 
 
@@ -108,22 +116,28 @@ def head_groups(config: ReasonerConfig, size: int) -> list[tuple[int, int]]:
 
 
 def _inject_graph(ops: AttentionGraph, tokens: int) -> Graph:
-    z, injection = (ops.rows_of(name, name, tokens) for name in ("z", "injection"))
-    h = ops.add("L_level/h", z, injection)
+    z, injection = (_rows(ops, str(name), name, tokens) for name in (STATE, INJECTION))
+    h = ops.add(SUM, z, injection)
     return ops.g.finish({"z": "z", "injection": "injection"}, {"h": h.value})
 
 
-def _heads_graph(site: str, source: str, ops: AttentionGraph, heads: range) -> Graph:
+def _heads_graph(site: str, source: TensorName, ops: AttentionGraph, heads: range) -> Graph:
     c = ops.model.config
-    h = ops.rows_of("h", source, c.num_positions)
-    mixed = {f"mixed/{i}": attend(h, site, str(i), c, ops).value for i in heads}
+    h = _rows(ops, "h", source, c.num_positions)
+    mixed = {f"mixed/{i}": attend(h, site, i, c, ops).value for i in heads}
     return ops.g.finish({"h": "h"}, mixed)
 
 
-def _tail_graph(site: str, source: str, ops: AttentionGraph, tokens: int) -> Graph:
-    h = ops.rows_of("h", source, tokens)
-    mixed = ops.rows_of("mixed", f"{site}/self_attn/mixed/0", tokens)
-    return ops.g.finish({"h": "h", "mixed": "mixed"}, {"h": tail(h, (mixed,), site, ops).value})
+def _tail_graph(site: str, source: TensorName, ops: AttentionGraph, tokens: int) -> Graph:
+    h = _rows(ops, "h", source, tokens)
+    mixed = _rows(ops, "mixed", mixed_name(site, 0), tokens)
+    result = finish_block(h, (mixed,), site, ops).value
+    return ops.g.finish({"h": "h", "mixed": "mixed"}, {"h": result})
+
+
+def _rows(ops: AttentionGraph, tensor: str, name: TensorName, rows: int) -> NamedTensor:
+    """Declare an input of some rows of one puzzle, in the encoding of `name`."""
+    return ops.input_tensor(tensor, name, (1, 1, rows, ops.model.config.hidden_size))
 
 
 class Buffer(enum.Enum):

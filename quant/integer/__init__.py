@@ -1,27 +1,25 @@
-"""The integer arithmetic of TFLite Micro in JAX: exact, jitted, batched. The way in.
+"""TFLite Micro's integer arithmetic in JAX, bit for bit: exact, jitted, batched.
 
-    encoding.py      what integers mean; multipliers
-    kernels/fixed_point.py         fixed point on int32: rounding, 64-bit products in halves
-    kernels/fixed_point.py     exp, logistic, 1/x, 1/sqrt(x) of fixed-point numbers
-    kernels/matmul.py        FULLY_CONNECTED, CONV_2D 1x1, BATCH_MATMUL
-    kernels/elementwise.py   QUANTIZE, DEQUANTIZE, ADD, MUL, MEAN
-    kernels/lookup.py        LOGISTIC, RSQRT, DECODE
-    kernels/softmax.py       SOFTMAX
-    kernels/norm.py          RMSNorm as an island of float32
-    operators.py           what an operator is: the protocol, and TFLM's reading of it
-    network.py         a level and the heads of TRM-MLP, of these operators
-    network.py        what both kinds of network share
-    network.py     a level of TRM-Attention: widths by role, head by head
-    integer_attention_*.py   its ranges, encodings and operators
-    calibration.py        ranges of all tensors along trajectories, encodings with headroom
-    carry.py         states, rows and injections between two calls
-    model.py         a model as a device holds it
-    reasoner.py      its whole rollout, as a Reasoner
+Kernels at the bottom, operators on them, the network described once. Read in this order:
+
+    encoding.py              what integers mean; fixed-point multipliers
+    kernels/                 the arithmetic: fixed_point, matmul, elementwise, lookup, softmax, norm
+    tensor_names.py          how tensors are called, and their width by role
+    operators.py             what an operator is: the protocol, and TFLM's reading of it
+    attention_operators.py   the operators that attention needs beside those
+    network.py               a level and its read-out, described with operators
+    calibration.py           ranges of all tensors along trajectories, encodings with headroom
+    carry.py                 states, embedding rows and injections between two calls
+    model.py                 a model as a device holds it
+    reasoner.py              its whole rollout, as a Reasoner
+    saturation.py            how often integers saturate in a rollout
+    data_flow.py             what every product multiplies; bits of its accumulator
 
 Every operator equals the interpreter of the tflite-micro wheel 0.dev20261023 (8f6596d) bit for
-bit; where its twice-rounded multiplier, the scale of RSQRT or the product of two activations'
-scales differ between builds and revisions is said there. An operator is prepared on the host from
-static encodings and applied to arrays.
+bit; the kernels say where builds or revisions differ: in the twice-rounded multiplier, in the scale
+of RSQRT, in the product of two activations' scales.
+
+Not here: int8 weights with float activations (quant/dot_general.py), graphs for a device (export).
 """
 
 from quant.integer.encoding import Encoding

@@ -1,27 +1,27 @@
-"""Operators of network.py in integers, as TFLM computes them.
+"""The operators that attention needs beside those of every network, and TFLM's reading of them.
 
-Heads are one array each tensor, their operators stacked: a fraction of the time to compile. Such
-a tensor has a * in its name where its heads' tensors have 0, 1, ...
+Each head has operators and scales of its own. A device computes one head after the other; JAX
+computes all of them at once, which takes a fraction of the time to compile: the tensors of all
+heads are one array, their prepared operators are stacked, and their name has ALL_HEADS for a head.
 
-Encodings of an attention network's tensors, by role, and its products head by head.
+Activations may have 8 or 16 bits, by role (tensor_names.py): an operator has the width of its
+result, and where an operand has another one, a QUANTIZE comes before it (`operand_name`).
 
-A tensor has the encoding of its own width under its name, and one of the other width under
-`NAME@8` or `NAME@16`, for a QUANTIZE before an operator of that width. Sigmoid and softmax have
-the encodings that their kernels insist on, the tables of rotary positions one of their own.
+Not here: linear attention, which has no integers; which encodings there are (calibration.py).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Integer
+from jaxtyping import Float, Integer, Shaped
 
-from quant.affine import QTensor, Range
-from quant.integer.calibration import encoding, signed_tables, swapped, with_headroom
-from quant.integer.encoding import BITS, Encoding, short_scale
+from quant.affine import QTensor
+from quant.integer.encoding import Encoding
 from quant.integer.kernels.elementwise import (
     Requantise,
     add,
@@ -34,7 +34,7 @@ from quant.integer.kernels.elementwise import (
 )
 from quant.integer.kernels.lookup import logistic_table, look_up
 from quant.integer.kernels.matmul import Linear, batch_matmul, linear, prepare_batch_matmul
-from quant.integer.kernels.norm import residual_island
+from quant.integer.kernels.norm import residual_in_float32
 from quant.integer.kernels.softmax import (
     SoftmaxInt8,
     SoftmaxInt16,
@@ -43,71 +43,71 @@ from quant.integer.kernels.softmax import (
     softmax_int8,
     softmax_int16,
 )
-from quant.integer.network import BitWidths, bits_of, head_site, layer_sites
 from quant.integer.operators import (
-    SIGMOID,
     DenseWeights,
     Encodings,
     IntegerOps,
+    NamedArray,
     NamedValue,
+    Ops,
     Products,
+    Value,
+    operand_name,
     prepare_product,
 )
+from quant.integer.tensor_names import ALL_HEADS, ROTARY, Head, TensorName
 from trm_jax.config import ReasonerConfig
+from trm_jax.models.layers import rotary_tables
 
-ROTARY_NAME = "rotary"
-ROTARY = {8: Encoding(scale=1 / 127), 16: Encoding(scale=1 / 32767, bits=16)}
-"""Cosines and sines: 1 is exact."""
-
-
-def attention_encodings(
-    spans: Mapping[str, Range], config: ReasonerConfig, widths: BitWidths, headroom: float
-) -> dict[str, Encoding]:
-    """Make the encodings of calibrated ranges.
-
-    The state that a network takes is the one that it makes, so `z` and its last norm share one;
-    heads that are joined do too.
-
-    Args:
-      headroom: factor on both ends of every range, for puzzles that were not seen.
-
-    Raises:
-      ValueError: headroom below 1.
-    """
-    ends = with_headroom(spans, headroom)
-    _share_one(ends, ["z", f"{layer_sites(config)[-1]}/mlp/norm"])
-    for site in layer_sites(config):
-        _share_one(ends, [f"{site}/self_attn/mixed/{i}" for i in range(config.num_heads)])
-    made: dict[str, Encoding] = {}
-    for bits in BITS:
-        fixed = dict.fromkeys(_units(ends), SIGMOID[bits]) | {ROTARY_NAME: ROTARY[bits]}
-        grids = {name: _grid(name, span, bits) for name, span in ends.items()} | fixed
-        made |= {
-            name if bits_of(name, widths) == bits else other_width(name, bits): grid
-            for name, grid in grids.items()
-        }
-    return made
+ROTARY_ENCODINGS = {8: Encoding(scale=1 / 127), 16: Encoding(scale=1 / 32767, bits=16)}
+"""Of cosines and sines, by width: 1 is exact."""
+SOFTMAX = {8: (softmax_int8, prepare_softmax_int8), 16: (softmax_int16, prepare_softmax_int16)}
 
 
-def _grid(name: str, span: tuple[float, float], bits: int) -> Encoding:
-    """Place a grid; what BATCH_MATMUL multiplies has a short scale, for all revisions of TFLM."""
-    return encoding(*span, bits, short_scale if "/qkv_proj/" in name else float)
+@runtime_checkable
+class AttentionOps(Ops[Value], Protocol[Value]):
+    """Operators of attention; pos are positions, a name with ALL_HEADS means an axis of heads."""
+
+    def rotate(self, name: TensorName, x: Value, config: ReasonerConfig) -> Value:
+        """Apply rotary positions to queries or keys, (..., pos, head_dim)."""
+        ...
+
+    def matmul(self, name: TensorName, a: Value, b: Value) -> Value:
+        """Multiply a by the transpose of b: (..., i, k) and (..., j, k) to (..., i, j)."""
+        ...
+
+    def softmax(self, name: TensorName, x: Value, beta: float) -> Value:
+        """Compute the softmax of beta * x over the last axis; the shape stays."""
+        ...
+
+    def residual(self, name: TensorName, h: Value, y: Value) -> Value:
+        """Compute rms_norm(h + y) of two tensors of one shape."""
+        ...
+
+    def each_head(self, part: Callable[[Head], Value], count: int) -> Sequence[Value]:
+        """Apply `part` to the heads 0, 1, ... one by one, or once to ALL_HEADS."""
+        ...
+
+    def by_queries(self, part: Callable[[Value], Value], x: Value) -> Value:
+        """Apply `part` to some rows of queries at a time; the rows do not see each other."""
+        ...
+
+    def by_tokens(self, part: Callable[..., Value], *xs: Value) -> Value:
+        """Apply `part` to some rows of all xs at a time, the same of each."""
+        ...
 
 
-def other_width(name: str, bits: int) -> str:
-    """Name a tensor's integers of a width that is not its own."""
-    return f"{name.split('@')[0]}@{bits}"
+def swapped(x: Shaped[Array, "*lead head_dim"]) -> Shaped[Array, "*lead head_dim"]:
+    """Swap the halves of a head."""
+    return jnp.roll(x, x.shape[-1] // 2, axis=-1)
 
 
-def _share_one(ends: dict[str, tuple[float, float]], names: Sequence[str]) -> None:
-    low, high = zip(*(ends[name] for name in names), strict=True)
-    ends.update(dict.fromkeys(names, (min(low), max(high))))
-
-
-def _units(names: Iterable[str]) -> set[str]:
-    """Name the results of SOFTMAX and LOGISTIC after what goes into them."""
-    swaps = (("/scores/", "/share/"), ("/silu", "/sigmoid"))
-    return {name.replace(*swap) for name in names for swap in swaps if swap[0] in name}
+def signed_tables(
+    config: ReasonerConfig,
+) -> tuple[Float[Array, "pos head_dim"], Float[Array, "pos head_dim"]]:
+    """Compute cosines and sines for x * cos + swapped(x) * sin; the sign is in the sines."""
+    cos, sin = rotary_tables(config.num_positions, config.head_dim, config.rope_theta)
+    return jnp.concatenate([cos, cos], axis=-1), jnp.concatenate([-sin, sin], axis=-1)
 
 
 def integer_tables(
@@ -115,9 +115,14 @@ def integer_tables(
 ) -> tuple[Integer[np.ndarray, "one pos head_dim"], Integer[np.ndarray, "one pos head_dim"]]:
     """Round the tables of rotary positions, with a leading axis for the batch."""
     with jax.ensure_compile_time_eval():  # constants, also while a caller is being traced
-        tables = (quantise_floats(t, ROTARY[bits]) for t in signed_tables(config))
+        tables = (quantise_floats(t, ROTARY_ENCODINGS[bits]) for t in signed_tables(config))
         cos, sin = (np.asarray(table)[None] for table in tables)
     return cos, sin
+
+
+def head_name(path: str, part: str, head: Head) -> TensorName:
+    """Name the queries, keys or values (`part` q, k or v) of a head: `.../qkv_proj/q/0`."""
+    return TensorName(f"{path}/qkv_proj/{part}", head)
 
 
 def with_heads(products: Products, config: ReasonerConfig) -> dict[str, DenseWeights]:
@@ -131,10 +136,12 @@ def with_heads(products: Products, config: ReasonerConfig) -> dict[str, DenseWei
             cut[site] = product
             continue
         for i in range(3 * config.num_heads):
-            part, head = "qkv"[i // config.num_heads], str(i % config.num_heads)
+            part, head = "qkv"[i // config.num_heads], i % config.num_heads
             start = i * config.head_dim
-            name = head_site(site.removesuffix("/qkv_proj"), part, head)
-            cut[name] = DenseWeights(columns_of(product.kernel, start, start + config.head_dim))
+            name = head_name(site.removesuffix("/qkv_proj"), part, head)
+            cut[str(name)] = DenseWeights(
+                columns_of(product.kernel, start, start + config.head_dim)
+            )
     return cut
 
 
@@ -158,80 +165,75 @@ class MixedPrecisionOps(IntegerOps):
         super().__init__(products, encodings, eps)
         self.heads = heads
 
-    def linear(self, name: str, x: NamedValue) -> NamedValue:
-        x = self._cast(x, name)
-        for site, source in zip(self._each(name), self._each(x.name), strict=True):
-            self.inputs[site] = source
+    def linear(self, name: TensorName, x: NamedArray) -> NamedArray:
+        def prepare(head: TensorName, source: Encoding, target: Encoding) -> Linear:
+            return prepare_product(self.products[str(head)], source, target)
 
-        def prepare(site: str, source: Encoding, target: Encoding) -> Linear:
-            return prepare_product(self.products[site], source, target)
+        return self._apply(linear, prepare, name, self._cast(x, name))
 
-        return self._apply(linear, prepare, name, x)
-
-    def add(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def add(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         operands = self._cast(a, name), self._cast(b, name)
         return self._apply(add, lambda _, *e: prepare_add(*e), name, *operands)
 
-    def multiply(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def multiply(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         operands = self._cast(a, name), self._cast(b, name)
         return self._apply(multiply, lambda _, *e: prepare_multiply(*e), name, *operands)
 
-    def logistic(self, name: str, x: NamedValue) -> NamedValue:
-        def prepare(_: str, source: Encoding, __: Encoding) -> np.ndarray:
+    def logistic(self, name: TensorName, x: NamedArray) -> NamedArray:
+        def prepare(_: TensorName, source: Encoding, __: Encoding) -> np.ndarray:
             return logistic_table(source)
 
         return self._apply(look_up, prepare, name, self._cast(x, name))
 
-    def joined(self, parts: Sequence[NamedValue]) -> NamedValue:
+    def joined(self, parts: Sequence[NamedArray]) -> NamedArray:
         first, *rest = parts
-        if "*" not in first.name:
+        if first.name.head is not ALL_HEADS:
             return super().joined(parts)
         assert not rest, "all heads are one value"
         rows = jnp.moveaxis(first.value, 0, -2)
-        return NamedValue(rows.reshape(*rows.shape[:-2], -1), first.name.replace("*", "0"))
+        return NamedValue(rows.reshape(*rows.shape[:-2], -1), first.name.of_head(0))
 
-    def rotate(self, name: str, x: NamedValue, config: ReasonerConfig) -> NamedValue:
+    def rotate(self, name: TensorName, x: NamedArray, config: ReasonerConfig) -> NamedArray:
         cos, sin = (
-            NamedValue(jnp.asarray(table), ROTARY_NAME)
-            for table in integer_tables(config, self._of(name).bits)
+            NamedValue(jnp.asarray(table), ROTARY)
+            for table in integer_tables(config, self.encoding(name).bits)
         )
         x = self._cast(x, name)
-        across = self.multiply(f"{name}/sin", x._replace(value=swapped(x.value)), sin)
-        return self.add(name, self.multiply(f"{name}/cos", x, cos), across)
+        across = self.multiply(name.then("sin"), replace(x, value=swapped(x.value)), sin)
+        return self.add(name, self.multiply(name.then("cos"), x, cos), across)
 
-    def matmul(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def matmul(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         operands = self._cast(a, name), self._cast(b, name)
         return self._apply(batch_matmul, lambda _, *e: prepare_batch_matmul(*e), name, *operands)
 
-    def softmax(self, name: str, x: NamedValue, beta: float) -> NamedValue:
-        kernel, make = SOFTMAX[self._of(name).bits]
+    def softmax(self, name: TensorName, x: NamedArray, beta: float) -> NamedArray:
+        kernel, prepare_kernel = SOFTMAX[self.encoding(name).bits]
 
-        def prepare(_: str, source: Encoding, __: Encoding) -> SoftmaxInt8 | SoftmaxInt16:
-            return make(source, beta)
+        def prepare(_: TensorName, source: Encoding, __: Encoding) -> SoftmaxInt8 | SoftmaxInt16:
+            return prepare_kernel(source, beta)
 
         return self._apply(kernel, prepare, name, self._cast(x, name))
 
-    def residual(self, name: str, h: NamedValue, y: NamedValue) -> NamedValue:
-        encodings = self._of(h.name), self._of(y.name), self._of(name)
-        return NamedValue(residual_island(h.value, y.value, encodings, self.eps), name)
+    def residual(self, name: TensorName, h: NamedArray, y: NamedArray) -> NamedArray:
+        encodings = self.encoding(h.name), self.encoding(y.name), self.encoding(name)
+        return NamedValue(residual_in_float32(h.value, y.value, encodings, self.eps), name)
 
-    def each_head(self, part: Callable[[str], NamedValue], count: int) -> Sequence[NamedValue]:
+    def each_head(self, part: Callable[[Head], NamedArray], count: int) -> Sequence[NamedArray]:
         assert count == self.heads
-        return [part("*")]
+        return [part(ALL_HEADS)]
 
-    def by_queries(self, part: Callable[[NamedValue], NamedValue], x: NamedValue) -> NamedValue:
+    def by_queries(self, part: Callable[[NamedArray], NamedArray], x: NamedArray) -> NamedArray:
         return part(x)
 
-    def by_tokens(self, part: Callable[..., NamedValue], *xs: NamedValue) -> NamedValue:
+    def by_tokens(self, part: Callable[..., NamedArray], *xs: NamedArray) -> NamedArray:
         return part(*xs)
 
-    def _cast(self, x: NamedValue, like: str) -> NamedValue:
-        """Requantise to the width of the tensor `like`."""
-        bits = self._of(like).bits
-        if self._of(x.name).bits == bits:
+    def _cast(self, x: NamedArray, result: TensorName) -> NamedArray:
+        """Requantise an operand to the width of the result."""
+        name = operand_name(x.name, result, self.encodings)
+        if name == x.name:
             return x
-        name = other_width(x.name, bits)
-        dtype = self._of(name).dtype
+        dtype = self.encoding(name).dtype
 
         def kernel(value: Array, op: Requantise) -> Array:
             return requantise(value, op, dtype)
@@ -239,26 +241,20 @@ class MixedPrecisionOps(IntegerOps):
         return self._apply(kernel, lambda _, *e: prepare_requantise(*e), name, x)
 
     def _apply(
-        self, kernel: Callable[..., Array], prepare: Callable[..., Any], name: str, *xs: NamedValue
-    ) -> NamedValue:
-        """Run a kernel; `prepare` makes its last argument of a name and encodings."""
+        self,
+        kernel: Callable[..., Array],
+        prepare: Callable[..., Any],
+        name: TensorName,
+        *xs: NamedArray,
+    ) -> NamedArray:
+        """Run a kernel; `prepare` makes its last argument of the result's name and encodings."""
         values, names = [x.value for x in xs], (*(x.name for x in xs), name)
-        if "*" not in name:
-            return NamedValue(kernel(*values, prepare(name, *map(self._of, names))), name)
+        if name.head is not ALL_HEADS:
+            return NamedValue(kernel(*values, prepare(name, *self._encoded(*names))), name)
         ops = []
-        for i in map(str, range(self.heads)):
-            encodings = (self._of(n.replace("*", i)) for n in names)
-            ops.append(prepare(name.replace("*", i), *encodings))
+        for head in range(self.heads):
+            encodings = self._encoded(*(each.of_head(head) for each in names))
+            ops.append(prepare(name.of_head(head), *encodings))
         stacked = jax.tree.map(lambda *parts: np.stack(parts), *ops)
-        axes = [0 if "*" in x.name else None for x in xs]
+        axes = [0 if x.name.head is ALL_HEADS else None for x in xs]
         return NamedValue(jax.vmap(kernel, in_axes=(*axes, 0))(*values, stacked), name)
-
-    def _each(self, name: str) -> list[str]:
-        """List the tensors that a name stands for; one that heads share stands for all."""
-        return [name.replace("*", str(i)) for i in range(self.heads)]
-
-    def _of(self, name: str) -> Encoding:
-        return self.encodings[name.replace("*", "0")]
-
-
-SOFTMAX = {8: (softmax_int8, prepare_softmax_int8), 16: (softmax_int16, prepare_softmax_int16)}

@@ -8,87 +8,49 @@ Ranges get headroom: a carry that saturates once stays wrong for all later cycle
     int16    symmetric, scale = headroom * max |x| / 32767
     int8     asymmetric over [headroom * low, headroom * high], 0 on the grid
 
-The state that a level takes is the one that it makes: `z` and the last norm share an encoding.
+The state that a level takes is the one that it gives: `z` and the last norm share an encoding.
+With the MLP mixer all tensors have one width (`encodings_of`); with attention it goes by role
+(`attention_encodings`).
 
-Attention's operators in float32 for calibration, and the tables of rotary positions.
+Not here: grids of weights (quant/affine.py), of embedding rows (carry.py).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
 from quant.affine import Range, dequantise
-from quant.integer.encoding import Encoding
-from quant.integer.network import mlp_level, read_out
+from quant.integer.attention_operators import ROTARY_ENCODINGS, signed_tables, swapped
+from quant.integer.encoding import BITS, Encoding, short_scale
+from quant.integer.network import apply_level, last_norm, layer_sites, mixed_name, read_out
 from quant.integer.operators import ALL, SIGMOID, Products
-from trm_jax.config import ReasonerConfig
+from quant.integer.tensor_names import INJECTION, ROTARY, STATE, BitWidths, Head, TensorName
+from trm_jax.config import Config, ReasonerConfig
 from trm_jax.models.act import inject
 from trm_jax.models.build import build
-from trm_jax.models.layers import rms_norm, rotary_tables
+from trm_jax.models.layers import rms_norm
 from trm_jax.types import Batch, Latents, State, Weights
 
-
-class AttentionRanges:
-    """What RangeOps (calibration.py) does for attention; `noted` remembers a tensor's range."""
-
-    eps: float
-
-    def noted(self, name: str, x: Array) -> Array:
-        """Remember a range."""
-        raise NotImplementedError
-
-    def rotate(self, name: str, x: Array, config: ReasonerConfig) -> Array:
-        cos, sin = signed_tables(config)
-        along = self.noted(f"{name}/cos", x * cos[None])
-        return self.noted(name, along + self.noted(f"{name}/sin", swapped(x) * sin[None]))
-
-    def matmul(self, name: str, a: Array, b: Array) -> Array:
-        return self.noted(name, jnp.einsum("...ik,...jk->...ij", a, b))
-
-    def softmax(self, name: str, x: Array, beta: float) -> Array:
-        return jax.nn.softmax(x * beta, axis=-1)
-
-    def residual(self, name: str, h: Array, y: Array) -> Array:
-        return self.noted(name, rms_norm(h + y, self.eps))
-
-    def each_head(self, part: Callable[[str], Array], count: int) -> Sequence[Array]:
-        return [part(str(i)) for i in range(count)]
-
-    def by_queries(self, part: Callable[[Array], Array], x: Array) -> Array:
-        return part(x)
-
-    def by_tokens(self, part: Callable[..., Array], *xs: Array) -> Array:
-        return part(*xs)
-
-
-def swapped(x: Shaped[Array, "*lead head_dim"]) -> Shaped[Array, "*lead head_dim"]:
-    """Swap the halves of a head."""
-    return jnp.roll(x, x.shape[-1] // 2, axis=-1)
-
-
-def signed_tables(
-    config: ReasonerConfig,
-) -> tuple[Float[Array, "pos head_dim"], Float[Array, "pos head_dim"]]:
-    """Compute cosines and sines for x * cos + swapped(x) * sin; the sign is in the sines."""
-    cos, sin = rotary_tables(config.num_positions, config.head_dim, config.rope_theta)
-    return jnp.concatenate([cos, cos], axis=-1), jnp.concatenate([-sin, sin], axis=-1)
-
-
-Spans = dict[str, Range]
-"""Range of every tensor by name: scalars."""
+Spans = dict[TensorName, Range]
+"""Range of every tensor: scalars."""
+Ends = dict[TensorName, tuple[float, float]]
+"""Range of every tensor, on the host."""
 HEADROOM = 1.5
+SMALLEST_RANGE = 1e-30  # of a tensor that is always zero
+UNIT_RESULTS = {"scores": "share", "silu": "sigmoid"}
+"""Results of SOFTMAX and LOGISTIC beside a tensor that is ranged; their encodings are fixed."""
 
 
-class RangeOps(AttentionRanges):
-    """float32 operators; `spans` gathers the range of every tensor.
+class RangeOps:
+    """Operators in float32, of the MLP mixer and of attention; `spans` gathers all ranges.
 
     Args:
       kernels: (inputs, outputs), by site; biases likewise, where there are some.
+      eps: of the norms, added to the mean square.
     """
 
     def __init__(
@@ -97,33 +59,39 @@ class RangeOps(AttentionRanges):
         self.kernels, self.biases, self.eps = kernels, biases, eps
         self.spans: Spans = {}
 
-    def linear(self, name: str, x: Array) -> Array:
-        y = jnp.einsum("...i,io->...o", x, self.kernels[name])
-        if name in self.biases:
-            y = y + self.biases[name].reshape((1,) * (y.ndim - 1) + (-1,))
+    def noted(self, name: TensorName, x: Array) -> Array:
+        """Remember the range of a tensor, and return it."""
+        span = Range(jnp.min(x), jnp.max(x))
+        self.spans[name] = merged(self.spans[name], span) if name in self.spans else span
+        return x
+
+    def linear(self, name: TensorName, x: Array) -> Array:
+        y = jnp.einsum("...i,io->...o", x, self.kernels[str(name)])
+        if str(name) in self.biases:
+            y = y + self.biases[str(name)].reshape((1,) * (y.ndim - 1) + (-1,))
         return self.noted(name, y)
 
-    def gate_up(self, name: str, x: Array, part: slice) -> tuple[Array, Array]:
+    def gate_up(self, name: TensorName, x: Array, part: slice) -> tuple[Array, Array]:
         assert part == ALL, "all inner channels at once"
         gate, up = jnp.split(self.linear(name, x), 2, axis=-1)
         return gate, up
 
-    def add(self, name: str, a: Array, b: Array) -> Array:
+    def add(self, name: TensorName, a: Array, b: Array) -> Array:
         return self.noted(name, a + b)
 
-    def multiply(self, name: str, a: Array, b: Array) -> Array:
+    def multiply(self, name: TensorName, a: Array, b: Array) -> Array:
         return self.noted(name, a * b)
 
-    def norm(self, name: str, x: Array) -> Array:
+    def norm(self, name: TensorName, x: Array) -> Array:
         return self.noted(name, rms_norm(x, self.eps))
 
-    def logistic(self, name: str, x: Array) -> Array:
+    def logistic(self, name: TensorName, x: Array) -> Array:
         return jax.nn.sigmoid(x)
 
     def transpose(self, x: Array) -> Array:
         return x.swapaxes(-1, -2)
 
-    def parts(self, name: str) -> Sequence[slice]:
+    def parts(self, name: TensorName) -> Sequence[slice]:
         return (ALL,)
 
     def joined(self, parts: Sequence[Array]) -> Array:
@@ -132,11 +100,28 @@ class RangeOps(AttentionRanges):
     def by_rows(self, x: Array, apply: Callable[[Array], Array], rows: slice = ALL) -> Array:
         return apply(x[..., rows, :])
 
-    def noted(self, name: str, x: Array) -> Array:
-        """Remember a range."""
-        span = Range(jnp.min(x), jnp.max(x))
-        self.spans[name] = merged(self.spans[name], span) if name in self.spans else span
-        return x
+    def rotate(self, name: TensorName, x: Array, config: ReasonerConfig) -> Array:
+        cos, sin = signed_tables(config)
+        along = self.noted(name.then("cos"), x * cos[None])
+        return self.noted(name, along + self.noted(name.then("sin"), swapped(x) * sin[None]))
+
+    def matmul(self, name: TensorName, a: Array, b: Array) -> Array:
+        return self.noted(name, jnp.einsum("...ik,...jk->...ij", a, b))
+
+    def softmax(self, name: TensorName, x: Array, beta: float) -> Array:
+        return jax.nn.softmax(x * beta, axis=-1)
+
+    def residual(self, name: TensorName, h: Array, y: Array) -> Array:
+        return self.noted(name, rms_norm(h + y, self.eps))
+
+    def each_head(self, part: Callable[[Head], Array], count: int) -> Sequence[Array]:
+        return [part(head) for head in range(count)]
+
+    def by_queries(self, part: Callable[[Array], Array], x: Array) -> Array:
+        return part(x)
+
+    def by_tokens(self, part: Callable[..., Array], *xs: Array) -> Array:
+        return part(*xs)
 
 
 def merged(a: Range, b: Range) -> Range:
@@ -156,9 +141,9 @@ def level_with_spans(
 ) -> tuple[State, Spans]:
     """Apply a level in float32 and range all its tensors, z and injection among them."""
     ops = range_ops(products, config.rms_norm_eps)
-    ops.noted("z", z)
-    ops.noted("injection", injection)
-    return mlp_level(z, injection, config, ops), ops.spans
+    ops.noted(STATE, z)
+    ops.noted(INJECTION, injection)
+    return apply_level(z, injection, config, ops), ops.spans
 
 
 def read_out_spans(z_H: State, products: Products, config: ReasonerConfig) -> Spans:
@@ -169,7 +154,7 @@ def read_out_spans(z_H: State, products: Products, config: ReasonerConfig) -> Sp
 
 
 def calibrated_spans(
-    config: ReasonerConfig,
+    config: Config,
     products: Products,
     weights: Weights,
     batches: Iterable[Batch],
@@ -186,18 +171,18 @@ def calibrated_spans(
     Raises:
       ValueError: no batch, or a configuration without an integer level.
     """
-    found: Spans | None = None
+    total: Spans | None = None
     run = jax.jit(partial(_spans_of_rollout, config, products, steps=steps))
     for batch in batches:
         spans = run(weights, batch)
-        found = spans if found is None else {k: merged(found[k], spans[k]) for k in found}
-    if found is None:
+        total = spans if total is None else {k: merged(total[k], spans[k]) for k in total}
+    if total is None:
         raise ValueError("calibration needs at least one batch, got none")
-    return found
+    return total
 
 
 def _spans_of_rollout(
-    config: Any, products: Products, weights: Weights, batch: Batch, *, steps: int
+    config: Config, products: Products, weights: Weights, batch: Batch, *, steps: int
 ) -> Spans:
     reasoner = build(config)
     e = inject(reasoner, weights, batch)
@@ -222,21 +207,14 @@ def _over_time(span: Range) -> Range:
     return Range(jnp.min(low), jnp.max(span.high))
 
 
-def with_headroom(spans: Mapping[str, Range], headroom: float) -> dict[str, tuple[float, float]]:
-    """Widen calibrated ranges by a factor on both ends, for puzzles that were not seen.
-
-    Raises:
-      ValueError: headroom below 1.
-    """
-    if not headroom >= 1:
-        raise ValueError(f"headroom must be at least 1, got headroom={headroom}")
-    return {n: (float(low) * headroom, float(high) * headroom) for n, (low, high) in spans.items()}
-
-
 def encodings_of(
-    spans: Mapping[str, Range], config: ReasonerConfig, *, bits: int, headroom: float = HEADROOM
+    spans: Mapping[TensorName, Range],
+    config: ReasonerConfig,
+    *,
+    bits: int,
+    headroom: float = HEADROOM,
 ) -> dict[str, Encoding]:
-    """Make encodings of the ranges of a calibration.
+    """Make encodings of calibrated ranges, all of one width.
 
     Args:
       bits: of all activations, 8 or 16.
@@ -245,13 +223,63 @@ def encodings_of(
     Raises:
       ValueError: headroom below 1.
     """
-    ends = with_headroom(spans, headroom)
-    last = f"L_level/layers_{config.L_layers - 1}/mlp/norm"
-    both = (min(ends["z"][0], ends[last][0]), max(ends["z"][1], ends[last][1]))
-    ends["z"] = ends[last] = both
-    made = {n: encoding(low, high, bits) for n, (low, high) in ends.items()}
-    sigmoids = (f"{name.removesuffix('/silu')}/sigmoid" for name in ends if name.endswith("/silu"))
-    return {**made, **dict.fromkeys(sigmoids, SIGMOID[bits])}
+    ends = _with_headroom(spans, headroom)
+    _share_range(ends, [STATE, last_norm(layer_sites(config)[-1])])
+    encodings = {name: encoding(*span, bits) for name, span in ends.items()}
+    encodings |= dict.fromkeys(_unit_results(ends), SIGMOID[bits])
+    return {str(name): grid for name, grid in encodings.items()}
+
+
+def attention_encodings(
+    spans: Mapping[TensorName, Range], config: ReasonerConfig, widths: BitWidths, headroom: float
+) -> dict[str, Encoding]:
+    """Make encodings of calibrated ranges for a network with attention.
+
+    A tensor has an encoding of its own width by its name, and one of the other width by
+    `name.with_bits`. Heads that are joined share one range, like the state and the last norm.
+
+    Args:
+      headroom: as in `encodings_of`.
+
+    Raises:
+      ValueError: headroom below 1.
+    """
+    ends = _with_headroom(spans, headroom)
+    sites = layer_sites(config)
+    _share_range(ends, [STATE, last_norm(sites[-1])])
+    for site in sites:
+        _share_range(ends, [mixed_name(site, head) for head in range(config.num_heads)])
+    encodings: dict[str, Encoding] = {}
+    for bits in BITS:
+        grids = {name: _attention_encoding(name, span, bits) for name, span in ends.items()}
+        grids |= dict.fromkeys(_unit_results(ends), SIGMOID[bits])
+        grids[ROTARY] = ROTARY_ENCODINGS[bits]
+        for name, grid in grids.items():
+            is_own = widths.of(name.role) == bits
+            encodings[str(name if is_own else name.with_bits(bits))] = grid
+    return encodings
+
+
+def _attention_encoding(name: TensorName, span: tuple[float, float], bits: int) -> Encoding:
+    """Place a grid; what BATCH_MATMUL multiplies has a short scale, for all revisions of TFLM."""
+    return encoding(*span, bits, short_scale if "/qkv_proj/" in name.site else float)
+
+
+def _with_headroom(spans: Mapping[TensorName, Range], headroom: float) -> Ends:
+    if not headroom >= 1:
+        raise ValueError(f"headroom must be at least 1, got headroom={headroom}")
+    return {n: (float(low) * headroom, float(high) * headroom) for n, (low, high) in spans.items()}
+
+
+def _share_range(ends: Ends, names: Sequence[TensorName]) -> None:
+    """Give tensors the range that covers all of them."""
+    low, high = zip(*(ends[name] for name in names), strict=True)
+    ends.update(dict.fromkeys(names, (min(low), max(high))))
+
+
+def _unit_results(names: Iterable[TensorName]) -> list[TensorName]:
+    words = ((name, name.site.rsplit("/", 1)[-1]) for name in names)
+    return [name.beside(UNIT_RESULTS[word]) for name, word in words if word in UNIT_RESULTS]
 
 
 def encoding(
@@ -260,11 +288,10 @@ def encoding(
     """Place a grid over a range, extended to contain 0.
 
     Args:
-      rounded: what becomes of the scale; not smaller, lest the ends saturate.
+      rounded: applied to the scale; must not make it smaller, or the ends would saturate.
     """
     low, high = min(low, 0.0), max(high, 0.0)
-    smallest = 1e-30  # of a tensor that is always zero
     if bits == 16:
-        return Encoding(scale=rounded(max(-low, high, smallest) / 32767), bits=16)
-    scale = rounded(max(high - low, smallest) / 255)
+        return Encoding(scale=rounded(max(-low, high, SMALLEST_RANGE) / 32767), bits=16)
+    scale = rounded(max(high - low, SMALLEST_RANGE) / 255)
     return Encoding(scale=scale, zero_point=max(-128, min(127, round(-128 - low / scale))), bits=8)

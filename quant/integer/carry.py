@@ -1,12 +1,13 @@
-"""What lies between two calls of a network on a device: integer states, rows and injections.
+"""Integer states, embedding rows and injections: what the host computes between two calls.
 
     injection = clamp((z_factor * z + e_factor * e + offset) >> shift)      64-bit sums
 
-The factors fold the scales of state, embedding and injection, the offset their zero points and
-half a step: ties round up. The firmware (carry.c), the host loop (NumPy) and the simulation (JAX)
-compute the same integers. Embedding rows, token and puzzle alike, lie on one symmetric grid of
-their own, already scaled by sqrt(hidden_size); initial states on the grid of the state.
-Left out: learned positions, which would be one more row per position.
+The factors fold the scales of state, embedding and injection; the offset folds their zero points
+and half a step: ties round up. The firmware (carry.c), the host loop (NumPy) and the simulation
+(JAX) compute the same integers. Embedding rows, of tokens and puzzles alike, share one symmetric
+grid of their own, already scaled by sqrt(hidden_size); initial states are on the grid of the state.
+
+Not here: learned positions, which would be one more row per position.
 """
 
 import math
@@ -46,7 +47,7 @@ def combine_for(*, z: tuple[float, int], e: float | None, injection: tuple[float
       ValueError: a ratio of scales outside 2^-31 .. 2^29.
     """
     ratios = [z[0] / injection[0]] + ([] if e is None else [e / injection[0]])
-    # as many bits as an int32 has for the larger ratio, both over one power of two
+    # the larger ratio gets as many bits as an int32 has; both are over one power of two
     shift = min(FACTOR_BITS - math.frexp(max(ratios))[1], 62)
     factors = [round(ratio * 2.0**shift) for ratio in ratios]
     if shift < 1 or not 0 < max(factors) < 2**31:

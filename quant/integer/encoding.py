@@ -1,10 +1,12 @@
-"""What integers on a device mean, and the fixed-point multipliers made of their scales.
+"""What integers on a device mean, and the fixed-point multipliers computed from their scales.
 
     real = (q - zero_point) * scale         q of 8 or 16 bits, full two's complement range
     scale_in / scale_out = significand * 2^(shift - 31),   2^30 <= significand < 2^31
 
-Multipliers are made on the host in float64, like in TFLM's Prepare functions; what they are
-made of is static, what they are may be traced. Left out: grids of weights (affine.py).
+Multipliers are computed on the host in float64, like in TFLM's Prepare functions: their scales are
+static, while the multipliers themselves may be traced.
+
+Not here: grids of weights (quant/affine.py), and which encoding a tensor has (calibration.py).
 """
 
 import math
@@ -16,7 +18,7 @@ from jaxtyping import Float64, Int32
 
 BITS = (8, 16)
 SHORT = 12
-"""Significant bits of a scale whose product with another such float32 holds exactly."""
+"""Significant bits of a scale; float32 holds the product of two such scales exactly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +26,8 @@ class Encoding:
     """Grid of an activation tensor.
 
     Attributes:
-      scale: real units per step; held as float32.
-      zero_point: the integer that means 0; int16 kernels want 0.
+      scale: real units per step; rounded to float32.
+      zero_point: the integer that means 0; int16 kernels require 0.
 
     Raises:
       ValueError: unsupported width, scale or zero point.
@@ -118,7 +120,7 @@ def ratio_below_one(ratio: float, what: str) -> Multiplier:
     Raises:
       ValueError: it is not.
     """
-    made = multiplier(ratio)
-    if not ratio > 0 or int(made.shift) > 0:
+    rounded = multiplier(ratio)
+    if not ratio > 0 or int(rounded.shift) > 0:
         raise ValueError(f"{what} must lie between 0 and 1, got {ratio}; choose other scales")
-    return made
+    return rounded

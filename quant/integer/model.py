@@ -1,22 +1,38 @@
 """A model as a device holds it: integers, their encodings, and the constants between calls.
 
-Made once from quantised weights and calibrated ranges; the simulation (reasoner.py) and
-the exported graphs (export/lowering/model.py) are two readings of the same record.
+    calibrated_model      from quantised weights and the trajectories of puzzles
+    uncalibrated_model    from quantised weights alone, every tensor of one made-up range: for
+                          measurements that depend on shapes and not on values (memory, flash)
+
+The record is made once; the simulation (reasoner.py) and the exported graphs
+(export/lowering/model.py) both read it.
+
+Not here: choosing schemes and puzzles, and bytes on a device (export).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Integer
 
-from quant.integer.attention_operators import MixedPrecisionOps, attention_encodings, with_heads
-from quant.integer.calibration import HEADROOM, Spans, calibrated_spans, encodings_of
+from quant.affine import Range
+from quant.integer.attention_operators import MixedPrecisionOps, with_heads
+from quant.integer.calibration import (
+    HEADROOM,
+    Spans,
+    attention_encodings,
+    calibrated_spans,
+    encodings_of,
+    level_with_spans,
+    read_out_spans,
+)
 from quant.integer.carry import Combine, combine_for, on_grid, row_scale, scaled_rows
 from quant.integer.encoding import Encoding
-from quant.integer.network import INT16, int8_widths
 from quant.integer.operators import DenseWeights, Encodings, IntegerOps, Products, products_of
+from quant.integer.tensor_names import INT16, int8_widths
 from quant.ptq.weights import QuantisedParams, round_weights
 from quant.scheme import Activations, Scheme
 from trm_jax.config import Config, Mixer, Positions
@@ -31,7 +47,8 @@ class IntegerModel:
 
     Attributes:
       products: every Dense by site.
-      encodings: of every tensor by name; `z`, `injection` and `e` (embedding rows) among them.
+      encodings: of every tensor by its printed name; `z`, `injection` and `e` (embedding rows)
+        among them.
       headroom: factor that the calibrated ranges were widened by.
       token_rows, puzzle_rows: scaled, on the grid `e`.
       H_init, L_init: on the grid `z`.
@@ -60,15 +77,19 @@ class IntegerModel:
 
     @property
     def combine_L(self) -> Combine:
-        """Constants of the injection of z_L: z_H and the embedding."""
-        ends = {name: _ends(self.encodings[name]) for name in ("z", "injection")}
-        return combine_for(**ends, e=self.encodings["e"].scale)
+        """Constants of the injection into z_L: z_H and the embedding."""
+        return self._combine(self.encodings["e"].scale)
 
     @property
     def combine_H(self) -> Combine:
-        """Constants of the injection of z_H: z_L alone."""
-        ends = {name: _ends(self.encodings[name]) for name in ("z", "injection")}
-        return combine_for(**ends, e=None)
+        """Constants of the injection into z_H: z_L alone."""
+        return self._combine(None)
+
+    def _combine(self, e: float | None) -> Combine:
+        z, injection = self.encodings["z"], self.encodings["injection"]
+        return combine_for(
+            z=(z.scale, z.zero_point), e=e, injection=(injection.scale, injection.zero_point)
+        )
 
 
 def calibrated_model(
@@ -93,16 +114,53 @@ def calibrated_model(
       ValueError: no batch, or nothing that has integers on a device: activations that are not
         static, learned positions, a mixer without an integer level.
     """
-    if scheme.activations not in BITS:
-        raise ValueError(f"{scheme.name} has no static activations; integers need _a16s or _a8s")
-    if config.positions is Positions.LEARNED:
-        raise ValueError("integer embeddings have no learned positions; use rope or none")
+    _check_scheme(config, scheme)
     headroom = headroom_for(config, scheme.activations) if headroom is None else headroom
     products = device_products(quantised, config)
     exact = round_weights(weights, scheme)
     spans = calibrated_spans(config, products, exact, batches, steps=steps)
     encodings = device_encodings(spans, config, scheme.activations, headroom)
     return integer_model(config, exact, products, encodings, headroom)
+
+
+def uncalibrated_model(
+    config: Config,
+    weights: Weights,
+    quantised: QuantisedParams,
+    scheme: Scheme,
+    reach: tuple[float, float],
+    *,
+    headroom: float = HEADROOM,
+) -> IntegerModel:
+    """Bring a quantised model into integers without puzzles: every tensor has the same range.
+
+    Args:
+      weights: embeddings and initial states are read; a puzzle table may have no rows.
+      quantised: parameters under `scheme`.
+      reach: low and high end of every tensor.
+
+    Raises:
+      ValueError: as `calibrated_model`.
+    """
+    _check_scheme(config, scheme)
+    products = device_products(quantised, config)
+    state = jax.ShapeDtypeStruct((1, config.num_positions, config.hidden_size), jnp.float32)
+
+    def name_tensors(z: jax.Array, injection: jax.Array) -> Spans:
+        _, spans = level_with_spans(z, injection, products, config)
+        return {**spans, **read_out_spans(z, products, config)}
+
+    names = jax.eval_shape(name_tensors, state, state)
+    spans = dict.fromkeys(names, Range(*map(jnp.float32, reach)))
+    encodings = device_encodings(spans, config, scheme.activations, headroom)
+    return integer_model(config, weights, products, encodings, headroom)
+
+
+def _check_scheme(config: Config, scheme: Scheme) -> None:
+    if scheme.activations not in BITS:
+        raise ValueError(f"{scheme.name} has no static activations; integers need _a16s or _a8s")
+    if config.positions is Positions.LEARNED:
+        raise ValueError("integer embeddings have no learned positions; use rope or none")
 
 
 def device_products(quantised: QuantisedParams, config: Config) -> dict[str, DenseWeights]:
@@ -118,8 +176,8 @@ def device_products(quantised: QuantisedParams, config: Config) -> dict[str, Den
 def headroom_for(config: Config, activations: Activations) -> float:
     """Choose how far ranges are widened: not at all for int8 attention.
 
-    States there have unit mean square and nothing is massive, so what saturates is a little off,
-    while a coarser grid is off everywhere (BUILD.md has the numbers).
+    States there have unit mean square and no massive activations: a number that saturates is only
+    a little off, while a coarser grid makes every number worse.
     """
     is_int8 = activations is Activations.STATIC_INT8
     return 1.0 if is_int8 and config.mixer is Mixer.ATTENTION else HEADROOM
@@ -161,7 +219,3 @@ def integer_model(
         H_init=H_init,
         L_init=L_init,
     )
-
-
-def _ends(encoding: Encoding) -> tuple[float, int]:
-    return encoding.scale, encoding.zero_point

@@ -1,16 +1,20 @@
-"""What an operator is: the protocol that networks are described in, and TFLM's reading of it.
+"""The operators that a network is described with, and TFLM's reading of them on int8 and int16.
 
-A description (network.py) calls operators by the names of their results. An encoding is
-keyed by that name; values carry it along (`Tagged`), so an operator finds the encodings of its
-operands. Operators that only move integers (rows, parts, positions, transpose) keep the name.
+A description (network.py) is generic in what a tensor is: `Ops[Value]` says what every operator
+takes and gives, a reading of it says what a Value is and computes it. `IntegerOps` is the reading
+that a device has; its values are integers that carry the name of their encoding (`NamedValue`).
+Operators that only move numbers (rows, parts, transpose, joined) keep the name.
 
-What a device takes at a time is the reading's business: `by_rows` may cut rows, `parts` may cut
-the inner channels of a SwiGLU. Both leave every result as it is, bit for bit, since rows and
-output channels do not meet in a product; JAX takes all at once.
+How much a device holds at a time is for the reading to decide: `by_rows` may cut rows, `parts`
+the inner channels of a SwiGLU. Neither changes a bit of the result, since rows and output channels
+do not meet in a product; JAX takes all at once.
+
+Not here: the operators of attention (attention_operators.py), the arithmetic itself (kernels/).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -29,16 +33,18 @@ from quant.integer.kernels.elementwise import (
 )
 from quant.integer.kernels.lookup import logistic_table, look_up
 from quant.integer.kernels.matmul import Accumulator, Linear, linear, prepare_conv
-from quant.integer.kernels.norm import norm_island
+from quant.integer.kernels.norm import norm_in_float32
+from quant.integer.tensor_names import INJECTION, STATE, TensorName
 from quant.ptq.weights import QuantisedParams
 
-Encodings = Mapping[str, Encoding]
+Value = TypeVar("Value")
+Data = TypeVar("Data")
+ALL = slice(None)
 SIGMOID = {
     16: Encoding(scale=2.0**-15, bits=16),
     8: Encoding(scale=2.0**-8, zero_point=-128, bits=8),
 }
-"""What LOGISTIC insists on, by width."""
-ALL = slice(None)
+"""Output encodings that LOGISTIC and SOFTMAX require, by width."""
 
 
 class DenseWeights(NamedTuple):
@@ -49,30 +55,90 @@ class DenseWeights(NamedTuple):
 
 
 Products = Mapping[str, DenseWeights]
-"""Every Dense by its site."""
+"""Every Dense by its site; the heads of attention one by one, by their printed names."""
+Encodings = Mapping[str, Encoding]
+"""By the printed name of the tensor, as in a manifest."""
+
+
+@dataclass(frozen=True)
+class NamedValue(Generic[Data]):
+    """A tensor (an array, or the name it has in a graph) and the name of its encoding."""
+
+    value: Data
+    name: TensorName
+
+
+NamedArray = NamedValue[Array]
 
 
 @runtime_checkable
-class Ops(Protocol):
-    """What an operator is; every result is called `name`, every operand what made it."""
+class Ops(Protocol[Value]):
+    """Operators of every network; shapes are (..., rows, channels), results are called `name`."""
 
-    def linear(self, name: str, x: Any) -> Any: ...
-    def gate_up(self, name: str, x: Any, part: slice) -> tuple[Any, Any]: ...
-    def add(self, name: str, a: Any, b: Any) -> Any: ...
-    def multiply(self, name: str, a: Any, b: Any) -> Any: ...
-    def norm(self, name: str, x: Any) -> Any: ...
-    def logistic(self, name: str, x: Any) -> Any: ...
-    def transpose(self, x: Any) -> Any: ...
-    def parts(self, name: str) -> Sequence[slice]: ...
-    def joined(self, parts: Sequence[Any]) -> Any: ...
-    def by_rows(self, x: Any, apply: Callable[[Any], Any], rows: slice = ALL) -> Any: ...
+    def linear(self, name: TensorName, x: Value) -> Value:
+        """Multiply by the kernel of the site `name`: (..., rows, inputs) to (..., rows, outputs).
+
+        The site's bias, where it has one, is added to every row.
+        """
+        ...
+
+    def gate_up(self, name: TensorName, x: Value, part: slice) -> tuple[Value, Value]:
+        """Multiply by some inner channels of a SwiGLU's first kernel: its gates, and its ups.
+
+        (..., rows, inputs) to twice (..., rows, part of the inner channels).
+        """
+        ...
+
+    def add(self, name: TensorName, a: Value, b: Value) -> Value:
+        """Add two tensors of one shape."""
+        ...
+
+    def multiply(self, name: TensorName, a: Value, b: Value) -> Value:
+        """Multiply two tensors element by element; axes of length 1 broadcast."""
+        ...
+
+    def norm(self, name: TensorName, x: Value) -> Value:
+        """Divide every row by the root of its mean square; the shape stays."""
+        ...
+
+    def logistic(self, name: TensorName, x: Value) -> Value:
+        """Compute 1 / (1 + exp(-x)) of every element."""
+        ...
+
+    def transpose(self, x: Value) -> Value:
+        """Exchange rows and channels: (..., rows, channels) to (..., channels, rows)."""
+        ...
+
+    def parts(self, name: TensorName) -> Sequence[slice]:
+        """Cut the inner channels of the SwiGLU whose first product is called `name`."""
+        ...
+
+    def joined(self, parts: Sequence[Value]) -> Value:
+        """Join channels: (..., rows, some channels) each to (..., rows, all of them)."""
+        ...
+
+    def by_rows(self, x: Value, apply: Callable[[Value], Value], rows: slice = ALL) -> Value:
+        """Apply a function that treats rows alike to some of them, (..., chosen rows, channels)."""
+        ...
 
 
-class NamedValue(NamedTuple):
-    """A value and the name of its encoding."""
+def name_state(value: Data) -> NamedValue[Data]:
+    """Name what a network updates."""
+    return NamedValue(value, STATE)
 
-    value: Any
-    name: str
+
+def name_injection(value: Data) -> NamedValue[Data]:
+    """Name what is added to the state."""
+    return NamedValue(value, INJECTION)
+
+
+def operand_name(x: TensorName, result: TensorName, encodings: Encodings) -> TensorName:
+    """Name what an operator reads: x, or where the result has another width x in that one.
+
+    A device has a QUANTIZE there.
+    """
+    bits = encodings[str(result.of_head(0))].bits
+    return x if encodings[str(x.of_head(0))].bits == bits else x.with_bits(bits)
 
 
 class IntegerOps:
@@ -80,56 +146,61 @@ class IntegerOps:
 
     Args:
       products: symmetric or not, q - zero_point is what the device multiplies with.
-
-    `inputs` notes what every product was applied to, by the product's name.
+      eps: of the norms, added to the mean square.
     """
 
     def __init__(self, products: Products, encodings: Encodings, eps: float) -> None:
         self.products, self.encodings, self.eps = products, encodings, eps
-        self.inputs: dict[str, str] = {}
 
-    def linear(self, name: str, x: NamedValue) -> NamedValue:
-        self.inputs[name] = x.name
-        source, target = self._encoded(x.name, name)
-        op = prepare_product(self.products[name], source, target)
+    def linear(self, name: TensorName, x: NamedArray) -> NamedArray:
+        op = prepare_product(self.products[str(name)], *self._encoded(x.name, name))
         return NamedValue(linear(x.value, op), name)
 
-    def gate_up(self, name: str, x: NamedValue, part: slice) -> tuple[NamedValue, NamedValue]:
+    def gate_up(
+        self, name: TensorName, x: NamedArray, part: slice
+    ) -> tuple[NamedArray, NamedArray]:
         assert part == ALL, "all inner channels at once"
         gate, up = jnp.split(self.linear(name, x).value, 2, axis=-1)
         return NamedValue(gate, name), NamedValue(up, name)
 
-    def add(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def add(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         op: Add = prepare_add(*self._encoded(a.name, b.name, name))
         return NamedValue(add(a.value, b.value, op), name)
 
-    def multiply(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def multiply(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         op: Multiply = prepare_multiply(*self._encoded(a.name, b.name, name))
         return NamedValue(multiply(a.value, b.value, op), name)
 
-    def norm(self, name: str, x: NamedValue) -> NamedValue:
+    def norm(self, name: TensorName, x: NamedArray) -> NamedArray:
         source, target = self._encoded(x.name, name)
-        return NamedValue(norm_island(x.value, source, target, self.eps), name)
+        return NamedValue(norm_in_float32(x.value, source, target, self.eps), name)
 
-    def logistic(self, name: str, x: NamedValue) -> NamedValue:
-        return NamedValue(look_up(x.value, logistic_table(self.encodings[x.name])), name)
+    def logistic(self, name: TensorName, x: NamedArray) -> NamedArray:
+        return NamedValue(look_up(x.value, logistic_table(self.encoding(x.name))), name)
 
-    def transpose(self, x: NamedValue) -> NamedValue:
+    def transpose(self, x: NamedArray) -> NamedArray:
         return NamedValue(x.value.swapaxes(-1, -2), x.name)
 
-    def parts(self, name: str) -> Sequence[slice]:
+    def parts(self, name: TensorName) -> Sequence[slice]:
         return (ALL,)
 
-    def joined(self, parts: Sequence[NamedValue]) -> NamedValue:
+    def joined(self, parts: Sequence[NamedArray]) -> NamedArray:
         return NamedValue(jnp.concatenate([p.value for p in parts], axis=-1), parts[0].name)
 
     def by_rows(
-        self, x: NamedValue, apply: Callable[[NamedValue], NamedValue], rows: slice = ALL
-    ) -> NamedValue:
+        self,
+        x: NamedArray,
+        apply: Callable[[NamedArray], NamedArray],
+        rows: slice = ALL,
+    ) -> NamedArray:
         return apply(NamedValue(x.value[..., rows, :], x.name))
 
-    def _encoded(self, *names: str) -> tuple[Encoding, ...]:
-        return tuple(self.encodings[name] for name in names)
+    def encoding(self, name: TensorName) -> Encoding:
+        """Look up the encoding of a tensor; the first head's for those of all heads."""
+        return self.encodings[str(name.of_head(0))]
+
+    def _encoded(self, *names: TensorName) -> tuple[Encoding, ...]:
+        return tuple(self.encoding(name) for name in names)
 
 
 def prepare_product(product: DenseWeights, x: Encoding, y: Encoding) -> Linear:
@@ -192,17 +263,17 @@ def products_of(quantised: QuantisedParams) -> dict[str, DenseWeights]:
     Raises:
       ValueError: a kernel is not quantised.
     """
-    found: dict[str, DenseWeights] = {}
+    products: dict[str, DenseWeights] = {}
 
     def visit(tree: Mapping[str, Any], path: str) -> None:
         for key, value in tree.items():
             if key == "kernel":
-                found[path] = _product(path, value, tree.get("bias"))
+                products[path] = _product(path, value, tree.get("bias"))
             elif isinstance(value, Mapping):
                 visit(value, f"{path}/{key}" if path else key)
 
     visit(quantised, "")
-    return found
+    return products
 
 
 def _product(site: str, kernel: Any, bias: Array | None) -> DenseWeights:

@@ -1,14 +1,16 @@
 """A reasoner that computes in a device's integers: evaluators see a Reasoner like any other.
 
-States outside are the real numbers (q - zero_point) * scale that integers stand for, float32:
-every integer of 16 bits comes back from them exactly, so the carry between two calls is the
-device's, bit for bit, while trajectories, fidelities and read-outs need nothing of their own.
-Inside, injections are fixed point (carry.py) and networks TFLM's (operators.py).
+Between two calls a state is the real numbers (q - zero_point) * scale in float32: every integer of
+16 bits comes back from them exactly. So the carry is the device's, bit for bit, while trajectories,
+fidelities and read-outs need no code of their own. Inside a call, injections are fixed point
+(carry.py) and networks are TFLM's (operators.py).
 
 The reasoner owns its integers; `weights` beside it hold only what a batch looks up or starts from.
+
+Not here: making the integers (model.py), counting what saturates (saturation.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -21,8 +23,9 @@ from quant.integer.encoding import Encoding
 from quant.integer.kernels.elementwise import dequantise_integers
 from quant.integer.kernels.matmul import saturate
 from quant.integer.model import IntegerModel
-from quant.integer.network import mlp_level, read_out
-from quant.integer.operators import IntegerOps, NamedValue
+from quant.integer.network import apply_level, read_out
+from quant.integer.operators import IntegerOps, NamedArray, name_injection, name_state
+from quant.integer.tensor_names import STATE
 from trm_jax.models.build import build
 from trm_jax.models.layers import prefix_from_rows
 from trm_jax.models.reasoner import Reasoner
@@ -39,7 +42,7 @@ class Simulated(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerReasoner(Reasoner):
-    """Pure functions of states that stand for integers; equal if their models are one.
+    """Pure functions of states that stand for integers; equal if they have the same model.
 
     Attributes:
       model: the integers; compared by identity, so a compiled program is never another model's.
@@ -50,7 +53,7 @@ class IntegerReasoner(Reasoner):
     def embed(
         self, params: Params, inputs: Tokens, rows: Float[Array, "batch id_emb"]
     ) -> Injection:
-        """Look the rows of tokens up behind the puzzle's, which are on their grid already."""
+        """Put the rows of tokens behind those of the puzzle, which are on their grid already."""
         tokens = dequantise_integers(jnp.asarray(self.model.token_rows), self._encoding("e"))
         return jnp.concatenate([prefix_from_rows(rows, self.config), tokens[inputs]], axis=1)
 
@@ -61,7 +64,7 @@ class IntegerReasoner(Reasoner):
 
     def read_out(self, params: Params, z_H: State) -> Outputs:
         """Decode the answer state; the logits are those of the integers."""
-        logits, q = read_out(NamedValue(self.integers(z_H, "z"), "z"), self.config, self.ops())
+        logits, q = read_out(name_state(self.integers(z_H, "z")), self.config, self.ops())
         real_q = self.real(q)[:, 0]
         return Outputs(self.real(logits), real_q[:, 0], real_q[:, 1])
 
@@ -75,14 +78,15 @@ class IntegerReasoner(Reasoner):
         steps = jnp.round(x / jnp.float32(encoding.scale)).astype(jnp.int32)
         return saturate(steps + encoding.zero_point, encoding.dtype)
 
-    def real(self, x: NamedValue) -> Float[Array, "*axes"]:
+    def real(self, x: NamedArray) -> Float[Array, "*axes"]:
         """Read integers as real numbers."""
-        return dequantise_integers(x.value, self._encoding(x.name))
+        return dequantise_integers(x.value, self._encoding(str(x.name)))
 
-    def _update(self, params: Params, z: State, injection: Injection) -> State:
-        state = NamedValue(self.integers(z, "z"), "z")
-        added = NamedValue(self.integers(injection, "injection"), "injection")
-        return self.real(mlp_level(state, added, self.config, self.ops())._replace(name="z"))
+    def _update(self, params: Params, z: State, injected: Injection) -> State:
+        state = name_state(self.integers(z, "z"))
+        injection = name_injection(self.integers(injected, "injection"))
+        out = apply_level(state, injection, self.config, self.ops())
+        return self.real(replace(out, name=STATE))
 
     def _update_H(self, params: Params, z_H: State, z_L: State) -> State:
         return self._update(params, z_H, self.inject_H(z_L))

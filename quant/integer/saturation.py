@@ -1,11 +1,13 @@
-"""How often integers end at the ends of their type: what a calibration's headroom left out.
+"""How often integers lie at the ends of their type: what headroom did not cover.
 
-Counted over whole rollouts, tensor by tensor, both roles of the network and all injections: a
-number of -128, 127 (-32768, 32767) may have been larger. Sums inside a product are not counted
-here: they cannot overflow (integer_ops.accumulator_of). Left out: LOGISTIC and SOFTMAX, whose
-largest integers mean 1.
+Counted over whole rollouts, tensor by tensor, over both roles of the network and all injections: a
+result of -128 or 127 (-32768 or 32767) may have been cut off.
+
+Not here: sums inside a product, which cannot overflow (operators.py, `accumulator_of`); LOGISTIC
+and SOFTMAX, whose largest integer means 1.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +17,11 @@ from jax import Array
 from jaxtyping import Int32
 
 from quant.integer.attention_operators import MixedPrecisionOps
-from quant.integer.network import mlp_level, read_out
-from quant.integer.operators import IntegerOps, NamedValue
+from quant.integer.kernels.elementwise import count_saturated
+from quant.integer.network import apply_level, read_out
+from quant.integer.operators import IntegerOps, NamedArray, name_injection, name_state
 from quant.integer.reasoner import IntegerReasoner, Simulated
+from quant.integer.tensor_names import STATE, TensorName
 from trm_jax.config import Mixer
 from trm_jax.types import Batch, Injection, Latents, State, Weights
 
@@ -25,40 +29,39 @@ Counts = dict[str, Int32[Array, ""]]
 
 
 class CountingOps(IntegerOps):
-    """TFLM's operators; `counts` gathers what saturates, by name."""
+    """TFLM's operators; `counts` gathers what saturates, by the printed name of the tensor."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.counts: Counts = {}
 
-    def linear(self, name: str, x: NamedValue) -> NamedValue:
+    def linear(self, name: TensorName, x: NamedArray) -> NamedArray:
         return self.counted(super().linear(name, x))
 
-    def add(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def add(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         return self.counted(super().add(name, a, b))
 
-    def multiply(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def multiply(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         return self.counted(super().multiply(name, a, b))
 
-    def norm(self, name: str, x: NamedValue) -> NamedValue:
+    def norm(self, name: TensorName, x: NamedArray) -> NamedArray:
         return self.counted(super().norm(name, x))
 
-    def counted(self, made: NamedValue) -> NamedValue:
-        """Count the ends of the type in a tensor."""
-        ends = jnp.iinfo(made.value.dtype)
-        found = jnp.sum((made.value == ends.min) | (made.value == ends.max), dtype=jnp.int32)
-        before: Array = self.counts.get(made.name, jnp.zeros_like(found))
-        self.counts[made.name] = before + found
-        return made
+    def counted(self, result: NamedArray) -> NamedArray:
+        """Count the ends of the type in a tensor, and return it."""
+        count = count_saturated(result.value, self.encoding(result.name))
+        name = str(result.name)
+        self.counts[name] = self.counts[name] + count if name in self.counts else count
+        return result
 
 
 class CountingMixedOps(CountingOps, MixedPrecisionOps):
-    """The same for attention; a count of heads is that of all of them."""
+    """The same for attention; the tensors of all heads are counted together."""
 
-    def matmul(self, name: str, a: NamedValue, b: NamedValue) -> NamedValue:
+    def matmul(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         return self.counted(super().matmul(name, a, b))
 
-    def residual(self, name: str, h: NamedValue, y: NamedValue) -> NamedValue:
+    def residual(self, name: TensorName, h: NamedArray, y: NamedArray) -> NamedArray:
         return self.counted(super().residual(name, h, y))
 
 
@@ -66,7 +69,7 @@ def count_rollout(simulated: Simulated, batch: Batch, *, steps: int) -> dict[str
     """Count what saturates while puzzles are solved, tensor by tensor.
 
     Args:
-      steps: supervision steps; after every H-cycle the heads are asked.
+      steps: supervision steps; an answer is read out after every H-cycle.
     """
     reasoner, weights = simulated
     counts = _count(reasoner, weights, batch, steps=steps)
@@ -78,12 +81,11 @@ def _count(reasoner: IntegerReasoner, weights: Weights, batch: Batch, *, steps: 
     c, networks = reasoner.config, reasoner.networks
     e = reasoner.embed(weights.params, batch.inputs, weights.puzzle_emb[batch.puzzle_identifiers])
 
-    def update(z: State, injection: Injection) -> tuple[State, Counts]:
+    def update(z: State, injected: Injection) -> tuple[State, Counts]:
         ops = _ops(reasoner)
-        state = NamedValue(reasoner.integers(z, "z"), "z")
-        added = ops.counted(NamedValue(reasoner.integers(injection, "injection"), "injection"))
-        out = mlp_level(state, added, c, ops)
-        return reasoner.real(out._replace(name="z")), ops.counts
+        added = ops.counted(name_injection(reasoner.integers(injected, "injection")))
+        out = apply_level(name_state(reasoner.integers(z, "z")), added, c, ops)
+        return reasoner.real(replace(out, name=STATE)), ops.counts
 
     def l_cycle(latents: Latents, _: None) -> tuple[Latents, Counts]:
         z_L, counts = update(latents.z_L, networks.inject_L(latents.z_H, e))
@@ -93,7 +95,7 @@ def _count(reasoner: IntegerReasoner, weights: Weights, batch: Batch, *, steps: 
         (z_H, z_L), stacked = jax.lax.scan(l_cycle, latents, length=c.L_cycles)
         z_H, counts = update(z_H, reasoner.inject_H(z_L))
         ops = _ops(reasoner)
-        read_out(NamedValue(reasoner.integers(z_H, "z"), "z"), c, ops)
+        read_out(name_state(reasoner.integers(z_H, "z")), c, ops)
         counts = {name: count + jnp.sum(stacked[name]) for name, count in counts.items()}
         return Latents(z_H, z_L), {**counts, **ops.counts}
 

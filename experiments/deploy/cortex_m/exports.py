@@ -25,11 +25,9 @@ from export.lowering.stages import STAGE, PartitionSpec
 from export.lowering.storage import StoragePlan, plan_for
 from export.pipeline import draft_manifest, export_model, lower_model
 from export.targets import Target
-from quant.affine import Range
-from quant.integer.calibration import HEADROOM, level_with_spans, read_out_spans
-from quant.integer.model import IntegerModel, device_encodings, device_products, integer_model
+from quant.integer.model import uncalibrated_model
 from quant.ptq.calibrate import ProductRange, input_widths
-from quant.ptq.weights import QuantisedParams, round_weights
+from quant.ptq.weights import round_weights
 from quant.scheme import Scheme, parse
 from quant.simulation import Simulation, quantise_for, simulate
 from trm_jax.config import PRESET_TASKS, PRESETS, Config, Mixer
@@ -157,7 +155,9 @@ def _made_up(source: LoadedModel, plan: StoragePlan) -> Simulation:
     ranges = dict.fromkeys(input_widths(source.weights.params), reach)
     integers = None
     if plan.precision.is_integer:
-        integers = _integers(source, plan.mixer.scheme, quantised)
+        scheme = plan.mixer.scheme
+        weights = round_weights(source.weights, scheme)
+        integers = uncalibrated_model(source.config, weights, quantised, scheme, REACH)
     return Simulation(
         reasoner=build(source.config),
         weights=source.weights,
@@ -165,18 +165,3 @@ def _made_up(source: LoadedModel, plan: StoragePlan) -> Simulation:
         ranges=ranges if plan.precision.needs_ranges and integers is None else {},
         integers=integers,
     )
-
-
-def _integers(source: LoadedModel, scheme: Scheme, quantised: QuantisedParams) -> IntegerModel:
-    """Bring random weights into integers whose ranges are all REACH."""
-    config, products = source.config, device_products(quantised, source.config)
-    state = jax.ShapeDtypeStruct((1, config.num_positions, config.hidden_size), jnp.float32)
-
-    def walk(z: jax.Array, injection: jax.Array) -> dict[str, Range]:
-        spans = level_with_spans(z, injection, products, config)[1]
-        return {**spans, **read_out_spans(z, products, config)}
-
-    spans = dict.fromkeys(jax.eval_shape(walk, state, state), Range(*map(jnp.float32, REACH)))
-    encodings = device_encodings(spans, config, scheme.activations, HEADROOM)
-    weights = round_weights(source.weights, scheme)
-    return integer_model(config, weights, products, encodings, HEADROOM)

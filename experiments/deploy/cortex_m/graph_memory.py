@@ -22,17 +22,18 @@ from export.lowering.model import integer_block_graph
 from export.lowering.stages import PartitionSpec, stage_graphs
 from export.lowering.storage import plan_for
 from export.targets import Target
-from quant.affine import Grid, QTensor, Range
-from quant.integer.attention_operators import attention_encodings, with_heads
-from quant.integer.calibration import level_with_spans
-from quant.integer.model import IntegerModel
-from quant.integer.network import int8_widths, layer_sites
-from quant.integer.operators import DenseWeights
+from quant.affine import Grid, QTensor
+from quant.integer.model import IntegerModel, uncalibrated_model
+from quant.integer.tensor_names import int8_widths
+from quant.ptq.weights import QuantisedParams, is_kernel
 from quant.scheme import parse
 from trm_jax.config import TRMConfig, preset
+from trm_jax.models.build import build
+from trm_jax.types import Buffers, Weights
 
 ROWS_FILE = "rows.jsonl"
-ENDS = (-4.0, 4.0)  # of every tensor; any would do
+SCHEME = parse("tflm_int8_int8")
+REACH = (-4.0, 4.0)  # of every tensor; any would do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,50 +62,35 @@ def config_of(name: str) -> TRMConfig:
 
 
 def random_model(config: TRMConfig) -> IntegerModel:
-    """Draw a network of int8 weights; embeddings are left empty."""
-    rng, d = np.random.default_rng(0), config.hidden_size
-    inner = config.swiglu_size(d)
+    """Draw a network of int8 weights; embeddings and states are zero, puzzles there are none."""
+    params, width = random_params(config), config.hidden_size
+    start = Buffers(jnp.zeros(width), jnp.zeros(width))
+    weights = Weights(params, start, jnp.zeros((0, width)))
+    return uncalibrated_model(config, weights, params, SCHEME, REACH)
 
-    def dense(inputs: int, outputs: int) -> DenseWeights:
-        kernel = QTensor(
-            qvalue=jnp.asarray(rng.integers(-127, 128, (inputs, outputs)), jnp.int8),
-            scale=jnp.full((1, outputs), 1e-3, jnp.float32),
-            zero_point=jnp.zeros((1, outputs), jnp.int32),
+
+def random_params(config: TRMConfig) -> QuantisedParams:
+    """Draw int8 kernels of a network; all its other parameters are zero."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(build(config).init, jax.random.key(0)).params
+
+    def draw(path: tuple, leaf: jax.ShapeDtypeStruct) -> QTensor | jax.Array:
+        if not is_kernel(path):
+            return jnp.zeros(leaf.shape, leaf.dtype)
+        scales = (1, leaf.shape[1])
+        return QTensor(
+            qvalue=jnp.asarray(rng.integers(-127, 128, leaf.shape), jnp.int8),
+            scale=jnp.full(scales, 1e-3, jnp.float32),
+            zero_point=jnp.zeros(scales, jnp.int32),
             grid=Grid(bits=8, channel_axes=(-1,)),
         )
-        return DenseWeights(kernel)
 
-    sizes = {
-        "self_attn/qkv_proj": (d, 3 * d),
-        "self_attn/o_proj": (d, d),
-        "mlp/gate_up_proj": (d, 2 * inner),
-        "mlp/down_proj": (inner, d),
-    }
-    drawn = {
-        f"{site}/{name}": dense(*size)
-        for site in layer_sites(config)
-        for name, size in sizes.items()
-    }
-    products = with_heads(drawn, config)
-    state = jax.ShapeDtypeStruct((1, config.num_positions, d), jnp.float32)
-    _, names = jax.eval_shape(lambda z, e: level_with_spans(z, e, products, config), state, state)
-    spans = dict.fromkeys(names, Range(*(jnp.float32(end) for end in ENDS)))
-    nothing, start = np.zeros((0, d), np.int8), np.zeros(d, np.int8)
-    return IntegerModel(
-        config=config,
-        products=products,
-        headroom=1.0,
-        encodings=attention_encodings(spans, config, int8_widths(config), 1.0),
-        token_rows=nothing,
-        puzzle_rows=nothing,
-        H_init=start,
-        L_init=start,
-    )
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def graphs_of(config: TRMConfig, cut: PartitionSpec, *, whole: bool) -> tuple[Graph, ...]:
     """Make the graphs of a network with random weights: cut, or a block in one."""
-    model, plan = random_model(config), plan_for(parse("tflm_int8_int8"), Target.TFLM)
+    model, plan = random_model(config), plan_for(SCHEME, Target.TFLM)
     if whole:
         chunks = Chunks(queries=cut.queries, rows=cut.tokens)
         return (integer_block_graph(model, plan, 1, chunks),)

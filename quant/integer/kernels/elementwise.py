@@ -1,9 +1,11 @@
 """Operators on elements as TFLM computes them: QUANTIZE, DEQUANTIZE, ADD, MUL, MEAN.
 
-Each has a `prepare_` function on the host, from encodings, and a pure function of arrays and of
-what was prepared. Results have the type of the inputs; only QUANTIZE changes it. Arrays of one
-rank broadcast. TRANSPOSE, RESHAPE, SPLIT, SLICE and CONCATENATION move integers and are JAX's own.
-Left out: fused activations, and functions of one variable (lookup.py).
+Each has a `prepare_` function that runs on the host, from encodings to static constants, and a pure
+function of arrays and those constants. Results have the type of the inputs; only QUANTIZE changes
+it. Arrays of one rank broadcast. TRANSPOSE, RESHAPE, SPLIT, SLICE and CONCATENATION only move
+integers: JAX's own do for them.
+
+Not here: fused activations, and functions of one variable (lookup.py).
 """
 
 from typing import Any, NamedTuple

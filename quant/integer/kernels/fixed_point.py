@@ -11,17 +11,17 @@
 
 JAX's default has no int64, and x64 switched on inside jit is slower (7.1 against 1.6 ns per
 high_mul on a busy x86 core), so a 64-bit number is a `Wide`, two halves of 32 bits: CPU, GPU and
-TPU alike. The high half of a product is `jax.lax.mulhi`, or before JAX had it
-four products of 16 bits (11 ns).
-Left out: where multipliers come from, and operators.
+TPU alike. The high half of a product is `jax.lax.mulhi`, or before JAX had it four products of
+16 bits (11 ns).
 
-Transcendental functions of gemmlowp's fixed-point numbers, bit for bit.
+On these stand the transcendental functions of gemmlowp's fixed-point numbers (exp_of_negative,
+logistic, reciprocal, inverse_sqrt). A number in Qm is an int32 that means x / 2^(31 - m); the
+product of Qa and Qb is `high_mul`, in Q(a + b). Series and iterations are those of the public
+gemmlowp design (fixedpoint): a Taylor series of exp around -1/8 with one multiplication per binary
+digit beyond, Newton-Raphson for 1/(1 + x) from 48/17 - 32/17 y, and for 1/sqrt(x) from 1. Their
+rounding, digit by digit, is what a device computes; a better exp would be a wrong simulation.
 
-A number in Qm is an int32 that means x / 2^(31 - m); the product of Qa and Qb is `high_mul`, in
-Q(a + b). Series and iterations are those of the public gemmlowp design (fixedpoint): a Taylor
-series of exp around -1/8 with one multiplication per binary digit beyond, Newton-Raphson for
-1/(1 + x) from 48/17 - 32/17 y, and for 1/sqrt(x) from 1. Their rounding, digit by digit, is what a
-device computes; a better exp would be a wrong simulation.
+Not here: where multipliers come from (integer/encoding.py), and operators.
 """
 
 import math

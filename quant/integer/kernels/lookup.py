@@ -1,14 +1,14 @@
 """Functions of one variable as TFLM computes them: LOGISTIC, RSQRT, DECODE.
 
-A function of an int8 or int16 is a table of 256 or 65,536 entries, made once from what the
-kernel does for every input. DECODE is the same with a table per channel.
+A function of an int8 or int16 is a table of 256 or 65,536 entries, computed once from what the
+kernel does with every input. DECODE is the same with a table per channel.
 
     LOGISTIC int8    gemmlowp's logistic in Q4, output scale 1/256, zero point -128
     LOGISTIC int16   interpolation in 256 values of the sigmoid, output scale 2^-15
     RSQRT            integer Newton-Raphson; negative numbers make the device fail: here they are
                      cut to 0, whose answer is the largest integer
 
-Left out: SOFTMAX (softmax.py).
+Not here: SOFTMAX (softmax.py).
 """
 
 import math
@@ -125,9 +125,10 @@ def rsqrt_table(x: Encoding, y: Encoding) -> Table:
 
 @jax.jit
 def _rsqrt_kernel(steps: Array, significand: Array, shift: Array) -> Array:
-    kept = 20  # fraction bits between the two multiplications
+    fraction = 20  # bits between the two multiplications
     inverse, places = inverse_sqrt(steps)
-    return rescale(rescale(jnp.ones_like(steps), inverse, places + kept), significand, shift - kept)
+    one = jnp.ones_like(steps)
+    return rescale(rescale(one, inverse, places + fraction), significand, shift - fraction)
 
 
 def on_host(kernel: Callable[..., Array], *values: Any) -> np.ndarray:

@@ -4,12 +4,14 @@
 
 A 1x1 convolution is a matrix product over the last axis; so is FULLY_CONNECTED. Where the filter
 has one scale, and in BATCH_MATMUL, some revisions of TFLM round the product of both scales to
-float32; what they would differ in is refused (integer_encoding.product_of_scales).
+float32; scales on which they would differ are refused (encoding.py, `product_of_scales`).
+
 Sums are exact: int16 inputs are split into two int8 digits, x = 256 h + l + 128, so that every
 product is int8 x int8 -> int32, which CPUs, GPUs (tensor cores) and TPUs have. Zero points and
 the 128 go into one offset per output. int32 accumulators wrap, as on the device; 64-bit ones
 are `Wide`. Weights are int8 whatever the file holds: INT4 is unpacked, DECODE looks up a table.
-Left out: spatial filters, fused activations.
+
+Not here: spatial filters, fused activations.
 """
 
 import enum

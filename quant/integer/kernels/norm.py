@@ -1,12 +1,13 @@
-"""RMSNorm as an island of float32 between integers, bit for bit as TFLM's kernels add it up.
+"""RMSNorm in float32 between integers, bit for bit as TFLM's kernels add it up.
 
     DEQUANTIZE, MUL, MEAN, ADD, RSQRT, MUL, QUANTIZE
 
-TFLM adds a row from left to right in float32, so this does: an order of additions is part of
-the result. Squares are made before the loop, lest a compiler fuse multiplication and addition.
-A device must be built without such fusion too (-ffp-contract=off) to give the same bits.
-Left out: the norm in integers (MUL, MEAN, RSQRT, MUL of elementwise.py and
-lookup.py): where rows differ in size by more than 180 times, it loses the small ones.
+TFLM adds a row from left to right in float32, and so does this: the order of additions is part of
+the result. Squares are computed before the loop, so that no compiler fuses multiplication and
+addition. A device must be built without such fusion too (-ffp-contract=off) to give the same bits.
+
+Not here: the norm in integers (MUL, MEAN, RSQRT, MUL of elementwise.py and lookup.py): where rows
+differ in size by more than 180 times, it loses the small ones.
 """
 
 import jax.numpy as jnp
@@ -29,14 +30,14 @@ def float_norm(x: Float[Array, "*lead last"], eps: float) -> Float[Array, "*lead
     return x * (1.0 / root)[..., None]
 
 
-def norm_island(
+def norm_in_float32(
     x: Integer[Array, "*lead last"], x_encoding: Encoding, y_encoding: Encoding, eps: float
 ) -> Integer[Array, "*lead last"]:
-    """Normalise integers by way of float32."""
+    """Normalise integers in float32 and round the result onto its grid."""
     return quantise_floats(float_norm(dequantise_integers(x, x_encoding), eps), y_encoding)
 
 
-def residual_island(
+def residual_in_float32(
     h: Integer[Array, "*lead last"],
     y: Integer[Array, "*lead last"],
     encodings: tuple[Encoding, Encoding, Encoding],

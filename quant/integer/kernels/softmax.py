@@ -7,7 +7,9 @@
              output scale 2^-15
 
 A row has at most 256 different distances from its maximum (65,536 for int16), so the
-exponentials are one table, made on the host. Left out: int8 to int16, other axes.
+exponentials are one table, computed on the host.
+
+Not here: int8 to int16, other axes.
 """
 
 from collections.abc import Callable

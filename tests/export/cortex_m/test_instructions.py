@@ -50,7 +50,7 @@ def test_a_full_size_block_is_as_measured_on_the_emulated_board(
 ) -> None:
     """A Sudoku block of the published size; those graphs were others with the same products.
 
-    Norms were integers there and are islands of float32 here: 150 + 5 * 13 instructions for each
+    Norms were integers there and are sections of float32 here: 150 + 5 * 13 instructions for each
     of 4 * 97 * 512 elements are 43 million more, a sixth of the smallest; products alone are half.
     """
     model = random_export(random_source("sudoku-trm-mlp"), scheme).model

@@ -19,18 +19,19 @@ from export.lowering.storage import plan_for
 from export.pipeline import count_operators, export_model
 from export.runtimes.registry import open_runtime
 from export.targets import Target
+from quant.integer.attention_operators import head_name
 from quant.integer.model import IntegerModel
-from quant.integer.network import (
+from quant.integer.network import apply_level, mixed_name, read_out
+from quant.integer.operators import name_injection, name_state
+from quant.integer.tensor_names import (
     INT8,
     INT16,
     MIXED,
+    STATE,
     BitWidths,
-    bits_of,
+    TensorName,
     int8_widths,
-    mlp_level,
-    read_out,
 )
-from quant.integer.operators import NamedValue
 from quant.scheme import parse
 from quant.simulation import simulate
 from tests.support.export import attention_models
@@ -43,19 +44,17 @@ CUT = Chunks(rows=1, queries=4, channels=300, filter_bytes=1024)
 W8A8, W8A16, W4A8 = "w8c-sym_a8s_tflm", "w8c-sym_a16s_tflm", "w4c-asym_a8s_tflm"
 
 
-def expected(model: IntegerModel, z: np.ndarray, injection: np.ndarray) -> list[np.ndarray]:
+def expected(model: IntegerModel, z: np.ndarray, added: np.ndarray) -> list[np.ndarray]:
     """Apply level and heads in JAX."""
 
     @jax.jit
-    def run(z: jax.Array, injection: jax.Array):
+    def run(z: jax.Array, added: jax.Array):
         ops = model.ops()
-        out = mlp_level(
-            NamedValue(z, "z"), NamedValue(injection, "injection"), model.config, ops
-        ).value
-        logits, q = read_out(NamedValue(out, "z"), model.config, ops)
+        out = apply_level(name_state(z), name_injection(added), model.config, ops).value
+        logits, q = read_out(name_state(out), model.config, ops)
         return out, logits.value, q.value[:, 0]
 
-    return [np.asarray(x) for x in run(jnp.asarray(z), jnp.asarray(injection))]
+    return [np.asarray(x) for x in run(jnp.asarray(z), jnp.asarray(added))]
 
 
 def noise(model: IntegerModel, seed: int, divisor: int) -> list[np.ndarray]:
@@ -121,14 +120,14 @@ def test_widths_follow_roles() -> None:
     widths = BitWidths(state=16, product=8, gate=16, scores=8, share=16)
     site = "L_level/layers_0"
     names = {
-        f"{site}/self_attn/qkv_proj/q/0": 8,
-        f"{site}/self_attn/mixed/3": 16,
-        f"{site}/self_attn/scores/1": 8,
-        f"{site}/mlp/product": 16,
-        "z": 16,
-        f"{site}/self_attn/qkv_proj/k/1/rotated/cos": 8,
+        head_name(f"{site}/self_attn", "q", 0): 8,
+        mixed_name(site, 3): 16,
+        TensorName(f"{site}/self_attn/scores", 1): 8,
+        TensorName(f"{site}/mlp/product"): 16,
+        STATE: 16,
+        head_name(f"{site}/self_attn", "k", 1).then("rotated").then("cos"): 8,
     }
-    assert {name: bits_of(name, widths) for name in names} == names
+    assert {name: widths.of(name.role) for name in names} == names
     assert int8_widths(MINI_MAZE_TRM_ATT) == INT8
     assert int8_widths(MAZE_TRM_ATT) == dataclasses.replace(INT8, share=16)
     assert set(dataclasses.asdict(INT16).values()) == {16}

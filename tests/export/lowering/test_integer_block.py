@@ -13,8 +13,8 @@ from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.integer.model import IntegerModel
-from quant.integer.network import mlp_level, read_out
-from quant.integer.operators import NamedValue
+from quant.integer.network import apply_level, read_out
+from quant.integer.operators import name_injection, name_state
 from quant.integer.reasoner import simulate_integers
 from tests.support.export import integers
 from tests.support.export.integers import graphs, states
@@ -25,20 +25,18 @@ CASES = [(integers.tiny, scheme) for scheme in integers.SCHEMES]
 CASES += [(integers.trained, "w4c-asym_a16s_tflm")]
 
 
-def expected(model: IntegerModel, z: np.ndarray, injection: np.ndarray) -> list[np.ndarray]:
+def expected(model: IntegerModel, z: np.ndarray, added: np.ndarray) -> list[np.ndarray]:
     """Apply level and heads in JAX."""
     reasoner, _ = simulate_integers(model)
 
     @jax.jit
-    def run(z: jax.Array, injection: jax.Array):
+    def run(z: jax.Array, added: jax.Array):
         ops = reasoner.ops()
-        out = mlp_level(
-            NamedValue(z, "z"), NamedValue(injection, "injection"), model.config, ops
-        ).value
-        logits, q = read_out(NamedValue(out, "z"), model.config, ops)
+        out = apply_level(name_state(z), name_injection(added), model.config, ops).value
+        logits, q = read_out(name_state(out), model.config, ops)
         return out, logits.value, q.value[:, 0]
 
-    return [np.asarray(x) for x in run(jnp.asarray(z), jnp.asarray(injection))]
+    return [np.asarray(x) for x in run(jnp.asarray(z), jnp.asarray(added))]
 
 
 def assert_same(model: IntegerModel, runtime: Runtime) -> None:

@@ -12,10 +12,11 @@ import pytest
 from quant.integer.calibration import level_with_spans
 from quant.integer.encoding import Encoding
 from quant.integer.kernels.elementwise import quantise_floats
-from quant.integer.kernels.norm import residual_island
+from quant.integer.kernels.norm import residual_in_float32
 from quant.integer.model import IntegerModel
-from quant.integer.network import INT8, INT16, MIXED, BitWidths, mlp_level
-from quant.integer.operators import NamedValue
+from quant.integer.network import apply_level
+from quant.integer.operators import name_injection, name_state
+from quant.integer.tensor_names import INT8, INT16, MIXED, BitWidths
 from tests.support.export import attention_models
 from tests.support.samples import small
 from trm_jax.config import HRMConfig, Mixer, TRMConfig
@@ -30,14 +31,10 @@ def distance(model: IntegerModel) -> float:
         for _ in range(2)
     ]
     span = min(abs(e[name].q_max * e[name].scale) for name in ("z", "injection"))
-    z, injection = (jnp.clip(x, -span, span) for x in ends)
-    wanted, _ = level_with_spans(z, injection, model.products, c)
-    run = jax.jit(
-        lambda z, added: (
-            mlp_level(NamedValue(z, "z"), NamedValue(added, "injection"), c, model.ops()).value
-        )
-    )
-    found = run(quantise_floats(z, e["z"]), quantise_floats(injection, e["injection"]))
+    z, added = (jnp.clip(x, -span, span) for x in ends)
+    wanted, _ = level_with_spans(z, added, model.products, c)
+    run = jax.jit(lambda z, i: apply_level(name_state(z), name_injection(i), c, model.ops()).value)
+    found = run(quantise_floats(z, e["z"]), quantise_floats(added, e["injection"]))
     real = (np.asarray(found, np.float64) - e["z"].zero_point) * e["z"].scale
     return float(np.linalg.norm(real - np.asarray(wanted)) / np.linalg.norm(wanted))
 
@@ -65,7 +62,7 @@ def test_residual_adds_rounded_products(bits_h: int, bits_y: int) -> None:
     scaled = total * (np.float32(1) / np.sqrt(squares / np.float32(24) + np.float32(1e-5)))
     steps = (scaled / np.float32(end.scale)).astype(np.float64)
     wanted = np.clip(np.sign(steps) * np.floor(np.abs(steps) + 0.5), -32768, 32767)
-    found = jax.jit(lambda h, y: residual_island(h, y, (h_e, y_e, end), 1e-5))(h, y)
+    found = jax.jit(lambda h, y: residual_in_float32(h, y, (h_e, y_e, end), 1e-5))(h, y)
     assert np.array_equal(found, wanted)
 
 

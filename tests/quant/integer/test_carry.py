@@ -11,9 +11,10 @@ from quant.integer.calibration import encoding, encodings_of
 from quant.integer.carry import combine_for, combine_on_host, combine_steps, on_grid, row_scale
 from quant.integer.encoding import Encoding
 from quant.integer.kernels.matmul import saturate
-from quant.integer.operators import NamedValue
+from quant.integer.operators import name_state
 from quant.integer.reasoner import simulate_integers
 from quant.integer.saturation import CountingOps, count_rollout
+from quant.integer.tensor_names import STATE, TensorName
 from tests.support.export import integers
 from tests.support.samples import random_batch
 
@@ -89,13 +90,13 @@ def test_encodings_cover_their_ranges_with_headroom() -> None:
     assert encoding(2.0, 3.0, 8).zero_point == -128  # 0 is on the grid
     spans = integers.tiny_spans()
     made = encodings_of(spans, integers.TINY, bits=16, headroom=2.0)
-    name = "L_level/layers_0/mlp/gate_up_proj"
+    name = TensorName("L_level/layers_0/mlp/gate_up_proj")
     reach = max(-float(spans[name].low), float(spans[name].high))
-    assert made[name].scale == np.float32(2 * reach / 32767)
+    assert made[str(name)].scale == np.float32(2 * reach / 32767)
     assert made["z"] == made["L_level/layers_0/mlp/norm"]
     with pytest.raises(ValueError, match="headroom must be at least 1"):
         encodings_of(
-            {"z": Range(jnp.float32(0), jnp.float32(1))}, integers.TINY, bits=8, headroom=0.5
+            {STATE: Range(jnp.float32(0), jnp.float32(1))}, integers.TINY, bits=8, headroom=0.5
         )
 
 
@@ -109,7 +110,7 @@ def test_saturation_is_counted_where_ranges_are_too_small() -> None:
     assert counts[name] > 0
     assert counts["injection"] == 0
     ops = CountingOps(model.products, model.encodings, 1e-5)
-    ops.counted(NamedValue(jnp.asarray([32767, -32768, 32766, 0], jnp.int16), "z"))
+    ops.counted(name_state(jnp.asarray([32767, -32768, 32766, 0], jnp.int16)))
     assert int(ops.counts["z"]) == 2
 
 

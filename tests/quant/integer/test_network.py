@@ -14,9 +14,9 @@ import pytest
 from quant.integer.calibration import Spans, encodings_of, level_with_spans, merged
 from quant.integer.encoding import Encoding
 from quant.integer.kernels.elementwise import count_saturated, quantise_floats
-from quant.integer.kernels.norm import norm_island
-from quant.integer.network import mlp_level
-from quant.integer.operators import IntegerOps, NamedValue, Products, products_of
+from quant.integer.kernels.norm import norm_in_float32
+from quant.integer.network import apply_level
+from quant.integer.operators import IntegerOps, Products, name_injection, name_state, products_of
 from quant.ptq.weights import quantise_params, round_weights
 from quant.scheme import parse
 from trm_jax import zoo
@@ -74,12 +74,10 @@ def test_level_is_close_to_float() -> None:
     e, last = case.encodings, case.encodings["z"]
     ops = IntegerOps(case.products, e, case.config.rms_norm_eps)
     simulated = jax.jit(
-        lambda z, i: (
-            mlp_level(NamedValue(z, "z"), NamedValue(i, "injection"), case.config, ops).value
-        )
+        lambda z, i: apply_level(name_state(z), name_injection(i), case.config, ops).value
     )
-    for z, injection, wanted in case.states[::4]:
-        found = simulated(quantise_floats(z, e["z"]), quantise_floats(injection, e["injection"]))
+    for z, injected, wanted in case.states[::4]:
+        found = simulated(quantise_floats(z, e["z"]), quantise_floats(injected, e["injection"]))
         error = np.asarray(found, np.float64) * last.scale - np.asarray(wanted)
         assert np.linalg.norm(error) <= 0.03 * np.linalg.norm(wanted)
         assert int(count_saturated(found, last)) == 0  # calibrated with headroom
@@ -95,5 +93,5 @@ def test_norm_adds_from_left_to_right(width: int) -> None:
     scaled = real * (np.float32(1) / np.sqrt(total / np.float32(width) + np.float32(1e-5)))
     steps = (scaled / np.float32(y.scale)).astype(np.float64)
     steps = np.sign(steps) * np.floor(np.abs(steps) + 0.5)  # ties away from zero
-    found = jax.jit(lambda v: norm_island(v, x, y, 1e-5))(values)
+    found = jax.jit(lambda v: norm_in_float32(v, x, y, 1e-5))(values)
     assert np.array_equal(found, np.clip(steps, -32768, 32767))

@@ -5,11 +5,11 @@ from functools import cache
 import jax.numpy as jnp
 import numpy as np
 
-from quant.integer.attention_operators import attention_encodings, with_heads
-from quant.integer.calibration import Spans, calibrated_spans
+from quant.integer.attention_operators import with_heads
+from quant.integer.calibration import Spans, attention_encodings, calibrated_spans
 from quant.integer.model import IntegerModel, calibrated_model, integer_model
-from quant.integer.network import INT8, BitWidths
 from quant.integer.operators import products_of
+from quant.integer.tensor_names import INT8, BitWidths
 from quant.ptq.weights import quantise_params, round_weights
 from quant.scheme import parse
 from tests.support.samples import random_batch, random_weights, small
