@@ -31,7 +31,7 @@ ALL_HEADS = AllHeads.ALL
 Head = int | Literal[AllHeads.ALL]
 
 
-class Role(enum.Enum):
+class ActivationRole(enum.Enum):
     """What a tensor is for; the fields of `BitWidths` say what belongs to each."""
 
     STATE = "state"
@@ -42,11 +42,11 @@ class Role(enum.Enum):
 
 
 WORDS = {
-    Role.STATE: ("z", "injection", "h", "norm", "lm_head", "q_head"),
-    Role.PRODUCT: ("q", "k", "v", "o_proj", "gate_up_proj", "down_proj"),
-    Role.GATE: ("silu", "sigmoid", "product"),
-    Role.SCORES: ("rotary", "rotated", "cos", "sin", "scores"),
-    Role.SHARE: ("share", "mixed"),
+    ActivationRole.STATE: ("z", "injection", "h", "norm", "lm_head", "q_head"),
+    ActivationRole.PRODUCT: ("q", "k", "v", "o_proj", "gate_up_proj", "down_proj"),
+    ActivationRole.GATE: ("silu", "sigmoid", "product"),
+    ActivationRole.SCORES: ("rotary", "rotated", "cos", "sin", "scores"),
+    ActivationRole.SHARE: ("share", "mixed"),
 }
 """Last words of the names of an attention network's tensors, by role."""
 ROLES = {word: role for role, words in WORDS.items() for word in words}
@@ -78,7 +78,7 @@ class TensorName:
         return str(self) < str(other)
 
     @property
-    def role(self) -> Role:
+    def role(self) -> ActivationRole:
         """Look up the role.
 
         Raises:
@@ -137,14 +137,14 @@ class BitWidths:
             if bits not in BITS:
                 raise ValueError(f"{name} must be one of {list(BITS)} bits, got {name}={bits}")
 
-    def of(self, role: Role) -> int:
+    def of(self, role: ActivationRole) -> int:
         """Look up the width of a role."""
         widths = {
-            Role.STATE: self.state,
-            Role.PRODUCT: self.product,
-            Role.GATE: self.gate,
-            Role.SCORES: self.scores,
-            Role.SHARE: self.share,
+            ActivationRole.STATE: self.state,
+            ActivationRole.PRODUCT: self.product,
+            ActivationRole.GATE: self.gate,
+            ActivationRole.SCORES: self.scores,
+            ActivationRole.SHARE: self.share,
         }
         return widths[role]
 

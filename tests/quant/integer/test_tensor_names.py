@@ -8,7 +8,7 @@ from quant.integer.data_flow import DataFlowOps, accumulator_bits, product_input
 from quant.integer.kernels.matmul import Accumulator
 from quant.integer.model import IntegerModel, uncalibrated_model
 from quant.integer.operators import IntegerOps, Ops, accumulator_of
-from quant.integer.tensor_names import ALL_HEADS, MIXED, STATE, Role, TensorName
+from quant.integer.tensor_names import ALL_HEADS, MIXED, STATE, ActivationRole, TensorName
 from quant.ptq.weights import quantise_params, round_weights
 from quant.scheme import parse
 from tests.support.export import attention_models, integers
@@ -40,7 +40,7 @@ def test_names_of_all_heads_stand_for_each() -> None:
     every = head_name(ATTENTION, "k", ALL_HEADS).then("rotated")
     assert every.of_head(3) == head_name(ATTENTION, "k", 3).then("rotated")
     assert STATE.of_head(3) == STATE
-    assert every.role is every.of_head(3).role is Role.SCORES
+    assert every.role is every.of_head(3).role is ActivationRole.SCORES
     with pytest.raises(KeyError):
         TensorName("L_level/unheard_of").role  # noqa: B018 - the property raises
 
