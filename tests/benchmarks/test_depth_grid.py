@@ -44,6 +44,7 @@ def test_schemes_that_change_more_than_weights_are_refused(scheme: str) -> None:
         make_plan(CONFIG, None, scheme)
 
 
+@pytest.mark.slow
 def test_everybody_computes_the_oracles_logits() -> None:
     subject = tiny_subject()
     states, _ = oracle.trajectory(CONFIG, subject.weights, subject.batch, 4)

@@ -57,6 +57,7 @@ def test_every_scheme_and_group_has_one_row(out: Path) -> None:
         assert (out / name).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_the_report_lays_out_the_same_table_from_rows(out: Path) -> None:
     (drawn,) = read_deployment(out)
     assert to_markdown(drawn) == (out / "summary.md").read_text()

@@ -88,7 +88,7 @@ def states(job: SweepJob, simulation: Simulation) -> np.ndarray:
     return np.asarray(simulation.trajectory(batch, steps=STEPS))
 
 
-@pytest.mark.parametrize("scheme", slow_except(SCHEMES, "fp32", "w8c-sym_a8s"))
+@pytest.mark.parametrize("scheme", slow_except(SCHEMES, "fp32"))
 def test_a_row_has_the_arithmetic_of_the_file(job: SweepJob, swept: Swept, scheme: str) -> None:
     sweep, file = swept(scheme), exported(job, scheme, SCHEMES[scheme])
     assert sweep.ranges == file.ranges

@@ -95,6 +95,7 @@ def test_a_run_that_leaves_the_numbers_names_step_and_tensor_and_keeps_the_last_
     assert not (out / "model").exists()
 
 
+@pytest.mark.slow
 def test_a_batch_that_devices_do_not_divide_is_refused(maze_data: Path, tmp_path: Path) -> None:
     flags = "--xla_force_host_platform_device_count=3"
     line = [sys.executable, "-m", "tests.support.tiny.training"]

@@ -105,6 +105,7 @@ def test_trained_model_has_the_bits_of_the_simulation() -> None:
     hold_equal(attention_models.trained(W8A8), W8A8, DEFAULT_CHUNKS)
 
 
+@pytest.mark.slow
 def test_chunks_bound_what_exists_at_a_time() -> None:
     """11 rows: scores of 4 queries at most, a tail for every token, trees of CONCATENATION."""
     plan = plan_for(parse(W8A8), Target.TFLM)

@@ -104,10 +104,9 @@ def check_step(config: Config, params: dict) -> None:
     np.testing.assert_array_equal(got["logits"], alone["logits"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [Target.LITERT, Target.LITERT_BUILTIN], ids=lambda t: t.value)
-@pytest.mark.parametrize(
-    "scheme", slow_except(["w8c-sym_a8da", "w4c-sym_a8da", "w4c-asym_a8da"], "w4c-asym_a8da")
-)
+@pytest.mark.parametrize("scheme", ["w8c-sym_a8da", "w4c-sym_a8da", "w4c-asym_a8da"])
 def test_dynamic_blocks_equal_their_simulation(scheme: str, target: Target) -> None:
     check_dynamic("attention", plan_of(scheme, target))
 
@@ -144,6 +143,7 @@ def check_dynamic(kind: str, plan: StoragePlan) -> None:
     assert rms(got - want) <= 3 * flips * rms(want - unrounded) + rounding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "scheme"),
     [

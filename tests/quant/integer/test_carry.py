@@ -62,6 +62,7 @@ def test_an_injection_that_would_leave_32_bits_is_refused() -> None:
         combine_steps(jnp.zeros(2, jnp.int32), None, combine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["w4c-asym_a16s_tflm", "w4c-asym_a8s_tflm"])
 def test_real_numbers_give_every_integer_back(scheme: str) -> None:
     model = integers.tiny(scheme)

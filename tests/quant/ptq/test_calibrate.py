@@ -94,6 +94,7 @@ def test_statistics_are_those_of_every_input_of_the_trajectory(config):
         np.testing.assert_allclose(sums[site], hessian, rtol=0, atol=3e-4 * hessian.max())
 
 
+@pytest.mark.slow
 @CONFIGS
 def test_the_observed_rollout_is_the_rollout(config):
     weights, batch = random_weights(config), batches()[0]

@@ -62,6 +62,7 @@ def test_only_kernels_are_quantised(weights, name):
     assert sum(isinstance(leaf, QTensor) for leaf in after.values()) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "bits", "symmetric", "per_channel"),
     [
@@ -96,6 +97,7 @@ def test_simulation_leaves_tables_and_states_alone(weights):
     assert jax.tree.structure(simulated) == jax.tree.structure(weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dtype"), [("bf16", jnp.bfloat16), ("fp16", jnp.float16)])
 def test_float_schemes_cast_everything(weights, name, dtype):
 

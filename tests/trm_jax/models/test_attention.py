@@ -131,6 +131,7 @@ def test_without_rerouting_cudnn_itself_is_asked() -> None:
         cudnn_attention(*draw(3, EVEN, jnp.bfloat16)[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trm_att", "hrm"])
 def test_released_values_by_the_route_of_cudnn(
     name: str, golden: Path, rerouted: list[Any]

@@ -76,6 +76,7 @@ def test_float32_losses_and_metrics(exact: tuple[Case, list[Step]]) -> None:
             np.testing.assert_allclose(value, released, rtol=FORCED, err_msg=key)
 
 
+@pytest.mark.slow
 def test_float32_free_run_drifts_no_more_than_rounding_allows(
     exact: tuple[Case, list[Step]],
 ) -> None:

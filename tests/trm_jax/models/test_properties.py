@@ -104,6 +104,7 @@ def test_read_out_equals_numpy(name: str) -> None:
     np.testing.assert_allclose(np.stack([out.q_halt, out.q_continue], 1), q, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CORE)
 def test_scan_equals_python_loop(name: str) -> None:
     c = case(name)
@@ -128,6 +129,7 @@ def test_jit_equals_eager(name: str) -> None:
     assert_within_drift(c, jax.tree.map(lambda x: x[0], seen))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp", "hrm"])
 def test_depth_is_one_trajectory(name: str) -> None:
     c = case(name)  # H = 2, n = 2

@@ -124,6 +124,7 @@ def test_adamw_learns_too() -> None:
     assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:5])
 
 
+@pytest.mark.slow
 def test_staggered_slots_take_puzzles_by_turns() -> None:
     recipe = dataclasses.replace(RECIPE, stagger=True)
     reasoner = build(CONFIG)
