@@ -1,8 +1,10 @@
-"""The two figures of a sweep: accuracy against depth, and fidelity against accuracy loss.
+"""What matplotlib figures of all programs share: style, colours, labels that do not overlap.
 
 Made for print and for dark pages alike: their own white ground, colours that the colour-blind
 can tell apart (Okabe and Ito) with markers and dashes beside them, and names at the lines
 instead of a legend. Drawn with Agg, no display needed.
+
+Not here: which figures there are (tables.py of each program); the report's pictures (charts.py).
 """
 
 from collections.abc import Sequence

@@ -91,7 +91,7 @@ def jobs(found: list[ReportSubject], *, quick: bool) -> list[CommandJob]:
 
 
 def is_large(subject: ReportSubject) -> bool:
-    """Say whether a model is so large that the report takes fewer puzzles of it.
+    """Return whether a model is so large that the report takes fewer puzzles of it.
 
     One that nothing is known of counts as large: published ones have over 20 times LARGE_FLOPS.
     """

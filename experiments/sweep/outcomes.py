@@ -1,4 +1,4 @@
-"""From rows to numbers with errors: one `Outcome` per scheme, read at any depth.
+"""From the rows of a sweep to numbers with errors: one `SweepOutcome` per scheme.
 
 Only here are sums divided. Schemes are compared on the same puzzles: shards that not every
 scheme has finished are left out, and `num_puzzles` says how many remain.
@@ -117,6 +117,14 @@ class Sweep(NamedTuple):
     @property
     def reference(self) -> SweepOutcome:
         return self.outcomes[0]
+
+    def change(self, outcome: SweepOutcome, cycles: int) -> Interval:
+        """Estimate the change of exact match against full precision at full depth, paired."""
+        deepest = self.spec.grid.deepest
+        if outcome is self.reference and cycles == deepest:
+            return Interval(0.0, 0.0, 0.0)  # the same answers: nothing is estimated
+        pairs = intervals.pairs(self.reference.solved(deepest), outcome.solved(cycles))
+        return intervals.paired_difference(pairs)
 
     def scheme(self, name: str) -> SweepOutcome | None:
         """Find a scheme by its long name."""

@@ -1,6 +1,11 @@
-"""Sections on precision: every scheme at full depth beside the paper (Tables 3, 7-10, Fig. 4).
+"""Sections on accuracy under precision, at full depth, beside the paper.
 
-Section on fidelity as a predictor (section 4.3, Fig. 3).
+    precision      every scheme (Tables 3, 8, 9, 10, 16-18 at full depth)
+    architecture   naive and calibrated INT4 by architecture (Table 10, Fig. 4)
+    similarity     consecutive similarity and fidelity (Tables 7, 8)
+    predictor      fidelity as a predictor of damage (section 4.3, Fig. 3)
+
+Not here: depths (depth.py), verdicts (claims.py).
 """
 
 from experiments.measurement import intervals

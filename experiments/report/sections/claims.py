@@ -1,280 +1,20 @@
-"""What the paper says, and whether our numbers say it too: one row per claim and model.
+"""Section on the paper's claims: whether our numbers say it too, one row per claim and model.
 
 A claim is confirmed or contradicted only where the interval decides it; otherwise it is open.
 "Why" says what differs between the paper's experiment and ours, or how wide the interval is; that
-a difference is the cause is not shown. The claims themselves: claims.py.
+a difference is the cause is not shown.
 
-The paper's claims as functions of results, each with the number that decides it.
-
-The paper's claims on interventions beside precision, from the records of ablations.
-
-Verdicts on the paper's claims: decided by an interval, or open.
+Not here: the claims and their numbers (report/evidence.py), how an interval decides
+(report/verdicts.py).
 """
 
-import enum
-import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval, interval_of
-from experiments.predictor.ranking import judged_pairs
 from experiments.render.document import Block, Command, Items, Paragraph, Section
-from experiments.render.tables import Record, Table, points_text, with_interval
-from experiments.report.inputs import PUBLISHED, Results, architecture_of
-from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
-from export.footprint.estimate import BUDGETS, estimate_footprint
-from export.footprint.sram import Residency
-from quant.scheme import parse
-from trm_jax.config import ARC_TRM_ATT
-
-MARGIN = 0.02
-COLLAPSED = 0.10  # exact match at or below which reasoning counts as destroyed
-
-
-class ClaimVerdict(enum.Enum):
-    """Whether our numbers say what the paper says."""
-
-    SAME = "confirmed"
-    OTHER = "contradicted"
-    OPEN = "open"
-
-
-class Claim(NamedTuple):
-    """One statement on one model.
-
-    Attributes:
-      where: in the paper.
-      ours: the number that decides.
-      why: what differs, where it is not confirmed.
-    """
-
-    text: str
-    where: str
-    model: str
-    ours: str
-    verdict: ClaimVerdict
-    why: str = ""
-
-
-def lossless(change: Interval) -> ClaimVerdict:
-    """Decide "nothing is lost" from the interval of a change."""
-    if change.low >= -MARGIN:
-        return ClaimVerdict.SAME
-    return ClaimVerdict.OTHER if change.high < -MARGIN else ClaimVerdict.OPEN
-
-
-def loses(change: Interval) -> ClaimVerdict:
-    """Decide "something is lost"."""
-    opposite = {ClaimVerdict.SAME: ClaimVerdict.OTHER, ClaimVerdict.OTHER: ClaimVerdict.SAME}
-    return opposite.get(lossless(change), ClaimVerdict.OPEN)
-
-
-def destroyed(exact: Interval) -> ClaimVerdict:
-    """Decide "puzzles are no longer solved"."""
-    if exact.high <= COLLAPSED:
-        return ClaimVerdict.SAME
-    return ClaimVerdict.OTHER if exact.low > COLLAPSED else ClaimVerdict.OPEN
-
-
-def gains(change: Interval) -> ClaimVerdict:
-    """Decide "something is gained"."""
-    return (
-        ClaimVerdict.SAME
-        if change.low > 0
-        else ClaimVerdict.OTHER
-        if change.high < 0
-        else ClaimVerdict.OPEN
-    )
-
-
-DESTROYS = (
-    ("pruning", "25% of all linears", "Pruning 25 % destroys reasoning", "Table 13"),
-    ("pruning", "50% of all linears", "Pruning 50 % destroys reasoning", "Table 13"),
-    ("truncation", "50% context, n=1", "Half the context destroys reasoning", "Table 12"),
-    ("distillation", "student.*", "A single-cycle student solves nothing", "Table 14"),
-    ("linear_attention", "linear, [^,]*, n=1", "Linear attention destroys reasoning", "App. J"),
-    ("qat", "int4_naive, QAT no gradient", "QAT as the paper did it solves nothing", "Sec. 4.6"),
-    ("activations", "w8c-sym_a8s, states too", "Naive static INT8 destroys Sudoku", "Sec. 4.2"),
-)
-"""Study, pattern of its variants, claim, where."""
-
-
-def study_claims(results: Results) -> list[Claim]:
-    """Hold every study's variants against what the paper says of them."""
-    return [
-        *(
-            _intervention(record, text, where)
-            for study, pattern, text, where in DESTROYS
-            for record in results.records_of(study)
-            if re.fullmatch(pattern, record["variant"])
-            and (study != "activations" or record["task"] == "sudoku")
-        ),
-        *_embedding(results),
-    ]
-
-
-def _embedding(results: Results) -> list[Claim]:
-    """Table 1 says of a form of the puzzle table whether it loses anything."""
-    cases = {
-        "int8 table": "The puzzle table in int8 loses nothing",
-        "one row streamed": "One streamed row of the table loses nothing",
-    }
-    made = []
-    for record in results.records_of("embedding"):
-        if record["variant"] in cases:
-            pairs = intervals.Pairs(record["lost"], record["gained"], record["puzzles"])
-            changed = intervals.paired_difference(pairs)
-            name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
-            ours, verdict = points_text(changed).replace("\n", " pp\n"), lossless(changed)
-            made.append(Claim(cases[record["variant"]], "Table 1", name, ours, verdict))
-    return made
-
-
-def _intervention(record: Record, text: str, where: str) -> Claim:
-    exact = interval_of(record, "exact")
-    verdict = destroyed(exact)
-    reasons = {
-        ClaimVerdict.SAME: "",
-        ClaimVerdict.OTHER: "small model, other puzzles (see below)",
-        ClaimVerdict.OPEN: f"{record['puzzles']} puzzles allow up to {100 * exact.high:.0f} %",
-    }
-    name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
-    return Claim(text, where, name, with_interval(exact), verdict, reasons[verdict])
-
-
-SIMILARITY_CHANGE = 0.064  # the largest change that the paper calls insensitive (ARC, Table 7)
-
-
-def claims(results: Results) -> list[Claim]:
-    """Collect every claim that the results can decide, the memory's always."""
-    per_sweep = (_precision, _recovery, _depth, _signals)
-    swept = [claim for make in per_sweep for sweep in results.sweeps for claim in make(sweep)]
-    return [*swept, *study_claims(results), *_memory()]
-
-
-def _precision(sweep: Sweep) -> list[Claim]:
-    mixing = architecture_of(sweep) == "TRM-MLP"
-    naive = (
-        ("Naive INT4 breaks MLP mixing", loses)
-        if mixing
-        else ("Naive INT4 spares attention", lossless)
-    )
-    cases = (
-        ("int8", "INT8 weights lose nothing", "Table 3", lossless),
-        ("int4_naive", naive[0], "Table 10", naive[1]),
-        ("int4_calibrated", "Calibrated INT4 loses little", "Table 9", lossless),
-    )
-    return [
-        _changed(sweep, text, where, change(sweep, outcome, sweep.spec.grid.deepest), decide)
-        for scheme, text, where, decide in cases
-        if (outcome := sweep.scheme(parse(scheme).name))
-    ]
-
-
-def _recovery(sweep: Sweep) -> list[Claim]:
-    """Calibration against naive quantisation, in pairs, at 4 bits."""
-    naive, calibrated = (sweep.scheme(parse(f"int4_{k}").name) for k in ("naive", "calibrated"))
-    if naive is None or calibrated is None:
-        return []
-    pairs = compare(naive, calibrated, sweep.spec.grid.deepest)
-    gain = intervals.paired_difference(pairs)
-    text = "Calibrating per channel recovers what naive INT4 lost"
-    return [_changed(sweep, text, "Sec. 4.5", gain, gains)]
-
-
-def _depth(sweep: Sweep) -> list[Claim]:
-    outcome = sweep.scheme(parse("int8").name)
-    if outcome is None or 8 not in sweep.spec.grid.cycles:
-        return []
-    sudoku = sweep.spec.task == "sudoku"
-    text = "INT8 at 8 H-cycles " + ("is too shallow for Sudoku" if sudoku else "keeps accuracy")
-    changed = change(sweep, outcome, 8)
-    return [_changed(sweep, text, "Sec. 4.2", changed, loses if sudoku else lossless)]
-
-
-def _signals(sweep: Sweep) -> list[Claim]:
-    """Fidelity orders schemes; consecutive similarity does not see the scheme."""
-    name, found = _name(sweep), judged_pairs(sweep, sweep.spec.grid.deepest)
-    wrong = sum(pair.holds and pair.wrong for pair in found)
-    right = sum(pair.holds and not pair.wrong for pair in found)
-    verdict = ClaimVerdict.OTHER if wrong else ClaimVerdict.SAME if right else ClaimVerdict.OPEN
-    ours = f"of {len(found)} pairs of schemes {right} surely so, {wrong} surely not"
-    text = "Fidelity falls monotonically with damage"
-    made = [Claim(text, "Sec. 4.3", name, ours, verdict)]
-    naive = sweep.scheme(parse("int4_naive").name)
-    if naive is not None:
-        moved = naive.call_similarity.value - sweep.reference.call_similarity.value
-        blind = abs(moved) <= SIMILARITY_CHANGE
-        text = "Consecutive similarity is insensitive to naive INT4"
-        verdict = ClaimVerdict.SAME if blind else ClaimVerdict.OTHER
-        why = "" if blind else _setting(sweep)
-        made.append(Claim(text, "Table 7", name, f"{moved:+.3f}", verdict, why))
-    return made
-
-
-def _memory() -> list[Claim]:
-    """The two deployments of Table 2, with states and working memory counted."""
-    cases = (
-        ("tflm_int8_int8", "8 MB SoC", "INT8 with flash loading fits 8 MB (6.51 MB)"),
-        ("tflm_int4_int8", "4 MB MCU", "Calibrated INT4 fits a 4 MB MCU (3.26 MB)"),
-    )
-    made = []
-    for scheme, device, text in cases:
-        found = estimate_footprint(ARC_TRM_ATT, parse(scheme))
-        how = found.residency_for(BUDGETS[device])
-        peak = found.sram(Residency.STREAMING).total / 2**20
-        fits = how in (Residency.FULL, Residency.STREAMING)
-        ours = f"{peak:.2f} MiB, one block streamed"
-        why = "" if fits else "the paper counts weights alone; states and activations come on top"
-        if not fits and how is Residency.IN_PLACE:
-            least = found.sram(how).total / 2**20
-            why += f"; with weights executed from flash {least:.2f} MiB fit"
-        verdict = ClaimVerdict.SAME if fits else ClaimVerdict.OTHER
-        made.append(Claim(text, "Table 2", f"ARC, published size, {scheme}", ours, verdict, why))
-    return made
-
-
-def change(sweep: Sweep, outcome: SweepOutcome, cycles: int) -> Interval:
-    """Estimate the change of exact match against full precision at full depth, paired."""
-    if outcome is sweep.reference and cycles == sweep.spec.grid.deepest:
-        return Interval(0.0, 0.0, 0.0)  # the same answers: nothing is estimated
-    full = sweep.reference.solved(sweep.spec.grid.deepest)
-    pairs = intervals.pairs(full, outcome.solved(cycles))
-    return intervals.paired_difference(pairs)
-
-
-def _changed(
-    sweep: Sweep,
-    text: str,
-    where: str,
-    changed: Interval,
-    decide: Callable[[Interval], ClaimVerdict],
-) -> Claim:
-    verdict = decide(changed)
-    reach = 100 * (changed.high - changed.low) / 2
-    reasons = {
-        ClaimVerdict.SAME: "",
-        ClaimVerdict.OTHER: _setting(sweep),
-        ClaimVerdict.OPEN: f"{sweep.reference.num_puzzles} puzzles leave +-{reach:.0f} pp",
-    }
-    ours = points_text(changed).replace("\n", " pp\n")
-    return Claim(text, where, _name(sweep), ours, verdict, reasons[verdict])
-
-
-def _setting(sweep: Sweep) -> str:
-    """Say what was run here instead of the paper's model."""
-    here = f"{sweep.spec.num_parameters / 1e6:.2f} M weights on {sweep.spec.data}"
-    config = PUBLISHED.get((sweep.spec.task, architecture_of(sweep)))
-    if config is None:
-        return here
-    count = estimate_footprint(config, parse("fp32")).num_parameters
-    return f"{here}; the paper's has {count / 1e6:.2f} M"
-
-
-def _name(sweep: Sweep) -> str:
-    return f"{sweep.spec.model}, n = {sweep.reference.num_puzzles}"
-
+from experiments.render.tables import Table
+from experiments.report.evidence import collect_claims
+from experiments.report.inputs import Results
+from experiments.report.verdicts import COLLAPSED, MARGIN, Claim, ClaimVerdict
 
 DIFFERENCES = (
     "Models: those bundled are far smaller than the published ones and were trained by this"
@@ -290,15 +30,15 @@ TITLE = "What matched and what did not"
 
 def claims_section(results: Results) -> Section:
     """Hold every claim against every model it can be held against."""
-    found = claims(results)
-    count = {verdict: sum(c.verdict is verdict for c in found) for verdict in ClaimVerdict}
+    listed = collect_claims(results)
+    count = {verdict: sum(c.verdict is verdict for c in listed) for verdict in ClaimVerdict}
     text = (
         f"{count[ClaimVerdict.SAME]} confirmed, {count[ClaimVerdict.OTHER]} contradicted,"
         f" {count[ClaimVerdict.OPEN]} open, where the 95 % interval does not decide. A loss is more"
         f" than {100 * MARGIN:.0f} pp of exact match; reasoning counts as destroyed at"
         f" {100 * COLLAPSED:.0f} % or less."
     )
-    blocks: list[Block] = [Paragraph(text), claim_table(found)]
+    blocks: list[Block] = [Paragraph(text), claim_table(listed)]
     if not (results.sweeps or results.ablations):
         line = "python -m experiments.report --all --out runs/report"
         blocks.append(Command("No puzzle was run; everything is measured with:", line))
@@ -306,10 +46,10 @@ def claims_section(results: Results) -> Section:
     return Section("claims", TITLE, (*blocks, differences, Items(DIFFERENCES)))
 
 
-def claim_table(found: Sequence[Claim]) -> Table:
+def claim_table(listed: Sequence[Claim]) -> Table:
     """Lay claims out, those of one text together."""
     groups: dict[str, list[Claim]] = {}
-    for claim in found:
+    for claim in listed:
         groups.setdefault(claim.text, []).append(claim)
     body, sections = [], set()
     for group in groups.values():

@@ -21,7 +21,6 @@ from experiments.render.document import Block, Command, Paragraph, Section
 from experiments.render.tables import Table, points_text, size_text, with_interval
 from experiments.report.cells import NONE
 from experiments.report.inputs import PUBLISHED, Results, architecture_of
-from experiments.report.sections.claims import change
 from experiments.sweep.outcomes import Sweep, SweepOutcome
 from export.footprint.estimate import BUDGETS, Footprint, estimate_footprint
 from export.footprint.sram import Residency
@@ -72,7 +71,7 @@ def device_section(results: Results) -> Section:
 
 
 def recommendation_section(results: Results) -> Section:
-    """Say which scheme to take on each device."""
+    """Name which scheme to take on each device."""
     if not results.sweeps:
         line = "python -m experiments.sweep --task sudoku"
         command = Command("No sweep was given; measure one with:", line)
@@ -110,7 +109,7 @@ def choose(sweep: Sweep, device: Device) -> Choice | None:
     passing = []
     for outcome in sweep.outcomes:
         scheme = parse(outcome.scheme)
-        harmless = change(sweep, outcome, sweep.spec.grid.deepest).low >= -MARGIN
+        harmless = sweep.change(outcome, sweep.spec.grid.deepest).low >= -MARGIN
         if not (harmless and computes(device.target, scheme)):
             continue
         found = estimate_footprint(config, scheme)
@@ -121,7 +120,7 @@ def choose(sweep: Sweep, device: Device) -> Choice | None:
 
 
 def computes(target: Target, scheme: Scheme) -> bool:
-    """Say whether a target multiplies as a scheme asks, and right."""
+    """Return whether a target multiplies as a scheme asks, and right."""
     try:
         matrix_plan(scheme, target)
     except ValueError:  # its reason is for the person who exports
@@ -131,7 +130,7 @@ def computes(target: Target, scheme: Scheme) -> bool:
 
 def _shallowest(sweep: Sweep, outcome: SweepOutcome) -> int:
     depths = sweep.spec.grid.cycles
-    return next((c for c in depths if change(sweep, outcome, c).low >= -MARGIN), depths[-1])
+    return next((c for c in depths if sweep.change(outcome, c).low >= -MARGIN), depths[-1])
 
 
 def _rows(sweep: Sweep) -> list[tuple[str, ...]]:
@@ -152,7 +151,7 @@ def _cells(sweep: Sweep, choice: Choice) -> tuple[str, ...]:
         f"{found.sram(choice.how).total / 2**20:.2f} MiB",
         choice.how.value,
         with_interval(choice.outcome.exact(choice.cycles)),
-        points_text(change(sweep, choice.outcome, choice.cycles)),
+        points_text(sweep.change(choice.outcome, choice.cycles)),
         f"{choice.cycles} H-cycles",
         f"{choice.cycles / deepest:.0%}",
     )

@@ -14,11 +14,12 @@ from experiments.render.document import Command, Document, Items, Paragraph, Sec
 from experiments.render.tables import Table
 from experiments.report import __main__ as report
 from experiments.report import page as report_page
+from experiments.report.evidence import collect_claims
 from experiments.report.inputs import Results, RunKind, kind_of, read_deployment, read_results
 from experiments.report.sections.ablations import KNOWN, comparison
-from experiments.report.sections.claims import ClaimVerdict, claims, destroyed, loses, lossless
 from experiments.report.sections.devices import DEVICES, choose
 from experiments.report.sections.memory import memory_section
+from experiments.report.verdicts import ClaimVerdict, destroyed, loses, lossless
 from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from export.footprint.sram import Residency
@@ -217,12 +218,14 @@ def test_empty_results_are_results() -> None:
 
 def test_interventions_are_held_against_the_paper() -> None:
     """Pruning to 0 of 200 is what the paper says; a student that solves half is not."""
-    found = {c.model.split(",")[0]: c.verdict for c in claims(Interventions())}
+    found = {c.model.split(",")[0]: c.verdict for c in collect_claims(Interventions())}
     assert found["sudoku: 25% of all linears"] is ClaimVerdict.SAME
     assert found["sudoku: student"] is ClaimVerdict.OTHER
     assert found["arc: int8 table"] is ClaimVerdict.OPEN  # one of 100 puzzles lost
     pruning, student = (KNOWN[study] for study in ("pruning", "distillation"))
-    depths = {c.model.split(", n = ")[0] for c in claims(Interventions()) if c.where == "App. J"}
+    depths = {
+        c.model.split(", n = ")[0] for c in collect_claims(Interventions()) if c.where == "App. J"
+    }
     assert depths == {"maze: linear, zero-shot, n=1"}  # the paper's has taken one step
     table = comparison(pruning, Interventions().records_of("pruning"))
     assert table is not None
