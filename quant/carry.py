@@ -7,9 +7,9 @@
     carry_store_on_host   the same bits in NumPy, for the host loop of an export
     StaticStates          naive static int8 of every operator, the counterpart of the paper's
                           "selective operator exclusion" (section 4.2): a scheme's a8s rounds
-                          the inputs of products only, this also the injection, block inputs, what
-                          a half-block adds, the residual sums and the normalised states, each on
-                          one asymmetric grid per tensor over its calibrated range
+                          inputs and outputs of products only, this also the injection, block
+                          inputs, what a half-block adds, the residual sums and the normalised
+                          states, each on one asymmetric grid per tensor over its calibrated range
 
 Not here: integer states (quant/integer/carry.py), and the insides of RMSNorm, softmax and SwiGLU.
 """
