@@ -64,6 +64,7 @@ def test_the_report_lays_out_the_same_table_from_rows(out: Path) -> None:
     assert [row[0] for row in drawn.rows] == NAMES.split(",")
 
 
+@pytest.mark.slow
 def test_an_unfinished_scheme_has_no_line(out: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(out, again)
