@@ -4,7 +4,7 @@ What a file computes is what the simulation (`quant`) computed, and every export
 it. Read in this order:
 
     targets.py    what runs a file: one record of facts per runtime
-    pipeline.py   lower, refuse what is illegal, write, try, record
+    pipeline.py   simulate, lower, refuse what is illegal, write, try, record
     lowering/     a model becomes operator graphs
     graph/        operator graphs and their files
     legality/     what a runtime computes right
@@ -15,8 +15,9 @@ it. Read in this order:
     footprint/    bytes, work and energy from shapes alone
 
 Programs: `python -m export.{tflite,onnx,verify,solve,micro}`; options.py has what they share, and
-job.py what the first two do. Not here: measuring whole data sets
-(`experiments.deploy`).
+job.py what the first two do. The names that a whole way needs, from a model's name to a solved
+puzzle, are all here: those of `trm_jax` and `quant` too (examples/quickstart.py). Not here:
+measuring whole data sets (`experiments.deploy`).
 """
 
 from typing import TYPE_CHECKING
@@ -24,19 +25,41 @@ from typing import TYPE_CHECKING
 from trm_jax.face import lazy_names
 
 if TYPE_CHECKING:
-    from export.artifact.open import open_artifact
+    from export.artifact.open import Export, open_artifact
+    from export.artifact.single_puzzle import answer_puzzle
     from export.artifact.solver import Solver
     from export.pipeline import export_model
     from export.targets import Target
+    from quant.scheme import parse
+    from quant.simulation import simulate
+    from trm_jax.loading import load_model, load_puzzles
+    from trm_jax.scores import evaluate
 
-__all__ = ["Solver", "Target", "export_model", "open_artifact"]
+__all__ = [
+    "Export",
+    "Solver",
+    "Target",
+    "answer_puzzle",
+    "evaluate",
+    "export_model",
+    "load_model",
+    "load_puzzles",
+    "open_artifact",
+    "parse",
+    "simulate",
+]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "export.targets": ("Target",),
-        "export.pipeline": ("export_model",),
-        "export.artifact.open": ("open_artifact",),
+        "export.artifact.open": ("Export", "open_artifact"),
+        "export.artifact.single_puzzle": ("answer_puzzle",),
         "export.artifact.solver": ("Solver",),
+        "export.pipeline": ("export_model",),
+        "export.targets": ("Target",),
+        "quant.scheme": ("parse",),
+        "quant.simulation": ("simulate",),
+        "trm_jax.loading": ("load_model", "load_puzzles"),
+        "trm_jax.scores": ("evaluate",),
     },
 )

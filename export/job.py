@@ -3,19 +3,17 @@
 Not here: the options (options.py, tflite.py, onnx.py), the stages of an export (pipeline.py).
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from export.artifact.manifest import IntegerFacts, Manifest
 from export.lowering.stages import parse_cut
-from export.lowering.storage import plan_named
-from export.pipeline import TRIED, export_model
+from export.pipeline import export_model
 from export.targets import Target
-from quant.simulation import simulate
+from quant.precision_plan import parse_plan
 from trm_jax.command_line import progress_bar
-from trm_jax.loading import gather_batch, gather_calibration, load_model, load_puzzles
+from trm_jax.loading import load_model, load_puzzles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +46,22 @@ def run_job(job: ExportJob) -> Manifest:
     Raises:
       ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or a runtime's refusal.
     """
-    plan = plan_named(job.scheme, job.target)
     cut = parse_cut(job.cut) if job.cut else None
-    source = load_model(job.model, task=job.task)
-    dataset = load_puzzles(source, job.data).ordered
-    steps = job.steps or source.config.halt_max_steps
-    with progress_bar("quantising", 2) as advance:
-        twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
-        advance(1, "lowering and trying")
-        tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
+    precision = parse_plan(job.scheme)
+    model = load_model(job.model, task=job.task)
+    puzzles = load_puzzles(model, job.data)
+    with progress_bar("loading", 2) as advance:
+        begun = itertools.count()
         return export_model(
-            job.out, source, plan, twin, tried, batch=job.batch, steps=steps, cut=cut
+            model,
+            precision,
+            job.out,
+            target=job.target,
+            puzzles=puzzles,
+            batch=job.batch,
+            steps=job.steps,
+            cut=cut,
+            on_stage=lambda stage: advance(next(begun), stage),
         )
 
 

@@ -6,11 +6,9 @@ Nothing here imports jax. Not here: what the options do (pipeline.py, artifact/)
 import argparse
 from pathlib import Path
 
-from export.targets import Target
+from export.targets import BATCH, Target
 from trm_jax.command_line import make_parser
 from trm_jax.tasks.table import TASKS
-
-BATCH = 16  # puzzles per call; small enough for a phone, large enough to fill two cores
 
 
 def export_parser(program: str, description: str | None) -> argparse.ArgumentParser:

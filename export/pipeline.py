@@ -1,6 +1,7 @@
 """Makes an export of a model: lower, refuse, write, try, record.
 
-    export_model     all of it, into a folder
+    export_model     a model by its scheme and target: simulate, then the rest
+    write_artifact   a simulated model, into a folder:
     lower_model      graphs and host tensors; refused where the target computes them wrong
     draft_manifest   what is known once the files are written: sizes, operators, encodings
     choose_expected  the files are tried on their runtime; puzzles that it answers as the
@@ -16,7 +17,7 @@ board needs (cortex_m/package.py).
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,25 +38,69 @@ from export.graph.tflite_schema import encode
 from export.legality.check import check_legality
 from export.lowering.model import lower_floats, lower_integers, parameters_sha256
 from export.lowering.stages import PartitionSpec
-from export.lowering.storage import StoragePlan
+from export.lowering.storage import StoragePlan, plan_for
 from export.runtimes.registry import open_runtime
+from export.targets import BATCH, Target
 from quant.integer.data_flow import accumulator_bits
 from quant.integer.model import IntegerModel
 from quant.integer.reasoner import IntegerReasoner, Simulated
 from quant.integer.saturation import count_rollout
+from quant.precision_plan import PrecisionPlan
 from quant.ptq.weights import round_weights
-from quant.scheme import FloatDtype
-from quant.simulation import Simulation
+from quant.scheme import FloatDtype, Scheme
+from quant.simulation import Simulation, simulate
 from trm_jax.checkpoints.model_files import staged
 from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
-from trm_jax.loading import LoadedModel
+from trm_jax.loading import LoadedModel, Puzzles, gather_batch, gather_calibration, load_puzzles
 from trm_jax.types import Batch
 
 TRIED, EXPECTED = 16, 8  # puzzles that are tried, and that become expected answers
 
 
 def export_model(
+    model: LoadedModel,
+    precision: PrecisionPlan | Scheme,
+    folder: Path | str,
+    *,
+    target: Target = Target.LITERT,
+    puzzles: Puzzles | None = None,
+    batch: int = BATCH,
+    steps: int | None = None,
+    cut: PartitionSpec | None = None,
+    on_stage: Callable[[str], object] = lambda stage: None,
+) -> Manifest:
+    """Quantise a model as its simulation does and write it as files for a runtime.
+
+    Args:
+      precision: one scheme for all matrices, or one per role.
+      folder: is replaced file by file if it exists.
+      puzzles: static activations are calibrated on the last of them, the first are answered and
+        become the expected answers; None: the bundled ones that the model reads.
+      batch: puzzles per call of the graphs.
+      steps: supervision steps of calibration and of the expected answers; None: the model's.
+      cut: attention in integers, in graphs that share one arena (lowering/stages.py).
+      on_stage: is told what begins.
+
+    Raises:
+      ValueError: the target cannot compute the scheme, would compute it wrong, or the runtime
+        here answers otherwise than simulated; or no puzzles fit the model.
+      RuntimeError: the runtime refuses the file.
+      ModuleNotFoundError: packages of the target's file format are not installed.
+    """
+    plan = plan_for(precision, target)
+    dataset = (load_puzzles(model) if puzzles is None else puzzles).ordered
+    steps = model.config.halt_max_steps if steps is None else steps
+    on_stage("quantising")
+    simulation = simulate(model, plan.precision, gather_calibration(dataset), steps=steps)
+    on_stage("lowering and trying")
+    tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
+    return write_artifact(
+        Path(folder), model, plan, simulation, tried, batch=batch, steps=steps, cut=cut
+    )
+
+
+def write_artifact(
     folder: Path,
     source: LoadedModel,
     plan: StoragePlan,

@@ -11,6 +11,8 @@ lines list the targets before anything is loaded.
 import enum
 from dataclasses import dataclass
 
+BATCH = 16  # puzzles per call by default; small for a phone, enough to fill two cores
+
 
 class FileFormat(enum.Enum):
     """What a runtime reads (graph/files.py)."""

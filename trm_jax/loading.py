@@ -45,6 +45,8 @@ from trm_jax.data.batches import (
 )
 from trm_jax.data.format import ARRAYS, PuzzleDataset, load_dataset
 from trm_jax.data.hub import PREFIX as HUB
+from trm_jax.models.build import build
+from trm_jax.models.reasoner import Reasoner
 from trm_jax.tasks.table import agreed_task, need_task, task_named
 from trm_jax.tasks.task import Task
 from trm_jax.types import Batch, Weights
@@ -67,6 +69,11 @@ class LoadedModel:
     task: Task | None
     config: Config
     weights: Weights
+
+    @cached_property
+    def reasoner(self) -> Reasoner:
+        """Full precision, as pure functions of the weights."""
+        return build(self.config)
 
     @cached_property
     def sha256(self) -> str:

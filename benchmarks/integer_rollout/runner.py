@@ -19,7 +19,7 @@ from benchmarks.timing import Rows, seconds, spread
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.lowering.storage import plan_for
-from export.pipeline import export_model
+from export.pipeline import write_artifact
 from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
@@ -54,7 +54,7 @@ def exported(subject: Subject, scheme: str, steps: int, folder: Path) -> tuple[S
     )
     twin = simulate(source, plan.precision, [subject.batch], steps=steps)
     tried = Batch(*(x[:1] for x in subject.batch))
-    export_model(folder, source, plan, twin, tried, batch=1, steps=1)
+    write_artifact(folder, source, plan, twin, tried, batch=1, steps=1)
     return twin, open_artifact(folder)
 
 

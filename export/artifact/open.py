@@ -69,7 +69,7 @@ class Export:
         return puzzles
 
 
-def open_artifact(folder: Path) -> Export:
+def open_artifact(folder: Path | str) -> Export:
     """Read and check an export.
 
     Raises:
@@ -77,6 +77,7 @@ def open_artifact(folder: Path) -> Export:
       ValueError: a file is damaged, or does not belong to this manifest.
       ModuleNotFoundError: its format's packages are not installed.
     """
+    folder = Path(folder)
     manifest = read_manifest(folder)
     names = (*manifest.model_files, HOST_FILE)
     contents = {name: _content(folder / name, manifest) for name in names}

@@ -53,9 +53,9 @@ def draw_puzzle(data: Path | None, seed: int | None, export: Export, task: Task)
 def answer_puzzle(
     export: Export,
     puzzle: np.ndarray,
-    task: Task,
+    task: Task | None = None,
     *,
-    target: Target,
+    target: Target | None = None,
     threads: int = 1,
     steps: int | None = None,
     halt: bool = False,
@@ -63,7 +63,8 @@ def answer_puzzle(
     """Solve a puzzle.
 
     Args:
-      target: runs the graphs.
+      task: what the puzzle is; None: what the export says.
+      target: runs the graphs; None: what they were exported for.
       steps: supervision steps, at most; None: the model's.
       halt: stop when the model believes itself done.
 
@@ -71,7 +72,8 @@ def answer_puzzle(
       ValueError: the target does not take the format of the export, or the task has no text form.
       RuntimeError: the runtime is missing or refuses the graphs.
     """
-    form = task.need_text()
+    form = (export.need_task() if task is None else task).need_text()
+    target = export.manifest.target if target is None else target
     check_format(export.manifest.target, target)
     runtime = open_runtime(target, export.model, threads=threads)
     try:

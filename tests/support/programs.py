@@ -1,10 +1,13 @@
 """Programs by the name that `python -m` takes: a module, or a package with a __main__."""
 
 import importlib
+import os
+from pathlib import Path
 from types import ModuleType
 
 from benchmarks.structure import find_modules, find_programs
 
+ROOT = Path(__file__).resolve().parents[2]
 MAIN = ".__main__"
 WORKERS = {"export.runtimes.worker"}
 """Modules that run in a process of their own but are started by others, not by people."""
@@ -19,3 +22,8 @@ def load_program(name: str) -> ModuleType:
     """Import what `python -m NAME` runs."""
     module = importlib.import_module(name)
     return importlib.import_module(name + MAIN) if hasattr(module, "__path__") else module
+
+
+def environment() -> dict[str, str]:
+    """Make the environment of a process that imports this checkout from any folder."""
+    return {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -25,7 +25,7 @@ from export.graph.ir import Graph, GraphModel
 from export.lowering import unroll
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import Numerics, StoragePlan, plan_for
-from export.pipeline import TRIED, export_model
+from export.pipeline import TRIED, write_artifact
 from export.targets import Target
 from quant.scheme import CarryPrecision, paper_name, parse
 from quant.simulation import Simulation, simulate
@@ -146,7 +146,7 @@ def prepare(
     twin = simulate(source, variant.plan.precision, gather_calibration(dataset), steps=steps)
     if not (folder / MANIFEST_FILE).exists():
         tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
-        export_model(folder, source, variant.plan, twin, tried, batch=1, steps=steps)
+        write_artifact(folder, source, variant.plan, twin, tried, batch=1, steps=steps)
     made = open_artifact(folder)
     same = made.manifest.parameters_sha256 == parameters_sha256(twin.quantised)
     if not same or made.config != twin.reasoner.config:

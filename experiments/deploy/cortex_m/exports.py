@@ -23,7 +23,7 @@ from export.graph.tflite_writer import write_tflite
 from export.lowering.integer_block import MOST_QUERIES
 from export.lowering.stages import STAGE, PartitionSpec
 from export.lowering.storage import StoragePlan, plan_for
-from export.pipeline import draft_manifest, export_model, lower_model
+from export.pipeline import draft_manifest, lower_model, write_artifact
 from export.targets import Target
 from quant.integer.model import uncalibrated_model
 from quant.ptq.calibrate import ProductRange, input_widths
@@ -93,7 +93,7 @@ def trained_export(
         plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
         twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
         tried = gather_batch(dataset, np.arange(min(ANSWERED, len(dataset))))
-        export_model(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
+        write_artifact(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
     return open_artifact(folder)
 
 

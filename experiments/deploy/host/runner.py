@@ -33,7 +33,7 @@ from export.artifact.open import open_artifact
 from export.artifact.solver import Solver
 from export.graph.files import MANIFEST_FILE
 from export.lowering.storage import plan_for
-from export.pipeline import TRIED, export_model
+from export.pipeline import TRIED, write_artifact
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.scheme import parse
@@ -102,7 +102,7 @@ def simulate_export(job: HostJob, scheme: str) -> Simulation:
     folder = export_folder(job.out, scheme)
     if not (folder / MANIFEST_FILE).exists():
         tried = gather_batch(job.dataset, np.arange(min(TRIED, len(job.dataset))))
-        export_model(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
+        write_artifact(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
     return twin
 
 

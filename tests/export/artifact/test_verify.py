@@ -104,7 +104,7 @@ def test_an_export_that_computes_something_else_is_refused(
     twin = tiny.simulation(CONFIG, "fp32")
     monkeypatch.setattr(Simulation, "answers", lambda *_, **__: np.full((4, 4), -1))
     with pytest.raises(ValueError, match="computes something else"):
-        pipeline.export_model(
+        pipeline.write_artifact(
             tmp_path / "e",
             tiny.source(CONFIG),
             plan_for(parse("fp32"), Target.LITERT),
@@ -121,7 +121,7 @@ def test_illegal_models_are_not_written(tmp_path: Path) -> None:
     forced = dataclasses.replace(plan, target=Target.LITERT_BUILTIN)
     twin = tiny.simulation(CONFIG, "w4c-asym_a8da")
     with pytest.raises(ValueError, match=r"silent garbage.*holds -8"):
-        pipeline.export_model(
+        pipeline.write_artifact(
             tmp_path / "e",
             tiny.source(CONFIG),
             forced,

@@ -11,7 +11,7 @@ from export.cortex_m import flash_contents, row_file, test_vectors
 from export.cortex_m import package as cortex_m_package
 from export.lowering.stages import PartitionSpec, parse_cut
 from export.lowering.storage import plan_for
-from export.pipeline import export_model, lower_model
+from export.pipeline import lower_model, write_artifact
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import Simulation
@@ -55,7 +55,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder, plan = tmp_path_factory.mktemp("integers"), plan_for(parse(scheme), Target.TFLM)
     puzzles = tiny.puzzles(config, 4)
     twin = tiny.simulation(config, scheme, Target.TFLM)
-    export_model(
+    write_artifact(
         folder, tiny.source(config), plan, twin, puzzles, batch=1, steps=tiny.STEPS, cut=cut
     )
     return Made(open_artifact(folder), twin, puzzles)

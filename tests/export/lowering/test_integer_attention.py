@@ -16,7 +16,7 @@ from export.lowering.integer_attention import chunk_ends
 from export.lowering.integer_block import DEFAULT_CHUNKS, Chunks
 from export.lowering.model import integer_graphs
 from export.lowering.storage import plan_for
-from export.pipeline import count_operators, export_model
+from export.pipeline import count_operators, write_artifact
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.integer.attention_operators import head_name
@@ -145,7 +145,7 @@ def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
     plan, steps = plan_for(parse("tflm_int8_int8"), Target.TFLM), 2
     batch = random_batch(source.config, 3, seed=5)
     twin = simulate(source, plan.precision, [batch], steps=steps)
-    export_model(tmp_path / "tiny", source, plan, twin, batch, batch=1, steps=steps)
+    write_artifact(tmp_path / "tiny", source, plan, twin, batch, batch=1, steps=steps)
     made, states = open_artifact(tmp_path / "tiny"), []
     runtime = open_runtime(Target.TFLM, made.model)
     try:

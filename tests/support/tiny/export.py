@@ -7,7 +7,7 @@ import numpy as np
 
 from export.artifact.open import Export, open_artifact
 from export.lowering.storage import plan_for
-from export.pipeline import export_model
+from export.pipeline import write_artifact
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import Simulation, simulate
@@ -49,7 +49,7 @@ def simulation(config: Config, scheme: str, target: Target = Target.LITERT) -> S
 def make(folder: Path, config: Config, scheme: str, target: Target = Target.LITERT) -> Export:
     """Export a tiny model and open it."""
     twin = simulation(config, scheme, target)
-    export_model(
+    write_artifact(
         folder,
         source(config),
         plan_for(parse(scheme), target),
