@@ -1,4 +1,4 @@
-"""Load a bundled model, quantise it, evaluate 100 puzzles, export to TFLite, answer from the file."""
+"""Load a bundled model, quantise and evaluate it, export to TFLite, answer from the file."""
 
 import export
 

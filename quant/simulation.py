@@ -52,7 +52,7 @@ from quant.ptq.weights import (
 )
 from quant.scheme import Activations, Scheme
 from trm_jax.config import Config
-from trm_jax.evaluate import Trajectory, trajectory
+from trm_jax.evaluators import Trajectory, trajectory
 from trm_jax.models.act import predictions
 from trm_jax.models.build import build
 from trm_jax.models.layers import exact_dot_general

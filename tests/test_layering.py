@@ -45,7 +45,7 @@ PLACES = {
     "trm_jax.metrics": ("trm_jax.types",),
     "trm_jax.sharding": ("trm_jax.types",),
     "trm_jax.models": ("trm_jax.types", "trm_jax.config"),
-    "trm_jax.evaluate": ("trm_jax.models", "trm_jax.metrics", "trm_jax.sharding"),
+    "trm_jax.evaluators": ("trm_jax.models", "trm_jax.metrics", "trm_jax.sharding"),
     "trm_jax.training.augment": ("trm_jax.types",),  # the symmetries that a task has
     "trm_jax.training": (
         "trm_jax.models",
@@ -61,10 +61,10 @@ PLACES = {
         "trm_jax.data.sudoku",
         "trm_jax.data.maze",
         "trm_jax.data.arc",
-        "trm_jax.evaluate",
+        "trm_jax.evaluators",
         "trm_jax.training.augment",
     ),
-    "trm_jax.checkpoints": ("trm_jax.evaluate", "trm_jax.training"),
+    "trm_jax.checkpoints": ("trm_jax.evaluators", "trm_jax.training"),
     "trm_jax.convert": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.zoo": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.loading": ("trm_jax.convert", "trm_jax.zoo"),

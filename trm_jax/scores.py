@@ -1,10 +1,10 @@
 """A model's scores on puzzles, with their errors: the evaluation of a few lines of Python.
 
 Programs that measure many schemes at many depths, resume and merge are in experiments; both read
-the same counts (trm_jax/evaluate.py) and estimate them the same way (trm_jax/intervals.py).
+the same counts (trm_jax/evaluators.py) and estimate them the same way (trm_jax/intervals.py).
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from trm_jax.data.batches import eval_batches
-from trm_jax.evaluate import Readout, measure, trajectory
+from trm_jax.evaluators import Readout, measure, trajectory
 from trm_jax.intervals import Interval, mean, wilson
 from trm_jax.loading import Puzzles
 from trm_jax.models.reasoner import Reasoner
@@ -21,6 +21,7 @@ from trm_jax.types import IGNORE_LABEL, Batch, Weights
 BATCH_SIZE = 64
 
 
+@runtime_checkable
 class Runnable(Protocol):
     """A loaded model, a simulation, or anything else that holds both."""
 

@@ -25,7 +25,7 @@ from quant.scheme import Scheme, parse
 from trm_jax import metrics
 from trm_jax.config import Config
 from trm_jax.convert.name_table import strip_prefixes, to_torch
-from trm_jax.evaluate import Readout, measure, trajectory
+from trm_jax.evaluators import Readout, measure, trajectory
 from trm_jax.models.act import predictions, rollout
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner

@@ -25,7 +25,7 @@ from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import Simulation, simulate
-from trm_jax.evaluate import trajectory
+from trm_jax.evaluators import trajectory
 from trm_jax.loading import LoadedModel
 from trm_jax.types import Batch
 

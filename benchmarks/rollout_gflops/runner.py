@@ -14,7 +14,7 @@ from benchmarks.options import num_threads
 from benchmarks.subject import Subject
 from benchmarks.timing import Spread, seconds, spread
 from trm_jax.config import Config, Mixer, blocks_per_step, flops_per_step
-from trm_jax.evaluate import trajectory
+from trm_jax.evaluators import trajectory
 
 SAMPLE_SECONDS = 0.1  # a product repeats until it fills this; one call of a small one is all noise
 

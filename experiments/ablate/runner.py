@@ -41,7 +41,7 @@ from experiments.measurement.shards import Moments, load_shard, matmul_precision
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console, progress
 from trm_jax.data.batches import PuzzleBatch
-from trm_jax.evaluate import Readout, measure, trajectory
+from trm_jax.evaluators import Readout, measure, trajectory
 from trm_jax.loading import Puzzles
 from trm_jax.types import IGNORE_LABEL, Batch
 

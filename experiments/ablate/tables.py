@@ -36,8 +36,6 @@ from experiments.ablate.rows import (
     PlannedVariant,
     ablation_folder,
 )
-from experiments.measurement import intervals
-from experiments.measurement.intervals import interval_fields, interval_of, one_minus_mean
 from experiments.measurement.row_files import merge_folders
 from experiments.measurement.shards import Moments, from_hex
 from experiments.measurement.spec import finished_shards
@@ -55,6 +53,8 @@ from experiments.render.tables import (
     with_error,
     with_interval,
 )
+from trm_jax import intervals
+from trm_jax.intervals import interval_fields, interval_of, one_minus_mean
 from trm_jax.tasks.table import task_named
 
 ROW = 0.19  # inches of a variant

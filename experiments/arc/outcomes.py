@@ -22,8 +22,6 @@ from experiments.arc.rows import (
     read_grid,
     vote_folder,
 )
-from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval, interval_fields, interval_of
 from experiments.measurement.row_files import ResultFolder, read_records, write_records
 from experiments.measurement.spec import finished_shards
 from experiments.render import tables
@@ -35,6 +33,7 @@ from experiments.render.tables import (
     with_interval,
 )
 from quant.scheme import label
+from trm_jax import intervals
 from trm_jax.data.arc.dataset import Group
 from trm_jax.data.arc.voting import (
     PASS_KS,
@@ -44,6 +43,7 @@ from trm_jax.data.arc.voting import (
     submission,
     write_submission,
 )
+from trm_jax.intervals import Interval, interval_fields, interval_of
 
 FEWER = tuple(2**power - 1 for power in range(10))
 """Numbers of augmentations that are scored beside the one asked for: 1, 2, 4, ... votes."""

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval
 from experiments.predictor.signals import Point
 from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
 from quant.scheme import label
+from trm_jax import intervals
+from trm_jax.intervals import Interval
 
 LEVEL = 0.05
 RESAMPLES = 2_000

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval
 from experiments.predictor.signals import ONE_STEP, Point, point
 from experiments.sweep.outcomes import Sweep, SweepOutcome
+from trm_jax import intervals
+from trm_jax.intervals import Interval
 
 MARGIN = 0.02
 

@@ -9,11 +9,11 @@ consecutive similarity of the first step. All point the same way: more should me
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval
 from experiments.render.tables import Record
 from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
 from quant.scheme import label
+from trm_jax import intervals
+from trm_jax.intervals import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.measurement.intervals import Interval
 from experiments.predictor.ranking import Pair, Ranking, counterexamples, rank
 from experiments.predictor.rule import MARGIN, Case, RuleScore, by_model, by_puzzles
 from experiments.predictor.signals import NEEDS_REFERENCE, ONE_STEP, SIGNALS, Point, points
 from experiments.render.charts import Dot, scatter
 from experiments.render.tables import Table, p_text
 from experiments.sweep.outcomes import Sweep
+from trm_jax.intervals import Interval
 
 ALL, DEEPEST = "all depths", "full depth"
 

@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.measurement.intervals import Interval
 from experiments.render import svg
 from experiments.render.figures import spread
 from experiments.render.svg import Box, Scale, colour, element, line, marker, write
+from trm_jax.intervals import Interval
 
 WIDTH, HEIGHT = 680, 380
 LEFT, RIGHT, TOP, BOTTOM = 62, 36, 30, 48

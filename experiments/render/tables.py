@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from experiments.measurement.intervals import Interval
+from trm_jax.intervals import Interval
 
 Record = dict[str, Any]
 
@@ -80,8 +80,7 @@ def with_error(interval: Interval) -> str:
 
 def with_interval(interval: Interval) -> str:
     """Write a rate, and its interval on a second line."""
-    low, high = (f"{x:.3f}".replace("0.", ".", 1) for x in interval[1:])
-    return f"{interval.value:.4f}\n[{low}, {high}]"
+    return str(interval).replace(" ", "\n", 1)
 
 
 def points_text(difference: Interval) -> str:

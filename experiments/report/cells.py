@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from experiments.measurement import intervals
 from experiments.paper import tables
 from experiments.paper.grids import GRIDS
+from trm_jax import intervals
 
 NONE = "-"
 TABLE_9_TOTAL = 256  # puzzles of Tables 9 and 10

@@ -11,8 +11,8 @@ Not here: how an interval decides (verdicts.py), the table of claims (sections/c
 import re
 from collections.abc import Callable
 
-from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval, interval_of
+from trm_jax import intervals
+from trm_jax.intervals import Interval, interval_of
 from experiments.predictor.ranking import judged_pairs
 from experiments.render.tables import Record, points_text, with_interval
 from experiments.report.inputs import PUBLISHED, Results, architecture_of

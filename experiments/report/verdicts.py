@@ -6,7 +6,7 @@ Not here: the claims and their numbers (evidence.py), their table (sections/clai
 import enum
 from typing import NamedTuple
 
-from experiments.measurement.intervals import Interval
+from trm_jax.intervals import Interval
 
 MARGIN = 0.02  # change of exact match that counts as none
 COLLAPSED = 0.10  # exact match at or below which reasoning counts as destroyed

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval, Pairs, one_minus_mean
 from experiments.measurement.shards import Moments, from_hex
 from experiments.measurement.spec import finished_shards
 from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
+from trm_jax import intervals
+from trm_jax.intervals import Interval, Pairs, one_minus_mean
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from quant.scheme import label, parse
 from quant.simulation import Simulation, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.data.batches import PuzzleBatch
-from trm_jax.evaluate import Readout, Trajectory, consecutive_similarity, measure
+from trm_jax.evaluators import Readout, Trajectory, consecutive_similarity, measure
 from trm_jax.loading import LoadedModel, Puzzles, gather_calibration
 from trm_jax.types import IGNORE_LABEL, Batch
 

@@ -8,7 +8,7 @@
     fidelity.png/.svg         fidelity against accuracy loss
 
 Not here: how a table or figure is drawn (experiments/render), how a rate is estimated
-(measurement/intervals.py).
+(trm_jax/intervals.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 from rich.console import Console
 
-from experiments.measurement import intervals
-from experiments.measurement.intervals import interval_fields, interval_of
 from experiments.render import figures, tables
 from experiments.render.figures import (
     DASHES,
@@ -47,6 +45,8 @@ from experiments.render.tables import (
 from experiments.sweep.outcomes import SweepOutcome, compare, outcomes
 from experiments.sweep.rows import SweepRow, SweepSpec
 from quant.scheme import label
+from trm_jax import intervals
+from trm_jax.intervals import interval_fields, interval_of
 from trm_jax.tasks.table import task_named
 
 

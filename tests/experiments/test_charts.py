@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from experiments.measurement.intervals import Interval
 from experiments.render import charts, svg
 from experiments.render.charts import Dot, Series
 from experiments.render.svg import Box, Scale
+from trm_jax.intervals import Interval
 
 NS = "{http://www.w3.org/2000/svg}"
 FULL = Interval(0.95, 0.9, 0.97)

@@ -10,7 +10,7 @@ from trm_jax import zoo
 from trm_jax.config import preset
 from trm_jax.data.batches import evaluation_order, gather
 from trm_jax.data.format import load_dataset
-from trm_jax.evaluate import measure, trajectory
+from trm_jax.evaluators import measure, trajectory
 from trm_jax.models.build import build
 from trm_jax.types import Batch
 

@@ -26,7 +26,7 @@ from trm_jax.tasks.task import (
 )
 
 if TYPE_CHECKING:
-    from trm_jax.evaluate import Lenient
+    from trm_jax.evaluators import Lenient
     from trm_jax.training.augment import Augment
 else:  # both need JAX, which is not imported here
     Lenient = Augment = Any
@@ -43,7 +43,7 @@ def vocab_size(side: int) -> int:
 
 def any_shortest_path(side: int) -> Lenient:
     """Make the score that accepts every shortest path."""
-    from trm_jax.evaluate import any_shortest_path as make
+    from trm_jax.evaluators import any_shortest_path as make
 
     return make(side)
 

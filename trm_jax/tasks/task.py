@@ -17,7 +17,7 @@ import numpy as np
 from trm_jax.data.format import PuzzleDataset
 
 if TYPE_CHECKING:
-    from trm_jax.evaluate import Lenient
+    from trm_jax.evaluators import Lenient
     from trm_jax.training.augment import Augment
 else:  # both need JAX, which is not imported here
     Lenient = Augment = Callable
@@ -101,7 +101,7 @@ class Task:
         """Make the second score; where only one answer is right it repeats exact match."""
         if self.lenient is not None:
             return self.lenient(side)
-        from trm_jax.evaluate import strict
+        from trm_jax.evaluators import strict
 
         return strict
 

@@ -18,13 +18,13 @@ import numpy as np
 import yaml
 
 from experiments.deploy.aihub.rows import AiHubRow, aihub_folder
-from experiments.measurement import intervals
 from experiments.measurement.row_files import merge_folders
 from experiments.measurement.shards import from_hex
 from experiments.paper import tables
 from experiments.render import tables as render_tables
 from experiments.render.tables import Table
 from export.aihub.devices import DEVICES, Precision
+from trm_jax import intervals
 
 
 class PaperMeasurement(NamedTuple):

@@ -29,8 +29,6 @@ from experiments.deploy.host.rows import (
     host_folder,
     probe_folder,
 )
-from experiments.measurement import intervals
-from experiments.measurement.intervals import interval_fields, interval_of, one_minus_mean, share
 from experiments.measurement.row_files import merge_folders
 from experiments.measurement.shards import from_hex
 from experiments.measurement.spec import pending
@@ -38,6 +36,8 @@ from experiments.render import figures, tables
 from experiments.render.tables import Record, Table
 from export.artifact.manifest import Manifest, read_manifest
 from quant.scheme import paper_name, parse
+from trm_jax import intervals
+from trm_jax.intervals import interval_fields, interval_of, one_minus_mean, share
 
 SEED = 0  # of the bootstrap
 

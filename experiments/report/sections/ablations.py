@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from experiments.ablate import tables as ablate_tables
-from experiments.measurement.intervals import interval_of
 from experiments.paper import tables
 from experiments.paper.tables import PaperTable
 from experiments.render.document import Block, Command, Paragraph, Section
 from experiments.render.tables import Record, Table, with_error, with_interval
 from experiments.report.cells import number
 from experiments.report.inputs import Results
+from trm_jax.intervals import interval_of
 
 Numbers = tuple[float | None, float | None]
 """Exact match and cell accuracy as the paper prints them, as shares."""

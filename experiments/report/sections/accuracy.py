@@ -8,7 +8,6 @@
 Not here: depths (depth.py), verdicts (claims.py).
 """
 
-from experiments.measurement import intervals
 from experiments.paper import tables
 from experiments.predictor import tables as predictor_tables
 from experiments.predictor.tables import study, study_tables
@@ -26,6 +25,7 @@ from experiments.report.cells import NONE, number, point_number, printed, rate
 from experiments.report.inputs import Results, architecture_of
 from experiments.sweep.outcomes import Sweep, compare
 from quant.scheme import label, paper_name, parse
+from trm_jax import intervals
 
 NOT_MEASURED, SWEEP_LINE = "Not measured here; with:", "python -m experiments.sweep --task "
 SHOWN = ("fp32", "int8", "int4_naive", "int4_calibrated")

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from experiments.measurement import intervals
-from experiments.measurement.intervals import Interval
 from experiments.paper import tables
 from experiments.paper.grids import GRIDS, STEPS, PaperGrid
 from experiments.render.charts import Series, lines
@@ -13,6 +11,8 @@ from experiments.report.cells import NONE, point_number, rate
 from experiments.report.inputs import Results, architecture_of
 from experiments.sweep.outcomes import Sweep, SweepOutcome
 from quant.scheme import PAPER_SCHEMES, label, paper_name, parse
+from trm_jax import intervals
+from trm_jax.intervals import Interval
 
 DRAWN = ("fp32", "int8", "int4_naive", "int4_calibrated", "int3_naive", "int3_calibrated")
 SHALLOW = ((1, 4), (1, 8), (1, 16))  # (T, n) of Tables 4-6

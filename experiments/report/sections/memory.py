@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from experiments.footprint import paper_check
 from experiments.footprint import tables as footprint_tables
-from experiments.measurement.intervals import pareto
 from experiments.render.charts import Dot, bars, scatter
 from experiments.render.document import Block, Command, Figure, Paragraph, Section
 from experiments.render.tables import Record
@@ -12,6 +11,7 @@ from experiments.report.inputs import Results
 from experiments.sweep.outcomes import Sweep
 from export.footprint.estimate import BUDGETS
 from quant.scheme import label, paper_name, parse
+from trm_jax.intervals import pareto
 
 MIB = 2**20
 MOST_TICKS = 8

@@ -9,11 +9,12 @@ import pytest
 
 from experiments.deploy import __main__ as deploy
 from experiments.deploy.host import rows as host_rows
-from experiments.measurement import intervals, row_files
+from experiments.measurement import row_files
 from experiments.measurement.shards import Moments
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
 from tests.support.tiny import sweep as tiny
+from trm_jax import intervals
 from trm_jax.data.batches import gather
 from trm_jax.loading import load_puzzles
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from experiments.measurement.intervals import Interval, interval_fields
 from experiments.paper import tables as paper_tables
 from experiments.paper.grids import GRIDS
 from experiments.render import html_page, markdown_page
@@ -24,6 +23,7 @@ from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from export.footprint.sram import Residency
 from tests.support.sweep_rows import make_sweep
+from trm_jax.intervals import Interval, interval_fields
 
 VOID = {"meta", "br"}
 

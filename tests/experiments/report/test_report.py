@@ -9,7 +9,6 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
-from experiments.measurement.intervals import Pairs, wilson
 from experiments.render import figures, tables
 from experiments.report.__main__ import main
 from experiments.sweep import tables as sweep_tables
@@ -17,6 +16,7 @@ from experiments.sweep.outcomes import compare, outcomes
 from experiments.sweep.rows import sweep_folder
 from experiments.sweep.tables import write_report
 from tests.support.sweep_rows import ROWS, SPEC, make_row
+from trm_jax.intervals import Pairs, wilson
 
 
 def test_outcomes_divide_sums_over_all_shards():

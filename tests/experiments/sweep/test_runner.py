@@ -12,7 +12,7 @@ from quant.ptq import weights as ptq_weights
 from quant.scheme import label, parse
 from tests.support.oracles import recursion as oracle
 from tests.support.tiny import sweep as tiny
-from trm_jax import evaluate
+from trm_jax import evaluators
 from trm_jax.types import Batch, Weights
 
 SCHEMES = "int8,int3_naive"
@@ -101,7 +101,7 @@ def test_shards_do_not_change_the_sums(job, rows, tiny_root):
 
 
 def test_weight_only_schemes_share_compiled_code(job, runner, rows):
-    compiled = (evaluate.trajectory, evaluate.measure, evaluate.consecutive_similarity)
+    compiled = (evaluators.trajectory, evaluators.measure, evaluators.consecutive_similarity)
     before = [f._cache_size() for f in compiled]
     again = list(runner.rows(job.spec.work_keys()[:3]))
     assert [row.scheme for row in again] == ["fp32", "w8c-sym", "w3t-sym"]

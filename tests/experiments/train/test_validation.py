@@ -8,7 +8,7 @@ from experiments.train import loop
 from experiments.train.loop import validate
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import TRMConfig
-from trm_jax.evaluate import measure, trajectory
+from trm_jax.evaluators import measure, trajectory
 from trm_jax.models.act import predictions
 from trm_jax.models.build import build
 from trm_jax.sharding import device_mesh

@@ -27,7 +27,7 @@ from tests.support.export import integers
 from tests.support.samples import random_batch, random_weights
 from tests.support.slow import slow_except
 from trm_jax import zoo
-from trm_jax.evaluate import trajectory
+from trm_jax.evaluators import trajectory
 from trm_jax.loading import LoadedModel
 from trm_jax.models.act import rollout_until_halted
 from trm_jax.types import Batch, Weights

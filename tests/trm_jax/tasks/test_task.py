@@ -12,7 +12,7 @@ from trm_jax import zoo
 from trm_jax.config import PRESET_TASKS, PRESETS
 from trm_jax.convert.published import PUBLISHED
 from trm_jax.data.format import from_examples
-from trm_jax.evaluate import strict
+from trm_jax.evaluators import strict
 from trm_jax.tasks import ARC, MAZE, SUDOKU, TASKS, task_named
 from trm_jax.tasks.table import agreed_task, need_task
 from trm_jax.tasks.task import side_of

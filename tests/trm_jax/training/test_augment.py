@@ -9,7 +9,7 @@ from trm_jax.data.maze.generator import generate_mazes
 from trm_jax.data.sudoku.generator import generate_sudoku
 from trm_jax.data.sudoku.symmetry import class_ids
 from trm_jax.data.sudoku.tokens import encode, valid_grids
-from trm_jax.evaluate import any_shortest_path
+from trm_jax.evaluators import any_shortest_path
 from trm_jax.training.augment import maze_augmentation, no_augmentation, sudoku_augmentation
 from trm_jax.types import Batch
 

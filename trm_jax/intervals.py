@@ -30,6 +30,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def __str__(self) -> str:
+        low, high = (f"{x:.3f}".replace("0.", ".", 1) for x in self[1:])
+        return f"{self.value:.4f} [{low}, {high}]"
+
 
 class Pairs(NamedTuple):
     """How two schemes differ on the same puzzles.

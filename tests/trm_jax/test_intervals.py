@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments.measurement.intervals import (
+from trm_jax.intervals import (
     Interval,
     Pairs,
     bootstrap_difference,

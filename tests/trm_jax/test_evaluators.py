@@ -8,7 +8,7 @@ from tests.support.samples import random_batch, random_weights, small
 from tests.support.slow import slow_except
 from trm_jax import metrics
 from trm_jax.config import HRMConfig, TRMConfig
-from trm_jax.evaluate import call_outputs, consecutive_similarity, measure, trajectory
+from trm_jax.evaluators import call_outputs, consecutive_similarity, measure, trajectory
 from trm_jax.models.act import inject, predictions, rollout
 from trm_jax.models.build import build
 from trm_jax.sharding import shard_batch
