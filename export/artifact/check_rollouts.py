@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from export.artifact.solver import Solution, Solver, split_groups
 from quant.simulation import Simulation
+from trm_jax import intervals
 from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import gather_batch
@@ -54,9 +54,7 @@ class Rollouts(NamedTuple):
     @property
     def mcnemar(self) -> float:
         """Two-sided exact p-value of "both solve equally many"."""
-        lost = int(np.sum(self.simulated_exact & ~self.exact))
-        gained = int(np.sum(self.exact & ~self.simulated_exact))
-        return float(stats.binomtest(lost, lost + gained).pvalue) if lost + gained else 1.0
+        return intervals.mcnemar(intervals.pairs(self.simulated_exact, self.exact))
 
 
 def compare_rollouts(
@@ -110,12 +108,10 @@ def join_groups(groups: list[RolloutGroup], seq_len: int) -> Rollouts:
 
 def show_rate(flags: np.ndarray) -> str:
     """Write a rate with its 95 % Wilson interval."""
-    test = stats.binomtest(int(flags.sum()), flags.size)
-    low, high = test.proportion_ci(method="wilson")
-    return f"{flags.mean():.4f} [{low:.3f}, {high:.3f}] of {flags.size}"
+    return f"{intervals.wilson(int(flags.sum()), flags.size)} of {flags.size}"
 
 
 def show_mean(values: np.ndarray) -> str:
     """Write a mean with its 95 % normal interval."""
-    reach = 1.96 * values.std(ddof=1) / np.sqrt(values.size) if values.size > 1 else np.nan
-    return f"{values.mean():.5f} +-{reach:.5f}"
+    estimate = intervals.mean(float(values.sum()), float(np.square(values).sum()), values.size)
+    return f"{estimate.value:.5f} +-{estimate.high - estimate.value:.5f}"
