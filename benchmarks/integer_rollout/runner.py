@@ -34,7 +34,7 @@ class Contest(NamedTuple):
     """Both sides, ready; `device` are the puzzles that the interpreter solves."""
 
     subject: Subject
-    twin: Simulation
+    simulation: Simulation
     solver: Solver
     device: Batch
     steps: int
@@ -52,10 +52,10 @@ def exported(subject: Subject, scheme: str, steps: int, folder: Path) -> tuple[S
     source = LoadedModel(
         name=subject.name, origin="", task=None, config=subject.config, weights=subject.weights
     )
-    twin = simulate(source, plan.precision, [subject.batch], steps=steps)
+    simulation = simulate(source, plan.precision, [subject.batch], steps=steps)
     tried = Batch(*(x[:1] for x in subject.batch))
-    write_artifact(folder, source, plan, twin, tried, batch=1, steps=1)
-    return twin, open_artifact(folder)
+    write_artifact(folder, source, plan, simulation, tried, batch=1, steps=1)
+    return simulation, open_artifact(folder)
 
 
 def compare(contest: Contest) -> None:
@@ -64,17 +64,17 @@ def compare(contest: Contest) -> None:
     Raises:
       ValueError: a bit differs.
     """
-    twin, device, states = contest.twin, contest.device, {}
+    simulation, device, states = contest.simulation, contest.device, {}
     solution = contest.solver.solve(
         np.asarray(device.inputs),
         np.asarray(device.puzzle_identifiers),
         steps=contest.steps,
         observe=lambda rows, _, z_H: states.update({rows.start: z_H}),
     )
-    last = twin.trajectory(contest.subject.batch, steps=contest.steps)[-1]
+    last = simulation.trajectory(contest.subject.batch, steps=contest.steps)[-1]
     count = len(device.inputs)
     same = np.array_equal(np.concatenate([states[i] for i in range(count)]), last[:count])
-    if not same or not np.array_equal(solution.tokens, twin.tokens(last)[:count]):
+    if not same or not np.array_equal(solution.tokens, simulation.tokens(last)[:count]):
         raise ValueError("the interpreter and the simulation differ; see `python -m export.verify`")
 
 
@@ -85,7 +85,7 @@ def contestants(contest: Contest) -> dict[str, tuple[int, Callable[[], object]]]
     return {
         "integers in JAX": (
             subject.num_puzzles,
-            lambda: contest.twin.trajectory(subject.batch, steps=steps)[-1],
+            lambda: contest.simulation.trajectory(subject.batch, steps=steps)[-1],
         ),
         "float32 in JAX": (
             subject.num_puzzles,
@@ -112,10 +112,10 @@ def measure(args: argparse.Namespace, console: Console) -> Rows:
         Progress(*columns, console=console, transient=True) as bar,
     ):
         task = bar.add_task("exporting", total=args.repeats + 2)
-        twin, made = exported(subject, args.scheme, steps, Path(folder) / "export")
+        simulation, made = exported(subject, args.scheme, steps, Path(folder) / "export")
         runtime: Runtime = open_runtime(Target.TFLM, made.model)
         try:
-            contest = Contest(subject, twin, Solver(made, runtime), device, steps)
+            contest = Contest(subject, simulation, Solver(made, runtime), device, steps)
             bar.update(task, description="comparing", advance=1)
             compare(contest)
             sides = contestants(contest)

@@ -57,8 +57,8 @@ def graphs_of(subject: Subject, scheme: str, target: Target) -> GraphModel:
         name=subject.name, origin="", task=None, config=subject.config, weights=subject.weights
     )
     plan = plan_for(parse(scheme), target)
-    twin = simulate(source, plan.precision, [subject.batch], steps=1)
-    return lower_model(source, plan, twin, batch=subject.num_puzzles)[0]
+    simulation = simulate(source, plan.precision, [subject.batch], steps=1)
+    return lower_model(source, plan, simulation, batch=subject.num_puzzles)[0]
 
 
 def exported(subject: Subject, scheme: str, target: Target, threads: int) -> StepContestant:

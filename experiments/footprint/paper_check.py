@@ -44,7 +44,7 @@ class Check:
 
     @property
     def reproduced(self) -> bool:
-        """Say whether the paper's way of counting gives the printed figure."""
+        """Return whether the paper's way of counting gives the printed figure."""
         if self.as_paper is None:
             return False
         return abs(self.printed - self.as_paper) <= ROUNDING * self.as_paper

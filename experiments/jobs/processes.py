@@ -25,7 +25,7 @@ class Process:
 
     @property
     def reports(self) -> bool:
-        """Say whether this process prints and writes the report."""
+        """Return whether this process prints and writes the report."""
         return not self.index
 
     def wait_for_others(self, name: str) -> None:

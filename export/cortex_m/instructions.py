@@ -5,8 +5,8 @@
 Products are multiply-accumulates; elements are the results (of MEAN, SUM and DECODE: what is
 read, or unpacked); pieces are rows of a SOFTMAX, and stretches that SPLIT and CONCATENATION copy
 at a time. COSTS were measured operator by operator on the emulated board, by the firmware's
-`profile` over the graphs of this project at several sizes (BUILD.md, Attention in integers and
-Firmware): they are the least squares of those counts. Instructions, not cycles.
+`profile` over the graphs of this project at several sizes (docs/deploy-cortex-m.md, Attention in
+integers and Firmware): they are the least squares of those counts. Instructions, not cycles.
 
 Not here: the loop around the graphs, which is less than a hundredth.
 """

@@ -112,10 +112,10 @@ def test_products_lie_within_their_bounds(scheme: str) -> None:
 def test_static_blocks_lie_within_their_bounds(made: Export) -> None:
     assert made.manifest.ranges
     batch = tiny.puzzles(CONFIG, tiny.BATCH)
-    twin = tiny.simulation(CONFIG, made.manifest.scheme, Target.ONNX)
-    z = np.asarray(twin.trajectory(batch, steps=1)[-1])
+    simulation = tiny.simulated(CONFIG, made.manifest.scheme, Target.ONNX)
+    z = np.asarray(simulation.trajectory(batch, steps=1)[-1])
     e = embed(*tiny.arrays(batch), made.host, CONFIG)
-    (found,) = check_blocks(twin, open_runtime(Target.ONNX, made.model), z, e)
+    (found,) = check_blocks(simulation, open_runtime(Target.ONNX, made.model), z, e)
     assert found.passed, found
     assert found.bound < 0.2  # a bound that everything keeps would be none
 

@@ -47,9 +47,9 @@ def test_storing_keeps_the_dtype_and_is_idempotent(name):
     # a second store finds the grid's own points, up to the ulp of a recomputed scale
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2.0**-22), store(once), once)
     assert all(z.dtype == jnp.bfloat16 for z in store(latents(jnp.bfloat16)))
-    twin = carry_store(parse(f"w4t-sym_{name}"))
-    assert store == twin
-    assert hash(store) == hash(twin)
+    simulation = carry_store(parse(f"w4t-sym_{name}"))
+    assert store == simulation
+    assert hash(store) == hash(simulation)
 
 
 def test_the_arithmetics_own_format_rounds_nothing():

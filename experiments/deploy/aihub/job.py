@@ -180,7 +180,7 @@ def _prepared(job: AiHubJob) -> list[Prepared]:
 
 def _states(job: AiHubJob, prepared: Prepared) -> States:
     batch = gather_batch(job.dataset, np.arange(job.limit))
-    return simulated_states(prepared.twin, batch, prepared.host, job.steps)
+    return simulated_states(prepared.simulation, batch, prepared.host, job.steps)
 
 
 def _lanes(job: AiHubJob, keys: set[AiHubKey], console: Console) -> list[DeviceRun]:
@@ -204,7 +204,7 @@ def _lanes(job: AiHubJob, keys: set[AiHubKey], console: Console) -> list[DeviceR
 def _calibration(job: AiHubJob, prepared: Prepared) -> dict[str, list[np.ndarray]]:
     """Take states of the calibration puzzles, for AI Hub's quantiser."""
     first = next(gather_calibration(job.dataset))
-    states = simulated_states(prepared.twin, first, prepared.host, job.steps)
+    states = simulated_states(prepared.simulation, first, prepared.host, job.steps)
     return calibration_inputs(states, CALIBRATION_SAMPLES)
 
 

@@ -42,7 +42,7 @@ def median_ms(function: Callable[[], object]) -> float:
 
 def host_ms(prepared: Prepared, dataset: PuzzleDataset) -> float:
     """Time what the host does for one puzzle: embed it, and take the most likely tokens."""
-    config = prepared.twin.reasoner.config
+    config = prepared.simulation.reasoner.config
     inputs = np.asarray(dataset.inputs[:1], np.int32)
     identifiers = np.zeros(1, np.int32)
     logits = np.zeros((1, config.seq_len, config.vocab_size), np.float32)
@@ -69,7 +69,7 @@ def row_of(
     lane: DeviceRun, hub: Hub, task: Task, loop: Loop, dataset: PuzzleDataset, digest: str
 ) -> AiHubRow:
     """Turn a finished lane into a row."""
-    config, variant = lane.prepared.twin.reasoner.config, lane.prepared.variant
+    config, variant = lane.prepared.simulation.reasoner.config, lane.prepared.variant
     steps, puzzles = lane.states.tokens.shape[:2]
     outputs = {
         name: [array for stage in lane.outputs for array in stage[name]]

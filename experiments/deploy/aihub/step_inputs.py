@@ -54,18 +54,21 @@ class Scores(NamedTuple):
 
 
 def simulated_states(
-    twin: Simulation, batch: Batch, host: Mapping[str, np.ndarray], steps: int
+    simulation: Simulation, batch: Batch, host: Mapping[str, np.ndarray], steps: int
 ) -> States:
     """Roll the simulation out and keep its states after every step."""
-    _, seen = ROLLOUT(twin.reasoner, twin.weights, batch, steps=steps, observe=identity)
+    _, seen = ROLLOUT(simulation.reasoner, simulation.weights, batch, steps=steps, observe=identity)
     size = batch.inputs.shape[0]
-    start = twin.reasoner.start(twin.weights.buffers, size)
+    start = simulation.reasoner.start(simulation.weights.buffers, size)
     last = [np.asarray(z)[:, -1] for z in seen]  # of every step, its last H-cycle
     z_H, z_L = (np.concatenate([np.asarray(s)[None], z]) for s, z in zip(start, last, strict=True))
     x = embed(
-        np.asarray(batch.inputs), np.asarray(batch.puzzle_identifiers), host, twin.reasoner.config
+        np.asarray(batch.inputs),
+        np.asarray(batch.puzzle_identifiers),
+        host,
+        simulation.reasoner.config,
     )
-    tokens = np.stack([np.asarray(twin.tokens(jnp.asarray(z))) for z in z_H[1:]])
+    tokens = np.stack([np.asarray(simulation.tokens(jnp.asarray(z))) for z in z_H[1:]])
     return States(x.astype(np.float32), z_H, z_L, tokens)
 
 

@@ -78,7 +78,7 @@ class Prepared:
     file: Path
     graph: Graph
     model: GraphModel
-    twin: Simulation
+    simulation: Simulation
     host: dict[str, np.ndarray]
 
 
@@ -143,13 +143,13 @@ def prepare(
       ValueError, RuntimeError: it cannot be exported, or OUT holds another one.
     """
     folder = out / "exports" / variant.name.replace(":", "-")
-    twin = simulate(source, variant.plan.precision, gather_calibration(dataset), steps=steps)
+    simulation = simulate(source, variant.plan.precision, gather_calibration(dataset), steps=steps)
     if not (folder / MANIFEST_FILE).exists():
         tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
-        write_artifact(folder, source, variant.plan, twin, tried, batch=1, steps=steps)
+        write_artifact(folder, source, variant.plan, simulation, tried, batch=1, steps=steps)
     made = open_artifact(folder)
-    same = made.manifest.parameters_sha256 == parameters_sha256(twin.quantised)
-    if not same or made.config != twin.reasoner.config:
+    same = made.manifest.parameters_sha256 == parameters_sha256(simulation.quantised)
+    if not same or made.config != simulation.reasoner.config:
         raise ValueError(f"{folder} holds another model or other H-cycles; choose another --out")
     graph = unroll.step_graph(made.model, made.config)
     model = GraphModel(graphs=(graph,), metadata=made.model.metadata)
@@ -160,5 +160,10 @@ def prepare(
         content = import_onnx_file().write_onnx_graph(graph, model.metadata)
     file.write_bytes(content)
     return Prepared(
-        variant=variant, file=file, graph=graph, model=model, twin=twin, host=dict(made.host)
+        variant=variant,
+        file=file,
+        graph=graph,
+        model=model,
+        simulation=simulation,
+        host=dict(made.host),
     )

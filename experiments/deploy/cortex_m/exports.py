@@ -91,9 +91,9 @@ def trained_export(
     """
     if not (folder / MANIFEST_FILE).exists():
         plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
-        twin = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
+        simulation = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
         tried = gather_batch(dataset, np.arange(min(ANSWERED, len(dataset))))
-        write_artifact(folder, source, plan, twin, tried, batch=1, steps=steps, cut=cut)
+        write_artifact(folder, source, plan, simulation, tried, batch=1, steps=steps, cut=cut)
     return open_artifact(folder)
 
 
@@ -138,12 +138,12 @@ def random_export(source: LoadedModel, scheme: str, cut: PartitionSpec | None = 
       ValueError: TFLM does not compute the scheme right.
     """
     plan = plan_for(parse(scheme), Target.TFLM)
-    twin = _made_up(source, plan)
-    model, host = lower_model(source, plan, twin, batch=1, cut=cut)
+    simulation = _made_up(source, plan)
+    model, host = lower_model(source, plan, simulation, batch=1, cut=cut)
     content = b"".join(value.tobytes() for value in host.values())
     files = {MODEL_FILE: write_tflite(model), HOST_FILE: content}
     manifest = draft_manifest(
-        source, plan, twin, model, files, batch=1, steps=source.config.halt_max_steps
+        source, plan, simulation, model, files, batch=1, steps=source.config.halt_max_steps
     )
     return Export(manifest=manifest, model=model, host=host)
 

@@ -1,6 +1,6 @@
 """What a deployment on a runtime of this computer measures, and its files as they grow.
 
-Exports are made once, rows and probes appended as soon as they are there. Left out: the command
+Exports are made once, rows and probes appended as soon as they are there. Not here: the command
 line and the report (command.py, job.py), the format of the lines (rows.py).
 """
 
@@ -98,12 +98,16 @@ def simulate_export(job: HostJob, scheme: str) -> Simulation:
       RuntimeError: the runtime refuses it.
     """
     plan = plan_for(parse(scheme), job.target)
-    twin = simulate(job.source, plan.precision, gather_calibration(job.dataset), steps=job.steps)
+    simulation = simulate(
+        job.source, plan.precision, gather_calibration(job.dataset), steps=job.steps
+    )
     folder = export_folder(job.out, scheme)
     if not (folder / MANIFEST_FILE).exists():
         tried = gather_batch(job.dataset, np.arange(min(TRIED, len(job.dataset))))
-        write_artifact(folder, job.source, plan, twin, tried, batch=job.batch, steps=job.steps)
-    return twin
+        write_artifact(
+            folder, job.source, plan, simulation, tried, batch=job.batch, steps=job.steps
+        )
+    return simulation
 
 
 class References:
@@ -111,25 +115,30 @@ class References:
 
     def __init__(self, job: HostJob) -> None:
         self.job = job
-        self.twin = simulate(job.source, parse(FULL), steps=job.steps)
+        self.simulation = simulate(job.source, parse(FULL), steps=job.steps)
         self.states: dict[int, np.ndarray] = {}
 
     def at(self, rows: slice) -> np.ndarray:
         if rows.start not in self.states:
             full = np.resize(np.arange(rows.start, rows.stop), self.job.batch)
-            last = self.twin.trajectory(gather_batch(self.job.dataset, full), steps=self.job.steps)[
-                -1
-            ]
+            last = self.simulation.trajectory(
+                gather_batch(self.job.dataset, full), steps=self.job.steps
+            )[-1]
             self.states[rows.start] = np.asarray(last)[: rows.stop - rows.start]
         return self.states[rows.start]
 
 
 def measure(
-    job: HostJob, scheme: str, rows: slice, solver: Solver, twin: Simulation, references: References
+    job: HostJob,
+    scheme: str,
+    rows: slice,
+    solver: Solver,
+    simulation: Simulation,
+    references: References,
 ) -> HostRow:
     """Run a group of puzzles on runtime and simulation."""
     index = np.arange(rows.start, rows.stop)
-    found = compare_group(solver, twin, job.dataset, index, job.steps)
+    found = compare_group(solver, simulation, job.dataset, index, job.steps)
     fidelity = token_cosine(jnp.asarray(found.last), jnp.asarray(references.at(rows)))
     lenient = job.task.second_score(job.puzzles.side)
     answered = lenient(jnp.asarray(found.solution.tokens), gather_batch(job.dataset, index))
@@ -226,14 +235,14 @@ def run_scheme(
     left = pending(keys, files.rows)
     advance(len(keys) - len(left))
     if left:
-        twin = simulate_export(job, scheme)
+        simulation = simulate_export(job, scheme)
         made = open_artifact(export_folder(job.out, scheme))
         runtime = open_runtime(job.target, made.model, threads=job.threads)
         try:
             solver = Solver(made, runtime)
             for key in left:
                 rows = slice(key.start, key.stop)
-                files.add_row(measure(job, scheme, rows, solver, twin, references))
+                files.add_row(measure(job, scheme, rows, solver, simulation, references))
                 advance(1)
         finally:
             runtime.close()

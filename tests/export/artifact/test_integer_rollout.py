@@ -40,17 +40,17 @@ def exported(model: IntegerModel, weights: Weights, scheme: str) -> tuple[Export
     plan = integers.plan_of(scheme)
     quantised = quantise_params(weights.params, parse_scheme(scheme))
     reasoner, used = simulate_integers(model)
-    twin = Simulation(
+    simulation = Simulation(
         reasoner=reasoner, weights=used, ranges={}, quantised=quantised, integers=model
     )
     source = LoadedModel(
         name="tiny", origin="tiny", task=None, config=model.config, weights=weights
     )
-    graphs, host = lower_model(source, plan, twin, batch=1)
+    graphs, host = lower_model(source, plan, simulation, batch=1)
     manifest = draft_manifest(
-        source, plan, twin, graphs, dict.fromkeys(FILES, b""), batch=1, steps=2
+        source, plan, simulation, graphs, dict.fromkeys(FILES, b""), batch=1, steps=2
     )
-    return Export(manifest=manifest, model=graphs, host=host), twin
+    return Export(manifest=manifest, model=graphs, host=host), simulation
 
 
 def solved(made: Export, batch: Batch, **options: Any) -> tuple[Any, np.ndarray]:
@@ -82,23 +82,23 @@ def tiny(request: pytest.FixtureRequest) -> tuple[Export, Simulation]:
 
 
 def test_rollouts_have_the_bits_of_the_simulation(tiny: tuple[Export, Simulation]) -> None:
-    made, twin = tiny
+    made, simulation = tiny
     batch = random_batch(integers.TINY, 3, seed=9)
     solution, states = solved(made, batch, steps=3)
-    wanted = trajectory(twin.reasoner, twin.weights, batch, steps=3)
+    wanted = trajectory(simulation.reasoner, simulation.weights, batch, steps=3)
     np.testing.assert_array_equal(states, wanted)
     assert len(np.unique(states)) > 50
-    out = twin.reasoner.read_out({}, wanted[-1])
+    out = simulation.reasoner.read_out({}, wanted[-1])
     np.testing.assert_array_equal(solution.tokens, jnp.argmax(out.logits, axis=-1))
     np.testing.assert_array_equal(solution.q_halt, out.q_halt)
 
 
 def test_halting_is_the_simulations(tiny: tuple[Export, Simulation]) -> None:
-    made, twin = tiny
+    made, simulation = tiny
     batch = random_batch(integers.TINY, 6, seed=11)
     solution, _ = solved(made, batch, halt=True)
     halted = jax.jit(rollout_until_halted, static_argnames=("reasoner", "max_steps"))(
-        twin.reasoner, twin.weights, batch, max_steps=integers.TINY.halt_max_steps
+        simulation.reasoner, simulation.weights, batch, max_steps=integers.TINY.halt_max_steps
     )
     np.testing.assert_array_equal(solution.steps, halted.steps)
     np.testing.assert_array_equal(solution.tokens, jnp.argmax(halted.logits, axis=-1))
@@ -109,12 +109,12 @@ def test_the_bundled_model_answers_as_simulated_in_every_cell() -> None:
     scheme = "w4c-asym_a16s_tflm"
     model = integers.trained(scheme)
     _, weights = zoo.load("sudoku-trm-mlp-mini")
-    made, twin = exported(model, weights, scheme)
+    made, simulation = exported(model, weights, scheme)
     batch = integers.bundled_puzzles(2)
     solution, states = solved(made, batch, steps=4)
-    wanted = trajectory(twin.reasoner, twin.weights, batch, steps=4)
+    wanted = trajectory(simulation.reasoner, simulation.weights, batch, steps=4)
     np.testing.assert_array_equal(states, wanted)
-    logits = twin.reasoner.read_out({}, wanted[-1]).logits
+    logits = simulation.reasoner.read_out({}, wanted[-1]).logits
     np.testing.assert_array_equal(solution.tokens, jnp.argmax(logits, axis=-1))
     assert (solution.tokens == np.asarray(batch.labels)).all(axis=1).any()  # it solves them
 
@@ -140,25 +140,30 @@ def test_verification_passes_and_finds_another_weight(tiny: tuple[Export, Simula
 
 
 def test_blocks_are_compared_bit_for_bit(tiny: tuple[Export, Simulation]) -> None:
-    made, twin = tiny
-    z = np.asarray(trajectory(twin.reasoner, twin.weights, random_batch(integers.TINY, 1), steps=1))
+    made, simulation = tiny
+    z = np.asarray(
+        trajectory(simulation.reasoner, simulation.weights, random_batch(integers.TINY, 1), steps=1)
+    )
     runtime = open_runtime(Target.TFLM, made.model)
-    (good,) = check_blocks(twin, runtime, z[-1], z[-1])
+    (good,) = check_blocks(simulation, runtime, z[-1], z[-1])
     runtime.close()
     assert good == ("block", 0.0, 0.0)
     assert not good._replace(distance=1e-9).passed
 
 
 def test_manifests_keep_what_decides_the_integers(tiny: tuple[Export, Simulation]) -> None:
-    made, twin = tiny
-    assert twin.integers is not None
-    assert isinstance(twin.reasoner, IntegerReasoner)
+    made, simulation = tiny
+    assert simulation.integers is not None
+    assert isinstance(simulation.reasoner, IntegerReasoner)
     manifest = parse_manifest(dump_manifest(made.manifest))
-    assert manifest.integers == collect_integer_facts(twin.integers)
+    assert manifest.integers == collect_integer_facts(simulation.integers)
     check_model(made.model, manifest)
     assert manifest.integers is not None
     counted = add_saturation(
-        manifest.integers, Simulated(twin.reasoner, twin.weights), random_batch(integers.TINY, 3), 2
+        manifest.integers,
+        Simulated(simulation.reasoner, simulation.weights),
+        random_batch(integers.TINY, 3),
+        2,
     )
     assert counted.saturated_puzzles == 3
     moved = {**manifest.integers.encodings, "z": (1.0, 0)}

@@ -33,14 +33,14 @@ KINDS = tiny.configs()
 class InJax:
     """The graphs of an export, computed by the Flax module."""
 
-    def __init__(self, twin: Simulation) -> None:
-        self.twin, self.calls = twin, 0
-        self.networks = [jax.jit(update) for update in twin.reasoner.networks]
-        self.read_out = jax.jit(twin.reasoner.read_out)
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation, self.calls = simulation, 0
+        self.networks = [jax.jit(update) for update in simulation.reasoner.networks]
+        self.read_out = jax.jit(simulation.reasoner.read_out)
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.calls += 1
-        reasoner, params = self.twin.reasoner, self.twin.weights.params
+        reasoner, params = self.simulation.reasoner, self.simulation.weights.params
         if signature == "head":
             out = self.read_out(params, jnp.asarray(inputs["z_H"]))
             q = jnp.stack([out.q_halt, out.q_continue], axis=-1)
@@ -56,9 +56,9 @@ class InJax:
 
 def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulation]:
     """Make the host loop of a tiny export over JAX."""
-    twin = tiny.simulation(config, scheme)
+    simulation = tiny.simulated(config, scheme)
     plan = plan_for(parse(scheme), Target.LITERT)
-    model, host = lower_model(tiny.source(config), plan, twin, batch=tiny.BATCH)
+    model, host = lower_model(tiny.source(config), plan, simulation, batch=tiny.BATCH)
 
     class Facts:
         batch, carry = tiny.BATCH, plan.precision.carry
@@ -67,12 +67,12 @@ def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulat
     for name, value in {"manifest": Facts, "model": model, "host": host}.items():
         object.__setattr__(export, name, value)
     Facts.config = config  # type: ignore[attr-defined]
-    return Solver(export, InJax(twin)), twin
+    return Solver(export, InJax(simulation)), simulation
 
 
 @pytest.mark.parametrize("kind", slow_except(KINDS, "mlp"))
 def test_the_host_loop_is_the_rollout(kind: str) -> None:
-    solver, twin = solver_in_jax(KINDS[kind])
+    solver, simulation = solver_in_jax(KINDS[kind])
     batch = tiny.puzzles(KINDS[kind], 7)  # two full groups and a padded one
     states = np.zeros(
         (tiny.STEPS * 2, 7, *solver.states.start(solver.batch)[0].shape[1:]), np.float32
@@ -83,32 +83,35 @@ def test_the_host_loop_is_the_rollout(kind: str) -> None:
 
     inputs, ids = tiny.arrays(batch)
     solution = solver.solve(inputs, ids, steps=tiny.STEPS, observe=observe)
-    expected = np.asarray(twin.trajectory(batch, steps=tiny.STEPS))
+    expected = np.asarray(simulation.trajectory(batch, steps=tiny.STEPS))
     # the same float32 operations, jitted whole and in parts: rounding, hardly amplified
     np.testing.assert_allclose(states, expected, atol=2e-4)
-    np.testing.assert_array_equal(solution.tokens, twin.answers(batch, steps=tiny.STEPS))
+    np.testing.assert_array_equal(solution.tokens, simulation.answers(batch, steps=tiny.STEPS))
     assert (solution.steps == tiny.STEPS).all()
 
 
 @pytest.mark.parametrize("kind", slow_except(["mlp", "hrm"]))
 def test_halting_freezes_every_puzzle_at_its_own_step(kind: str) -> None:
     config = KINDS[kind]
-    solver, twin = solver_in_jax(config)
+    solver, simulation = solver_in_jax(config)
     batch = tiny.puzzles(config, 7)
     inputs, ids = tiny.arrays(batch)
     # shift the halting bias to the middle of what the first step says: some halt, some go on
     first = solver.solve(inputs, ids, steps=1)
-    bias = twin.weights.params["q_head"]["bias"]
+    bias = simulation.weights.params["q_head"]["bias"]
     bias = bias.at[0].add(
         -float(np.median(first.q_halt - (0 if config.no_ACT_continue else 1) * first.q_continue))
     )
-    params = {**twin.weights.params, "q_head": {**twin.weights.params["q_head"], "bias": bias}}
-    shifted = Weights(params, twin.weights.buffers, twin.weights.puzzle_emb)
+    params = {
+        **simulation.weights.params,
+        "q_head": {**simulation.weights.params["q_head"], "bias": bias},
+    }
+    shifted = Weights(params, simulation.weights.buffers, simulation.weights.puzzle_emb)
     solver._runtime = InJax(
-        Simulation(reasoner=twin.reasoner, weights=shifted, ranges={}, quantised={})
+        Simulation(reasoner=simulation.reasoner, weights=shifted, ranges={}, quantised={})
     )
     solution = solver.solve(inputs, ids, steps=tiny.STEPS, halt=True)
-    halted = rollout_until_halted(twin.reasoner, shifted, batch, max_steps=tiny.STEPS)
+    halted = rollout_until_halted(simulation.reasoner, shifted, batch, max_steps=tiny.STEPS)
     np.testing.assert_array_equal(solution.steps, halted.steps)
     assert len(set(solution.steps.tolist())) > 1
     np.testing.assert_allclose(solution.q_halt, halted.q_halt, atol=2e-4)
@@ -181,18 +184,18 @@ def test_exports_answer_as_simulated(
         )
     finally:
         runtime.close()
-    twin = tiny.simulation(KINDS[kind], scheme, target)
+    simulation = tiny.simulated(KINDS[kind], scheme, target)
     batch = tiny.puzzles(KINDS[kind], 4)
-    want = np.asarray(twin.trajectory(batch, steps=2))[:, :2]
+    want = np.asarray(simulation.trajectory(batch, steps=2))[:, :2]
     # weights only are integers here: sums in another order, hardly amplified
     np.testing.assert_allclose(np.stack(states), want, atol=2e-4)
     assert solution.tokens.shape == (2, 4)
 
 
 def test_inputs_are_checked_before_a_runtime_sees_them() -> None:
-    twin = tiny.simulation(KINDS["mlp"], "fp32")
+    simulation = tiny.simulated(KINDS["mlp"], "fp32")
     plan = plan_for(parse("fp32"), Target.LITERT)
-    model, _ = lower_model(tiny.source(KINDS["mlp"]), plan, twin, batch=1)
+    model, _ = lower_model(tiny.source(KINDS["mlp"]), plan, simulation, batch=1)
     graph = model.graph("head")
     with pytest.raises(ValueError, match=r"takes \['z_H'\], got \['z'\]"):
         check_inputs(graph, {"z": np.zeros(1)})
@@ -225,4 +228,4 @@ def test_a_python_without_the_runtime_says_how_to_make_it(monkeypatch: pytest.Mo
 
 
 def test_runtimes_keep_the_contract() -> None:
-    assert isinstance(InJax(tiny.simulation(KINDS["mlp"], "fp32")), Runtime)
+    assert isinstance(InJax(tiny.simulated(KINDS["mlp"], "fp32")), Runtime)

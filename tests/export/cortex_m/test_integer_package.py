@@ -43,7 +43,7 @@ CASES = {
 
 class Made(NamedTuple):
     export: Export
-    twin: Simulation
+    simulation: Simulation
     puzzles: Batch
 
 
@@ -54,22 +54,22 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     config, scheme, cut = CASES[request.param]
     folder, plan = tmp_path_factory.mktemp("integers"), plan_for(parse(scheme), Target.TFLM)
     puzzles = tiny.puzzles(config, 4)
-    twin = tiny.simulation(config, scheme, Target.TFLM)
+    simulation = tiny.simulated(config, scheme, Target.TFLM)
     write_artifact(
-        folder, tiny.source(config), plan, twin, puzzles, batch=1, steps=tiny.STEPS, cut=cut
+        folder, tiny.source(config), plan, simulation, puzzles, batch=1, steps=tiny.STEPS, cut=cut
     )
-    return Made(open_artifact(folder), twin, puzzles)
+    return Made(open_artifact(folder), simulation, puzzles)
 
 
 def test_vectors_are_the_simulation_s_answers_and_states(made: Made) -> None:
-    exported, twin, puzzles = made
+    exported, simulation, puzzles = made
     vectors = test_vectors.read_vectors(cortex_m_package.make_package(exported).vectors)
     assert vectors.has_states
     assert len(vectors.vectors) == 4  # integers agree on every puzzle, none is left out
-    tokens = twin.answers(puzzles, steps=tiny.STEPS)
-    assert twin.integers is not None
-    z = twin.integers.encodings["z"]
-    real = np.asarray(twin.trajectory(puzzles, steps=tiny.STEPS)[-1], np.float64)
+    tokens = simulation.answers(puzzles, steps=tiny.STEPS)
+    assert simulation.integers is not None
+    z = simulation.integers.encodings["z"]
+    real = np.asarray(simulation.trajectory(puzzles, steps=tiny.STEPS)[-1], np.float64)
     z_H = (np.rint(real / z.scale) + z.zero_point).astype(z.dtype)
     for vector, wanted, state in zip(vectors.vectors, tokens, z_H, strict=True):
         np.testing.assert_array_equal(vector.tokens, wanted)
@@ -78,8 +78,8 @@ def test_vectors_are_the_simulation_s_answers_and_states(made: Made) -> None:
 
 
 def test_rows_are_the_simulation_s_integers(made: Made) -> None:
-    exported, twin, _ = made
-    rows, integers = cortex_m_package.make_package(exported).rows, twin.integers
+    exported, simulation, _ = made
+    rows, integers = cortex_m_package.make_package(exported).rows, simulation.integers
     assert integers is not None
     for name in ("token_rows", "puzzle_rows", "H_init", "L_init"):
         np.testing.assert_array_equal(getattr(rows, name), getattr(integers, name))
@@ -118,12 +118,12 @@ def test_a_cut_block_is_packed_as_its_stages(made: Made) -> None:
 def test_what_cannot_be_cut_is_refused(changes: dict, words: str) -> None:
     config, scheme = changes.get("config", ATTENTION), changes.get("scheme", "tflm_int8_int8")
     plan = plan_for(parse(scheme), Target.TFLM)
-    twin = tiny.simulation(config, scheme, Target.TFLM)
+    simulation = tiny.simulated(config, scheme, Target.TFLM)
     with pytest.raises(ValueError, match=words):
         lower_model(
             tiny.source(config),
             plan,
-            twin,
+            simulation,
             batch=changes.get("batch", 1),
             cut=PartitionSpec(heads=1, tokens=4, queries=4),
         )

@@ -1,7 +1,7 @@
 """The adapter between firmware and TFLM, over as much of TFLM's interface as it uses.
 
 fake_tflm/ stands in for the library: graphs of one addition on int8. What is tested is ours: that
-states pass, that every refusal has a code and says what to do. Real TFLM: BUILD.md, Firmware.
+states pass, that every refusal has a code and says what to do. Real TFLM: docs/deploy-cortex-m.md.
 """
 
 import struct

@@ -144,8 +144,8 @@ def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
     source = tiny.source(attention_models.TINY)
     plan, steps = plan_for(parse("tflm_int8_int8"), Target.TFLM), 2
     batch = random_batch(source.config, 3, seed=5)
-    twin = simulate(source, plan.precision, [batch], steps=steps)
-    write_artifact(tmp_path / "tiny", source, plan, twin, batch, batch=1, steps=steps)
+    simulation = simulate(source, plan.precision, [batch], steps=steps)
+    write_artifact(tmp_path / "tiny", source, plan, simulation, batch, batch=1, steps=steps)
     made, states = open_artifact(tmp_path / "tiny"), []
     runtime = open_runtime(Target.TFLM, made.model)
     try:
@@ -158,7 +158,7 @@ def test_rollouts_have_the_states_of_the_simulation(tmp_path: Path) -> None:
         )
     finally:
         runtime.close()
-    wanted = np.asarray(twin.trajectory(batch, steps=steps))  # cycles, batch, pos, emb
+    wanted = np.asarray(simulation.trajectory(batch, steps=steps))  # cycles, batch, pos, emb
     found = np.concatenate(states).reshape(len(batch.inputs), len(wanted), *wanted.shape[2:])
     np.testing.assert_array_equal(found.swapaxes(0, 1), wanted)
-    np.testing.assert_array_equal(solution.tokens, twin.tokens(jnp.asarray(wanted[-1])))
+    np.testing.assert_array_equal(solution.tokens, simulation.tokens(jnp.asarray(wanted[-1])))

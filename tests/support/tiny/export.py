@@ -40,7 +40,7 @@ def puzzles(config: Config, count: int) -> Batch:
     return random_batch(config, count, seed=5)
 
 
-def simulation(config: Config, scheme: str, target: Target = Target.LITERT) -> Simulation:
+def simulated(config: Config, scheme: str, target: Target = Target.LITERT) -> Simulation:
     return simulate(
         source(config), plan_for(parse(scheme), target).precision, [puzzles(config, 4)], steps=2
     )
@@ -48,12 +48,12 @@ def simulation(config: Config, scheme: str, target: Target = Target.LITERT) -> S
 
 def make(folder: Path, config: Config, scheme: str, target: Target = Target.LITERT) -> Export:
     """Export a tiny model and open it."""
-    twin = simulation(config, scheme, target)
+    simulation = simulated(config, scheme, target)
     write_artifact(
         folder,
         source(config),
         plan_for(parse(scheme), target),
-        twin,
+        simulation,
         puzzles(config, 4),
         batch=BATCH,
         steps=STEPS,

@@ -95,7 +95,7 @@ def test_files_equal_the_released_builder(shared, tmp_path):
 
 @pytest.mark.slow
 def test_published_identifiers(shared):
-    """50,911 rows of the seed's table; the 876,406 take a minute (BUILD.md)."""
+    """50,911 rows of the seed's table; the 876,406 take a minute (docs/training.md)."""
     tasks = read_subset(shared / "data" / "arc_kaggle_combined" / "arc-agi", "evaluation")
     rng = np.random.RandomState(SEED)
     groups = plan({"evaluation": tasks}, test_set_name="evaluation", num_aug=128, rng=rng)
