@@ -11,8 +11,6 @@ Not here: how an interval decides (verdicts.py), the table of claims (sections/c
 import re
 from collections.abc import Callable
 
-from trm_jax import intervals
-from trm_jax.intervals import Interval, interval_of
 from experiments.predictor.ranking import judged_pairs
 from experiments.render.tables import Record, points_text, with_interval
 from experiments.report.inputs import PUBLISHED, Results, architecture_of
@@ -21,7 +19,9 @@ from experiments.sweep.outcomes import Sweep, compare
 from export.footprint.estimate import BUDGETS, estimate_footprint
 from export.footprint.sram import Residency
 from quant.scheme import parse
+from trm_jax import intervals
 from trm_jax.config import ARC_TRM_ATT
+from trm_jax.intervals import Interval, interval_of
 
 SIMILARITY_CHANGE = 0.064  # the largest change that the paper calls insensitive (ARC, Table 7)
 
