@@ -22,6 +22,8 @@ from scipy import stats
 LEVEL = 0.95
 RESAMPLES = 10_000
 
+Number = float | int | np.integer | np.floating  # what is counted or summed
+
 
 class Interval(NamedTuple):
     """A value and the ends of its 95 % interval."""
@@ -49,7 +51,7 @@ class Pairs(NamedTuple):
     total: int
 
 
-def wilson(successes: float, total: int, level: float = LEVEL) -> Interval:
+def wilson(successes: Number, total: int, level: float = LEVEL) -> Interval:
     """Estimate a rate with the Wilson score interval.
 
     Args:
@@ -74,7 +76,7 @@ def wilson(successes: float, total: int, level: float = LEVEL) -> Interval:
     return Interval(p, min(max(float(low), 0.0), p), max(min(float(high), 1.0), p))
 
 
-def mean(total: float, squares: float, count: int, level: float = LEVEL) -> Interval:
+def mean(total: Number, squares: Number, count: int, level: float = LEVEL) -> Interval:
     """Estimate a mean from a sum and a sum of squares, with the normal interval.
 
     Args:
@@ -100,14 +102,14 @@ def complement(interval: Interval) -> Interval:
     return Interval(1 - interval.value, 1 - interval.high, 1 - interval.low)
 
 
-def clipped(interval: Interval, floor: float = 0.0) -> Interval:
+def clipped(interval: Interval, floor: Number = 0.0) -> Interval:
     """Cut an interval to what its number can be."""
     low, high = np.clip(interval[1:], floor, 1.0)
     return Interval(interval.value, float(low), float(high))
 
 
 def one_minus_mean(
-    errors: Iterable[tuple[float, float]], count: int, floor: float = 0.0
+    errors: Iterable[tuple[float, float]], count: int, floor: Number = 0.0
 ) -> Interval:
     """Estimate 1 - the mean of an error, such as a cell accuracy or a fidelity.
 
@@ -124,7 +126,7 @@ def one_minus_mean(
     return clipped(complement(mean(total, squares, count)), floor)
 
 
-def share(part: float, total: int) -> float:
+def share(part: Number, total: int) -> float:
     """Divide a count by its total.
 
     Raises:
@@ -230,9 +232,9 @@ def interval_of(record: Mapping[str, Any], name: str) -> Interval:
     return Interval(record[name], record[f"{name}_low"], record[f"{name}_high"])
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def pareto(points: Sequence[tuple[Number, Number]]) -> list[tuple[Number, Number]]:
     """Keep the points that no other point beats: fewer bytes or more puzzles."""
-    front: list[tuple[float, float]] = []
+    front: list[tuple[Number, Number]] = []
     for size, value in sorted(points, key=lambda p: (p[0], -p[1])):
         if not front or value > front[-1][1]:
             front.append((size, value))
