@@ -67,7 +67,7 @@ def wilson(successes: Number, total: int, level: float = LEVEL) -> Interval:
     if total < 1 or not 0 <= successes <= total:
         raise ValueError(f"a rate needs 0 <= successes <= total >= 1, got {successes} of {total}")
     z = float(stats.norm.ppf((1 + level) / 2))
-    p = successes / total
+    p = float(successes) / total
     centre = p + z * z / (2 * total)
     spread = z * np.sqrt(p * (1 - p) / total + (z / (2 * total)) ** 2)
     scale = 1 + z * z / total
@@ -89,10 +89,10 @@ def mean(total: Number, squares: Number, count: int, level: float = LEVEL) -> In
     """
     if count < 1:
         raise ValueError(f"a mean needs at least one value, got {count}")
-    value = total / count
+    value = float(total) / count
     if count == 1:
         return Interval(value, np.nan, np.nan)
-    variance = max(squares - count * value * value, 0.0) / (count - 1)
+    variance = max(float(squares) - count * value * value, 0.0) / (count - 1)
     reach = float(stats.norm.ppf((1 + level) / 2)) * np.sqrt(variance / count)
     return Interval(value, float(value - reach), float(value + reach))
 
@@ -134,7 +134,7 @@ def share(part: Number, total: int) -> float:
     """
     if total < 1:
         raise ValueError(f"a share needs a total of at least 1, got {part} of {total}")
-    return part / total
+    return float(part) / total
 
 
 def pairs(reference: np.ndarray, other: np.ndarray) -> Pairs:
@@ -232,12 +232,12 @@ def interval_of(record: Mapping[str, Any], name: str) -> Interval:
     return Interval(record[name], record[f"{name}_low"], record[f"{name}_high"])
 
 
-def pareto(points: Sequence[tuple[Number, Number]]) -> list[tuple[Number, Number]]:
+def pareto(points: Sequence[tuple[Number, Number]]) -> list[tuple[float, float]]:
     """Keep the points that no other point beats: fewer bytes or more puzzles."""
-    front: list[tuple[Number, Number]] = []
+    front: list[tuple[float, float]] = []
     for size, value in sorted(points, key=lambda p: (p[0], -p[1])):
         if not front or value > front[-1][1]:
-            front.append((size, value))
+            front.append((float(size), float(value)))
     return front
 
 
