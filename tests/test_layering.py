@@ -42,6 +42,7 @@ PLACES = {
     "trm_jax.types": (),
     "trm_jax.config": (),
     "trm_jax.command_line": (),
+    "trm_jax.intervals": (),
     "trm_jax.metrics": ("trm_jax.types",),
     "trm_jax.sharding": ("trm_jax.types",),
     "trm_jax.models": ("trm_jax.types", "trm_jax.config"),
@@ -68,6 +69,7 @@ PLACES = {
     "trm_jax.convert": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.zoo": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.loading": ("trm_jax.convert", "trm_jax.zoo"),
+    "trm_jax.scores": ("trm_jax.loading", "trm_jax.intervals"),
     # quant: grids, schemes, quantisers, TFLite Micro's integers, the simulation of a device
     "quant.affine": (),
     "quant.packing": ("quant.affine",),
@@ -174,7 +176,8 @@ ONLY_IN = {
 FILE_PLACES = {
     "trm_jax.checkpoints",
     "trm_jax.command_line",
-    "trm_jax.convert",
+    "trm_jax.loading",
+    "trm_jax.scores",
     "trm_jax.data",
     "trm_jax.loading",
     "trm_jax.tasks",
