@@ -176,10 +176,10 @@ ONLY_IN = {
 FILE_PLACES = {
     "trm_jax.checkpoints",
     "trm_jax.command_line",
-    "trm_jax.loading",
-    "trm_jax.scores",
+    "trm_jax.convert",
     "trm_jax.data",
     "trm_jax.loading",
+    "trm_jax.scores",
     "trm_jax.tasks",
     "trm_jax.zoo",
 }
