@@ -134,8 +134,8 @@ class SchemeDotGeneral:
         for name, low, high in self.ranges:
             if name == site:
                 return Range(jnp.float32(low), jnp.float32(high))
-        known = ", ".join(name for name, _, _ in self.ranges)
-        raise ValueError(f"no calibrated range for {site!r}; calibrated sites: {known}")
+        names = ", ".join(name for name, _, _ in self.ranges)
+        raise ValueError(f"no calibrated range for {site!r}; calibrated sites: {names}")
 
 
 def _frozen(scheme: Scheme, ranges: Ranges | None) -> tuple[tuple[str, float, float], ...]:

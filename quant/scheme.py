@@ -246,7 +246,7 @@ def parse(name: str) -> Scheme:
 
 def paper_name(scheme: Scheme) -> str | None:
     """Find the short name of a scheme, the paper's or a device's, or None."""
-    return next((name for name, known in NAMED_SCHEMES.items() if known == scheme), None)
+    return next((name for name, named in NAMED_SCHEMES.items() if named == scheme), None)
 
 
 def label(name: str, dtype: str) -> str:

@@ -275,9 +275,9 @@ def from_dict(values: dict[str, object]) -> Config:
     classes: dict[object, type[Config]] = {"trm": TRMConfig, "hrm": HRMConfig}
     if architecture not in classes:
         raise ValueError(f"architecture must be 'trm' or 'hrm', got {architecture!r}")
-    known = {f.name for f in dataclasses.fields(classes[architecture])}
-    if unknown := sorted(set(values) - known):
-        raise ValueError(f"unknown configuration fields {unknown}; known: {sorted(known)}")
+    fields = {f.name for f in dataclasses.fields(classes[architecture])}
+    if unknown := sorted(set(values) - fields):
+        raise ValueError(f"unknown configuration fields {unknown}; known: {sorted(fields)}")
     values["mixer"] = Mixer(values.get("mixer", "attention"))
     values["positions"] = Positions(values.get("positions", "rope"))
     try:

@@ -112,10 +112,10 @@ def measure(args: argparse.Namespace, console: Console) -> Rows:
         Progress(*columns, console=console, transient=True) as bar,
     ):
         task = bar.add_task("exporting", total=args.repeats + 2)
-        simulation, made = exported(subject, args.scheme, steps, Path(folder) / "export")
-        runtime: Runtime = open_runtime(Target.TFLM, made.model)
+        simulation, artifact = exported(subject, args.scheme, steps, Path(folder) / "export")
+        runtime: Runtime = open_runtime(Target.TFLM, artifact.model)
         try:
-            contest = Contest(subject, simulation, Solver(made, runtime), device, steps)
+            contest = Contest(subject, simulation, Solver(artifact, runtime), device, steps)
             bar.update(task, description="comparing", advance=1)
             compare(contest)
             sides = contestants(contest)

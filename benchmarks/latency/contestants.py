@@ -136,9 +136,9 @@ class OnnxBytes:
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Arrays:
         graph = self._model.graph(signature)
-        fed = {graph.inputs[name]: value for name, value in inputs.items()}
-        found = self._sessions[signature].run(list(graph.outputs.values()), fed)
-        return dict(zip(graph.outputs, map(np.asarray, found), strict=True))
+        feeds = {graph.inputs[name]: value for name, value in inputs.items()}
+        outputs = self._sessions[signature].run(list(graph.outputs.values()), feeds)
+        return dict(zip(graph.outputs, map(np.asarray, outputs), strict=True))
 
     def close(self) -> None:
         self._sessions.clear()

@@ -69,11 +69,11 @@ def crossover(verdicts: Sequence[tuple[int, SpeedVerdict]]) -> str:
 
 def crossovers(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Say for every contestant where the crossover lies."""
-    found = {}
+    answers = {}
     for name in dict.fromkeys(row["contestant"] for row in rows):
         mine = [(r["length"], SpeedVerdict(r["verdict"])) for r in rows if r["contestant"] == name]
-        found[name] = crossover(mine)
-    return found
+        answers[name] = crossover(mine)
+    return answers
 
 
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
@@ -220,7 +220,7 @@ def times(
     }
     rng, shape = np.random.default_rng(0), (1, config.num_positions, config.hidden_size)
     inputs = {name: rng.normal(size=shape).astype(np.float32) for name in ("z", "injection")}
-    found: dict[tuple[Target, str], list[float]] = {key: [] for key in opened}
+    milliseconds: dict[tuple[Target, str], list[float]] = {key: [] for key in opened}
     try:
         calls = {}
         for key, runtime in opened.items():
@@ -228,11 +228,11 @@ def times(
             calls[key] = max(1, round(1e3 * SAMPLE_SECONDS / call_ms(runtime, inputs, 1, clock)))
         for _ in range(repeats):
             for key, runtime in opened.items():
-                found[key].append(call_ms(runtime, inputs, calls[key], clock))
+                milliseconds[key].append(call_ms(runtime, inputs, calls[key], clock))
     finally:
         for runtime in opened.values():
             runtime.close()
-    return found
+    return milliseconds
 
 
 def measure(
@@ -250,10 +250,10 @@ def measure(
         raise ValueError("CPU time adds threads up; use --clock wall, or one thread")
     rows = []
     for length in sorted(set(lengths)):
-        found = times(config_of(length, mixer), threads, repeats, CLOCKS[clock])
+        milliseconds = times(config_of(length, mixer), threads, repeats, CLOCKS[clock])
         console.print(f"{length} positions: done", highlight=False)
         for c in CONTESTANTS:
-            int8, plain = (np.asarray(found[c.target, s]) for s in (c.scheme, "fp32"))
+            int8, plain = (np.asarray(milliseconds[c.target, s]) for s in (c.scheme, "fp32"))
             low, middle, high = np.percentile(int8 / plain, [10, 50, 90])
             rows.append(
                 {

@@ -90,8 +90,8 @@ def training_puzzles(context: Context, num: int) -> PuzzleDataset:
     note = root / "made-of.json"
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == said:
         return load_dataset(root / "train")
-    found = taken(context, num) if context.train_data else generated(context, num)
-    dataset = from_examples(*found, vocab_size=context.puzzles.dataset.metadata.vocab_size)
+    examples = taken(context, num) if context.train_data else generated(context, num)
+    dataset = from_examples(*examples, vocab_size=context.puzzles.dataset.metadata.vocab_size)
     save_dataset(dataset, root / "train")
     note.write_text(json.dumps(said), encoding="utf-8")  # last: the set is whole
     return dataset
@@ -117,20 +117,20 @@ def generated(context: Context, num: int) -> TokenPairs:
     """
     generator, options = generator_of(context.puzzles), options_of(context.puzzles)
     parts: list[TokenPairs] = []
-    made = kept = 0
-    while kept < num:
-        if made >= CANDIDATES * num:
+    num_tried = num_kept = 0
+    while num_kept < num:
+        if num_tried >= CANDIDATES * num:
             raise ValueError(
-                f"only {kept} of {num} training puzzles are none of the evaluated ones among"
-                f" {made} tried: this kind has too few; name others with --train-data"
+                f"only {num_kept} of {num} training puzzles are none of the evaluated ones among"
+                f" {num_tried} tried: this kind has too few; name others with --train-data"
             )
-        size, tell = num - kept, functools.partial(_tell, context, kept, num)
+        size, tell = num - num_kept, functools.partial(_tell, context, num_kept, num)
         inputs, labels = generator.generate(
-            size, seed=SEED_OFFSET + context.seed, start=made, progress=tell, **options
+            size, seed=SEED_OFFSET + context.seed, start=num_tried, progress=tell, **options
         )
         new = generator.new_classes(inputs, context.puzzles.dataset.inputs)
         parts.append((inputs[new], labels[new]))
-        made, kept = made + size, kept + int(new.sum())
+        num_tried, num_kept = num_tried + size, num_kept + int(new.sum())
     inputs, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return inputs, labels
 

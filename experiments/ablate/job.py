@@ -58,7 +58,7 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
     """
     common = read_common(args)
     task = task_named(common.task)
-    wanted = parse_studies(args.only, studies)
+    selected = parse_studies(args.only, studies)
     model = load_model(common.model, Hints(preset=common.preset), task=task)
     data = load_puzzles(model, common.data)
     effort = Effort.QUICK if args.quick else Effort.DEFAULT
@@ -74,8 +74,10 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
         train_data=args.train_data,
         others=tuple(filter(None, args.models.split(","))),
     )
-    found, skipped = collect(wanted, context, named=args.only is not None)
-    return AblationJob(context, make_spec(context, found, common.batch_size), found, skipped)
+    interventions, skipped = collect(selected, context, named=args.only is not None)
+    return AblationJob(
+        context, make_spec(context, interventions, common.batch_size), interventions, skipped
+    )
 
 
 def parse_studies(text: str | None, studies: Studies) -> dict[str, StudyFunction]:
@@ -84,15 +86,15 @@ def parse_studies(text: str | None, studies: Studies) -> dict[str, StudyFunction
     Raises:
       ValueError: a name is unknown.
     """
-    known = {str(study.value): function for study, function in studies.items()}
-    names = known if text is None else [name.strip() for name in text.split(",")]
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"unknown study {unknown[0]!r}; known: {', '.join(known)}")
-    return {name: function for name, function in known.items() if name in names}
+    by_name = {str(study.value): function for study, function in studies.items()}
+    names = by_name if text is None else [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in by_name]:
+        raise ValueError(f"unknown study {unknown[0]!r}; known: {', '.join(by_name)}")
+    return {name: function for name, function in by_name.items() if name in names}
 
 
 def collect(
-    wanted: Mapping[str, StudyFunction], context: Context, *, named: bool
+    selected: Mapping[str, StudyFunction], context: Context, *, named: bool
 ) -> tuple[dict[str, tuple[Intervention, ...]], tuple[str, ...]]:
     """Ask studies for their interventions.
 
@@ -105,17 +107,17 @@ def collect(
     Raises:
       ValueError: see `named`; or no study applies.
     """
-    found, skipped = {}, []
-    for name, function in wanted.items():
+    interventions, skipped = {}, []
+    for name, function in selected.items():
         try:
-            found[name] = function(context)
+            interventions[name] = function(context)
         except NotApplicable as reason:
             if named:
                 raise
             skipped.append(f"{name}: {reason}")
-    if not found:
+    if not interventions:
         raise ValueError(f"no study applies: {'; '.join(skipped)}")
-    return found, tuple(skipped)
+    return interventions, tuple(skipped)
 
 
 def make_spec(

@@ -63,8 +63,8 @@ class Training:
 
     def symmetry(self, context: Context) -> Augment:
         """Choose what happens to a puzzle when it is drawn."""
-        made = context.task.augmentation(context.puzzles.side) if self.augment else None
-        return made.make() if made else no_augmentation
+        augmentation = context.task.augmentation(context.puzzles.side) if self.augment else None
+        return augmentation.make() if augmentation else no_augmentation
 
 
 def brief(
@@ -117,9 +117,9 @@ def retrained(
     said = json.dumps([training.settings(context), context.model.sha256, name], sort_keys=True)
     digest = hashlib.sha256(said.encode()).hexdigest()
     if (folder / CONFIG_FILE).is_file():
-        kept: dict[str, Any] = load_metadata(folder)
-        if kept.get("digest") == digest:
-            return load_model(folder)[1], kept["facts"]
+        metadata: dict[str, Any] = load_metadata(folder)
+        if metadata.get("digest") == digest:
+            return load_model(folder)[1], metadata["facts"]
     parts = setup()
     weights, facts = train(context, name, training, parts)
     notes: dict[str, object] = {"digest": digest, "facts": facts}

@@ -146,9 +146,9 @@ def paper_tables(spec: AblationSpec, listed: Sequence[Record]) -> list[Table]:
     return [*drawn, survivors(spec, listed)]
 
 
-def architectures(spec: AblationSpec, found: Lookup) -> Table:
+def architectures(spec: AblationSpec, by_variant: Lookup) -> Table:
     """Lay out Table 10: one line per architecture."""
-    models = dict.fromkeys(record["model"] for record in found.values())
+    models = dict.fromkeys(record["model"] for record in by_variant.values())
     header = (
         "Architecture",
         "FP32",
@@ -160,47 +160,53 @@ def architectures(spec: AblationSpec, found: Lookup) -> Table:
     )
     rows = []
     for model in models:
-        schemes = [found[f"{model} {s}"] for s in ("fp32", "int8", "int4_naive", "int4_calibrated")]
+        schemes = [
+            by_variant[f"{model} {s}"] for s in ("fp32", "int8", "int4_naive", "int4_calibrated")
+        ]
         fidelity = [with_error(interval_of(r, "fidelity_one_step")) for r in schemes[2:]]
         rows.append((f"{schemes[0]['architecture']}\n{model}", *map(_exact, schemes), *fidelity))
-    return _table("Table 10: architectures, exact match", spec, found, header, rows)
+    return _table("Table 10: architectures, exact match", spec, by_variant, header, rows)
 
 
-def context(spec: AblationSpec, found: Lookup) -> Table:
+def context(spec: AblationSpec, by_variant: Lookup) -> Table:
     """Lay out Table 12: shares of the context, at one supervision step and at full depth."""
-    depths = sorted({record["setting_steps"] for record in found.values()})
-    shares = sorted({record["setting_share"] for record in found.values()}, reverse=True)
-    at = {(r["setting_share"], r["setting_steps"]): r for r in found.values()}
+    depths = sorted({record["setting_steps"] for record in by_variant.values()})
+    shares = sorted({record["setting_share"] for record in by_variant.values()}, reverse=True)
+    at = {(r["setting_share"], r["setting_steps"]): r for r in by_variant.values()}
     rows = [(f"{share:.0%}", *(_exact(at[share, n]) for n in depths)) for share in shares]
     header = ("Context", *(f"PExact, n={n}" for n in depths))
-    return _table("Table 12: context truncation", spec, found, header, rows)
+    return _table("Table 12: context truncation", spec, by_variant, header, rows)
 
 
-def pruning(spec: AblationSpec, found: Lookup) -> Table:
+def pruning(spec: AblationSpec, by_variant: Lookup) -> Table:
     """Lay out Table 13: dense, 25 and 50 %; every linear, and the blocks alone."""
     header = ("Pruned", "0% PExact", "Cell", "25% PExact", "Cell", "50% PExact", "Cell")
     rows = []
-    for where in dict.fromkeys(r["setting_where"] for r in found.values() if "setting_where" in r):
-        cut = [r for r in found.values() if r.get("setting_where") == where]
-        cut = [found["fp32"], *sorted(cut, key=lambda r: r["setting_share"])]
+    for where in dict.fromkeys(
+        r["setting_where"] for r in by_variant.values() if "setting_where" in r
+    ):
+        cut = [r for r in by_variant.values() if r.get("setting_where") == where]
+        cut = [by_variant["fp32"], *sorted(cut, key=lambda r: r["setting_share"])]
         rows.append((where, *(text for r in cut for text in (_exact(r), _cell(r)))))
-    return _table("Table 13: structured pruning", spec, found, header, rows)
+    return _table("Table 13: structured pruning", spec, by_variant, header, rows)
 
 
-def student(spec: AblationSpec, found: Lookup) -> Table:
+def student(spec: AblationSpec, by_variant: Lookup) -> Table:
     """Lay out Table 14: the student beside its teacher."""
     header = ("Model", "Weights", "PExact", "Cell")
     rows = [
         ("teacher" if name == "fp32" else name, f"{r['parameters']:,.0f}", _exact(r), _cell(r))
-        for name, r in found.items()
+        for name, r in by_variant.items()
     ]
-    return _table("Table 14: knowledge distillation", spec, found, header, rows)
+    return _table("Table 14: knowledge distillation", spec, by_variant, header, rows)
 
 
-def linear(spec: AblationSpec, found: Lookup) -> Table:
+def linear(spec: AblationSpec, by_variant: Lookup) -> Table:
     """Lay out App. J: softmax, the swap, the swap retrained."""
-    rows = [(name, _exact(r), _cell(r)) for name, r in found.items()]
-    return _table("App. J: linear attention", spec, found, ("Attention", "PExact", "Cell"), rows)
+    rows = [(name, _exact(r), _cell(r)) for name, r in by_variant.items()]
+    return _table(
+        "App. J: linear attention", spec, by_variant, ("Attention", "PExact", "Cell"), rows
+    )
 
 
 def survivors(spec: AblationSpec, listed: Sequence[Record]) -> Table:
@@ -240,9 +246,9 @@ TABLES: dict[str, Callable[[AblationSpec, Lookup], Table]] = {
 
 
 def _table(
-    title: str, spec: AblationSpec, found: Lookup, header: Sequence[str], rows: Sequence[tuple]
+    title: str, spec: AblationSpec, by_variant: Lookup, header: Sequence[str], rows: Sequence[tuple]
 ) -> Table:
-    sizes = sorted({record["puzzles"] for record in found.values()})
+    sizes = sorted({record["puzzles"] for record in by_variant.values()})
     puzzles = " to ".join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1]))) if sizes else "0"
     title = f"{title} ({spec.task}, {spec.model}, {puzzles} puzzles)"
     return Table(title, tuple(header), tuple(rows), frozenset())
@@ -283,13 +289,13 @@ def records(ablation: Ablation) -> list[Record]:
     finished shard are left out.
     """
     spec = ablation.spec
-    found = {row.key: row for row in ablation.rows}
+    by_key = {row.key: row for row in ablation.rows}
     result = []
     for study in dict.fromkeys(each.study for each in spec.planned):
         mine = [each for each in spec.planned if each.study == study]
         shards = finished_shards(spec.shards, [each.name for each in mine], ablation.rows)
         outcome = {
-            each.variant: [found[AblationKey(*each.name, *shard)] for shard in shards]
+            each.variant: [by_key[AblationKey(*each.name, *shard)] for shard in shards]
             for each in mine
         }
         if shards:
@@ -419,7 +425,7 @@ def _flags(rows: Iterable[AblationRow], name: str) -> np.ndarray:
 
 
 def _fidelity(name: str, moments: Sequence[Moments | None], num: int) -> Record:
-    known = [each for each in moments if each is not None]
-    if len(known) < len(moments):
+    measured = [each for each in moments if each is not None]
+    if len(measured) < len(moments):
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    return interval_fields(name, one_minus_mean(known, num, floor=-1.0))
+    return interval_fields(name, one_minus_mean(measured, num, floor=-1.0))

@@ -73,25 +73,25 @@ def prepare(args: argparse.Namespace) -> ArcJob:
     if not tasks:
         raise ValueError(f"{args.tasks or data} has no tasks to ask; give --tasks others")
     hints = Hints(preset=common.preset)
-    found = tuple(load_model(name, hints, task=ARC, read=map_model) for name in args.models)
-    side = common_side(found, identifiers)
+    models = tuple(load_model(name, hints, task=ARC, read=map_model) for name in args.models)
+    side = common_side(models, identifiers)
     plan = plan_test_time(tasks, identifiers, args.num_aug, np.random.RandomState(common.seed))
     new_rows = NewRows(steps=args.row_steps, seed=common.seed)
-    spec = make_spec(args, schemes, found, tasks, identifiers, new_rows)
-    return ArcJob(spec, found, plan, choose_batch(common.batch_size), side, new_rows)
+    spec = make_spec(args, schemes, models, tasks, identifiers, new_rows)
+    return ArcJob(spec, models, plan, choose_batch(common.batch_size), side, new_rows)
 
 
-def common_side(found: Sequence[LoadedModel], identifiers: Sequence[str]) -> int:
+def common_side(models: Sequence[LoadedModel], identifiers: Sequence[str]) -> int:
     """Check that models read ARC and have the rows that are named; gives the canvas's side.
 
     Raises:
       ValueError: they do not.
     """
-    first = found[0].config
-    for model in found:
+    first = models[0].config
+    for model in models:
         c = model.config
         if (c.seq_len, c.halt_max_steps) != (first.seq_len, first.halt_max_steps):
-            raise ValueError(f"{model.name} and {found[0].name} do not vote together: other sizes")
+            raise ValueError(f"{model.name} and {models[0].name} do not vote together: other sizes")
         if c.vocab_size != canvas.VOCAB_SIZE or math.isqrt(c.seq_len) ** 2 != c.seq_len:
             raise ValueError(
                 f"{model.name} reads no ARC: {c.seq_len} cells of {c.vocab_size} tokens; ARC has a"
@@ -108,7 +108,7 @@ def common_side(found: Sequence[LoadedModel], identifiers: Sequence[str]) -> int
 def make_spec(
     args: argparse.Namespace,
     schemes: tuple[str, ...],
-    found: Sequence[LoadedModel],
+    models: Sequence[LoadedModel],
     tasks: Sequence[ArcTask],
     identifiers: Sequence[str],
     new_rows: NewRows,
@@ -118,7 +118,7 @@ def make_spec(
     Raises:
       ValueError: no supervision steps.
     """
-    config = found[0].config
+    config = models[0].config
     steps = config.halt_max_steps if args.steps is None else args.steps
     if steps < 1:
         raise ValueError(f"--steps must be at least 1, got {steps}")
@@ -128,8 +128,8 @@ def make_spec(
     shapes = weight_struct(config)
     stored = [weights.footprint(shapes, parse(name)).backbone_bytes.total for name in schemes]
     return VoteSpec(
-        models=tuple(model.name for model in found),
-        models_sha256=tuple(model.sha256 for model in found),
+        models=tuple(model.name for model in models),
+        models_sha256=tuple(model.sha256 for model in models),
         tasks=str(args.tasks or args.data or "bundled") + (" (new)" if args.new_only else ""),
         tasks_sha256=hashlib.sha256(f"{args.new_only}{content}".encode()).hexdigest(),
         num_tasks=len(tasks),

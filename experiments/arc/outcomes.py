@@ -180,24 +180,24 @@ def records(spec: VoteSpec, outcomes: Sequence[ArcOutcome]) -> list[Record]:
     sizes = dict(zip(spec.schemes, spec.bytes, strict=True))
     reference = {o.num_aug: o for o in outcomes if o.scheme == spec.schemes[0]}
     listed = []
-    for found in outcomes:
-        lost = found.fractions(ATTEMPTS) - reference[found.num_aug].fractions(ATTEMPTS)
-        tasks, rollouts = len(found.scores), found.asked.sum()
+    for each in outcomes:
+        lost = each.fractions(ATTEMPTS) - reference[each.num_aug].fractions(ATTEMPTS)
+        tasks, rollouts = len(each.scores), each.asked.sum()
         record: Record = {
-            "scheme": label(found.scheme, spec.dtype),
-            "bytes": sizes[found.scheme],
-            "num_aug": found.num_aug,
+            "scheme": label(each.scheme, spec.dtype),
+            "bytes": sizes[each.scheme],
+            "num_aug": each.num_aug,
             "tasks": tasks,
-            "questions": sum(score.questions for score in found.scores),
+            "questions": sum(score.questions for score in each.scores),
             "rollouts_per_task": rollouts / tasks,
             "gflops_per_task": rollouts * spec.gflops / tasks,
-            "seconds_per_task": found.seconds / tasks,
-            **interval_fields("canvas_exact", found.canvases()),
+            "seconds_per_task": each.seconds / tasks,
+            **interval_fields("canvas_exact", each.canvases()),
         }
         for k in PASS_KS:
-            record |= interval_fields(f"pass@{k}", found.passed(k))
+            record |= interval_fields(f"pass@{k}", each.passed(k))
         for k in SHOWN_KS:
-            record |= interval_fields(f"solved@{k}", found.solved(k))
+            record |= interval_fields(f"solved@{k}", each.solved(k))
         difference = intervals.paired_mean(lost)
         listed.append(record | interval_fields(DIFFERENCE, difference))
     return listed
@@ -247,9 +247,9 @@ def augmentation_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
     sections = set()
     for scheme in dict.fromkeys(record["scheme"] for record in listed):
         sections.add(len(rows))
-        found = {r["num_aug"]: r for r in listed if r["scheme"] == scheme}
+        by_number = {r["num_aug"]: r for r in listed if r["scheme"] == scheme}
         for at, k in enumerate(SHOWN_KS[:2]):
-            cells = (with_interval(interval_of(found[n], f"pass@{k}")) for n in numbers)
+            cells = (with_interval(interval_of(by_number[n], f"pass@{k}")) for n in numbers)
             rows.append((scheme if at == 0 else "", f"pass@{k}", *cells))
     header = ("Variant", "per task", *(f"{n} aug" for n in numbers))
     return Table("Votes of more augmentations", header, tuple(rows), frozenset(sections))

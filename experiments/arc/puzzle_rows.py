@@ -37,10 +37,10 @@ class RowSource(NamedTuple):
 
     def take(self, identifiers: np.ndarray) -> np.ndarray:
         """Read the rows of a batch, as float32; nothing else of the table is touched."""
-        known = identifiers < len(self.table)
+        is_trained = identifiers < len(self.table)
         later = np.minimum(np.maximum(identifiers - len(self.table), 0), len(self.new) - 1)
         rows = np.array(self.new[later], np.float32)
-        rows[known] = self.table[identifiers[known]]
+        rows[is_trained] = self.table[identifiers[is_trained]]
         return rows
 
 
@@ -98,13 +98,13 @@ def row_source(
     return RowSource(table, np.asarray(rows))
 
 
-def demonstrations(plan: TestTime, side: int, known: int, seed: int) -> Batch:
+def demonstrations(plan: TestTime, side: int, num_trained: int, seed: int) -> Batch:
     """Collect the demonstrations of augmented tasks without a row; identifiers count new rows.
 
     Raises:
       ValueError: a task has no demonstrations.
     """
-    numbers = {name: at for at, name in enumerate(plan.identifiers[known:])}
+    numbers = {name: at for at, name in enumerate(plan.identifiers[num_trained:])}
     rng = np.random.RandomState(seed)
     parts = []
     for group in plan.groups:

@@ -55,7 +55,7 @@ def checks() -> list[Check]:
     return [*_embedding(), *_weights(), *_work(), *_sram(), *_energy()]
 
 
-def table(found: Sequence[Check]) -> Table:
+def table(listed: Sequence[Check]) -> Table:
     """Lay the checks out."""
     rows = tuple(
         (
@@ -66,7 +66,7 @@ def table(found: Sequence[Check]) -> Table:
             "yes" if c.reproduced else "no",
             c.why,
         )
-        for c in found
+        for c in listed
     )
     header = ("Figure", "Paper", "Its way of counting", "Ours", "Reproduced", "Difference to ours")
     return Table("Memory, work and energy: the paper's figures and ours", header, rows, frozenset())
@@ -108,9 +108,9 @@ def _embedding() -> list[Check]:
 
 def _weights() -> list[Check]:
     schemes = ("fp32", "fp16", "int8", "int4_calibrated", "int4_naive")
-    found = {name: estimate_footprint(ARC_TRM_ATT, parse(name)) for name in schemes}
-    count = found["fp32"].num_parameters
-    full = found["fp32"].backbone.total + found["fp32"].table
+    estimates = {name: estimate_footprint(ARC_TRM_ATT, parse(name)) for name in schemes}
+    count = estimates["fp32"].num_parameters
+    full = estimates["fp32"].backbone.total + estimates["fp32"].table
 
     def check(where: str, printed: float, as_paper: float | None, name: str, why: str) -> Check:
         return Check(
@@ -118,7 +118,7 @@ def _weights() -> list[Check]:
             unit="MB",
             printed=printed,
             as_paper=as_paper,
-            ours=found[name].backbone.total / MIB,
+            ours=estimates[name].backbone.total / MIB,
             why=why,
         )
 
@@ -156,7 +156,7 @@ def _work() -> list[Check]:
         ("Table 6, Sudoku, deepest", 342.0, sudoku, 40, 40, "40 H-cycles"),
         ("Table 6, Sudoku, shallow", 68.0, sudoku, 8, 8, "8 H-cycles"),
     )
-    found = [
+    listed = [
         Check(
             where=where,
             unit="GFLOPs",
@@ -170,7 +170,7 @@ def _work() -> list[Check]:
     step = estimate.step_work(sudoku).total
     ratio = estimate.step_work(arc).linear / step
     return [
-        *found,
+        *listed,
         Check(
             where="App. G, Sudoku per step",
             unit="GFLOPs",
@@ -194,17 +194,17 @@ def _sram() -> list[Check]:
     schemes = {"fp32": "fp32", "int8": DEVICE_INT8, "int8, int8 carry": f"{DEVICE_INT8}_carry8"}
     why = "ours adds attention scores, q, k, v, residual, injected embedding, heads, scales"
     mixer = "ours adds the token mixer's gate_up, residual, injected embedding, heads, scales"
-    found = []
+    listed = []
     for (task, name), values in tables.SRAM.rows.items():
         counted = estimate_footprint(CONFIGS[task], parse(schemes[name]))
         for residency, printed in zip((Residency.STREAMING, Residency.FULL), values, strict=True):
             if printed is not None:
-                found.append(
+                listed.append(
                     _peak(
                         task, name, counted, residency, printed, mixer if task == "sudoku" else why
                     )
                 )
-    return found
+    return listed
 
 
 def _peak(
@@ -221,7 +221,7 @@ def _peak(
 
 
 def _energy() -> list[Check]:
-    found = []
+    listed = []
     for task, cycles, ours, printed in (
         ("arc", 48, 48, 3000.0),
         ("arc", 8, 8, 500.0),
@@ -233,7 +233,7 @@ def _energy() -> list[Check]:
         why = "ours: float32 at 4.6 pJ per multiply-accumulate, and weights read from SRAM"
         if cycles != ours:
             why += "; 48 H-cycles instead of 30"
-        found.append(
+        listed.append(
             Check(
                 where=f"App. H, {task}, {cycles} H-cycles",
                 unit="mJ",
@@ -243,4 +243,4 @@ def _energy() -> list[Check]:
                 why=why,
             )
         )
-    return found
+    return listed

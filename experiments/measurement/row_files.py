@@ -153,12 +153,12 @@ def merge_specs(folders: Sequence[ResultFolder[SpecT, RowT]]) -> SpecT:
     """
     specs = []
     for folder in folders:
-        if not (found := folder.read_specs()):
+        if not (own := folder.read_specs()):
             layout = folder.layout
             raise FileNotFoundError(
                 f"{folder.path} holds no {layout.noun} (no {layout.spec_name}.json)"
             )
-        specs += found
+        specs += own
     joined = specs[0]
     for spec in specs[1:]:
         if problems := joined.conflicts(spec):

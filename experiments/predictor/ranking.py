@@ -83,41 +83,41 @@ def kendall(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _ratio(product, first * second)
 
 
-def rank(found: Sequence[Point], signal: str, seed: int) -> Ranking:
+def rank(sample: Sequence[Point], signal: str, seed: int) -> Ranking:
     """Correlate a signal with the exact match lost.
 
     Raises:
       ValueError: fewer than three curves, of which nothing can be said.
     """
     curves: dict[tuple[str, str], list[int]] = {}
-    for i, point in enumerate(found):
+    for i, point in enumerate(sample):
         curves.setdefault(point.curve, []).append(i)
     if len(curves) < 3:
         raise ValueError(f"a rank correlation needs at least 3 schemes, got {len(curves)}")
-    x = np.asarray([point.signals[signal] for point in found])
-    y = np.asarray([point.loss.value for point in found])
+    x = np.asarray([point.signals[signal] for point in sample])
+    y = np.asarray([point.loss.value for point in sample])
     draws = np.random.default_rng(seed).multinomial(
         len(curves), np.full(len(curves), 1 / len(curves)), size=RESAMPLES
     )
-    weights = np.empty((RESAMPLES + 1, len(found)))
+    weights = np.empty((RESAMPLES + 1, len(sample)))
     weights[0] = 1.0  # the sample itself
     for column, members in enumerate(curves.values()):
         weights[1:, members] = draws[:, column, None]
     correlations = (_interval(spearman(x, y, weights)), _interval(kendall(x, y, weights)))
-    return Ranking(signal, correlations[0], correlations[1], len(found), len(curves))
+    return Ranking(signal, correlations[0], correlations[1], len(sample), len(curves))
 
 
 def judged_pairs(sweep: Sweep, cycles: int) -> list[Pair]:
     """List all pairs of schemes that fidelity orders at a depth, and whether rightly."""
     pairs = list(itertools.combinations(sweep.outcomes[1:], 2))
-    found = (_pair(sweep, *pair, cycles, LEVEL / len(pairs)) for pair in pairs)
-    return [pair for pair in found if pair is not None]
+    judged = (_pair(sweep, *pair, cycles, LEVEL / len(pairs)) for pair in pairs)
+    return [pair for pair in judged if pair is not None]
 
 
 def counterexamples(sweep: Sweep, cycles: int) -> list[Pair]:
     """List the pairs that fidelity orders wrongly, McNemar's p below LEVEL, the surest first."""
-    found = (pair for pair in judged_pairs(sweep, cycles) if pair.wrong and pair.p < LEVEL)
-    return sorted(found, key=lambda pair: pair.p)
+    wrong = (pair for pair in judged_pairs(sweep, cycles) if pair.wrong and pair.p < LEVEL)
+    return sorted(wrong, key=lambda pair: pair.p)
 
 
 def _pair(

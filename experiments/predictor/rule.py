@@ -64,12 +64,12 @@ class RuleScore(NamedTuple):
         return intervals.wilson(self.wrongly_deployed + self.wrongly_refused, self.total)
 
 
-def case(found: Point) -> Case:
+def case(sample: Point) -> Case:
     """Turn a point at full depth into a case."""
-    fidelity = 1 - found.signals[ONE_STEP]
-    unsure = found.loss.low <= MARGIN < found.loss.high
-    harmful = found.loss.value > MARGIN
-    return Case(found.model, found.scheme, fidelity, found.loss.value, harmful, unsure)
+    fidelity = 1 - sample.signals[ONE_STEP]
+    unsure = sample.loss.low <= MARGIN < sample.loss.high
+    harmful = sample.loss.value > MARGIN
+    return Case(sample.model, sample.scheme, fidelity, sample.loss.value, harmful, unsure)
 
 
 def cases(sweep: Sweep) -> list[Case]:
@@ -78,16 +78,16 @@ def cases(sweep: Sweep) -> list[Case]:
     return [case(point(sweep, outcome, deepest)) for outcome in sweep.outcomes[1:]]
 
 
-def learn(found: Sequence[Case]) -> float:
+def learn(sample: Sequence[Case]) -> float:
     """Choose the threshold with the fewest errors.
 
     Raises:
       ValueError: no cases.
     """
-    if not found:
+    if not sample:
         raise ValueError("a threshold needs at least one case")
-    fidelities = np.asarray([c.fidelity for c in found])
-    harmful = np.asarray([c.harmful for c in found])
+    fidelities = np.asarray([c.fidelity for c in sample])
+    harmful = np.asarray([c.harmful for c in sample])
     edges = np.concatenate([[-1.0], np.unique(fidelities), [1.0]])
     thresholds = (edges[:-1] + edges[1:]) / 2
     errors = [int(np.sum((fidelities >= t) == harmful)) for t in thresholds]

@@ -87,7 +87,7 @@ def point(sweep: Sweep, outcome: SweepOutcome, cycles: int) -> Point:
     )
 
 
-def records(found: Sequence[Point]) -> list[Record]:
+def records(sample: Sequence[Point]) -> list[Record]:
     """Flatten points for a CSV file."""
     return [
         {
@@ -102,5 +102,5 @@ def records(found: Sequence[Point]) -> list[Record]:
             "cell_loss": p.cell_loss,
             **p.signals,
         }
-        for p in found
+        for p in sample
     ]

@@ -44,11 +44,11 @@ def study(sweeps: Sequence[Sweep], seed: int = 0) -> PredictorStudy:
     """
     if not sweeps:
         raise ValueError("the predictor is judged on sweeps; give at least one folder of a sweep")
-    found = [p for sweep in sweeps for p in points(sweep)]
-    groups = {ALL: found, DEEPEST: [p for p in found if p.full_depth]}
-    models = list(dict.fromkeys(p.model for p in found))
+    sample = [p for sweep in sweeps for p in points(sweep)]
+    groups = {ALL: sample, DEEPEST: [p for p in sample if p.full_depth]}
+    models = list(dict.fromkeys(p.model for p in sample))
     if len(models) > 1:
-        groups |= {m: [p for p in found if p.model == m and p.full_depth] for m in models}
+        groups |= {m: [p for p in sample if p.model == m and p.full_depth] for m in models}
     rankings = {
         name: tuple(rank(group, signal, seed) for signal in SIGNALS)
         for name, group in groups.items()
@@ -62,18 +62,18 @@ def study(sweeps: Sequence[Sweep], seed: int = 0) -> PredictorStudy:
     ]
     verdicts = [v for v in (by_model(sweeps), by_puzzles(sweeps)) if v is not None]
     return PredictorStudy(
-        points=tuple(found), rankings=rankings, failures=tuple(failures), verdicts=tuple(verdicts)
+        points=tuple(sample), rankings=rankings, failures=tuple(failures), verdicts=tuple(verdicts)
     )
 
 
-def study_tables(found: PredictorStudy) -> list[Table]:
+def study_tables(results: PredictorStudy) -> list[Table]:
     """Lay out a study."""
-    ranks = [rank_table(name, group) for name, group in found.rankings.items()]
-    rule = [rule_table(found.verdicts)] if found.verdicts else []
-    mistakes = [m for v in found.verdicts if v.split == "by model" for m in v.mistakes]
+    ranks = [rank_table(name, group) for name, group in results.rankings.items()]
+    rule = [rule_table(results.verdicts)] if results.verdicts else []
+    mistakes = [m for v in results.verdicts if v.split == "by model" for m in v.mistakes]
     return [
         *ranks,
-        counterexample_table(found.failures),
+        counterexample_table(results.failures),
         *rule,
         *([mistake_table(mistakes)] if mistakes else []),
     ]
@@ -96,7 +96,7 @@ def rank_table(title: str, rankings: Sequence[Ranking]) -> Table:
     return Table(f"Rank correlation with exact match lost: {title}", header, rows, frozenset())
 
 
-def counterexample_table(found: Sequence[Pair]) -> Table:
+def counterexample_table(pairs: Sequence[Pair]) -> Table:
     """Lay out the pairs that fidelity orders wrongly."""
     rows = tuple(
         (
@@ -109,7 +109,7 @@ def counterexample_table(found: Sequence[Pair]) -> Table:
             p_text(c.p),
             "yes" if c.holds else "no",
         )
-        for c in found
+        for c in pairs
     )
     header = (
         "Model",
@@ -124,7 +124,7 @@ def counterexample_table(found: Sequence[Pair]) -> Table:
         "Holds after\nBonferroni",
     )
     title = "Where it fails: the scheme with the higher fidelity solves fewer puzzles"
-    title += "" if found else " (no pair does, after one step or at full depth)"
+    title += "" if pairs else " (no pair does, after one step or at full depth)"
     return Table(title, header, rows, frozenset())
 
 
@@ -181,9 +181,9 @@ def mistake_table(mistakes: Sequence[Case]) -> Table:
     return Table("Mistakes of the rule, by model", header, rows, frozenset())
 
 
-def figure(found: Sequence[Point]) -> str:
+def figure(sample: Sequence[Point]) -> str:
     """Draw exact match lost against one-step fidelity at full depth, one marker per model."""
-    models = list(dict.fromkeys(p.model for p in found))
+    models = list(dict.fromkeys(p.model for p in sample))
     dots = [
         Dot(
             p.model,
@@ -191,7 +191,7 @@ def figure(found: Sequence[Point]) -> str:
             max(p.signals[ONE_STEP], FLOOR),
             p.loss,
         )
-        for p in found
+        for p in sample
         if p.full_depth
     ]
     return scatter(

@@ -100,13 +100,13 @@ def _table(table: Table) -> str:
 
 def _word_columns(table: Table) -> set[int]:
     """Find the columns of words, which stand to the left: most of what they say is no number."""
-    found = {0}
+    columns = {0}
     for i in range(len(table.header)):
         cells = [row[i] for row in table.rows if row[i] not in ("", "-")]
         words = sum(not NUMBER.match(cell) or len(WORD.findall(cell)) > 1 for cell in cells)
         if 2 * words > len(cells):
-            found.add(i)
-    return found
+            columns.add(i)
+    return columns
 
 
 def _cell(text: str, words: bool) -> str:

@@ -138,7 +138,7 @@ def place(
       (x, y, anchor) of each base line; where nothing is free, the last place tried.
     """
     taken = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in points]
-    found = []
+    spots = []
     for (x, y), name in zip(points, names, strict=True):
         width, spot = text_width(name), (x, y, "start")
         for dy in (4, -7, 15, -20, 28, -33, 41, -46, 54):
@@ -152,8 +152,8 @@ def place(
                 continue
             break
         taken.append(box)
-        found.append(spot)
-    return found
+        spots.append(spot)
+    return spots
 
 
 def picture(width: float, height: float, parts: Sequence[str], title: str) -> str:

@@ -56,8 +56,8 @@ def _grid(task: str, scheme: str) -> PaperNumbers | None:
     if grid is None:
         return None
     exact, cell = (grid.at(scheme, 48, metric) for metric in ("exact", "cell"))
-    known = (scheme,) in tables.FIDELITY.rows
-    fidelity = tables.FIDELITY.value((scheme,), task) if known else None
+    has_fidelity = (scheme,) in tables.FIDELITY.rows
+    fidelity = tables.FIDELITY.value((scheme,), task) if has_fidelity else None
     if exact is None and fidelity is None:
         return None
     return PaperNumbers(exact, cell, fidelity, grid.total, f"Tables {grid.number}, 8")
@@ -67,8 +67,8 @@ def rate(value: float | None, total: int) -> str:
     """Write a rate of the paper, with the interval that its n implies."""
     if value is None:
         return NONE
-    found = intervals.wilson(round(value * total), total)
-    return f"{value:.3f}\n[{_short(found.low)}, {_short(found.high)}]"
+    interval = intervals.wilson(round(value * total), total)
+    return f"{value:.3f}\n[{_short(interval.low)}, {_short(interval.high)}]"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -87,13 +87,13 @@ def _depth(sweep: Sweep) -> list[Claim]:
 
 def _signals(sweep: Sweep) -> list[Claim]:
     """Fidelity orders schemes; consecutive similarity does not see the scheme."""
-    name, found = _name(sweep), judged_pairs(sweep, sweep.spec.grid.deepest)
-    wrong = sum(pair.holds and pair.wrong for pair in found)
-    right = sum(pair.holds and not pair.wrong for pair in found)
+    name, pairs = _name(sweep), judged_pairs(sweep, sweep.spec.grid.deepest)
+    wrong = sum(pair.holds and pair.wrong for pair in pairs)
+    right = sum(pair.holds and not pair.wrong for pair in pairs)
     verdict = ClaimVerdict.OTHER if wrong else ClaimVerdict.SAME if right else ClaimVerdict.OPEN
-    ours = f"of {len(found)} pairs of schemes {right} surely so, {wrong} surely not"
+    ours = f"of {len(pairs)} pairs of schemes {right} surely so, {wrong} surely not"
     text = "Fidelity falls monotonically with damage"
-    made = [Claim(text, "Sec. 4.3", name, ours, verdict)]
+    claims = [Claim(text, "Sec. 4.3", name, ours, verdict)]
     naive = sweep.scheme(parse("int4_naive").name)
     if naive is not None:
         moved = naive.call_similarity.value - sweep.reference.call_similarity.value
@@ -101,8 +101,8 @@ def _signals(sweep: Sweep) -> list[Claim]:
         text = "Consecutive similarity is insensitive to naive INT4"
         verdict = ClaimVerdict.SAME if blind else ClaimVerdict.OTHER
         why = "" if blind else _setting(sweep)
-        made.append(Claim(text, "Table 7", name, f"{moved:+.3f}", verdict, why))
-    return made
+        claims.append(Claim(text, "Table 7", name, f"{moved:+.3f}", verdict, why))
+    return claims
 
 
 def _memory() -> list[Claim]:
@@ -111,20 +111,20 @@ def _memory() -> list[Claim]:
         ("tflm_int8_int8", "8 MB SoC", "INT8 with flash loading fits 8 MB (6.51 MB)"),
         ("tflm_int4_int8", "4 MB MCU", "Calibrated INT4 fits a 4 MB MCU (3.26 MB)"),
     )
-    made = []
+    claims = []
     for scheme, device, text in cases:
-        found = estimate_footprint(ARC_TRM_ATT, parse(scheme))
-        how = found.residency_for(BUDGETS[device])
-        peak = found.sram(Residency.STREAMING).total / 2**20
+        estimate = estimate_footprint(ARC_TRM_ATT, parse(scheme))
+        how = estimate.residency_for(BUDGETS[device])
+        peak = estimate.sram(Residency.STREAMING).total / 2**20
         fits = how in (Residency.FULL, Residency.STREAMING)
         ours = f"{peak:.2f} MiB, one block streamed"
         why = "" if fits else "the paper counts weights alone; states and activations come on top"
         if not fits and how is Residency.IN_PLACE:
-            least = found.sram(how).total / 2**20
+            least = estimate.sram(how).total / 2**20
             why += f"; with weights executed from flash {least:.2f} MiB fit"
         verdict = ClaimVerdict.SAME if fits else ClaimVerdict.OTHER
-        made.append(Claim(text, "Table 2", f"ARC, published size, {scheme}", ours, verdict, why))
-    return made
+        claims.append(Claim(text, "Table 2", f"ARC, published size, {scheme}", ours, verdict, why))
+    return claims
 
 
 def _studies(results: Results) -> list[Claim]:
@@ -147,15 +147,15 @@ def _embedding(results: Results) -> list[Claim]:
         "int8 table": "The puzzle table in int8 loses nothing",
         "one row streamed": "One streamed row of the table loses nothing",
     }
-    made = []
+    claims = []
     for record in results.records_of("embedding"):
         if record["variant"] in cases:
             pairs = intervals.Pairs(record["lost"], record["gained"], record["puzzles"])
             changed = intervals.paired_difference(pairs)
             name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
             ours, verdict = points_text(changed).replace("\n", " pp\n"), lossless(changed)
-            made.append(Claim(cases[record["variant"]], "Table 1", name, ours, verdict))
-    return made
+            claims.append(Claim(cases[record["variant"]], "Table 1", name, ours, verdict))
+    return claims
 
 
 def _intervention(record: Record, text: str, where: str) -> Claim:

@@ -77,14 +77,14 @@ def subjects(models: Mapping[str, str], data: Mapping[str, str]) -> list[ReportS
     return [*bundled, *given]
 
 
-def jobs(found: list[ReportSubject], *, quick: bool) -> list[CommandJob]:
+def jobs(listed: list[ReportSubject], *, quick: bool) -> list[CommandJob]:
     """List every job, the cheap ones first."""
-    first = {subject.task: subject for subject in reversed(found)}
+    first = {subject.task: subject for subject in reversed(listed)}
     return [
         CommandJob(name="footprint", module="experiments.footprint", arguments=()),
-        *(_sweep(subject, quick) for subject in found),
+        *(_sweep(subject, quick) for subject in listed),
         *(_ablation(subject, quick) for subject in reversed(first.values())),
-        *(_vote(subject, quick) for subject in found if subject.task == "arc"),
+        *(_vote(subject, quick) for subject in listed if subject.task == "arc"),
         *(_deployment(s, quick) for s in reversed(first.values()) if s.task != "arc"),
         *(_board(s, quick) for s in first.values() if s.task == "sudoku"),
     ]
@@ -114,8 +114,8 @@ def _sweep(subject: ReportSubject, quick: bool) -> CommandJob:
     large = is_large(subject)
     limit = (QUICK_LARGE if large else QUICK_LIMIT) if quick else LARGE if large else LIMIT
     size = ("--batch-size", str(max(limit // 4, 1)))  # several shards, for the predictor's halves
-    wanted = QUICK_SCHEMES if quick else schemes(subject)
-    options = ("--schemes", wanted, "--limit", str(limit), *size, "--resume")
+    names = QUICK_SCHEMES if quick else schemes(subject)
+    options = ("--schemes", names, "--limit", str(limit), *size, "--resume")
     arguments = (*subject.arguments, *options)
     return CommandJob(name=_name("sweep", subject), module="experiments.sweep", arguments=arguments)
 

@@ -57,10 +57,10 @@ def write_page(folders: Sequence[Path], page: Path) -> list[Path]:
     Raises:
       OSError, ValueError: a folder is missing, damaged or not finished.
     """
-    made = document(read_results(folders))
+    report = document(read_results(folders))
     text, pictures = page.with_suffix(".md"), page.with_name(f"{page.stem}-figures")
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(html_page.render(made), encoding="utf-8")
-    text.write_text(markdown_page.render(made, pictures.name), encoding="utf-8")
-    markdown_page.write_pictures(made, pictures)
+    page.write_text(html_page.render(report), encoding="utf-8")
+    text.write_text(markdown_page.render(report, pictures.name), encoding="utf-8")
+    markdown_page.write_pictures(report, pictures)
     return [page, text, pictures]

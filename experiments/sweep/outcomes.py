@@ -90,14 +90,14 @@ def outcomes(spec: SweepSpec, rows: Sequence[SweepRow]) -> list[SweepOutcome]:
     Raises:
       ValueError: there is no such shard.
     """
-    found = {row.key: row for row in rows}
+    by_key = {row.key: row for row in rows}
     shards = finished_shards(spec.shards, [(scheme,) for scheme in spec.schemes], rows)
     if not shards:
         raise ValueError("no shard is finished for every scheme yet; go on with --resume")
     total = sum(stop - start for start, stop in shards)
     return [
         SweepOutcome(
-            s, spec.grid.cycles, total, tuple(found[SweepKey(s, *shard)] for shard in shards)
+            s, spec.grid.cycles, total, tuple(by_key[SweepKey(s, *shard)] for shard in shards)
         )
         for s in spec.schemes
     ]
@@ -142,8 +142,8 @@ def read_sweeps(folders: Sequence[Path]) -> list[Sweep]:
     for folder in folders:
         spec = sweep_folder(folder).read_spec()
         groups.setdefault(spec.digest, []).append(folder)
-    found = []
+    sweeps = []
     for group in groups.values():
         spec, rows = merge_sweeps(group)
-        found.append(Sweep(spec, outcomes(spec, rows)))
-    return found
+        sweeps.append(Sweep(spec, outcomes(spec, rows)))
+    return sweeps

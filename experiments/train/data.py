@@ -29,8 +29,8 @@ def augmentation(name: str, seq_len: int) -> Augment:
     every = (task.augmentation(side) for task in TASKS.values())
     by_name = {each.name: each for each in every if each}
     if name not in by_name:
-        known = ", ".join([*sorted(by_name), NO_AUGMENTATION])
-        raise ValueError(f"unknown augmentation {name!r}; known: {known}")
+        names = ", ".join([*sorted(by_name), NO_AUGMENTATION])
+        raise ValueError(f"unknown augmentation {name!r}; known: {names}")
     return by_name[name].make()
 
 
@@ -40,8 +40,8 @@ def default_augmentation(task: Task, seq_len: int) -> str:
     Raises:
       ValueError: puzzles that are not square.
     """
-    made = task.augmentation(side_of(seq_len, f"{task.name} puzzles"))
-    return made.name if made else NO_AUGMENTATION
+    symmetry = task.augmentation(side_of(seq_len, f"{task.name} puzzles"))
+    return symmetry.name if symmetry else NO_AUGMENTATION
 
 
 def load_training_puzzles(folder: Path, config: Config) -> Batch:
@@ -53,11 +53,11 @@ def load_training_puzzles(folder: Path, config: Config) -> Batch:
     """
     data = load_dataset(folder / "train")
     meta = data.metadata
-    wanted = (config.seq_len, config.vocab_size)
-    if (meta.seq_len, meta.vocab_size) != wanted:
+    expected = (config.seq_len, config.vocab_size)
+    if (meta.seq_len, meta.vocab_size) != expected:
         raise ValueError(
             f"{folder} has seq_len={meta.seq_len} vocab_size={meta.vocab_size}; the preset needs"
-            f" seq_len={wanted[0]} vocab_size={wanted[1]}"
+            f" seq_len={expected[0]} vocab_size={expected[1]}"
         )
     if meta.num_puzzle_identifiers > config.num_puzzle_identifiers:
         raise ValueError(
@@ -93,15 +93,17 @@ def split(puzzles: Batch, valid: int) -> tuple[Batch, Batch]:
     total = len(identifiers)
     if not 0 < valid < total:
         raise ValueError(f"--valid must lie between 1 and {total - 1} puzzles, got {valid}")
-    held = np.arange(total) >= total - valid
+    validation = np.arange(total) >= total - valid
     if identifiers.min() != identifiers.max():
-        held = _last_pairs(identifiers)
-        if valid > held.sum():
-            raise ValueError(f"--valid must be at most {held.sum()}, one pair per augmented task")
-    rows = np.flatnonzero(held)
+        validation = _last_pairs(identifiers)
+        if valid > validation.sum():
+            raise ValueError(
+                f"--valid must be at most {validation.sum()}, one pair per augmented task"
+            )
+    rows = np.flatnonzero(validation)
     chosen = rows[np.linspace(0, len(rows), valid, endpoint=False).astype(int)]
     return (
-        jax.tree.map(lambda a: a[~held], puzzles),
+        jax.tree.map(lambda a: a[~validation], puzzles),
         jax.tree.map(lambda a: a[chosen].astype(jnp.int32), puzzles),
     )
 

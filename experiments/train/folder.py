@@ -26,9 +26,9 @@ def with_defaults(said: Document) -> Document:
     return said | {"recipe": recipe | said["recipe"]}
 
 
-def differences(found: Document, wanted: Document, ignore: tuple[str, ...] = ()) -> list[str]:
+def differences(stored: Document, given: Document, ignore: tuple[str, ...] = ()) -> list[str]:
     """List what differs between two runs. Their length does not, at a constant learning rate."""
-    flat = [{**x, **{f"recipe {k}": v for k, v in x["recipe"].items()}} for x in (found, wanted)]
+    flat = [{**x, **{f"recipe {k}": v for k, v in x["recipe"].items()}} for x in (stored, given)]
     skip = {"recipe", *ignore}
     if all(x["recipe lr_min_ratio"] == 1.0 for x in flat):
         skip.add("recipe total_steps")
@@ -63,10 +63,10 @@ class RunFolder:
 
     def _check(self, said: Document) -> None:
         try:
-            found = with_defaults(json.loads(self.spec_file.read_text()))
+            stored = with_defaults(json.loads(self.spec_file.read_text()))
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{self.spec_file} is no spec of a run: {error!r}") from error
-        if differs := differences(found, said):
+        if differs := differences(stored, said):
             listed = "\n  ".join(differs)
             raise ValueError(f"{self.spec_file} differs from the options given:\n  {listed}")
 
@@ -96,9 +96,9 @@ class RunFolder:
         windows.mkdir(exist_ok=True)
         (windows / f"{step}.json").write_text(json.dumps(window.to_json()))
         self.states.save(step, state)
-        kept = {f"{known}.json" for known in self.states.steps()}
+        names = {f"{saved}.json" for saved in self.states.steps()}
         for file in windows.iterdir():
-            if file.name not in kept:
+            if file.name not in names:
                 file.unlink()
 
     def restore(self, like: TrainState, window: Window) -> TrainState:

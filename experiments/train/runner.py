@@ -61,10 +61,10 @@ def start_weights(model: str | None, config: Config) -> Weights | None:
     """
     if model is None:
         return None
-    found, weights = model_files.load_model(Path(model))
+    stored, weights = model_files.load_model(Path(model))
     free = {name: getattr(config, name) for name in ("forward_dtype", "halt_max_steps")}
-    if dataclasses.replace(found, **free) != config:
-        raise ValueError(f"--start {model} is of another configuration: {found} against {config}")
+    if dataclasses.replace(stored, **free) != config:
+        raise ValueError(f"--start {model} is of another configuration: {stored} against {config}")
     return weights
 
 

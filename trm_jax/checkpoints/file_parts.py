@@ -111,7 +111,7 @@ def read_stream(path: Path, body: dict[str, Any]) -> bytes:
       FileNotFoundError: a part is missing.
       ValueError: a part is truncated or damaged.
     """
-    found = []
+    parts = []
     for i, said in enumerate(body["parts"]):
         file = path / part_name(i)
         if not file.is_file():
@@ -121,5 +121,5 @@ def read_stream(path: Path, body: dict[str, Any]) -> bytes:
             raise ValueError(f"{file} is truncated: {len(data)} of {said['bytes']} bytes")
         if hashlib.sha256(data).hexdigest() != said["sha256"]:
             raise ValueError(f"{file} is damaged: its hash is not the manifest's")
-        found.append(data)
-    return b"".join(found)
+        parts.append(data)
+    return b"".join(parts)

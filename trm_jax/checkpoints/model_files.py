@@ -63,18 +63,18 @@ def unflatten(tensors: Mapping[str, Any]) -> Weights:
     return Weights(unflatten_dict(params, sep="/"), buffers, tensors["puzzle_emb"])
 
 
-def check_shapes(found: dict[str, Shape], expected: dict[str, Shape], origin: str) -> None:
+def check_shapes(shapes: dict[str, Shape], expected: dict[str, Shape], origin: str) -> None:
     """Check that names and shapes are the same on both sides.
 
     Raises:
       ValueError: lists every missing and unknown name and every pair of shapes that differ.
     """
-    problems = [f"{n}: missing, expected {expected[n]}" for n in sorted(expected.keys() - found)]
-    problems += [f"{n}: unknown, shape {found[n]}" for n in sorted(found.keys() - expected)]
+    problems = [f"{n}: missing, expected {expected[n]}" for n in sorted(expected.keys() - shapes)]
+    problems += [f"{n}: unknown, shape {shapes[n]}" for n in sorted(shapes.keys() - expected)]
     problems += [
-        f"{n}: found {found[n]}, expected {expected[n]}"
-        for n in sorted(expected.keys() & found)
-        if found[n] != expected[n]
+        f"{n}: found {shapes[n]}, expected {expected[n]}"
+        for n in sorted(expected.keys() & shapes)
+        if shapes[n] != expected[n]
     ]
     if problems:
         listed = "\n  ".join(problems)

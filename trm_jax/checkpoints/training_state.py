@@ -48,9 +48,9 @@ class TrainCheckpointer:
         """
         step = self.latest() if step is None else step
         if step is None or step not in self._manager.all_steps():
-            known = sorted(self._manager.all_steps())
+            steps = sorted(self._manager.all_steps())
             raise FileNotFoundError(
-                f"no checkpoint of step {step} in {self._manager.directory}; there are {known}"
+                f"no checkpoint of step {step} in {self._manager.directory}; there are {steps}"
             )
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         restored = self._manager.restore(step, args=ocp.args.StandardRestore(abstract))

@@ -70,8 +70,8 @@ def read_yaml(file: Path) -> Fields:
     if "name" in arch:
         module = str(arch["name"]).split("@")[0].split(".")[-1]
         if module not in ARCHITECTURES:
-            known = ", ".join(sorted(ARCHITECTURES))
-            raise ValueError(f"{file}: architecture {arch['name']!r} unknown; known: {known}")
+            names = ", ".join(sorted(ARCHITECTURES))
+            raise ValueError(f"{file}: architecture {arch['name']!r} unknown; known: {names}")
         fields["architecture"] = ARCHITECTURES[module]
     return fields
 

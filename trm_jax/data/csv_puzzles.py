@@ -51,10 +51,10 @@ def _read_rows(
     path: Path, min_difficulty: int | None, problems: list[tuple[int, str]]
 ) -> Iterator[Rows]:
     """Yield the rows in chunks; short rows and ratings that are no number go to `problems`."""
-    wanted = ["question", "answer"] + ["rating"] * (min_difficulty is not None)
+    names = ["question", "answer"] + ["rating"] * (min_difficulty is not None)
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         reader = csv.reader(file)
-        columns = _columns(next(reader, []), path, wanted)
+        columns = _columns(next(reader, []), path, names)
         rows = Rows()
         for row in reader:
             try:
@@ -127,8 +127,8 @@ def subset(
         return inputs, labels
     if not 1 <= size <= len(inputs):
         raise ValueError(f"subsample must be 1 to {len(inputs)}, got {size}")
-    kept = np.random.default_rng(seed).choice(len(inputs), size, replace=False)
-    return inputs[kept], labels[kept]
+    rows = np.random.default_rng(seed).choice(len(inputs), size, replace=False)
+    return inputs[rows], labels[rows]
 
 
 UNKNOWN = 255  # token of a symbol outside the alphabet

@@ -103,23 +103,23 @@ def train_test(
         raise ValueError(f"both sets need puzzles, got num_train={num_train} num_test={num_test}")
     train = generate_parallel(generate, num_train, workers=workers, progress=progress)
     test = tuple(part[:0] for part in train)
-    made, limit = num_train, num_train + CANDIDATES * num_test
+    num_drawn, limit = num_train, num_train + CANDIDATES * num_test
     while (missing := num_test - len(test[0])) > 0:
-        if made >= limit:
+        if num_drawn >= limit:
             raise ValueError(
                 f"only {num_test - missing} of {num_test} test puzzles differ from the training"
                 f" set and each other among {CANDIDATES * num_test} tried; ask for fewer puzzles"
                 " or a larger kind"
             )
-        kept = num_train + len(test[0])
+        num_kept = num_train + len(test[0])
         more = generate_parallel(
             generate,
             missing,
-            start=made,
+            start=num_drawn,
             workers=workers,
-            progress=lambda n, kept=kept: progress(kept + n),
+            progress=lambda n, num_kept=num_kept: progress(num_kept + n),
         )
-        made += missing
+        num_drawn += missing
         new = new_classes(more[0], np.concatenate([train[0], test[0]]))
         test = tuple(np.concatenate([old, part[new]]) for old, part in zip(test, more, strict=True))
     return train, (test[0], test[1])

@@ -65,7 +65,7 @@ def resolve(source: str | Path, *, repo_type: RepoType = "model") -> Path:
     return path
 
 
-def download(wanted: HubFile, repo_type: RepoType) -> Path:
+def download(source: HubFile, repo_type: RepoType) -> Path:
     """Fetch a file of the Hub, or find it in the cache.
 
     Raises:
@@ -78,10 +78,10 @@ def download(wanted: HubFile, repo_type: RepoType) -> Path:
         LocalEntryNotFoundError,
     )
 
-    name = f"{wanted.file} of {repo_type} {wanted.repo} at {wanted.revision or 'main'}"
+    name = f"{source.file} of {repo_type} {source.repo} at {source.revision or 'main'}"
     try:
         path = hf_hub_download(
-            wanted.repo, wanted.file, revision=wanted.revision, repo_type=repo_type
+            source.repo, source.file, revision=source.revision, repo_type=repo_type
         )
     except LocalEntryNotFoundError as error:
         raise DownloadError(

@@ -115,11 +115,11 @@ class Task:
           ValueError: the puzzles are not square, or of another alphabet.
         """
         side = side_of(dataset.metadata.seq_len, where)
-        expected, found = self.vocab_size(side), dataset.metadata.vocab_size
-        if found != expected:
+        expected, stored = self.vocab_size(side), dataset.metadata.vocab_size
+        if stored != expected:
             raise ValueError(
                 f"{where} is no {self.name} data: {side}x{side} {self.name} has {expected}"
-                f" tokens, got vocab_size={found}"
+                f" tokens, got vocab_size={stored}"
             )
         return side
 

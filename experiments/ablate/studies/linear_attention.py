@@ -34,12 +34,12 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
         raise NotApplicable(
             f"{context.model.name} has no attention to replace ({context.model.architecture})"
         )
-    made = (
+    prepared = (
         at_depth(context, name, make, settings, steps)
         for steps in dict.fromkeys((1, context.steps))
         for name, make, settings in variants(context)
     )
-    return tuple(made)
+    return tuple(prepared)
 
 
 def variants(context: Context) -> list[tuple[str, Callable[[], AblatedModel], Facts]]:

@@ -28,13 +28,13 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
     Raises:
       NotApplicable: there is only one model.
     """
-    found = contestants(context)
-    if len(found) < 2:
+    models = contestants(context)
+    if len(models) < 2:
         raise NotApplicable(
             f"the mixer study compares architectures on one task; the only model that reads"
             f" {context.puzzles.name} is {context.model.name}: name others with --models"
         )
-    return tuple(under(context, model, scheme) for model in found for scheme in SCHEMES)
+    return tuple(under(context, model, scheme) for model in models for scheme in SCHEMES)
 
 
 def contestants(context: Context) -> list[LoadedModel]:
@@ -45,8 +45,8 @@ def contestants(context: Context) -> list[LoadedModel]:
     if context.others:
         for model in others:
             check_fit(model, context.puzzles)
-    found = [context.model, *(m for m in others if fits(m, context))]
-    return list({model.sha256: model for model in found}.values())
+    models = [context.model, *(m for m in others if fits(m, context))]
+    return list({model.sha256: model for model in models}.values())
 
 
 def fits(model: LoadedModel, context: Context) -> bool:
@@ -59,9 +59,9 @@ def under(context: Context, model: LoadedModel, scheme: str) -> Intervention:
     """Put one architecture under one precision."""
 
     def make() -> AblatedModel:
-        made = put_under(context, parse(scheme), model)
+        intervention = put_under(context, parse(scheme), model)
         names: Facts = {"architecture": model.architecture, "model": model.name}
-        return dataclasses.replace(made, facts=made.facts | names)
+        return dataclasses.replace(intervention, facts=intervention.facts | names)
 
     return Intervention(
         name=f"{model.name} {scheme}",

@@ -110,10 +110,10 @@ def trained(
     def make() -> AblatedModel:
         name = f"qat-{scheme}-{how.replace(' ', '-')}"
         weights, facts = retrained(context, name, training, setup)
-        made = put_under(
+        intervention = put_under(
             context, parse(scheme), dataclasses.replace(context.model, weights=weights)
         )
-        return dataclasses.replace(made, facts=made.facts | facts)
+        return dataclasses.replace(intervention, facts=intervention.facts | facts)
 
     return Intervention(
         name=f"{scheme}, QAT {how}",

@@ -43,12 +43,12 @@ class Loop(enum.Enum):
 def add_options(group: argparse._ArgumentGroup) -> None:
     """Declare the options of this target."""
     add = group.add_argument
-    known = ", ".join(f'"{name}"' for name in devices.DEVICES)
+    names = ", ".join(f'"{name}"' for name in devices.DEVICES)
     add(
         "--device",
         action="append",
         metavar="NAME",
-        help=f"may be repeated; Table 11's: {known} (default: {DEFAULT_DEVICE})",
+        help=f"may be repeated; Table 11's: {names} (default: {DEFAULT_DEVICE})",
     )
     note = "also hub:w8a8, hub:w8a16, hub:w4a16: quantised by AI Hub; "
     add_schemes(group, DEFAULT_SCHEMES, note)

@@ -158,15 +158,15 @@ def _results(hub: Hub, job: str, folder: Path) -> tuple[dict[str, Any], dict[str
     """Load what a job gave, from the disk if it was downloaded before."""
     arrays, profile = folder / f"{job}.npz", folder / f"{job}.json"
     if not profile.exists():
-        outputs, made = hub.results(job)
+        outputs, document = hub.results(job)
         folder.mkdir(parents=True, exist_ok=True)
         stacked: dict[str, Any] = {
             f"{i}/{name}": np.stack(v) for i, (name, v) in enumerate(outputs.items())
         }
         np.savez(arrays, **stacked)
         part = profile.with_suffix(".part")
-        part.write_text(json.dumps(made), encoding="utf-8")
+        part.write_text(json.dumps(document), encoding="utf-8")
         part.replace(profile)  # last: a folder with it is complete
-    with np.load(arrays) as held:
-        kept = {name.split("/", 1)[1]: list(held[name]) for name in held.files}
-    return kept, json.loads(profile.read_text(encoding="utf-8"))
+    with np.load(arrays) as archive:
+        loaded = {name.split("/", 1)[1]: list(archive[name]) for name in archive.files}
+    return loaded, json.loads(profile.read_text(encoding="utf-8"))

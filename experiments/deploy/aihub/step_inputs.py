@@ -103,8 +103,8 @@ def next_inputs(
 def calibration_inputs(states: States, samples: int) -> dict[str, list[np.ndarray]]:
     """Take evenly spaced samples out of all steps, for AI Hub's own quantiser."""
     every = forced_inputs(states)
-    kept = np.unique(np.linspace(0, len(every["x"]) - 1, samples).astype(int))
-    return {name: [values[i] for i in kept] for name, values in every.items()}
+    chosen = np.unique(np.linspace(0, len(every["x"]) - 1, samples).astype(int))
+    return {name: [values[i] for i in chosen] for name, values in every.items()}
 
 
 def named(outputs: Mapping[str, Sequence[np.ndarray]], graph: Graph) -> dict[str, list[np.ndarray]]:
@@ -115,12 +115,12 @@ def named(outputs: Mapping[str, Sequence[np.ndarray]], graph: Graph) -> dict[str
     """
     tensors = graph.outputs
     order = list(tensors.values()) if set(outputs) == set(tensors.values()) else list(outputs)
-    found = dict(zip(tensors, (list(outputs[name]) for name in order), strict=False))
-    got = {name: tuple(np.shape(values[0])) for name, values in found.items()}
-    wanted = {name: graph.tensor(tensor).shape for name, tensor in tensors.items()}
-    if got != wanted or len(outputs) != len(tensors):
-        raise ValueError(f"the device gave {list(outputs)} as {got}, expected {wanted}")
-    return found
+    by_name = dict(zip(tensors, (list(outputs[name]) for name in order), strict=False))
+    shapes = {name: tuple(np.shape(values[0])) for name, values in by_name.items()}
+    expected = {name: graph.tensor(tensor).shape for name, tensor in tensors.items()}
+    if shapes != expected or len(outputs) != len(tensors):
+        raise ValueError(f"the device gave {list(outputs)} as {shapes}, expected {expected}")
+    return by_name
 
 
 def score(

@@ -47,10 +47,10 @@ DEPTHS = {("arc", "int8"): SHALLOW, ("maze", "int8"): SHALLOW}
 
 def paper_row(task: str, precision: Precision, device: str) -> PaperMeasurement | None:
     """Look up what the paper measured; None where it measured nothing like it."""
-    known, scheme = DEVICES.get(device), SCHEMES.get(precision)
-    if known is None or scheme is None:
+    described, scheme = DEVICES.get(device), SCHEMES.get(precision)
+    if described is None or scheme is None:
         return None
-    printed = tables.DEVICES.rows.get((task, scheme, known.paper_name))
+    printed = tables.DEVICES.rows.get((task, scheme, described.paper_name))
     if printed is None:
         return None
     measured = (value for value in printed if value is not None)  # it has no dashes

@@ -89,13 +89,13 @@ def variant_named(name: str) -> AiHubVariant:
       ValueError: unknown, or not for AI Hub.
     """
     if name.startswith(HUB):
-        known = {p.value: p for p in HUB_TYPES}
-        if name.removeprefix(HUB) not in known:
-            raise ValueError(f"unknown {name!r}; AI Hub quantises to {', '.join(known)}")
+        precisions = {p.value: p for p in HUB_TYPES}
+        if name.removeprefix(HUB) not in precisions:
+            raise ValueError(f"unknown {name!r}; AI Hub quantises to {', '.join(precisions)}")
         return AiHubVariant(
             name=name,
             route=Route.HUB,
-            precision=known[name.removeprefix(HUB)],
+            precision=precisions[name.removeprefix(HUB)],
             plan=plan_for(parse("fp32"), Target.ONNX),
         )
     scheme = parse(name)
@@ -120,18 +120,18 @@ def precision_of(plan: StoragePlan) -> Precision:
         (Numerics.INT16, 8): Precision.W8A16,
         (Numerics.INT16, 4): Precision.W4A16,
     }
-    found = set()
+    precisions = set()
     for matrix in (plan.mixer, plan.channel, plan.head):
         if matrix.numerics in (Numerics.FLOAT32, Numerics.FLOAT16):
-            found.add(Precision.FLOAT)
+            precisions.add(Precision.FLOAT)
         else:
-            found.add(kinds.get((matrix.numerics, matrix.carrier.bits)))
-    if len(found) > 1 or None in found:
+            precisions.add(kinds.get((matrix.numerics, matrix.carrier.bits)))
+    if len(precisions) > 1 or None in precisions:
         raise ValueError(
             f"AI Hub has no {plan.name}: float, or 4- or 8-bit weights with calibrated inputs, one"
             " precision for all matrices (fp32, w8c-sym_a8s, w8c-sym_a16s, w4c-sym_a16s)"
         )
-    return next(precision for precision in found if precision)
+    return next(precision for precision in precisions if precision)
 
 
 def prepare(
@@ -147,12 +147,12 @@ def prepare(
     if not (folder / MANIFEST_FILE).exists():
         tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
         write_artifact(folder, source, variant.plan, simulation, tried, batch=1, steps=steps)
-    made = open_artifact(folder)
-    same = made.manifest.parameters_sha256 == parameters_sha256(simulation.quantised)
-    if not same or made.config != simulation.reasoner.config:
+    artifact = open_artifact(folder)
+    same = artifact.manifest.parameters_sha256 == parameters_sha256(simulation.quantised)
+    if not same or artifact.config != simulation.reasoner.config:
         raise ValueError(f"{folder} holds another model or other H-cycles; choose another --out")
-    graph = unroll.step_graph(made.model, made.config)
-    model = GraphModel(graphs=(graph,), metadata=made.model.metadata)
+    graph = unroll.step_graph(artifact.model, artifact.config)
+    model = GraphModel(graphs=(graph,), metadata=artifact.model.metadata)
     if variant.route is Route.TFLITE:
         file, content = folder / "step.tflite", tflite_writer.write_tflite(model)
     else:
@@ -165,5 +165,5 @@ def prepare(
         graph=graph,
         model=model,
         simulation=simulation,
-        host=dict(made.host),
+        host=dict(artifact.host),
     )

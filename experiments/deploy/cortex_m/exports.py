@@ -50,17 +50,17 @@ def cut_for(config: Config, scheme: Scheme) -> PartitionSpec | None:
     return CUT if is_cut and config.num_positions > CUT.queries else None
 
 
-def smaller_package(made: Export) -> cortex_m_package.Package:
+def smaller_package(artifact: Export) -> cortex_m_package.Package:
     """Make the package that needs less SRAM of an export with or without stages.
 
     Raises:
       ValueError, RuntimeError: as `micro.package`.
     """
-    whole = _without_stages(made)
-    made_whole = cortex_m_package.make_package(whole)
-    if len(whole.model.graphs) == len(made.model.graphs):
-        return made_whole
-    return min(cortex_m_package.make_package(made), made_whole, key=sram_bytes)
+    whole = _without_stages(artifact)
+    whole_package = cortex_m_package.make_package(whole)
+    if len(whole.model.graphs) == len(artifact.model.graphs):
+        return whole_package
+    return min(cortex_m_package.make_package(artifact), whole_package, key=sram_bytes)
 
 
 def sram_bytes(package: cortex_m_package.Package) -> int:
@@ -68,9 +68,9 @@ def sram_bytes(package: cortex_m_package.Package) -> int:
     return cortex_m_package.reserved_arena_bytes(package.arena) + package.state_bytes
 
 
-def _without_stages(made: Export) -> Export:
-    graphs = tuple(g for g in made.model.graphs if not STAGE.fullmatch(g.name))
-    return dataclasses.replace(made, model=dataclasses.replace(made.model, graphs=graphs))
+def _without_stages(artifact: Export) -> Export:
+    graphs = tuple(g for g in artifact.model.graphs if not STAGE.fullmatch(g.name))
+    return dataclasses.replace(artifact, model=dataclasses.replace(artifact.model, graphs=graphs))
 
 
 def trained_export(

@@ -142,16 +142,16 @@ def rows_of(name: str, cut: PartitionSpec, folder: Path, *, whole: bool) -> list
     """
     key = key_of(name, cut, whole=whole)
     kinds = kinds_of(graphs_of(config_of(name), cut, whole=whole))
-    found = {row.graph: row for row in read_rows(folder) if row.key == key}
-    missing = [kind for kind in kinds if kind[0].name not in found]
+    by_graph = {row.graph: row for row in read_rows(folder) if row.key == key}
+    missing = [kind for kind in kinds if kind[0].name not in by_graph]
     folder.mkdir(parents=True, exist_ok=True)
     drop_torn_line(folder / ROWS_FILE)
-    with progress("measuring", len(kinds), len(found)) as show:
+    with progress("measuring", len(kinds), len(by_graph)) as show:
         for row in measured(key, missing):
             append_row(folder / ROWS_FILE, row)
-            found[row.graph] = row
-            show(len(found), row.graph)
-    return [found[kind[0].name] for kind in kinds]
+            by_graph[row.graph] = row
+            show(len(by_graph), row.graph)
+    return [by_graph[kind[0].name] for kind in kinds]
 
 
 def read_rows(folder: Path) -> list[ArenaRow]:
@@ -176,7 +176,7 @@ def totals(rows: Sequence[ArenaRow], config: TRMConfig) -> Mapping[str, int]:
 
 def report(name: str, rows: Sequence[ArenaRow]) -> str:
     """Say what was measured."""
-    config, found = config_of(name), totals(rows, config_of(name))
+    config, sizes = config_of(name), totals(rows, config_of(name))
     widths = int8_widths(config)
     mixed = f", mixed in int{widths.share}" if len(rows) > 1 else ""
     table = [
@@ -190,10 +190,10 @@ def report(name: str, rows: Sequence[ArenaRow]) -> str:
             f" activations, softmax int{widths.share}",
             f"  {'graph':<22}{'n':>4}{'ops':>8}{'constants':>12}{'head':>12}{'tail':>10}",
             *table,
-            f"  shared arena   {found['arena']:>12,} bytes (largest head, sum of tails; measured)",
-            f"  states         {found['states']:>12,} bytes (z_H and z_L in int8{mixed}; counted)",
-            f"  SRAM in all    {found['SRAM']:>12,} bytes (without stack and firmware)",
-            f"  flash          {found['flash']:>12,} bytes (constants of the network)",
+            f"  shared arena   {sizes['arena']:>12,} bytes (largest head, sum of tails; measured)",
+            f"  states         {sizes['states']:>12,} bytes (z_H and z_L in int8{mixed}; counted)",
+            f"  SRAM in all    {sizes['SRAM']:>12,} bytes (without stack and firmware)",
+            f"  flash          {sizes['flash']:>12,} bytes (constants of the network)",
         ]
     )
 

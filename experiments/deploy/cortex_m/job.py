@@ -168,11 +168,11 @@ def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
     """
     cut = cut_for(job.source.config, parse(scheme))
     if job.dataset is None:
-        made = exports.random_export(job.source, scheme, cut)
+        artifact = exports.random_export(job.source, scheme, cut)
     else:
         folder = job.out / "exports" / scheme
-        made = exports.trained_export(folder, job.source, job.dataset, scheme, cut)
-    package = smaller_package(made)
+        artifact = exports.trained_export(folder, job.source, job.dataset, scheme, cut)
+    package = smaller_package(artifact)
     board = job.out / "boards" / scheme
     if job.dataset is not None or job.tflm is not None:
         cortex_m_package.save_package(package, board)

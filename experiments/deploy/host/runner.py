@@ -138,13 +138,13 @@ def measure(
 ) -> HostRow:
     """Run a group of puzzles on runtime and simulation."""
     index = np.arange(rows.start, rows.stop)
-    found = compare_group(solver, simulation, job.dataset, index, job.steps)
-    fidelity = token_cosine(jnp.asarray(found.last), jnp.asarray(references.at(rows)))
+    comparison = compare_group(solver, simulation, job.dataset, index, job.steps)
+    fidelity = token_cosine(jnp.asarray(comparison.last), jnp.asarray(references.at(rows)))
     lenient = job.task.second_score(job.puzzles.side)
-    answered = lenient(jnp.asarray(found.solution.tokens), gather_batch(job.dataset, index))
+    answered = lenient(jnp.asarray(comparison.solution.tokens), gather_batch(job.dataset, index))
     bits = {
-        "exact": found.exact,
-        "simulated_exact": found.simulated_exact,
+        "exact": comparison.exact,
+        "simulated_exact": comparison.simulated_exact,
         "lenient": np.asarray(answered),
     }
     return HostRow(
@@ -153,11 +153,11 @@ def measure(
         start=rows.start,
         stop=rows.stop,
         **{name: to_hex(flags[None])[0] for name, flags in bits.items()},
-        cells=int(found.cells.sum()),
-        correct=int(found.correct.sum()),
-        equal_cells=int(found.equal_cells.sum()),
+        cells=int(comparison.cells.sum()),
+        correct=int(comparison.correct.sum()),
+        equal_cells=int(comparison.equal_cells.sum()),
         infidelity=moments(1 - np.asarray(fidelity, np.float64)[None])[0],
-        disagreement=moments(1 - found.fidelity.astype(np.float64)[None])[0],
+        disagreement=moments(1 - comparison.fidelity.astype(np.float64)[None])[0],
     )
 
 
@@ -178,12 +178,12 @@ def probe(job: HostJob, scheme: str) -> Probe:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the probe of {scheme} failed: {done.stderr.strip()}")
-    found = json.loads(done.stdout.splitlines()[-1])
+    answer = json.loads(done.stdout.splitlines()[-1])
     return Probe(
         digest=job.spec.digest,
         scheme=scheme,
-        step_ms=tuple(found["step_ms"]),
-        memory_bytes=found["memory_bytes"],
+        step_ms=tuple(answer["step_ms"]),
+        memory_bytes=answer["memory_bytes"],
     )
 
 
@@ -236,10 +236,10 @@ def run_scheme(
     advance(len(keys) - len(left))
     if left:
         simulation = simulate_export(job, scheme)
-        made = open_artifact(export_folder(job.out, scheme))
-        runtime = open_runtime(job.target, made.model, threads=job.threads)
+        artifact = open_artifact(export_folder(job.out, scheme))
+        runtime = open_runtime(job.target, artifact.model, threads=job.threads)
         try:
-            solver = Solver(made, runtime)
+            solver = Solver(artifact, runtime)
             for key in left:
                 rows = slice(key.start, key.stop)
                 files.add_row(measure(job, scheme, rows, solver, simulation, references))

@@ -65,12 +65,12 @@ def read_deployment(folder: Path) -> HostDeployment:
       ValueError: it is damaged, or full precision is not finished.
     """
     spec, rows = merge_folders([host_folder(folder)])
-    found = {row.key: row for row in rows}
+    by_key = {row.key: row for row in rows}
     probes = {probe.scheme: probe for probe in probe_folder(folder).read_rows(spec)}
     schemes = {
         scheme: FinishedScheme(
             manifest=read_manifest(export_folder(folder, scheme)),
-            rows=[found[key] for key in spec.work_keys(scheme)],
+            rows=[by_key[key] for key in spec.work_keys(scheme)],
             probe=probes[scheme],
         )
         for scheme in spec.schemes

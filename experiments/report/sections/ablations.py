@@ -104,12 +104,12 @@ def ablation_section(results: Results) -> Section:
     ]
     for ablation in results.ablations:
         blocks += ablate_tables.tables(ablation)
-    for study, known in KNOWN.items():
+    for study, published in KNOWN.items():
         records = results.records_of(study)
-        if table := comparison(known, records):
+        if table := comparison(published, records):
             blocks.append(table)
         elif not records:
-            text = f"{known.table.title} ({_where(known.table)}) was not measured; with:"
+            text = f"{published.table.title} ({_where(published.table)}) was not measured; with:"
             task = "maze" if study == "linear_attention" else "sudoku"
             line = f"python -m experiments.ablate --task {task} --only {study}"
             blocks.append(Command(text, line))
@@ -117,11 +117,11 @@ def ablation_section(results: Results) -> Section:
     return Section("interventions", title, tuple(blocks))
 
 
-def comparison(known: Known, records: Sequence[Record]) -> Table | None:
+def comparison(published: Known, records: Sequence[Record]) -> Table | None:
     """Lay variants that the paper has beside its numbers; None if there is none."""
     body = []
     for record in records:
-        theirs = known.find(record["task"], record["variant"])
+        theirs = published.find(record["task"], record["variant"])
         if theirs is not None:
             body.append(
                 (
@@ -134,7 +134,7 @@ def comparison(known: Known, records: Sequence[Record]) -> Table | None:
                 )
             )
     header = ("Task", "Variant", "Exact", "Exact,\npaper", "Cell", "Cell,\npaper")
-    title = f"{_where(known.table)}, ours and the paper's: {known.table.title}"
+    title = f"{_where(published.table)}, ours and the paper's: {published.table.title}"
     return Table(title, header, tuple(body), frozenset()) if body else None
 
 

@@ -148,7 +148,7 @@ def signal_table(sweep: Sweep) -> Table:
     body = []
     for outcome in sweep.outcomes:
         name = paper_name(parse(outcome.scheme)) or outcome.scheme
-        known = (name,) in tables.SIMILARITY.rows and _is_papers(task, architecture)
+        is_published = (name,) in tables.SIMILARITY.rows and _is_papers(task, architecture)
         theirs = printed(task, architecture, name)
         calls = outcome.call_similarity
         body.append(
@@ -156,7 +156,7 @@ def signal_table(sweep: Sweep) -> Table:
                 label(outcome.scheme, spec.dtype),
                 with_error(calls),
                 f"{calls.value - sweep.reference.call_similarity.value:+.3f}",
-                number(tables.SIMILARITY.value((name,), task)) if known else NONE,
+                number(tables.SIMILARITY.value((name,), task)) if is_published else NONE,
                 with_error(outcome.fidelity(step)),
                 number(theirs.fidelity if theirs else None),
                 f"{outcome.residual(step).value:.3f}",
@@ -181,18 +181,18 @@ def _is_papers(task: str, architecture: str) -> bool:
 
 
 def _dots(sweep: Sweep) -> list[Dot]:
-    spec, found = sweep.spec, []
+    spec, dots = sweep.spec, []
     for i, name in enumerate(SHOWN):
         outcome = sweep.scheme(parse(name).name)
         if outcome is not None:
-            found.append(Dot(name, i, 0, outcome.exact(spec.grid.deepest)))
+            dots.append(Dot(name, i, 0, outcome.exact(spec.grid.deepest)))
         theirs = printed(spec.task, architecture_of(sweep), name)
         if theirs is not None and theirs.exact is not None:
             hits = round(theirs.exact * theirs.total)
-            found.append(
+            dots.append(
                 Dot(f"{name}, paper", i, 0, intervals.wilson(hits, theirs.total), hollow=True)
             )
-    return found
+    return dots
 
 
 TITLE = "Fidelity as a predictor of damage (Sec. 4.3, Fig. 3)"
@@ -205,15 +205,15 @@ def predictor_section(results: Results) -> Section:
     if schemes < 3:
         text = "Needs sweeps of at least three compressed schemes; measure one with:"
         return Section("predictor", TITLE, (Command(text, COMMAND),))
-    found = study(results.sweeps)
+    judged = study(results.sweeps)
     text = (
-        f"{len(found.points)} points: {schemes} compressed (model, scheme) pairs at every depth of"
+        f"{len(judged.points)} points: {schemes} compressed (model, scheme) pairs at every depth of"
         " their sweeps. Intervals are bootstraps over pairs, not puzzles. The paper says that"
         " fidelity is monotone with damage and consecutive similarity is blind to it; at shallow"
         " depths full precision solves little itself, so that little can be lost whatever the"
         " fidelity."
     )
-    picture = predictor_tables.figure(found.points)
+    picture = predictor_tables.figure(judged.points)
     caption = "Every compressed scheme at full depth; bars: 95 % paired intervals."
     blocks: list[Block] = [Paragraph(text), Figure("predictor", (picture,), caption)]
-    return Section("predictor", TITLE, (*blocks, *study_tables(found)))
+    return Section("predictor", TITLE, (*blocks, *study_tables(judged)))

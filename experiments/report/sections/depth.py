@@ -142,7 +142,7 @@ def _figure(sweep: Sweep) -> Figure:
 
 def _paper_series(grid: PaperGrid) -> Sequence[Series]:
     cycles = sorted({t * n for t in (1, 3) for n in STEPS})
-    found = []
+    series = []
     for name in PAPER_SCHEMES:
         values = [(c, v) for c in cycles if (v := grid.at(name, c, "exact")) is not None]
         if values and name in DRAWN:
@@ -150,5 +150,5 @@ def _paper_series(grid: PaperGrid) -> Sequence[Series]:
             bands: list[Interval] = [
                 intervals.wilson(round(v * grid.total), grid.total) for v in rates
             ]
-            found.append(Series(name, DRAWN.index(name), xs, bands, hollow=True))
-    return found
+            series.append(Series(name, DRAWN.index(name), xs, bands, hollow=True))
+    return series

@@ -55,7 +55,7 @@ class Choice(NamedTuple):
     """
 
     outcome: SweepOutcome
-    found: Footprint
+    estimate: Footprint
     how: Residency
     cycles: int
 
@@ -112,11 +112,11 @@ def choose(sweep: Sweep, device: Device) -> Choice | None:
         harmless = sweep.change(outcome, sweep.spec.grid.deepest).low >= -MARGIN
         if not (harmless and computes(device.target, scheme)):
             continue
-        found = estimate_footprint(config, scheme)
-        how = found.residency_for(device.budget) if device.budget else Residency.FULL
+        estimate = estimate_footprint(config, scheme)
+        how = estimate.residency_for(device.budget) if device.budget else Residency.FULL
         if how is not None:
-            passing.append(Choice(outcome, found, how, _shallowest(sweep, outcome)))
-    return min(passing, key=lambda choice: choice.found.backbone.total, default=None)
+            passing.append(Choice(outcome, estimate, how, _shallowest(sweep, outcome)))
+    return min(passing, key=lambda choice: choice.estimate.backbone.total, default=None)
 
 
 def computes(target: Target, scheme: Scheme) -> bool:
@@ -144,11 +144,11 @@ def _rows(sweep: Sweep) -> list[tuple[str, ...]]:
 
 
 def _cells(sweep: Sweep, choice: Choice) -> tuple[str, ...]:
-    found, deepest = choice.found, sweep.spec.grid.deepest
+    estimate, deepest = choice.estimate, sweep.spec.grid.deepest
     return (
         label(choice.outcome.scheme, sweep.spec.dtype),
-        size_text(found.backbone.total),
-        f"{found.sram(choice.how).total / 2**20:.2f} MiB",
+        size_text(estimate.backbone.total),
+        f"{estimate.sram(choice.how).total / 2**20:.2f} MiB",
         choice.how.value,
         with_interval(choice.outcome.exact(choice.cycles)),
         points_text(sweep.change(choice.outcome, choice.cycles)),

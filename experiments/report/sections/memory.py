@@ -64,14 +64,14 @@ def pareto_section(results: Results) -> Section:
 
 
 def _bar_rows(rows: Sequence[Record]) -> list[tuple[str, float, str]]:
-    found = {(row["config"], row["scheme"]): row for row in rows}
+    by_name = {(row["config"], row["scheme"]): row for row in rows}
     drawn = []
     for config in FIGURE_CONFIGS:
-        if (row := found.get((config, "fp32"))) and row["table"] > MIB:
+        if (row := by_name.get((config, "fp32"))) and row["table"] > MIB:
             size = row["backbone"] + row["table"]
             drawn.append((f"{config} fp32, whole table", size / MIB, f"{size / MIB:.1f}"))
         for scheme in FIGURE_SCHEMES:
-            if row := found.get((config, scheme)):
+            if row := by_name.get((config, scheme)):
                 size = row["chunked_streaming"] / MIB
                 name = paper_name(parse(scheme)) or scheme
                 drawn.append((f"{config} {name}", size, f"{size:.2f}"))
@@ -111,7 +111,7 @@ def _size_ticks(sizes: Sequence[float]) -> list[float]:
         ticks = [m * 10.0**e for e in range(13) for m in steps]
         low = max(t for t in ticks if t <= min(sizes))
         high = min(t for t in ticks if t > max(sizes))
-        found = [t for t in ticks if low <= t <= high]
-        if len(found) <= MOST_TICKS:
+        shown = [t for t in ticks if low <= t <= high]
+        if len(shown) <= MOST_TICKS:
             break
-    return found
+    return shown

@@ -135,13 +135,13 @@ def augmentations(
         raise ValueError(f"the number of augmentations must be 0 or more, got {num}")
     images = _Images(task.pairs)
     seen = {images.digest(augmentation) for augmentation in (IDENTITY, *known)}
-    found = 0
+    num_drawn = 0
     for _ in range(RETRIES * num):
         augmentation = draw(rng)
         digest = images.digest(augmentation)
         if digest not in seen:
             seen.add(digest)
-            found += 1
+            num_drawn += 1
             yield augmentation
-            if found == num:
+            if num_drawn == num:
                 return

@@ -49,27 +49,27 @@ def plan_test_time(
       num_aug: augmentations per task beside the identity; a task may have fewer different ones.
       rng: for augmentations beyond the known ones.
     """
-    known = _known({task.name for task in tasks}, identifiers)
+    by_task = _known({task.name for task in tasks}, identifiers)
     groups: list[Group] = []
-    wanted: list[str] = []
+    names: list[str] = []
     for task in tasks:
-        chosen = known[task.name][:num_aug]
+        chosen = by_task[task.name][:num_aug]
         missing = num_aug - len(chosen)
-        chosen += list(augmentations(task, missing, rng, known[task.name]))
+        chosen += list(augmentations(task, missing, rng, by_task[task.name]))
         groups.append(group_of(task, TEST, chosen))
-        wanted += groups[-1].names()
+        names += groups[-1].names()
     trained = set(identifiers)
-    return TestTime(tuple(groups), [*identifiers, *(n for n in wanted if n not in trained)])
+    return TestTime(tuple(groups), [*identifiers, *(n for n in names if n not in trained)])
 
 
 def _known(tasks: Collection[str], identifiers: Sequence[str]) -> dict[str, list[Augmentation]]:
     """Collect the augmentations of some tasks in the order of their identifiers."""
-    known: dict[str, list[Augmentation]] = {task: [] for task in tasks}
+    by_task: dict[str, list[Augmentation]] = {task: [] for task in tasks}
     for name in identifiers:
-        if SEPARATOR in name and name.split(SEPARATOR)[0] in known:
+        if SEPARATOR in name and name.split(SEPARATOR)[0] in by_task:
             task, augmentation = parse_name(name)
-            known[task].append(augmentation)
-    return known
+            by_task[task].append(augmentation)
+    return by_task
 
 
 def count_questions(groups: Sequence[Group]) -> int:

@@ -239,6 +239,6 @@ class SolverVerdict:
 def solve(puzzle: Sequence[int], box: Box, *, limit: int = 2) -> SolverVerdict:
     """Solve a puzzle and count its solutions up to `limit` (2 decides uniqueness)."""
     grid, search = geometry(box), Search()
-    found = list(itertools.islice(solutions(grid, state_of(grid, puzzle), search), limit))
-    solution = digits_of(grid, found[0]) if found else None
-    return SolverVerdict(solution, len(found), search.guesses)
+    solved = list(itertools.islice(solutions(grid, state_of(grid, puzzle), search), limit))
+    solution = digits_of(grid, solved[0]) if solved else None
+    return SolverVerdict(solution, len(solved), search.guesses)

@@ -37,6 +37,6 @@ def valid_grids(
     height, width = box
     rows = digits.reshape(num, side, side)
     boxes = digits.reshape(num, side // height, height, side // width, width).swapaxes(2, 3)
-    wanted = np.arange(1, side + 1)
+    every_digit = np.arange(1, side + 1)
     units = (rows, rows.swapaxes(1, 2), boxes.reshape(num, side, side))
-    return np.all([(np.sort(u, axis=2) == wanted).all((1, 2)) for u in units], axis=0)
+    return np.all([(np.sort(u, axis=2) == every_digit).all((1, 2)) for u in units], axis=0)
