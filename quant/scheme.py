@@ -249,10 +249,15 @@ def paper_name(scheme: Scheme) -> str | None:
     return next((name for name, named in NAMED_SCHEMES.items() if named == scheme), None)
 
 
+def short_name(name: str) -> str:
+    """Shorten a scheme's name to the paper's or a device's, where it has one."""
+    return paper_name(parse(name)) or name
+
+
 def label(name: str, dtype: str) -> str:
     """Name a scheme for people: the paper's name if it has one, and the arithmetic if unusual."""
     scheme = parse(name)
-    short = paper_name(scheme) or name
+    short = short_name(name)
     floats = scheme.float_dtype is FloatDtype.FP32 and not scheme.is_integer
     inherits = floats and dtype != "float32"
     return f"{short} ({FLOAT_NAMES[dtype]})" if inherits else short

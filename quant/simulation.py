@@ -37,6 +37,7 @@ from quant.integer.model import IntegerModel, calibrated_model
 from quant.integer.reasoner import simulate_integers
 from quant.precision_plan import PrecisionPlan, Role, role_of
 from quant.ptq.calibrate import (
+    RANGE,
     ProductRange,
     Statistic,
     check_headroom,
@@ -264,14 +265,10 @@ class ProductSummary(NamedTuple):
     output: Range
 
 
-def _widen(span: Range, x: Array) -> Range:
-    return Range(jnp.minimum(span.low, jnp.min(x)), jnp.maximum(span.high, jnp.max(x)))
-
-
 def _add_product(summary: ProductSummary, x: Float[Array, "*lead inputs"]) -> ProductSummary:
     x = x.astype(jnp.float32)
     y = jnp.einsum("...i,io->...o", x, summary.kernel)
-    return ProductSummary(summary.kernel, _widen(summary.input, x), _widen(summary.output, y))
+    return ProductSummary(summary.kernel, RANGE.add(summary.input, x), RANGE.add(summary.output, y))
 
 
 def _no_kernel(width: int) -> ProductSummary:
@@ -298,10 +295,9 @@ def product_ranges(
       ValueError: no batch, or headroom not positive.
     """
     check_headroom(headroom)
-    nothing = Range(jnp.float32(jnp.inf), jnp.float32(-jnp.inf))
     summary = {
-        site: ProductSummary(_kernel_of(weights, site), nothing, nothing)
-        for site in input_widths(weights.params)
+        site: ProductSummary(_kernel_of(weights, site), RANGE.empty(width), RANGE.empty(width))
+        for site, width in input_widths(weights.params).items()
     }
     puzzles = list(batches)
     if not puzzles:

@@ -10,7 +10,7 @@ no puzzles is a ValueError.
     records      interval_fields, interval_of: the three fields of a number with its interval
     points       pareto
 
-Not here: how numbers are written (render/tables.py).
+Not here: how numbers are written (experiments/render/tables.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

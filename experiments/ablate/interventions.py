@@ -1,7 +1,7 @@
 """What the studies of an ablation are made of.
 
     Intervention   one variant of a study: its name, what it is compared with, how it is made
-    Subject        a model under an intervention, ready to run
+    AblatedModel   a model under an intervention, ready to run
     Context        what a study is given: model, puzzles, effort, a folder for what it trains
 
 A study is a function from a context to its interventions, the reference first. It computes

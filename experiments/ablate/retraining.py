@@ -1,8 +1,8 @@
-"""Train a model inside a study, briefly, with the training loop's own update
-(trm_jax/training/step.py).
+"""Train a model inside a study, briefly, by the training loop's own update.
 
-A trained model is kept in FOLDER/trained/NAME with a hash of all that decided it, so that a run
-which is killed and resumed trains only what was not finished. One device; no validation.
+The update is that of trm_jax/training/step.py. A trained model is kept in FOLDER/trained/NAME with
+a hash of all that decided it, so that a run which is killed and resumed trains only what was not
+finished. One device; no validation.
 """
 
 import hashlib

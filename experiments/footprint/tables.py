@@ -6,7 +6,7 @@ from experiments.footprint.rows import SHORT_DEPTH, Record
 from experiments.render.tables import Table
 from export.footprint.energy import FLASH_PJ_PER_BYTE, SRAM_PJ_PER_BYTE, Arithmetic
 from export.footprint.estimate import BUDGETS
-from quant.scheme import paper_name, parse
+from quant.scheme import short_name
 
 MIB = 2**20
 ENERGY_NAMES = {
@@ -67,7 +67,7 @@ def memory_table(rows: Sequence[Record]) -> Table:
         body.append(
             (
                 row["config"] if row["config"] != last else "",
-                _scheme(row["scheme"]),
+                short_name(row["scheme"]),
                 _mib(row["backbone"]),
                 _mib(row["table"]),
                 *peaks,
@@ -111,7 +111,7 @@ def energy_table(rows: Sequence[Record]) -> Table:
         body.append(
             (
                 row["config"] if row["config"] != last else "",
-                _scheme(row["scheme"]),
+                short_name(row["scheme"]),
                 *(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in values),
             )
         )
@@ -143,10 +143,6 @@ def energy_note() -> str:
         " CPU the instructions alone cost more than all that is counted. It compares schemes and"
         " depths and says nothing about the life of a battery."
     )
-
-
-def _scheme(name: str) -> str:
-    return paper_name(parse(name)) or name
 
 
 def _gflops(value: float) -> str:

@@ -2,6 +2,6 @@
 
 Read in this order: spec.py (what is measured, and its digest), depths.py (the depth grid),
 shards.py (the unit of work), row_files.py (folders of rows: append-only, resumable),
-intervals.py (errors and paired tests), options.py (the shared command line), choices.py (what is
-taken where an option is silent).
+typed_json.py (JSON back into dataclasses), options.py (the shared command line), choices.py (what
+is taken where an option is silent). Not here: errors and paired tests (trm_jax/intervals.py).
 """

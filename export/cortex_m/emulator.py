@@ -1,4 +1,4 @@
-"""Runs a package's firmware on an emulated Cortex-M55 (QEMU, machine mps3-an547) and count.
+"""Runs a package's firmware on an emulated Cortex-M55 (QEMU, machine mps3-an547) and counts.
 
 One instruction takes one nanosecond of the emulated board's time (`-icount shift=0`), so the
 firmware's ticks are instructions: exact and repeatable, but no cycles. The firmware's `once` runs

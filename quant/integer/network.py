@@ -12,7 +12,7 @@ the business of `ops` (operators.py, attention_operators.py), of which there are
     CountingOps           the same, and counts what saturates (saturation.py)
     DataFlowOps           computes nothing, and tells what every product multiplies (data_flow.py)
     GraphOps              tensors and operators of a TFLM graph (export/lowering/integer_block.py;
-                          AttentionGraph of integer_attention.py for attention)
+                          AttentionGraph of integer_attention.py beside it for attention)
 
 Every tensor has a name (tensor_names.py), by which readings find weights and encodings.
 

@@ -1,8 +1,8 @@
 """A reasoner: configuration + Flax module, seen as pure functions of its weights.
 
 The module owns parameters and knows the wiring (trm.py, hrm.py); everything that loops
-(act.py, evaluate.py, training/step.py) sees only this record. It is static and hashable, so it can
-be a static argument of `jax.jit`.
+(act.py, evaluators.py, training/step.py) sees only this record. It is static and hashable, so it
+can be a static argument of `jax.jit`.
 """
 
 from collections.abc import Callable

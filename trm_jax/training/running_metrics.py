@@ -16,7 +16,7 @@ class Window:
     """Sums of metrics since the last row.
 
     Args:
-      tensors: names of the tensors that the step watches (`gradients.watched_names`).
+      tensors: names of the tensors that the step watches (`step.watched_names`).
     """
 
     def __init__(self, tensors: list[str]) -> None:

@@ -157,14 +157,14 @@ def deploy(job: AiHubJob, console: Console) -> None:
         )
         for device in job.devices:
             hub.check_device(device)
-        lanes = _lanes(job, left, console)
+        device_runs = _device_runs(job, left, console)
         stages = job.steps if job.loop is Loop.CLOSED else 1
-        with progress("jobs", len(lanes) * stages, 0) as show:
-            runner.run(hub, lanes, job.loop, job.out / "results", job.retry, show)
-        failed = [lane for lane in lanes if lane.failed]
-        for lane in lanes:
-            if not lane.failed:
-                row = row_of(lane, hub, job.task, job.loop, job.dataset, spec.digest)
+        with progress("jobs", len(device_runs) * stages, 0) as show:
+            runner.run(hub, device_runs, job.loop, job.out / "results", job.retry, show)
+        failed = [device_run for device_run in device_runs if device_run.failed]
+        for device_run in device_runs:
+            if not device_run.failed:
+                row = row_of(device_run, hub, job.task, job.loop, job.dataset, spec.digest)
                 folder.append(row)
                 rows.append(row)
     finished = {row.key: row for row in rows}
@@ -183,9 +183,9 @@ def _states(job: AiHubJob, prepared: Prepared) -> States:
     return simulated_states(prepared.simulation, batch, prepared.host, job.steps)
 
 
-def _lanes(job: AiHubJob, keys: set[AiHubKey], console: Console) -> list[DeviceRun]:
-    """Make the lanes that have no row yet, and say what their devices will not do."""
-    lanes = []
+def _device_runs(job: AiHubJob, keys: set[AiHubKey], console: Console) -> list[DeviceRun]:
+    """Make the device runs that have no row yet, and say what their devices will not do."""
+    device_runs = []
     for prepared in _prepared(job):
         variant = prepared.variant
         left = [d for d in job.devices if (variant.name, d) in keys]
@@ -195,10 +195,10 @@ def _lanes(job: AiHubJob, keys: set[AiHubKey], console: Console) -> list[DeviceR
             assert states is not None
             if text := devices.npu_warning(device, variant.precision):
                 console.print(f"{variant.name}: {text}", soft_wrap=True, markup=False)
-            lanes.append(
+            device_runs.append(
                 DeviceRun(prepared=prepared, device=device, states=states, calibration=samples)
             )
-    return lanes
+    return device_runs
 
 
 def _calibration(job: AiHubJob, prepared: Prepared) -> dict[str, list[np.ndarray]]:
@@ -240,11 +240,11 @@ def _report(job: AiHubJob, rows: list[AiHubRow], failed: list[DeviceRun], consol
     """Print the table and the units, and write all files.
 
     Raises:
-      RuntimeError: no lane came to its end.
+      RuntimeError: no run came to its end.
     """
-    for lane in failed:
+    for each in failed:
         console.print(
-            f"left out: {lane.prepared.variant.name} on {lane.device}: {lane.failed}",
+            f"left out: {each.prepared.variant.name} on {each.device}: {each.failed}",
             soft_wrap=True,
             markup=False,
         )

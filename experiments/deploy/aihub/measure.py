@@ -1,4 +1,4 @@
-"""What is measured on this computer around a device's numbers, and the row of a finished lane."""
+"""What is measured on this computer around a device's numbers, and the row of a finished run."""
 
 import time
 from collections.abc import Callable
@@ -54,11 +54,11 @@ def host_ms(prepared: Prepared, dataset: PuzzleDataset) -> float:
     return median_ms(once)
 
 
-def here_ms(lane: DeviceRun) -> tuple[float, str]:
-    """Time a step of the lane's file on this computer, one thread; a stand-in for no phone."""
-    target, name = HERE[lane.prepared.variant.route]
-    inputs = {k: v[0] for k, v in first_inputs(lane.states).items()}
-    runtime = open_runtime(target, lane.prepared.model)
+def here_ms(device_run: DeviceRun) -> tuple[float, str]:
+    """Time a step of the run's file on this computer, one thread; a stand-in for no phone."""
+    target, name = HERE[device_run.prepared.variant.route]
+    inputs = {k: v[0] for k, v in first_inputs(device_run.states).items()}
+    runtime = open_runtime(target, device_run.prepared.model)
     try:
         return median_ms(lambda: runtime.run("step", inputs)), name
     finally:
@@ -66,36 +66,36 @@ def here_ms(lane: DeviceRun) -> tuple[float, str]:
 
 
 def row_of(
-    lane: DeviceRun, hub: Hub, task: Task, loop: Loop, dataset: PuzzleDataset, digest: str
+    device_run: DeviceRun, hub: Hub, task: Task, loop: Loop, dataset: PuzzleDataset, digest: str
 ) -> AiHubRow:
-    """Turn a finished lane into a row."""
-    config, variant = lane.prepared.simulation.reasoner.config, lane.prepared.variant
-    steps, puzzles = lane.states.tokens.shape[:2]
+    """Turn a finished run into a row."""
+    config, variant = device_run.prepared.simulation.reasoner.config, device_run.prepared.variant
+    steps, puzzles = device_run.states.tokens.shape[:2]
     outputs = {
-        name: [array for stage in lane.outputs for array in stage[name]]
+        name: [array for stage in device_run.outputs for array in stage[name]]
         for name in ("z_H", "logits")
     }
-    scores = score(outputs, lane.states, range(steps))
+    scores = score(outputs, device_run.states, range(steps))
     labels = gather_batch(dataset, np.arange(puzzles)).labels
     exact = np.asarray(puzzle_exact(jnp.asarray(scores.answers, jnp.int32), labels))
     infidelity = (1 - scores.fidelity).reshape(steps, puzzles).mean(axis=0)
-    profile = aihub_profile.read_profile(lane.profile)
-    here, runtime = here_ms(lane)
+    profile = aihub_profile.read_profile(device_run.profile)
+    here, runtime = here_ms(device_run)
     return AiHubRow(
         digest=digest,
         task=task.name,
         variant=variant.name,
         label=variant.label,
-        device=lane.device,
+        device=device_run.device,
         route=variant.route.value,
         precision=variant.precision.value,
         loop=loop.value,
         H_cycles=config.H_cycles,
         steps=steps,
-        file_bytes=lane.prepared.file.stat().st_size,
+        file_bytes=device_run.prepared.file.stat().st_size,
         step_ms=profile.call_ms,
         all_ms=profile.all_ms,
-        host_ms=host_ms(lane.prepared, dataset),
+        host_ms=host_ms(device_run.prepared, dataset),
         here_ms=here,
         here=runtime,
         peak_bytes=profile.peak_bytes,
@@ -104,8 +104,8 @@ def row_of(
         puzzles=puzzles,
         exact=to_hex(exact[None])[0],
         equal_cells=int(scores.equal_cells.sum()),
-        cells=int(lane.states.tokens.size),
+        cells=int(device_run.states.tokens.size),
         infidelity=moments(infidelity[None])[0],
-        jobs=dict(lane.jobs),
-        urls={kind: hub.url(job) for kind, job in lane.jobs.items()},
+        jobs=dict(device_run.jobs),
+        urls={kind: hub.url(job) for kind, job in device_run.jobs.items()},
     )

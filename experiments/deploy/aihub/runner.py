@@ -1,9 +1,9 @@
 """The way of every scheme to every device: jobs side by side, each asked for once.
 
-A lane is one scheme on one device. Jobs of all lanes are submitted before any is waited for.
+A device run is one scheme on one device. Jobs of all runs are submitted before any is waited for.
 What a job gave is kept in OUT/results/JOB.npz and .json, so that nothing is downloaded twice. A
-lane whose job fails is left out with the reason; what concerns all lanes (token, quota,
-connection, time-out) ends the program, and the ledger knows what is under way.
+run whose job fails is left out with the reason; what concerns all runs (token, quota, connection,
+time-out) ends the program, and the ledger knows what is under way.
 """
 
 import json
@@ -36,7 +36,7 @@ class DeviceRun:
     Attributes:
       calibration: samples for AI Hub's own quantiser; None elsewhere.
       model: id of what runs; outputs: of every stage so far; profile: of the last one.
-      failed: why the lane ended early.
+      failed: why the run ended early.
     """
 
     prepared: Prepared
@@ -52,20 +52,20 @@ class DeviceRun:
 
     @property
     def name(self) -> str:
-        """Name the lane's jobs; the file's hash makes it the content's."""
+        """Name the run's jobs; the file's hash makes it the content's."""
         sha = sha256(self.prepared.file.read_bytes())
         return f"{self.prepared.variant.name}/{sha}"
 
 
 def run(
     hub: Hub,
-    lanes: Sequence[DeviceRun],
+    device_runs: Sequence[DeviceRun],
     loop: Loop,
     results: Path,
     retry: bool,
     show: Callable[[int, str], None],
 ) -> None:
-    """Bring every lane to its end; failures of one lane are noted in it.
+    """Bring every run to its end; failures of one run are noted in it.
 
     Args:
       results: folder of downloads.
@@ -73,85 +73,99 @@ def run(
       show: told (jobs done, what).
 
     Raises:
-      HubError: what concerns all lanes.
+      HubError: what concerns all runs.
     """
-    for lane in lanes:
-        lane.model = hub.upload(lane.prepared.file)
-    _convert(hub, lanes, "quantise", Route.HUB, _quantise, retry)
-    _convert(hub, [lane for lane in lanes if not lane.failed], "compile", None, _compile, retry)
-    stages = len(lanes[0].states.tokens) if loop is Loop.CLOSED else 1
+    for device_run in device_runs:
+        device_run.model = hub.upload(device_run.prepared.file)
+    _convert(hub, device_runs, "quantise", Route.HUB, _quantise, retry)
+    _convert(
+        hub,
+        [device_run for device_run in device_runs if not device_run.failed],
+        "compile",
+        None,
+        _compile,
+        retry,
+    )
+    stages = len(device_runs[0].states.tokens) if loop is Loop.CLOSED else 1
     for stage in range(stages):
-        running = [lane for lane in lanes if not lane.failed]
-        for lane in running:
-            lane.inputs = _inputs(lane, loop)
-            _submit(hub, lane, "inference", lambda lane: _infer(hub, lane), retry)
-        for i, lane in enumerate(running):
-            show(stage * len(lanes) + i, f"{lane.prepared.variant.name} on {lane.device}")
-            _collect(hub, lane, results)
+        running = [device_run for device_run in device_runs if not device_run.failed]
+        for device_run in running:
+            device_run.inputs = _inputs(device_run, loop)
+            _submit(hub, device_run, "inference", lambda device_run: _infer(hub, device_run), retry)
+        for i, device_run in enumerate(running):
+            show(
+                stage * len(device_runs) + i,
+                f"{device_run.prepared.variant.name} on {device_run.device}",
+            )
+            _collect(hub, device_run, results)
 
 
 def _convert(
     hub: Hub,
-    lanes: Sequence[DeviceRun],
+    device_runs: Sequence[DeviceRun],
     kind: str,
     route: Route | None,
     ask: Callable[[Hub, DeviceRun], str],
     retry: bool,
 ) -> None:
-    """Let AI Hub make other models of the lanes' ones: submit all, then wait."""
+    """Let AI Hub make other models of the runs' ones: submit all, then wait."""
     routes = (Route.ONNX, Route.HUB) if route is None else (route,)
-    taking = [lane for lane in lanes if lane.prepared.variant.route in routes]
-    for lane in taking:
-        _submit(hub, lane, kind, lambda lane: ask(hub, lane), retry)
-    for lane in taking:
+    taking = [
+        device_run for device_run in device_runs if device_run.prepared.variant.route in routes
+    ]
+    for device_run in taking:
+        _submit(hub, device_run, kind, lambda device_run: ask(hub, device_run), retry)
+    for device_run in taking:
         try:
-            lane.model = hub.target_model(lane.jobs[kind])
+            device_run.model = hub.target_model(device_run.jobs[kind])
         except JobFailed as error:
-            lane.failed = str(error)
+            device_run.failed = str(error)
 
 
 def _submit(
-    hub: Hub, lane: DeviceRun, kind: str, ask: Callable[[DeviceRun], str], retry: bool
+    hub: Hub, device_run: DeviceRun, kind: str, ask: Callable[[DeviceRun], str], retry: bool
 ) -> None:
     """Ask for a job; one that failed before is asked for again only if that is wanted."""
-    lane.jobs[kind] = ask(lane)
-    if retry and hub.has_failed(lane.jobs[kind]):
-        hub.forget(lane.jobs[kind])
-        lane.jobs[kind] = ask(lane)
+    device_run.jobs[kind] = ask(device_run)
+    if retry and hub.has_failed(device_run.jobs[kind]):
+        hub.forget(device_run.jobs[kind])
+        device_run.jobs[kind] = ask(device_run)
 
 
-def _quantise(hub: Hub, lane: DeviceRun) -> str:
-    assert lane.calibration is not None
-    weights, inputs = HUB_TYPES[lane.prepared.variant.precision]
-    samples = hub.upload_inputs(lane.calibration, "calibration states")
-    key = f"quantise/{lane.name}/{hash_samples(lane.calibration)}"
-    return hub.quantise(key, lane.model, samples, weights, inputs)
+def _quantise(hub: Hub, device_run: DeviceRun) -> str:
+    assert device_run.calibration is not None
+    weights, inputs = HUB_TYPES[device_run.prepared.variant.precision]
+    samples = hub.upload_inputs(device_run.calibration, "calibration states")
+    key = f"quantise/{device_run.name}/{hash_samples(device_run.calibration)}"
+    return hub.quantise(key, device_run.model, samples, weights, inputs)
 
 
-def _compile(hub: Hub, lane: DeviceRun) -> str:
-    return hub.compile(f"compile/{lane.name}/{lane.device}", lane.model, lane.device, QNN)
+def _compile(hub: Hub, device_run: DeviceRun) -> str:
+    return hub.compile(
+        f"compile/{device_run.name}/{device_run.device}", device_run.model, device_run.device, QNN
+    )
 
 
-def _infer(hub: Hub, lane: DeviceRun) -> str:
-    samples = hub.upload_inputs(lane.inputs, "states")
-    key = f"inference/{lane.name}/{lane.device}/{hash_samples(lane.inputs)}"
-    return hub.infer(key, lane.model, lane.device, samples)
+def _infer(hub: Hub, device_run: DeviceRun) -> str:
+    samples = hub.upload_inputs(device_run.inputs, "states")
+    key = f"inference/{device_run.name}/{device_run.device}/{hash_samples(device_run.inputs)}"
+    return hub.infer(key, device_run.model, device_run.device, samples)
 
 
-def _inputs(lane: DeviceRun, loop: Loop) -> Arrays:
+def _inputs(device_run: DeviceRun, loop: Loop) -> Arrays:
     if loop is Loop.FORCED:
-        return forced_inputs(lane.states)
-    if not lane.outputs:
-        return first_inputs(lane.states)
-    return next_inputs(lane.inputs, lane.outputs[-1])
+        return forced_inputs(device_run.states)
+    if not device_run.outputs:
+        return first_inputs(device_run.states)
+    return next_inputs(device_run.inputs, device_run.outputs[-1])
 
 
-def _collect(hub: Hub, lane: DeviceRun, results: Path) -> None:
+def _collect(hub: Hub, device_run: DeviceRun, results: Path) -> None:
     try:
-        outputs, lane.profile = _results(hub, lane.jobs["inference"], results)
-        lane.outputs.append(named(outputs, lane.prepared.graph))
+        outputs, device_run.profile = _results(hub, device_run.jobs["inference"], results)
+        device_run.outputs.append(named(outputs, device_run.prepared.graph))
     except (JobFailed, ValueError) as error:
-        lane.failed = str(error)
+        device_run.failed = str(error)
 
 
 def _results(hub: Hub, job: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

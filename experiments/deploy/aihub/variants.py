@@ -27,7 +27,7 @@ from export.lowering.model import parameters_sha256
 from export.lowering.storage import Numerics, StoragePlan, plan_for
 from export.pipeline import TRIED, write_artifact
 from export.targets import Target
-from quant.scheme import CarryPrecision, paper_name, parse
+from quant.scheme import CarryPrecision, parse, short_name
 from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import LoadedModel, gather_batch, gather_calibration
@@ -67,7 +67,7 @@ class AiHubVariant:
         """The paper's name where it has one."""
         if self.route is Route.HUB:
             return self.name
-        return paper_name(parse(self.name)) or self.name
+        return short_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

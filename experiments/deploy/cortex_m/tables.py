@@ -17,7 +17,7 @@ from experiments.render import tables
 from experiments.render.tables import Record, Table, size_text
 from export.cortex_m.build import Counted
 from export.footprint.estimate import BUDGETS
-from quant.scheme import paper_name, parse
+from quant.scheme import short_name
 
 
 def fit(row: BoardRow, budget: int) -> str:
@@ -32,7 +32,7 @@ def record(spec: BoardSpec, row: BoardRow) -> Record:
     puzzle = row.counts.puzzle(spec.H_cycles, spec.L_cycles, spec.steps)
     seconds = spec.speed.seconds(puzzle)
     return {
-        "scheme": paper_name(parse(row.scheme)) or row.scheme,
+        "scheme": short_name(row.scheme),
         **{f"flash_{k}": v for k, v in dataclasses.asdict(row.flash).items()},
         "flash_total": row.flash.total,
         **{f"sram_{k}": v for k, v in dataclasses.asdict(row.sram).items()},

@@ -35,7 +35,7 @@ from experiments.measurement.spec import pending
 from experiments.render import figures, tables
 from experiments.render.tables import Record, Table
 from export.artifact.manifest import Manifest, read_manifest
-from quant.scheme import paper_name, parse
+from quant.scheme import short_name
 from trm_jax import intervals
 from trm_jax.intervals import interval_fields, interval_of, one_minus_mean, share
 
@@ -96,7 +96,7 @@ def record(scheme: str, finished: FinishedScheme) -> Record:
     fidelity = one_minus_mean((row.infidelity for row in rows), num, floor=-1.0)
     agreement = one_minus_mean((row.disagreement for row in rows), num, floor=-1.0)
     return {
-        "scheme": paper_name(parse(scheme)) or scheme,
+        "scheme": short_name(scheme),
         "plan": manifest.plan,
         "file_bytes": manifest.model_bytes,
         "weight_bytes": manifest.weight_bytes,

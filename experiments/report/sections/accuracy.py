@@ -24,7 +24,7 @@ from experiments.render.tables import (
 from experiments.report.cells import NONE, number, point_number, printed, rate
 from experiments.report.inputs import Results, architecture_of
 from experiments.sweep.outcomes import Sweep, compare
-from quant.scheme import label, paper_name, parse
+from quant.scheme import label, parse, short_name
 from trm_jax import intervals
 
 NOT_MEASURED, SWEEP_LINE = "Not measured here; with:", "python -m experiments.sweep --task "
@@ -100,7 +100,7 @@ def scheme_table(sweep: Sweep) -> Table:
     base = printed(spec.task, architecture, "fp32")
     body = []
     for outcome, size in zip(sweep.outcomes, spec.bytes, strict=True):
-        name = paper_name(parse(outcome.scheme)) or outcome.scheme
+        name = short_name(outcome.scheme)
         theirs = printed(spec.task, architecture, name)
         pairs = compare(full, outcome, deepest)
         change = intervals.paired_difference(pairs)
@@ -147,7 +147,7 @@ def signal_table(sweep: Sweep) -> Table:
     task, architecture = spec.task, architecture_of(sweep)
     body = []
     for outcome in sweep.outcomes:
-        name = paper_name(parse(outcome.scheme)) or outcome.scheme
+        name = short_name(outcome.scheme)
         is_published = (name,) in tables.SIMILARITY.rows and _is_papers(task, architecture)
         theirs = printed(task, architecture, name)
         calls = outcome.call_similarity

@@ -10,7 +10,7 @@ from experiments.render.tables import Table, p_text, points_text, with_interval
 from experiments.report.cells import NONE, point_number, rate
 from experiments.report.inputs import Results, architecture_of
 from experiments.sweep.outcomes import Sweep, SweepOutcome
-from quant.scheme import PAPER_SCHEMES, label, paper_name, parse
+from quant.scheme import PAPER_SCHEMES, label, parse, short_name
 from trm_jax import intervals
 from trm_jax.intervals import Interval
 
@@ -49,7 +49,7 @@ def grid_table(sweep: Sweep) -> Table:
     rows, sections = [], set()
     for outcome in sweep.outcomes:
         sections.add(len(rows))
-        name = paper_name(parse(outcome.scheme)) or outcome.scheme
+        name = short_name(outcome.scheme)
         for t in spec.grid.T[::-1]:
             first = label(outcome.scheme, spec.dtype) if t == max(spec.grid.T) else ""
             cells = (with_interval(outcome.exact(t * n)) for n in spec.grid.n)
@@ -72,7 +72,7 @@ def shallow_table(sweep: Sweep) -> Table:
     spec, full, deepest = sweep.spec, sweep.reference, sweep.spec.grid.deepest
     theirs, rows = grid_of(sweep), []
     for outcome in sweep.outcomes:
-        name = paper_name(parse(outcome.scheme)) or outcome.scheme
+        name = short_name(outcome.scheme)
         if name not in ("fp32", "int8", "int4_naive", "int4_calibrated"):
             continue
         for t, n in SHALLOW:
@@ -121,7 +121,7 @@ def _figure(sweep: Sweep) -> Figure:
     series = [
         Series(
             label(o.scheme, spec.dtype),
-            DRAWN.index(paper_name(parse(o.scheme)) or ""),
+            DRAWN.index(short_name(o.scheme)),
             spec.grid.cycles,
             [o.exact(c) for c in spec.grid.cycles],
         )

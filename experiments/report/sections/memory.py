@@ -10,7 +10,7 @@ from experiments.render.tables import Record
 from experiments.report.inputs import Results
 from experiments.sweep.outcomes import Sweep
 from export.footprint.estimate import BUDGETS
-from quant.scheme import label, paper_name, parse
+from quant.scheme import label, short_name
 from trm_jax.intervals import pareto
 
 MIB = 2**20
@@ -73,7 +73,7 @@ def _bar_rows(rows: Sequence[Record]) -> list[tuple[str, float, str]]:
         for scheme in FIGURE_SCHEMES:
             if row := by_name.get((config, scheme)):
                 size = row["chunked_streaming"] / MIB
-                name = paper_name(parse(scheme)) or scheme
+                name = short_name(scheme)
                 drawn.append((f"{config} {name}", size, f"{size:.2f}"))
     return drawn
 

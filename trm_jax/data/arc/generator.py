@@ -149,7 +149,7 @@ class ArcSpec:
       demonstrations: of each task.
       questions: of each task.
       canvas: cells in a row of the largest grid, 6 to 30.
-      families: rules to choose from, see `arc_rules.FAMILIES`.
+      families: rules to choose from, see `FAMILIES`.
 
     Raises:
       ValueError: a number out of range, an unknown family, or more tasks than rules.

@@ -126,7 +126,7 @@ def generate_mazes(
     start: int = 0,
     progress: Callable[[int], object] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Generate mazes and mark one shortest path in each (ties: see `maze_solver`).
+    """Generate mazes and mark one shortest path in each (ties: see solver.py).
 
     Maze k depends on (seed, k) alone, so that ranges made by several processes (`start`) join
     to the same set.

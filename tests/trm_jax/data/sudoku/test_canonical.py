@@ -22,7 +22,7 @@ def partition(names):
 
 
 def shuffled(puzzles, box, seed):
-    """Apply random symmetries (their group is tested in test_sudoku_augment)."""
+    """Apply random symmetries (their group is tested in test_augment.py)."""
     tokens = puzzles + 1
     return augment_sudoku(np.random.default_rng(seed), tokens, tokens, box)[0] - 1
 
