@@ -9,6 +9,7 @@ from pathlib import Path
 
 from export.artifact.manifest import IntegerFacts, Manifest
 from export.lowering.stages import parse_cut
+from export.lowering.storage import plan_for
 from export.pipeline import export_model
 from export.targets import Target
 from quant.precision_plan import parse_plan
@@ -48,6 +49,7 @@ def run_job(job: ExportJob) -> Manifest:
     """
     cut = parse_cut(job.cut) if job.cut else None
     precision = parse_plan(job.scheme)
+    plan_for(precision, job.target)  # refuses what the target cannot compute before loading
     model = load_model(job.model, task=job.task)
     puzzles = load_puzzles(model, job.data)
     with progress_bar("loading", 2) as advance:

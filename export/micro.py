@@ -1,4 +1,4 @@
-"""From an export for TFLM to a package for a board: sources, flash file, sizes, words.
+"""From an export for TFLM to a package for a board: sources, flash file, sizes, a README.
 
     python -m export.tflite --model sudoku-trm-mlp-mini --scheme fp32 --target tflm --batch 1 \\
         --out runs/tflm
@@ -7,10 +7,9 @@
 Into the folder go
 
     FOLDER/g_GRAPH_model_data.h/.cc, trm_op_resolver.h, trm_package.h/.cc    (cortex_m/sources.py)
-    FOLDER/flash.bin      row file (cortex_m/row_file.py) and test vectors
-    (cortex_m/test_vectors.py)
+    FOLDER/flash.bin      row file (cortex_m/row_file.py), test vectors (cortex_m/test_vectors.py)
     FOLDER/package.json   sizes: arena measured and margin, states, flash; operators; hashes
-    FOLDER/README.md      how to build, load and ask it
+    FOLDER/README.md      how to build, load and use it
 
 The arena is measured by TFLM's host interpreter (cortex_m/arena.py). Not here: making the export
 (tflite.py), the firmware (firmware/).

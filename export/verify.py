@@ -3,7 +3,7 @@
     python -m export.verify runs/int4
     python -m export.verify runs/int4 --limit 500 --data data/sudoku-6x6
 
-Five checks, from exact to statistical:
+Six checks, from exact to statistical:
 
     files       manifest, sizes, SHA-256, structure of the flatbuffer, host tensors
     legality    nothing that the target refuses or computes wrong

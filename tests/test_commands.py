@@ -91,7 +91,7 @@ def documented() -> list[Command]:
 
 
 def is_quick(command: Command) -> bool:
-    """Say whether a command runs in this test."""
+    """Return whether a command runs in this test."""
     key = quick_key(command)
     return key is not None and not (OUT_OF_REACH & set(command)) - set(key.split())
 

@@ -1,4 +1,4 @@
-"""Compare the rollout's GFLOP/s with those of its bare matrix products.
+"""Compare the rollout's GFLOP/s with those of its matrix products alone.
 
     python -m benchmarks.rollout_gflops
     python -m benchmarks.rollout_gflops --preset sudoku-trm-mlp --limit 8 --steps 1 > rows.jsonl

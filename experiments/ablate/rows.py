@@ -114,7 +114,7 @@ class AblationSpec(MeasurementSpec):
         return digests.get((row.study, row.variant))
 
     def conflicts(self, later: Self) -> list[str]:
-        """List in words why rows must not mix: another model, or variants made otherwise."""
+        """List the reasons why rows must not mix: another model, or variants made otherwise."""
         if problems := differences(self, later):
             return problems
         entries = {each.name: each for each in self.planned}

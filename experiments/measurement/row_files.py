@@ -28,6 +28,10 @@ SpecT = TypeVar("SpecT", bound=RowSpec)
 RowT = TypeVar("RowT", bound=KeyedRow)
 
 
+RERUN = "delete the line and run the program again"
+"""The cure of a program that goes on when it is run again, without --resume."""
+
+
 @dataclass(frozen=True)
 class FolderLayout(Generic[SpecT, RowT]):
     """What the folders of a program hold.
@@ -234,7 +238,7 @@ def drop_torn_line(file: Path) -> None:
 
 
 def read_lines(file: Path, kind: type[Line], cure: str) -> Iterator[tuple[str, Line]]:
-    """Read the rows of a file, each with its place in words; no file has none.
+    """Read the rows of a file, each with its place as text; no file has none.
 
     Args:
       kind: dataclass or NamedTuple of a row.

@@ -66,7 +66,7 @@ class RowSpec:
         return self.digest
 
     def conflicts(self, later: Self) -> list[str]:
-        """List in words why the rows of two specs must not mix; nothing if they may."""
+        """List the reasons why the rows of two specs must not mix; none if they may."""
         return differences(self, later)
 
     def widened(self, later: Self) -> Self:
@@ -114,7 +114,7 @@ class MeasurementSpec(RowSpec):
 
 
 def differences(earlier: RowSpec, later: RowSpec) -> list[str]:
-    """List in words where two identities differ."""
+    """List where two identities differ, as text."""
     pairs = ((name, earlier.identity[name], value) for name, value in later.identity.items())
     return [f"{name} is {was}, asked for {value}" for name, was, value in pairs if was != value]
 

@@ -12,12 +12,14 @@ import numpy as np
 
 from export.artifact import check_operators, check_rollouts
 from export.artifact.check_blocks import check_blocks
+from export.artifact.manifest import Expected
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.graph.files import check_format
 from export.legality.check import find_violations
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import plan_named
+from export.runtimes.contract import Runtime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.simulation import Simulation, simulate
@@ -89,23 +91,10 @@ def run_checks(
     runtime = open_runtime(target, export.model, threads=threads)
     try:
         solver = Solver(export, runtime)
-        inputs, ids = np.asarray(expected.inputs), np.asarray(expected.puzzle_identifiers)
-        answers = solver.solve(inputs, ids, steps=expected.steps).tokens
-        same = (answers == np.asarray(expected.tokens)).all(axis=1)
-        text = f"{same.sum()} of {same.size} puzzles as expected"
-        yield CheckResult("answers", bool(same.all()), text)
+        yield check_answers(solver, expected)
         dataset = export.load_puzzles(data, export.need_task(task)).ordered
         simulation = simulate_export(export, model, dataset)
-        states = simulation.trajectory(
-            gather_batch(dataset, np.arange(solver.batch) % len(dataset)), steps=1
-        )
-        e = solver.states.embed(
-            np.resize(inputs, (solver.batch, inputs.shape[1])), np.resize(ids, solver.batch)
-        )
-        injection = solver.states.real_injection(e)
-        for block in check_blocks(simulation, runtime, np.asarray(states[-1]), injection):
-            text = f"relative distance {block.distance:.2e}, bound {block.bound:.2e}"
-            yield CheckResult(block.graph, block.passed, text)
+        yield from check_networks(solver, simulation, runtime, dataset, expected)
         yield check_whole_rollouts(solver, simulation, dataset, limit, expected.steps)
     finally:
         runtime.close()
@@ -122,6 +111,36 @@ def check_products(export: Export, target: Target) -> CheckResult:
     worst = max(checks, key=lambda c: c.worst)
     text = f"{len(checks)} products, worst {worst.name} at {worst.worst:.2f} of its bound"
     return CheckResult("operators", worst.passed, text)
+
+
+def check_answers(solver: Solver, expected: Expected) -> CheckResult:
+    """Solve the puzzles of the manifest again."""
+    inputs, ids = np.asarray(expected.inputs), np.asarray(expected.puzzle_identifiers)
+    answers = solver.solve(inputs, ids, steps=expected.steps).tokens
+    same = (answers == np.asarray(expected.tokens)).all(axis=1)
+    text = f"{same.sum()} of {same.size} puzzles as expected"
+    return CheckResult("answers", bool(same.all()), text)
+
+
+def check_networks(
+    solver: Solver,
+    simulation: Simulation,
+    runtime: Runtime,
+    dataset: PuzzleDataset,
+    expected: Expected,
+) -> Iterator[CheckResult]:
+    """Compare every network with the simulation, on a state of a trajectory."""
+    states = simulation.trajectory(
+        gather_batch(dataset, np.arange(solver.batch) % len(dataset)), steps=1
+    )
+    inputs, ids = np.asarray(expected.inputs), np.asarray(expected.puzzle_identifiers)
+    e = solver.states.embed(
+        np.resize(inputs, (solver.batch, inputs.shape[1])), np.resize(ids, solver.batch)
+    )
+    injection = solver.states.real_injection(e)
+    for block in check_blocks(simulation, runtime, np.asarray(states[-1]), injection):
+        text = f"relative distance {block.distance:.2e}, bound {block.bound:.2e}"
+        yield CheckResult(block.graph, block.passed, text)
 
 
 def check_whole_rollouts(

@@ -61,7 +61,7 @@ def rows_of(out: Path) -> list[SweepRow]:
 
 
 def assert_same(ours: Path, theirs: Path) -> None:
-    """Demand equal counts and bits, and sums equal up to the order of float32 additions."""
+    """Check equal counts and bits, and sums equal up to the order of float32 additions."""
     for a, b in zip(rows_of(ours), rows_of(theirs), strict=True):
         assert a.key == b.key
         assert (a.correct_cells, a.exact, a.lenient) == (b.correct_cells, b.exact, b.lenient)

@@ -126,13 +126,13 @@ def stepper(reasoner: Reasoner, weights: Weights, batch: Batch) -> Callable[[Lat
 
 
 def assert_close(ours: Any, released: np.ndarray, relative: float) -> None:
-    """Demand |ours - released| <= relative * max |released| everywhere."""
+    """Check |ours - released| <= relative * max |released| everywhere."""
     allowed = relative * np.abs(released).max()
     np.testing.assert_allclose(ours, released, rtol=0, atol=allowed)
 
 
 def check_training(case: Case, reasoner: Reasoner) -> None:
-    """Demand losses, halting and gradients of two released training steps."""
+    """Check losses, halting and gradients of two released training steps."""
     weights, slots = case.weights, case.batch.inputs.shape[0]
 
     def loss(params: Any, rows: jax.Array, carry: Any) -> Any:

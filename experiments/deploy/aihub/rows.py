@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from experiments.measurement.row_files import FolderLayout, ResultFolder
+from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import RowSpec, digest_of
 
@@ -131,8 +131,7 @@ class AiHubRow:
         return self.steps * self.step_ms + self.host_ms
 
 
-CURE = "delete the line and run the program again"
-LAYOUT = FolderLayout("deployment", AiHubSpec, AiHubRow, spec_name="deployment", cure=CURE)
+LAYOUT = FolderLayout("deployment", AiHubSpec, AiHubRow, spec_name="deployment", cure=RERUN)
 
 
 def aihub_folder(path: Path) -> ResultFolder[AiHubSpec, AiHubRow]:

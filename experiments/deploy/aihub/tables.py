@@ -43,6 +43,22 @@ SCHEMES = {Precision.FLOAT: "fp32", Precision.W8A8: "int8"}
 FULL, SHALLOW = (3, 16), (1, 8)
 DEPTHS = {("arc", "int8"): SHALLOW, ("maze", "int8"): SHALLOW}
 """(T, n) of a task and scheme, where it is not FULL."""
+HEADER = (
+    "Variant",
+    "Device",
+    "T",
+    "n",
+    "Step, ms\n(p90)",
+    "Puzzle, ms",
+    "Peak mem.",
+    "Size",
+    "PExact",
+    "Layers",
+    "Fidelity\nto simul.",
+    "Equal\ncells",
+    "Here, ms",
+    "Paper: T n\nstep, ms",
+)
 
 
 def paper_row(task: str, precision: Precision, device: str) -> PaperMeasurement | None:
@@ -92,22 +108,6 @@ def record(row: AiHubRow) -> dict[str, Any]:
 
 def table(title: str, rows: Sequence[AiHubRow]) -> Table:
     """Lay rows out in the order of Table 11's columns."""
-    header = (
-        "Variant",
-        "Device",
-        "T",
-        "n",
-        "Step, ms\n(p90)",
-        "Puzzle, ms",
-        "Peak mem.",
-        "Size",
-        "PExact",
-        "Layers",
-        "Fidelity\nto simul.",
-        "Equal\ncells",
-        "Here, ms",
-        "Paper: T n\nstep, ms",
-    )
     lines = []
     for row in rows:
         r = record(row)
@@ -132,7 +132,7 @@ def table(title: str, rows: Sequence[AiHubRow]) -> Table:
                 paper,
             )
         )
-    return Table(title, header, tuple(lines), frozenset())
+    return Table(title, HEADER, tuple(lines), frozenset())
 
 
 def read_tables(folder: Path) -> list[Table]:

@@ -64,7 +64,7 @@ def smaller_package(artifact: Export) -> cortex_m_package.Package:
 
 
 def sram_bytes(package: cortex_m_package.Package) -> int:
-    """Count what an arrangement decides: arena, states, and what lies between graphs."""
+    """Count what an arrangement decides: arena, states, and what graphs hand to each other."""
     return cortex_m_package.reserved_arena_bytes(package.arena) + package.state_bytes
 
 

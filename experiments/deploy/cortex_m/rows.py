@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.measurement.row_files import FolderLayout, ResultFolder
+from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.spec import RowSpec, digest_of
 from export.cortex_m.build import Counted
 from export.cortex_m.emulator import Counts
@@ -131,8 +131,7 @@ class BoardRow:
         return Counts(self.update_L, self.update_H, self.rest)
 
 
-CURE = "delete the line and run the program again"
-LAYOUT = FolderLayout("deployment", BoardSpec, BoardRow, spec_name="deployment", cure=CURE)
+LAYOUT = FolderLayout("deployment", BoardSpec, BoardRow, spec_name="deployment", cure=RERUN)
 
 
 def board_folder(path: Path) -> ResultFolder[BoardSpec, BoardRow]:

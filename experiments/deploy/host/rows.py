@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from experiments.measurement.row_files import FolderLayout, ResultFolder
+from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import RowSpec, digest_of, shards_of
 
@@ -131,9 +131,8 @@ class Probe:
         return (self.scheme,)
 
 
-CURE = "delete the line and run the program again"
-LAYOUT = FolderLayout("deployment", HostSpec, HostRow, spec_name="deployment", cure=CURE)
-PROBES = FolderLayout("deployment", HostSpec, Probe, "deployment", "probes", CURE)
+LAYOUT = FolderLayout("deployment", HostSpec, HostRow, spec_name="deployment", cure=RERUN)
+PROBES = FolderLayout("deployment", HostSpec, Probe, "deployment", "probes", RERUN)
 
 
 def host_folder(path: Path) -> ResultFolder[HostSpec, HostRow]:

@@ -29,6 +29,21 @@ from trm_jax import intervals
 
 NOT_MEASURED, SWEEP_LINE = "Not measured here; with:", "python -m experiments.sweep --task "
 SHOWN = ("fp32", "int8", "int4_naive", "int4_calibrated")
+TITLE = "Fidelity as a predictor of damage (Sec. 4.3, Fig. 3)"
+COMMAND = "python -m experiments.sweep --task sudoku"
+SCHEME_HEADER = (
+    "Scheme",
+    "Size",
+    "Exact",
+    "Exact,\npaper",
+    "Change,\npp",
+    "McNemar\np",
+    "Change,\npaper",
+    "Cell",
+    "Cell,\npaper",
+    "Fidelity,\n1 step",
+    "Fidelity,\npaper",
+)
 
 
 def precision_section(results: Results) -> Section:
@@ -120,25 +135,12 @@ def scheme_table(sweep: Sweep) -> Table:
                 number(theirs.fidelity if theirs else None),
             )
         )
-    header = (
-        "Scheme",
-        "Size",
-        "Exact",
-        "Exact,\npaper",
-        "Change,\npp",
-        "McNemar\np",
-        "Change,\npaper",
-        "Cell",
-        "Cell,\npaper",
-        "Fidelity,\n1 step",
-        "Fidelity,\npaper",
-    )
     source = f"; paper: {base.source}" if base else ""
     title = (
         f"{spec.model} ({architecture}, {spec.num_parameters:,} weights) on {spec.data},"
         f" {full.num_puzzles} puzzles, T={max(spec.grid.T)}, n={max(spec.grid.n)}{source}"
     )
-    return Table(title, header, tuple(body), frozenset())
+    return Table(title, SCHEME_HEADER, tuple(body), frozenset())
 
 
 def signal_table(sweep: Sweep) -> Table:
@@ -193,10 +195,6 @@ def _dots(sweep: Sweep) -> list[Dot]:
                 Dot(f"{name}, paper", i, 0, intervals.wilson(hits, theirs.total), hollow=True)
             )
     return dots
-
-
-TITLE = "Fidelity as a predictor of damage (Sec. 4.3, Fig. 3)"
-COMMAND = "python -m experiments.sweep --task sudoku"
 
 
 def predictor_section(results: Results) -> Section:

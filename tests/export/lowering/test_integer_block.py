@@ -104,7 +104,7 @@ def test_products_are_the_operators_of_the_plan(scheme: str) -> None:
 
 
 def floats_only_in_norms(graph: Graph) -> bool:
-    """Say whether every operator on floats belongs to a norm."""
+    """Return whether every operator on floats belongs to a norm."""
     names = [
         name
         for op in graph.ops

@@ -32,7 +32,7 @@ def half_even(x: float) -> int:
 
 
 def near_tie(x: float, scale: float) -> bool:
-    """Say whether float32 may round x/scale to the other side.
+    """Return whether float32 may round x/scale to the other side.
 
     float32 makes s, 1/s and x*(1/s), each with a relative error below 2^-24 times 1, so their
     product is within 4 * 2^-24 of x/scale; so is the tie it is compared with.

@@ -32,7 +32,7 @@ def draw(*shape: int) -> jax.Array:
 
 
 def assert_float32(ours: jax.Array, exact: np.ndarray, roundings: int) -> None:
-    """Demand what so many float32 roundings of numbers of this size allow at most."""
+    """Check what so many float32 roundings of numbers of this size allow at most."""
     atol = roundings * EPS32 * np.abs(exact).max()
     np.testing.assert_allclose(ours, exact, rtol=0, atol=atol)
 

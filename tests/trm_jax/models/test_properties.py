@@ -78,7 +78,7 @@ def case(name: str) -> Case:
 
 
 def assert_within_drift(case: Case, ours: Latents) -> None:
-    """Demand that a trajectory leaves the compiled one by no more than rounding allows."""
+    """Check that a trajectory leaves the compiled one by no more than rounding allows."""
     for a, b, bound in zip(ours, case.seen, case.drift, strict=True):
         found = [rms(np.asarray(x, np.float64) - np.asarray(y)) for x, y in zip(a, b, strict=False)]
         assert len(found) >= 2
