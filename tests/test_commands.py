@@ -5,9 +5,9 @@ or a page of docs/, or indented in the docstring of a program (a module with a `
 trailing backslash goes on in the next line; a comment, a redirection or && ends the command. None
 runs code of tests/.
 
-A command that begins like a key of `QUICK` runs, in an empty folder, with the options given
-there appended: the last option wins, so they make it small. The others need what a test does not
-have (a network, a checkpoint, an hour); their flags are looked up in `--help`.
+A command that begins like a key of `QUICK` runs, in an empty folder, with the options given there in
+the place of its own, which makes it small; commands that this makes equal run once. The others need
+what a test does not have (a network, a checkpoint, an hour); their flags are looked up in `--help`.
 """
 
 import json
@@ -96,9 +96,23 @@ def is_quick(command: Command) -> bool:
     return key is not None and not (OUT_OF_REACH & set(command)) - set(key.split())
 
 
+def made_small(command: Command) -> Command:
+    """Put the options of `QUICK` in the place of the command's own."""
+    small = QUICK[quick_key(command) or ""].split()
+    kept, words = [], list(command)
+    while words:
+        word = words.pop(0)
+        own = word in small
+        kept += [] if own else [word]
+        while own and words and not words[0].startswith("--"):
+            words.pop(0)
+    return (*kept, *small)
+
+
 def runs() -> list[Any]:
-    """List the commands that run; those that start JAX take long."""
-    return [c if c[0].startswith("trm_jax.") else slow((c,)) for c in documented() if is_quick(c)]
+    """List the commands that run, made small, each once; those that start JAX take long."""
+    small = dict.fromkeys(made_small(command) for command in documented() if is_quick(command))
+    return [c if c[0].startswith("trm_jax.") else slow((c,)) for c in small]
 
 
 def quick_key(command: Command) -> str | None:
@@ -141,7 +155,7 @@ def test_documented_flags_exist(command: Command, capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("command", runs(), ids=" ".join)
 def test_quick_commands_run(command: Command, tmp_path: Path) -> None:
-    result = run((*command, *QUICK[quick_key(command) or ""].split()), tmp_path)
+    result = run(command, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout
     if command[0].startswith("benchmarks."):

@@ -20,6 +20,7 @@ def test_quickstart_is_short() -> None:
     assert sum(line.startswith(("import ", "from ")) for line in lines) == 1
 
 
+@pytest.mark.slow
 def test_quickstart_evaluates_exports_and_answers(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, str(QUICKSTART)],

@@ -53,6 +53,7 @@ def count_dots(jaxpr: Any, times: int = 1) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", TRACED.values(), ids=TRACED.keys())
 def test_work_is_that_of_the_traced_recursion(config: Config) -> None:
     reasoner = build(config)

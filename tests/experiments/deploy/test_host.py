@@ -120,6 +120,7 @@ def test_rows_of_another_deployment_are_refused(
     assert "of another deployment" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_scheme_the_target_cannot_compute_is_listed(
     tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

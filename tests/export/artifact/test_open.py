@@ -56,6 +56,7 @@ def test_an_export_opens_and_its_manifest_survives_json(made: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_thousand_mutants_are_refused_before_any_interpreter(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def sparse_file(path: Path, puzzle: int, row: bytes) -> None:
         file.truncate(header[1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_a_row_of_the_published_table_costs_pages_not_megabytes(tmp_path: Path) -> None:
     """Resident memory of a process before and after: 104 MB of file, at most 1 MB in memory.

@@ -117,6 +117,7 @@ def talk(
     return collect(command, lines).lines
 
 
+@pytest.mark.slow
 def test_states_pass_through_the_graphs(build: Path, tmp_path: Path) -> None:
     """Two H-cycles of two L-cycles of wrapping additions, in NumPy."""
     file = rows()

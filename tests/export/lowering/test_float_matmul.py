@@ -55,6 +55,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [7, 32])
 @pytest.mark.parametrize(("target", "scheme"), CASES, ids=lambda v: getattr(v, "value", v))
 def test_products_equal_their_simulation(target: Target, scheme: str, inputs: int) -> None:

@@ -33,6 +33,7 @@ def drawn(bits: int, seed: int) -> np.ndarray:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bits", "z", "e", "injection"), SCALES)
 @pytest.mark.parametrize("with_e", [True, False])
 def test_jax_injects_what_python_integers_say(bits, z, e, injection, with_e) -> None:

@@ -185,6 +185,7 @@ def test_batch_matmul(bits: int, shape: tuple) -> None:
         assert np.array_equal(matmul_jit(*xs, prepare_batch_matmul(a, b, y)), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("width", [1, 7, 97, 900])
 def test_softmax(bits: int, width: int) -> None:

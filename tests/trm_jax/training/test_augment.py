@@ -39,6 +39,7 @@ def test_sudoku_draws_differ_between_puzzles_and_keys() -> None:
     assert len({row.tobytes() for rows in draws for row in rows}) > 15
 
 
+@pytest.mark.slow
 def test_maze_draws_are_mazes_with_their_shortest_path() -> None:
     mazes, solved = (
         jnp.asarray(a, jnp.int32) for a in generate_mazes(5, height=7, width=7, min_path=8)
