@@ -38,8 +38,6 @@ from trm_jax.tasks.table import agreed_task
 from trm_jax.types import Weights
 
 CUT = PartitionSpec(heads=1, tokens=100, queries=MOST_QUERIES)
-
-
 ANSWERED = 4  # puzzles for the self-test; each costs a rollout in TFLM's interpreter for hosts
 REACH = (-8.0, 8.0)  # of random models' static products
 
@@ -54,7 +52,7 @@ def smaller_package(artifact: Export) -> cortex_m_package.Package:
     """Make the package that needs less SRAM of an export with or without stages.
 
     Raises:
-      ValueError, RuntimeError: as `micro.package`.
+      ValueError, RuntimeError: as `make_package`.
     """
     whole = _without_stages(artifact)
     whole_package = cortex_m_package.make_package(whole)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from experiments.deploy.host import tables
 from experiments.deploy.host.rows import FULL
 from experiments.deploy.host.runner import HostJob, References, open_files, run_scheme
-from experiments.measurement.choices import environment
+from experiments.measurement.choices import environment, parse_schemes
 from experiments.render.console import make_console
 from export.targets import Target
 from quant.scheme import parse
@@ -40,9 +40,7 @@ def prepare(args: argparse.Namespace) -> HostJob:
     """
     source = load_model(args.model, task=args.task)
     puzzles = load_puzzles(source, args.data)
-    schemes = tuple(
-        dict.fromkeys([FULL, *(parse(s.strip()).name for s in args.schemes.split(","))])
-    )
+    schemes = parse_schemes(args.schemes)
     most = len(puzzles)
     if any(parse(name).activations.is_static for name in schemes):
         most -= CALIBRATION_PUZZLES
