@@ -19,12 +19,11 @@ global reasoning does not (section 4.6), the gap is wide.
 Not here: tables of studies that were not run, the paper's own numbers (paper/tables.py).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -37,7 +36,7 @@ from experiments.ablate.rows import (
     ablation_folder,
 )
 from experiments.measurement.row_files import merge_folders
-from experiments.measurement.shards import Moments, from_hex
+from experiments.measurement.shards import Moments, flags_of
 from experiments.measurement.spec import finished_shards
 from experiments.render import figures
 from experiments.render.figures import STYLE, colour, figure_of
@@ -60,81 +59,150 @@ from trm_jax.tasks.table import task_named
 ROW = 0.19  # inches of a variant
 GAP = 1.1  # rows between two studies
 PUZZLES, CELLS = colour(4), colour(5)
-
+NONE = "-"  # where a number has no meaning
 
 Lookup = dict[str, Record]
 """Records of one study by variant."""
 
 
-NONE = "-"  # where a number has no meaning
+class Ablation(NamedTuple):
+    """What was measured."""
+
+    spec: AblationSpec
+    rows: list[AblationRow]
 
 
-def split_figure(spec: AblationSpec, listed: Sequence[Record]) -> Figure:
-    """Draw cells and puzzles right of every variant."""
-    with mpl.rc_context(STYLE):
-        places = row_places([record["study"] for record in listed])
-        figure = figure_of(8.4, 1.5 + ROW * max(places))
-        ax = figure.subplots()
-        for place, record in zip(places, listed, strict=True):
-            _draw(ax, place, record)
-        _name_rows(ax, places, listed)
-        figure.suptitle(
-            f"Cells right and puzzles right, intervention by intervention\n"
-            f"{spec.model} on {spec.data}, n = {listed[0]['puzzles']} puzzles\n"
-            "bars: 95 % intervals; bold: what a study compares with",
-            x=0.01,
-            ha="left",
-            fontsize=10,
-        )
-        return figure
+def read_ablation(folder: Path) -> Ablation:
+    """Read a folder of results.
+
+    Raises:
+      FileNotFoundError: it holds no ablation.
+      ValueError: it is damaged.
+    """
+    return Ablation(*merge_folders([ablation_folder(folder)]))
 
 
-def row_places(studies: Sequence[str]) -> list[float]:
-    """Place rows from the top, with a gap before each new study."""
-    places, place = [], 0.0
-    for i, study in enumerate(studies):
-        place += 1 + (GAP if i == 0 or study != studies[i - 1] else 0)
-        places.append(place)
-    return places
+def records(ablation: Ablation) -> list[Record]:
+    """List one record per variant, in the order of the tables, study by study.
+
+    Fields: study, variant, reference, puzzles; exact, lenient, cell, fidelity_one_step, fidelity,
+    exact_difference, each with _low and _high (95 %; fidelity is None where states have other
+    shapes); lost, gained, mcnemar_p against the reference; then the facts of the variant
+    (`bytes`, `parameters`, ...) and its settings (`setting_share`, ...). Studies without a
+    finished shard are left out.
+    """
+    spec = ablation.spec
+    by_key = {row.key: row for row in ablation.rows}
+    result = []
+    for study in dict.fromkeys(each.study for each in spec.planned):
+        mine = [each for each in spec.planned if each.study == study]
+        shards = finished_shards(spec.shards, [each.name for each in mine], ablation.rows)
+        outcome = {
+            each.variant: [by_key[AblationKey(*each.name, *shard)] for shard in shards]
+            for each in mine
+        }
+        if shards:
+            result += [_record(spec, each, outcome) for each in mine]
+    return result
 
 
-def _draw(ax: Axes, place: float, record: Record) -> None:
-    cell, exact = interval_of(record, "cell"), interval_of(record, "exact")
-    ax.plot([exact.value, cell.value], [place] * 2, color="#CCCCCC", linewidth=1.2, zorder=1)
-    for interval, ink, face, name in (
-        (cell, CELLS, "white", "cells right"),
-        (exact, PUZZLES, PUZZLES, "puzzles right"),
-    ):
-        reach = [[interval.value - interval.low], [interval.high - interval.value]]
-        ax.errorbar(
-            interval.value,
-            place,
-            xerr=reach,
-            color=ink,
-            marker="o",
-            markersize=5,
-            markerfacecolor=face,
-            linewidth=1.0,
-            zorder=2,
-            label=name if place == 1 + GAP else None,
-        )
+def _record(
+    spec: AblationSpec, planned: PlannedVariant, outcome: dict[str, list[AblationRow]]
+) -> Record:
+    rows, reference = outcome[planned.variant], outcome[planned.reference]
+    num = sum(row.stop - row.start for row in rows)
+    solved = flags_of(rows, "exact")
+    pairs = intervals.pairs(flags_of(reference, "exact"), solved)
+    return {
+        "study": planned.study,
+        "variant": planned.variant,
+        "reference": planned.reference,
+        "puzzles": num,
+        **interval_fields("exact", intervals.wilson(int(solved.sum()), num)),
+        **interval_fields("lenient", intervals.wilson(int(flags_of(rows, "lenient").sum()), num)),
+        **interval_fields("cell", one_minus_mean((row.cell_error for row in rows), num)),
+        **_fidelity("fidelity_one_step", [row.infidelity_one_step for row in rows], num),
+        **_fidelity("fidelity", [row.infidelity for row in rows], num),
+        **interval_fields("exact_difference", intervals.bootstrap_difference(pairs, spec.seed)),
+        "lost": pairs.lost,
+        "gained": pairs.gained,
+        "mcnemar_p": intervals.mcnemar(pairs),
+        **rows[0].facts,
+        **{f"setting_{k}": v for k, v in planned.settings.items()},
+    }
 
 
-def _name_rows(ax: Axes, places: Sequence[float], listed: Sequence[Record]) -> None:
-    ax.set_ylim(max(places) + 0.8, 0.2)
-    ax.set_xlim(-0.02, 1.02)
-    ax.set_yticks(places, [record["variant"] for record in listed], fontsize=7)
-    for tick, record in zip(ax.get_yticklabels(), listed, strict=True):
-        tick.set_fontweight("bold" if record["variant"] == record["reference"] else "normal")
-    for place, record, before in zip(places, listed, [None, *listed], strict=False):
-        if before is None or record["study"] != before["study"]:
-            ax.text(-0.01, place - 0.75, record["study"], fontsize=8, style="italic")
-    ax.set_xlabel("share right")
-    ax.grid(axis="x", color="#EEEEEE", linewidth=0.8)
-    ax.set_axisbelow(True)
-    legend = ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
-    for text, ink in zip(legend.get_texts(), (CELLS, PUZZLES), strict=True):
-        text.set_color(ink)
+def _fidelity(name: str, moments: Sequence[Moments | None], num: int) -> Record:
+    measured = [each for each in moments if each is not None]
+    if len(measured) < len(moments):
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
+    return interval_fields(name, one_minus_mean(measured, num, floor=-1.0))
+
+
+def tables(ablation: Ablation) -> list[Table]:
+    """Lay out one table per study, with errors beside each number."""
+    listed = records(ablation)
+    studies = dict.fromkeys(record["study"] for record in listed)
+    return [study_table(ablation.spec, [r for r in listed if r["study"] == s]) for s in studies]
+
+
+def study_table(spec: AblationSpec, listed: Sequence[Record]) -> Table:
+    """Lay out the variants of one study."""
+    lenient = task_named(spec.task).has_second_score
+    header = [
+        "Variant",
+        "Size",
+        "Weights",
+        "PExact",
+        "Lenient",
+        "Cell",
+        "Fidelity\n1 step",
+        "Fidelity\nfull depth",
+        "PExact - reference,\npp",
+        "McNemar p",
+    ]
+    rows, sections = [], set()
+    for record in listed:
+        if record["variant"] == record["reference"] and rows:
+            sections.add(len(rows))
+        rows.append(_cells(record))
+    if not lenient:
+        for row in (header, *rows):
+            del row[4]
+    title = f"{listed[0]['study']}: {spec.model} on {spec.data}, {listed[0]['puzzles']} puzzles"
+    return Table(title, tuple(header), tuple(map(tuple, rows)), frozenset(sections))
+
+
+def _cells(record: Record) -> list[str]:
+    is_reference = record["variant"] == record["reference"]
+    fidelity = [
+        NONE if record[name] is None else with_error(interval_of(record, name))
+        for name in ("fidelity_one_step", "fidelity")
+    ]
+    return [
+        record["variant"],
+        size_text(record["bytes"]),
+        f"{record['parameters']:,.0f}",
+        with_interval(interval_of(record, "exact")),
+        with_interval(interval_of(record, "lenient")),
+        with_error(interval_of(record, "cell")),
+        *fidelity,
+        "" if is_reference else points_text(interval_of(record, "exact_difference")),
+        "" if is_reference else p_text(record["mcnemar_p"]),
+    ]
+
+
+def open_studies(ablation: Ablation) -> dict[str, int]:
+    """Count the puzzles that studies have finished which are not done yet."""
+    spec, rows = ablation
+    variants: dict[str, list[tuple[str, str]]] = {}
+    for each in spec.planned:
+        variants.setdefault(each.study, []).append(each.name)
+    counts = {
+        study: sum(stop - start for start, stop in finished_shards(spec.shards, names, rows))
+        for study, names in variants.items()
+    }
+    return {study: count for study, count in counts.items() if count < spec.num_puzzles}
 
 
 def paper_tables(spec: AblationSpec, listed: Sequence[Record]) -> list[Table]:
@@ -262,92 +330,72 @@ def _cell(record: Record) -> str:
     return with_error(interval_of(record, "cell"))
 
 
-class Ablation(NamedTuple):
-    """What was measured."""
-
-    spec: AblationSpec
-    rows: list[AblationRow]
-
-
-def read_ablation(folder: Path) -> Ablation:
-    """Read a folder of results.
-
-    Raises:
-      FileNotFoundError: it holds no ablation.
-      ValueError: it is damaged.
-    """
-    return Ablation(*merge_folders([ablation_folder(folder)]))
-
-
-def records(ablation: Ablation) -> list[Record]:
-    """List one record per variant, in the order of the tables, study by study.
-
-    Fields: study, variant, reference, puzzles; exact, lenient, cell, fidelity_one_step, fidelity,
-    exact_difference, each with _low and _high (95 %; fidelity is None where states have other
-    shapes); lost, gained, mcnemar_p against the reference; then the facts of the variant
-    (`bytes`, `parameters`, ...) and its settings (`setting_share`, ...). Studies without a
-    finished shard are left out.
-    """
-    spec = ablation.spec
-    by_key = {row.key: row for row in ablation.rows}
-    result = []
-    for study in dict.fromkeys(each.study for each in spec.planned):
-        mine = [each for each in spec.planned if each.study == study]
-        shards = finished_shards(spec.shards, [each.name for each in mine], ablation.rows)
-        outcome = {
-            each.variant: [by_key[AblationKey(*each.name, *shard)] for shard in shards]
-            for each in mine
-        }
-        if shards:
-            result += [_record(spec, each, outcome) for each in mine]
-    return result
+def split_figure(spec: AblationSpec, listed: Sequence[Record]) -> Figure:
+    """Draw cells and puzzles right of every variant."""
+    with mpl.rc_context(STYLE):
+        places = row_places([record["study"] for record in listed])
+        figure = figure_of(8.4, 1.5 + ROW * max(places))
+        ax = figure.subplots()
+        for place, record in zip(places, listed, strict=True):
+            _draw(ax, place, record)
+        _name_rows(ax, places, listed)
+        figure.suptitle(
+            f"Cells right and puzzles right, intervention by intervention\n"
+            f"{spec.model} on {spec.data}, n = {listed[0]['puzzles']} puzzles\n"
+            "bars: 95 % intervals; bold: what a study compares with",
+            x=0.01,
+            ha="left",
+            fontsize=10,
+        )
+        return figure
 
 
-def tables(ablation: Ablation) -> list[Table]:
-    """Lay out one table per study, with errors beside each number."""
-    listed = records(ablation)
-    studies = dict.fromkeys(record["study"] for record in listed)
-    return [study_table(ablation.spec, [r for r in listed if r["study"] == s]) for s in studies]
+def row_places(studies: Sequence[str]) -> list[float]:
+    """Place rows from the top, with a gap before each new study."""
+    places, place = [], 0.0
+    for i, study in enumerate(studies):
+        place += 1 + (GAP if i == 0 or study != studies[i - 1] else 0)
+        places.append(place)
+    return places
 
 
-def study_table(spec: AblationSpec, listed: Sequence[Record]) -> Table:
-    """Lay out the variants of one study."""
-    lenient = task_named(spec.task).has_second_score
-    header = [
-        "Variant",
-        "Size",
-        "Weights",
-        "PExact",
-        "Lenient",
-        "Cell",
-        "Fidelity\n1 step",
-        "Fidelity\nfull depth",
-        "PExact - reference,\npp",
-        "McNemar p",
-    ]
-    rows, sections = [], set()
-    for record in listed:
-        if record["variant"] == record["reference"] and rows:
-            sections.add(len(rows))
-        rows.append(_cells(record))
-    if not lenient:
-        for row in (header, *rows):
-            del row[4]
-    title = f"{listed[0]['study']}: {spec.model} on {spec.data}, {listed[0]['puzzles']} puzzles"
-    return Table(title, tuple(header), tuple(map(tuple, rows)), frozenset(sections))
+def _draw(ax: Axes, place: float, record: Record) -> None:
+    cell, exact = interval_of(record, "cell"), interval_of(record, "exact")
+    ax.plot([exact.value, cell.value], [place] * 2, color="#CCCCCC", linewidth=1.2, zorder=1)
+    for interval, ink, face, name in (
+        (cell, CELLS, "white", "cells right"),
+        (exact, PUZZLES, PUZZLES, "puzzles right"),
+    ):
+        reach = [[interval.value - interval.low], [interval.high - interval.value]]
+        ax.errorbar(
+            interval.value,
+            place,
+            xerr=reach,
+            color=ink,
+            marker="o",
+            markersize=5,
+            markerfacecolor=face,
+            linewidth=1.0,
+            zorder=2,
+            label=name if place == 1 + GAP else None,
+        )
 
 
-def open_studies(ablation: Ablation) -> dict[str, int]:
-    """Count the puzzles that studies have finished which are not done yet."""
-    spec, rows = ablation
-    variants: dict[str, list[tuple[str, str]]] = {}
-    for each in spec.planned:
-        variants.setdefault(each.study, []).append(each.name)
-    counts = {
-        study: sum(stop - start for start, stop in finished_shards(spec.shards, names, rows))
-        for study, names in variants.items()
-    }
-    return {study: count for study, count in counts.items() if count < spec.num_puzzles}
+def _name_rows(ax: Axes, places: Sequence[float], listed: Sequence[Record]) -> None:
+    ax.set_ylim(max(places) + 0.8, 0.2)
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_yticks(places, [record["variant"] for record in listed], fontsize=7)
+    for tick, record in zip(ax.get_yticklabels(), listed, strict=True):
+        tick.set_fontweight("bold" if record["variant"] == record["reference"] else "normal")
+    for place, record, before in zip(places, listed, [None, *listed], strict=False):
+        if before is None or record["study"] != before["study"]:
+            ax.text(-0.01, place - 0.75, record["study"], fontsize=8, style="italic")
+    ax.set_xlabel("share right")
+    ax.grid(axis="x", color="#EEEEEE", linewidth=0.8)
+    ax.set_axisbelow(True)
+    legend = ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    for text, ink in zip(legend.get_texts(), (CELLS, PUZZLES), strict=True):
+        text.set_color(ink)
 
 
 def report(folder: Path, console: Console) -> None:
@@ -373,59 +421,3 @@ def report(folder: Path, console: Console) -> None:
             " variant: --resume goes on"
         )
     console.print(f"rows, tables and figure: {folder}", soft_wrap=True)
-
-
-def _record(
-    spec: AblationSpec, planned: PlannedVariant, outcome: dict[str, list[AblationRow]]
-) -> Record:
-    rows, reference = outcome[planned.variant], outcome[planned.reference]
-    num = sum(row.stop - row.start for row in rows)
-    solved = _flags(rows, "exact")
-    pairs = intervals.pairs(_flags(reference, "exact"), solved)
-    return {
-        "study": planned.study,
-        "variant": planned.variant,
-        "reference": planned.reference,
-        "puzzles": num,
-        **interval_fields("exact", intervals.wilson(int(solved.sum()), num)),
-        **interval_fields("lenient", intervals.wilson(int(_flags(rows, "lenient").sum()), num)),
-        **interval_fields("cell", one_minus_mean((row.cell_error for row in rows), num)),
-        **_fidelity("fidelity_one_step", [row.infidelity_one_step for row in rows], num),
-        **_fidelity("fidelity", [row.infidelity for row in rows], num),
-        **interval_fields("exact_difference", intervals.bootstrap_difference(pairs, spec.seed)),
-        "lost": pairs.lost,
-        "gained": pairs.gained,
-        "mcnemar_p": intervals.mcnemar(pairs),
-        **rows[0].facts,
-        **{f"setting_{k}": v for k, v in planned.settings.items()},
-    }
-
-
-def _cells(record: Record) -> list[str]:
-    is_reference = record["variant"] == record["reference"]
-    fidelity = [
-        NONE if record[name] is None else with_error(interval_of(record, name))
-        for name in ("fidelity_one_step", "fidelity")
-    ]
-    return [
-        record["variant"],
-        size_text(record["bytes"]),
-        f"{record['parameters']:,.0f}",
-        with_interval(interval_of(record, "exact")),
-        with_interval(interval_of(record, "lenient")),
-        with_error(interval_of(record, "cell")),
-        *fidelity,
-        "" if is_reference else points_text(interval_of(record, "exact_difference")),
-        "" if is_reference else p_text(record["mcnemar_p"]),
-    ]
-
-
-def _flags(rows: Iterable[AblationRow], name: str) -> np.ndarray:
-    return np.concatenate([from_hex(getattr(row, name), row.stop - row.start) for row in rows])
-
-
-def _fidelity(name: str, moments: Sequence[Moments | None], num: int) -> Record:
-    measured = [each for each in moments if each is not None]
-    if len(measured) < len(moments):
-        return dict.fromkeys((name, f"{name}_low", f"{name}_high"))
-    return interval_fields(name, one_minus_mean(measured, num, floor=-1.0))

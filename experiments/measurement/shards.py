@@ -1,7 +1,8 @@
 """A shard of puzzles: the unit of work, and the sums a row keeps of it."""
 
 import contextlib
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -27,6 +28,21 @@ def to_hex(flags: np.ndarray) -> tuple[str, ...]:
 def from_hex(text: str, count: int) -> np.ndarray:
     """Unpack `count` flags (the inverse of `to_hex` for one row)."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)
+
+
+class ShardRow(Protocol):
+    """A row on the puzzles [start, stop)."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def stop(self) -> int: ...
+
+
+def flags_of(rows: Iterable[ShardRow], name: str) -> np.ndarray:
+    """Join the flags that rows hold under a name, one after the other."""
+    return np.concatenate([from_hex(getattr(row, name), row.stop - row.start) for row in rows])
 
 
 def matmul_precision(dtype: str) -> contextlib.AbstractContextManager:

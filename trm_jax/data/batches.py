@@ -22,14 +22,11 @@ from jaxtyping import Int32
 from trm_jax.data.format import PuzzleDataset
 
 IGNORE_LABEL = -100  # equals trm_jax.types.IGNORE_LABEL; this package stays importable without jax
-
-
-Augment = Callable[[np.random.Generator, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Changes inputs and labels of a batch at random, e.g. `sudoku.augment_sudoku`."""
-
-
 CALIBRATION_PUZZLES = 128  # as many as the paper names (App. L)
 CALIBRATION_BATCH = 32
+
+Augment = Callable[[np.random.Generator, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Changes inputs and labels of a batch at random, e.g. `symmetry.augment_sudoku`."""
 
 
 class PuzzleBatch(NamedTuple):

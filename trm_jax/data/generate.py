@@ -182,7 +182,7 @@ def generate_splits(
     """Yield name, puzzles and answers of a training and a disjoint test set.
 
     Raises:
-      ValueError: see `splits.train_test`.
+      ValueError: see `train_test`.
     """
     with progress_bar("puzzles", args.num_train + args.num_test) as progress:
         train, test = train_test(

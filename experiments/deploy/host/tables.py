@@ -30,7 +30,7 @@ from experiments.deploy.host.rows import (
     probe_folder,
 )
 from experiments.measurement.row_files import merge_folders
-from experiments.measurement.shards import from_hex
+from experiments.measurement.shards import flags_of
 from experiments.measurement.spec import pending
 from experiments.render import figures, tables
 from experiments.render.tables import Record, Table
@@ -89,8 +89,8 @@ def records(deployment: HostDeployment) -> list[Record]:
 def record(scheme: str, finished: FinishedScheme) -> Record:
     """Flatten what is known of one scheme."""
     manifest, rows, probe = finished
-    solved, simulated = _flags(rows, "exact"), _flags(rows, "simulated_exact")
-    num, lenient = solved.size, int(_flags(rows, "lenient").sum())
+    solved, simulated = flags_of(rows, "exact"), flags_of(rows, "simulated_exact")
+    num, lenient = solved.size, int(flags_of(rows, "lenient").sum())
     pairs = intervals.pairs(simulated, solved)
     low, middle, high = np.percentile(probe.step_ms, [10, 50, 90])
     fidelity = one_minus_mean((row.infidelity for row in rows), num, floor=-1.0)
@@ -233,7 +233,3 @@ def _size_axis(ax: Axes, sizes: Sequence[int]) -> None:
     ax.set_xticks(ticks, [tables.size_text(s) for s in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("size of the .tflite file")
-
-
-def _flags(rows: Sequence[HostRow], name: str) -> np.ndarray:
-    return np.concatenate([from_hex(getattr(r, name), r.stop - r.start) for r in rows])
