@@ -202,6 +202,7 @@ DEVICE_SCHEMES: dict[str, Scheme] = {
 """tflm_<weights>_<activations and carry>: the paper's weights on a microcontroller."""
 
 NAMED_SCHEMES = {**PAPER_SCHEMES, **DEVICE_SCHEMES}
+FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
 
 _WEIGHTS = re.compile(r"w(?P<bits>\d+)(?P<granularity>[tc])-(?P<symmetry>sym|asym)(?P<mse>-mse)?")
 
@@ -261,6 +262,3 @@ def label(name: str, dtype: str) -> str:
     floats = scheme.float_dtype is FloatDtype.FP32 and not scheme.is_integer
     inherits = floats and dtype != "float32"
     return f"{short} ({FLOAT_NAMES[dtype]})" if inherits else short
-
-
-FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}

@@ -5,9 +5,10 @@ or a page of docs/, or indented in the docstring of a program (a module with a `
 trailing backslash goes on in the next line; a comment, a redirection or && ends the command. None
 runs code of tests/.
 
-A command that begins like a key of `QUICK` runs, in an empty folder, with the options given there in
-the place of its own, which makes it small; commands that this makes equal run once. The others need
-what a test does not have (a network, a checkpoint, an hour); their flags are looked up in `--help`.
+A command that begins like a key of `QUICK` runs, in an empty folder, with the options given there
+in the place of its own, which makes it small; commands that this makes equal run once. The others
+need what a test does not have (a network, a checkpoint, an hour); their flags are looked up in
+`--help`.
 """
 
 import json

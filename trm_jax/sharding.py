@@ -13,23 +13,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from trm_jax.types import Batch
 
-
-def shard_batch(batch: Batch) -> Batch:
-    """Lay a batch out over all local devices along its first axis.
-
-    Raises:
-      ValueError: the devices do not divide the batch.
-    """
-    devices = np.asarray(jax.local_devices())
-    size = batch.inputs.shape[0]
-    if size % devices.size:
-        raise ValueError(
-            f"a batch of {size} does not divide over {devices.size} devices; choose a multiple"
-        )
-    mesh = jax.sharding.Mesh(devices, ("batch",))
-    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("batch")))
-
-
 AXIS = "batch"
 Tree = TypeVar("Tree")
 
@@ -52,6 +35,17 @@ def check_divides(size: int, mesh: Mesh, name: str) -> None:
 def over_batch(mesh: Mesh) -> NamedSharding:
     """Split the first axis."""
     return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def shard_batch(batch: Batch) -> Batch:
+    """Lay a batch out over all local devices along its first axis.
+
+    Raises:
+      ValueError: the devices do not divide the batch.
+    """
+    mesh = device_mesh()
+    check_divides(batch.inputs.shape[0], mesh, "batch_size")
+    return jax.device_put(batch, over_batch(mesh))
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
+PIPE_WIDTH = 140  # columns where there is no terminal to ask
 Show = Callable[[int, str], None]
 """(steps done, what there is to say; empty: only move on)."""
 
@@ -43,9 +44,6 @@ def progress(title: str, total: int, done: int) -> Iterator[Show]:
             bar.update(task, completed=step, description=text or None)
 
         yield show
-
-
-PIPE_WIDTH = 140  # columns where there is no terminal to ask
 
 
 def make_console() -> Console:

@@ -24,6 +24,8 @@ from export.footprint.sram import Residency
 from quant.scheme import Activations, FloatDtype, Scheme
 
 PAPER_PJ_PER_FLOP = 1.0
+SRAM_PJ_PER_BYTE = 12.5
+FLASH_PJ_PER_BYTE = 270.0
 
 
 class Arithmetic(enum.Enum):
@@ -33,10 +35,6 @@ class Arithmetic(enum.Enum):
     FLOAT16 = 1.5
     INT16 = 0.9
     INT8 = 0.3
-
-
-SRAM_PJ_PER_BYTE = 12.5
-FLASH_PJ_PER_BYTE = 270.0
 
 
 class Energy(NamedTuple):

@@ -28,17 +28,16 @@ from trm_jax.models.act import inject
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, Latents, Params, Weights
 
+Value = TypeVar("Value")
+PerSite = dict[str, Value]
+Inputs = Float[Array, "*lead inputs"]
+
 
 class ProductRange(NamedTuple):
     """Calibrated ends of the input and the output of one site."""
 
     input: tuple[float, float]
     output: tuple[float, float]
-
-
-Value = TypeVar("Value")
-PerSite = dict[str, Value]
-Inputs = Float[Array, "*lead inputs"]
 
 
 class Seen(enum.Enum):

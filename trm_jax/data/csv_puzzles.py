@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+UNKNOWN = 255  # token of a symbol outside the alphabet
 CHUNK = 2_000  # rows decoded together
 SHOWN = 5  # bad rows named in an error
 
@@ -129,9 +130,6 @@ def subset(
         raise ValueError(f"subsample must be 1 to {len(inputs)}, got {size}")
     rows = np.random.default_rng(seed).choice(len(inputs), size, replace=False)
     return inputs[rows], labels[rows]
-
-
-UNKNOWN = 255  # token of a symbol outside the alphabet
 
 
 def decode_text(

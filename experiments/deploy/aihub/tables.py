@@ -26,19 +26,6 @@ from experiments.render.tables import Table
 from export.aihub.devices import DEVICES, Precision
 from trm_jax import intervals
 
-
-class PaperMeasurement(NamedTuple):
-    """A row of Table 11: T H-cycles in each of n steps."""
-
-    T: int
-    n: int
-    step_ms: float
-    puzzle_ms: float
-    peak_mb: float
-    size_mb: float
-    exact: float
-
-
 SCHEMES = {Precision.FLOAT: "fp32", Precision.W8A8: "int8"}
 FULL, SHALLOW = (3, 16), (1, 8)
 DEPTHS = {("arc", "int8"): SHALLOW, ("maze", "int8"): SHALLOW}
@@ -59,6 +46,18 @@ HEADER = (
     "Here, ms",
     "Paper: T n\nstep, ms",
 )
+
+
+class PaperMeasurement(NamedTuple):
+    """A row of Table 11: T H-cycles in each of n steps."""
+
+    T: int
+    n: int
+    step_ms: float
+    puzzle_ms: float
+    peak_mb: float
+    size_mb: float
+    exact: float
 
 
 def paper_row(task: str, precision: Precision, device: str) -> PaperMeasurement | None:
