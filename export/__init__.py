@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from export.targets import Target
     from quant.scheme import parse
     from quant.simulation import simulate
-    from trm_jax.loading import load_model, load_puzzles
+    from trm_jax.loading import gather_calibration, load_model, load_puzzles
     from trm_jax.scores import evaluate
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "answer_puzzle",
     "evaluate",
     "export_model",
+    "gather_calibration",
     "load_model",
     "load_puzzles",
     "open_artifact",
@@ -59,7 +60,7 @@ __getattr__ = lazy_names(
         "export.targets": ("Target",),
         "quant.scheme": ("parse",),
         "quant.simulation": ("simulate",),
-        "trm_jax.loading": ("load_model", "load_puzzles"),
+        "trm_jax.loading": ("gather_calibration", "load_model", "load_puzzles"),
         "trm_jax.scores": ("evaluate",),
     },
 )

@@ -23,7 +23,7 @@ from trm_jax.face import lazy_names
 if TYPE_CHECKING:
     from trm_jax.config import PRESETS, HRMConfig, TRMConfig, preset
     from trm_jax.evaluators import measure, trajectory
-    from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
+    from trm_jax.loading import LoadedModel, Puzzles, gather_calibration, load_model, load_puzzles
     from trm_jax.models.act import rollout
     from trm_jax.models.build import build
     from trm_jax.scores import Scores, evaluate
@@ -38,6 +38,7 @@ __all__ = [
     "TRMConfig",
     "build",
     "evaluate",
+    "gather_calibration",
     "load_model",
     "load_puzzles",
     "make_train_step",
@@ -52,7 +53,13 @@ __getattr__ = lazy_names(
     {
         "trm_jax.config": ("HRMConfig", "PRESETS", "TRMConfig", "preset"),
         "trm_jax.evaluators": ("measure", "trajectory"),
-        "trm_jax.loading": ("LoadedModel", "Puzzles", "load_model", "load_puzzles"),
+        "trm_jax.loading": (
+            "LoadedModel",
+            "Puzzles",
+            "gather_calibration",
+            "load_model",
+            "load_puzzles",
+        ),
         "trm_jax.models.act": ("rollout",),
         "trm_jax.models.build": ("build",),
         "trm_jax.scores": ("Scores", "evaluate"),

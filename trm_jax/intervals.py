@@ -33,8 +33,13 @@ class Interval(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        low, high = (f"{x:.3f}".replace("0.", ".", 1) for x in self[1:])
-        return f"{self.value:.4f} [{low}, {high}]"
+        return f"{self.value:.4f} [{short_number(self.low)}, {short_number(self.high)}]"
+
+
+def short_number(value: Number) -> str:
+    """Write three decimals, without the zero in front of the point: .930, -.002, 10.050."""
+    sign, digits = ("-" if value < 0 else ""), f"{abs(value):.3f}"
+    return sign + digits.removeprefix("0")
 
 
 class Pairs(NamedTuple):

@@ -37,18 +37,24 @@ class Scores(NamedTuple):
 
     Attributes:
       exact: rate of puzzles without a wrong cell (Wilson interval).
+      lenient: rate of answers that are right by the task's second score, such as any shortest
+        path of a maze; None where only one answer is right.
       cells: share of right cells, averaged over puzzles (normal interval).
       fidelity: cosine of z_H to the reference's, averaged over puzzles; None without one.
       solved: the puzzles without a wrong cell, in the order of evaluation, for paired tests.
     """
 
     exact: Interval
+    lenient: Interval | None
     cells: Interval
     fidelity: Interval | None
     solved: Bool[np.ndarray, " puzzles"]
 
     def __str__(self) -> str:
-        parts = [f"exact match {self.exact}", f"cells {self.cells}"]
+        parts = [f"exact match {self.exact}"]
+        if self.lenient is not None:
+            parts.append(f"lenient {self.lenient}")
+        parts.append(f"cells {self.cells}")
         if self.fidelity is not None:
             parts.append(f"fidelity {self.fidelity}")
         return f"{', '.join(parts)}; {len(self.solved)} puzzles, 95 % intervals"
@@ -96,16 +102,26 @@ def evaluate(
         )
         scored = np.sum(host.labels != IGNORE_LABEL, axis=-1)
         parts.append((jax.device_get(readout), scored, host.num_real))
-    return _scores(parts, has_reference=reference is not None)
+    return _scores(
+        parts,
+        has_reference=reference is not None,
+        has_second_score=puzzles.task.has_second_score,
+    )
 
 
-def _scores(parts: list[tuple[Readout, np.ndarray, int]], *, has_reference: bool) -> Scores:
+def _scores(
+    parts: list[tuple[Readout, np.ndarray, int]], *, has_reference: bool, has_second_score: bool
+) -> Scores:
     """Join the read-outs of batches, padding puzzles left out, and estimate."""
     solved = np.concatenate([np.asarray(r.exact)[0, :n] for r, _, n in parts])
-    cells = np.concatenate([np.asarray(r.cell_correct)[0, :n] / s[:n] for r, s, n in parts])
+    lenient = np.concatenate([np.asarray(r.lenient)[0, :n] for r, _, n in parts])
+    cells = np.concatenate(
+        [np.asarray(r.cell_correct)[0, :n] / np.maximum(s[:n], 1) for r, s, n in parts]
+    )
     cosines = np.concatenate([np.asarray(r.fidelity, np.float64)[0, :n] for r, _, n in parts])
     return Scores(
         exact=wilson(int(solved.sum()), solved.size),
+        lenient=wilson(int(lenient.sum()), lenient.size) if has_second_score else None,
         cells=_mean(cells),
         fidelity=_mean(cosines) if has_reference else None,
         solved=solved,

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from trm_jax.intervals import Interval
+from trm_jax.intervals import Interval, short_number
 
 Record = dict[str, Any]
 
@@ -74,8 +74,7 @@ def to_csv(records: Sequence[Record]) -> str:
 
 def with_error(interval: Interval) -> str:
     """Write a mean, and the reach of its (symmetric) interval on a second line."""
-    reach = f"{interval.value - interval.low:.3f}".replace("0.", ".", 1)
-    return f"{interval.value:.4f}\n+-{reach}"
+    return f"{interval.value:.4f}\n+-{short_number(interval.value - interval.low)}"
 
 
 def with_interval(interval: Interval) -> str:

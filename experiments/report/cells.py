@@ -5,6 +5,7 @@ from typing import NamedTuple
 from experiments.paper import tables
 from experiments.paper.grids import GRIDS
 from trm_jax import intervals
+from trm_jax.intervals import short_number
 
 NONE = "-"
 TABLE_9_TOTAL = 256  # puzzles of Tables 9 and 10
@@ -68,7 +69,7 @@ def rate(value: float | None, total: int) -> str:
     if value is None:
         return NONE
     interval = intervals.wilson(round(value * total), total)
-    return f"{value:.3f}\n[{_short(interval.low)}, {_short(interval.high)}]"
+    return f"{value:.3f}\n[{short_number(interval.low)}, {short_number(interval.high)}]"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -79,7 +80,3 @@ def number(value: float | None, digits: int = 3) -> str:
 def point_number(value: float | None, other: float | None) -> str:
     """Write the difference of two rates of the paper in percentage points."""
     return NONE if value is None or other is None else f"{100 * (value - other):+.1f}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.3f}".replace("0.", ".", 1)
