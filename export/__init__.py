@@ -50,7 +50,7 @@ __all__ = [
     "simulate",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "export.artifact.open": ("Export", "open_artifact"),

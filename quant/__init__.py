@@ -37,7 +37,7 @@ __all__ = [
     "simulate",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "quant.affine": ("Grid", "QTensor"),

@@ -33,6 +33,7 @@ def test_a_package_says_what_it_is(face: str) -> None:
 def test_public_names_are_found_and_are_those_that_type_checkers_see(face: str) -> None:
     module = importlib.import_module(face)
     assert set(module.__all__) == declared(face)
+    assert set(module.__all__) <= set(dir(module))
     for name in module.__all__:
         assert getattr(module, name).__doc__, f"{face}.{name} has no docstring"
 

@@ -48,7 +48,7 @@ __all__ = [
     "trajectory",
 ]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "trm_jax.config": ("HRMConfig", "PRESETS", "TRMConfig", "preset"),

@@ -10,18 +10,20 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 
 
-def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
-    """Make a package's `__getattr__`.
+def lazy_names(
+    package: str, homes: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Make a package's `__getattr__` and `__dir__`.
 
     Args:
       package: `__name__` of the package.
       homes: module -> the public names that it defines.
 
     Returns:
-      What finds a public name in its module.
+      What finds a public name in its module, and what lists the public names.
 
     Raises:
-      AttributeError: (the function returned) no such name; the message lists the public ones.
+      AttributeError: (the first function returned) no such name; the message lists the public ones.
     """
     home_of = {name: module for module, names in homes.items() for name in names}
 
@@ -33,4 +35,4 @@ def lazy_names(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[st
             )
         return getattr(importlib.import_module(home_of[name]), name)
 
-    return find
+    return find, lambda: sorted(home_of)

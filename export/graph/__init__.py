@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Graph", "GraphBuilder", "GraphModel", "read_tflite", "write_tflite"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "export.graph.ir": ("Graph", "GraphModel"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainCheckpointer", "load_model", "save_model"]
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "trm_jax.checkpoints.model_files": ("load_model", "save_model"),
