@@ -76,6 +76,7 @@ def test_files_of_the_published_size_are_the_packed_weights() -> None:
     assert 1 <= made.file_bytes / made.packed_bytes < 1.03
 
 
+@pytest.mark.slow
 def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--presets", PRESET, "--schemes", "w8c-sym_a8da", "--repeats", "2"]
     assert latency.main([*arguments, "--threads", "1"]) == 0

@@ -50,6 +50,7 @@ def scores_of(out: Path) -> dict[tuple[str, str], dict[str, str]]:
         return {(r["scheme"], r["num_aug"]): r for r in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_equals_the_released_data_flow(finished, root):
     """The whole table in memory, rows of the test split in file order, votes by identifier."""
     config, weights = load_model(root / "model")

@@ -177,6 +177,7 @@ def test_the_bytes_of_a_small_file_mean_what_the_graph_says() -> None:
     np.testing.assert_array_equal(onnx.numpy_helper.to_array(proto).astype(np.int8), data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["fp16", "w4c-sym_a16s", "w4c-asym"])
 def test_every_operator_is_the_reference_evaluators(scheme: str) -> None:
     """A whole block in ONNX Runtime against onnx's NumPy implementation of the same file."""
@@ -189,6 +190,7 @@ def test_every_operator_is_the_reference_evaluators(scheme: str) -> None:
     assert rms(got - want) < 1e-4
 
 
+@pytest.mark.slow
 def test_measured_uses_are_what_models_need() -> None:
     """No row of the table that nothing uses, no use that it lacks."""
     used = set()

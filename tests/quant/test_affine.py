@@ -55,6 +55,7 @@ MATRICES = hnp.arrays(np.float32, SHAPES, elements=FLOATS)
 GRIDS = st.sampled_from([g for bits in BITS for g in grids(bits)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", BITS)
 def test_integers_are_those_of_the_float64_loop(bits):
     x = np.random.default_rng(bits).normal(size=(33, 5)).astype(np.float32)

@@ -43,6 +43,7 @@ def on_grid(x, grid: Grid):
     return quantise(x, scale_zero_point(calibrate(x, grid), grid), grid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [(), (2,), (0, 1)], ids=["tensor", "channel", "row"])
 @pytest.mark.parametrize("bits", WEIGHT_BITS)
 def test_aqt_equals_the_grid_bit_for_bit(bits, axes):
@@ -90,6 +91,7 @@ def test_qwix_agrees_on_symmetric_grids(axes):
         assert integers_agree(ours.qvalue, theirs.qvalue.astype(jnp.int32), w, ours.scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [(), (1,)], ids=["tensor", "channel"])
 def test_qwix_agrees_on_asymmetric_grids(axes):
     _, w = data(2)
@@ -125,6 +127,7 @@ def quantised_inputs(x, suffix: str):
 PAIRS = [(w, "") for w in WEIGHT_NAMES] + [("w4t-sym", a) for a in ACTIVATION_NAMES if a]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weights", "suffix"), [*PAIRS, ("w4c-asym", "_a8d"), ("fp32", "_a16s")])
 def test_products_and_gradients_are_those_of_the_quantised_operands(weights, suffix):
     scheme = parse(weights + suffix)

@@ -42,6 +42,7 @@ def ranges(weights: Weights) -> dict[str, ProductRange]:
     return product_ranges(build(CONFIG), weights, [random_batch(CONFIG, 3)], steps=STEPS)
 
 
+@pytest.mark.slow
 def test_ranges_are_the_ends_of_a_rollout(
     weights: Weights, ranges: dict[str, ProductRange]
 ) -> None:

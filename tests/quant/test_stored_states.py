@@ -67,6 +67,7 @@ def test_a_state_is_rounded_as_numpy_does():
     )
 
 
+@pytest.mark.slow
 def test_every_site_passes_through_the_rounding(calibrated):
     weights, batch, _, states = calibrated
     seen = []

@@ -21,6 +21,7 @@ def rows(tmp_path_factory):
     return {row["variant"]: row for row in map(json.loads, lines)}
 
 
+@pytest.mark.slow
 def test_forms_and_their_bytes(rows):
     """21 rows of 16: float32 1,344 bytes; of one row 64."""
     assert list(rows) == ["fp32", "int8 table", "SVD rank 1", "SVD rank 4", "one row streamed"]

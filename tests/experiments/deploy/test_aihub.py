@@ -79,6 +79,7 @@ def rows(out: Path) -> list[dict]:
     return [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_dry_run_needs_no_token_and_prints_sizes_and_shapes(
     root: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -128,6 +129,7 @@ def test_every_scheme_runs_on_every_device_and_is_asked_for_once(
     assert len(hub.jobs) == jobs == 8 + 4 + 1  # inference, compile, quantise
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_left_out_and_asked_for_again(
     hub: State, root: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

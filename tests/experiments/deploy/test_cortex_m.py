@@ -36,6 +36,7 @@ def rows(out: Path) -> list[dict]:
     return tiny.lines(out / "rows.jsonl")
 
 
+@pytest.mark.slow
 def test_a_row_is_the_package_s_sizes(out: Path) -> None:
     (found,) = rows(out)
     row = read_fields(BoardRow, found)

@@ -77,6 +77,7 @@ def test_an_unfinished_scheme_has_no_line(out: Path, tmp_path: Path) -> None:
         read_deployment(again)
 
 
+@pytest.mark.slow
 def test_more_puzzles_do_not_count_a_puzzle_twice(
     out: Path, tiny_root: Path, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def same(a: Weights, b: Weights) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 def test_rows_say_what_a_run_did(whole: Path) -> None:
     lines = [json.loads(line) for line in (whole / "rows.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]

@@ -74,6 +74,7 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return Emulated(tmp_path_factory.mktemp("an547"), DOUBLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["int16", "int8"])
 def test_stages_hand_states_on_as_the_host_s_runner_does(
     kind: str, machine: Machine, tmp_path: Path

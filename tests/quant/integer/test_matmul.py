@@ -105,6 +105,7 @@ def test_conv_int8(shape: tuple, weight_bits: int) -> None:
         assert np.array_equal(linear_jit(p.values, op), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("accumulator", list(Accumulator))
 def test_conv_int16(shape: tuple, accumulator: Accumulator) -> None:

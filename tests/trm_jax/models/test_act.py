@@ -107,6 +107,7 @@ def test_no_exploration_when_its_probability_is_zero() -> None:
     assert halted.all()
 
 
+@pytest.mark.slow
 def test_continue_target_looks_one_step_ahead() -> None:
     reasoner, weights, batch = build(HRM), random_weights(HRM), random_batch(HRM, 3)
     rows = weights.puzzle_emb[batch.puzzle_identifiers]

@@ -50,6 +50,7 @@ def exact(request: pytest.FixtureRequest, golden: Path) -> tuple[Case, list[Step
     return case, [advance(case.latents(n)) for n in range(STEPS)]
 
 
+@pytest.mark.slow
 def test_float32_forced_step_by_step(exact: tuple[Case, list[Step]]) -> None:
     case, steps = exact
     for n, (latents, out, _) in enumerate(steps, 1):

@@ -136,6 +136,7 @@ def test_attention_equals_loop(ours, theirs) -> None:
             assert_float32(mixed[b, :, head], exact, roundings=64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mix", [softmax_attention, linear_attention])
 def test_attention_is_an_average_and_keeps_the_dtype(mix) -> None:
     q, k = draw(1, 6, 2, 4), draw(1, 6, 2, 4)
@@ -155,6 +156,7 @@ def test_attention_survives_large_activations(mix) -> None:
     assert np.abs(mixed).max() <= np.abs(v).max() * (1 + 32 * EPS32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixer", Mixer)
 def test_attention_without_positions_commutes_with_permutations(mixer: Mixer) -> None:
     c = TRMConfig(**small(puzzle_emb_len=2, mixer=mixer, positions=Positions.NONE))

@@ -93,6 +93,7 @@ def test_trajectory_equals_numpy_loops(name: str) -> None:
     assert_within_drift(c, Latents(z_H, z_L))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CORE)
 def test_read_out_equals_numpy(name: str) -> None:
     c = case(name)
@@ -138,6 +139,7 @@ def test_depth_is_one_trajectory(name: str) -> None:
         assert_within_drift(c, compiled(build(config), c.weights, steps)(c.batch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_neighbours_and_padding_change_nothing(name: str) -> None:
     c = case(name)

@@ -65,6 +65,7 @@ def case() -> tuple[Outputs, jax.Array]:
     return Outputs(jnp.asarray(logits), q_halt, jnp.zeros(3)), jnp.asarray(labels)
 
 
+@pytest.mark.slow
 def test_sequence_losses_equal_loops() -> None:
     out, labels = case()
     losses = sequence_losses(out, labels)

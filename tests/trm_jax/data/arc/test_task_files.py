@@ -139,6 +139,7 @@ def test_the_largest_grid_is_legal():
     assert parse_grid([[9] * 30] * 30, "here").shape == (30, 30)
 
 
+@pytest.mark.slow
 def test_both_public_forms_hold_the_same_tasks(shared):
     data = shared / "data"
     folder = {t.name: t for t in read_subset(data / "arc-agi-1" / "data", "evaluation")}
