@@ -3,7 +3,7 @@
 #   make PYTHON=python3.12 test   which Python makes the environment (default: the first of
 #                                 python3.11, python3.12 and python3 that is 3.11 or newer and
 #                                 has venv and ensurepip)
-#   make VENV=/tmp/env test       where the environment is (default: .venv)
+#   make VENV=../env test         where the environment is (default: .venv)
 #   make ARGS='-k affine' test    more arguments for the command
 
 VENV ?= .venv

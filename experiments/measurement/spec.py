@@ -75,6 +75,16 @@ class RowSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeploymentSpec(RowSpec):
+    """What deployments of all targets have in common: the digest of their rows."""
+
+    @property
+    def digest(self) -> str:
+        """Short hash of what decides the numbers of a row: the values alone, without names."""
+        return digest_of([getattr(self, name) for name in self.IDENTITY])
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasurementSpec(RowSpec):
     """A model, its puzzles and how they are cut: what sweeps and ablations have in common.
 

@@ -17,7 +17,7 @@ from typing import ClassVar, NamedTuple
 
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
-from experiments.measurement.spec import RowSpec, digest_of
+from experiments.measurement.spec import DeploymentSpec
 
 
 class AiHubKey(NamedTuple):
@@ -28,7 +28,7 @@ class AiHubKey(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AiHubSpec(RowSpec):
+class AiHubSpec(DeploymentSpec):
     """One deployment.
 
     Attributes:
@@ -56,11 +56,6 @@ class AiHubSpec(RowSpec):
     steps: int
     num_puzzles: int
     loop: str
-
-    @property
-    def digest(self) -> str:
-        """Short hash of what decides the numbers of a row: the values alone, without names."""
-        return digest_of([getattr(self, name) for name in self.IDENTITY])
 
     @property
     def title(self) -> str:

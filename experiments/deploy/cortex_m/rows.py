@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
-from experiments.measurement.spec import RowSpec, digest_of
+from experiments.measurement.spec import DeploymentSpec
 from export.cortex_m.build import Counted
 from export.cortex_m.emulator import Counts
 from export.cortex_m.memory import BoardSram, Flash
@@ -52,7 +52,7 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoardSpec(RowSpec):
+class BoardSpec(DeploymentSpec):
     """One deployment.
 
     Attributes:
@@ -78,11 +78,6 @@ class BoardSpec(RowSpec):
     L_cycles: int
     steps: int
     speed: Speed
-
-    @property
-    def digest(self) -> str:
-        """Short hash of what decides the numbers of a row: the values alone, without names."""
-        return digest_of([getattr(self, name) for name in self.IDENTITY])
 
     @property
     def title(self) -> str:

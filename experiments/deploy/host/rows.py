@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple
 
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
-from experiments.measurement.spec import RowSpec, digest_of, shards_of
+from experiments.measurement.spec import DeploymentSpec, shards_of
 
 FULL = "fp32"
 """The scheme that fidelity is measured against."""
@@ -33,7 +33,7 @@ class HostKey(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HostSpec(RowSpec):
+class HostSpec(DeploymentSpec):
     """One deployment.
 
     Attributes:
@@ -63,11 +63,6 @@ class HostSpec(RowSpec):
     batch: int
     steps: int
     threads: int
-
-    @property
-    def digest(self) -> str:
-        """Short hash of what decides the numbers of a row: the values alone, without names."""
-        return digest_of([getattr(self, name) for name in self.IDENTITY])
 
     @property
     def title(self) -> str:
