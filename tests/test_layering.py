@@ -42,6 +42,7 @@ PLACES = {
     "trm_jax.types": (),
     "trm_jax.config": (),
     "trm_jax.command_line": (),
+    "trm_jax.typed_json": (),
     "trm_jax.intervals": (),
     "trm_jax.metrics": ("trm_jax.types",),
     "trm_jax.sharding": ("trm_jax.types",),

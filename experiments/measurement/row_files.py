@@ -9,7 +9,7 @@ off by a kill and is dropped. Rows of another digest are refused.
 
 A program states what its folder holds in a `FolderLayout` (sweep/rows.py, ablate/rows.py,
 arc/rows.py, deploy/*/rows.py). Not here: what decides the numbers of a row, and which rows are
-missing (spec.py); how JSON becomes a row (typed_json.py).
+missing (spec.py); how JSON becomes a row (trm_jax/typed_json.py).
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from experiments.measurement.spec import KeyedRow, RowSpec
-from experiments.measurement.typed_json import encode, read_fields
+from trm_jax.typed_json import encode, parse_json, read_fields
 
 Line = TypeVar("Line")
 SpecT = TypeVar("SpecT", bound=RowSpec)
@@ -214,7 +214,7 @@ def read_document(file: Path, kind: str) -> dict[str, Any]:
       ValueError: it is damaged.
     """
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = parse_json(file.read_bytes())
     except ValueError as error:
         raise ValueError(f"{file} is not the spec of {kind}: {error}") from error
     if not (isinstance(document, dict) and document.keys() == {"spec", "runs"}):
@@ -251,7 +251,7 @@ def read_lines(file: Path, kind: type[Line], cure: str) -> Iterator[tuple[str, L
     for number, line in enumerate(whole, start=1):
         place = f"{file}, line {number}"
         try:
-            row = read_fields(kind, json.loads(line))
+            row = read_fields(kind, parse_json(line))
         except ValueError as error:
             raise ValueError(f"{place} is damaged ({error}); {cure}") from error
         yield place, row
@@ -273,7 +273,7 @@ def read_records(file: Path, cure: str) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            records.append(read_fields(dict[str, Any], json.loads(line)))
+            records.append(read_fields(dict[str, Any], parse_json(line)))
         except ValueError as error:
             raise ValueError(f"{file}, line {number} is damaged ({error}); {cure}") from error
     return records

@@ -10,7 +10,6 @@ import pytest
 from experiments.deploy import __main__ as deploy
 from experiments.deploy.cortex_m.rows import BoardRow, Speed
 from experiments.deploy.cortex_m.tables import fit
-from experiments.measurement.typed_json import read_fields
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
 from export.cortex_m.build import has_compiler
@@ -18,6 +17,7 @@ from export.cortex_m.memory import BoardSram, Flash
 from export.targets import Target
 from tests.support.export.runtimes import skip_without
 from tests.support.tiny import sweep as tiny
+from trm_jax.typed_json import read_fields
 
 
 def arguments(root: Path, out: Path, *more: str) -> list[str]:

@@ -23,9 +23,9 @@ from experiments.jobs.runner import Spent, sum_spent
 from experiments.measurement.row_files import ResultFolder, read_lines
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import pending
-from experiments.measurement.typed_json import read_fields
 from experiments.sweep.rows import SweepKey, sweep_folder
 from export.cortex_m.build import Counted
+from trm_jax.typed_json import read_fields
 
 SWEEP_SPEC = """{"spec": {"task": "sudoku", "model": "m", "model_sha256": "1", "num_parameters": 7,
  "data": "d", "data_sha256": "2", "num_puzzles": 8, "batch_size": 4, "dtype": "float32", "seed": 0,

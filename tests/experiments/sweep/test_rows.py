@@ -9,9 +9,9 @@ import pytest
 from experiments.measurement.depths import DepthGrid
 from experiments.measurement.shards import Moments, from_hex, to_hex
 from experiments.measurement.spec import pending
-from experiments.measurement.typed_json import read_fields
 from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
 from tests.support.sweep_rows import SPEC
+from trm_jax.typed_json import read_fields
 
 WIDER = dataclasses.replace(
     SPEC, schemes=("fp32", "w4t-sym"), bytes=(28, 5), num_puzzles=12, model="renamed"

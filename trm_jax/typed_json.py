@@ -1,9 +1,10 @@
-"""JSON read back into the dataclasses and NamedTuples that it was written from.
+"""JSON read back into the dataclasses and NamedTuples that it was written from: the one validator.
 
-`dataclasses.asdict` and `json.dumps` write a row; `read_fields` is the way back, driven by the
-annotations of the fields:
+`dataclasses.asdict` and `json.dumps` write a file or a row; `parse_json` and `read_fields` are the
+way back, driven by the annotations of the fields:
 
-    dataclass            an object; a field with a default may be missing, none may be unknown
+    dataclass            an object; a field with a default may be missing, none may be unknown;
+                         `read_complete` demands every field, as a model's own files must state it
     NamedTuple           a list, in the order of its fields
     tuple[X, ...]        a list; tuple[X, Y] a list of that length
     dict[str, X]         an object
@@ -11,15 +12,22 @@ annotations of the fields:
     X | None, X | Y      what the first fitting alternative reads
     int, float, str, bool    itself; a float may be written as an integer, and stays what it is
 
-Not here: files and lines (row_files.py).
+JSON is read strictly: NaN, Infinity and numbers that overflow to it, a name given twice, and
+nesting too deep for the parser are refused. What a value means beyond its type (a width that must
+be positive) is checked by the dataclass itself, in `__post_init__`.
+
+Not here: lines of rows (experiments/measurement/row_files.py).
 """
 
 import dataclasses
 import enum
 import functools
+import json
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 Fields = TypeVar("Fields")
@@ -27,6 +35,32 @@ Reader = Callable[[Any, str], Any]
 """(value as JSON has it, where it stands) -> value; raises ValueError."""
 
 NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON as RFC 8259 has it.
+
+    Raises:
+      ValueError: not JSON or not UTF-8; a name given twice in one object; NaN or Infinity, which
+        JSON does not have; or nested too deeply.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_json(file: Path) -> Any:
+    """Parse a file of JSON.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: as `parse_json`; the message names the file.
+    """
+    try:
+        return parse_json(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file} is truncated or not JSON: {error}") from error
 
 
 def read_fields(kind: type[Fields], values: Any) -> Fields:
@@ -37,6 +71,22 @@ def read_fields(kind: type[Fields], values: Any) -> Fields:
       TypeError: `kind` has a field that this module does not read.
     """
     return _reader(kind)(values, "")
+
+
+def read_complete(kind: type[Fields], values: Any) -> Fields:
+    """Build a dataclass whose every field must be there, those with a default too.
+
+    A default is what a caller means who leaves an argument out. A file that lacks a field means
+    nothing by it: it was written by another version, or damaged.
+
+    Raises:
+      As `read_fields`.
+    """
+    if isinstance(values, dict):
+        names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
+        if missing := [name for name in names if name not in values]:
+            raise ValueError(f"field {missing[0]} is missing")
+    return read_fields(kind, values)
 
 
 def encode(value: Any) -> Any:
@@ -75,7 +125,7 @@ def _read_scalar(kind: Any, value: Any, place: str) -> Any:
     if kind is types.NoneType:
         fits = value is None
     elif kind is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
     else:
         fits = type(value) is kind
     return value if fits else _refuse(place, NAMES.get(kind, "null"), value)
@@ -148,3 +198,23 @@ def _refuse(place: str, needed: str, value: Any) -> typing.NoReturn:
     shown = repr(value)
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
     raise ValueError(f"{where} must be {needed}, got {shown}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice!r} is given twice")
+    return values
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the floats
+        return False
+
+
+def _refuse_constant(constant: str) -> typing.NoReturn:
+    raise ValueError(f"{constant} is no number of JSON")
