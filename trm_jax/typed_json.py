@@ -63,8 +63,8 @@ def read_json(file: Path) -> Any:
         raise ValueError(f"{file} is truncated or not JSON: {error}") from error
 
 
-def read_fields(kind: type[Fields], values: Any) -> Fields:
-    """Build a dataclass or NamedTuple from its JSON form.
+def read_fields(kind: type[Fields] | types.GenericAlias, values: Any) -> Fields:
+    """Build a dataclass, NamedTuple or generic of the module docstring from its JSON form.
 
     Raises:
       ValueError: a field is missing, unknown or of another type; the message names it.
