@@ -25,6 +25,7 @@ from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax import config as configs
 from trm_jax.config import Config
+from trm_jax.data.facts import PuzzleFacts, read_facts
 
 FORMAT = 1
 
@@ -87,6 +88,7 @@ class Manifest:
       model: name of the source; source: where it was loaded from; parameters_sha256: of the
         parameters as they were quantised.
       task: a name of trm_jax.tasks, or empty where it is unknown.
+      puzzles: what the puzzles are (trm_jax/data/facts.py); None in exports of earlier versions.
       scheme, plan: names that decode themselves.
       batch: puzzles per call.
       ranges: calibrated ends of the inputs and outputs of static products, by site.
@@ -112,6 +114,7 @@ class Manifest:
     files: Mapping[str, FileFacts]
     expected: Expected
     integers: IntegerFacts | None = None
+    puzzles: PuzzleFacts | None = None
 
     @property
     def model_files(self) -> tuple[str, ...]:
@@ -187,6 +190,7 @@ def _from_dict(values: dict[str, Any]) -> Manifest:
     }
     rest = dict(values.pop("expected"))
     integers = values.pop("integers", None)
+    puzzles = values.pop("puzzles", None)
     identifiers = tuple(int(i) for i in rest.pop("puzzle_identifiers"))
     states = tuple((int(H), int(L)) for H, L in rest.pop("states", ()))
     manifest = Manifest(
@@ -197,6 +201,7 @@ def _from_dict(values: dict[str, Any]) -> Manifest:
         files={name: FileFacts(**facts) for name, facts in values.pop("files").items()},
         expected=Expected(**expected, **rest, puzzle_identifiers=identifiers, states=states),
         integers=None if integers is None else _integers(integers),
+        puzzles=None if puzzles is None else read_facts(puzzles, "puzzles"),
         **values,
     )
     _check_manifest(manifest)
@@ -215,6 +220,10 @@ def _check_manifest(manifest: Manifest) -> None:
         raise ValueError(f"files must be {sorted(names)}, got {sorted(manifest.files)}")
     if not isinstance(manifest.batch, int) or manifest.batch < 1:
         raise ValueError(f"batch must be at least 1, got {manifest.batch!r}")
+    if manifest.puzzles is not None and manifest.puzzles.cells != c.seq_len:
+        raise ValueError(f"puzzles.grid must have {c.seq_len} cells, got {manifest.puzzles.grid}")
+    if manifest.puzzles is not None and manifest.puzzles.task != manifest.task:
+        raise ValueError(f"task is {manifest.task!r}, puzzles.task {manifest.puzzles.task!r}")
     rows = (*expected.inputs, *expected.tokens)
     if any(len(row) != c.seq_len or not _is_below(row, c.vocab_size) for row in rows):
         raise ValueError(f"expected puzzles must have {c.seq_len} tokens below {c.vocab_size}")

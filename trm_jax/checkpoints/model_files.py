@@ -4,7 +4,8 @@
                         `params/L_level/layers_0/mlp/down_proj/kernel`, ...,
                         `buffers/H_init`, `buffers/L_init`, `puzzle_emb`
     config.json         {"format": 1, "config": config.to_dict(...), "metadata": {...},
-                        "task": "sudoku"}; the task is left out where nobody said it
+                        "task": "sudoku", "puzzles": {...}}; the task is left out where nobody
+                        said it, and "puzzles" (trm_jax/data/facts.py) where it is not known
 
 Both are finished before either appears under its name. Shapes are checked against the
 configuration when a model is read.
@@ -30,6 +31,7 @@ from jax.typing import ArrayLike
 
 from trm_jax.checkpoints.tensor_files import map_tensors, save_tensors
 from trm_jax.config import STORAGE, Config, from_dict, to_dict
+from trm_jax.data.facts import PuzzleFacts, read_facts
 from trm_jax.models.build import build
 from trm_jax.types import Buffers, Weights
 
@@ -117,6 +119,7 @@ def save_model(
     storage: str = "float32",
     *,
     task: str | None = None,
+    puzzles: PuzzleFacts | None = None,
 ) -> None:
     """Write an interchange directory.
 
@@ -125,9 +128,11 @@ def save_model(
       metadata: free JSON-ready notes (origin, steps, accuracy), kept in config.json.
       storage: dtype of the tensors in the file. Anything below float32 rounds them.
       task: what the model solves, by its name in trm_jax.tasks; None: not known.
+      puzzles: what its puzzles are, their task included; None: not known.
 
     Raises:
-      ValueError: the weights do not fit the configuration, or the storage dtype is unknown.
+      ValueError: the weights or the puzzles do not fit the configuration, or the storage dtype is
+        unknown.
     """
     if storage not in STORAGE:
         raise ValueError(f"storage must be one of {', '.join(STORAGE)}, got storage={storage!r}")
@@ -135,6 +140,10 @@ def save_model(
     shapes = {name: value.shape for name, value in tensors.items()}
     check_shapes(shapes, weight_shapes(config), "the weights to save")
     document = {"format": FORMAT, "config": to_dict(config), "metadata": metadata or {}}
+    if puzzles is not None:
+        check_facts(puzzles, config, str(path))
+        task = task or puzzles.task
+        document["puzzles"] = puzzles.to_json()
     if task is not None:
         document["task"] = task
     text = json.dumps(document, indent=2) + "\n"
@@ -204,6 +213,39 @@ def load_task(path: Path) -> str | None:
       FileNotFoundError, ValueError: config.json is missing or not of this format.
     """
     return _read_document(path).get("task")
+
+
+def load_facts(path: Path) -> PuzzleFacts | None:
+    """Read what the puzzles of an interchange directory are; None where it does not say.
+
+    Raises:
+      FileNotFoundError, ValueError: config.json is missing, not of this format, or contradicts
+        itself.
+    """
+    document, file = _read_document(path), str(path / CONFIG_FILE)
+    if "puzzles" not in document:
+        return None
+    facts = read_facts(document["puzzles"], file)
+    if facts.task != document.get("task", facts.task):
+        raise ValueError(f"{file}: task is {document['task']!r}, puzzles.task {facts.task!r}")
+    check_facts(facts, load_config(path), file)
+    return facts
+
+
+def check_facts(facts: PuzzleFacts, config: Config, where: str) -> None:
+    """Check that puzzles have the size that a configuration reads.
+
+    Args:
+      where: the file, for the message.
+
+    Raises:
+      ValueError: another number of cells.
+    """
+    if facts.cells != config.seq_len:
+        raise ValueError(
+            f"{where}: puzzles.grid must have seq_len={config.seq_len} cells, got"
+            f" {list(facts.grid)}"
+        )
 
 
 def _existing(path: Path, name: str) -> Path:

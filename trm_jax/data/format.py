@@ -1,7 +1,8 @@
 """Read and write puzzles in the released layout (REFERENCE 1.6).
 
     ROOT/identifiers.json                  list of names, index = puzzle identifier
-    ROOT/SPLIT/dataset.json                the fields of `Metadata`; written last
+    ROOT/SPLIT/dataset.json                the fields of `Metadata`, and "puzzles": what the
+                                           puzzles are (facts.py); written last
     ROOT/SPLIT/SET__inputs.npy             (examples, seq_len) tokens, any integer type
     ROOT/SPLIT/SET__labels.npy             (examples, seq_len) tokens, any integer type
     ROOT/SPLIT/SET__puzzle_identifiers.npy (puzzles,) int32
@@ -15,16 +16,20 @@ the tokens of the file; `IGNORE_LABEL` enters when batches are cut (`batches.py`
 
 import dataclasses
 import json
+import tokenize
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
 
-Examples = Integer[np.ndarray, "examples seq"]
+from trm_jax.data.facts import BLANK_IDENTIFIER, PuzzleFacts, hash_identifiers
+from trm_jax.typed_json import parse_json, read_fields, read_json
 
-BLANK_IDENTIFIER = "<blank>"
+Examples = Integer[np.ndarray, "examples seq"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,10 @@ class Metadata:
       mean_puzzle_examples: examples per puzzle.
       total_puzzles: puzzles as the released builders count them (groups for Sudoku and Maze).
       sets: names of the sets.
+      puzzles: what the puzzles are; None: the file does not say (the release, older files).
+
+    Raises:
+      ValueError: a number out of its range, or puzzles of another size.
     """
 
     seq_len: int
@@ -54,6 +63,30 @@ class Metadata:
     mean_puzzle_examples: float
     total_puzzles: int
     sets: tuple[str, ...] = ("all",)
+    puzzles: PuzzleFacts | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seq_len", "vocab_size", "num_puzzle_identifiers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, limit in (
+            ("pad_id", self.vocab_size),
+            ("blank_identifier_id", self.num_puzzle_identifiers),
+        ):
+            if not 0 <= getattr(self, name) < limit:
+                raise ValueError(f"{name} must be 0 to {limit - 1}, got {getattr(self, name)}")
+        if self.puzzles is not None and self.puzzles.cells != self.seq_len:
+            raise ValueError(
+                f"puzzles.grid must have seq_len={self.seq_len} cells, got"
+                f" {list(self.puzzles.grid)}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the content of dataset.json; what nobody said is left out."""
+        values = dataclasses.asdict(self)
+        if self.puzzles is None:
+            del values["puzzles"]
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +109,12 @@ ARRAYS = ("inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_ind
 
 
 def from_examples(
-    inputs: Examples, labels: Examples, *, vocab_size: int, group_size: int = 1
+    inputs: Examples,
+    labels: Examples,
+    *,
+    vocab_size: int,
+    group_size: int = 1,
+    puzzles: PuzzleFacts | None = None,
 ) -> PuzzleDataset:
     """Make a data set in which every example is a puzzle of its own, without identifiers.
 
@@ -85,6 +123,7 @@ def from_examples(
       labels: tokens of the answers.
       vocab_size: token alphabet, pad included.
       group_size: rows per group.
+      puzzles: what they are, for dataset.json; None: it will not say.
 
     Raises:
       ValueError: the rows do not fill whole groups, or an invariant is hurt.
@@ -106,6 +145,7 @@ def from_examples(
         total_groups=groups,
         mean_puzzle_examples=1.0,
         total_puzzles=groups,
+        puzzles=puzzles,
     )
     validate(arrays, metadata, "")
     return PuzzleDataset(**arrays, metadata=metadata)
@@ -122,7 +162,13 @@ def save_dataset(
       dataset: what to write; its metadata must name one set.
       folder: ROOT/SPLIT.
       identifiers: names of the puzzle identifiers, for ROOT/identifiers.json.
+
+    Raises:
+      ValueError: an invariant is hurt, or the metadata speak of other identifiers.
     """
+    facts = dataset.metadata.puzzles
+    if facts is not None and facts.identifiers_sha256 != hash_identifiers(identifiers):
+        raise ValueError(f"{folder}: the data set's facts speak of other puzzle identifiers")
     arrays = {array: getattr(dataset, array) for array in ARRAYS}
     validate(arrays, dataset.metadata, "")
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,12 +177,24 @@ def save_dataset(
     for array, values in arrays.items():
         np.save(folder / f"{name}__{array}.npy", values)
     (folder.parent / "identifiers.json").write_text(json.dumps(list(identifiers)))
-    (folder / "dataset.json").write_text(json.dumps(dataclasses.asdict(dataset.metadata)))
+    (folder / "dataset.json").write_text(json.dumps(dataset.metadata.to_json()))
 
 
 def load_identifiers(root: Path) -> list[str]:
-    """Read the names of the puzzle identifiers."""
-    return json.loads(_existing(root / "identifiers.json").read_text())
+    """Read the names of the puzzle identifiers.
+
+    Raises:
+      FileNotFoundError: identifiers.json is missing.
+      ValueError: it is no list of names, or a name comes twice.
+    """
+    path = _existing(root / "identifiers.json")
+    names = read_json(path)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{path} must list the names of the puzzle identifiers")
+    if len(set(names)) != len(names):
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise ValueError(f"{path}: the identifier {twice[:80]!r} is there twice")
+    return names
 
 
 def load_dataset(folder: Path, *, set_name: str = "all") -> PuzzleDataset:
@@ -173,21 +231,60 @@ def read_metadata(path: Path) -> Metadata:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not JSON, or fields are unknown or missing.
+      ValueError: not JSON, or a field is unknown, missing, of another type or out of its range.
     """
+    text = _existing(path).read_bytes()
     try:
-        values = json.loads(_existing(path).read_text())
-        values = {"total_puzzles": values.get("total_groups"), **values}
-        return Metadata(**{**values, "sets": tuple(values["sets"])})
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError, AttributeError, KeyError) as error:
+        values = parse_json(text)
+        if isinstance(values, dict) and "total_groups" in values:
+            values = {"total_puzzles": values["total_groups"], **values}
+        return read_fields(Metadata, values)
+    except ValueError as error:
         raise ValueError(f"{path} is no dataset.json of the released layout: {error}") from error
 
 
+BAD_HEADER = (ValueError, EOFError, SyntaxError, TypeError, OverflowError, tokenize.TokenError)
+"""What NumPy raises for a damaged header, beside the errors of nesting and memory."""
+
+
 def _read_array(path: Path) -> np.ndarray:
+    """Map an .npy file whose header agrees with its size; bytes in the order of this machine."""
+    _existing(path)
     try:
-        return np.load(_existing(path), mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is no complete .npy file: {error}") from error
+        dtype, shape, fortran, offset = _read_header(path)
+        if dtype.kind not in "iuf":
+            raise ValueError(f"holds {dtype}, not integers")
+        needed, there = dtype.itemsize * int(np.prod(shape, dtype=object)), path.stat().st_size
+        if offset + needed != there:
+            raise ValueError(
+                f"its header says {dtype} of shape {shape}, {offset + needed:,} bytes, the file has"
+                f" {there:,}"
+            )
+        if not needed:
+            return np.zeros(shape, dtype)
+        order = "F" if fortran else "C"
+        mapped = np.memmap(path, dtype, "r", offset, shape, order)
+        plain = dtype.isnative and not (fortran and len(shape) > 1)
+        return mapped if plain else np.ascontiguousarray(mapped, dtype.newbyteorder("="))
+    except (*BAD_HEADER, RecursionError, MemoryError) as error:
+        first = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(f"{path} is no complete .npy file: {first}") from error
+
+
+def _read_header(path: Path) -> tuple[np.dtype, tuple[int, ...], bool, int]:
+    """Read element type, shape, order and where the data begin."""
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers by Python 2
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"version {version} of the format is for names of fields")
+        if any(size < 0 for size in shape):
+            raise ValueError(f"a negative size in the shape {shape}")
+        return dtype, shape, fortran, file.tell()
 
 
 def validate(arrays: Mapping[str, np.ndarray], meta: Metadata, where: str) -> None:
@@ -203,7 +300,7 @@ def validate(arrays: Mapping[str, np.ndarray], meta: Metadata, where: str) -> No
     """
     for array, values in arrays.items():
         ndim = 2 if array in ("inputs", "labels") else 1
-        if not np.issubdtype(values.dtype, np.integer) or values.ndim != ndim:
+        if values.dtype.kind not in "iu" or values.ndim != ndim:
             raise ValueError(
                 f"{where}{array} must hold integers in {ndim} dimensions,"
                 f" got {values.dtype} of shape {values.shape}"

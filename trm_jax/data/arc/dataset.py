@@ -37,6 +37,7 @@ from trm_jax.data.arc.task_files import (
     task_json,
     write_kaggle,
 )
+from trm_jax.data.facts import PuzzleFacts, hash_identifiers
 from trm_jax.data.format import BLANK_IDENTIFIER, Metadata
 
 TRAINING, EVALUATION = "training", "evaluation"  # subsets of generated tasks
@@ -278,7 +279,7 @@ def write_split(
             progress(at + 1)
     _write_puzzles(numbered, folder)
     metadata = _metadata(groups, numbered, side)
-    (folder / "dataset.json").write_text(json.dumps(dataclasses.asdict(metadata)))
+    (folder / "dataset.json").write_text(json.dumps(metadata.to_json()))
     return metadata
 
 
@@ -306,6 +307,12 @@ def _metadata(groups: Sequence[Group], numbered: Sequence[Numbered], side: int) 
         total_groups=len(numbered),
         mean_puzzle_examples=examples / puzzles,
         total_puzzles=puzzles,
+        puzzles=PuzzleFacts(
+            task="arc",
+            grid=(side, side),
+            box=None,
+            identifiers_sha256=hash_identifiers(identifiers(groups)),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from trm_jax.data import csv_puzzles
 from trm_jax.data import generate as data_generate
+from trm_jax.data.facts import ONE_BLANK, PuzzleFacts
 from trm_jax.data.format import PuzzleDataset, from_examples, save_dataset
 from trm_jax.data.maze.generator import MazeSpec, generate_mazes
 from trm_jax.data.maze.solver import FREE, GOAL, PATH, START, WALL, shortest_path
@@ -78,7 +79,13 @@ def enlarge(
     inputs_out, labels_out = (
         np.stack(rows, axis=1).reshape(-1, inputs.shape[1]) for rows in images
     )
-    return from_examples(inputs_out, labels_out, vocab_size=VOCAB_SIZE, group_size=len(transforms))
+    return from_examples(
+        inputs_out,
+        labels_out,
+        vocab_size=VOCAB_SIZE,
+        group_size=len(transforms),
+        puzzles=PuzzleFacts(task="maze", grid=shape, box=None, identifiers_sha256=ONE_BLANK),
+    )
 
 
 def build(args: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from trm_jax.data import csv_puzzles
 from trm_jax.data import generate as data_generate
+from trm_jax.data.facts import ONE_BLANK, PuzzleFacts
 from trm_jax.data.format import PuzzleDataset, from_examples, save_dataset
 from trm_jax.data.sudoku.generator import SudokuSpec, generate_sudoku
 from trm_jax.data.sudoku.solver import Box, check_box, solve
@@ -63,7 +64,11 @@ def enlarge(
     copies = np.flatnonzero(np.arange(len(rows[0])) % size)
     for part in np.array_split(copies, len(copies) // AUGMENT_ROWS + 1):
         rows[0][part], rows[1][part] = augment_sudoku(rng, rows[0][part], rows[1][part], box)
-    return from_examples(rows[0], rows[1], vocab_size=vocab_size(box), group_size=size)
+    side = check_box(box)
+    facts = PuzzleFacts(task="sudoku", grid=(side, side), box=box, identifiers_sha256=ONE_BLANK)
+    return from_examples(
+        rows[0], rows[1], vocab_size=vocab_size(box), group_size=size, puzzles=facts
+    )
 
 
 def build(args: argparse.Namespace) -> None:
