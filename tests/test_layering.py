@@ -40,8 +40,9 @@ PLACES = {
     # trm_jax: types and configurations, networks, loops, files of models, what people load
     "trm_jax.face": (),
     "trm_jax.types": (),
-    "trm_jax.config": (),
-    "trm_jax.command_line": (),
+    "trm_jax.names": (),
+    "trm_jax.config": ("trm_jax.names",),
+    "trm_jax.command_line": ("trm_jax.names",),
     "trm_jax.typed_json": (),
     "trm_jax.intervals": (),
     "trm_jax.metrics": ("trm_jax.types",),

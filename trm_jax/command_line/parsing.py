@@ -1,0 +1,175 @@
+"""Parsers of all programs: one line on bad input, one spelling of an option, numbers in range.
+
+A mistake on a command line is one line on standard error and exit code 2: what was wrong, what was
+likely meant, and where all options are listed. Options are never abbreviated, for an abbreviation
+changes its meaning when a program gets another option. Not here: the options of a program.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from trm_jax.command_line.ending import discard_output
+from trm_jax.command_line.terminal import adapt_streams
+from trm_jax.names import did_you_mean, unknown_name
+
+OLD_SPELLINGS = {
+    "--batch": "--batch-size",
+    "--H-cycles": "--h-cycles",
+    "--H_cycles": "--h-cycles",
+    "--L-cycles": "--l-cycles",
+    "--L_cycles": "--l-cycles",
+    "--heads": "--num-heads",
+    "--aug": "--num-aug",
+}
+"""Spellings of earlier versions. A parser that has the new one and not the old takes both."""
+
+LARGEST = 2**31 - 1  # of a count; what passes it is a slip, and overflows in NumPy and XLA
+LARGEST_SEED = 2**32 - 1  # of numpy.random.RandomState
+
+
+class LineParser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        """Parse as argparse does, old spellings too; an unknown option is refused first."""
+        adapt_streams()
+        known = self._all_options()
+        words = [_today(word, known) for word in (sys.argv[1:] if args is None else args)]
+        if unknown := next((option for option in _options(words) if option not in known), None):
+            self.error(f"unknown option {unknown};{did_you_mean(unknown, known)}".rstrip(";"))
+        return super().parse_known_args(words, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line and exit with 2."""
+        line = " ".join(message.split()).removesuffix(".")
+        self.exit(2, f"error: {line}; {self.prog} --help lists all options\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Exit; the reader of a long help may be gone, as `head` is."""
+        try:
+            sys.stdout.flush()
+        except OSError:
+            discard_output()
+        super().exit(status, message)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [getattr(each, "value", each) for each in action.choices]
+            kind = action.dest.rstrip("s").replace("_", " ")
+            raise argparse.ArgumentError(action, unknown_name(kind, str(value), map(str, known)))
+
+    def _all_options(self) -> set[str]:
+        """Collect the options, those of commands too: the command's own parser looks again."""
+        kinds = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]
+        parsers = [self, *(parser for kind in kinds for parser in kind.choices.values())]
+        return {option for parser in parsers for option in parser._option_string_actions}
+
+
+def make_parser(
+    program: str, description: str | None, *parents: argparse.ArgumentParser
+) -> LineParser:
+    """Make a parser that prints a module's docstring as it stands.
+
+    Args:
+      program: dotted name, as `python -m` takes it.
+      parents: options that the program shares with others.
+    """
+    return LineParser(
+        prog=f"python -m {program}",
+        description=description,
+        parents=list(parents),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def number_in(
+    kind: type[int] | type[float], least: float | int, most: float | int = LARGEST
+) -> Callable[[str], Any]:
+    """Make the type of an option that takes a number in a range, both ends included.
+
+    Returns:
+      What reads the number; it raises argparse.ArgumentTypeError with the range and the text.
+    """
+    name = "a whole number" if kind is int else "a number"
+    reach = f"of at least {least:g}" if most >= LARGEST else f"from {least:g} to {most:g}"
+
+    def read(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:  # NaN fails every comparison
+            raise argparse.ArgumentTypeError(f"must be {name} {reach}, got {text!r}")
+        return value
+
+    return read
+
+
+def natural_int(text: str) -> int:
+    """Read a whole number from 0; raises argparse.ArgumentTypeError for another text."""
+    return number_in(int, 0)(text)
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number from 1; raises argparse.ArgumentTypeError for another text."""
+    return number_in(int, 1)(text)
+
+
+def seed_int(text: str) -> int:
+    """Read a seed, which NumPy takes to 2**32 - 1; raises argparse.ArgumentTypeError."""
+    return number_in(int, 0, LARGEST_SEED)(text)
+
+
+def positive_float(text: str) -> float:
+    """Read a number above 0; infinity is none.
+
+    Raises:
+      argparse.ArgumentTypeError: another text.
+    """
+    value = number_in(float, 0)(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
+
+
+def add_out(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """Declare --out of a program whose earlier versions took it as its last plain word.
+
+    The word is still taken, where it was documented; `take_out` reads either.
+    """
+    parser.add_argument("old_out", nargs="?", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, metavar="PATH", help=help_text)
+
+
+def take_out(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
+    """Return what --out says, or the plain word of earlier versions; ends the program if neither.
+
+    Returns:
+      The path; `args.out` holds it too.
+    """
+    if args.out is not None and args.old_out is not None:
+        parser.error(f"unexpected {str(args.old_out)!r}: --out already says {str(args.out)!r}")
+    if args.out is None:
+        args.out = args.old_out
+    if args.out is None:
+        parser.error("the following arguments are required: --out")
+    return args.out
+
+
+def _options(words: Sequence[str]) -> list[str]:
+    """List the options among the words of a command line, without their values."""
+    words = words[: words.index("--")] if "--" in words else words
+    return [word.split("=")[0] for word in words if word.startswith("--") and " " not in word]
+
+
+def _today(word: str, known: set[str]) -> str:
+    """Write an option in today's spelling."""
+    option, equals, value = word.partition("=")
+    new = OLD_SPELLINGS.get(option)
+    return new + equals + value if new in known and option not in known else word
