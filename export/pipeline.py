@@ -49,10 +49,10 @@ from quant.precision_plan import PrecisionPlan
 from quant.ptq.weights import round_weights
 from quant.scheme import FloatDtype, Scheme
 from quant.simulation import Simulation, simulate
-from trm_jax.checkpoints.model_files import staged
 from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
 from trm_jax.loading import LoadedModel, Puzzles, gather_batch, gather_calibration, load_puzzles
+from trm_jax.output.staging import staged
 from trm_jax.types import Batch
 
 TRIED, EXPECTED = 16, 8  # puzzles that are tried, and that become expected answers

@@ -9,10 +9,10 @@
 
 import hashlib
 import json
-import secrets
-import shutil
 from pathlib import Path
 from typing import Any
+
+from trm_jax.output.staging import staging_folder, swap
 
 FORMAT = 1
 MIB = 2**20
@@ -66,20 +66,11 @@ def write(path: Path, stream: bytes, body: dict[str, object]) -> None:
     Args:
       body: JSON-ready additions to the manifest.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tag = secrets.token_hex(4)
-    work, old = (path.parent / f".{path.name}.{tag}.{end}" for end in ("new", "old"))
-    work.mkdir()
-    try:
+    with staging_folder(path) as work:
         for i, part in enumerate(_cut(stream)):
             (work / part_name(i)).write_bytes(part)
         (work / MANIFEST).write_text(_manifest(stream, body))
-        if path.exists():
-            path.rename(old)
-        work.rename(path)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+        swap(work, path)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

@@ -14,11 +14,7 @@ Not here: states of training runs (training_state.py), PyTorch files (trm_jax/co
 """
 
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -33,6 +29,7 @@ from trm_jax.checkpoints.tensor_files import map_tensors, save_tensors
 from trm_jax.config import STORAGE, Config, from_dict, to_dict
 from trm_jax.data.facts import PuzzleFacts, read_facts
 from trm_jax.models.build import build
+from trm_jax.output.staging import staged
 from trm_jax.types import Buffers, Weights
 
 Shape = tuple[int, ...]
@@ -88,27 +85,6 @@ def weight_shapes(config: Config) -> dict[str, Shape]:
     init = build(config).init
     leaves = jax.eval_shape(lambda key: flatten(init(key)), jax.random.key(0))
     return {name: leaf.shape for name, leaf in leaves.items()}
-
-
-@contextmanager
-def staged(path: Path) -> Iterator[Path]:
-    """Offer a temporary directory whose files become `path`'s only if the block succeeds.
-
-    A new `path` appears in one rename. In an existing directory files of the same name are
-    replaced one by one, each atomically, and other files stay.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.parent / f".{path.name}.{secrets.token_hex(4)}"
-    work.mkdir()
-    try:
-        yield work
-        if not path.exists():
-            work.rename(path)
-            return
-        for file in sorted(work.iterdir(), reverse=True):  # model before config
-            os.replace(file, path / file.name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def save_model(

@@ -20,6 +20,7 @@ from trm_jax.command_line.parsing import (
     positive_int,
     seed_int,
     take_out,
+    user_path,
 )
 from trm_jax.command_line.terminal import Advance, print_records, progress_bar
 
@@ -40,4 +41,5 @@ __all__ = [
     "progress_bar",
     "seed_int",
     "take_out",
+    "user_path",
 ]

@@ -138,13 +138,27 @@ def positive_float(text: str) -> float:
     return value
 
 
+def user_path(text: str) -> Path:
+    """Read a path, `~` and `~NAME` expanded (`type` of every option that names one).
+
+    Raises:
+      argparse.ArgumentTypeError: there is none, or no such user.
+    """
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError(f"must be the name of a file or folder, got {text!r}")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+
+
 def add_out(parser: argparse.ArgumentParser, help_text: str) -> None:
     """Declare --out of a program whose earlier versions took it as its last plain word.
 
     The word is still taken, where it was documented; `take_out` reads either.
     """
-    parser.add_argument("old_out", nargs="?", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, metavar="PATH", help=help_text)
+    parser.add_argument("old_out", nargs="?", type=user_path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=user_path, metavar="PATH", help=help_text)
 
 
 def take_out(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:

@@ -1,6 +1,7 @@
 """Command lines: mistakes are one line that says what was likely meant; numbers have ranges."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from trm_jax.command_line import (
     positive_int,
     seed_int,
     take_out,
+    user_path,
 )
 
 
@@ -115,3 +117,12 @@ def test_out_is_an_option_and_was_a_plain_word(capsys):
         with pytest.raises(SystemExit):
             with_out(*words)
         assert said in capsys.readouterr().err
+
+
+def test_a_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert user_path("~/runs") == Path("/home/somebody/runs")
+    assert user_path("runs/~x") == Path("runs/~x")
+    for text in ("", " ", "a\0b", "~no-such-user-here/a"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            user_path(text)
