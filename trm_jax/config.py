@@ -1,14 +1,42 @@
 """Frozen model configurations and their presets (REFERENCE 1.1: the released YAML files).
 
-No jax here: a configuration is static data that validates itself.
+No jax here: a configuration is static data that validates itself: ranges when it is made, types
+when it is read from a file (`from_dict`), where every field must be stated.
 """
 
 import dataclasses
 import enum
+import math
 from dataclasses import dataclass
+from typing import Any
+
+from trm_jax.typed_json import read_complete
 
 STORAGE = ("float32", "bfloat16", "float16")
 """Dtypes in which a model directory may hold its weights."""
+
+MAX_POSITIONS = 2**20  # of a puzzle and of its prefix; the largest published ones have 916 in all
+MAX_COUNT = 10_000  # of cycles, layers and steps; the published ones have at most 16
+MAX_WIDTH = 2**20  # of a state, a vocabulary
+MAX_ROWS = 2**31 - 1  # of the puzzle table: identifiers are int32
+"""Above these a file asks for what no machine holds or finishes: it is damaged, and is refused
+before anything of that size is made."""
+
+SIZES = {
+    "vocab_size": (1, MAX_WIDTH),
+    "seq_len": (1, MAX_POSITIONS),
+    "num_puzzle_identifiers": (1, MAX_ROWS),
+    "hidden_size": (1, MAX_WIDTH),
+    "num_heads": (1, MAX_WIDTH),
+    "H_cycles": (1, MAX_COUNT),
+    "L_cycles": (1, MAX_COUNT),
+    "L_layers": (1, MAX_COUNT),
+    "H_layers": (1, MAX_COUNT),
+    "puzzle_emb_ndim": (0, MAX_ROWS),
+    "puzzle_emb_len": (0, MAX_POSITIONS),
+    "halt_max_steps": (1, MAX_COUNT),
+}
+"""Least and greatest value of every integer of a configuration."""
 
 
 class Mixer(enum.Enum):
@@ -37,13 +65,25 @@ class Positions(enum.Enum):
     NONE = "none"
 
 
+def _check_size(name: str, value: int, least: int, greatest: int) -> None:
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {name}={value}")
+    if value > greatest:
+        raise ValueError(f"{name} must be at most {greatest}, got {name}={value}")
+
+
+def _check_real(name: str, value: int | float, greatest: float) -> None:
+    if not (math.isfinite(value) and 0 < value <= greatest):
+        raise ValueError(f"{name} must be positive and at most {greatest:g}, got {name}={value}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReasonerConfig:
     """What TRM and HRM share. Sizes are counts of weights, tokens or cycles.
 
     Raises:
-      ValueError: a size is not positive, heads do not divide the hidden size, or the puzzle
-        embedding does not fit into its prefix.
+      ValueError: a value is out of its range (`SIZES`), heads do not divide the hidden size, or
+        the puzzle embedding does not fit into its prefix.
     """
 
     vocab_size: int
@@ -66,20 +106,13 @@ class ReasonerConfig:
     forward_dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
-        positive = (
-            "vocab_size",
-            "seq_len",
-            "num_puzzle_identifiers",
-            "hidden_size",
-            "num_heads",
-            "H_cycles",
-            "L_cycles",
-            "L_layers",
-            "halt_max_steps",
-        )
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {name}={getattr(self, name)}")
+        for name, (least, greatest) in SIZES.items():
+            _check_size(name, getattr(self, name, least), least, greatest)
+        for name, greatest in (("expansion", 1000.0), ("rms_norm_eps", 1.0), ("rope_theta", 1e30)):
+            _check_real(name, getattr(self, name), greatest)
+        if not 0 <= self.halt_exploration_prob <= 1:
+            given = f"halt_exploration_prob={self.halt_exploration_prob}"
+            raise ValueError(f"halt_exploration_prob must lie in [0, 1], got {given}")
         if self.hidden_size % self.num_heads:
             raise ValueError(
                 f"hidden_size must be a multiple of num_heads, got hidden_size={self.hidden_size}"
@@ -87,16 +120,25 @@ class ReasonerConfig:
             )
         if self.positions is Positions.ROPE and self.head_dim % 2:
             raise ValueError(f"rotary positions need an even head size, got {self.head_dim}")
-        if self.forward_dtype not in ("float32", "bfloat16", "float16"):
+        if self.forward_dtype not in STORAGE:
             raise ValueError(
                 "forward_dtype must be float32, bfloat16 or float16,"
                 f" got forward_dtype={self.forward_dtype!r}"
             )
+        self._check_prefix()
+
+    def _check_prefix(self) -> None:
+        _check_size("puzzle_emb_len", self.prefix_len, 0, MAX_POSITIONS)
         if self.puzzle_emb_ndim > self.prefix_len * self.hidden_size:
             raise ValueError(
                 f"puzzle_emb_ndim={self.puzzle_emb_ndim} does not fit into {self.prefix_len}"
                 f" prefix positions of {self.hidden_size}"
             )
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Config":
+        """Read either architecture (`from_dict`): how records of a configuration read it."""
+        return from_dict(values)
 
     @property
     def prefix_len(self) -> int:
@@ -140,8 +182,6 @@ class HRMConfig(ReasonerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.H_layers < 1:
-            raise ValueError(f"H_layers must be at least 1, got H_layers={self.H_layers}")
         if self.mixer is Mixer.MLP:
             raise ValueError("HRM has no MLP mixer; use Mixer.ATTENTION or LINEAR_ATTENTION")
 
@@ -264,26 +304,24 @@ def to_dict(config: Config) -> dict[str, object]:
     return {"architecture": "hrm" if isinstance(config, HRMConfig) else "trm", **fields}
 
 
-def from_dict(values: dict[str, object]) -> Config:
-    """Rebuild a configuration from `to_dict`.
+def from_dict(values: Any) -> Config:
+    """Rebuild a configuration from `to_dict`; every field must be stated.
 
     Raises:
-      ValueError: unknown architecture, or unknown, missing or invalid fields.
+      ValueError: unknown architecture, or an unknown, missing or invalid field; it is named.
     """
-    values = dict(values)
-    architecture = values.pop("architecture", None)
-    classes: dict[object, type[Config]] = {"trm": TRMConfig, "hrm": HRMConfig}
-    if architecture not in classes:
+    if not isinstance(values, dict):
+        raise ValueError(f"a configuration must be an object, got {type(values).__name__}")
+    fields = dict(values)
+    architecture = fields.pop("architecture", None)
+    if architecture not in ("trm", "hrm"):
         raise ValueError(f"architecture must be 'trm' or 'hrm', got {architecture!r}")
-    fields = {f.name for f in dataclasses.fields(classes[architecture])}
-    if unknown := sorted(set(values) - fields):
-        raise ValueError(f"unknown configuration fields {unknown}; known: {sorted(fields)}")
-    values["mixer"] = Mixer(values.get("mixer", "attention"))
-    values["positions"] = Positions(values.get("positions", "rope"))
-    try:
-        return classes[architecture](**values)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise ValueError(f"configuration incomplete or of a wrong type: {error}") from error
+    kind: type[Config] = TRMConfig if architecture == "trm" else HRMConfig
+    for field in dataclasses.fields(kind):  # 4 and 4.0 are one configuration, and one hash
+        value = fields.get(field.name)
+        if field.type is float and type(value) is int and abs(value) < 2**53:
+            fields[field.name] = float(value)
+    return read_complete(kind, fields)
 
 
 def attention_macs(config: ReasonerConfig) -> int:

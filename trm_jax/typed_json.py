@@ -11,6 +11,8 @@ way back, driven by the annotations of the fields:
     Enum                 one of its values
     X | None, X | Y      what the first fitting alternative reads
     int, float, str, bool    itself; a float may be written as an integer, and stays what it is
+    a class with `from_json`, a classmethod: what that makes of the value, ValueError refuses it;
+                         of a union whose classes share one `from_json`, likewise
 
 JSON is read strictly: NaN, Infinity and numbers that overflow to it, a name given twice, and
 nesting too deep for the parser are refused. What a value means beyond its type (a width that must
@@ -77,7 +79,8 @@ def read_complete(kind: type[Fields], values: Any) -> Fields:
     """Build a dataclass whose every field must be there, those with a default too.
 
     A default is what a caller means who leaves an argument out. A file that lacks a field means
-    nothing by it: it was written by another version, or damaged.
+    nothing by it: it was written by another version, or damaged. A `from_json` of its own is not
+    asked: it may be the caller.
 
     Raises:
       As `read_fields`.
@@ -86,7 +89,7 @@ def read_complete(kind: type[Fields], values: Any) -> Fields:
         names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
         if missing := [name for name in names if name not in values]:
             raise ValueError(f"field {missing[0]} is missing")
-    return read_fields(kind, values)
+    return _dataclass_reader(kind)(values, "")
 
 
 def encode(value: Any) -> Any:
@@ -104,7 +107,10 @@ def _reader(kind: Any) -> Reader:
         return lambda value, place: value
     if kind in NAMES or kind is types.NoneType:
         return functools.partial(_read_scalar, kind)
-    if origin in (typing.Union, types.UnionType):
+    is_union = origin in (typing.Union, types.UnionType)
+    if own := _own_reader(arguments if is_union else (kind,)):
+        return own
+    if is_union:
         return functools.partial(_read_union, tuple(map(_reader, arguments)))
     if origin is tuple and arguments[1:] == (Ellipsis,):
         return functools.partial(_read_list, _reader(arguments[0]))
@@ -119,6 +125,21 @@ def _reader(kind: Any) -> Reader:
     if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _named_tuple_reader(kind)
     raise TypeError(f"fields of type {kind} are not read from JSON")
+
+
+def _own_reader(kinds: tuple[Any, ...]) -> Reader | None:
+    """Make a reader of the `from_json` that all of some classes share; None where they do not."""
+    own = {getattr(getattr(kind, "from_json", None), "__func__", None) for kind in kinds}
+    if len(own) > 1 or None in own:
+        return None
+
+    def read(value: Any, place: str) -> Any:
+        try:
+            return kinds[0].from_json(value)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}" if place else str(error)) from error
+
+    return read
 
 
 def _read_scalar(kind: Any, value: Any, place: str) -> Any:
@@ -165,6 +186,7 @@ def _read_enum(kind: type[enum.Enum], value: Any, place: str) -> enum.Enum:
         return _refuse(place, f"one of {[member.value for member in kind]}", value)
 
 
+@functools.cache
 def _dataclass_reader(kind: Any) -> Reader:
     hints = typing.get_type_hints(kind)
     fields = [field for field in dataclasses.fields(kind) if field.init]

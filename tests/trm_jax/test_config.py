@@ -139,15 +139,57 @@ def test_configurations_are_frozen_and_hashable() -> None:
     ("changes", "message"),
     [
         ({"architecture": "gpt"}, "'trm' or 'hrm', got 'gpt'"),
-        ({"depth": 3}, r"unknown configuration fields \['depth'\]"),
+        ({"depth": 3}, "field depth is unknown"),
         ({"mixer": "conv"}, "conv"),
-        ({"vocab_size": None}, "wrong type|at least"),
+        ({"vocab_size": None}, "field vocab_size must be an integer, got None"),
+        ({"H_cycles": "6"}, "field H_cycles must be an integer, got '6'"),
+        ({"H_cycles": 2.5}, "field H_cycles must be an integer, got 2.5"),
+        ({"L_layers": True}, "field L_layers must be an integer, got True"),
+        ({"no_ACT_continue": "false"}, "field no_ACT_continue must be true or false, got 'false'"),
+        ({"rms_norm_eps": -1e-5}, "rms_norm_eps must be positive"),
+        ({"rms_norm_eps": math.inf}, "field rms_norm_eps must be a number, got inf"),
+        ({"rope_theta": 0}, "rope_theta must be positive"),
+        ({"expansion": "4"}, "field expansion must be a number, got '4'"),
+        ({"halt_exploration_prob": 1.5}, r"must lie in \[0, 1\], got halt_exploration_prob=1.5"),
+        ({"puzzle_emb_len": 10**12}, "puzzle_emb_len must be at most 1048576"),
+        ({"hidden_size": 10**9}, "hidden_size must be at most"),
     ],
 )
 def test_bad_dicts_are_refused(changes: dict[str, Any], message: str) -> None:
     values = {**to_dict(PRESETS["sudoku-trm-att"]), **changes}
     with pytest.raises(ValueError, match=message):
         from_dict(values)
+
+
+@pytest.mark.parametrize("name", ["sudoku-trm-mlp", "maze-hrm"])
+def test_every_field_must_be_stated(name: str) -> None:
+    values = to_dict(PRESETS[name])
+    for field in values.keys() - {"architecture"}:
+        rest = {k: v for k, v in values.items() if k != field}
+        with pytest.raises(ValueError, match=f"^field {field} is missing$"):
+            from_dict(rest)
+
+
+@pytest.mark.parametrize("values", [None, [], "trm", 3])
+def test_what_is_no_object_is_no_configuration(values: object) -> None:
+    with pytest.raises(ValueError, match="must be an object"):
+        from_dict(values)
+
+
+def test_every_number_has_a_range() -> None:
+    """A size below its least and above any machine is refused by name, field by field."""
+    config = PRESETS["sudoku-hrm"]
+    for field in dataclasses.fields(config):
+        if field.type not in (int, float):
+            continue
+        for value in (-1, 10**15) if field.type is int else (-1.0, math.inf, math.nan):
+            with pytest.raises(ValueError, match=field.name):
+                dataclasses.replace(config, **{field.name: value})
+
+
+def test_a_whole_number_stands_for_a_real_one() -> None:
+    values = {**to_dict(PRESETS["sudoku-trm-att"]), "expansion": 4}
+    assert json.dumps(to_dict(from_dict(values))) == json.dumps(to_dict(PRESETS["sudoku-trm-att"]))
 
 
 def test_unknown_preset_lists_the_known_ones() -> None:

@@ -101,7 +101,10 @@ def test_another_task_than_the_model_says_is_refused(mazes: Path):
 
 @pytest.mark.parametrize(
     ("task", "message"),
-    [("chess", "unknown task 'chess'; known: sudoku, maze, arc"), (7, "task must be a name")],
+    [
+        ("chess", "unknown task 'chess'; known: sudoku, maze, arc"),
+        (7, "field task must be a text, got 7"),
+    ],
 )
 def test_a_folder_of_an_unknown_task_is_refused(mazes: Path, tmp_path: Path, task, message):
     for file in (mazes / "model").iterdir():

@@ -25,14 +25,19 @@ B = 256 of them to a block (the last one may be shorter).
               is at most (1-b1) / sqrt((1-b2)(1-b1^2/b2)) sqrt(v) = 1.165 sqrt(v) at the
               released b1, b2, and the ratio is what gives Adam its direction; half a code is
               0.4 % of its greatest value.
-    zlib      a text: UTF-8, deflated.
+    zlib      a text: UTF-8, deflated; its shape is its number of bytes before.
+
+A tensor's bytes must be those that its encoding and shape ask for, so reading a file takes memory
+in proportion to its size; a text ends where its shape says.
 
 Not here: the slots. The next segment begins with all slots taking new puzzles, as at the start
 of a run; at most halt_max_steps steps later they are filled as before.
 """
 
+import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -43,14 +48,16 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from trm_jax.checkpoints import file_parts
 from trm_jax.checkpoints.file_parts import MIB, TOTAL_BYTES
-from trm_jax.checkpoints.model_files import check_shapes, flatten, unflatten
+from trm_jax.checkpoints.model_files import check_finite, check_shapes, flatten, unflatten
 from trm_jax.training.step import TrainState
+from trm_jax.typed_json import read_fields
 from trm_jax.types import Params
 
 BLOCK = 256
 LEVELS = 254  # steps between the codes 1 and 255
 FLOAT = np.dtype("<f4")
 BFLOAT = np.dtype(jnp.bfloat16)
+MAX_LOG = 64 * MIB  # of a text whose size an earlier version did not write
 
 Shape = tuple[int, ...]
 
@@ -141,9 +148,35 @@ def encode_zlib(text: str) -> bytes:
     return zlib.compress(text.encode(), 9)
 
 
-def decode_zlib(data: bytes) -> str:
-    """Inflate a text."""
-    return zlib.decompress(data).decode()
+def decode_zlib(data: bytes, shape: Shape = ()) -> str:
+    """Inflate a text.
+
+    Args:
+      shape: its bytes, (): as many as `MAX_LOG` at most.
+
+    Raises:
+      ValueError: damaged, or of another size.
+    """
+    limit = shape[0] if shape else MAX_LOG
+    inflater = zlib.decompressobj()
+    try:
+        text = inflater.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise ValueError(f"log is damaged: {error}") from error
+    if len(text) > limit or not inflater.eof or (shape and len(text) != limit):
+        raise ValueError(f"log is damaged: it does not end after {limit} bytes")
+    return text.decode()
+
+
+def stored_bytes(encoding: str, shape: Shape) -> int | None:
+    """Count the bytes of a tensor in an encoding; None where the encoding is not known."""
+    size = math.prod(shape)
+    return {
+        "float32": 4 * size,
+        "delta16": 2 * size,
+        "log8": 8 * -(-size // BLOCK) + size,
+        "ratio8": 4 + size,
+    }.get(encoding)
 
 
 class Entry(NamedTuple):
@@ -153,6 +186,25 @@ class Entry(NamedTuple):
     encoding: str
     shape: Shape
     data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFacts:
+    """One tensor of the stream, as the manifest lists it."""
+
+    name: str
+    encoding: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateFacts:
+    """What the manifest says of the state besides its parts."""
+
+    step: int
+    facts: dict[str, Any]
+    tensors: tuple[TensorFacts, ...]
 
 
 def named(prefix: str, tree: Params) -> Tensors:
@@ -175,7 +227,7 @@ def encode(state: TrainState, log: str, ema_encoding: str) -> list[Entry]:
     for name, x in named("m", first).items():
         data = encode_ratio8(x, seconds["v" + name.removeprefix("m")])
         entries.append(Entry(name, "ratio8", x.shape, data))
-    return [*entries, Entry("log", "zlib", (), encode_zlib(log))]
+    return [*entries, Entry("log", "zlib", (len(log.encode()),), encode_zlib(log))]
 
 
 def describe(entries: list[Entry]) -> list[dict[str, object]]:
@@ -188,7 +240,7 @@ def describe(entries: list[Entry]) -> list[dict[str, object]]:
 
 def read_facts(path: Path) -> dict[str, Any]:
     """Read the notes of a compact state; raises as `load_compact` does."""
-    return file_parts.read_manifest(path)["facts"]
+    return _state_facts(path, file_parts.read_manifest(path)).facts
 
 
 def save_compact(
@@ -228,35 +280,78 @@ def save_compact(
     )
 
 
-def _entries(path: Path) -> Iterator[Entry]:
+def _state_facts(path: Path, body: dict[str, Any]) -> StateFacts:
+    """Read the manifest's part on the state, and check what it says of each tensor."""
+    said = {name: body[name] for name in ("step", "facts", "tensors") if name in body}
+    try:
+        facts = read_fields(StateFacts, said)
+        if not 0 <= facts.step < 2**31:
+            raise ValueError(f"step must be an int32 of 0 or more, got {facts.step}")
+        for tensor in facts.tensors:
+            _check_tensor(tensor)
+        if len({tensor.name for tensor in facts.tensors}) < len(facts.tensors):
+            raise ValueError("two tensors have one name")
+    except ValueError as error:
+        raise ValueError(f"{path / file_parts.MANIFEST}: {error}") from error
+    return facts
+
+
+def _check_tensor(said: TensorFacts) -> None:
+    needed = stored_bytes(said.encoding, said.shape)
+    if any(axis < 0 for axis in said.shape) or said.bytes < 0:
+        raise ValueError(f"{said.name} has a negative size: {said.shape}, {said.bytes} bytes")
+    if said.encoding == "zlib":
+        return
+    if needed is None:
+        raise ValueError(f"{said.name} has the unknown encoding {said.encoding!r}")
+    if said.bytes != needed:
+        raise ValueError(
+            f"{said.name} of shape {said.shape} takes {needed} bytes as {said.encoding}, not"
+            f" {said.bytes}"
+        )
+
+
+def _entries(path: Path, facts: StateFacts, stream: bytes) -> Iterator[Entry]:
     """Cut the stream into its entries."""
-    body = file_parts.read_manifest(path)
-    stream, begin = file_parts.read_stream(path, body), 0
-    for said in body["tensors"]:
-        end = begin + said["bytes"]
-        yield Entry(said["name"], said["encoding"], tuple(said["shape"]), stream[begin:end])
+    total = sum(said.bytes for said in facts.tensors)
+    if total != len(stream):
+        raise ValueError(f"{path}: tensors of {total} bytes in a stream of {len(stream)}")
+    begin = 0
+    for said in facts.tensors:
+        end = begin + said.bytes
+        yield Entry(said.name, said.encoding, said.shape, stream[begin:end])
         begin = end
 
 
-def decode(entries: Iterator[Entry]) -> tuple[Tensors, str]:
+def decode(entries: Iterable[Entry]) -> tuple[Tensors, str]:
     """Turn entries into tensors and the log; those that lean on others come after them."""
     tensors: Tensors = {}
     log = ""
     for name, encoding, shape, data in entries:
-        kind, _, rest = name.partition("/")
         if encoding == "zlib":
-            log = decode_zlib(data)
-        elif encoding == "float32":
-            tensors[name] = decode_float32(data, shape)
-        elif encoding == "delta16":
-            tensors[name] = decode_delta16(data, tensors[f"params/{rest}"])
-        elif encoding == "log8":
-            tensors[name] = decode_log8(data, shape)
-        elif encoding == "ratio8":
-            tensors[name] = decode_ratio8(data, tensors[f"v/{rest}"])
-        else:
-            raise ValueError(f"{name} has the unknown encoding {encoding!r} ({kind})")
+            log = decode_zlib(data, shape)
+            continue
+        tensors[name] = _decode_tensor(name, encoding, shape, data, tensors)
+        check_finite(name, tensors[name], "the state")
     return tensors, log
+
+
+def _decode_tensor(
+    name: str, encoding: str, shape: Shape, data: bytes, before: Tensors
+) -> np.ndarray:
+    """Decode one tensor; `before` holds those that it may lean on."""
+    if encoding == "float32":
+        return decode_float32(data, shape)
+    if encoding == "log8":
+        return decode_log8(data, shape)
+    lean, decoder = {
+        "delta16": ("params", decode_delta16),
+        "ratio8": ("v", decode_ratio8),
+    }[encoding]
+    base = before.get(f"{lean}/{name.partition('/')[2]}")
+    if base is None or base.shape != shape:
+        raise ValueError(f"{name} leans on a tensor of {lean}/ that is missing before it")
+    return decoder(data, base)
 
 
 def load_compact(path: Path, like: TrainState) -> tuple[TrainState, str]:
@@ -273,15 +368,21 @@ def load_compact(path: Path, like: TrainState) -> tuple[TrainState, str]:
       FileNotFoundError: a file is missing.
       ValueError: a file is damaged, or the tensors are those of another model.
     """
-    tensors, log = decode(_entries(path))
+    body = file_parts.read_manifest(path)
+    facts = _state_facts(path, body)
     _, first, second = like.optimiser
     expected = {name: x.shape for name, x in flatten(like.weights).items()}
     for prefix, tree in (("ema", like.ema), ("m", first), ("v", second)):
         expected |= {name: x.shape for name, x in named(prefix, tree).items()}
-    check_shapes({name: x.shape for name, x in tensors.items()}, expected, str(path))
+    shapes = {said.name: said.shape for said in facts.tensors if said.encoding != "zlib"}
+    check_shapes(shapes, expected, str(path))
+    try:
+        tensors, log = decode(_entries(path, facts, file_parts.read_stream(path, body)))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     groups = {prefix: _group(tensors, prefix) for prefix in ("ema", "m", "v")}
     weights = {n: jnp.array(x) for n, x in tensors.items() if n.split("/")[0] not in groups}
-    step = jnp.int32(file_parts.read_manifest(path)["step"])
+    step = jnp.int32(facts.step)
     optimiser = type(like.optimiser)(jnp.copy(step), groups["m"], groups["v"])
     state = TrainState(step, unflatten(weights), optimiser, groups["ema"], like.carry)
     return cast(TrainState, jax.tree.map(jnp.asarray, state)), log

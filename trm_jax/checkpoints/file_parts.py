@@ -9,16 +9,34 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trm_jax.output.staging import staging_folder, swap
+from trm_jax.typed_json import read_fields, read_json
 
 FORMAT = 1
 MIB = 2**20
 PART_BYTES = 15 * MIB
 TOTAL_BYTES = 56 * MIB  # what a carried training state may take in all
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFacts:
+    """Size and hash of a part, as the manifest lists them."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartsManifest:
+    """manifest.json: `body`, and the hash that guards it."""
+
+    sha256: str
+    body: dict[str, Any]
 
 
 def part_name(index: int) -> str:
@@ -84,11 +102,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{path} is no compact state: there is no {file}")
     try:
-        document = json.loads(file.read_text())
-        body, stated = document["body"], document["sha256"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{file} is truncated or no manifest: {error!r}") from error
-    if not isinstance(body, dict) or _hash(body) != stated:
+        document = read_fields(PartsManifest, read_json(file))
+    except ValueError as error:
+        raise ValueError(f"{file} is truncated or no manifest: {error}") from error
+    body = document.body
+    if _hash(body) != document.sha256:
         raise ValueError(f"{file} was changed after it was written: its hash differs")
     if body.get("format") != FORMAT:
         raise ValueError(f"{file} has format {body.get('format')}; this version reads {FORMAT}")
@@ -102,15 +120,19 @@ def read_stream(path: Path, body: dict[str, Any]) -> bytes:
       FileNotFoundError: a part is missing.
       ValueError: a part is truncated or damaged.
     """
+    try:
+        listed = read_fields(tuple[PartFacts, ...], body.get("parts"))
+    except ValueError as error:
+        raise ValueError(f"{path / MANIFEST}: parts: {error}") from error
     parts = []
-    for i, said in enumerate(body["parts"]):
+    for i, said in enumerate(listed):
         file = path / part_name(i)
         if not file.is_file():
-            raise FileNotFoundError(f"{file} is missing; there must be {len(body['parts'])} parts")
+            raise FileNotFoundError(f"{file} is missing; there must be {len(listed)} parts")
+        if (size := file.stat().st_size) != said.bytes:
+            raise ValueError(f"{file} is truncated: {size} of {said.bytes} bytes")
         data = file.read_bytes()
-        if len(data) != said["bytes"]:
-            raise ValueError(f"{file} is truncated: {len(data)} of {said['bytes']} bytes")
-        if hashlib.sha256(data).hexdigest() != said["sha256"]:
+        if hashlib.sha256(data).hexdigest() != said.sha256:
             raise ValueError(f"{file} is damaged: its hash is not the manifest's")
         parts.append(data)
     return b"".join(parts)

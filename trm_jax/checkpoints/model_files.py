@@ -4,17 +4,23 @@
                         `params/L_level/layers_0/mlp/down_proj/kernel`, ...,
                         `buffers/H_init`, `buffers/L_init`, `puzzle_emb`
     config.json         {"format": 1, "config": config.to_dict(...), "metadata": {...},
-                        "task": "sudoku", "puzzles": {...}}; the task is left out where nobody
-                        said it, and "puzzles" (trm_jax/data/facts.py) where it is not known
+                        "task": "sudoku", "puzzles": {...}, "sha256": of model.safetensors}; the
+                        task is left out where nobody said it, "puzzles" (trm_jax/data/facts.py)
+                        where it is not known, the hash by earlier versions and other writers
 
-Both are finished before either appears under its name. Shapes are checked against the
-configuration when a model is read.
+Both are finished before either appears under its name. When a model is read its hash is checked,
+then sizes and shapes against the configuration, then that all weights are numbers.
 
 Not here: states of training runs (training_state.py), PyTorch files (trm_jax/convert).
 """
 
+import hashlib
 import json
+import math
+import os
+import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -26,10 +32,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from trm_jax.checkpoints.tensor_files import map_tensors, save_tensors
-from trm_jax.config import STORAGE, Config, from_dict, to_dict
+from trm_jax.config import STORAGE, Config, HRMConfig, to_dict
 from trm_jax.data.facts import PuzzleFacts, read_facts
 from trm_jax.models.build import build
 from trm_jax.output.staging import staged
+from trm_jax.typed_json import read_fields, read_json
 from trm_jax.types import Buffers, Weights
 
 Shape = tuple[int, ...]
@@ -40,7 +47,22 @@ FORMAT = 1
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
+LAYER_TENSORS = 4  # of every kind of block
+SHOWN = 5  # problems of names and shapes in one message
+
 State = TypeVar("State")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelDocument:
+    """config.json, field by field."""
+
+    format: int
+    config: Config
+    metadata: dict[str, Any]
+    task: str | None = None
+    puzzles: Any = None
+    sha256: str | None = None
 
 
 def flatten(weights: Weights) -> dict[str, Tensor]:
@@ -66,7 +88,7 @@ def check_shapes(shapes: dict[str, Shape], expected: dict[str, Shape], origin: s
     """Check that names and shapes are the same on both sides.
 
     Raises:
-      ValueError: lists every missing and unknown name and every pair of shapes that differ.
+      ValueError: names the first missing and unknown tensors and those of another shape.
     """
     problems = [f"{n}: missing, expected {expected[n]}" for n in sorted(expected.keys() - shapes)]
     problems += [f"{n}: unknown, shape {shapes[n]}" for n in sorted(shapes.keys() - expected)]
@@ -76,8 +98,9 @@ def check_shapes(shapes: dict[str, Shape], expected: dict[str, Shape], origin: s
         if shapes[n] != expected[n]
     ]
     if problems:
-        listed = "\n  ".join(problems)
-        raise ValueError(f"{origin} does not fit the configuration:\n  {listed}")
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        listed = "; ".join(problems[:SHOWN])
+        raise ValueError(f"{origin} does not fit the configuration: {listed}{more}")
 
 
 def weight_shapes(config: Config) -> dict[str, Shape]:
@@ -85,6 +108,28 @@ def weight_shapes(config: Config) -> dict[str, Shape]:
     init = build(config).init
     leaves = jax.eval_shape(lambda key: flatten(init(key)), jax.random.key(0))
     return {name: leaf.shape for name, leaf in leaves.items()}
+
+
+def check_weights(shapes: dict[str, Shape], config: Config, origin: str) -> None:
+    """Check names and shapes against a configuration: sizes first, before a network is built.
+
+    Raises:
+      ValueError: as `check_shapes`.
+    """
+    decisive = {
+        "params/embed_tokens/embedding": (config.vocab_size, config.hidden_size),
+        "puzzle_emb": (config.num_puzzle_identifiers, config.puzzle_emb_ndim),
+    }
+    held = sum(map(math.prod, shapes.values()))
+    if any(math.prod(shape) > held for shape in decisive.values()):
+        check_shapes({n: s for n, s in shapes.items() if n in decisive}, decisive, origin)
+    layers = config.L_layers + (config.H_layers if isinstance(config, HRMConfig) else 0)
+    if layers * LAYER_TENSORS > len(shapes):
+        raise ValueError(
+            f"{origin} does not fit the configuration: its {len(shapes)} tensors are too few for"
+            f" {layers} layers"
+        )
+    check_shapes(shapes, weight_shapes(config), origin)
 
 
 def save_model(
@@ -113,8 +158,8 @@ def save_model(
     if storage not in STORAGE:
         raise ValueError(f"storage must be one of {', '.join(STORAGE)}, got storage={storage!r}")
     tensors = flatten(weights)
-    shapes = {name: value.shape for name, value in tensors.items()}
-    check_shapes(shapes, weight_shapes(config), "the weights to save")
+    check_weights({n: x.shape for n, x in tensors.items()}, config, "the weights to save")
+    stored = {name: _stored(name, value, storage) for name, value in tensors.items()}
     document = {"format": FORMAT, "config": to_dict(config), "metadata": metadata or {}}
     if puzzles is not None:
         check_facts(puzzles, config, str(path))
@@ -122,10 +167,46 @@ def save_model(
         document["puzzles"] = puzzles.to_json()
     if task is not None:
         document["task"] = task
-    text = json.dumps(document, indent=2) + "\n"
+    json.dumps(document, allow_nan=False)  # raises before anything is written
     with staged(path) as work:
-        save_tensors({k: v.astype(storage) for k, v in tensors.items()}, work / MODEL_FILE)
-        (work / CONFIG_FILE).write_text(text, encoding="utf-8")
+        save_tensors(stored, work / MODEL_FILE)
+        document["sha256"] = hash_file(work / MODEL_FILE)
+        (work / CONFIG_FILE).write_text(_dump(document), encoding="utf-8")
+        _forget_hash(path)
+
+
+def hash_file(file: Path) -> str:
+    """Hash a file by SHA-256, in parts."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def _stored(name: str, value: Tensor, storage: str) -> Tensor:
+    """Round to the dtype of the file; raises where that makes infinities of numbers."""
+    rounded = value.astype(storage)
+    if storage == "float16" and np.isinf(rounded).any() and not np.isinf(value).any():
+        raise ValueError(f"{name} has weights beyond {storage}; choose another --storage")
+    return rounded
+
+
+def _forget_hash(path: Path) -> None:
+    """Remove the hash of the old model of a folder, just before a new one takes its place.
+
+    The two files are replaced one after the other; a kill in between would leave a new model that
+    an old hash refuses.
+    """
+    try:
+        document = read_json(path / CONFIG_FILE)
+        del document["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # a new folder, or no hash in it
+    work = path / f".{CONFIG_FILE}.{secrets.token_hex(4)}"
+    work.write_text(_dump(document), encoding="utf-8")
+    os.replace(work, path / CONFIG_FILE)
 
 
 def load_model(path: Path) -> tuple[Config, Weights]:
@@ -133,11 +214,12 @@ def load_model(path: Path) -> tuple[Config, Weights]:
 
     Raises:
       FileNotFoundError: one of the two files is missing.
-      ValueError: a file is truncated or not of this format, or tensors do not fit the
-        configuration; names and both shapes are listed.
+      ValueError: a file is damaged or not of this format, tensors do not fit the configuration
+        (names and both shapes are told), or a weight is not a number.
     """
     config, weights = map_model(path)
-    return config, weights._replace(puzzle_emb=_in_memory(weights.puzzle_emb))
+    table = _in_memory("puzzle_emb", weights.puzzle_emb, path)
+    return config, weights._replace(puzzle_emb=table)
 
 
 def map_model(path: Path) -> tuple[Config, Weights]:
@@ -147,21 +229,40 @@ def map_model(path: Path) -> tuple[Config, Weights]:
     876,406 rows of 512 it would take 1.8 GB; everything else takes 27 MB.
 
     Raises:
-      As `load_model`.
+      As `load_model`; only the weights of the table are not looked at.
     """
-    config = load_config(path)
+    document = _read_document(path)
     file = _existing(path, MODEL_FILE)
     tensors = map_tensors(file)
-    shapes = {name: value.shape for name, value in tensors.items()}
-    check_shapes(shapes, weight_shapes(config), str(file))
+    if document.sha256 not in (None, hash_file(file)):
+        raise ValueError(
+            f"{file} is damaged or of another model: its SHA-256 is not that of {CONFIG_FILE};"
+            " copy or convert the model again"
+        )
+    check_weights({n: x.shape for n, x in tensors.items()}, document.config, str(file))
     table = tensors.pop("puzzle_emb")
-    rest = {k: _in_memory(v) for k, v in tensors.items()}
-    return config, unflatten({**rest, "puzzle_emb": table})
+    rest = {name: _in_memory(name, value, path) for name, value in tensors.items()}
+    return document.config, unflatten({**rest, "puzzle_emb": table})
 
 
-def _in_memory(mapped: ArrayLike) -> Array:
+def check_finite(name: str, values: np.ndarray, origin: str) -> None:
+    """Check that weights are numbers.
+
+    Raises:
+      ValueError: names the tensor, and counts what is NaN or infinite.
+    """
+    if bad := values.size - int(np.isfinite(values).sum()):
+        raise ValueError(
+            f"{origin}: {name} has {bad} of {values.size} weights that are NaN or infinite;"
+            " the file is damaged, or its training left the numbers"
+        )
+
+
+def _in_memory(name: str, mapped: ArrayLike, path: Path) -> Array:
     """Copy a view of a file as float32; an array that aliases it would go on living in it."""
-    return jnp.array(np.asarray(mapped, np.float32), copy=True)
+    values = np.asarray(mapped, np.float32)
+    check_finite(name, values, str(path / MODEL_FILE))
+    return jnp.array(values, copy=True)
 
 
 def load_config(path: Path) -> Config:
@@ -170,7 +271,7 @@ def load_config(path: Path) -> Config:
     Raises:
       FileNotFoundError, ValueError: config.json is missing or not of this format.
     """
-    return from_dict(_read_document(path)["config"])
+    return _read_document(path).config
 
 
 def load_metadata(path: Path) -> dict[str, object]:
@@ -179,7 +280,7 @@ def load_metadata(path: Path) -> dict[str, object]:
     Raises:
       FileNotFoundError, ValueError: config.json is missing or not of this format.
     """
-    return _read_document(path)["metadata"]
+    return _read_document(path).metadata
 
 
 def load_task(path: Path) -> str | None:
@@ -188,7 +289,7 @@ def load_task(path: Path) -> str | None:
     Raises:
       FileNotFoundError, ValueError: config.json is missing or not of this format.
     """
-    return _read_document(path).get("task")
+    return _read_document(path).task
 
 
 def load_facts(path: Path) -> PuzzleFacts | None:
@@ -199,12 +300,12 @@ def load_facts(path: Path) -> PuzzleFacts | None:
         itself.
     """
     document, file = _read_document(path), str(path / CONFIG_FILE)
-    if "puzzles" not in document:
+    if document.puzzles is None:
         return None
-    facts = read_facts(document["puzzles"], file)
-    if facts.task != document.get("task", facts.task):
-        raise ValueError(f"{file}: task is {document['task']!r}, puzzles.task {facts.task!r}")
-    check_facts(facts, load_config(path), file)
+    facts = read_facts(document.puzzles, file)
+    if document.task not in (None, facts.task):
+        raise ValueError(f"{file}: task is {document.task!r}, puzzles.task {facts.task!r}")
+    check_facts(facts, document.config, file)
     return facts
 
 
@@ -234,18 +335,13 @@ def _existing(path: Path, name: str) -> Path:
     return path / name
 
 
-def _read_document(path: Path) -> dict[str, Any]:
-    """Read config.json and check its outline."""
+def _read_document(path: Path) -> ModelDocument:
+    """Read config.json; every field of its configuration must be there."""
     file = _existing(path, CONFIG_FILE)
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is truncated or not JSON: {error}") from error
+    document = read_json(file)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{file} is not of format {FORMAT}; this version reads no other")
-    for key in ("config", "metadata"):
-        if not isinstance(document.get(key), dict):
-            raise ValueError(f"{file} has no table {key!r}")
-    if not isinstance(document.get("task", ""), str):
-        raise ValueError(f"{file}: task must be a name, got {document['task']!r}")
-    return document
+    try:
+        return read_fields(ModelDocument, document)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error

@@ -6,14 +6,16 @@ positions) the lengths of puzzle and prefix: those come from a preset, from the 
 only the number of puzzle identifiers is always taken from the tensors.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from trm_jax.config import PRESETS, Config, from_dict, to_dict
+from trm_jax.config import PRESETS, Config, HRMConfig, TRMConfig, from_dict, to_dict
 from trm_jax.convert.name_table import Tensors
 
 Fields = dict[str, Any]
@@ -139,7 +141,15 @@ def resolve_config(tensors: Tensors, preset: Config | None, told: Fields, flags:
     fields |= _split_positions(_count_positions(tensors), fields)
     if missing := [n for n in UNSEEN if n not in fields and ONLY_IN.get(n, kind) == kind]:
         raise ValueError(_how_to_complete(missing, seen))
-    return from_dict(fields)
+    return from_dict(_with_defaults(fields))
+
+
+def _with_defaults(fields: Fields) -> Fields:
+    """Add what nobody said: the released code's values."""
+    kind = HRMConfig if fields["architecture"] == "hrm" else TRMConfig
+    stated = (f for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING)
+    defaults = {f.name: v.value if isinstance(v := f.default, Enum) else v for f in stated}
+    return {**defaults, **fields}
 
 
 def _split_positions(positions: int | None, fields: Fields) -> Fields:
@@ -148,7 +158,7 @@ def _split_positions(positions: int | None, fields: Fields) -> Fields:
         return {}
     if "seq_len" not in fields and (fields["architecture"] == "hrm" or "puzzle_emb_len" in fields):
         cells_1 = {"H_cycles": 1, "L_cycles": 1, **fields, "seq_len": 1}
-        return {"seq_len": positions - from_dict(cells_1).prefix_len}
+        return {"seq_len": positions - from_dict(_with_defaults(cells_1)).prefix_len}
     if "seq_len" in fields and fields["architecture"] == "trm" and "puzzle_emb_len" not in fields:
         return {"puzzle_emb_len": positions - fields["seq_len"]}
     return {}

@@ -5,6 +5,7 @@ command line. Not here: what the numbers do (optim.py, step.py).
 """
 
 import enum
+import math
 from dataclasses import dataclass
 
 
@@ -13,6 +14,18 @@ class Optimizer(enum.StrEnum):
 
     ADAM_ATAN2 = "adam_atan2"  # as released
     ADAMW = "adamw"
+
+
+NOT_NEGATIVE = (
+    "lr",
+    "puzzle_emb_lr",
+    "weight_decay",
+    "puzzle_emb_weight_decay",
+    "warmup_steps",
+    "seed",
+    "adam_eps",
+)
+"""Fields of a recipe that are 0 or positive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +60,23 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {name}={getattr(self, name)}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must lie in [0, 1), got ema={self.ema}")
+            _demand(name, value := getattr(self, name), value >= 1, "at least 1")
+        for name in NOT_NEGATIVE:
+            value = getattr(self, name)
+            _demand(name, value, math.isfinite(value) and value >= 0, "0 or more")
+        for name in ("b1", "b2", "ema"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {name}={value}")
+        if not 0 <= self.lr_min_ratio <= 1:
+            raise ValueError(f"lr_min_ratio must lie in [0, 1], got {self.lr_min_ratio}")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"batch_size must be a multiple of accumulate, got batch_size={self.batch_size}"
                 f" accumulate={self.accumulate}"
             )
-        if not self.adam_eps >= 0:
-            raise ValueError(f"adam_eps must be 0 or more, got adam_eps={self.adam_eps}")
+
+
+def _demand(name: str, value: int | float, fits: bool, what: str) -> None:
+    if not fits:
+        raise ValueError(f"{name} must be {what}, got {name}={value}")

@@ -125,6 +125,7 @@ def test_wrong_architecture_or_shape_is_told(
     document["config"][field] = value
     if field == "architecture":
         del document["config"]["puzzle_emb_len"]
+        document["config"]["H_layers"] = 1
     file.write_text(json.dumps(document))
     with pytest.raises(ValueError, match=message):
         load_model(tmp_path)
