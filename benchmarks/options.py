@@ -6,9 +6,8 @@ Nothing here imports jax. Not here: what the options load (subject.py), the cloc
 import argparse
 import os
 from collections.abc import Callable
-from pathlib import Path
 
-from trm_jax.command_line import exit_code
+from trm_jax.command_line import exit_code, positive_int, user_path
 from trm_jax.config import PRESETS
 
 
@@ -18,13 +17,19 @@ def add_subject_options(parser: argparse.ArgumentParser, limit: int) -> None:
     Args:
       limit: default number of puzzles.
     """
-    parser.add_argument("--task", default="sudoku", help="sudoku or maze (%(default)s)")
+    parser.add_argument(
+        "--task", default="sudoku", metavar="NAME", help="sudoku or maze (%(default)s)"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", metavar="NAME|PATH|hf:...", help="default: the bundled one")
     which.add_argument("--preset", choices=sorted(PRESETS), help="random weights of this size")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="puzzles (default: bundled)")
+    parser.add_argument("--data", type=user_path, metavar="DIR", help="puzzles (default: bundled)")
     parser.add_argument(
-        "--limit", type=int, default=limit, metavar="N", help="puzzles, one batch (%(default)s)"
+        "--limit",
+        type=positive_int,
+        default=limit,
+        metavar="N",
+        help="puzzles, one batch (%(default)s)",
     )
 
 

@@ -308,12 +308,16 @@ def show_programs(root: Path, modules: Modules) -> list[str]:
 
 def parser() -> argparse.ArgumentParser:
     """Declare the options."""
-    p = argparse.ArgumentParser(
-        prog="python -m benchmarks.structure",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    from trm_jax.command_line import make_parser, user_path  # what reads checkouts needs none
+
+    p = make_parser("benchmarks.structure", __doc__)
+    p.add_argument(
+        "--root",
+        type=user_path,
+        default=ROOT,
+        metavar="DIR",
+        help="checkout to measure (default: this)",
     )
-    p.add_argument("--root", type=Path, default=ROOT, help="checkout to measure (default: this)")
     p.add_argument("--no-start-up", action="store_true", help="start no programs (it takes long)")
     return p
 

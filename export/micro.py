@@ -1,8 +1,8 @@
 """From an export for TFLM to a package for a board: sources, flash file, sizes, a README.
 
-    python -m export.tflite --model sudoku-trm-mlp-mini --scheme fp32 --target tflm --batch 1 \\
-        --out runs/tflm
-    python -m export.micro runs/tflm runs/board
+    python -m export.tflite --model sudoku-trm-mlp-mini --scheme fp32 --target tflm \\
+        --batch-size 1 --out runs/tflm
+    python -m export.micro runs/tflm --out runs/board
 
 Into the folder go
 
@@ -18,22 +18,23 @@ The arena is measured by TFLM's host interpreter (cortex_m/arena.py). Not here: 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from trm_jax.command_line import exit_code, make_parser
+from trm_jax.command_line import add_out, exit_code, make_parser, take_out, user_path
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("export.micro", __doc__)
-    p.add_argument("export", type=Path, help="folder of an export for tflm, batch 1")
-    p.add_argument("folder", type=Path, help="folder of the package")
+    p.add_argument("export", type=user_path, help="folder of an export for tflm, batch 1")
+    add_out(p, "folder of the package")
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
+    folder = take_out(p, args)
 
     def action() -> None:
         # imports jax: after parsing
@@ -47,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
         package = make_package(open_artifact(args.export))
-        save_package(package, args.folder)
+        save_package(package, folder)
         sys.stdout.write(
-            f"{args.folder}: {len(package_files(package))} files, arena"
+            f"{folder}: {len(package_files(package))} files, arena"
             f" {reserved_arena_bytes(package.arena)} bytes of which {MARGIN} margin,"
             f" states {package.state_bytes} bytes\n"
         )

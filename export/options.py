@@ -4,10 +4,9 @@ Nothing here imports jax. Not here: what the options do (pipeline.py, artifact/)
 """
 
 import argparse
-from pathlib import Path
 
 from export.targets import BATCH, Target
-from trm_jax.command_line import make_parser
+from trm_jax.command_line import make_parser, positive_int, user_path
 from trm_jax.tasks.table import TASKS
 
 
@@ -21,22 +20,28 @@ def export_parser(program: str, description: str | None) -> argparse.ArgumentPar
         help="bundled name, model directory or PyTorch checkpoint",
     )
     p.add_argument("--task", choices=list(TASKS), help="what it solves (as the model says)")
-    p.add_argument("--scheme", required=True, help="one for all matrices, or ROLE=SCHEME,...")
-    p.add_argument("--out", required=True, type=Path, metavar="DIR")
+    p.add_argument(
+        "--scheme", required=True, metavar="NAME", help="one for all matrices, or ROLE=SCHEME,..."
+    )
+    p.add_argument(
+        "--out", required=True, type=user_path, metavar="DIR", help="folder of the export"
+    )
     p.add_argument(
         "--data",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="puzzles to calibrate on and to answer (default: bundled)",
     )
     p.add_argument(
-        "--batch",
-        type=int,
+        "--batch-size",
+        type=positive_int,
         default=BATCH,
         metavar="N",
         help="puzzles per call of the graphs (%(default)s)",
     )
-    p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
+    p.add_argument(
+        "--steps", type=positive_int, metavar="N", help="supervision steps (the model's)"
+    )
     return p
 
 
@@ -45,11 +50,13 @@ def artifact_parser(
 ) -> argparse.ArgumentParser:
     """Declare what a command asks for that opens an export and runs it."""
     p = make_parser(program, description)
-    p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
-    p.add_argument("--data", type=Path, metavar="DIR", help=data_help)
+    p.add_argument("folder", type=user_path, metavar="DIR", help="of an export")
+    p.add_argument("--data", type=user_path, metavar="DIR", help=data_help)
     p.add_argument("--task", choices=list(TASKS), help="what it solves (as the export says)")
     p.add_argument(
         "--runtime", choices=[t.value for t in Target], help="other than what it was exported for"
     )
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
+    p.add_argument(
+        "--threads", type=positive_int, default=1, metavar="N", help="of the runtime (%(default)s)"
+    )
     return p

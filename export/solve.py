@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from export.options import artifact_parser
 from export.targets import Target
-from trm_jax.command_line import exit_code
+from trm_jax.command_line import exit_code, positive_int, seed_int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,9 +23,14 @@ def parser() -> argparse.ArgumentParser:
     p = artifact_parser("export.solve", __doc__, "where --random takes from")
     p.add_argument("puzzle", nargs="?", metavar="PUZZLE", help="a string or a file")
     p.add_argument("--random", action="store_true", help="take one of the bundled puzzles")
-    p.add_argument("--seed", type=int, help="of --random (default: another puzzle every time)")
     p.add_argument(
-        "--steps", type=int, metavar="N", help="supervision steps, at most (the model's)"
+        "--seed",
+        type=seed_int,
+        metavar="N",
+        help="of --random (default: another puzzle every time)",
+    )
+    p.add_argument(
+        "--steps", type=positive_int, metavar="N", help="supervision steps, at most (the model's)"
     )
     p.add_argument("--halt", action="store_true", help="stop when the model believes itself done")
     return p

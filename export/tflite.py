@@ -61,7 +61,7 @@ def run_export(args: argparse.Namespace) -> int:
             target=Target(args.target),
             out=args.out,
             data=args.data,
-            batch=args.batch,
+            batch=args.batch_size,
             steps=args.steps,
             cut=args.cut,
         )

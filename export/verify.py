@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 from export.options import artifact_parser
 from export.targets import Target
-from trm_jax.command_line import exit_code
+from trm_jax.command_line import exit_code, natural_int
 
 LIMIT = 64
 
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     p = artifact_parser("export.verify", __doc__, "puzzles (default: bundled)")
     p.add_argument(
         "--limit",
-        type=int,
+        type=natural_int,
         default=LIMIT,
         metavar="N",
         help="puzzles of the rollouts (%(default)s)",

@@ -45,7 +45,7 @@ QUICK = {
     "experiments.footprint": "--models sudoku-trm-mlp-mini --out out",
     "experiments.deploy.cortex_m.arena": "--preset sudoku-trm-att-mini --out out",
     "experiments.deploy --target cortex-m55": "--schemes fp32 --out out",
-    "experiments.deploy --task": "--limit 2 --batch 2 --steps 1 --schemes fp32,int8 --out out",
+    "experiments.deploy --task": "--limit 2 --batch-size 2 --steps 1 --schemes fp32,int8 --out out",
     "experiments.arc": "--limit 1 --num-aug 1 --steps 1 --schemes fp32 --out out",
     "benchmarks.depth_grid": "--limit 1 --repeats 1 --schemes fp32,int8 --depths 1x1,2",
     "benchmarks.rollout_gflops": "--limit 1 --repeats 1 --steps 1",

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.options import add_subject_options, run_benchmark
-from trm_jax.command_line import make_parser
+from trm_jax.command_line import make_parser, positive_int
 
 SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive,int3_calibrated"
 LIMIT = 8  # puzzles: under three minutes on two cores for a bundled model
@@ -32,9 +32,17 @@ def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("benchmarks.depth_grid", __doc__)
     add_subject_options(p, LIMIT)
-    p.add_argument("--schemes", default=SCHEMES, help="weights only (default: %(default)s)")
+    p.add_argument(
+        "--schemes", default=SCHEMES, metavar="NAME,...", help="weights only (default: %(default)s)"
+    )
     p.add_argument("--depths", metavar="T,..xn,..", help="one grid instead, as experiments.sweep")
-    p.add_argument("--repeats", type=int, default=3, metavar="N", help="(%(default)s)")
+    p.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="of every measurement (%(default)s)",
+    )
     return p
 
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.options import add_subject_options, run_benchmark
-from trm_jax.command_line import make_parser
+from trm_jax.command_line import make_parser, positive_int
 
 LIMIT = 32  # about a minute on two free cores for the bundled model
 
@@ -28,10 +28,26 @@ def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("benchmarks.integer_rollout", __doc__)
     add_subject_options(p, LIMIT)
-    p.add_argument("--scheme", default="tflm_int4_int16", help="%(default)s")
-    p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
-    p.add_argument("--device-puzzles", type=int, default=2, metavar="N", help="%(default)s")
-    p.add_argument("--repeats", type=int, default=3, metavar="N", help="%(default)s")
+    p.add_argument(
+        "--scheme", default="tflm_int4_int16", metavar="NAME", help="of TFLM (%(default)s)"
+    )
+    p.add_argument(
+        "--steps", type=positive_int, metavar="N", help="supervision steps (the model's)"
+    )
+    p.add_argument(
+        "--device-puzzles",
+        type=positive_int,
+        default=2,
+        metavar="N",
+        help="that the interpreter solves (%(default)s)",
+    )
+    p.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="of every measurement (%(default)s)",
+    )
     return p
 
 

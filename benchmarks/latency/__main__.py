@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.options import num_threads, run_benchmark
-from trm_jax.command_line import make_parser
+from trm_jax.command_line import make_parser, positive_int
 
 PUBLISHED = "sudoku-trm-mlp,maze-trm-att"
 SCHEMES = "w8c-sym_a8da,w8c-sym_a8s,w4c-sym_a8da,w4c-asym_a8da"
@@ -34,11 +34,24 @@ def parser() -> argparse.ArgumentParser:
     p = make_parser("benchmarks.latency", __doc__)
     p.add_argument("--presets", default=PUBLISHED, help="sizes (default: %(default)s)")
     p.add_argument(
-        "--schemes", default=SCHEMES, help="of LiteRT, beside fp32 (default: %(default)s)"
+        "--schemes",
+        default=SCHEMES,
+        metavar="NAME,...",
+        help="of LiteRT, beside fp32 (default: %(default)s)",
     )
-    p.add_argument("--repeats", type=int, default=5, metavar="N", help="(%(default)s)")
     p.add_argument(
-        "--threads", type=int, default=num_threads(), metavar="N", help="for all (%(default)s)"
+        "--repeats",
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="of every measurement (%(default)s)",
+    )
+    p.add_argument(
+        "--threads",
+        type=positive_int,
+        default=num_threads(),
+        metavar="N",
+        help="for all (%(default)s)",
     )
     return p
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.options import add_subject_options, run_benchmark
-from trm_jax.command_line import make_parser
+from trm_jax.command_line import make_parser, positive_int
 
 LIMIT = 64  # puzzles: a shard of experiments.sweep on a CPU
 
@@ -29,9 +29,15 @@ def parser() -> argparse.ArgumentParser:
     p = make_parser("benchmarks.rollout_gflops", __doc__)
     add_subject_options(p, LIMIT)
     p.add_argument(
-        "--steps", type=int, metavar="N", help="supervision steps (default: the model's)"
+        "--steps", type=positive_int, metavar="N", help="supervision steps (default: the model's)"
     )
-    p.add_argument("--repeats", type=int, default=5, metavar="N", help="(%(default)s)")
+    p.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=5,
+        metavar="N",
+        help="of every measurement (%(default)s)",
+    )
     return p
 
 

@@ -22,10 +22,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from benchmarks.options import run_benchmark
-from trm_jax.command_line import make_parser
+from trm_jax.command_line import make_parser, positive_int, user_path
 from trm_jax.config import Mixer
 
 LENGTHS = (16, 32, 64, 128, 256, 512, 1024)
@@ -35,13 +34,30 @@ REPEATS = 15
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("benchmarks.sequence_length", __doc__)
-    p.add_argument("--lengths", default=",".join(map(str, LENGTHS)), help="%(default)s")
+    p.add_argument(
+        "--lengths",
+        default=",".join(map(str, LENGTHS)),
+        metavar="N,...",
+        help="positions (%(default)s)",
+    )
     mixers = [Mixer.ATTENTION.value, Mixer.MLP.value]
-    p.add_argument("--mixer", default=mixers[0], choices=mixers, help="%(default)s")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
-    p.add_argument("--repeats", type=int, default=REPEATS, metavar="N", help="%(default)s")
-    p.add_argument("--figure", type=Path, metavar="PATH", help="draw into PATH.png and PATH.svg")
-    p.add_argument("--clock", default="wall", choices=("wall", "cpu"), help="%(default)s")
+    p.add_argument("--mixer", default=mixers[0], choices=mixers, help="of the block (%(default)s)")
+    p.add_argument(
+        "--threads", type=positive_int, default=1, metavar="N", help="of the runtimes (%(default)s)"
+    )
+    p.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=REPEATS,
+        metavar="N",
+        help="of every measurement (%(default)s)",
+    )
+    p.add_argument(
+        "--figure", type=user_path, metavar="PATH", help="draw into PATH.png and PATH.svg"
+    )
+    p.add_argument(
+        "--clock", default="wall", choices=("wall", "cpu"), help="what is counted (%(default)s)"
+    )
     return p
 
 

@@ -28,7 +28,6 @@ A killed run goes on with --resume, which also adds studies or puzzles to a fini
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from experiments.measurement.options import (
     DEFAULT_LIMIT,
@@ -36,7 +35,7 @@ from experiments.measurement.options import (
     measurement_parent,
     subject_parent,
 )
-from trm_jax.command_line import RESUMED, exit_code, make_parser
+from trm_jax.command_line import RESUMED, exit_code, make_parser, user_path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     p = make_parser("experiments.ablate", __doc__, subject_parent(), shared)
     p.add_argument("--only", metavar="STUDY,...", help="studies; default: all that apply")
     p.add_argument("--models", default="", metavar="A,B,...", help="for mixer: more of them")
-    p.add_argument("--train-data", type=Path, metavar="DIR", help="default: generated puzzles")
+    p.add_argument("--train-data", type=user_path, metavar="DIR", help="default: generated puzzles")
     p.add_argument("--quick", action="store_true", help="few puzzles, a twentieth of the training")
     return p
 

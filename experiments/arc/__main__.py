@@ -23,10 +23,16 @@ each question. A killed run goes on with --resume, which also adds schemes and t
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from experiments.measurement.options import add_schemes, measurement_parent
-from trm_jax.command_line import RESUMED, exit_code, make_parser
+from trm_jax.command_line import (
+    RESUMED,
+    exit_code,
+    make_parser,
+    natural_int,
+    positive_int,
+    user_path,
+)
 from trm_jax.data.arc.dataset import SEED
 
 DEFAULT_SCHEMES = ("fp32", "int8", "int4_naive", "int4_calibrated")
@@ -53,14 +59,22 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME|PATH",
         help="default: the bundled one; several vote together",
     )
-    p.add_argument("--tasks", type=Path, metavar="DIR", help="take the tasks from here (DATA)")
+    p.add_argument("--tasks", type=user_path, metavar="DIR", help="take the tasks from here (DATA)")
     p.add_argument("--new-only", action="store_true", help="leave out tasks with trained rows")
-    p.add_argument("--row-steps", type=int, default=0, metavar="N", help="train new rows (mean)")
+    p.add_argument(
+        "--row-steps", type=natural_int, default=0, metavar="N", help="train new rows (mean)"
+    )
     add_schemes(p, DEFAULT_SCHEMES)
     p.add_argument(
-        "--num-aug", type=int, default=DEFAULT_AUG, help="augmentations per task (%(default)s)"
+        "--num-aug",
+        type=natural_int,
+        default=DEFAULT_AUG,
+        metavar="N",
+        help="augmentations per task (%(default)s)",
     )
-    p.add_argument("--steps", type=int, metavar="N", help="supervision steps (the model's)")
+    p.add_argument(
+        "--steps", type=positive_int, metavar="N", help="supervision steps (the model's)"
+    )
     return p
 
 

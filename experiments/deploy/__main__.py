@@ -15,16 +15,16 @@ Every kind of target is a module of its own, with its options and its table:
 """
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from experiments.deploy.aihub import command as aihub_command
 from experiments.deploy.cortex_m import command as cortex_m_command
 from experiments.deploy.host import command as host_command
 from experiments.measurement.options import subject_parent
-from trm_jax.command_line import REPEATED, exit_code, make_parser
+from trm_jax.command_line import REPEATED, exit_code, make_parser, user_path
 
 
 def deploy_on_host(args: argparse.Namespace) -> None:
@@ -98,9 +98,14 @@ def parser(target: str) -> argparse.ArgumentParser:
     kind = BY_TARGET[target]
     p = make_parser("experiments.deploy", kind.text, subject_parent("sudoku or maze"))
     p.add_argument(
-        "--target", default=DEFAULT_TARGET, choices=sorted(BY_TARGET), help="%(default)s"
+        "--target",
+        default=DEFAULT_TARGET,
+        choices=sorted(BY_TARGET),
+        help="what runs it (%(default)s)",
     )
-    p.add_argument("--out", type=Path, metavar="DIR", help="default: runs/deploy-TASK-MODEL-TARGET")
+    p.add_argument(
+        "--out", type=user_path, metavar="DIR", help="default: runs/deploy-TASK-MODEL-TARGET"
+    )
     kind.add_options(p.add_argument_group(kind.title))
     return p
 
@@ -117,10 +122,11 @@ def full_help() -> str:
 
 
 def target_of(argv: Sequence[str]) -> str | None:
-    """Read --target off a command line; None where it is not said."""
-    p = argparse.ArgumentParser(prog="python -m experiments.deploy", add_help=False)
-    p.add_argument("--target", choices=sorted(BY_TARGET))
-    return p.parse_known_args(argv)[0].target
+    """Read --target off a command line; None where it is not said, or names nothing known."""
+    pairs = [word.partition("=")[::2] for word in argv]
+    said = [value for option, value in pairs if option == "--target" and value]
+    said += [after for word, after in itertools.pairwise(argv) if word == "--target"]
+    return said[-1] if said and said[-1] in BY_TARGET else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from experiments.footprint.job import PUBLISHED, SCHEMES
 from experiments.measurement.options import add_schemes
-from trm_jax.command_line import exit_code, make_parser
+from trm_jax.command_line import exit_code, make_parser, user_path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +35,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add_schemes(p, SCHEMES)
     p.add_argument(
-        "--out", type=Path, metavar="DIR", default=Path("runs") / "footprint", help="%(default)s"
+        "--out",
+        type=user_path,
+        metavar="DIR",
+        default=Path("runs") / "footprint",
+        help="folder of the results (%(default)s)",
     )
     return p
 

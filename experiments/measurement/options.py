@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trm_jax.command_line import natural_int, positive_int, seed_int, user_path
 from trm_jax.config import PRESETS
 
 DEFAULT_LIMIT = 200  # the bundled models under eight schemes in less than 3 minutes on 2 cores
@@ -64,7 +65,7 @@ def subject_parent(tasks: str = "sudoku, maze or arc") -> argparse.ArgumentParse
       tasks: that the program takes, for its help.
     """
     p = argparse.ArgumentParser(add_help=False)
-    p.add_argument("--task", required=True, help=tasks)
+    p.add_argument("--task", required=True, metavar="NAME", help=tasks)
     p.add_argument(
         "--model",
         metavar="NAME|PATH|hf:...",
@@ -98,20 +99,20 @@ def measurement_parent(
     p.add_argument("--preset", choices=sorted(PRESETS), help="of a PyTorch checkpoint")
     p.add_argument(
         "--data",
-        type=Path,
+        type=user_path,
         metavar="DIR",
         help="data set in the released layout (default: the bundled one)",
     )
     p.add_argument(
         "--limit",
-        type=int,
+        type=natural_int,
         default=limit,
         metavar="N",
         help=f"first N {limit_of}; 0 is all ({limit_note})",
     )
     p.add_argument(
         "--batch-size",
-        type=int,
+        type=positive_int,
         metavar="N",
         help=f"puzzles computed together (default: {batch_note})",
     )
@@ -121,8 +122,10 @@ def measurement_parent(
         default="auto",
         help="arithmetic of schemes that name none (auto: float32 on CPU, else bfloat16)",
     )
-    p.add_argument("--seed", type=int, default=seed, help=f"of {seed_of} (%(default)s)")
-    p.add_argument("--out", type=Path, metavar="DIR", help=f"default: {out}")
+    p.add_argument(
+        "--seed", type=seed_int, default=seed, metavar="N", help=f"of {seed_of} (%(default)s)"
+    )
+    p.add_argument("--out", type=user_path, metavar="DIR", help=f"default: {out}")
     p.add_argument("--resume", action="store_true", help="go on with the rows in --out")
     return p
 
@@ -147,5 +150,8 @@ def add_schemes(
 def add_data(container: argparse._ActionsContainer) -> None:
     """Declare --data of a program that takes puzzles for one model."""
     container.add_argument(
-        "--data", type=Path, metavar="DIR", help="puzzles in the released layout (default: bundled)"
+        "--data",
+        type=user_path,
+        metavar="DIR",
+        help="puzzles in the released layout (default: bundled)",
     )

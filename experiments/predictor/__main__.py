@@ -17,15 +17,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trm_jax.command_line import exit_code, make_parser
+from trm_jax.command_line import exit_code, make_parser, seed_int, user_path
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("experiments.predictor", __doc__)
-    p.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folder of a sweep")
-    p.add_argument("--seed", type=int, default=0, help="of the bootstrap (%(default)s)")
-    p.add_argument("--out", type=Path, metavar="DIR", default=Path("runs/predictor"))
+    p.add_argument("folders", nargs="+", type=user_path, metavar="DIR", help="folder of a sweep")
+    p.add_argument(
+        "--seed", type=seed_int, default=0, metavar="N", help="of the bootstrap (%(default)s)"
+    )
+    p.add_argument(
+        "--out",
+        type=user_path,
+        metavar="DIR",
+        default=Path("runs/predictor"),
+        help="folder of the results (%(default)s)",
+    )
     return p
 
 

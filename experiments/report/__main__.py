@@ -22,16 +22,15 @@ folder if not given). Nothing is computed again.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from trm_jax.command_line import REPEATED, exit_code, make_parser
+from trm_jax.command_line import REPEATED, exit_code, make_parser, user_path
 
 
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("experiments.report", __doc__)
-    p.add_argument("folders", nargs="*", type=Path, metavar="DIR", help="folders of results")
-    p.add_argument("--out", type=Path, metavar="DIR|PAGE.html", help="where to write")
+    p.add_argument("folders", nargs="*", type=user_path, metavar="DIR", help="folders of results")
+    p.add_argument("--out", type=user_path, metavar="DIR|PAGE.html", help="where to write")
     p.add_argument("--all", action="store_true", help="measure everything first")
     p.add_argument("--quick", action="store_true", help="with --all: a little of everything")
     p.add_argument(

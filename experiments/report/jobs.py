@@ -146,7 +146,14 @@ def _board(subject: ReportSubject, quick: bool) -> CommandJob:
 
 
 def _deployment(subject: ReportSubject, quick: bool) -> CommandJob:
-    few = ("--limit", str(QUICK_DEPLOYED), "--batch", str(QUICK_DEPLOYED), "--schemes", "fp32,int8")
+    few = (
+        "--limit",
+        str(QUICK_DEPLOYED),
+        "--batch-size",
+        str(QUICK_DEPLOYED),
+        "--schemes",
+        "fp32,int8",
+    )
     arguments = (*subject.arguments, *(few if quick else ()))
     return CommandJob(
         name=_name("deploy", subject), module="experiments.deploy", arguments=arguments

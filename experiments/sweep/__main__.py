@@ -29,7 +29,14 @@ import sys
 from collections.abc import Sequence
 
 from experiments.measurement.options import add_schemes, measurement_parent, subject_parent
-from trm_jax.command_line import RESUMED, exit_code, make_parser
+from trm_jax.command_line import (
+    RESUMED,
+    exit_code,
+    host_and_port,
+    make_parser,
+    natural_int,
+    positive_int,
+)
 
 DEFAULT_SCHEMES = (
     "fp32",
@@ -61,9 +68,13 @@ def parser() -> argparse.ArgumentParser:
             " of two)"
         ),
     )
-    p.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
-    p.add_argument("--num-processes", type=int, metavar="N")
-    p.add_argument("--process-id", type=int, metavar="K")
+    p.add_argument(
+        "--coordinator", type=host_and_port, metavar="HOST:PORT", help="address of process 0"
+    )
+    p.add_argument("--num-processes", type=positive_int, metavar="N", help="that share the puzzles")
+    p.add_argument(
+        "--process-id", type=natural_int, metavar="K", help="which of them this is, from 0"
+    )
     return p
 
 

@@ -33,53 +33,127 @@ import dataclasses
 import enum
 import shlex
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from experiments.train.job import Pace
 from trm_jax.checkpoints.file_parts import MIB, TOTAL_BYTES
-from trm_jax.command_line import exit_code, make_parser
-from trm_jax.config import AttentionKernel
-from trm_jax.training.recipe import Recipe
+from trm_jax.command_line import (
+    exit_code,
+    make_parser,
+    member_of,
+    natural_float,
+    natural_int,
+    number_in,
+    positive_float,
+    positive_int,
+    seed_int,
+    user_path,
+)
+from trm_jax.config import PRESETS, AttentionKernel
+from trm_jax.training.recipe import Optimizer, Recipe
+
+PACES = {
+    "log_every": "write a row of metrics",
+    "valid_every": "validate",
+    "save_every": "save the state",
+}
+"""Intervals of a `Pace`, and what is done then."""
+
+HYPER_PARAMETERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "total_steps": (positive_int, "updates of the whole run"),
+    "batch_size": (positive_int, "slots: puzzles of one update"),
+    "lr": (natural_float, "learning rate of the network"),
+    "puzzle_emb_lr": (natural_float, "learning rate of the puzzle table"),
+    "weight_decay": (natural_float, "decay of the network's parameters"),
+    "puzzle_emb_weight_decay": (natural_float, "decay of the puzzle table"),
+    "warmup_steps": (natural_int, "updates over which the learning rate rises"),
+    "lr_min_ratio": (number_in(float, 0, 1), "share of the learning rate left at the end"),
+    "b1": (number_in(float, 0, 1), "decay of the optimiser's first moment"),
+    "b2": (number_in(float, 0, 1), "decay of the optimiser's second moment"),
+    "ema": (number_in(float, 0, 1), "decay of the averaged weights, which are the model"),
+    "seed": (seed_int, "of every draw"),
+    "stagger": (bool, "fill the slots one after the other instead of all at once"),
+    "accumulate": (positive_int, "turns in which an update's slots are computed"),
+    "optimizer": (Optimizer, "how gradients become a direction"),
+    "adam_eps": (natural_float, "added to the root of the second moment; adamw only"),
+}
+"""Fields of a `Recipe`: the type of the option and what it says."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = make_parser("experiments.train", __doc__)
     p.allow_abbrev = False  # `continuation` looks for options by their whole names
-    p.add_argument("--preset", required=True, help="model configuration (trm_jax/config.py)")
-    p.add_argument("--data", required=True, help="folder with a train split")
+    p.add_argument(
+        "--preset",
+        required=True,
+        choices=sorted(PRESETS),
+        metavar="NAME",
+        help="model configuration (trm_jax/config.py)",
+    )
+    p.add_argument("--data", required=True, metavar="DIR", help="folder with a train split")
     p.add_argument("--task", metavar="NAME", help="what the puzzles are (the preset's)")
-    p.add_argument("--out", required=True, type=Path, help="folder of the run")
+    p.add_argument("--out", required=True, type=user_path, metavar="DIR", help="folder of the run")
     p.add_argument("--resume", action="store_true", help="go on with the run in OUT")
-    p.add_argument("--augmentation", help="none, maze, sudoku-2x3, ... (default: by the preset)")
-    p.add_argument("--valid", type=int, default=256, help="puzzles held back (%(default)s)")
+    p.add_argument(
+        "--augmentation",
+        metavar="NAME",
+        help="none, maze, sudoku-2x3, ... (default: by the preset)",
+    )
+    p.add_argument(
+        "--valid",
+        type=natural_int,
+        default=256,
+        metavar="N",
+        help="puzzles held back (%(default)s)",
+    )
     p.add_argument("--start", metavar="MODEL", help="weights to start from (a model folder)")
     p.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the forward pass")
     p.add_argument(
         "--attention",
-        type=AttentionKernel,
+        type=member_of(AttentionKernel, "kernel"),
         choices=list(AttentionKernel),
         default=AttentionKernel.XLA,
         help="kernel of softmax attention (%(default)s)",
     )
     p.add_argument(
-        "--halt-max-steps", type=int, metavar="N", help="supervision steps (the preset's)"
+        "--halt-max-steps",
+        type=positive_int,
+        metavar="N",
+        help="supervision steps after which a puzzle leaves its slot (the preset's)",
     )
     p.add_argument(
         "--max-minutes",
-        type=float,
+        type=positive_float,
         default=float("inf"),
-        help="end of the segment, compiling included",
+        metavar="M",
+        help="end of the segment, compiling included (no end)",
     )
-    p.add_argument("--max-steps", type=int, help="end of the segment, counted in updates")
-    p.add_argument("--compact-in", type=Path, metavar="DIR", help="begin with this compact state")
-    p.add_argument("--compact-out", type=Path, metavar="DIR", help="leave a compact state behind")
     p.add_argument(
-        "--compact-limit", type=float, default=TOTAL_BYTES / MIB, help="MiB of it (%(default)s)"
+        "--max-steps", type=positive_int, metavar="N", help="end of the segment, counted in updates"
     )
-    for name in ("log_every", "valid_every", "save_every"):
-        p.add_argument("--" + name.replace("_", "-"), type=int, default=getattr(Pace, name))
+    p.add_argument(
+        "--compact-in", type=user_path, metavar="DIR", help="begin with this compact state"
+    )
+    p.add_argument(
+        "--compact-out", type=user_path, metavar="DIR", help="leave a compact state behind"
+    )
+    p.add_argument(
+        "--compact-limit",
+        type=positive_float,
+        default=TOTAL_BYTES / MIB,
+        metavar="M",
+        help="MiB that it may take (%(default)g)",
+    )
+    for name, text in PACES.items():
+        p.add_argument(
+            "--" + name.replace("_", "-"),
+            type=positive_int,
+            default=getattr(Pace, name),
+            metavar="N",
+            help=f"{text} every so many updates (%(default)s)",
+        )
     for field in dataclasses.fields(Recipe):
         add_field(p, field)
     return p
@@ -88,15 +162,21 @@ def parser() -> argparse.ArgumentParser:
 def add_field(p: argparse.ArgumentParser, field: dataclasses.Field) -> None:
     """Add a hyper-parameter as an option."""
     flag, default = "--" + field.name.replace("_", "-"), field.default
+    kind, text = HYPER_PARAMETERS[field.name]
     if isinstance(default, bool):
-        p.add_argument(flag, action="store_true", help="see trm_jax/training/recipe.py")
+        p.add_argument(flag, action="store_true", help=text)
     elif isinstance(default, enum.Enum):
-        kind = type(default)
-        p.add_argument(flag, type=kind, choices=list(kind), default=default)
+        named, choices = member_of(type(default), field.name), list(type(default))
+        p.add_argument(
+            flag, type=named, choices=choices, default=default, help=f"{text} (%(default)s)"
+        )
     elif default is dataclasses.MISSING:
-        p.add_argument(flag, type=int, required=True)
+        p.add_argument(flag, type=kind, required=True, metavar="N", help=text)
     else:
-        p.add_argument(flag, type=type(default), default=default)
+        value = "N" if isinstance(default, int) else "X"
+        p.add_argument(
+            flag, type=kind, default=default, metavar=value, help=f"{text} (%(default)s)"
+        )
 
 
 def continuation(argv: list[str]) -> str:

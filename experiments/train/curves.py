@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trm_jax.command_line import exit_code, make_parser
+from trm_jax.command_line import exit_code, make_parser, natural_int, user_path
 
 Rows = list[dict[str, float]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
@@ -128,9 +128,17 @@ def load_rows(run: Path) -> Rows:
 def main(argv: list[str] | None = None) -> int:
     """Run the program; 0 when done, 2 on bad input."""
     p = make_parser("experiments.train.curves", __doc__)
-    p.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder of a run")
-    p.add_argument("--out", type=Path, help="the figure (RUN/curve.png of the first run)")
-    p.add_argument("--after", type=int, default=0, help="step after which runs are compared")
+    p.add_argument("runs", nargs="+", type=user_path, metavar="RUN", help="folder of a run")
+    p.add_argument(
+        "--out", type=user_path, metavar="PATH", help="the figure (RUN/curve.png of the first run)"
+    )
+    p.add_argument(
+        "--after",
+        type=natural_int,
+        default=0,
+        metavar="N",
+        help="step after which runs are compared",
+    )
     args = p.parse_args(argv)
 
     def action() -> None:

@@ -13,6 +13,7 @@ from benchmarks.depth_grid.runner import Times, compare_logits, make_row
 from benchmarks.subject import Subject
 from experiments.measurement.depths import DepthGrid
 from tests.support.oracles import recursion as oracle
+from tests.support.programs import end_of
 from tests.support.samples import random_batch, random_weights, small
 from tests.support.tiny.preset import PRESET
 from trm_jax.config import Mixer, Positions, TRMConfig
@@ -107,5 +108,5 @@ def test_bad_input_exits_with_2(
     arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn = () if "--task" in arguments else ("--preset", PRESET)
-    assert depth_grid.main([*drawn, *arguments]) == 2
+    assert end_of(depth_grid.main, [*drawn, *arguments]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")

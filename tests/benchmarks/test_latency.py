@@ -15,6 +15,7 @@ from benchmarks.latency.runner import compare_floats, cosine, step
 from benchmarks.subject import Subject, draw
 from export.graph.files import write_files
 from export.targets import Target
+from tests.support.programs import end_of
 from tests.support.samples import random_batch, random_weights, small
 from tests.support.tiny.preset import PRESET
 from trm_jax.config import Mixer, Positions, TRMConfig
@@ -116,5 +117,5 @@ def test_ratios_are_taken_within_a_repeat() -> None:
 def test_bad_input_exits_with_2(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert latency.main(arguments) == 2
+    assert end_of(latency.main, arguments) == 2
     assert "error: " in capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.rollout_gflops import __main__ as rollout_gflops
 from benchmarks.rollout_gflops.runner import Matmul, Product, products
+from tests.support.programs import end_of
 from tests.support.samples import random_weights, small
 from tests.support.tiny.preset import PRESET
 from trm_jax.config import (
@@ -98,5 +99,5 @@ def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("flag", ["--steps", "--repeats", "--limit"])
 def test_bad_input_exits_with_2(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert rollout_gflops.main(["--preset", PRESET, flag, "0"]) == 2
+    assert end_of(rollout_gflops.main, ["--preset", PRESET, flag, "0"]) == 2
     assert "error: " in capsys.readouterr().err

@@ -15,6 +15,7 @@ from experiments.arc.puzzle_rows import RowSource, mean_row
 from experiments.arc.rows import VoteKey, read_grid, write_grid
 from experiments.arc.runner import make_row
 from experiments.render.tables import to_markdown
+from tests.support.programs import end_of
 from tests.support.tiny import arc as tiny_arc
 from tests.support.tiny import sweep as tiny_sweep
 from trm_jax.checkpoints.model_files import load_model
@@ -187,7 +188,7 @@ def test_grids_survive_the_file(grid):
 )
 def test_bad_input_is_one_line_and_exit_code_2(root, tmp_path, capsys, change, message):
     out = tmp_path / "out"
-    assert arc.main(tiny_arc.arguments(root, out, *change)) == 2
+    assert end_of(arc.main, tiny_arc.arguments(root, out, *change)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(message, line), line
     assert not out.exists()

@@ -6,6 +6,7 @@ import pytest
 
 from export import solve, tflite, verify
 from export.artifact.manifest import read_manifest
+from tests.support.programs import end_of
 from tests.support.tiny import sweep as tiny
 
 PUZZLE = "1.3. ..1. 2..1 .1.3"
@@ -23,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             str(root / "data"),
             "--scheme",
             "int8",
-            "--batch",
+            "--batch-size",
             "4",
             "--out",
             str(root / "int8"),
@@ -67,7 +68,7 @@ def test_solve_draws_puzzle_and_answer(
 def test_bad_puzzles_exit_with_2(
     arguments: tuple[str, ...], message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert solve.main([str(folder), *arguments]) == 2
+    assert end_of(solve.main, [str(folder), *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -116,7 +117,7 @@ def silent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def export_silent(root: Path, out: Path, *more: str) -> int:
     words = ["--model", str(root / "model"), "--data", str(root / "data"), "--scheme", "int8"]
-    return tflite.main([*words, "--batch", "4", "--out", str(out), *more])
+    return tflite.main([*words, "--batch-size", "4", "--out", str(out), *more])
 
 
 def test_an_export_needs_a_task_and_guesses_none(

@@ -245,7 +245,7 @@ def test_the_command_exports_and_verify_agrees(
         "int4_calibrated",
         "--steps",
         "1",
-        "--batch",
+        "--batch-size",
         "8",
     ]
     assert command.main([*arguments, "--out", str(folder)]) == 0

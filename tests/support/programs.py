@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -27,3 +28,11 @@ def load_program(name: str) -> ModuleType:
 def environment() -> dict[str, str]:
     """Make the environment of a process that imports this checkout from any folder."""
     return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def end_of(main: Callable[[list[str]], int], words: Sequence[str]) -> int:
+    """Run a program in this process; returns its exit code, also where parsing ends it."""
+    try:
+        return main(list(words))
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1

@@ -130,7 +130,7 @@ def test_conversion_keeps_the_task_that_was_said(
     monkeypatch.setitem(PRESET_TASKS, "small-maze", "maze")
     file, out = tmp_path / "step_1.safetensors", tmp_path / "out"
     write_torch(file, to_torch(config, random_weights(config)))
-    fields = ("--H-cycles", "3", "--L-cycles", "4", "--heads", "2", "--seq-len", "16")
+    fields = ("--h-cycles", "3", "--l-cycles", "4", "--num-heads", "2", "--seq-len", "16")
     assert convert.main([str(file), str(out), *fields, "--prefix-len", "16", *options]) == 0
     assert load_model(str(out)).task is task
 

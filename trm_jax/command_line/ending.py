@@ -68,8 +68,10 @@ def explain(error: Exception, bad_input: tuple[type[Exception], ...]) -> str | N
     Args:
       bad_input: as of `exit_code`.
     """
+    if type(error) is MemoryError and MemoryError in bad_input and str(error):
+        return str(error)  # the program's own words
     if is_out_of_memory(error):
-        reason = (str(error).strip() or "no more can be had").splitlines()[0]
+        reason = (str(error).strip() or "no more can be had").splitlines()[0].rstrip(".")
         return (
             f"not enough memory: {reason}; take less at a time (a smaller --batch-size or --limit)"
             " or a machine with more"

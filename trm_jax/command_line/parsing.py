@@ -6,14 +6,18 @@ changes its meaning when a program gets another option. Not here: the options of
 """
 
 import argparse
+import enum
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from trm_jax.command_line.ending import discard_output
 from trm_jax.command_line.terminal import adapt_streams
 from trm_jax.names import did_you_mean, unknown_name
+
+Member = TypeVar("Member", bound=enum.Enum)
 
 OLD_SPELLINGS = {
     "--batch": "--batch-size",
@@ -27,6 +31,7 @@ OLD_SPELLINGS = {
 """Spellings of earlier versions. A parser that has the new one and not the old takes both."""
 
 LARGEST = 2**31 - 1  # of a count; what passes it is a slip, and overflows in NumPy and XLA
+LARGEST_PORT = 2**16 - 1
 LARGEST_SEED = 2**32 - 1  # of numpy.random.RandomState
 
 
@@ -47,7 +52,7 @@ class LineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and exit with 2."""
-        line = " ".join(message.split()).removesuffix(".")
+        line = re.sub(r"^argument (\S+): must ", r"\1 must ", " ".join(message.split()))
         self.exit(2, f"error: {line}; {self.prog} --help lists all options\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
@@ -88,8 +93,13 @@ def make_parser(
     )
 
 
+def make_parent() -> LineParser:
+    """Make a parser of options that several parsers or commands take as their parent."""
+    return LineParser(add_help=False)
+
+
 def number_in(
-    kind: type[int] | type[float], least: float | int, most: float | int = LARGEST
+    kind: type[int] | type[float], least: float | int, most: float | int | None = None
 ) -> Callable[[str], Any]:
     """Make the type of an option that takes a number in a range, both ends included.
 
@@ -97,15 +107,21 @@ def number_in(
       What reads the number; it raises argparse.ArgumentTypeError with the range and the text.
     """
     name = "a whole number" if kind is int else "a number"
-    reach = f"of at least {least:g}" if most >= LARGEST else f"from {least:g} to {most:g}"
+    reach = "0 or more" if least == 0 else f"at least {least:g}"
+    if most is not None:
+        reach = f"{least:g} to {most:g}"
+    limit = most if most is not None else LARGEST if kind is int else sys.float_info.max
 
     def read(text: str) -> int | float:
         try:
             value = kind(text)
         except ValueError:
-            value = None
-        if value is None or not least <= value <= most:  # NaN fails every comparison
-            raise argparse.ArgumentTypeError(f"must be {name} {reach}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"must be {name}, got {text!r}") from None
+        if not least <= value <= limit:  # NaN fails every comparison
+            too_large = most is None and value > limit
+            raise argparse.ArgumentTypeError(
+                f"must be {f'at most {limit:g}' if too_large else reach}, got {text}"
+            )
         return value
 
     return read
@@ -134,7 +150,7 @@ def positive_float(text: str) -> float:
     """
     value = number_in(float, 0)(text)
     if value == 0:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be positive, got {text}")
     return value
 
 
@@ -150,6 +166,40 @@ def user_path(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+
+
+def natural_float(text: str) -> float:
+    """Read a number from 0; raises argparse.ArgumentTypeError for another text."""
+    return number_in(float, 0)(text)
+
+
+def host_and_port(text: str) -> str:
+    """Read HOST:PORT; raises argparse.ArgumentTypeError for another text."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= LARGEST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"must be HOST:PORT with a port of 1 to {LARGEST_PORT}, got {text!r}"
+        )
+    return text
+
+
+def member_of(kind: type[Member], what: str) -> Callable[[str], Member]:
+    """Make the type of an option that names a member of an Enum by its value.
+
+    Args:
+      what: the members are, for the message.
+
+    Returns:
+      What finds the member; it raises argparse.ArgumentTypeError for another name.
+    """
+
+    def read(text: str) -> Member:
+        members = {str(member.value): member for member in kind}
+        if text not in members:
+            raise argparse.ArgumentTypeError(unknown_name(what, text, members))
+        return members[text]
+
+    return read
 
 
 def add_out(parser: argparse.ArgumentParser, help_text: str) -> None:

@@ -1,9 +1,9 @@
 """Convert released PyTorch checkpoints of TRM and HRM to this project's format, and back.
 
-    python -m trm_jax.convert step_21700 runs/sudoku --preset sudoku-trm-att
-    python -m trm_jax.convert trm-mlp-sudoku-alphaxiv runs/sudoku-mlp
-    python -m trm_jax.convert hf:owner/name/file@revision runs/model --preset maze-trm-att
-    python -m trm_jax.convert runs/sudoku step_1 --to-torch
+    python -m trm_jax.convert step_21700 --out runs/sudoku --preset sudoku-trm-att
+    python -m trm_jax.convert trm-mlp-sudoku-alphaxiv --out runs/sudoku-mlp
+    python -m trm_jax.convert hf:owner/name/file@revision --out runs/model --preset maze-trm-att
+    python -m trm_jax.convert runs/sudoku --out step_1 --to-torch
     python -m trm_jax.convert --list
 
 SOURCE is a file (`step_N`, .pt, .bin, .safetensors), a directory with one such file, a short
@@ -16,37 +16,30 @@ never executed.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from trm_jax.command_line import exit_code, make_parser
+from trm_jax.command_line import (
+    add_out,
+    exit_code,
+    make_parser,
+    natural_int,
+    print_records,
+    take_out,
+)
 from trm_jax.config import PRESETS, STORAGE
 from trm_jax.convert.hints import FLAGS, Hints
 from trm_jax.convert.published import describe
 from trm_jax.tasks.table import TASKS
 
 
-def list_published() -> None:
-    """Print the known public checkpoints as a table."""
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    name = Column("name", no_wrap=True)  # it is what one copies
-    where = Column("where", overflow="fold")
-    table = Table(name, where, "claimed by its authors", title="public checkpoints")
-    for row in describe():
-        table.add_row(*row)
-    Console().print(table)
-
-
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("trm_jax.convert", __doc__)
     p.add_argument("source", nargs="?", help="file, directory, short name, or hf:owner/name/file")
-    p.add_argument("out", nargs="?", type=Path, help="model directory (with --to-torch: a file)")
+    add_out(p, "model directory (with --to-torch: a file)")
     p.add_argument("--preset", choices=sorted(PRESETS), help="the expected configuration")
     p.add_argument("--task", choices=list(TASKS), help="what it solves (the preset's)")
     for flag, field in FLAGS.items():
-        p.add_argument(flag, dest=field, type=int, metavar="N", help=f"set {field}")
+        p.add_argument(flag, dest=field, type=natural_int, metavar="N", help=f"set {field}")
     p.add_argument("--storage", choices=STORAGE, default="float32", help="dtype in the new file")
     p.add_argument("--to-torch", action="store_true", help="write the released format instead")
     p.add_argument("--list", action="store_true", help="print the known public checkpoints")
@@ -57,14 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     p = parser()
     args = p.parse_args(argv)
-    if not args.list and (args.source is None or args.out is None):
-        p.error("give SOURCE and OUT (or --list)")
+    if not args.list:
+        if args.source is None:
+            p.error("give SOURCE and --out (or --list)")
+        take_out(p, args)
     given = tuple((f, v) for f in FLAGS.values() if (v := getattr(args, f)) is not None)
     hints = Hints(preset=args.preset, fields=given)
 
     def action() -> None:
         if args.list:
-            list_published()
+            print_records(describe())
             return
         from trm_jax.convert.load import convert, convert_back  # imports jax: after parsing
 

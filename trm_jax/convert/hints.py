@@ -7,9 +7,9 @@ No jax here: the command line is made of it. Not here: how hints and tensors bec
 from dataclasses import dataclass
 
 FLAGS = {
-    "--H-cycles": "H_cycles",
-    "--L-cycles": "L_cycles",
-    "--heads": "num_heads",
+    "--h-cycles": "H_cycles",
+    "--l-cycles": "L_cycles",
+    "--num-heads": "num_heads",
     "--seq-len": "seq_len",
     "--prefix-len": "puzzle_emb_len",
 }

@@ -47,8 +47,8 @@ ARCHITECTURES = {"trm": "trm", "hrm": "hrm", "hrm_act_v1": "hrm"}
 
 ONLY_IN = {"H_layers": "hrm", "puzzle_emb_len": "trm"}
 UNSEEN = {
-    "H_cycles": "--H-cycles",
-    "L_cycles": "--L-cycles",
+    "H_cycles": "--h-cycles",
+    "L_cycles": "--l-cycles",
     "seq_len": "--seq-len",
     "puzzle_emb_len": "--prefix-len",
 }

@@ -11,13 +11,22 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
-from trm_jax.command_line import exit_code, make_parser, progress_bar
+from trm_jax.command_line import (
+    add_out,
+    exit_code,
+    make_parent,
+    make_parser,
+    natural_int,
+    positive_int,
+    progress_bar,
+    seed_int,
+    take_out,
+)
 from trm_jax.data import csv_puzzles, hub
 
 Generate = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -130,6 +139,13 @@ def run(action: Callable[[], None]) -> int:
     return exit_code(action, (ValueError, OSError))
 
 
+def parse_words(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line of a data command; its folder is `out`."""
+    args = parser.parse_args(argv)
+    take_out(parser, args)
+    return args
+
+
 def puzzle_parser(
     prog: str, doc: str | None
 ) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -139,19 +155,35 @@ def puzzle_parser(
       The parser and its two commands, to which a task adds options of its own.
     """
     parser = make_parser(prog, doc)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
-    shared.add_argument("--seed", type=int, default=0, help="of every draw (%(default)s)")
-    commands = parser.add_subparsers(dest="command", required=True)
+    shared = make_parent()
+    add_out(shared, "folder of the data set")
+    shared.add_argument(
+        "--seed", type=seed_int, default=0, metavar="N", help="of every draw (%(default)s)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, help="where puzzles come from")
     generate = commands.add_parser("generate", parents=[shared], help="make puzzles")
-    generate.add_argument("--num-train", type=int, default=1000, help="puzzles (%(default)s)")
-    generate.add_argument("--num-test", type=int, default=100, help="puzzles (%(default)s)")
-    generate.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    generate.add_argument(
+        "--num-train", type=positive_int, default=1000, metavar="N", help="puzzles (%(default)s)"
+    )
+    generate.add_argument(
+        "--num-test", type=positive_int, default=100, metavar="N", help="puzzles (%(default)s)"
+    )
+    generate.add_argument(
+        "--workers",
+        type=positive_int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (%(default)s)",
+    )
     build = commands.add_parser("build", parents=[shared], help="read CSV files")
     build.add_argument("--train", help="CSV file, or hf:owner/name/file[@revision]")
     build.add_argument("--test", help="the same for the test set")
-    build.add_argument("--subsample", type=int, help="training puzzles to keep (all)")
-    build.add_argument("--min-difficulty", type=int, help="leave out lower ratings")
+    build.add_argument(
+        "--subsample", type=positive_int, metavar="N", help="training puzzles to keep (all)"
+    )
+    build.add_argument(
+        "--min-difficulty", type=natural_int, metavar="N", help="leave out lower ratings"
+    )
     return parser, generate, build
 
 

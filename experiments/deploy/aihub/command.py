@@ -26,6 +26,7 @@ import enum
 from experiments.measurement.options import add_data, add_schemes
 from export.aihub import devices
 from export.targets import Target
+from trm_jax.command_line import natural_float, positive_float, positive_int
 
 TARGETS = (Target.AI_HUB.value,)
 TITLE = "aihub (phones of Qualcomm AI Hub)"
@@ -53,16 +54,22 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     note = "also hub:w8a8, hub:w8a16, hub:w4a16: quantised by AI Hub; "
     add_schemes(group, DEFAULT_SCHEMES, note)
     add_data(group)
-    add("--limit", type=int, default=4, metavar="N", help="puzzles (%(default)s)")
-    add("--steps", type=int, metavar="N", help="supervision steps (the model's)")
-    add("--h-cycles", type=int, metavar="T", help="H-cycles of a step (the model's)")
+    add("--limit", type=positive_int, default=4, metavar="N", help="puzzles (%(default)s)")
+    add("--steps", type=positive_int, metavar="N", help="supervision steps (the model's)")
+    add("--h-cycles", type=positive_int, metavar="N", help="H-cycles of a step (the model's)")
     add(
         "--loop",
         default=Loop.FORCED.value,
         choices=[loop.value for loop in Loop],
-        help="%(default)s",
+        help="where a step's state comes from (%(default)s)",
     )
     add("--dry-run", action="store_true", help="print the jobs with sizes and shapes")
     add("--retry-failed", action="store_true", help="ask again for jobs that failed")
-    add("--timeout", type=float, default=3600.0, metavar="S", help="per job (%(default)s)")
-    add("--poll", type=float, default=5.0, metavar="S", help="between two looks (%(default)s)")
+    add("--timeout", type=positive_float, default=3600.0, metavar="S", help="per job (%(default)s)")
+    add(
+        "--poll",
+        type=natural_float,
+        default=5.0,
+        metavar="S",
+        help="between two looks (%(default)s)",
+    )

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.deploy.cortex_m.command import has_integer_attention
-from trm_jax.command_line import REPEATED, exit_code, make_parser
+from trm_jax.command_line import REPEATED, exit_code, make_parser, positive_int, user_path
 from trm_jax.config import PRESETS, preset
 
 
@@ -26,12 +26,34 @@ def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("experiments.deploy.cortex_m.arena", __doc__)
     attention = sorted(name for name in PRESETS if has_integer_attention(preset(name)))
-    p.add_argument("--preset", default="maze-trm-att", choices=attention, help="%(default)s")
-    p.add_argument("--heads", type=int, default=1, help="in one graph (%(default)s)")
-    p.add_argument("--tokens", type=int, default=100, help="of a tail's call (%(default)s)")
-    p.add_argument("--queries", type=int, default=100, help="of scores at a time (%(default)s)")
+    p.add_argument(
+        "--preset", default="maze-trm-att", choices=attention, help="the size (%(default)s)"
+    )
+    p.add_argument(
+        "--heads", type=positive_int, default=1, metavar="N", help="in one graph (%(default)s)"
+    )
+    p.add_argument(
+        "--tokens",
+        type=positive_int,
+        default=100,
+        metavar="N",
+        help="of a tail's call (%(default)s)",
+    )
+    p.add_argument(
+        "--queries",
+        type=positive_int,
+        default=100,
+        metavar="N",
+        help="of scores at a time (%(default)s)",
+    )
     p.add_argument("--whole", action="store_true", help="measure a block in one graph too")
-    p.add_argument("--out", type=Path, metavar="DIR", default=Path("runs/attention-arena"))
+    p.add_argument(
+        "--out",
+        type=user_path,
+        metavar="DIR",
+        default=Path("runs/attention-arena"),
+        help="folder of the results (%(default)s)",
+    )
     return p
 
 

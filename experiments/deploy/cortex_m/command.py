@@ -23,10 +23,10 @@ summary.csv, exports/ and boards/ (packages).
 """
 
 import argparse
-from pathlib import Path
 from typing import TypeGuard
 
 from experiments.measurement.options import add_data, add_schemes
+from trm_jax.command_line import positive_float, user_path
 from trm_jax.config import Config, Mixer, TRMConfig
 
 TARGETS = ("cortex-m55",)
@@ -40,23 +40,41 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add("--preset", metavar="NAME", help="a size of trm_jax/config.py instead of a model")
     add_data(group)
     add_schemes(group, DEFAULT_SCHEMES)
-    add("--mhz", type=float, default=400.0, metavar="F", help="clock of the estimate (%(default)g)")
+    add(
+        "--mhz",
+        type=positive_float,
+        default=400.0,
+        metavar="F",
+        help="clock of the estimate (%(default)g)",
+    )
     add(
         "--cpi",
-        type=float,
+        type=positive_float,
         default=1.0,
         metavar="C",
         help="cycles per instruction of the estimate (%(default)g)",
     )
     add(
         "--patience",
-        type=float,
+        type=positive_float,
         default=60.0,
         metavar="S",
         help="seconds that a puzzle may take (%(default)g)",
     )
-    add("--tflm-lib", type=Path, metavar="FILE", help="libtensorflow-microlite.a for Cortex-M55")
-    add("--tflm-inc", type=Path, nargs="+", default=[], metavar="DIR", help="its header folders")
+    add(
+        "--tflm-lib",
+        type=user_path,
+        metavar="FILE",
+        help="libtensorflow-microlite.a for Cortex-M55",
+    )
+    add(
+        "--tflm-inc",
+        type=user_path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="its header folders",
+    )
 
 
 def has_integer_attention(config: Config) -> TypeGuard[TRMConfig]:

@@ -15,6 +15,7 @@ import argparse
 
 from experiments.measurement.options import add_data, add_schemes
 from export.targets import Target
+from trm_jax.command_line import positive_int
 
 TARGETS = tuple(target.value for target in Target if target.facts.runs_here)
 TITLE = ", ".join(TARGETS)
@@ -36,7 +37,19 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add_data(group)
     add_schemes(group, DEFAULT_SCHEMES)
-    add("--limit", type=int, default=DEFAULT_LIMIT, metavar="N", help="puzzles (%(default)s)")
-    add("--batch", type=int, default=16, metavar="N", help="puzzles per call (%(default)s)")
-    add("--steps", type=int, metavar="N", help="supervision steps (the model's)")
-    add("--threads", type=int, default=1, metavar="N", help="%(default)s")
+    add(
+        "--limit",
+        type=positive_int,
+        default=DEFAULT_LIMIT,
+        metavar="N",
+        help="puzzles (%(default)s)",
+    )
+    add(
+        "--batch-size",
+        type=positive_int,
+        default=16,
+        metavar="N",
+        help="puzzles per call (%(default)s)",
+    )
+    add("--steps", type=positive_int, metavar="N", help="supervision steps (the model's)")
+    add("--threads", type=positive_int, default=1, metavar="N", help="of the runtime (%(default)s)")

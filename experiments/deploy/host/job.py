@@ -55,7 +55,7 @@ def prepare(args: argparse.Namespace) -> HostJob:
         target=Target(args.target),
         schemes=schemes,
         limit=args.limit,
-        batch=args.batch,
+        batch=args.batch_size,
         steps=args.steps or source.config.halt_max_steps,
         threads=args.threads,
         out=out,

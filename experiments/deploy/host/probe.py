@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trm_jax.command_line import exit_code, make_parser
+from trm_jax.command_line import exit_code, make_parser, positive_int, user_path
 
 STATUS = Path("/proc/self/status")
 WARM = 2
@@ -63,9 +63,17 @@ def probe(folder: Path, threads: int, repeats: int) -> dict[str, object]:
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("experiments.deploy.host.probe", __doc__)
-    p.add_argument("folder", type=Path, metavar="DIR", help="of an export")
-    p.add_argument("--threads", type=int, default=1, metavar="N", help="%(default)s")
-    p.add_argument("--repeats", type=int, default=9, metavar="N", help="%(default)s")
+    p.add_argument("folder", type=user_path, metavar="DIR", help="of an export")
+    p.add_argument(
+        "--threads", type=positive_int, default=1, metavar="N", help="of the runtime (%(default)s)"
+    )
+    p.add_argument(
+        "--repeats",
+        type=positive_int,
+        default=9,
+        metavar="N",
+        help="steps that count (%(default)s)",
+    )
     return p
 
 

@@ -13,6 +13,7 @@ from experiments.ablate.runner import STUDIES
 from experiments.ablate.tables import open_studies, read_ablation, records
 from experiments.measurement.shards import from_hex
 from tests.support.oracles import recursion as oracle
+from tests.support.programs import end_of
 from tests.support.tiny import sweep as tiny
 from trm_jax.checkpoints.model_files import load_model
 from trm_jax.loading import load_puzzles
@@ -141,7 +142,7 @@ def test_a_used_folder_is_not_touched(finished, tiny_root, capsys):
 )
 def test_bad_input_is_one_line_and_exit_code_2(tiny_root, tmp_path, capsys, change, message):
     out = tmp_path / "out"
-    assert ablate.main(tiny.arguments(tiny_root, out, *change)) == 2
+    assert end_of(ablate.main, tiny.arguments(tiny_root, out, *change)) == 2
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
     assert re.search(message, err), err

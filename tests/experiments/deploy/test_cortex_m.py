@@ -16,6 +16,7 @@ from export.cortex_m.build import has_compiler
 from export.cortex_m.memory import BoardSram, Flash
 from export.targets import Target
 from tests.support.export.runtimes import skip_without
+from tests.support.programs import end_of
 from tests.support.tiny import sweep as tiny
 from trm_jax.typed_json import read_fields
 
@@ -145,7 +146,7 @@ def test_bad_input_exits_with_2(
     name: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words, reason = BAD[name]
-    assert deploy.main(arguments(tiny_root, tmp_path / "out", *words)) == 2
+    assert end_of(deploy.main, arguments(tiny_root, tmp_path / "out", *words)) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert reason in said

@@ -13,6 +13,7 @@ from experiments.measurement import row_files
 from experiments.measurement.shards import Moments
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
+from tests.support.programs import end_of
 from tests.support.tiny import sweep as tiny
 from trm_jax import intervals
 from trm_jax.data.batches import gather
@@ -28,7 +29,7 @@ def arguments(root: Path, out: Path, *more: str) -> list[str]:
         NAMES,
         "--limit",
         "7",
-        "--batch",
+        "--batch-size",
         "4",
         "--steps",
         "2",
@@ -144,7 +145,7 @@ BAD = {
 def test_bad_input_exits_with_2(
     name: str, tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert deploy.main(arguments(tiny_root, tmp_path / "out", *BAD[name])) == 2
+    assert end_of(deploy.main, arguments(tiny_root, tmp_path / "out", *BAD[name])) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from experiments.sweep import __main__ as sweep
 from experiments.sweep.job import prepare
+from tests.support.programs import end_of
 from tests.support.tiny import sweep as tiny
 from trm_jax import zoo
 from trm_jax.convert.name_table import to_torch
@@ -84,7 +85,7 @@ def test_resuming_with_more_schemes_computes_only_those(finished, tiny_root, tmp
 )
 def test_bad_input_is_one_line_and_exit_code_2(tiny_root, tmp_path, capsys, change, message):
     out = tmp_path / "out"
-    assert sweep.main(tiny.arguments(tiny_root, out, *change)) == 2
+    assert end_of(sweep.main, tiny.arguments(tiny_root, out, *change)) == 2
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1
     assert re.search(message, err), err

@@ -11,6 +11,7 @@ import pytest
 
 from experiments.train import __main__ as train
 from experiments.train import runner
+from tests.support.programs import end_of
 from tests.support.tiny.training import ROOT, command
 
 
@@ -22,9 +23,9 @@ from tests.support.tiny.training import ROOT, command
         (["--data", "nowhere"], "nowhere"),
         (["--valid", "20"], "--valid must lie between 1 and 19 puzzles, got 20"),
         (["--augmentation", "blur"], "unknown augmentation 'blur'; known: maze, sudoku-2x2, none"),
-        (["--total-steps", "0"], "total_steps must be at least 1"),
+        (["--total-steps", "0"], "--total-steps must be at least 1, got 0"),
         (["--accumulate", "3"], "batch_size must be a multiple of accumulate"),
-        (["--log-every", "0"], "log_every must be at least 1, got log_every=0"),
+        (["--log-every", "0"], "--log-every must be at least 1, got 0"),
         (["--compact-in", "nowhere"], "nowhere is no compact state"),
         (["--compact-in", "nowhere", "--resume"], "not both"),
     ],
@@ -36,7 +37,7 @@ def test_bad_input_is_one_line_and_code_2(
     change: list[str],
     message: str,
 ) -> None:
-    assert train.main(command(maze_data, tmp_path / "out", *change)) == 2
+    assert end_of(train.main, command(maze_data, tmp_path / "out", *change)) == 2
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error

@@ -12,6 +12,7 @@ from export.cortex_m.arena import measure_shared_arena
 from export.graph.ir import Graph, GraphModel
 from export.graph.tflite_writer import write_tflite
 from export.lowering.stages import PartitionSpec, run_stages, stages_of
+from tests.support.programs import end_of
 from tests.support.samples import small
 from trm_jax.config import TRMConfig
 
@@ -81,4 +82,4 @@ def test_rows_are_measured_once(tmp_path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "rows.jsonl").write_text('{"nothing": 1}\n')
     assert main(command) == 2
     assert "move it away" in capsys.readouterr().err
-    assert main(["--heads", "0", "--out", str(tmp_path)]) == 2
+    assert end_of(main, ["--heads", "0", "--out", str(tmp_path)]) == 2

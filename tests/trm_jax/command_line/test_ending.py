@@ -62,6 +62,11 @@ def test_too_little_memory_is_one_line_that_says_what_to_reduce(error, capsys):
     assert "--batch-size or --limit" in line
 
 
+def test_a_program_s_own_words_about_memory_stand(capsys):
+    assert exit_code(raising(MemoryError("raise --accumulate")), (MemoryError,)) == 2
+    assert capsys.readouterr().err == "error: raise --accumulate\n"
+
+
 def test_the_name_that_xla_s_error_is_known_by():
     import jax
 

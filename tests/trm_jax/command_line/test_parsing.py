@@ -55,7 +55,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["--task", "m", "generate", "stray"], "unrecognized arguments: stray"),
         ([], "required: --task"),
         (["--task"], "--task: expected one argument"),
-        (["--task", "m", "--batch-size", "0"], "must be a whole number of at least 1, got '0'"),
+        (["--task", "m", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
     ],
 )
 def test_a_mistake_is_one_line(words, said, capsys):
@@ -96,9 +96,9 @@ def test_numbers_have_ranges(kind, good, bad):
     for text in good:
         assert kind(text) == float(text)
     for text in bad:
-        with pytest.raises(argparse.ArgumentTypeError, match="must be a") as refusal:
+        with pytest.raises(argparse.ArgumentTypeError, match="must be ") as refusal:
             kind(text)
-        assert repr(text) in str(refusal.value)
+        assert text in str(refusal.value)
 
 
 def with_out(*words):

@@ -48,7 +48,7 @@ def test_command_converts_and_converts_back(
 ) -> None:
     source, out, back = tmp_path / "in.safetensors", tmp_path / "out", tmp_path / "b.safetensors"
     weights = write_release(source, CONFIGS["hrm"])
-    flags = ["--H-cycles", "2", "--L-cycles", "3", "--heads", "2", "--seq-len", "4"]
+    flags = ["--h-cycles", "2", "--l-cycles", "3", "--num-heads", "2", "--seq-len", "4"]
     assert run(str(source), str(out), *flags) == 0
     config, loaded = load_model(out)
     assert (config.L_cycles, config.num_heads, config.seq_len) == (3, 2, 4)
@@ -67,7 +67,7 @@ def test_command_refuses_in_one_line_and_leaves_nothing(
     whole = source.read_bytes()
     for argv, told in (
         ([str(tmp_path / "absent")], "does not exist"),
-        ([str(source)], "--H-cycles"),
+        ([str(source)], "--h-cycles"),
         ([str(source), "--preset", "maze-hrm"], "architecture: the tensors say trm"),
         (["hrm-sudoku-zbloss"], "file name in zbloss/HRM-sudoku-extreme is not known"),
     ):
@@ -103,7 +103,7 @@ def test_list_names_every_published_checkpoint(capsys: pytest.CaptureFixture[str
 def test_command_without_arguments_explains(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         run()
-    assert "SOURCE and OUT" in capsys.readouterr().err
+    assert "SOURCE and --out" in capsys.readouterr().err
 
 
 def test_short_name_resolves_to_its_file_and_configuration(

@@ -48,7 +48,7 @@ def test_missing_cycles_name_the_flag_and_the_presets_that_fit() -> None:
         for row in table(PRESETS["sudoku-trm-mlp"])
     }
     assert seen_fields(tensors)["mixer"] == "mlp"
-    with pytest.raises(ValueError, match=r"H_cycles \(--H-cycles\).* fit: sudoku-trm-mlp\)"):
+    with pytest.raises(ValueError, match=r"H_cycles \(--h-cycles\).* fit: sudoku-trm-mlp\)"):
         resolve_config(tensors, None, {}, {})
     with pytest.raises(ValueError, match="mixer: the tensors say mlp") as caught:
         resolve_config(tensors, PRESETS["maze-trm-att"], {}, {})

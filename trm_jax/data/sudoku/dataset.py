@@ -78,7 +78,7 @@ def build(args: argparse.Namespace) -> None:
     for split, inputs, labels in data_generate.read_splits(args, read):
         aug = 0
         if split == "train":
-            aug = args.aug
+            aug = args.num_aug
             inputs, labels = csv_puzzles.subset(inputs, labels, args.subsample, args.seed)
         save_dataset(enlarge(inputs, labels, box, aug=aug, seed=args.seed), args.out / split)
 

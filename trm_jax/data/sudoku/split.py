@@ -1,8 +1,8 @@
 """Make a training folder from Sudoku CSV files, with a held-out part that is none in disguise.
 
-    python -m trm_jax.data.sudoku.split data/sudoku-hard a.csv b.csv --hold-out 2000
-    python -m trm_jax.data.sudoku.split data/sudoku-extreme \\
-        hf:sapientinc/sudoku-extreme/train.csv --hold-out 10000 --min-difficulty 50
+    python -m trm_jax.data.sudoku.split a.csv b.csv --out data/sudoku-hard --hold-out 2000
+    python -m trm_jax.data.sudoku.split hf:sapientinc/sudoku-extreme/train.csv \\
+        --out data/sudoku-extreme --hold-out 10000 --min-difficulty 50
 
 Files have the columns question and answer (and rating, for --min-difficulty) as
 sapientinc/sudoku-extreme has them. OUT gets train/ and test/ in the released layout, in random
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Integer, UInt64
 
-from trm_jax.command_line import make_parser
+from trm_jax.command_line import make_parser, natural_int, positive_int, seed_int, user_path
 from trm_jax.data import csv_puzzles, generate, hub
 from trm_jax.data.format import save_dataset
 from trm_jax.data.sudoku.dataset import decode_rows, enlarge, parse_box
@@ -123,14 +123,26 @@ def split(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 2 on bad input."""
     p = make_parser("trm_jax.data.sudoku.split", __doc__)
-    p.add_argument("out", type=Path, metavar="OUT", help="folder of the data set")
     p.add_argument("csv", nargs="+", metavar="CSV", help="file, or hf:owner/name/file[@revision]")
-    p.add_argument("--hold-out", type=int, required=True, help="puzzles for test/")
-    p.add_argument("--seed", type=int, default=0, help="of the draw (%(default)s)")
-    p.add_argument("--min-difficulty", type=int, help="leave out lower ratings")
-    p.add_argument("--box", default="3x3", help="rows x columns of a box (%(default)s)")
+    p.add_argument("--out", type=user_path, metavar="PATH", help="folder of the data set")
+    p.add_argument(
+        "--hold-out", type=positive_int, required=True, metavar="N", help="puzzles for test/"
+    )
+    p.add_argument(
+        "--seed", type=seed_int, default=0, metavar="N", help="of the draw (%(default)s)"
+    )
+    p.add_argument(
+        "--min-difficulty", type=natural_int, metavar="N", help="leave out lower ratings"
+    )
+    p.add_argument(
+        "--box", default="3x3", metavar="RxC", help="rows x columns of a box (%(default)s)"
+    )
     p.add_argument("--check", action="store_true", help="prove that solutions are unique")
     args = p.parse_args(argv)
+    if args.out is None and len(args.csv) > 1:  # as earlier versions took it
+        args.out = Path(args.csv.pop(0))
+    if args.out is None:
+        p.error("the following arguments are required: --out")
     return generate.run(functools.partial(split, args))
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.oracles import arc as oracle
+from tests.support.programs import end_of
 from trm_jax.data.arc import __main__ as arc
 from trm_jax.data.arc.canvas import crop, encode
 from trm_jax.data.arc.dataset import SEED, identifiers, plan
@@ -41,7 +42,7 @@ def source(tmp_path):
 
 def build(out, source, *options, subsets="eval"):
     command = ["build", str(out), "--source", str(source), "--subsets", *subsets.split()]
-    return arc.main([*command, "--test-set-name", "eval", *options])
+    return end_of(arc.main, [*command, "--test-set-name", "eval", *options])
 
 
 @settings(deadline=None)
@@ -171,7 +172,7 @@ def test_secret_answers_become_labels_that_do_not_score(tmp_path):
     [
         (["--canvas", "2"], "task a has a grid with a side of 3 cells, more than the canvas's 2"),
         (["--canvas", "31"], "the canvas must be 1 to 30 cells wide, got 31"),
-        (["--num-aug", "-1"], "the number of augmentations must be 0 or more, got -1"),
+        (["--num-aug", "-1"], "--num-aug must be 0 or more, got -1"),
         (["--subsets", "none"], "no ARC tasks of the subset 'none'"),
         (["--test-set-name", "x"], "the test set 'x' is none of the subsets ['eval']"),
     ],

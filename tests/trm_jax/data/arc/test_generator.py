@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support.oracles import arc as oracle
+from tests.support.programs import end_of
 from trm_jax.data.arc import __main__ as arc
 from trm_jax.data.arc import generator
 from trm_jax.data.arc.augment import augment, draw
@@ -144,14 +145,14 @@ def test_generate_writes_a_data_set_and_its_tasks(tmp_path):
     ("options", "message"),
     [
         (["--canvas", "5"], "canvas must be 6 to 30 cells wide, got 5"),
-        (["--num-test", "0"], "num_evaluation must be at least 1, got 0"),
-        (["--num-train", "-1"], "num_training must be 0 or more, got -1"),
+        (["--num-test", "0"], "--num-test must be at least 1, got 0"),
+        (["--num-train", "-1"], "--num-train must be 0 or more, got -1"),
         (["--families", "paint"], "families must be among ['recolour'"),
         (["--families", "box"], "1 different tasks can be made from ['box'], asked for 40 + 20"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, options, message):
-    assert arc.main(["generate", str(tmp_path / "o"), *options]) == 2
+    assert end_of(arc.main, ["generate", str(tmp_path / "o"), *options]) == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")
     assert not (tmp_path / "o").exists()
 

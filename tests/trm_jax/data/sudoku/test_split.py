@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import shared_dir
+from tests.support.programs import end_of
 from trm_jax.data.format import PuzzleDataset, load_dataset
 from trm_jax.data.sudoku import split as sudoku_split
 from trm_jax.data.sudoku.generator import generate_sudoku
@@ -83,7 +84,8 @@ def test_difficulty_filter_and_bad_input(
         ([files[0], "--hold-out", "0"], "got 0"),
         (["nowhere.csv", "--hold-out", "1"], "nowhere.csv"),
     ):
-        assert sudoku_split.main([str(tmp_path / "b"), *arguments, "--box", "2x3"]) == 2
+        words = [str(tmp_path / "b"), *arguments, "--box", "2x3"]
+        assert end_of(sudoku_split.main, words) == 2
         error = capsys.readouterr().err
         assert message in error
         assert "Traceback" not in error
