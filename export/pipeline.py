@@ -206,6 +206,7 @@ def draft_manifest(
         source=source.origin,
         parameters_sha256=parameters_sha256(simulation.quantised),
         task=source.task.name if source.task else "",
+        puzzles=source.need_facts() if source.task else None,
         config=simulation.reasoner.config,
         scheme=plan.precision.name,
         plan=plan.name,

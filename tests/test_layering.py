@@ -75,6 +75,7 @@ PLACES = {
         "trm_jax.data.facts",
         "trm_jax.output",
     ),
+    "trm_jax.tasks.describe": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.convert": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.zoo": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.loading": ("trm_jax.convert", "trm_jax.zoo"),

@@ -43,9 +43,12 @@ def strict(predicted: Tokens, batch: Batch) -> Bool[Array, " batch"]:
     return metrics.puzzle_exact(predicted, batch.labels)
 
 
-def any_shortest_path(side: int) -> Lenient:
-    """Make the lenient maze score for side x side mazes."""
-    return lambda predicted, batch: metrics.maze_solved(predicted, batch.inputs, batch.labels, side)
+def any_shortest_path(rows: int, columns: int) -> Lenient:
+    """Make the lenient maze score for mazes of a shape."""
+    shape = rows, columns
+    return lambda predicted, batch: metrics.maze_solved(
+        predicted, batch.inputs, batch.labels, shape
+    )
 
 
 @partial(jax.jit, static_argnames=("reasoner", "steps"))

@@ -43,7 +43,8 @@ from trm_jax.data.batches import (
     gather,
     in_evaluation_order,
 )
-from trm_jax.data.format import ARRAYS, PuzzleDataset, load_dataset
+from trm_jax.data.facts import PuzzleFacts, by, check_agreement, settle_facts
+from trm_jax.data.format import ARRAYS, PuzzleDataset, facts_of_split, load_dataset
 from trm_jax.data.hub import PREFIX as HUB
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
@@ -62,6 +63,8 @@ class LoadedModel:
       name: what reports and folders call it.
       origin: what loads it again from any folder: a name, a path, or a Hub source.
       task: None where neither its files nor the caller said one.
+      facts: what its puzzles are, as its files say; None: they do not (PyTorch checkpoints, older
+        folders).
     """
 
     name: str
@@ -69,6 +72,7 @@ class LoadedModel:
     task: Task | None
     config: Config
     weights: Weights
+    facts: PuzzleFacts | None = None
 
     @cached_property
     def reasoner(self) -> Reasoner:
@@ -105,6 +109,21 @@ class LoadedModel:
         """
         return need_task(self.task, f"model {self.name}")
 
+    def need_facts(self) -> PuzzleFacts:
+        """Return what its puzzles are; where its files do not say, what leaves no choice.
+
+        Raises:
+          ValueError: something that must be said.
+        """
+        if self.facts is not None:
+            return self.facts
+        return settle_facts(
+            self.need_task().name,
+            self.config.seq_len,
+            f"model {self.name}",
+            num_identifiers=self.config.num_puzzle_identifiers,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Puzzles:
@@ -114,14 +133,14 @@ class Puzzles:
       name: for headings.
       folder: the split that was read.
       dataset: in the layout of its files.
-      side: cells in a row.
+      facts: their grid, boxes and identifiers.
     """
 
     task: Task
     name: str
     folder: Path
     dataset: PuzzleDataset
-    side: int
+    facts: PuzzleFacts
 
     def __len__(self) -> int:
         """Count the puzzles (of ARC: the questions)."""
@@ -169,14 +188,16 @@ def load_model(
         name = zoo.default(need_task(asked, "a model without a name").name)
     if name in zoo.MODELS:
         entry = zoo.MODELS[name]
-        return _loaded(name, name, asked, entry.task, read(entry.directory))
+        facts = model_files.load_facts(entry.directory)
+        return _loaded(name, name, asked, (entry.task, facts), read(entry.directory))
     path = Path(name)
     origin = str(path.resolve()) if path.exists() else name
     if (path / model_files.CONFIG_FILE).is_file():
-        return _loaded(_short(name), origin, asked, model_files.load_task(path), read(path))
+        recorded = model_files.load_task(path), model_files.load_facts(path)
+        return _loaded(_short(name), origin, asked, recorded, read(path))
     if name in PUBLISHED or name.startswith(HUB) or path.exists():
         config, weights, _ = convert_load.load_torch(name, hints)
-        recorded = convert_load.recorded_task(name, hints)
+        recorded = convert_load.recorded_task(name, hints), None
         return _loaded(_short(name), origin, asked, recorded, (config, weights))
     raise ValueError(
         f"unknown model {name!r}: no such file or directory; bundled: {', '.join(zoo.MODELS)};"
@@ -222,19 +243,20 @@ def load_puzzles(
         raise FileNotFoundError(f"no data folder {root}; leave --data out for bundled puzzles")
     split = root if (root / "dataset.json").is_file() else root / "test"
     dataset = load_dataset(split)
-    side = task.check_side(dataset, str(split))
-    name = f"{task.name} {side}x{side} ({'bundled' if folder is None else split})"
-    puzzles = Puzzles(task=task, name=name, folder=split, dataset=dataset, side=side)
+    facts = facts_of_split(dataset.metadata, split, task.name)
+    task.check_alphabet(facts, dataset.metadata.vocab_size, f"data {split}")
+    name = f"{task.name} {by(facts.grid)} ({'bundled' if folder is None else split})"
+    puzzles = Puzzles(task=task, name=name, folder=split, dataset=dataset, facts=facts)
     if model:
         check_fit(model, puzzles)
     return puzzles
 
 
 def check_fit(model: LoadedModel, puzzles: Puzzles) -> None:
-    """Check that a model can read the puzzles.
+    """Check that a model can read the puzzles, and that they are what it was trained on.
 
     Raises:
-      ValueError: another task, puzzle size, alphabet, or too few puzzle identifiers.
+      ValueError: another task, puzzle size, alphabet, grid, box shape or puzzle identifiers.
     """
     if model.task is not None and model.task != puzzles.task:
         raise ValueError(
@@ -242,6 +264,20 @@ def check_fit(model: LoadedModel, puzzles: Puzzles) -> None:
             f" {model.task.name}, the data is {puzzles.task.name}; name another --model or --data"
         )
     check_config_fits(model.name, model.config, puzzles)
+    check_facts_fit(model.need_facts(), f"model {model.name}", puzzles)
+
+
+def check_facts_fit(facts: PuzzleFacts, name: str, puzzles: Puzzles) -> None:
+    """Check that puzzles are those that something was made for.
+
+    Args:
+      name: of the model or export, with the word before it, for the message.
+
+    Raises:
+      ValueError: another task, grid, box shape or puzzle identifiers.
+    """
+    remedy = "name another model or other --data"
+    check_agreement(facts, name, puzzles.facts, f"data {puzzles.folder}", remedy=remedy)
 
 
 def check_config_fits(name: str, config: Config, puzzles: Puzzles) -> None:
@@ -251,7 +287,7 @@ def check_config_fits(name: str, config: Config, puzzles: Puzzles) -> None:
       name: of the model or export, for the message.
 
     Raises:
-      ValueError: another puzzle size, alphabet, or too few puzzle identifiers.
+      ValueError: another puzzle size, alphabet, or number of puzzle identifiers.
     """
     meta = puzzles.dataset.metadata
     for field in ("seq_len", "vocab_size"):
@@ -262,7 +298,7 @@ def check_config_fits(name: str, config: Config, puzzles: Puzzles) -> None:
                 f" {field}={ours}, the data {field}={theirs}; name another --model or other --data"
                 f" (python -m {puzzles.task.data_command} build|generate makes it)"
             )
-    if config.num_puzzle_identifiers < meta.num_puzzle_identifiers:
+    if config.num_puzzle_identifiers != meta.num_puzzle_identifiers:
         raise ValueError(
             f"model {name} knows {config.num_puzzle_identifiers} puzzle identifiers, data"
             f" {puzzles.folder} uses {meta.num_puzzle_identifiers}; name the data it was trained on"
@@ -317,11 +353,18 @@ def hash_dataset(dataset: PuzzleDataset) -> str:
 
 
 def _loaded(
-    name: str, origin: str, asked: Task | None, recorded: str | None, parts: tuple[Config, Weights]
+    name: str,
+    origin: str,
+    asked: Task | None,
+    recorded: tuple[str | None, PuzzleFacts | None],
+    parts: tuple[Config, Weights],
 ) -> LoadedModel:
-    """Make the record of a model."""
-    task, (config, weights) = agreed_task(asked, recorded, f"model {name}"), parts
-    return LoadedModel(name=name, origin=origin, task=task, config=config, weights=weights)
+    """Make the record of a model; `recorded` is what its files say of its puzzles."""
+    (said, facts), (config, weights) = recorded, parts
+    task = agreed_task(asked, said or (facts.task if facts else None), f"model {name}")
+    return LoadedModel(
+        name=name, origin=origin, task=task, config=config, weights=weights, facts=facts
+    )
 
 
 def _short(source: str) -> str:

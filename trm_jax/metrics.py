@@ -29,7 +29,7 @@ def puzzle_exact(predictions: Tokens, labels: Tokens) -> Bool[Array, " batch"]:
 
 
 def maze_solved(
-    predictions: Tokens, inputs: Tokens, labels: Tokens, side: int
+    predictions: Tokens, inputs: Tokens, labels: Tokens, shape: tuple[int, int]
 ) -> Bool[Array, " batch"]:
     """Score mazes leniently: any shortest path counts, not only the one in the label.
 
@@ -38,11 +38,11 @@ def maze_solved(
     but "path".
 
     Args:
-      side: cells on one side; seq = side * side.
+      shape: rows and columns; seq = rows * columns.
     """
 
-    def grid(cells: Bool[Array, "batch seq"]) -> Bool[Array, "batch side side"]:
-        return cells.reshape(-1, side, side)
+    def grid(cells: Bool[Array, "batch seq"]) -> Bool[Array, "batch rows columns"]:
+        return cells.reshape(-1, *shape)
 
     path = predictions == MAZE_PATH
     legal = ~jnp.any(path & (inputs == MAZE_WALL), axis=-1)
@@ -55,8 +55,8 @@ def maze_solved(
 
 
 def _flood(
-    seed: Bool[Array, "batch side side"], open_cells: Bool[Array, "batch side side"]
-) -> Bool[Array, "batch side side"]:
+    seed: Bool[Array, "batch rows columns"], open_cells: Bool[Array, "batch rows columns"]
+) -> Bool[Array, "batch rows columns"]:
     """Grow the seed over 4-connected open cells until nothing changes."""
 
     def grow(x: Array) -> Array:

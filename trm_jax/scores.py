@@ -83,7 +83,7 @@ def evaluate(
     steps = model.reasoner.config.halt_max_steps if steps is None else steps
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got steps={steps}")
-    lenient = puzzles.task.second_score(puzzles.side)
+    lenient = puzzles.task.second_score(puzzles.facts)
     parts: list[tuple[Readout, np.ndarray, int]] = []
     for host in eval_batches(puzzles.ordered, batch_size, limit=limit):
         batch = Batch(*(jnp.asarray(x) for x in host[:3]))

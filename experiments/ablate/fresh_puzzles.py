@@ -7,6 +7,7 @@ for Sudoku by its exact canonical form (digits renamed, bands, stacks and lines 
 mazes by turns and mirror images. What is kept is cached in the folder of the run.
 """
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy as np
 
 from experiments.ablate.interventions import Context, NotApplicable
 from experiments.ablate.rows import Facts
+from trm_jax.data.facts import ONE_BLANK, PuzzleFacts
 from trm_jax.data.format import PuzzleDataset, from_examples, load_dataset, save_dataset
 from trm_jax.data.generate import CANDIDATES
 from trm_jax.loading import Puzzles, hash_dataset
 from trm_jax.tasks.task import PuzzleGenerator, TokenPairs
+from trm_jax.typed_json import read_json
 
 SEED_OFFSET = 1_000_003  # the generator's seeds for training sets and zoo are small numbers
 TELL_EVERY = 200
@@ -30,14 +33,11 @@ def generator_of(puzzles: Puzzles) -> PuzzleGenerator:
     """Return the generator of a task.
 
     Raises:
-      NotApplicable: the task has none, or none of this side.
+      NotApplicable: the task has none.
     """
     if puzzles.task.generator is None:
         raise NotApplicable(f"no training puzzles are generated for {puzzles.task.name}")
-    try:
-        return puzzles.task.generator(puzzles.side)
-    except ValueError as error:
-        raise NotApplicable(str(error)) from error
+    return puzzles.task.generator(puzzles.facts)
 
 
 def settings(context: Context, num: int) -> Facts:
@@ -71,12 +71,28 @@ def options_of(puzzles: Puzzles) -> dict[str, Any]:
     """
     for folder in (puzzles.folder, puzzles.folder.parent):
         if (folder / "generator.json").is_file():
-            said = json.loads((folder / "generator.json").read_text(encoding="utf-8"))
-            return {k: v for k, v in said.items() if k not in NOT_OPTIONS}
+            return _options(folder / "generator.json", puzzles.facts)
     raise NotApplicable(
         f"{puzzles.folder} has no generator.json beside it, so nobody knows what training puzzles"
         " should be like: name a data set with --train-data"
     )
+
+
+def _options(file: Path, facts: PuzzleFacts) -> dict[str, Any]:
+    """Read the options that a generator takes, and check that they make such puzzles.
+
+    Raises:
+      ValueError: no JSON object, or of other puzzles.
+    """
+    said = read_json(file)
+    if not isinstance(said, dict) or said.get("generator") != facts.task:
+        raise ValueError(f"{file} is of no {facts.task} generator; name data with --train-data")
+    height, width = facts.grid
+    shape = {"box": list(facts.box)} if facts.box else {"height": height, "width": width}
+    for name, value in shape.items():
+        if said.get(name, value) != value:
+            raise ValueError(f"{file} says {name} {said[name]}, {facts.title} is evaluated")
+    return {k: v for k, v in said.items() if k not in NOT_OPTIONS}
 
 
 def training_puzzles(context: Context, num: int) -> PuzzleDataset:
@@ -91,7 +107,11 @@ def training_puzzles(context: Context, num: int) -> PuzzleDataset:
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == said:
         return load_dataset(root / "train")
     examples = taken(context, num) if context.train_data else generated(context, num)
-    dataset = from_examples(*examples, vocab_size=context.puzzles.dataset.metadata.vocab_size)
+    puzzles = context.puzzles
+    facts = dataclasses.replace(puzzles.facts, identifiers_sha256=ONE_BLANK)
+    dataset = from_examples(
+        *examples, vocab_size=puzzles.dataset.metadata.vocab_size, puzzles=facts
+    )
     save_dataset(dataset, root / "train")
     note.write_text(json.dumps(said), encoding="utf-8")  # last: the set is whole
     return dataset

@@ -5,6 +5,7 @@ a hash of all that decided it, so that a run which is killed and resumed trains 
 finished. One device; no validation.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -20,6 +21,7 @@ from experiments.ablate import fresh_puzzles
 from experiments.ablate.interventions import Context
 from experiments.ablate.rows import Facts
 from trm_jax.checkpoints.model_files import CONFIG_FILE, load_metadata, load_model, save_model
+from trm_jax.data.facts import UNKNOWN, PuzzleFacts
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import gather_batch
 from trm_jax.models.reasoner import Reasoner
@@ -63,7 +65,7 @@ class Training:
 
     def symmetry(self, context: Context) -> Augment:
         """Choose what happens to a puzzle when it is drawn."""
-        augmentation = context.task.augmentation(context.puzzles.side) if self.augment else None
+        augmentation = context.task.augmentation(context.puzzles.facts) if self.augment else None
         return augmentation.make() if augmentation else no_augmentation
 
 
@@ -123,8 +125,16 @@ def retrained(
     parts = setup()
     weights, facts = train(context, name, training, parts)
     notes: dict[str, object] = {"digest": digest, "facts": facts}
-    save_model(folder, parts.reasoner.config, weights, notes, task=context.task.name)
+    save_model(folder, parts.reasoner.config, weights, notes, puzzles=trained_facts(context, parts))
     return weights, facts
+
+
+def trained_facts(context: Context, parts: Setup) -> PuzzleFacts:
+    """Say what the trained model's puzzles are; rows of a table of its own have no names."""
+    facts = context.puzzles.facts
+    if parts.reasoner.config.num_puzzle_identifiers == context.model.config.num_puzzle_identifiers:
+        return facts
+    return dataclasses.replace(facts, identifiers_sha256=UNKNOWN)
 
 
 def train(context: Context, name: str, training: Training, setup: Setup) -> tuple[Weights, Facts]:

@@ -98,7 +98,7 @@ class StudyRunner:
         ends: dict[tuple[AblatedModel, int], Ends],
     ) -> None:
         self.spec, self.puzzles, self.ends = spec, puzzles, ends
-        self.lenient = puzzles.task.second_score(puzzles.side)
+        self.lenient = puzzles.task.second_score(puzzles.facts)
         self.interventions = {each.name: each for each in interventions}
         self.subjects: dict[str, AblatedModel] = {}
 

@@ -1,6 +1,7 @@
 """From a command line to what a vote asks, everything loaded and checked."""
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import math
@@ -24,6 +25,7 @@ from trm_jax.data.arc import canvas
 from trm_jax.data.arc.task_files import ArcTask, task_json
 from trm_jax.data.arc.test_time import TestTime, plan_test_time
 from trm_jax.data.arc.voting import load_test_tasks
+from trm_jax.data.facts import check_identifiers, hash_identifiers
 from trm_jax.data.format import load_identifiers
 from trm_jax.loading import LoadedModel, load_model
 from trm_jax.models.build import build
@@ -102,6 +104,16 @@ def common_side(models: Sequence[LoadedModel], identifiers: Sequence[str]) -> in
                 f"{model.name} has {c.num_puzzle_identifiers} puzzle rows, the data set names"
                 f" {len(identifiers)}: --data must be the one the model was trained on"
             )
+        named = dataclasses.replace(
+            model.need_facts(), identifiers_sha256=hash_identifiers(identifiers)
+        )
+        check_identifiers(
+            model.need_facts(),
+            f"model {model.name}",
+            named,
+            "the data set",
+            remedy="--data must be the one the model was trained on",
+        )
     return math.isqrt(first.seq_len)
 
 

@@ -47,7 +47,7 @@ class Runner:
     def __init__(self, spec: SweepSpec, model: LoadedModel, puzzles: Puzzles) -> None:
         self.spec = spec
         self.puzzles = puzzles
-        self.lenient = puzzles.task.second_score(puzzles.side)
+        self.lenient = puzzles.task.second_score(puzzles.facts)
         self.simulations = {
             name: simulate(
                 model,

@@ -8,39 +8,54 @@ import jax.numpy as jnp
 import numpy as np
 
 from trm_jax.config import Config
-from trm_jax.data.format import load_dataset
-from trm_jax.tasks.table import TASKS
-from trm_jax.tasks.task import Task, side_of
+from trm_jax.data.facts import PuzzleFacts
+from trm_jax.data.format import facts_of_split, load_dataset, read_metadata
+from trm_jax.tasks.sudoku import SUDOKU, named_box
+from trm_jax.tasks.table import task_named
+from trm_jax.tasks.task import Task
 from trm_jax.training.augment import Augment, no_augmentation
 from trm_jax.types import IGNORE_LABEL, Batch
 
 NO_AUGMENTATION = "none"
+TRAIN = "train"
 
 
-def augmentation(name: str, seq_len: int) -> Augment:
-    """Look up the symmetries of a task by name, for puzzles of a size.
+def training_facts(folder: Path, task: Task, augmentation: str | None) -> PuzzleFacts:
+    """Say what the puzzles of a training split are.
+
+    Args:
+      augmentation: named by the user; of Sudoku it says the box.
 
     Raises:
-      ValueError: unknown name, or puzzles that are not square.
+      ValueError: another task or box than the data set's, or something must be said.
+      FileNotFoundError: there is no such data set.
+    """
+    split = folder / TRAIN
+    metadata = read_metadata(split / "dataset.json")
+    box = named_box(augmentation or "") if task is SUDOKU else None
+    facts = facts_of_split(metadata, split, task.name, box=box)
+    task.check_alphabet(facts, metadata.vocab_size, f"data {split}")
+    return facts
+
+
+def augmentation(name: str, facts: PuzzleFacts) -> Augment:
+    """Look up symmetries of puzzles by name.
+
+    Raises:
+      ValueError: none of these puzzles'.
     """
     if name == NO_AUGMENTATION:
         return no_augmentation
-    side = side_of(seq_len, f"--augmentation {name}")
-    every = (task.augmentation(side) for task in TASKS.values())
-    by_name = {each.name: each for each in every if each}
-    if name not in by_name:
-        names = ", ".join([*sorted(by_name), NO_AUGMENTATION])
-        raise ValueError(f"unknown augmentation {name!r}; known: {names}")
-    return by_name[name].make()
+    symmetry = task_named(facts.task).augmentation(facts)
+    if symmetry is None or name != symmetry.name:
+        names = ", ".join([*([symmetry.name] if symmetry else []), NO_AUGMENTATION])
+        raise ValueError(f"unknown augmentation {name!r} of {facts.title}; known: {names}")
+    return symmetry.make()
 
 
-def default_augmentation(task: Task, seq_len: int) -> str:
-    """Name the symmetries of a task's puzzles.
-
-    Raises:
-      ValueError: puzzles that are not square.
-    """
-    symmetry = task.augmentation(side_of(seq_len, f"{task.name} puzzles"))
+def default_augmentation(facts: PuzzleFacts) -> str:
+    """Name the symmetries of puzzles."""
+    symmetry = task_named(facts.task).augmentation(facts)
     return symmetry.name if symmetry else NO_AUGMENTATION
 
 
@@ -51,7 +66,7 @@ def load_training_puzzles(folder: Path, config: Config) -> Batch:
       ValueError: the puzzles do not fit the configuration.
       FileNotFoundError: there is no such data set.
     """
-    data = load_dataset(folder / "train")
+    data = load_dataset(folder / TRAIN)
     meta = data.metadata
     expected = (config.seq_len, config.vocab_size)
     if (meta.seq_len, meta.vocab_size) != expected:
@@ -59,7 +74,7 @@ def load_training_puzzles(folder: Path, config: Config) -> Batch:
             f"{folder} has seq_len={meta.seq_len} vocab_size={meta.vocab_size}; the preset needs"
             f" seq_len={expected[0]} vocab_size={expected[1]}"
         )
-    if meta.num_puzzle_identifiers > config.num_puzzle_identifiers:
+    if meta.num_puzzle_identifiers != config.num_puzzle_identifiers:
         raise ValueError(
             f"{folder} has {meta.num_puzzle_identifiers} puzzle identifiers; the preset's table"
             f" has {config.num_puzzle_identifiers} rows"

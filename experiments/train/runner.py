@@ -20,6 +20,7 @@ from experiments.train.data import (
     fingerprint,
     load_training_puzzles,
     split,
+    training_facts,
 )
 from experiments.train.folder import Document, RunFolder, differences, parse_rows, with_defaults
 from experiments.train.job import Compact, Pace, TrainSpec
@@ -29,10 +30,11 @@ from trm_jax.checkpoints import model_files
 from trm_jax.checkpoints.compact_state import load_compact, read_facts, save_compact
 from trm_jax.checkpoints.file_parts import MIB
 from trm_jax.config import PRESET_TASKS, AttentionKernel, Config, Mixer, preset
+from trm_jax.data.facts import PuzzleFacts, check_agreement
 from trm_jax.models.attention import KERNELS, check_kernel, why_not
 from trm_jax.models.build import build
 from trm_jax.sharding import check_divides, device_mesh, replicate
-from trm_jax.tasks.table import agreed_task, need_task
+from trm_jax.tasks.table import agreed_task, need_task, task_named
 from trm_jax.training.recipe import Recipe
 from trm_jax.training.running_metrics import Window
 from trm_jax.training.step import (
@@ -53,11 +55,14 @@ def default_dtype() -> str:
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
-def start_weights(model: str | None, config: Config) -> Weights | None:
+def start_weights(model: str | None, config: Config, puzzles: PuzzleFacts) -> Weights | None:
     """Load the weights to start from; dtype and supervision steps of their training do not matter.
 
+    Args:
+      puzzles: what is trained on.
+
     Raises:
-      ValueError: the model is of another configuration.
+      ValueError: the model is of another configuration, or says that it is for other puzzles.
     """
     if model is None:
         return None
@@ -65,6 +70,10 @@ def start_weights(model: str | None, config: Config) -> Weights | None:
     free = {name: getattr(config, name) for name in ("forward_dtype", "halt_max_steps")}
     if dataclasses.replace(stored, **free) != config:
         raise ValueError(f"--start {model} is of another configuration: {stored} against {config}")
+    said = model_files.load_facts(Path(model))
+    if said is not None:
+        remedy = "start from another model"
+        check_agreement(said, f"--start {model}", puzzles, "the data", remedy=remedy)
     return weights
 
 
@@ -119,14 +128,19 @@ def announce(parts: Parts, state: TrainState, spec: TrainSpec, attention: Attent
 
 
 def leave_behind(
-    spec: TrainSpec, folder: RunFolder, said: Document, state: TrainState, compact: Compact
+    spec: TrainSpec,
+    puzzles: PuzzleFacts,
+    folder: RunFolder,
+    said: Document,
+    state: TrainState,
+    compact: Compact,
 ) -> None:
     """Write the model, the curve and, where asked for, the compact state."""
     step = int(state.step)
     rows = folder.rows_until(step)
     facts = {"spec": dataclasses.asdict(spec), "step": step}
     model_files.save_model(
-        folder.path / "model", spec.config, averaged(state), facts, task=spec.task
+        folder.path / "model", spec.config, averaged(state), facts, puzzles=puzzles
     )
     if has("matplotlib"):
         draw_curve({spec.preset: rows}, folder.path / "curve.png")
@@ -170,10 +184,11 @@ def run(
     said = json.loads(json.dumps(dataclasses.asdict(spec)))
     said["data_sha256"] = fingerprint(everything)
     puzzles, valid = split(everything, spec.valid)
-    symmetry = augmentation(spec.augmentation, config.seq_len)
+    facts = training_facts(Path(spec.data), task_named(spec.task), spec.augmentation)
+    symmetry = augmentation(spec.augmentation, facts)
     update = make_train_step(reasoner, spec.recipe, symmetry, mesh)
     parts = Parts(reasoner, update, replicate(puzzles, mesh), valid, mesh)
-    began_with = start_weights(spec.start, config)
+    began_with = start_weights(spec.start, config, facts)
     folder = RunFolder(out)
     folder.open(said, resume=resume)
     with contextlib.closing(folder):
@@ -182,7 +197,7 @@ def run(
         state = begin(spec, folder, said, state, window, compact)
         announce(parts, state, spec, attention)
         state = run_segment(parts, spec.recipe.total_steps, pace, state, folder, window)
-    leave_behind(spec, folder, said, state, compact)
+    leave_behind(spec, facts, folder, said, state, compact)
     return int(state.step) >= spec.recipe.total_steps
 
 
@@ -228,16 +243,20 @@ def spec_of(args: argparse.Namespace) -> TrainSpec:
     """Read off a command line what decides the result.
 
     Raises:
-      ValueError: an unknown preset or task, or a recipe that contradicts itself.
+      ValueError: an unknown preset or task, a recipe that contradicts itself, or data that does
+        not say what its puzzles are.
+      FileNotFoundError: there is no such data set.
     """
     recipe = Recipe(**{f.name: getattr(args, f.name) for f in dataclasses.fields(Recipe)})
-    config, what = preset(args.preset), f"preset {args.preset}"
+    preset(args.preset)
+    what = f"preset {args.preset}"
     task = need_task(agreed_task(args.task, PRESET_TASKS.get(args.preset), what), what)
+    facts = training_facts(Path(args.data), task, args.augmentation)
     return TrainSpec(
         preset=args.preset,
         task=task.name,
         data=args.data,
-        augmentation=args.augmentation or default_augmentation(task, config.seq_len),
+        augmentation=args.augmentation or default_augmentation(facts),
         valid=args.valid,
         start=args.start,
         dtype=args.dtype or default_dtype(),

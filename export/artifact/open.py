@@ -21,7 +21,8 @@ from export.graph.ir import DType, GraphModel
 from export.lowering.model import METADATA, blocks_of
 from trm_jax.checkpoints.tensor_files import load_tensors
 from trm_jax.config import Config, Positions, to_dict
-from trm_jax.loading import Puzzles, check_config_fits, load_puzzles
+from trm_jax.data.facts import PuzzleFacts, settle_facts
+from trm_jax.loading import Puzzles, check_config_fits, check_facts_fit, load_puzzles
 from trm_jax.tasks.table import need_task, task_named
 from trm_jax.tasks.task import Task
 
@@ -66,7 +67,25 @@ class Export:
         """
         puzzles = load_puzzles(task, folder, cells=self.config.seq_len)
         check_config_fits(self.manifest.model, self.config, puzzles)
+        check_facts_fit(self.need_facts(task), f"export {self.manifest.model}", puzzles)
         return puzzles
+
+    def need_facts(self, task: Task) -> PuzzleFacts:
+        """Return what the puzzles are; of exports of earlier versions, what leaves no choice.
+
+        Args:
+          task: what they are (`need_task`).
+
+        Raises:
+          ValueError: another task than the export's, or something must be said.
+        """
+        name, facts = f"export {self.manifest.model}", self.manifest.puzzles
+        if facts is None:
+            rows = self.config.num_puzzle_identifiers
+            return settle_facts(task.name, self.config.seq_len, name, num_identifiers=rows)
+        if facts.task != task.name:
+            raise ValueError(f"{name} is for {facts.title}, not for {task.name}")
+        return facts
 
 
 def open_artifact(folder: Path | str) -> Export:

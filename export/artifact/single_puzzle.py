@@ -14,7 +14,7 @@ from export.artifact.solver import Solver
 from export.graph.files import check_format
 from export.runtimes.registry import open_runtime
 from export.targets import Target
-from trm_jax.tasks.task import Task, side_of
+from trm_jax.tasks.task import Task
 
 
 class PuzzleAnswer(NamedTuple):
@@ -36,7 +36,7 @@ def read_puzzle(text: str, export: Export, task: Task) -> np.ndarray:
     """
     if len(text) < 256 and Path(text).is_file():
         text = Path(text).read_text(encoding="utf-8")
-    return task.need_text().read(text, side_of(export.config.seq_len, "the model"))
+    return task.need_text().read(text, export.need_facts(task))
 
 
 def draw_puzzle(data: Path | None, seed: int | None, export: Export, task: Task) -> np.ndarray:
@@ -72,7 +72,8 @@ def answer_puzzle(
       ValueError: the target does not take the format of the export, or the task has no text form.
       RuntimeError: the runtime is missing or refuses the graphs.
     """
-    form = (export.need_task() if task is None else task).need_text()
+    task = export.need_task() if task is None else task
+    form, facts = task.need_text(), export.need_facts(task)
     target = export.manifest.target if target is None else target
     check_format(export.manifest.target, target)
     runtime = open_runtime(target, export.model, threads=threads)
@@ -84,9 +85,9 @@ def answer_puzzle(
         runtime.close()
     answer = solution.tokens[0]
     return PuzzleAnswer(
-        question=form.show(puzzle),
-        answer=form.show(answer),
-        is_right=form.is_right(puzzle, answer),
+        question=form.show(puzzle, facts),
+        answer=form.show(answer, facts),
+        is_right=form.is_right(puzzle, answer, facts),
         steps=int(solution.steps[0]),
         seconds=seconds,
     )

@@ -78,7 +78,7 @@ def test_a_maze_as_small_as_a_sudoku_is_a_maze(mazes: Path):
     model = load_model(str(mazes / "model"))
     assert model.task is MAZE
     puzzles = load_puzzles(model, mazes / "data")
-    assert (puzzles.task, puzzles.side) == (MAZE, 4)
+    assert (puzzles.task, puzzles.facts.grid) == (MAZE, (4, 4))
     assert puzzles.name.startswith("maze 4x4 (")
 
 
@@ -151,8 +151,8 @@ def test_puzzles_of_another_size_are_refused(mazes: Path):
 
 
 def test_bundled_puzzles_come_by_task_and_size():
-    assert load_puzzles("sudoku").side == 6
-    assert load_puzzles(SUDOKU, cells=81).side == 9
+    assert load_puzzles("sudoku").facts.grid == (6, 6)
+    assert load_puzzles(SUDOKU, cells=81).facts.box == (3, 3)
 
 
 def test_the_hash_is_of_content_not_of_storage():

@@ -46,13 +46,13 @@ LABEL = maze("Soo/#o#/ oG") * 0 + maze("So /#o#/ oG")
     ],
 )
 def test_lenient_maze_score(answer: str, solved: bool) -> None:
-    assert bool(metrics.maze_solved(maze(answer), INPUT, LABEL, 3)[0]) is solved
+    assert bool(metrics.maze_solved(maze(answer), INPUT, LABEL, (3, 3))[0]) is solved
 
 
 def test_lenient_maze_score_takes_any_shortest_path() -> None:
     question, label = maze("S  /   /  G"), maze("Soo/  o/  G")
-    assert bool(metrics.maze_solved(maze("S  /o  /ooG"), question, label, 3)[0])
-    assert bool(metrics.maze_solved(maze("So /oo /  G"), question, label, 3)[0]) is False
+    assert bool(metrics.maze_solved(maze("S  /o  /ooG"), question, label, (3, 3))[0])
+    assert bool(metrics.maze_solved(maze("So /oo /  G"), question, label, (3, 3))[0]) is False
 
 
 def test_cosine_against_numpy_and_exactly_one_to_itself() -> None:

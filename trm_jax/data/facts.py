@@ -12,7 +12,7 @@ name other rows of a puzzle table. So it is written down where puzzles are made:
 
 Files of the release and older ones lack the key. `settle_facts` then takes what leaves no choice
 (a square grid, the one box shape of 4x4 and 9x9, a single identifier) and asks for the rest;
-`python -m trm_jax.describe` writes it into the file, once.
+`python -m trm_jax.tasks.describe` writes it into the file, once.
 """
 
 import dataclasses
@@ -35,6 +35,9 @@ SQUARE = ("sudoku", "arc")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 UNKNOWN = ""
 """Identifiers of which nobody knows the names."""
+
+DESCRIBE = "trm_jax.tasks.describe"
+"""The program that writes facts into files that lack them."""
 
 RowsColumns = tuple[int, int]
 
@@ -189,8 +192,8 @@ def _square(cells: int, what: str) -> RowsColumns:
     side = math.isqrt(cells)
     if side * side != cells:
         raise ValueError(
-            f"{what} has {cells} cells, no square, and does not say its rows and columns;"
-            f" write them into it with `python -m trm_jax.describe`, e.g. --grid {_example(cells)}"
+            f"{what} has {cells} cells, no square, and does not say its rows and columns; write"
+            f" them into it with `python -m {DESCRIBE}`, e.g. --grid {_example(cells)}"
         )
     return side, side
 
@@ -211,8 +214,7 @@ def _only_box(side: int, what: str) -> RowsColumns:
     listed = ", ".join(map(by, shapes))
     raise ValueError(
         f"{what} is Sudoku of side {side} and does not say the shape of its boxes ({listed});"
-        " write it into the file with `python -m trm_jax.describe`, e.g."
-        f" --box {by(shapes[0])}"
+        f" write it into the file with `python -m {DESCRIBE}`, e.g. --box {by(shapes[0])}"
     )
 
 
@@ -252,7 +254,7 @@ def check_identifiers(
         name = our_name if mine == UNKNOWN else their_name
         raise ValueError(
             f"{name} does not say which puzzles the rows of its puzzle table belong to; write it"
-            " into it with `python -m trm_jax.describe ... --identifiers IDENTIFIERS.JSON`"
+            f" into it with `python -m {DESCRIBE} ... --identifiers IDENTIFIERS.JSON`"
         )
     if mine != other:
         raise ValueError(

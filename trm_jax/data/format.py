@@ -26,7 +26,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from trm_jax.data.facts import BLANK_IDENTIFIER, PuzzleFacts, hash_identifiers
+from trm_jax.data.facts import (
+    BLANK_IDENTIFIER,
+    PuzzleFacts,
+    RowsColumns,
+    by,
+    hash_identifiers,
+    settle_facts,
+)
 from trm_jax.typed_json import parse_json, read_fields, read_json
 
 Examples = Integer[np.ndarray, "examples seq"]
@@ -105,6 +112,7 @@ class PuzzleDataset:
         return len(self.inputs)
 
 
+IDENTIFIERS = "identifiers.json"
 ARRAYS = ("inputs", "labels", "puzzle_identifiers", "puzzle_indices", "group_indices")
 
 
@@ -176,7 +184,7 @@ def save_dataset(
     (name,) = dataset.metadata.sets
     for array, values in arrays.items():
         np.save(folder / f"{name}__{array}.npy", values)
-    (folder.parent / "identifiers.json").write_text(json.dumps(list(identifiers)))
+    (folder.parent / IDENTIFIERS).write_text(json.dumps(list(identifiers)))
     (folder / "dataset.json").write_text(json.dumps(dataset.metadata.to_json()))
 
 
@@ -187,8 +195,17 @@ def load_identifiers(root: Path) -> list[str]:
       FileNotFoundError: identifiers.json is missing.
       ValueError: it is no list of names, or a name comes twice.
     """
-    path = _existing(root / "identifiers.json")
-    names = read_json(path)
+    return read_names(root / IDENTIFIERS)
+
+
+def read_names(path: Path) -> list[str]:
+    """Read a list of the names of puzzle identifiers.
+
+    Raises:
+      FileNotFoundError: the file is missing.
+      ValueError: it is no list of names, or a name comes twice.
+    """
+    names = read_json(_existing(path))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path} must list the names of the puzzle identifiers")
     if len(set(names)) != len(names):
@@ -215,6 +232,46 @@ def load_dataset(folder: Path, *, set_name: str = "all") -> PuzzleDataset:
     arrays = {array: _read_array(folder / f"{set_name}__{array}.npy") for array in ARRAYS}
     validate(arrays, metadata, f"{folder}/{set_name}__")
     return PuzzleDataset(**arrays, metadata=metadata)
+
+
+def facts_of_split(
+    metadata: Metadata, split: Path, task: str, *, box: RowsColumns | None = None
+) -> PuzzleFacts:
+    """Return what the puzzles of a split are: what its file says, else what leaves no choice.
+
+    Args:
+      split: where dataset.json is; identifiers.json, if there, is in the folder above.
+      task: what they are to be.
+      box: of a Sudoku, as the user says it.
+
+    Raises:
+      ValueError: they are of another task or box, identifiers.json is another data set's, or
+        something must be said.
+    """
+    where, facts, names = f"data {split}", metadata.puzzles, None
+    if metadata.num_puzzle_identifiers > 1 and (split.parent / IDENTIFIERS).is_file():
+        names = load_identifiers(split.parent)
+        if len(names) != metadata.num_puzzle_identifiers:
+            raise ValueError(
+                f"{split.parent / IDENTIFIERS} lists {len(names)} names, {split} has"
+                f" num_puzzle_identifiers={metadata.num_puzzle_identifiers}"
+            )
+    if facts is None:
+        return settle_facts(
+            task,
+            metadata.seq_len,
+            where,
+            num_identifiers=metadata.num_puzzle_identifiers,
+            identifiers=names,
+            box=box,
+        )
+    if facts.task != task:
+        raise ValueError(f"{where} is {facts.task} data, not {task}")
+    if box is not None and box != facts.box:
+        raise ValueError(f"{where} is {facts.title}, not with boxes {by(box)}")
+    if names is not None and hash_identifiers(names) != facts.identifiers_sha256:
+        raise ValueError(f"{split.parent / IDENTIFIERS} lists other names than {split} was made of")
+    return facts
 
 
 def _existing(path: Path) -> Path:

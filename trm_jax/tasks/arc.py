@@ -8,18 +8,19 @@ Not here: votes over augmentations (experiments/arc).
 """
 
 from trm_jax.data.arc import canvas
+from trm_jax.data.facts import PuzzleFacts
 from trm_jax.tasks.task import Task
 
 
-def vocab_size(side: int) -> int:
-    """Count the tokens: pad, end of grid and the colours, whatever the side."""
-    del side
+def vocab_size(facts: PuzzleFacts) -> int:
+    """Count the tokens: pad, end of grid and the colours, whatever the canvas."""
+    del facts
     return canvas.VOCAB_SIZE
 
 
-def no_augmentation(side: int) -> None:
+def no_augmentation(facts: PuzzleFacts) -> None:
     """Return nothing: the data set holds the images of its puzzles."""
-    del side
+    del facts
 
 
 ARC = Task(

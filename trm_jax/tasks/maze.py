@@ -6,15 +6,15 @@ lenient score beside exact match: any shortest path counts.
 As text: row by row; # wall, space or . free, S start, G goal; rows end at line breaks or /.
 """
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trm_jax.data.facts import PuzzleFacts
 from trm_jax.data.maze import symmetry
 from trm_jax.data.maze.generator import generate_mazes
-from trm_jax.data.maze.solver import FREE, GOAL, PATH, START, WALL
+from trm_jax.data.maze.solver import FREE, GOAL, PATH, START, WALL, shortest_path
 from trm_jax.tasks.task import (
     NamedAugmentation,
     PuzzleGenerator,
@@ -35,63 +35,71 @@ ALPHABET = {**symmetry.SYMBOLS, ".": FREE}
 SHOWN = {0: "? ", WALL: "██", FREE: "  ", START: "S ", GOAL: "G ", PATH: "· "}
 
 
-def vocab_size(side: int) -> int:
-    """Count the tokens: pad and "# SGo", whatever the side."""
-    del side
+def vocab_size(facts: PuzzleFacts) -> int:
+    """Count the tokens: pad and "# SGo", whatever the shape."""
+    del facts
     return symmetry.VOCAB_SIZE
 
 
-def any_shortest_path(side: int) -> Lenient:
+def any_shortest_path(facts: PuzzleFacts) -> Lenient:
     """Make the score that accepts every shortest path."""
     from trm_jax.evaluators import any_shortest_path as make
 
-    return make(side)
+    return make(*facts.grid)
 
 
-def augmentation(side: int) -> NamedAugmentation:
-    """Name the symmetries: turns and mirror images."""
-    return NamedAugmentation("maze", partial(_symmetries, side))
+def augmentation(facts: PuzzleFacts) -> NamedAugmentation:
+    """Name the symmetries: turns and mirror images, of which a maze that is not square has four."""
+    return NamedAugmentation("maze", partial(_symmetries, *facts.grid))
 
 
-def generator(side: int) -> PuzzleGenerator:
+def generator(facts: PuzzleFacts) -> PuzzleGenerator:
     """Make the generator; mazes are new up to turns and mirror images."""
-    return PuzzleGenerator(_generate, partial(symmetry.new_classes, shape=(side, side)))
+    return PuzzleGenerator(_generate, partial(symmetry.new_classes, shape=facts.grid))
 
 
-def read_text(text: str, side: int) -> np.ndarray:
+def read_text(text: str, facts: PuzzleFacts) -> np.ndarray:
     """Read one maze.
 
     Raises:
       ValueError: another size, a symbol that is not of the alphabet, or not one start and goal.
     """
-    cells = text.strip("\n").replace("\n", "").replace("/", "")
-    maze = read_cells(cells, side, ALPHABET, "maze")
+    cells = text.replace("\r", "").strip("\n").replace("\n", "").replace("/", "")
+    maze = read_cells(cells, facts, ALPHABET)
     for token, name in ((START, "S"), (GOAL, "G")):
         if (count := int((maze == token).sum())) != 1:
             raise ValueError(f"a maze has one {name}, this has {count}")
     return maze
 
 
-def show_text(maze: np.ndarray) -> str:
+def show_text(maze: np.ndarray, facts: PuzzleFacts) -> str:
     """Draw a maze or answer inside a frame of walls."""
-    side = math.isqrt(maze.size)
-    edge = SHOWN[WALL] * (side + 2)
-    rows = ("".join(SHOWN[int(token)] for token in row) for row in maze.reshape(side, side))
+    edge = SHOWN[WALL] * (facts.grid[1] + 2)
+    rows = ("".join(SHOWN[int(token)] for token in row) for row in maze.reshape(facts.grid))
     return "\n".join([edge, *(f"{SHOWN[WALL]}{row}{SHOWN[WALL]}" for row in rows), edge])
 
 
-def is_right(maze: np.ndarray, answer: np.ndarray) -> bool:
+def fault(maze: np.ndarray, facts: PuzzleFacts) -> str | None:
+    """Say why a maze has no answer: no path leads from S to G."""
+    try:
+        shortest_path(maze.reshape(facts.grid))
+    except ValueError as error:
+        return f"no answer exists: {error}"
+    return None
+
+
+def is_right(maze: np.ndarray, answer: np.ndarray, facts: PuzzleFacts) -> bool:
     """Check that an answer keeps the maze and marks a chain of free cells from start to goal.
 
     That the path is a shortest one is not checked.
     """
-    side = math.isqrt(maze.size)
+    columns = facts.grid[1]
     fixed = maze != FREE
     if (answer[fixed] != maze[fixed]).any():
         return False
-    cells = {divmod(int(i), side) for i in np.flatnonzero((answer == PATH) | (answer == GOAL))}
-    at = divmod(int(np.flatnonzero(maze == START)[0]), side)
-    goal = divmod(int(np.flatnonzero(maze == GOAL)[0]), side)
+    cells = {divmod(int(i), columns) for i in np.flatnonzero((answer == PATH) | (answer == GOAL))}
+    at = divmod(int(np.flatnonzero(maze == START)[0]), columns)
+    goal = divmod(int(np.flatnonzero(maze == GOAL)[0]), columns)
     while at != goal:
         y, x = at
         near = cells & {(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)}
@@ -102,10 +110,10 @@ def is_right(maze: np.ndarray, answer: np.ndarray) -> bool:
     return not cells
 
 
-def _symmetries(side: int) -> Augment:
+def _symmetries(rows: int, columns: int) -> Augment:
     from trm_jax.training.augment import maze_augmentation
 
-    return maze_augmentation(side)
+    return maze_augmentation(rows, columns)
 
 
 def _generate(num: int, **options: Any) -> TokenPairs:
@@ -118,6 +126,6 @@ MAZE = Task(
     lenient=any_shortest_path,
     augmentation=augmentation,
     generator=generator,
-    text=TextForm(read_text, show_text, is_right),
+    text=TextForm(read_text, show_text, fault, is_right),
     data_command="trm_jax.data.maze",
 )

@@ -3,14 +3,15 @@
 As text: row by row; blanks are . or 0, digits 1..9, then A, B, ...; spaces do not count.
 """
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trm_jax.data.facts import PuzzleFacts, parse_by
 from trm_jax.data.sudoku import tokens
 from trm_jax.data.sudoku.generator import generate_sudoku
+from trm_jax.data.sudoku.solver import Box, SearchTooLong, solve
 from trm_jax.data.sudoku.symmetry import new_classes
 from trm_jax.data.sudoku.tokens import DIGITS, valid_grids
 from trm_jax.tasks.task import (
@@ -28,36 +29,42 @@ if TYPE_CHECKING:
 else:  # needs JAX, which is not imported here
     Augment = Any
 
-SIDES = (4, 6, 8, 9, 16)
-"""Sides that are generated; their boxes are the squarest (`box_of`)."""
+MAX_GUESSES = 20_000  # a few seconds; published 9x9 puzzles need fewer than 1,000
+AUGMENTATION = "sudoku-"
+"""Start of the symmetries' name; the box follows: sudoku-2x3."""
 
 
-def box_of(side: int) -> tuple[int, int]:
-    """Choose the squarest box (rows, columns), wider than high: 6 -> 2x3, 9 -> 3x3."""
-    height = max(h for h in range(1, math.isqrt(side) + 1) if side % h == 0)
-    return height, side // height
-
-
-def vocab_size(side: int) -> int:
-    """Count the tokens: pad, blank and the digits."""
-    return side + 2
-
-
-def augmentation(side: int) -> NamedAugmentation:
-    """Name the symmetries: digits, bands and rows, stacks and columns."""
-    rows, columns = box_of(side)
-    return NamedAugmentation(f"sudoku-{rows}x{columns}", partial(_symmetries, rows, columns))
-
-
-def generator(side: int) -> PuzzleGenerator:
-    """Make the generator; puzzles are new up to all symmetries of Sudoku.
+def named_box(augmentation: str) -> Box | None:
+    """Read the box from the name of the symmetries; None where the name is of others.
 
     Raises:
-      ValueError: a side that is not generated.
+      ValueError: a name that begins as theirs and ends in no box.
     """
-    if side not in SIDES:
-        raise ValueError(f"training knows Sudoku of sides {list(SIDES)}, not of side {side}")
-    box = box_of(side)
+    if not augmentation.startswith(AUGMENTATION):
+        return None
+    return parse_by(augmentation.removeprefix(AUGMENTATION), "the box of an augmentation")
+
+
+def box_of(facts: PuzzleFacts) -> Box:
+    """Return the rows and columns of a box, which the facts of a Sudoku always have."""
+    assert facts.box is not None, facts
+    return facts.box
+
+
+def vocab_size(facts: PuzzleFacts) -> int:
+    """Count the tokens: pad, blank and the digits."""
+    return facts.grid[0] + 2
+
+
+def augmentation(facts: PuzzleFacts) -> NamedAugmentation:
+    """Name the symmetries: digits, bands and rows, stacks and columns."""
+    rows, columns = box_of(facts)
+    return NamedAugmentation(f"{AUGMENTATION}{rows}x{columns}", partial(_symmetries, rows, columns))
+
+
+def generator(facts: PuzzleFacts) -> PuzzleGenerator:
+    """Make the generator; puzzles are new up to all symmetries of Sudoku."""
+    box = box_of(facts)
 
     def new(candidates: np.ndarray, known: np.ndarray) -> np.ndarray:
         return new_classes(tokens.decode(candidates), tokens.decode(known), box)
@@ -65,20 +72,18 @@ def generator(side: int) -> PuzzleGenerator:
     return PuzzleGenerator(_generate, new)
 
 
-def read_text(text: str, side: int) -> np.ndarray:
+def read_text(text: str, facts: PuzzleFacts) -> np.ndarray:
     """Read one puzzle.
 
     Raises:
       ValueError: another size, or a symbol that is not of the alphabet.
     """
-    digits = {digit: i + 2 for i, digit in enumerate(DIGITS[:side])}
-    return read_cells("".join(text.split()), side, {".": 1, "0": 1, **digits}, "sudoku")
+    return read_cells("".join(text.split()), facts, tokens.symbols(box_of(facts)))
 
 
-def show_text(puzzle: np.ndarray) -> str:
+def show_text(puzzle: np.ndarray, facts: PuzzleFacts) -> str:
     """Draw a puzzle or answer with its boxes."""
-    side = math.isqrt(puzzle.size)
-    height, width = box_of(side)
+    side, (height, width) = facts.grid[0], box_of(facts)
     symbols = "?." + DIGITS
     bar = "+".join(["-" * (2 * width + 1)] * (side // width)).join("++")
     lines = []
@@ -90,12 +95,26 @@ def show_text(puzzle: np.ndarray) -> str:
     return "\n".join([*lines, bar])
 
 
-def is_right(puzzle: np.ndarray, answer: np.ndarray) -> bool:
+def fault(puzzle: np.ndarray, facts: PuzzleFacts) -> str | None:
+    """Say why a puzzle has not exactly one answer: none, or several."""
+    digits, box = tokens.decode(puzzle), box_of(facts)
+    if twice := tokens.find_conflict(digits, box):
+        return f"no answer exists: {twice}"
+    try:
+        num = solve(digits.tolist(), box, max_guesses=MAX_GUESSES).num_solutions
+    except SearchTooLong:  # not decided: large grids with few digits
+        return None
+    if num == 0:
+        return "no answer exists: the given digits leave none"
+    return None if num == 1 else "several answers exist: too few digits are given"
+
+
+def is_right(puzzle: np.ndarray, answer: np.ndarray, facts: PuzzleFacts) -> bool:
     """Check that an answer keeps the given digits and fills every unit."""
     given = puzzle > 1
     keeps = bool((answer[given] == puzzle[given]).all()) and bool((answer > 1).all())
     digits = answer[None].astype(np.int8) - 1
-    return keeps and bool(valid_grids(digits, box_of(math.isqrt(puzzle.size)))[0])
+    return keeps and bool(valid_grids(digits, box_of(facts))[0])
 
 
 def _symmetries(rows: int, columns: int) -> Augment:
@@ -115,6 +134,6 @@ SUDOKU = Task(
     lenient=None,
     augmentation=augmentation,
     generator=generator,
-    text=TextForm(read_text, show_text, is_right),
+    text=TextForm(read_text, show_text, fault, is_right),
     data_command="trm_jax.data.sudoku",
 )

@@ -1,20 +1,19 @@
 """A task as a record: what the programs need to know of a kind of puzzle.
 
 Everything that differs between tasks is a field here: alphabet, scores, symmetries, generator,
-text form, rules. Puzzles are square, `side` is the number of cells in a row, and tokens are
-laid out row by row.
+text form, rules. What of it hangs on the shape of puzzles takes their facts
+(trm_jax/data/facts.py); tokens are laid out row by row.
 
 Not here: the tasks themselves (sudoku.py, maze.py, arc.py) and their table (table.py).
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trm_jax.data.format import PuzzleDataset
+from trm_jax.data.facts import PuzzleFacts, by
 
 if TYPE_CHECKING:
     from trm_jax.evaluators import Lenient
@@ -39,7 +38,7 @@ class NamedAugmentation(NamedTuple):
 
 
 class PuzzleGenerator(NamedTuple):
-    """How puzzles of one side are generated and told apart.
+    """How puzzles of one shape are generated and told apart.
 
     Attributes:
       generate: (num, seed=, start=, progress=, **options) -> inputs and labels as tokens; the
@@ -56,14 +55,17 @@ class TextForm(NamedTuple):
     """Puzzles as people write and read them, and their rules.
 
     Attributes:
-      read: (text, side) -> tokens (cells,); ValueError: another size or symbol.
-      show: tokens of a puzzle or an answer -> lines of text.
-      is_right: (puzzle, answer) -> whether the answer obeys the rules; no solution is needed.
+      read: (text, facts) -> tokens (cells,); ValueError: another size or symbol.
+      show: (tokens of a puzzle or an answer, facts) -> lines of text.
+      fault: (puzzle, facts) -> why no answer exists, or several do where one may; None: neither.
+      is_right: (puzzle, answer, facts) -> whether the answer obeys the rules; no solution is
+        needed.
     """
 
-    read: Callable[[str, int], np.ndarray]
-    show: Callable[[np.ndarray], str]
-    is_right: Callable[[np.ndarray, np.ndarray], bool]
+    read: Callable[[str, PuzzleFacts], np.ndarray]
+    show: Callable[[np.ndarray, PuzzleFacts], str]
+    fault: Callable[[np.ndarray, PuzzleFacts], str | None]
+    is_right: Callable[[np.ndarray, np.ndarray, PuzzleFacts], bool]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -72,20 +74,19 @@ class Task:
 
     Attributes:
       name: on the command line and in files.
-      vocab_size: side -> tokens of the alphabet, pad included.
-      lenient: side -> second score beside exact match; None where only one answer is right.
-      augmentation: side -> symmetries for training; None where the data set holds its images.
-      generator: side -> generator of fresh puzzles; None: the task has none.
-        ValueError: a side that it does not know.
+      vocab_size: facts -> tokens of the alphabet, pad included.
+      lenient: facts -> second score beside exact match; None where only one answer is right.
+      augmentation: facts -> symmetries for training; None where the data set holds its images.
+      generator: facts -> generator of fresh puzzles; None: the task has none.
       text: None: the puzzles have no text form.
       data_command: module that makes data sets, for `python -m`.
     """
 
     name: str
-    vocab_size: Callable[[int], int]
-    lenient: Callable[[int], Lenient] | None
-    augmentation: Callable[[int], NamedAugmentation | None]
-    generator: Callable[[int], PuzzleGenerator] | None
+    vocab_size: Callable[[PuzzleFacts], int]
+    lenient: Callable[[PuzzleFacts], Lenient] | None
+    augmentation: Callable[[PuzzleFacts], NamedAugmentation | None]
+    generator: Callable[[PuzzleFacts], PuzzleGenerator] | None
     text: TextForm | None
     data_command: str
 
@@ -97,31 +98,30 @@ class Task:
         """Return whether an answer other than the label can be right."""
         return self.lenient is not None
 
-    def second_score(self, side: int) -> Lenient:
+    def second_score(self, facts: PuzzleFacts) -> Lenient:
         """Make the second score; where only one answer is right it repeats exact match."""
         if self.lenient is not None:
-            return self.lenient(side)
+            return self.lenient(facts)
         from trm_jax.evaluators import strict
 
         return strict
 
-    def check_side(self, dataset: PuzzleDataset, where: str) -> int:
-        """Check that puzzles are of the task and count the cells of a row.
+    def check_alphabet(self, facts: PuzzleFacts, vocab_size: int, where: str) -> None:
+        """Check that puzzles have the tokens of the task.
 
         Args:
           where: the data set's place, for the message.
 
         Raises:
-          ValueError: the puzzles are not square, or of another alphabet.
+          ValueError: facts of another task, or another alphabet.
         """
-        side = side_of(dataset.metadata.seq_len, where)
-        expected, stored = self.vocab_size(side), dataset.metadata.vocab_size
-        if stored != expected:
+        if facts.task != self.name:
+            raise ValueError(f"{where} is {facts.task} data, not {self.name}")
+        if vocab_size != (expected := self.vocab_size(facts)):
             raise ValueError(
-                f"{where} is no {self.name} data: {side}x{side} {self.name} has {expected}"
-                f" tokens, got vocab_size={stored}"
+                f"{where} is no {self.name} data: {by(facts.grid)} {self.name} has {expected}"
+                f" tokens, got vocab_size={vocab_size}"
             )
-        return side
 
     def need_text(self) -> TextForm:
         """Return the text form.
@@ -134,35 +134,22 @@ class Task:
         return self.text
 
 
-def side_of(cells: int, where: str) -> int:
-    """Count the cells in a row of a square puzzle.
-
-    Raises:
-      ValueError: the puzzle is not square.
-    """
-    side = math.isqrt(cells)
-    if side * side != cells:
-        raise ValueError(f"{where}: puzzles must be square, got {cells} cells")
-    return side
-
-
-def read_cells(cells: str, side: int, alphabet: dict[str, int], task: str) -> np.ndarray:
+def read_cells(cells: str, facts: PuzzleFacts, alphabet: dict[str, int]) -> np.ndarray:
     """Turn symbols into tokens.
 
     Args:
       cells: one symbol a cell, row by row.
       alphabet: symbol -> token.
-      task: its name, for the message.
 
     Raises:
       ValueError: another number of cells, or a symbol that is not of the alphabet.
     """
-    if len(cells) != side * side:
+    if len(cells) != facts.cells:
         raise ValueError(
-            f"the model reads {side}x{side} = {side * side} cells, the puzzle has {len(cells)}"
+            f"the model reads {by(facts.grid)} = {facts.cells} cells, the puzzle has {len(cells)}"
         )
     if unknown := sorted(set(cells) - set(alphabet)):
-        raise ValueError(f"symbols {unknown} are no {task}'s; known: {' '.join(alphabet)}")
+        raise ValueError(f"symbols {unknown} are no {facts.task}'s; known: {' '.join(alphabet)}")
     return np.asarray([alphabet[symbol] for symbol in cells], np.int32)
 
 

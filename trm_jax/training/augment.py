@@ -58,16 +58,17 @@ def sudoku_augmentation(box_rows: int, box_cols: int) -> Augment:
     return augment
 
 
-def maze_augmentation(side: int) -> Augment:
-    """Make the eight symmetries of a square maze."""
+def maze_augmentation(rows: int, columns: int) -> Augment:
+    """Make the eight symmetries of a square maze, or the four of another rectangle."""
 
     def one(key: Array, x: Int[Array, " seq"], y: Int[Array, " seq"]) -> tuple[Array, Array]:
-        index = jnp.arange(side * side).reshape(side, side)
+        index = jnp.arange(rows * columns).reshape(rows, columns)
         flip, mirror, transpose = jax.random.bernoulli(key, shape=(3,))
         index = jnp.where(flip, index[::-1], index)
         index = jnp.where(mirror, index[:, ::-1], index)
-        index = jnp.where(transpose, index.T, index).reshape(-1)
-        return x[index], y[index]
+        if rows == columns:
+            index = jnp.where(transpose, index.T, index)
+        return x[index.reshape(-1)], y[index.reshape(-1)]
 
     def augment(key: Array, inputs: Tokens, labels: Tokens) -> tuple[Tokens, Tokens]:
         return jax.vmap(one)(jax.random.split(key, inputs.shape[0]), inputs, labels)

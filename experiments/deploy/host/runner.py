@@ -140,7 +140,7 @@ def measure(
     index = np.arange(rows.start, rows.stop)
     comparison = compare_group(solver, simulation, job.dataset, index, job.steps)
     fidelity = token_cosine(jnp.asarray(comparison.last), jnp.asarray(references.at(rows)))
-    lenient = job.task.second_score(job.puzzles.side)
+    lenient = job.task.second_score(job.puzzles.facts)
     answered = lenient(jnp.asarray(comparison.solution.tokens), gather_batch(job.dataset, index))
     bits = {
         "exact": comparison.exact,

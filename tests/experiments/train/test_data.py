@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.train.data import default_augmentation, split
-from trm_jax.config import PRESET_TASKS, preset
-from trm_jax.tasks.table import TASKS
+from experiments.train.data import augmentation, default_augmentation, split
+from trm_jax import zoo
+from trm_jax.checkpoints.model_files import load_facts
+from trm_jax.data.facts import settle_facts
 from trm_jax.types import Batch
 
 
@@ -43,10 +44,16 @@ def test_a_task_with_one_pair_or_too_few_tasks_are_refused():
 
 
 def test_arc_is_not_augmented_again():
-    names = [
-        default_augmentation(TASKS[PRESET_TASKS[name]], preset(name).seq_len) for name in MINIS
-    ]
-    assert names == list(MINIS.values())
+    facts = {name: load_facts(zoo.MODELS[name].directory) for name in MINIS}
+    assert {name: default_augmentation(facts[name]) for name in MINIS} == MINIS
+
+
+def test_other_symmetries_than_the_puzzles_have_are_refused():
+    """A band of a 3x2 box is three rows: moved as two, its answers would break the rules."""
+    facts = settle_facts("sudoku", 36, "here", box=(3, 2))
+    augmentation("sudoku-3x2", facts)
+    with pytest.raises(ValueError, match="'sudoku-2x3' of sudoku 6x6 with boxes 3x2; known: sudo"):
+        augmentation("sudoku-2x3", facts)
 
 
 MINIS = {

@@ -22,7 +22,7 @@ from tests.support.tiny.training import ROOT, command
         (["--preset", "sudoku-hrm-mini"], "the preset needs seq_len=36 vocab_size=8"),
         (["--data", "nowhere"], "nowhere"),
         (["--valid", "20"], "--valid must lie between 1 and 19 puzzles, got 20"),
-        (["--augmentation", "blur"], "unknown augmentation 'blur'; known: maze, sudoku-2x2, none"),
+        (["--augmentation", "blur"], "unknown augmentation 'blur' of maze 4x4; known: maze, none"),
         (["--total-steps", "0"], "--total-steps must be at least 1, got 0"),
         (["--accumulate", "3"], "batch_size must be a multiple of accumulate"),
         (["--log-every", "0"], "--log-every must be at least 1, got 0"),

@@ -14,6 +14,7 @@ from tests.support.samples import random_weights
 from trm_jax.checkpoints.model_files import save_model
 from trm_jax.config import TRMConfig
 from trm_jax.data.arc import __main__ as arc
+from trm_jax.data.facts import settle_facts
 from trm_jax.data.format import load_identifiers
 
 SIDE = 6
@@ -46,9 +47,9 @@ def write(root: Path) -> None:
     # at half size answers differ from question to question; at full size they are mostly uniform
     params = jax.tree.map(lambda x: x / 2, weights.params)
     table = np.random.default_rng(5).normal(size=(rows, 16)).astype(np.float32)
-    save_model(
-        root / "model", config, weights._replace(params=params, puzzle_emb=jnp.asarray(table))
-    )
+    facts = settle_facts("arc", config.seq_len, "tiny", identifiers=load_identifiers(root / "data"))
+    weights = weights._replace(params=params, puzzle_emb=jnp.asarray(table))
+    save_model(root / "model", config, weights, puzzles=facts)
 
 
 def arguments(root: Path, out: Path, *more: str) -> list[str]:

@@ -1,63 +1,66 @@
 """The table of tasks: alphabets, scores, names, and that importing it is cheap."""
 
+import math
 import pickle
 import subprocess
 import sys
 
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from trm_jax import zoo
 from trm_jax.config import PRESET_TASKS, PRESETS
 from trm_jax.convert.published import PUBLISHED
-from trm_jax.data.format import from_examples
+from trm_jax.data.facts import boxes_of, settle_facts
 from trm_jax.evaluators import strict
 from trm_jax.tasks import ARC, MAZE, SUDOKU, TASKS, task_named
+from trm_jax.tasks.sudoku import named_box
 from trm_jax.tasks.table import agreed_task, need_task
-from trm_jax.tasks.task import side_of
 from trm_jax.types import Batch
 
-ONES = np.ones((3, 81), np.int32)
 PACKAGED = [name for name in PRESETS if not name.startswith("tiny-")]  # those are of other tests
-SUDOKUS = from_examples(ONES, ONES, vocab_size=11)
 
 
 def test_sides_and_alphabets():
-    assert SUDOKU.check_side(SUDOKUS, "here") == 9
-    assert MAZE.check_side(from_examples(ONES, ONES, vocab_size=6), "here") == 9
+    sudoku, maze = (settle_facts(task, 81, "here") for task in ("sudoku", "maze"))
+    SUDOKU.check_alphabet(sudoku, 11, "here")
+    MAZE.check_alphabet(maze, 6, "here")
     with pytest.raises(ValueError, match=r"here is no maze data: 9x9 maze has 6 tokens.*=11"):
-        MAZE.check_side(SUDOKUS, "here")
-    with pytest.raises(ValueError, match=r"here: puzzles must be square, got 80 cells"):
-        SUDOKU.check_side(from_examples(ONES[:, 1:], ONES[:, 1:], vocab_size=11), "here")
+        MAZE.check_alphabet(maze, 11, "here")
+    with pytest.raises(ValueError, match=r"here is sudoku data, not maze"):
+        MAZE.check_alphabet(sudoku, 6, "here")
     with pytest.raises(ValueError, match=r"unknown task 'chess'; known: sudoku, maze, arc"):
         task_named("chess")
 
 
 @pytest.mark.parametrize("side", [6, 10, 30])
 def test_arc_has_twelve_tokens_on_any_canvas(side):
-    ones = np.ones((2, side * side), np.int32)
-    assert ARC.check_side(from_examples(ones, ones, vocab_size=12), "here") == side
+    facts = settle_facts("arc", side * side, "here")
+    ARC.check_alphabet(facts, 12, "here")
+    assert facts.grid == (side, side)
     with pytest.raises(ValueError, match=r"has 12 tokens, got vocab_size=11"):
-        ARC.check_side(SUDOKUS, "here")
+        ARC.check_alphabet(facts, 11, "here")
 
 
 def test_only_mazes_have_a_second_score():
     """A detour of equal length through open cells: wrong by the label, right for a maze."""
     assert [task.has_second_score for task in (SUDOKU, MAZE, ARC)] == [False, True, False]
-    assert SUDOKU.second_score(9) is strict
-    assert ARC.second_score(9) is strict
+    assert SUDOKU.second_score(settle_facts("sudoku", 81, "here")) is strict
+    assert ARC.second_score(settle_facts("arc", 81, "here")) is strict
     maze = [[3, 2, 2, 4]]  # start, free / free, goal: two shortest paths
     label, other = [[3, 5, 2, 4]], jnp.asarray([[3, 2, 5, 4]])
     batch = Batch(*map(jnp.asarray, (maze, label, [0])))
     assert not strict(other, batch)[0]
-    assert MAZE.second_score(2)(other, batch)[0]
+    assert MAZE.second_score(settle_facts("maze", 4, "here"))(other, batch)[0]
 
 
-def test_augmentations_are_named_by_task_and_side():
-    assert SUDOKU.augmentation(6).name == "sudoku-2x3"
-    assert MAZE.augmentation(4).name == "maze"
-    assert ARC.augmentation(30) is None
+def test_augmentations_are_named_by_task_and_box():
+    for box in ((2, 3), (3, 2)):
+        facts = settle_facts("sudoku", 36, "here", box=box)
+        assert SUDOKU.augmentation(facts).name == f"sudoku-{box[0]}x{box[1]}"
+        assert named_box(SUDOKU.augmentation(facts).name) == box
+    assert MAZE.augmentation(settle_facts("maze", 48, "here", grid=(8, 6))).name == "maze"
+    assert ARC.augmentation(settle_facts("arc", 900, "here")) is None
 
 
 def test_every_name_of_a_task_in_tables_is_known():
@@ -72,7 +75,10 @@ def test_every_name_of_a_task_in_tables_is_known():
 def test_presets_have_the_alphabet_of_their_task(name):
     config = PRESETS[name]
     task = TASKS[PRESET_TASKS[name]]
-    assert config.vocab_size == task.vocab_size(side_of(config.seq_len, name))
+    side = math.isqrt(config.seq_len)
+    box = next((b for b in boxes_of(side)), None) if task is SUDOKU else None
+    facts = settle_facts(task.name, config.seq_len, name, grid=(side, side), box=box)
+    assert config.vocab_size == task.vocab_size(facts)
 
 
 def test_what_is_asked_and_what_is_recorded_must_agree():

@@ -45,9 +45,9 @@ def test_maze_draws_are_mazes_with_their_shortest_path() -> None:
         jnp.asarray(a, jnp.int32) for a in generate_mazes(5, height=7, width=7, min_path=8)
     )
     for key in KEYS:
-        x, y = maze_augmentation(7)(key, mazes, solved)
+        x, y = maze_augmentation(7, 7)(key, mazes, solved)
         batch = Batch(x, y, jnp.zeros(5, jnp.int32))
-        assert bool(any_shortest_path(7)(y, batch).all())
+        assert bool(any_shortest_path(7, 7)(y, batch).all())
         assert (np.sort(x) == np.sort(mazes)).all()
 
 
@@ -55,7 +55,7 @@ def test_maze_draws_are_mazes_with_their_shortest_path() -> None:
 def test_maze_draws_reach_all_eight_symmetries() -> None:
     grid = jnp.arange(9, dtype=jnp.int32)[None]
     draws = {
-        np.asarray(maze_augmentation(3)(jax.random.key(s), grid, grid)[0]).tobytes()
+        np.asarray(maze_augmentation(3, 3)(jax.random.key(s), grid, grid)[0]).tobytes()
         for s in range(60)
     }
     # 60 fair draws miss one of 8 with probability 8 * (7/8)^60 = 0.003; the seeds are fixed

@@ -167,15 +167,28 @@ def _branch_cell(grid: Geometry, state: int, done: int) -> int:
     return best
 
 
+class SearchTooLong(ValueError):
+    """A search that was given up: as many guesses as allowed decided nothing."""
+
+
 @dataclass
 class Search:
-    """Counts the cells at which a search had to branch."""
+    """Counts the cells at which a search had to branch.
+
+    Attributes:
+      limit: guesses after which the search is given up; None: never.
+    """
 
     guesses: int = 0
+    limit: int | None = None
 
 
 def solutions(grid: Geometry, state: int, search: Search, done: int = 0) -> Iterator[int]:
-    """Yield every solution below a state, as a state with one bit per cell."""
+    """Yield every solution below a state, as a state with one bit per cell.
+
+    Raises:
+      SearchTooLong: the search has a limit and reached it.
+    """
     settled = propagate(grid, state, done)
     if settled is None:
         return
@@ -185,6 +198,8 @@ def solutions(grid: Geometry, state: int, search: Search, done: int = 0) -> Iter
         return
     cell = grid.cells[_branch_cell(grid, state, done)]
     search.guesses += 1
+    if search.limit is not None and search.guesses > search.limit:
+        raise SearchTooLong(f"{search.limit} guesses did not decide how many solutions there are")
     for bit in bits_of(state & cell):
         yield from solutions(grid, state & ~cell | bit, search, done)
 
@@ -236,9 +251,16 @@ class SolverVerdict:
     rating: int
 
 
-def solve(puzzle: Sequence[int], box: Box, *, limit: int = 2) -> SolverVerdict:
-    """Solve a puzzle and count its solutions up to `limit` (2 decides uniqueness)."""
-    grid, search = geometry(box), Search()
+def solve(
+    puzzle: Sequence[int], box: Box, *, limit: int = 2, max_guesses: int | None = None
+) -> SolverVerdict:
+    """Solve a puzzle and count its solutions up to `limit` (2 decides uniqueness).
+
+    Raises:
+      ValueError: cells of another grid.
+      SearchTooLong: more than `max_guesses` guesses are needed.
+    """
+    grid, search = geometry(box), Search(limit=max_guesses)
     solved = list(itertools.islice(solutions(grid, state_of(grid, puzzle), search), limit))
     solution = digits_of(grid, solved[0]) if solved else None
     return SolverVerdict(solution, len(solved), search.guesses)

@@ -29,6 +29,20 @@ def decode(tokens: Integer[np.ndarray, "*shape"]) -> Integer[np.ndarray, "*shape
     return tokens.astype(np.int8) - 1
 
 
+def find_conflict(digits: Integer[np.ndarray, " cells"], box: Box) -> str | None:
+    """Say which digit is given twice in a row, column or box; None where none is."""
+    side = check_box(box)
+    grid, (height, width) = digits.reshape(side, side), box
+    boxes = grid.reshape(side // height, height, side // width, width).swapaxes(1, 2)
+    units = {"row": grid, "column": grid.T, "box": boxes.reshape(side, side)}
+    for name, lines in units.items():
+        for at, line in enumerate(lines):
+            given, counts = np.unique(line[line > 0], return_counts=True)
+            if (counts > 1).any():
+                return f"{name} {at + 1} has {DIGITS[int(given[counts > 1][0]) - 1]} twice"
+    return None
+
+
 def valid_grids(
     digits: Integer[np.ndarray, "puzzles cells"], box: Box
 ) -> Bool[np.ndarray, " puzzles"]:
