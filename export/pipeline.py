@@ -46,7 +46,7 @@ from quant.integer.model import IntegerModel
 from quant.integer.reasoner import IntegerReasoner, Simulated
 from quant.integer.saturation import count_rollout
 from quant.precision_plan import PrecisionPlan
-from quant.ptq.weights import round_weights
+from quant.ptq.weights import round_unquantised
 from quant.scheme import FloatDtype, Scheme
 from quant.simulation import Simulation, simulate
 from trm_jax.checkpoints.tensor_files import save_tensors
@@ -177,7 +177,7 @@ def lower_model(
 def collect_host_tensors(source: LoadedModel, plan: StoragePlan) -> dict[str, np.ndarray]:
     """Round what the host loop needs, embeddings and initial states, to the plan's floats."""
     half = plan.mixer.scheme.float_dtype is FloatDtype.FP16
-    weights = round_weights(source.weights, plan.mixer.scheme)
+    weights = round_unquantised(source.weights, plan.mixer.scheme.float_dtype)
     host = {
         "embed_tokens": weights.params["embed_tokens"]["embedding"],
         "H_init": weights.buffers.H_init,

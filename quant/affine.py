@@ -31,6 +31,7 @@ Not here: bytes (packing.py), which tensors (ptq/weights.py), products (dot_gene
 
 import enum
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,6 +58,7 @@ class Clipping(enum.Enum):
 
     MINMAX = "minmax"  # the whole range
     MSE = "mse"  # the shrunken range of least squared error
+    ALIGNED = "aligned"  # likewise, with zero points on either side of the whole range's
 
 
 @jax.tree_util.register_static
@@ -140,7 +142,11 @@ def calibrate(x: Float[Array, "..."], grid: Grid, clipping: Clipping = Clipping.
 
     Args:
       clipping: MINMAX covers all data. MSE tries the ranges (c*low, c*high) for every c in
-        CLIP_FACTORS, 1.00 down to 0.05, and keeps the first of least squared error.
+        CLIP_FACTORS, 1.00 down to 0.05, and keeps the first of least squared error. ALIGNED tries
+        them also with the zero points z on either side of -low/s, and steps that then reach the
+        data, max(-low/z, high/(q_max-z)): a min/max range puts the zero of an asymmetric grid
+        between two integers, and data that lies on a symmetric grid would be moved off it. On a
+        symmetric grid it is MSE.
     """
     x = x.astype(jnp.float32)
     axes = grid.reduced_axes(x.ndim)
@@ -148,17 +154,45 @@ def calibrate(x: Float[Array, "..."], grid: Grid, clipping: Clipping = Clipping.
     high = jnp.maximum(jnp.max(x, axis=axes, keepdims=True), 0.0)
     if clipping is Clipping.MINMAX:
         return Range(low, high)
+    ranges = [Range(low, high)]
+    if clipping is Clipping.ALIGNED and not grid.is_symmetric:
+        ranges += _aligned_ranges(low, high, grid)
+    return _least_error(x, ranges, grid)
 
-    def try_factor(best: tuple[Array, Array], factor: Array) -> tuple[tuple[Array, Array], None]:
-        affine = scale_zero_point(Range(low * factor, high * factor), grid)
-        error = jnp.square(x - dequantise(quantise(x, affine, grid)))
-        loss = jnp.sum(error, axis=axes, keepdims=True)
-        better = loss < best[0]
-        return (jnp.where(better, loss, best[0]), jnp.where(better, factor, best[1])), None
 
-    start = (jnp.full_like(low, jnp.inf), jnp.ones_like(low))
-    (_, factor), _ = jax.lax.scan(try_factor, start, jnp.asarray(CLIP_FACTORS, jnp.float32))
-    return Range(low * factor, high * factor)
+def _aligned_ranges(low: Array, high: Array, grid: Grid) -> list[Range]:
+    """List the ranges around the two zero points next to the min/max one that reach all data."""
+    below = jnp.floor(-low * grid.q_max / jnp.maximum(high - low, jnp.finfo(jnp.float32).tiny))
+    ranges = []
+    for zero_point in (below, below + 1):
+        z = jnp.clip(zero_point, 1, grid.q_max - 1)
+        step = jnp.maximum(-low / z, high / (grid.q_max - z))
+        ranges.append(Range(-step * z, step * (grid.q_max - z)))
+    return ranges
+
+
+def _least_error(x: Array, ranges: Sequence[Range], grid: Grid) -> Range:
+    """Find the range and the factor of CLIP_FACTORS on it of least squared error, the first."""
+    axes = grid.reduced_axes(x.ndim)
+    factors = jnp.asarray(CLIP_FACTORS, jnp.float32)
+    lows, highs = (jnp.stack(ends) for ends in zip(*ranges, strict=True))
+
+    def try_range(best: tuple[Array, Range], tried: tuple[Array, Array]) -> tuple:
+        lows, highs = tried
+
+        def try_factor(best: tuple[Array, Range], factor: Array) -> tuple:
+            span = Range(lows * factor, highs * factor)
+            error = jnp.square(x - dequantise(quantise(x, scale_zero_point(span, grid), grid)))
+            loss = jnp.sum(error, axis=axes, keepdims=True)
+            better = loss < best[0]
+            kept = Range(*(jnp.where(better, *ends) for ends in zip(span, best[1], strict=True)))
+            return (jnp.where(better, loss, best[0]), kept), None
+
+        return jax.lax.scan(try_factor, best, factors)
+
+    nothing = jnp.full_like(lows[0], jnp.inf)
+    (_, span), _ = jax.lax.scan(try_range, (nothing, ranges[0]), (lows, highs))
+    return span
 
 
 def scale_zero_point(span: Range, grid: Grid) -> Affine:

@@ -79,8 +79,14 @@ def qat_dot_general(scheme: Scheme, ranges: Ranges | None = None) -> SiteDotGene
     MSE clipping searches its range at every call: slow, and seldom worth it in training.
 
     Raises:
-      ValueError: static activations without ranges.
+      ValueError: static activations without ranges; or weights rounded by what goes through the
+        model, which is done once, to a trained model.
     """
+    if scheme.rounds_with_puzzles:
+        raise ValueError(
+            f"{scheme.name} rounds a trained model; train for {scheme.to_nearest.name}, which has"
+            " the same grid"
+        )
     return SchemeDotGeneral(scheme.weights, scheme.activations, _frozen(scheme, ranges))
 
 

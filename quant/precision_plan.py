@@ -13,7 +13,7 @@ Not here: how a plan is simulated (simulation.py), and how a target stores what 
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quant.scheme import CarryPrecision, FloatDtype, Scheme, parse
 
@@ -122,6 +122,26 @@ class PrecisionPlan:
     def needs_ranges(self) -> bool:
         """Return whether some activations are static, so that ranges must be calibrated."""
         return any(scheme.activations.is_static for scheme in self.schemes)
+
+    @property
+    def needs_puzzles(self) -> bool:
+        """Return whether it is calibrated on puzzles, for activations or for weights."""
+        return any(scheme.needs_puzzles for scheme in self.schemes)
+
+    @property
+    def rounds_with_puzzles(self) -> bool:
+        """Return whether weights are rounded by what goes through the model."""
+        return any(scheme.rounds_with_puzzles for scheme in self.schemes)
+
+    @property
+    def to_nearest(self) -> "PrecisionPlan":
+        """The same grids, with weights rounded to nearest."""
+        return replace(
+            self,
+            mixer=self.mixer.to_nearest,
+            channel=self.channel.to_nearest,
+            head=self.head.to_nearest,
+        )
 
     def forward_dtype(self, default: str) -> str:
         """Choose the `forward_dtype` of the model that computes the plan.

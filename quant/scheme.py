@@ -2,9 +2,12 @@
 
 Name = the parts that apply, joined by `_`, in this order:
 
-    w<bits><t|c>-<sym|asym>[-mse]   weights of every Dense: bits 2 to 8; t one scale per tensor,
-                                    c per output channel; symmetric or asymmetric grid; range
-                                    min/max, or clipped for least squared error (-mse)
+    w<bits><t|c>-<sym|asym>[-mse|-gptq]
+                                    weights of every Dense: bits 2 to 8; t one scale per tensor,
+                                    c per output channel; symmetric or asymmetric grid. Range
+                                    min/max; or clipped for least squared error (-mse); or so
+                                    clipped, and rounded with Hessians of calibration puzzles
+                                    over all cycles (-gptq)
     fp32 | bf16 | fp16              everything that is not quantised, and the arithmetic;
                                     left out if fp32 and the weights are quantised
     a8d | a8da | a8s | a16s         inputs of every Dense: d dynamic (one range per row at run
@@ -19,6 +22,7 @@ Name = the parts that apply, joined by `_`, in this order:
                                     included; left out if it is float
 
     w4t-sym            4-bit weights, one symmetric scale per matrix, float32 arithmetic
+    w4t-sym-gptq       the same grid, rounded so that the outputs change least
     w8c-sym_a8d        8-bit weights per channel, dynamic 8-bit inputs
     w4c-asym_a16s_carry16
     w4c-asym_a16s_tflm 4-bit weights, int16 activations and carry, as a microcontroller computes
@@ -41,6 +45,18 @@ class Granularity(enum.Enum):
 
     PER_TENSOR = "t"
     PER_CHANNEL = "c"  # per output channel: the last axis of a Flax kernel
+
+
+class Rounding(enum.Enum):
+    """How a weight chooses between the integers of its grid."""
+
+    NEAREST = ""
+    GPTQ = "gptq"  # errors are compensated by the weights that follow (ptq/gptq.py)
+
+    @property
+    def needs_puzzles(self) -> bool:
+        """Return whether it looks at what goes through the model."""
+        return self is not Rounding.NEAREST
 
 
 class Activations(enum.Enum):
@@ -89,20 +105,27 @@ class Arithmetic(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class WeightScheme:
-    """Grid of every Dense kernel.
+    """Grid of every Dense kernel, and how weights are put onto it.
 
     Raises:
-      ValueError: unsupported width.
+      ValueError: unsupported width; or clipping that a rounding does not go with: GPTQ clips for
+        least squared error itself.
     """
 
     bits: int
     granularity: Granularity
     symmetry: Symmetry
     clipping: Clipping = Clipping.MINMAX
+    rounding: Rounding = Rounding.NEAREST
 
     def __post_init__(self) -> None:
         if self.bits not in WEIGHT_BITS:
             raise ValueError(f"bits must be one of {list(WEIGHT_BITS)}, got bits={self.bits}")
+        if (self.rounding is Rounding.GPTQ) != (self.clipping is Clipping.ALIGNED):
+            raise ValueError(
+                f"{self.rounding.name} does not go with {self.clipping.name} clipping; GPTQ takes"
+                " ALIGNED, rounding to nearest MINMAX or MSE"
+            )
 
     @property
     def grid(self) -> Grid:
@@ -112,8 +135,24 @@ class WeightScheme:
 
     @property
     def name(self) -> str:
-        clip = "-mse" if self.clipping is Clipping.MSE else ""
-        return f"w{self.bits}{self.granularity.value}-{self.symmetry.value}{clip}"
+        methods = {method: suffix for suffix, method in METHODS.items()}
+        method = methods[self.clipping, self.rounding]
+        return f"w{self.bits}{self.granularity.value}-{self.symmetry.value}{method}"
+
+    @property
+    def to_nearest(self) -> "WeightScheme":
+        """The same grid without a look at puzzles: as many bytes, other integers."""
+        if not self.rounding.needs_puzzles:
+            return self
+        return replace(self, clipping=Clipping.MSE, rounding=Rounding.NEAREST)
+
+
+METHODS = {
+    "": (Clipping.MINMAX, Rounding.NEAREST),
+    "-mse": (Clipping.MSE, Rounding.NEAREST),
+    "-gptq": (Clipping.ALIGNED, Rounding.GPTQ),
+}
+"""How weights are put onto their grid, by suffix of a scheme's name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +191,21 @@ class Scheme:
     def is_integer(self) -> bool:
         """Return whether everything is computed in a device's integers."""
         return self.arithmetic is Arithmetic.TFLM
+
+    @property
+    def needs_puzzles(self) -> bool:
+        """Return whether it is calibrated on puzzles, which are then not evaluated."""
+        return self.activations.is_static or self.rounds_with_puzzles
+
+    @property
+    def rounds_with_puzzles(self) -> bool:
+        """Return whether its weights are rounded by what goes through the model."""
+        return self.weights is not None and self.weights.rounding.needs_puzzles
+
+    @property
+    def to_nearest(self) -> "Scheme":
+        """The same grids, with weights rounded to nearest."""
+        return replace(self, weights=self.weights and self.weights.to_nearest)
 
     @property
     def name(self) -> str:
@@ -204,7 +258,10 @@ DEVICE_SCHEMES: dict[str, Scheme] = {
 NAMED_SCHEMES = {**PAPER_SCHEMES, **DEVICE_SCHEMES}
 FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
 
-_WEIGHTS = re.compile(r"w(?P<bits>\d+)(?P<granularity>[tc])-(?P<symmetry>sym|asym)(?P<mse>-mse)?")
+_WEIGHTS = re.compile(
+    r"w(?P<bits>\d+)(?P<granularity>[tc])-(?P<symmetry>sym|asym)"
+    rf"(?P<method>{'|'.join(METHODS)})"
+)
 
 
 def parse(name: str) -> Scheme:
@@ -218,11 +275,13 @@ def parse(name: str) -> Scheme:
     fields: dict = {}
     rest = name.split("_")
     if match := _WEIGHTS.fullmatch(rest[0]):
+        clipping, rounding = METHODS[match["method"]]
         fields["weights"] = WeightScheme(
             bits=int(match["bits"]),
             granularity=Granularity(match["granularity"]),
             symmetry=Symmetry(match["symmetry"]),
-            clipping=Clipping.MSE if match["mse"] else Clipping.MINMAX,
+            clipping=clipping,
+            rounding=rounding,
         )
         rest = rest[1:]
     choices = (
@@ -239,7 +298,7 @@ def parse(name: str) -> Scheme:
         raise ValueError(
             f"unknown scheme {name!r}, cannot read {rest[0] if rest else name!r};"
             f" known names: {', '.join(NAMED_SCHEMES)}; or"
-            " [w<2-8><t|c>-<sym|asym>[-mse]][_fp32|_bf16|_fp16][_a8d|_a8da|_a8s|_a16s]"
+            " [w<2-8><t|c>-<sym|asym>[-mse|-gptq]][_fp32|_bf16|_fp16][_a8d|_a8da|_a8s|_a16s]"
             "[_carrybf16|_carryfp16|_carry16|_carry8][_tflm], e.g. w4c-asym_a8d"
         )
     return Scheme(**fields)

@@ -20,7 +20,7 @@ statistics of a trajectory (ptq/calibrate.py), files (export).
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -38,17 +38,18 @@ from quant.integer.reasoner import simulate_integers
 from quant.precision_plan import PrecisionPlan, Role, role_of
 from quant.ptq.calibrate import (
     RANGE,
+    Calibration,
     ProductRange,
     Statistic,
     check_headroom,
     input_widths,
     observed_rollout,
 )
+from quant.ptq.methods import quantise_weights
 from quant.ptq.weights import (
     QuantisedParams,
     dequantise_params,
     leaf_name,
-    quantise_params,
     round_floats,
 )
 from quant.scheme import Activations, Scheme
@@ -106,7 +107,7 @@ class Simulation:
 def simulate(
     model: ConfiguredWeights,
     plan: PrecisionPlan | Scheme,
-    batches: Iterable[Batch] = (),
+    batches: Iterable[Batch] | Calibration = (),
     *,
     steps: int | None = None,
     dtype: str = "float32",
@@ -115,21 +116,26 @@ def simulate(
 
     Args:
       plan: a scheme stands for a plan that gives it to every role.
-      batches: calibration puzzles of one shape, without padding; read only by static plans.
-      steps: supervision steps over which ranges are measured (the model's halt_max_steps).
+      batches: calibration puzzles of one shape, without padding; read only by plans that need
+        them, for static activations or for weights rounded by what goes through the model. A
+        Calibration of the model is measured once for several schemes.
+      steps: supervision steps of a calibration (the model's halt_max_steps).
       dtype: arithmetic of a plan that names none.
 
     Raises:
-      ValueError: weights that the plan's format cannot hold, static activations without puzzles,
+      ValueError: weights that the plan's format cannot hold, no puzzles where the plan needs some,
         or a model without integers (linear attention, learned positions) under tflm.
     """
     plan = PrecisionPlan.uniform(plan) if isinstance(plan, Scheme) else plan
-    puzzles = list(batches) if plan.needs_ranges else []
-    if plan.needs_ranges and not puzzles:
-        raise ValueError(f"{plan.name} has static activations, and there are no puzzles for them")
+    calibration = (
+        batches if isinstance(batches, Calibration) else calibrate_on(model, batches, steps)
+    )
+    puzzles = calibration.batches if plan.needs_puzzles else ()
+    if plan.needs_puzzles and not puzzles:
+        raise ValueError(f"{plan.name} is calibrated on puzzles, and there are none")
     config = dataclasses.replace(model.config, forward_dtype=plan.forward_dtype(dtype))
-    steps = config.halt_max_steps if steps is None else steps
-    quantised = quantise_for(model.weights.params, plan)
+    steps = calibration.steps
+    quantised = quantise_for(model.weights.params, plan, calibration)
     if plan.is_integer:
         return _simulate_tflm(config, model.weights, plan, quantised, puzzles, steps)
     buffers, puzzle_emb = round_floats(model.weights, plan.mixer.float_dtype)
@@ -146,12 +152,25 @@ def simulate(
     )
 
 
+def calibrate_on(
+    model: ConfiguredWeights, batches: Iterable[Batch], steps: int | None = None
+) -> Calibration:
+    """Make the calibration of a model, to simulate several schemes with.
+
+    Args:
+      batches: of one shape, without padding puzzles; gathered when a scheme needs them.
+      steps: supervision steps of a rollout (the model's halt_max_steps).
+    """
+    steps = model.config.halt_max_steps if steps is None else steps
+    return Calibration(model.config, model.weights, batches, steps=steps)
+
+
 def _simulate_tflm(
     config: Config,
     weights: Weights,
     plan: PrecisionPlan,
     quantised: QuantisedParams,
-    puzzles: list[Batch],
+    puzzles: Sequence[Batch],
     steps: int,
 ) -> Simulation:
     """Calibrate a device's integers and simulate them."""
@@ -166,13 +185,18 @@ def _simulate_tflm(
     )
 
 
-def quantise_for(params: Params, plan: PrecisionPlan) -> QuantisedParams:
+def quantise_for(
+    params: Params, plan: PrecisionPlan, calibration: Calibration | None = None
+) -> QuantisedParams:
     """Quantise every matrix by its role's scheme, everything else by the mixer's.
 
+    Args:
+      calibration: needed by schemes that round by what goes through the model.
+
     Raises:
-      ValueError: as `quantise_params`.
+      ValueError: as `quantise_weights`.
     """
-    trees = {scheme: quantise_params(params, scheme) for scheme in set(plan.schemes)}
+    trees = {s: quantise_weights(params, s, calibration) for s in set(plan.schemes)}
 
     def pick(path: tuple, _: object, *leaves: object) -> object:
         name = leaf_name(path).removesuffix("/kernel")

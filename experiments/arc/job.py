@@ -57,10 +57,10 @@ def prepare(args: argparse.Namespace) -> ArcJob:
     """
     common = read_common(args)
     schemes = parse_schemes(args.schemes)
-    if static := [name for name in schemes if parse(name).activations.is_static]:
+    if calibrated := [name for name in schemes if parse(name).needs_puzzles]:
         raise ValueError(
-            f"{static[0]} needs calibration puzzles, which a vote does not set apart; measure it"
-            " with `python -m experiments.sweep --task arc`"
+            f"{calibrated[0]} needs calibration puzzles, which a vote does not set apart;"
+            " measure it with `python -m experiments.sweep --task arc`"
         )
     for name in ("num_aug", "row_steps", "seed"):
         if getattr(args, name) < 0:

@@ -59,16 +59,16 @@ def choose_limit(limit: int, total: int) -> int:
 
 
 def check_calibration(schemes: Sequence[Scheme], num_puzzles: int, total: int) -> None:
-    """Check that puzzles are left to calibrate static activations on.
+    """Check that puzzles are left for the schemes that are calibrated on some.
 
     Raises:
       ValueError: the calibration puzzles would be evaluated too.
     """
     left = max(total - CALIBRATION_PUZZLES, 0)
-    static = [scheme.name for scheme in schemes if scheme.activations.is_static]
-    if static and num_puzzles > left:
+    calibrated = [scheme.name for scheme in schemes if scheme.needs_puzzles]
+    if calibrated and num_puzzles > left:
         raise ValueError(
-            f"{static[0]} calibrates its activations on the last {CALIBRATION_PUZZLES} of the"
+            f"{calibrated[0]} is calibrated on the last {CALIBRATION_PUZZLES} of the"
             f" {total} puzzles, so at most {left} can be evaluated, got {num_puzzles};"
             " lower --limit or leave the scheme out"
         )

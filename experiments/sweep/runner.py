@@ -25,7 +25,7 @@ from experiments.sweep.job import SweepJob, prepare
 from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, sweep_folder
 from experiments.sweep.tables import write_report
 from quant.scheme import label, parse
-from quant.simulation import Simulation, simulate
+from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluators import Readout, Trajectory, consecutive_similarity, measure
@@ -48,14 +48,10 @@ class Runner:
         self.spec = spec
         self.puzzles = puzzles
         self.lenient = puzzles.task.second_score(puzzles.facts)
+        puzzles_aside = gather_calibration(puzzles.dataset)
+        calibration = calibrate_on(model, puzzles_aside, spec.grid.steps)
         self.simulations = {
-            name: simulate(
-                model,
-                parse(name),
-                gather_calibration(puzzles.dataset),
-                steps=spec.grid.steps,
-                dtype=spec.dtype,
-            )
+            name: simulate(model, parse(name), calibration, dtype=spec.dtype)
             for name in spec.schemes
         }
 

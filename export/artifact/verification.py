@@ -51,9 +51,13 @@ def simulate_export(export: Export, model: str | None, dataset: PuzzleDataset) -
         source, plan.precision, gather_calibration(dataset), steps=manifest.expected.steps
     )
     if parameters_sha256(simulation.quantised) != manifest.parameters_sha256:
+        cure = "name the model it was made from with --model"
+        if plan.precision.rounds_with_puzzles:
+            cure += ", the puzzles with --data; or verify where it was exported: Hessians, and so"
+            cure += " the integers, differ between kinds of processors in their last bits"
         raise ValueError(
             f"{source.name} under {manifest.scheme} gives other parameters than the export holds;"
-            " name the model it was made from with --model"
+            f" {cure}"
         )
     return simulation
 

@@ -33,7 +33,7 @@ from quant.integer.carry import Combine, combine_for, on_grid, row_scale, scaled
 from quant.integer.encoding import Encoding
 from quant.integer.operators import DenseWeights, Encodings, IntegerOps, Products, products_of
 from quant.integer.tensor_names import INT16, int8_widths
-from quant.ptq.weights import QuantisedParams, round_weights
+from quant.ptq.weights import QuantisedParams, round_unquantised
 from quant.scheme import Activations, Scheme
 from trm_jax.config import Config, Mixer, Positions
 from trm_jax.types import Batch, Weights
@@ -117,7 +117,7 @@ def calibrated_model(
     _check_scheme(config, scheme)
     headroom = headroom_for(config, scheme.activations) if headroom is None else headroom
     products = device_products(quantised, config)
-    exact = round_weights(weights, scheme)
+    exact = round_unquantised(weights, scheme.float_dtype)
     spans = calibrated_spans(config, products, exact, batches, steps=steps)
     encodings = device_encodings(spans, config, scheme.activations, headroom)
     return integer_model(config, exact, products, encodings, headroom)

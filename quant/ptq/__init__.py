@@ -4,6 +4,8 @@ Methods differ in how they round. Read in this order:
 
     calibrate.py   ranges and Hessians along whole trajectories, folded over all cycles
     weights.py     rounding to nearest, every kernel on its scheme's grid; bytes of the result
+    gptq.py        rounding by Hessians, so that the outputs of a product change least
+    methods.py     the table of methods
 
 Not here: the grid itself (quant/affine.py), schemes and their names (quant/scheme.py).
 """

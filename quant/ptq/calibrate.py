@@ -12,6 +12,7 @@ Not here: the ranges of outputs, which need kernels (simulation.py); and percent
 carry stays wrong for all later cycles, so ranges get headroom instead.
 """
 
+import dataclasses
 import enum
 import functools
 from collections.abc import Callable, Iterable
@@ -24,7 +25,9 @@ from jaxtyping import Float
 
 from quant.affine import Range
 from quant.ptq.weights import is_kernel, leaf_name
+from trm_jax.config import Config
 from trm_jax.models.act import inject
+from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, Latents, Params, Weights
 
@@ -38,6 +41,37 @@ class ProductRange(NamedTuple):
 
     input: tuple[float, float]
     output: tuple[float, float]
+
+
+class Calibration:
+    """A full-precision model and the puzzles that are driven through it, once for many schemes.
+
+    Args:
+      batches: of one shape, without padding puzzles; they are gathered when first asked for.
+      steps: supervision steps of a rollout.
+    """
+
+    def __init__(
+        self, config: Config, weights: Weights, batches: Iterable[Batch], *, steps: int
+    ) -> None:
+        self.reasoner = build(dataclasses.replace(config, forward_dtype="float32"))
+        self.weights = weights
+        self.steps = steps
+        self._batches = batches
+
+    @functools.cached_property
+    def batches(self) -> tuple[Batch, ...]:
+        """The puzzles."""
+        return tuple(self._batches)
+
+    @functools.cached_property
+    def hessians(self) -> PerSite[Float[Array, "inputs inputs"]]:
+        """Hessians of every Dense, over all cycles.
+
+        Raises:
+          ValueError: no batch.
+        """
+        return hessians(self.reasoner, self.weights, self.batches, steps=self.steps)
 
 
 class Seen(enum.Enum):

@@ -10,6 +10,7 @@ Not here: the puzzle table's own compression (puzzle_table.py), anything that lo
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,8 @@ from trm_jax.types import Buffers, Params, PuzzleTable, Weights
 
 QuantisedParams = dict[str, Any]
 """A parameter tree with a QTensor where the kernels were."""
+RoundKernel = Callable[[tuple, Array, WeightScheme], QTensor]
+"""(path, kernel, scheme) -> integers: how a method rounds one kernel."""
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -41,6 +44,21 @@ def quantise_params(params: Params, scheme: Scheme) -> QuantisedParams:
     its arithmetic itself, and masters stay float32.
 
     Raises:
+      ValueError: a leaf is not finite, or float16 cannot hold it; the message names it. Or the
+        scheme rounds by what goes through the model, which `quant.simulate` measures.
+    """
+    if scheme.rounds_with_puzzles:
+        raise ValueError(
+            f"{scheme.name} rounds weights by what puzzles drive through the model; give"
+            " calibration puzzles to quant.simulate, or leave the suffix out"
+        )
+    return quantise_leaves(params, scheme, lambda path, value, w: quantise_kernel(value, w))
+
+
+def quantise_leaves(params: Params, scheme: Scheme, kernel: RoundKernel) -> QuantisedParams:
+    """Quantise every kernel by a method of its own and cast the other leaves.
+
+    Raises:
       ValueError: a leaf is not finite, or float16 cannot hold it; the message names it.
     """
 
@@ -48,7 +66,7 @@ def quantise_params(params: Params, scheme: Scheme) -> QuantisedParams:
         if scheme.weights is None or not is_kernel(path):
             return _cast(path, value, scheme.float_dtype)
         _check(path, value, float(jnp.finfo(jnp.float32).max))
-        return quantise_kernel(value, scheme.weights)
+        return kernel(path, value, scheme.weights)
 
     return jax.tree_util.tree_map_with_path(leaf, params)
 
@@ -70,6 +88,16 @@ def round_weights(weights: Weights, scheme: Scheme) -> Weights:
     """
     params = dequantise_params(quantise_params(weights.params, scheme))
     return Weights(params, *round_floats(weights, scheme.float_dtype))
+
+
+def round_unquantised(weights: Weights, float_dtype: FloatDtype) -> Weights:
+    """Round everything to a float format, kernels too: for callers that read the rest.
+
+    Raises:
+      ValueError: a leaf is not finite, or float16 cannot hold it; the message names it.
+    """
+    params = quantise_params(weights.params, Scheme(float_dtype=float_dtype))
+    return Weights(params, *round_floats(weights, float_dtype))
 
 
 def round_floats(weights: Weights, float_dtype: FloatDtype) -> tuple[Buffers, PuzzleTable]:

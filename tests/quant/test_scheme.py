@@ -8,11 +8,13 @@ import pytest
 from quant.affine import WEIGHT_BITS, Clipping, Symmetry
 from quant.scheme import (
     DEVICE_SCHEMES,
+    METHODS,
     PAPER_SCHEMES,
     Activations,
     CarryPrecision,
     FloatDtype,
     Granularity,
+    Rounding,
     Scheme,
     WeightScheme,
     paper_name,
@@ -22,8 +24,10 @@ from quant.scheme import (
 WEIGHTS = [
     None,
     *(
-        WeightScheme(bits=b, granularity=g, symmetry=s, clipping=c)
-        for b, g, s, c in itertools.product(WEIGHT_BITS, Granularity, Symmetry, Clipping)
+        WeightScheme(bits=b, granularity=g, symmetry=s, clipping=c, rounding=r)
+        for b, g, s, (c, r) in itertools.product(
+            WEIGHT_BITS, Granularity, Symmetry, METHODS.values()
+        )
     ),
 ]
 FAMILY = [
@@ -113,3 +117,33 @@ def test_device_schemes_decode_themselves(name: str) -> None:
 def test_integers_without_what_they_need_are_refused(name: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse(name)
+
+
+def test_methods_that_look_at_puzzles_say_so() -> None:
+    learned = parse("w4c-asym-gptq_a8d")
+    assert learned.weights is not None
+    assert learned.weights.rounding is Rounding.GPTQ
+    assert (learned.needs_puzzles, learned.rounds_with_puzzles) == (True, True)
+    static = parse("w4c-asym_a8s")
+    assert (static.needs_puzzles, static.rounds_with_puzzles) == (True, False)
+    assert not parse("w4c-asym-mse_a8d").needs_puzzles
+    assert learned.to_nearest == parse("w4c-asym-mse_a8d")
+    assert static.to_nearest == static
+    assert parse("bf16").to_nearest == parse("bf16")
+
+
+@pytest.mark.parametrize(
+    ("clipping", "rounding"),
+    [(Clipping.ALIGNED, Rounding.NEAREST), (Clipping.MSE, Rounding.GPTQ)],
+)
+def test_clipping_and_rounding_without_a_name_are_refused(
+    clipping: Clipping, rounding: Rounding
+) -> None:
+    with pytest.raises(ValueError, match=f"{rounding.name} does not go with {clipping.name}"):
+        WeightScheme(
+            bits=4,
+            granularity=Granularity.PER_TENSOR,
+            symmetry=Symmetry.SYMMETRIC,
+            clipping=clipping,
+            rounding=rounding,
+        )

@@ -95,7 +95,7 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
     puzzles = load_puzzles(source, args.data)
     task, dataset = puzzles.task, puzzles.ordered
     variants = tuple(variant_named(name.strip()) for name in args.schemes.split(","))
-    calibrated = any(v.plan.precision.needs_ranges or v.route is Route.HUB for v in variants)
+    calibrated = any(v.plan.precision.needs_puzzles or v.route is Route.HUB for v in variants)
     most = len(dataset) - CALIBRATION_PUZZLES * calibrated
     steps = source.config.halt_max_steps if args.steps is None else args.steps
     if not 1 <= args.limit <= most:

@@ -27,7 +27,7 @@ from export.pipeline import draft_manifest, lower_model, write_artifact
 from export.targets import Target
 from quant.integer.model import uncalibrated_model
 from quant.ptq.calibrate import ProductRange, input_widths
-from quant.ptq.weights import round_weights
+from quant.ptq.weights import round_unquantised
 from quant.scheme import Scheme, parse
 from quant.simulation import Simulation, quantise_for, simulate
 from trm_jax.config import PRESET_TASKS, PRESETS, Config, Mixer
@@ -148,13 +148,13 @@ def random_export(source: LoadedModel, scheme: str, cut: PartitionSpec | None = 
 
 def _made_up(source: LoadedModel, plan: StoragePlan) -> Simulation:
     """Make what lowering asks of a simulation; nobody runs it."""
-    quantised = quantise_for(source.weights.params, plan.precision)
+    quantised = quantise_for(source.weights.params, plan.precision.to_nearest)
     reach = ProductRange(REACH, REACH)
     ranges = dict.fromkeys(input_widths(source.weights.params), reach)
     integers = None
     if plan.precision.is_integer:
         scheme = plan.mixer.scheme
-        weights = round_weights(source.weights, scheme)
+        weights = round_unquantised(source.weights, scheme.float_dtype)
         integers = uncalibrated_model(source.config, weights, quantised, scheme, REACH)
     return Simulation(
         reasoner=build(source.config),

@@ -42,7 +42,7 @@ def prepare(args: argparse.Namespace) -> HostJob:
     puzzles = load_puzzles(source, args.data)
     schemes = parse_schemes(args.schemes)
     most = len(puzzles)
-    if any(parse(name).activations.is_static for name in schemes):
+    if any(parse(name).needs_puzzles for name in schemes):
         most -= CALIBRATION_PUZZLES
     if not 1 <= args.limit <= most:
         raise ValueError(

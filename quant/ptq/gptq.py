@@ -1,0 +1,132 @@
+"""GPTQ over whole trajectories: weights rounded so that the outputs of a product change least.
+
+A kernel W (inputs, outputs) is rounded one input row at a time; what a row's rounding adds to the
+outputs is taken back by the rows that are not rounded yet. With the Hessian H = sum of x x^T over
+the inputs x of the product, the weights that follow change by
+
+    W[j, :] -= (W[i, :] - Q[i, :]) * U[i, j] / U[i, i]   for j > i,    inv(H + d I) = U^T U
+
+and the sum over all inputs of |x (W - Q)|^2 is what comes out small. Rows go in the order of
+their Hessian's diagonal, the largest first; d is DAMPING times its mean.
+
+A recursive network meets its own outputs: H is summed over every L-cycle, H-cycle and supervision
+step, and over both roles of a shared network (calibrate.py). Scales do not change while weights are
+rounded: they come from `affine.calibrate` (least squared error), per tensor or per output channel.
+
+    round_with_hessian   the mathematics: kernel, Hessian, grid -> integers
+    quantise_with_hessians   every kernel of a model
+
+Source: Frantar et al., GPTQ (arXiv 2210.17323), sections 3 and 4. Not here: the other roundings
+(weights.py), and Hessians (calibrate.py).
+"""
+
+import functools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jax import Array
+from jaxtyping import Float
+
+from quant.affine import Affine, Grid, QTensor, calibrate, dequantise, quantise, scale_zero_point
+from quant.ptq.weights import QuantisedParams, leaf_name, quantise_leaves
+from quant.scheme import Scheme, WeightScheme
+from trm_jax.types import Params
+
+DAMPING = 0.01  # of the mean of the Hessian's diagonal, as in the paper's code
+
+
+def quantise_with_hessians(
+    params: Params, scheme: Scheme, hessians: Mapping[str, Float[Array, "inputs inputs"]]
+) -> QuantisedParams:
+    """Quantise every kernel by the Hessian of its inputs, and cast the other leaves.
+
+    Args:
+      hessians: by site, of the full-precision model (`calibrate.hessians`).
+
+    Raises:
+      ValueError: a leaf is not finite, float16 cannot hold it, or a Hessian is not finite; the
+        message names it.
+    """
+
+    def kernel(path: tuple, value: Array, weights: WeightScheme) -> QTensor:
+        site = leaf_name(path).removesuffix("/kernel")
+        hessian = np.asarray(hessians[site], np.float64)
+        if not np.isfinite(hessian).all():
+            raise ValueError(
+                f"{site}: the calibration puzzles drive its inputs beyond float32; repair the"
+                " checkpoint or round to nearest (leave -gptq out)"
+            )
+        affine = scale_zero_point(calibrate(value, weights.grid, weights.clipping), weights.grid)
+        return round_with_hessian(value, hessian, affine, weights.grid)
+
+    return quantise_leaves(params, scheme, kernel)
+
+
+def round_with_hessian(
+    kernel: Float[Array, "inputs outputs"],
+    hessian: Float[np.ndarray, "inputs inputs"],
+    affine: Affine,
+    grid: Grid,
+    *,
+    damping: float = DAMPING,
+) -> QTensor:
+    """Round a kernel onto a grid so that its product changes least on the Hessian's inputs.
+
+    Args:
+      hessian: sum of x x^T over inputs x; rows that are zero (inputs that are never used) are
+        rounded to nearest.
+      affine: scale and zero point, per tensor or per output.
+      damping: added to the diagonal, in units of its mean.
+
+    Raises:
+      ValueError: damping is not positive.
+    """
+    if not damping > 0:
+        raise ValueError(f"damping must be positive, got damping={damping}")
+    order = np.argsort(-np.diag(hessian), kind="stable")
+    factor = inverse_factor(hessian[np.ix_(order, order)], damping)
+    rounded = _compensate(kernel[order].astype(jnp.float32), jnp.asarray(factor), affine, grid)
+    qvalue = rounded[np.argsort(order)].astype(grid.dtype)
+    return QTensor(qvalue, affine.scale, affine.zero_point, grid)
+
+
+def inverse_factor(
+    hessian: Float[np.ndarray, "inputs inputs"], damping: float
+) -> Float[np.ndarray, "inputs inputs"]:
+    """Factor the inverse of a damped Hessian: U, upper triangular, inv(H + d I) = U^T U.
+
+    Rows are divided by their diagonal, as `_compensate` needs them. float64: a Hessian over
+    thousands of tokens has a condition beyond float32's. A Hessian that is zero throughout (a
+    product that never ran) gives the identity.
+    """
+    diagonal = np.diag(hessian)
+    unused = diagonal <= 0
+    damped = hessian + np.diag(np.where(unused, 1.0, damping * diagonal.mean()))
+    # inv(A) = U^T U with upper U: reversing rows and columns turns it into a lower factor of A
+    lower = np.linalg.cholesky(damped[::-1, ::-1])
+    identity = np.eye(len(hessian))
+    factor = scipy.linalg.solve_triangular(lower, identity, lower=True)[::-1, ::-1]
+    return np.asarray(factor / np.diag(factor)[:, None], np.float32)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _compensate(
+    kernel: Float[Array, "inputs outputs"],
+    factor: Float[Array, "inputs inputs"],
+    affine: Affine,
+    grid: Grid,
+) -> Array:
+    """Round row by row; every row's error is taken back by the rows behind it."""
+
+    def round_row(remaining: Array, index: Array) -> tuple[Array, Array]:
+        row = remaining[index][None]
+        rounded = quantise(row, affine, grid)
+        error = row - dequantise(rounded)
+        # the factor is 0 before the row itself: rows that are rounded stay
+        return remaining - factor[index][:, None] * error, rounded.qvalue[0]
+
+    _, integers = jax.lax.scan(round_row, kernel, jnp.arange(len(kernel)))
+    return integers
