@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from quant.precision_plan import PrecisionPlan
     from quant.ptq.weights import quantise_params
     from quant.scheme import Scheme, parse
-    from quant.simulation import Simulation, simulate
+    from quant.simulation import Simulation, calibrate_on, simulate
 
 __all__ = [
     "Grid",
@@ -32,6 +32,7 @@ __all__ = [
     "QTensor",
     "Scheme",
     "Simulation",
+    "calibrate_on",
     "parse",
     "quantise_params",
     "simulate",
@@ -44,6 +45,6 @@ __getattr__, __dir__ = lazy_names(
         "quant.precision_plan": ("PrecisionPlan",),
         "quant.ptq.weights": ("quantise_params",),
         "quant.scheme": ("Scheme", "parse"),
-        "quant.simulation": ("Simulation", "simulate"),
+        "quant.simulation": ("Simulation", "calibrate_on", "simulate"),
     },
 )
