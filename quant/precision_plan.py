@@ -166,13 +166,16 @@ def parse_plan(text: str) -> PrecisionPlan:
     """Read a scheme's name, or `ROLE=SCHEME,...` with all three roles.
 
     Raises:
-      ValueError: unknown names, or a role is missing.
+      ValueError: unknown names; or a role is missing, unknown or given twice.
     """
     if "=" not in text:
         return PrecisionPlan.uniform(parse(text))
-    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    roles = {role.value for role in Role}
-    if set(parts) != roles:
-        raise ValueError(f"a scheme per role names {sorted(roles)}, got {sorted(parts)}")
-    schemes = {role: parse(name) for role, name in parts.items()}
+    parts = [part.split("=", 1) for part in text.split(",")]
+    roles, given = sorted(role.value for role in Role), sorted(part[0] for part in parts)
+    if given != roles:
+        shown = [role[:16] for role in given[:8]]
+        raise ValueError(f"a scheme per role names {roles}, got {shown}; each role once")
+    if bare := [part[0] for part in parts if len(part) == 1]:
+        raise ValueError(f"{bare[0]} needs a scheme, as in {bare[0]}=int8")
+    schemes = {role: parse(name) for role, name in parts}
     return PrecisionPlan(mixer=schemes["mixer"], channel=schemes["channel"], head=schemes["head"])

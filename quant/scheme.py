@@ -38,6 +38,7 @@ import re
 from dataclasses import dataclass, replace
 
 from quant.affine import WEIGHT_BITS, Clipping, Grid, Symmetry
+from trm_jax.names import did_you_mean
 
 
 class Granularity(enum.Enum):
@@ -259,8 +260,13 @@ NAMED_SCHEMES = {**PAPER_SCHEMES, **DEVICE_SCHEMES}
 FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
 
 _WEIGHTS = re.compile(
-    r"w(?P<bits>\d+)(?P<granularity>[tc])-(?P<symmetry>sym|asym)"
+    r"w(?P<bits>0|[1-9][0-9]?)(?P<granularity>[tc])-(?P<symmetry>sym|asym)"
     rf"(?P<method>{'|'.join(METHODS)})"
+)
+_GRAMMAR = (
+    "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
+    " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym>[-mse|-gptq]][_fp32|_bf16|_fp16]"
+    "[_a8d|_a8da|_a8s|_a16s][_carrybf16|_carryfp16|_carry16|_carry8][_tflm], e.g. w4c-asym_a8d"
 )
 
 
@@ -295,12 +301,9 @@ def parse(name: str) -> Scheme:
         if rest and rest[0] in tokens:
             fields[field] = kind(rest.pop(0))
     if rest or not fields:
-        raise ValueError(
-            f"unknown scheme {name!r}, cannot read {rest[0] if rest else name!r};"
-            f" known names: {', '.join(NAMED_SCHEMES)}; or"
-            " [w<2-8><t|c>-<sym|asym>[-mse|-gptq]][_fp32|_bf16|_fp16][_a8d|_a8da|_a8s|_a16s]"
-            "[_carrybf16|_carryfp16|_carry16|_carry8][_tflm], e.g. w4c-asym_a8d"
-        )
+        unread = (rest[0] if rest else name)[:24]
+        meant = did_you_mean(name[:40], NAMED_SCHEMES)
+        raise ValueError(f"unknown scheme {name[:40]!r}, cannot read {unread!r};{meant} {_GRAMMAR}")
     return Scheme(**fields)
 
 

@@ -8,11 +8,13 @@ trajectory runs at the model's own H_cycles; T runs from 1 to H_cycles. n may go
 steps of training (halt_max_steps), to see whether more thinking helps or hurts.
 """
 
+import re
 from dataclasses import dataclass
 
 from trm_jax.config import Config
 
 COLUMNS = (1, 2, 4, 8, 16)  # n in the paper's tables
+NUMBER = re.compile("-?[0-9]{1,9}")
 MAX_STEPS = 1024  # a larger n is a slip of the pen: the trajectory is kept in memory
 
 
@@ -64,7 +66,9 @@ def parse_depths(text: str, config: Config) -> DepthGrid:
         return everything
     left, cross, right = text.partition("x")
     if not cross:
-        raise ValueError(f"--depths reads T,...xn,... such as 1,3x1,2,4,8,16 or all, got {text!r}")
+        raise ValueError(
+            f"--depths reads T,...xn,... such as 1,3x1,2,4,8,16 or all, got {text[:80]!r}"
+        )
     T, n = _numbers(left, everything.T), _numbers(right, everything.n)
     if min(T) < 1 or max(T) > config.H_cycles:
         wrong = min(T) if min(T) < 1 else max(T)
@@ -81,10 +85,10 @@ def parse_depths(text: str, config: Config) -> DepthGrid:
 def _numbers(text: str, everything: tuple[int, ...]) -> tuple[int, ...]:
     if text == "all":
         return everything
-    try:
-        return tuple(sorted({int(part) for part in text.split(",")}))
-    except ValueError:
+    parts = text.split(",")
+    if not all(NUMBER.fullmatch(part) for part in parts):
         raise ValueError(
-            f"depths are numbers joined by commas (or all), got {text!r};"
+            f"depths are numbers joined by commas (or all), got {text[:80]!r};"
             " --depths reads T,...xn,... such as 1,3x1,2,4,8,16"
-        ) from None
+        )
+    return tuple(sorted({int(part) for part in parts}))

@@ -42,6 +42,7 @@ from trm_jax.config import Mixer, ReasonerConfig
 State = Integer[np.ndarray, "pos emb"]
 Call = Callable[[str, Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 """Runs a graph by its name."""
+CUT_PART = re.compile("(?P<name>[a-z]+)=(?P<value>[0-9]{1,9})")
 HEADS = re.compile(r"layers_\d+/heads_(?P<start>\d+)-\d+")
 STAGE = re.compile(rf"inject|layers_\d+/tail|{HEADS.pattern}")
 
@@ -72,13 +73,16 @@ def parse_cut(text: str) -> PartitionSpec:
     """Read a cut: `heads=1,tokens=100,queries=100`.
 
     Raises:
-      ValueError: other names, no numbers, or below 1.
+      ValueError: other names, one of them twice, no numbers, or below 1.
     """
-    parts = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    parts = [CUT_PART.fullmatch(part) for part in text.split(",")]
     names = [field.name for field in fields(PartitionSpec)]
-    if set(parts) != set(names) or not all(value.isdecimal() for value in parts.values()):
-        raise ValueError(f"a cut names {', '.join(f'{n}=N' for n in names)}, got {text!r}")
-    return PartitionSpec(**{name: int(value) for name, value in parts.items()})
+    values = {part["name"]: int(part["value"]) for part in parts if part}
+    if len(parts) != len(names) or set(values) != set(names):
+        raise ValueError(
+            f"a cut names {', '.join(f'{n}=N' for n in names)}, got {text[:80]!r}; each once"
+        )
+    return PartitionSpec(**values)
 
 
 def stage_graphs(model: IntegerModel, plan: StoragePlan, cut: PartitionSpec) -> tuple[Graph, ...]:

@@ -50,6 +50,21 @@ def test_roles_that_do_not_fit_together_are_refused() -> None:
         parse_plan("mixer=int8")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mixer=int8,channel=int8,head=int8,mixer=fp32",
+        "mixer=int8,channel=int8,head=int8,",
+        "mixer=int8,channel=int8,fp32,head=int8",
+        "mixer=int8, channel=int8,head=int8",
+        "mixer=int8,channel,head=int8",
+    ],
+)
+def test_every_part_of_a_plan_counts(text: str) -> None:
+    with pytest.raises(ValueError, match=r"each role once|channel needs a scheme"):
+        parse_plan(text)
+
+
 def test_one_model_computes_in_one_float_format() -> None:
     schemes = {"mixer": parse("fp16"), "channel": parse("int8"), "head": parse("int8")}
     with pytest.raises(ValueError, match="computes in one float format"):

@@ -46,6 +46,10 @@ def test_order_and_repetition_do_not_matter():
         ("1,2", "reads T,...xn"),
         ("1xtwo", "numbers joined by commas.*'two'"),
         ("1x", "numbers joined by commas"),
+        ("1x1_0", "numbers joined by commas"),
+        ("1x 2", "numbers joined by commas"),
+        ("1x\u0663", "numbers joined by commas"),
+        (f"1x{'9' * 5000}", "numbers joined by commas"),
     ],
 )
 def test_impossible_depths_say_why(text, message):

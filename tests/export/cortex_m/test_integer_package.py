@@ -133,7 +133,11 @@ def test_cuts_are_read_from_words() -> None:
     assert parse_cut("tokens=100,heads=1,queries=50") == PartitionSpec(
         heads=1, tokens=100, queries=50
     )
-    for text in ("heads=1", "heads=1,tokens=2,queries=x", "1,2,3", "heads=1,tokens=2,rows=3"):
+    for text in (
+        *("heads=1", "heads=1,tokens=2,queries=x", "1,2,3", "heads=1,tokens=2,rows=3"),
+        *("heads=1,tokens=2,queries=3,", "heads=1,heads=2,tokens=2,queries=3", "heads=\u0661"),
+        *("heads=1,tokens=2,queries=3,4", f"heads={'9' * 5000},tokens=2,queries=3"),
+    ):
         with pytest.raises(ValueError, match="a cut names heads=N, tokens=N, queries=N, got"):
             parse_cut(text)
     with pytest.raises(ValueError, match="at least 1"):
