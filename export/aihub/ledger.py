@@ -13,6 +13,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from trm_jax.typed_json import parse_json, read_fields
+
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerEntry:
@@ -46,8 +48,8 @@ class Ledger:
             os.truncate(file, whole)
         for number, line in enumerate(content[:whole].splitlines(), start=1):
             try:
-                entry = LedgerEntry(**json.loads(line))
-            except (ValueError, TypeError) as error:
+                entry = read_fields(LedgerEntry, parse_json(line))
+            except ValueError as error:
                 raise ValueError(
                     f"{file}, line {number} is damaged ({error}); delete that line: its job is then"
                     " asked for again"

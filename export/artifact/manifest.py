@@ -18,14 +18,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from export.graph.files import HOST_FILE, MANIFEST_FILE, name_files
 from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax import config as configs
 from trm_jax.config import Config
-from trm_jax.data.facts import PuzzleFacts, read_facts
+from trm_jax.data.facts import PuzzleFacts
+from trm_jax.typed_json import parse_json, read_fields
 
 FORMAT = 1
 
@@ -113,7 +113,7 @@ class Manifest:
     operators: Mapping[str, Mapping[str, int]]
     files: Mapping[str, FileFacts]
     expected: Expected
-    integers: IntegerFacts | None = None
+    integers: IntegerFacts | None
     puzzles: PuzzleFacts | None = None
 
     @property
@@ -156,10 +156,14 @@ def parse_manifest(text: str) -> Manifest:
       ValueError: not the manifest of an export; the message says what is wrong.
     """
     try:
-        values = json.loads(text)
-        return _from_dict(dict(values))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"not the manifest of an export: {error!r}") from error
+        values = parse_json(text)
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ValueError(f"format must be {FORMAT}; this version reads no other")
+        manifest = read_fields(Manifest, {k: v for k, v in values.items() if k != "format"})
+        _check_manifest(manifest)
+    except ValueError as error:
+        raise ValueError(f"not the manifest of an export: {error}") from error
+    return manifest
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -181,57 +185,50 @@ def read_manifest(folder: Path) -> Manifest:
         raise ValueError(f"{file}: {error}; export again") from error
 
 
-def _from_dict(values: dict[str, Any]) -> Manifest:
-    if values.pop("format") != FORMAT:
-        raise ValueError(f"format must be {FORMAT}")
-    expected = {
-        name: tuple(tuple(int(t) for t in row) for row in values["expected"].pop(name))
-        for name in ("inputs", "tokens")
-    }
-    rest = dict(values.pop("expected"))
-    integers = values.pop("integers", None)
-    puzzles = values.pop("puzzles", None)
-    identifiers = tuple(int(i) for i in rest.pop("puzzle_identifiers"))
-    states = tuple((int(H), int(L)) for H, L in rest.pop("states", ()))
-    manifest = Manifest(
-        config=configs.from_dict(values.pop("config")),
-        carry=CarryPrecision(values.pop("carry")),
-        target=Target(values.pop("target")),
-        ranges={k: (tuple(i), tuple(o)) for k, (i, o) in values.pop("ranges").items()},
-        files={name: FileFacts(**facts) for name, facts in values.pop("files").items()},
-        expected=Expected(**expected, **rest, puzzle_identifiers=identifiers, states=states),
-        integers=None if integers is None else _integers(integers),
-        puzzles=None if puzzles is None else read_facts(puzzles, "puzzles"),
-        **values,
-    )
-    _check_manifest(manifest)
-    return manifest
-
-
-def _integers(values: dict[str, Any]) -> IntegerFacts:
-    encodings = {k: (float(s), int(z)) for k, (s, z) in values.pop("encodings").items()}
-    return IntegerFacts(encodings=encodings, **values)
-
-
 def _check_manifest(manifest: Manifest) -> None:
     c, expected = manifest.config, manifest.expected
     names = {*manifest.model_files, HOST_FILE}
     if set(manifest.files) != names or any(Path(name).name != name for name in names):
         raise ValueError(f"files must be {sorted(names)}, got {sorted(manifest.files)}")
-    if not isinstance(manifest.batch, int) or manifest.batch < 1:
-        raise ValueError(f"batch must be at least 1, got {manifest.batch!r}")
+    if manifest.batch < 1:
+        raise ValueError(f"batch must be at least 1, got {manifest.batch}")
+    if manifest.weight_bytes < 0:
+        raise ValueError(f"weight_bytes must be 0 or more, got {manifest.weight_bytes}")
     if manifest.puzzles is not None and manifest.puzzles.cells != c.seq_len:
         raise ValueError(f"puzzles.grid must have {c.seq_len} cells, got {manifest.puzzles.grid}")
     if manifest.puzzles is not None and manifest.puzzles.task != manifest.task:
         raise ValueError(f"task is {manifest.task!r}, puzzles.task {manifest.puzzles.task!r}")
+    _check_expected(expected, c)
+    if manifest.integers is not None:
+        _check_integers(manifest.integers)
+
+
+def _check_expected(expected: Expected, c: Config) -> None:
+    if expected.steps < 1:
+        raise ValueError(f"expected.steps must be at least 1, got {expected.steps}")
     rows = (*expected.inputs, *expected.tokens)
     if any(len(row) != c.seq_len or not _is_below(row, c.vocab_size) for row in rows):
         raise ValueError(f"expected puzzles must have {c.seq_len} tokens below {c.vocab_size}")
+    if not _is_below(expected.puzzle_identifiers, c.num_puzzle_identifiers):
+        raise ValueError(
+            f"expected.puzzle_identifiers must be below {c.num_puzzle_identifiers}, got"
+            f" {list(expected.puzzle_identifiers)[:8]}"
+        )
     lengths = {len(expected.inputs), len(expected.tokens), len(expected.puzzle_identifiers)}
     if len(lengths) != 1:
         raise ValueError(f"expected inputs, tokens and identifiers differ in number: {lengths}")
     if len(expected.states) not in (0, len(expected.inputs)):
         raise ValueError(f"{len(expected.states)} states for {len(expected.inputs)} puzzles")
+
+
+def _check_integers(integers: IntegerFacts) -> None:
+    if integers.bits not in (8, 16):
+        raise ValueError(f"integers.bits must be 8 or 16, got {integers.bits}")
+    if not integers.headroom > 0:
+        raise ValueError(f"integers.headroom must be positive, got {integers.headroom}")
+    for name, (scale, _) in integers.encodings.items():
+        if not scale > 0:
+            raise ValueError(f"integers.encodings.{name} must have a positive scale, got {scale}")
 
 
 def _is_below(row: tuple[int, ...], vocab_size: int) -> bool:

@@ -8,7 +8,6 @@ again from what was read.
 Not here: what the operators compute (legality/check.py, check_operators.py).
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from trm_jax.data.facts import PuzzleFacts, settle_facts
 from trm_jax.loading import Puzzles, check_config_fits, check_facts_fit, load_puzzles
 from trm_jax.tasks.table import need_task, task_named
 from trm_jax.tasks.task import Task
+from trm_jax.typed_json import parse_json
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -135,7 +135,7 @@ def check_model(model: GraphModel, manifest: Manifest) -> None:
     if manifest.integers is not None:
         check_encodings(model, manifest.integers)
     texts = {key: model.metadata.get(name, b"") for key, name in METADATA.items()}
-    if json.loads(texts["config"] or b"null") != to_dict(manifest.config):
+    if parse_json(texts["config"] or b"null") != to_dict(manifest.config):
         raise ValueError("the model was made for another configuration than its manifest's")
     if texts["parameters"] != manifest.parameters_sha256.encode():
         raise ValueError("the model holds other parameters than its manifest says")

@@ -5,6 +5,9 @@
                     with "__metadata__" as an optional entry, padded with spaces to a multiple of 8
     the rest        arrays, little-endian, row-major; offsets count from here; nothing between
 
+The format has no checksum: what is checked is that header and data agree, byte for byte. A model
+directory adds one (model_files.py).
+
 `map_tensors` reads nothing but the header: arrays are views of the file, of which the operating
 system brings in the pages that are touched. Of a puzzle table of any size one row costs one page
 or two (tests/trm_jax/checkpoints/test_tensor_files.py measures it).
@@ -16,11 +19,14 @@ import json
 import math
 import mmap
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+
+from trm_jax.typed_json import parse_json, read_fields
 
 DTYPES = {
     "F64": np.dtype(np.float64),
@@ -36,6 +42,15 @@ DTYPES = {
 }
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorEntry:
+    """What the header says of one array."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
 
 
 def save_tensors(tensors: Mapping[str, Any], path: Path) -> None:
@@ -91,27 +106,46 @@ def _tensors(path: Path, raw: memoryview) -> dict[str, np.ndarray]:
     if len(raw) < 8 or size > min(MAX_HEADER, len(raw) - 8):
         raise _broken(path, f"{len(raw)} bytes, and a header of {size}")
     try:
-        header = json.loads(bytes(raw[8 : 8 + size]))
-        header.pop("__metadata__", None)
+        entries = _entries(parse_json(bytes(raw[8 : 8 + size])))
         data = raw[8 + size :]
-        tensors = {name: _array(name, entry, data) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _check_offsets(entries, len(data))
+        return {name: _array(name, entry, data) for name, entry in entries.items()}
+    except ValueError as error:
         raise _broken(path, str(error)) from error
-    if len(data) != (stored := sum(x.nbytes for x in tensors.values())):
-        raise _broken(path, f"{len(data)} bytes of data, {stored} in the header")
-    return tensors
+
+
+def _entries(header: Any) -> dict[str, TensorEntry]:
+    """Read the header; `__metadata__` is checked and left out."""
+    if not isinstance(header, dict):
+        raise ValueError(f"the header must be an object, got {type(header).__name__}")
+    read_fields(dict[str, str], header.get("__metadata__", {}))
+    listed = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    return read_fields(dict[str, TensorEntry], listed)
+
+
+def _check_offsets(entries: Mapping[str, TensorEntry], size: int) -> None:
+    """Check that the arrays follow each other without gap or overlap and fill the data."""
+    end = 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
+        begin, after = entry.data_offsets
+        if begin != end or after < begin:
+            raise ValueError(f"{name} lies at {begin} to {after}, the one before it ends at {end}")
+        end = after
+    if end != size:
+        raise ValueError(f"{size} bytes of data, {end} in the header")
 
 
 def _broken(path: Path, what: str) -> ValueError:
     return ValueError(f"{path} is truncated or not a safetensors file: {what}")
 
 
-def _array(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
+def _array(name: str, entry: TensorEntry, data: memoryview) -> np.ndarray:
     """Cut one array out of the data; raises ValueError where its entry contradicts itself."""
-    dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
-    begin, end = entry["data_offsets"]
-    if not 0 <= begin <= end <= len(data):
-        raise ValueError(f"{name} lies at {begin} to {end} of {len(data)} bytes")
-    if end - begin != dtype.itemsize * math.prod(shape):
-        raise ValueError(f"{name} of {entry['dtype']} {shape} cannot have {end - begin} bytes")
-    return np.frombuffer(data[begin:end], dtype).reshape(shape)
+    if entry.dtype not in DTYPES:
+        raise ValueError(f"{name} has dtype {entry.dtype!r}; known: {', '.join(DTYPES)}")
+    dtype, (begin, end) = DTYPES[entry.dtype], entry.data_offsets
+    if any(axis < 0 for axis in entry.shape):
+        raise ValueError(f"{name} has a negative size: {entry.shape}")
+    if end - begin != dtype.itemsize * math.prod(entry.shape):
+        raise ValueError(f"{name} of {entry.dtype} {entry.shape} cannot have {end - begin} bytes")
+    return np.frombuffer(data[begin:end], dtype).reshape(entry.shape)

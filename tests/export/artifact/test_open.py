@@ -99,6 +99,24 @@ Edit = Callable[[dict[str, Any]], Any]
 WRONG_MANIFESTS: dict[str, tuple[Edit, str]] = {
     "format": (lambda m: m.update(format=9), "format must be 1"),
     "missing": (lambda m: m.pop("scheme"), "scheme"),
+    "integers missing": (lambda m: m.pop("integers"), "field integers is missing"),
+    "H_cycles missing": (
+        lambda m: m["config"].pop("H_cycles"),
+        "config: field H_cycles is missing",
+    ),
+    "text for a number": (lambda m: m.update(batch="1"), "field batch must be an integer, got '1'"),
+    "true for a number": (lambda m: m.update(weight_bytes=True), "field weight_bytes must be an"),
+    "no steps": (lambda m: m["expected"].update(steps=0), "expected.steps must be at least 1"),
+    "a real step": (lambda m: m["expected"].update(steps=2.5), "field expected.steps must be an"),
+    "a real token": (
+        lambda m: m["expected"]["tokens"][0].__setitem__(0, 1.5),
+        r"field expected.tokens\[0\]\[0\] must be an integer, got 1.5",
+    ),
+    "identifiers": (
+        lambda m: m["expected"]["puzzle_identifiers"].__setitem__(0, -1),
+        "puzzle_identifiers must be below",
+    ),
+    "operators": (lambda m: m.update(operators=[]), "field operators must be an object"),
     "unknown": (lambda m: m.update(more=1), "more"),
     "target": (lambda m: m.update(target="abacus"), "abacus"),
     "configuration": (lambda m: m["config"].update(seq_len=5), "must have 5 tokens"),

@@ -90,6 +90,7 @@ def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Exp
     }
     cells = tuple(int(t) for t in rng.integers(0, config.vocab_size, config.seq_len))
     manifest = Manifest(
+        integers=None,
         model="tiny",
         source="tiny",
         parameters_sha256="",

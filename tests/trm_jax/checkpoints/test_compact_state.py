@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -180,6 +184,83 @@ def test_damaged_files_are_told(
     damage(tmp_path / "c", kind)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         load_compact(tmp_path / "c", fresh)
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a manifest as somebody would who also writes the right hash."""
+    body = file_parts.read_manifest(folder)
+    change(body)
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    document = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "body": body}
+    (folder / "manifest.json").write_text(json.dumps(document))
+
+
+def tensor(body: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return next(said for said in body["tensors"] if said["name"].startswith(prefix))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda b: b.pop("step"), "field step is missing"),
+        (lambda b: b.update(step="7"), "field step must be an integer, got '7'"),
+        (lambda b: b.update(step=-1), "step must be an int32 of 0 or more"),
+        (lambda b: b.update(step=2**31), "step must be an int32 of 0 or more"),
+        (lambda b: b.update(parts={}), "parts: the line must be a list"),
+        (lambda b: b["parts"][0].update(bytes=True), r"\[0\]\.bytes must be an integer"),
+        (lambda b: tensor(b, "v/").update(shape=[10**12]), r"takes \d+ bytes as log8, not"),
+        (lambda b: tensor(b, "m/").update(shape=[-1, -8]), "negative size"),
+        (lambda b: tensor(b, "m/").update(encoding="gzip"), "unknown encoding 'gzip'"),
+        (lambda b: b["tensors"].append(b["tensors"][0]), "two tensors have one name"),
+        (lambda b: b["tensors"].insert(0, b["tensors"].pop(-2)), "leans on a tensor of v/ that is"),
+        (lambda b: b["tensors"].pop(), r"tensors of \d+ bytes in a stream of"),
+    ],
+)
+def test_a_wrong_manifest_is_told(
+    state: TrainState,
+    fresh: TrainState,
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], object],
+    message: str,
+) -> None:
+    save_compact(tmp_path / "c", state, {})
+    rewrite(tmp_path / "c", change)
+    with pytest.raises(ValueError, match=message):
+        load_compact(tmp_path / "c", fresh)
+
+
+def test_a_log_inflates_to_its_size_and_no_further(
+    state: TrainState, fresh: TrainState, tmp_path: Path
+) -> None:
+    """261 kB of zeros, deflated, would become 256 MiB."""
+    log = zlib.compress(bytes(2**28), 9)
+    for shape in ([3], []):
+        save_compact(tmp_path / "c", state, {}, log="abc")
+
+        def change(body: dict[str, Any], shape: list[int] = shape) -> None:
+            said = tensor(body, "log")
+            part = tmp_path / "c" / "part-000.bin"
+            stream = part.read_bytes()[: -said["bytes"]] + log
+            part.write_bytes(stream)
+            said.update(bytes=len(log), shape=shape)
+            body["parts"] = [{"bytes": len(stream), "sha256": hashlib.sha256(stream).hexdigest()}]
+
+        rewrite(tmp_path / "c", change)
+        tracemalloc.start()
+        with pytest.raises(ValueError, match="log is damaged: it does not end after"):
+            load_compact(tmp_path / "c", fresh)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 160 * 2**20  # without a limit 512 MiB: the bytes and their text
+
+
+def test_logs_of_earlier_versions_have_no_size(
+    state: TrainState, fresh: TrainState, tmp_path: Path
+) -> None:
+    save_compact(tmp_path / "c", state, {}, log="rows")
+    assert tensor(file_parts.read_manifest(tmp_path / "c"), "log")["shape"] == [4]
+    rewrite(tmp_path / "c", lambda body: tensor(body, "log").update(shape=[]))
+    assert load_compact(tmp_path / "c", fresh)[1] == "rows"
 
 
 def test_a_state_of_another_model_or_format_is_refused(state: TrainState, tmp_path: Path) -> None:

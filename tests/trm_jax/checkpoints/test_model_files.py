@@ -1,8 +1,10 @@
 """Model directories and training checkpoints: exact round trips, clear refusals."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ from tests.support.samples import random_weights, small
 from trm_jax.checkpoints.model_files import load_metadata, load_model, save_model, weight_shapes
 from trm_jax.checkpoints.training_state import TrainCheckpointer
 from trm_jax.config import HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.types import Weights
+from trm_jax.types import Buffers, Weights
 
 SMALL = TRMConfig(**small(puzzle_emb_len=2))
 CONFIGS = {
@@ -137,6 +139,106 @@ def test_missing_file(name: str, weights: Weights, tmp_path: Path) -> None:
     (tmp_path / name).unlink()
     with pytest.raises(FileNotFoundError, match=name):
         load_model(tmp_path)
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change config.json."""
+    document = json.loads((folder / "config.json").read_text())
+    change(document)
+    (folder / "config.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["config"].pop("H_cycles"), "config: field H_cycles is missing"),
+        (lambda d: d["config"].update(L_cycles="6"), "field L_cycles must be an integer, got '6'"),
+        (lambda d: d["config"].update(rms_norm_eps=-1.0), "rms_norm_eps must be positive"),
+        (lambda d: d["config"].update(hidden_size=10**9), "hidden_size must be at most"),
+        (lambda d: d["config"].update(puzzle_emb_len=10**12), "puzzle_emb_len must be at most"),
+        (lambda d: d["config"].update(L_layers=1000), "too few for 1000 layers"),
+        (lambda d: d["config"].update(hidden_size=2**20), r"expected \(5, 1048576\)"),
+        (lambda d: d["config"].update(num_puzzle_identifiers=2**31 - 1), "puzzle_emb: found"),
+        (lambda d: d.update(metadata=[]), "field metadata must be an object"),
+        (lambda d: d.update(sha256=3), "field sha256 must be a text"),
+        (lambda d: d.update(notes="x"), "field notes is unknown"),
+    ],
+)
+def test_a_wrong_document_is_told(
+    change: Callable[[dict[str, Any]], object], message: str, weights: Weights, tmp_path: Path
+) -> None:
+    save_model(tmp_path, SMALL, weights)
+    edit(tmp_path, change)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_flipped_byte_of_the_weights_is_found(weights: Weights, tmp_path: Path) -> None:
+    save_model(tmp_path, SMALL, weights)
+    file = tmp_path / "model.safetensors"
+    whole, rng = file.read_bytes(), np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 300):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"model\.safetensors"):
+            load_model(tmp_path)
+
+
+def test_a_model_without_a_hash_loads(weights: Weights, tmp_path: Path) -> None:
+    save_model(tmp_path, SMALL, weights)
+    edit(tmp_path, lambda document: document.pop("sha256"))
+    assert_same(load_model(tmp_path)[1], weights)
+
+
+def test_weights_of_another_model_are_told(weights: Weights, tmp_path: Path) -> None:
+    save_model(tmp_path / "a", SMALL, weights)
+    save_model(tmp_path / "b", SMALL, jax.tree.map(lambda x: -x, weights))
+    os.replace(tmp_path / "b" / "model.safetensors", tmp_path / "a" / "model.safetensors")
+    with pytest.raises(ValueError, match=r"its SHA-256 is not that of config\.json"):
+        load_model(tmp_path / "a")
+
+
+def test_a_kill_between_the_two_files_leaves_a_model(
+    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(tmp_path / "m", SMALL, weights)
+    doubled = jax.tree.map(lambda x: 2 * x, weights)
+    replace = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        if target.name == "config.json" and source.name == "config.json":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(tmp_path / "m", SMALL, doubled)
+    assert_same(load_model(tmp_path / "m")[1], doubled)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_named(
+    value: float, weights: Weights, tmp_path: Path
+) -> None:
+    for name, damaged in (
+        (
+            "buffers/L_init",
+            weights._replace(buffers=Buffers(*weights.buffers[:1], value * weights.buffers.L_init)),
+        ),
+        ("puzzle_emb", weights._replace(puzzle_emb=weights.puzzle_emb.at[1, 2].set(value))),
+    ):
+        save_model(tmp_path, SMALL, damaged)
+        with pytest.raises(ValueError, match=f"{name} has . of .* NaN or infinite"):
+            load_model(tmp_path)
+
+
+def test_float16_takes_no_weight_that_it_cannot_hold(weights: Weights, tmp_path: Path) -> None:
+    large = weights._replace(puzzle_emb=weights.puzzle_emb.at[0, 0].set(70_000.0))
+    save_model(tmp_path / "b", SMALL, large, storage="bfloat16")
+    with pytest.raises(ValueError, match="puzzle_emb has weights beyond float16"):
+        save_model(tmp_path / "h", SMALL, large, storage="float16")
 
 
 def test_unknown_format_and_storage(weights: Weights, tmp_path: Path) -> None:

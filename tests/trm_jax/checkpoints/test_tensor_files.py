@@ -113,11 +113,36 @@ def test_metadata_is_not_a_tensor(tmp_path: Path) -> None:
         ({"w": 3}, b""),
         ({"w": {"dtype": "F32"}}, b""),
         ([], b""),
+        (3, b""),
+        (entry(shape=(-1, -1)), b"1234"),  # whose product is right
+        (entry(shape=(2**33, 2**33)), b"1234"),
+        (entry(shape=(0, 2**62, 2**62), offsets=(0, 0)), b""),  # of no bytes, and beyond NumPy
+        (entry(shape=(True,)), b"1234"),
+        (entry(shape=(1.0,)), b"1234"),
+        (entry(offsets=(0.0, 4.0)), b"1234"),
+        (entry(offsets=(-4, 0)), b"1234"),
+        ({**entry(), "v": entry()["w"]}, b"1234"),  # two in one place
+        ({**entry(), "v": {"dtype": "F32", "shape": (1,), "data_offsets": (8, 12)}}, bytes(12)),
+        ({"__metadata__": [], **entry()}, b"1234"),
+        ({"__metadata__": {"format": 3}, **entry()}, b"1234"),
     ],
 )
 def test_contradictions_are_told(tmp_path: Path, header: object, data: bytes) -> None:
     with pytest.raises(ValueError, match="f is truncated or not a safetensors file"):
         load_tensors(write(tmp_path / "f", header, data))
+
+
+def test_damaged_headers_are_told(tmp_path: Path) -> None:
+    whole = json.dumps(entry()["w"])
+    for text, message in (
+        (f'{{"w": {whole}, "w": {whole}}}', "given twice"),
+        ("[" * 50_000, "nested too deeply"),
+        ('{"w": NaN}', "NaN is no number"),
+    ):
+        data = text.encode() + b" " * (-len(text) % 8)
+        (tmp_path / "f").write_bytes(len(data).to_bytes(8, "little") + data + b"1234")
+        with pytest.raises(ValueError, match=message):
+            load_tensors(tmp_path / "f")
 
 
 @pytest.mark.parametrize("raw", [b"", b"1234567", b"\xff" * 40, (9).to_bytes(8, "little") + b"x"])
