@@ -20,6 +20,7 @@ from export.graph.ir import GraphModel
 from export.lowering.storage import plan_for
 from export.pipeline import lower_model
 from export.runtimes.contract import Arrays, Runtime
+from export.runtimes.onnx_runtime import session_options
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.ptq.weights import footprint
@@ -121,13 +122,16 @@ def _quiet() -> Iterator[None]:
 
 
 class OnnxBytes:
-    """ONNX Runtime over files that others made of a model's graphs; the ends kept their names."""
+    """ONNX Runtime over files that others made of a model's graphs; the ends kept their names.
+
+    Its own quantiser asks for uint8 x int8, which saturates on some CPUs: the options of every
+    model here (export/runtimes) ask for the right products there.
+    """
 
     def __init__(self, model: GraphModel, contents: Mapping[str, bytes], threads: int) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options = session_options(threads)
         self._model = model
         self._sessions = {
             name: onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])

@@ -16,6 +16,7 @@ from benchmarks.timing import Spread, spread, wall_and_cpu
 from export.artifact.host_state import FloatStates
 from export.artifact.solver import h_cycle
 from export.runtimes.contract import Arrays
+from export.runtimes.registry import describe_kernels
 from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax.config import PRESETS, Config
@@ -101,6 +102,7 @@ def measure(
         "threads": threads,
         "repeats": repeats,
         "float_difference": difference,
+        "onnx_kernels": describe_kernels(Target.ONNX),
     }
     return [{**make_row(x, timed), "cosine": near[x.name], **facts} for x in contestants]
 
@@ -167,5 +169,6 @@ def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     rows = []
     for name in presets:
         console.print(f"{name}: {args.threads} threads, {args.repeats} repeats, one puzzle")
+        console.print(describe_kernels(Target.ONNX))
         rows += measure(subjects.draw(name, 1), args.schemes.split(","), args.repeats, args.threads)
     return rows

@@ -20,7 +20,7 @@ from export.legality.check import find_violations
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import plan_named
 from export.runtimes.contract import Runtime
-from export.runtimes.registry import open_runtime
+from export.runtimes.registry import describe_kernels, open_runtime
 from export.targets import Target
 from quant.simulation import Simulation, simulate
 from trm_jax.command_line import progress_bar
@@ -114,6 +114,8 @@ def check_products(export: Export, target: Target) -> CheckResult:
         runtime.close()
     worst = max(checks, key=lambda c: c.worst)
     text = f"{len(checks)} products, worst {worst.name} at {worst.worst:.2f} of its bound"
+    if kernels := describe_kernels(target):
+        text += f"; {kernels}"
     return CheckResult("operators", worst.passed, text)
 
 

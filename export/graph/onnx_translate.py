@@ -10,7 +10,9 @@
 An operator between integers is DequantizeLinear, the float operator, QuantizeLinear: what
 runtimes fuse. So every integer tensor becomes a pair, quantised and dequantised again for its
 readers. Integers of activations move to the unsigned types that Qualcomm's NPUs take, (q, z) to
-(q + 128, z + 128) or by 32768, which leaves s (q - z) as it is; those of filters stay signed.
+(q + 128, z + 128) or by 32768, which leaves s (q - z) as it is. Filters stay signed, but int8
+ones beside uint8 activations move alike if an integer is beyond SAFE: x86 without VNNI sums two
+products u8 x s8 in an int16 that saturates, and multiplies u8 x u8 exactly.
 
 Reading order: `translate_model`; `Translation`, a graph on its way; one function per operator,
 and HANDLERS, which lists them.
@@ -38,6 +40,13 @@ from export.graph.ir import (
 
 UNSIGNED = {DType.INT8: (DType.UINT8, 128), DType.INT16: (DType.UINT16, 32768)}
 """What integers of activations become, and the offset of q and z."""
+SAFE = 64
+"""Largest |q| of a signed filter beside uint8 activations: 2 * 255 * 64 = 32640 fits an int16.
+
+x86 without VNNI (SSE4.1, AVX2, AVX-512) multiplies u8 x s8 by vpmaddubsw, which adds pairs of
+products in int16 with saturation: 255 * 127 over four inputs gives 65,534 instead of 129,540. Its
+u8 x u8 kernels widen first. s8 x s8 does not help: ONNX Runtime makes u8 x s8 of it on x86.
+"""
 OUT = "_out"
 """Suffix of an output that is called like an input."""
 FLOAT = 1  # ONNX's number of float32, for Cast
@@ -71,6 +80,11 @@ def translate_graph(graph: Graph) -> Graph:
     for name, tensor in outputs.items():
         names[tensor] = name + OUT * (name in graph.inputs)
     return drop_unused(rename_tensors(t.g.finish(graph.inputs, outputs), names))
+
+
+def is_safe(weights: np.ndarray) -> bool:
+    """Return whether signed weights beside uint8 inputs are right on every CPU (`SAFE`)."""
+    return bool(weights.size == 0 or np.abs(weights.astype(np.int16)).max() <= SAFE)
 
 
 def signature_name(tensor: str, inputs: Mapping[str, str]) -> str:
@@ -164,19 +178,27 @@ class Translation:
         shape = tuple(self.g.shape(x)[axis] for axis in order)
         return self.add("Transpose", (x,), name, shape, perm=order)
 
-    def kernel(self, name: str) -> str:
-        """Name the float32 values of a filter, (inputs, outputs), however it is stored."""
+    def kernel(self, name: str, inputs: DType) -> str:
+        """Name the float32 values of a filter, (inputs, outputs), however it is stored.
+
+        Args:
+          inputs: type of what it multiplies, in the source.
+        """
         maker = self.makers.get(name)
         source = self.source.tensor(str(maker.inputs[0]) if maker else name)
         assert source.data is not None, name
-        stored = self.g.constant(source.name, source.data.T, source.dtype)
-        if source.quant is not None:
-            axis = source.quant.axis
-            transposed = dataclasses.replace(source.quant, axis=None if axis is None else 1 - axis)
-            return self.dequantised(stored, transposed)
+        data, dtype, quant = source.data.T, source.dtype, source.quant
+        if quant is not None:
+            quant = dataclasses.replace(quant, axis=None if quant.axis is None else 1 - quant.axis)
+            if inputs is DType.INT8 and dtype is DType.INT8 and not is_safe(data):
+                dtype, shift = UNSIGNED[dtype]
+                data = (data.astype(np.int16) + shift).astype(dtype.numpy)
+                quant = dataclasses.replace(quant, zero_point=quant.zero_point + shift)
+            return self.dequantised(self.g.constant(source.name, data, dtype), quant)
+        stored = self.g.constant(source.name, data, dtype)
         wide = f"{stored}/float32"
-        if source.dtype is DType.FLOAT32 or wide in self.g.tensors:
-            return stored if source.dtype is DType.FLOAT32 else wide
+        if dtype is DType.FLOAT32 or wide in self.g.tensors:
+            return stored if dtype is DType.FLOAT32 else wide
         return self.add("Cast", (stored,), wide, self.g.shape(stored), to=FLOAT)
 
     def _grid(self, name: str, quant: Quant, dtype: DType) -> tuple[str, str]:
@@ -337,7 +359,7 @@ def _fully_connected(t: Translation, op: Op) -> None:
             " inputs (_a8s, _a16s), or integer weights alone"
         )
     name, shape = t.float_result(op)
-    inputs = (t.value(x), t.kernel(kernel))
+    inputs = (t.value(x), t.kernel(kernel, t.source.tensor(x).dtype))
     bias = op.inputs[2] if len(op.inputs) > 2 else None
     if bias is None:
         t.set_result(op, t.add("MatMul", inputs, name, shape))

@@ -2,38 +2,53 @@
 
 It turns products with integer weights alone into MatMulNBits, and by default (accuracy level 4)
 that rounds its input rows to int8 without saying so. EXACT asks for float32 inputs, which is what
-the file says; a test shows the difference.
+the file says; a test shows the difference. What integer products need on this CPU is asked of it
+(onnx_kernels.py).
 
 Not here: QNN, which runs the same files on phones (export/aihub).
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from export.graph.ir import GraphModel
 from export.graph.onnx_file import write_onnx_graph
 from export.runtimes.contract import Arrays, check_inputs
+from export.runtimes.onnx_kernels import SILENT, host_entries
 
-SILENT = 3  # severity: errors only, which are raised anyway
 EXACT = ("session.qdq_matmulnbits_accuracy_level", "1")
+
+
+def session_options(threads: int) -> Any:
+    """Make `onnxruntime.SessionOptions` under which products are what a file says, on this CPU.
+
+    Raises:
+      RuntimeError: there are none (onnx_kernels.py).
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = SILENT
+    for entry in (EXACT, *host_entries()):
+        options.add_session_config_entry(*entry)
+    return options
 
 
 class OnnxRuntime:
     """ONNX Runtime in this process.
 
     Raises:
-      RuntimeError: it refuses the model.
+      RuntimeError: it refuses the model, or multiplies integers wrong on this CPU.
       ValueError: the model is not ONNX.
     """
 
     def __init__(self, model: GraphModel, *, threads: int) -> None:
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = SILENT
-        options.add_session_config_entry(*EXACT)
+        options = session_options(threads)
         self._model, self._sessions = model, {}
         for graph in model.graphs:
             content = write_onnx_graph(graph, model.metadata)

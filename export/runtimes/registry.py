@@ -29,6 +29,21 @@ def open_runtime(target: Target, model: GraphModel, *, threads: int = 1) -> Runt
     return OPENERS[target.facts.kernels](model, threads)
 
 
+def describe_kernels(target: Target) -> str:
+    """Say which kernels this host has, where that depends on its CPU; else an empty text.
+
+    Raises:
+      RuntimeError: they compute integers wrong, and no option helps.
+      ModuleNotFoundError: the runtime is not installed.
+    """
+    if target.facts.kernels is not Kernels.ONNX_RUNTIME:
+        return ""
+    import_onnx_file()
+    from export.runtimes.onnx_kernels import describe_host
+
+    return describe_host()
+
+
 def _open_onnx(model: GraphModel, threads: int) -> Runtime:
     import_onnx_file()  # says how to install what is missing
     from export.runtimes.onnx_runtime import OnnxRuntime
