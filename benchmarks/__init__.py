@@ -2,6 +2,6 @@
 
 Read in this order: options.py (what the programs share before anything is timed), timing.py (the
 clocks and how rows are written), subject.py (what is timed). Programs: depth_grid, rollout_gflops,
-latency, sequence_length, integer_rollout; in each, __main__.py is the command line, runner.py
-times, and contestants.py says who runs it, the rival included.
+latency, sequence_length, integer_rollout, integer_products; in each, __main__.py is the command
+line, runner.py times, and contestants.py says who runs it, the rival included.
 """

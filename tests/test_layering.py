@@ -144,6 +144,7 @@ PLACES = {
     "benchmarks.subject": (),
     "benchmarks.depth_grid": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
     "benchmarks.integer_rollout": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
+    "benchmarks.integer_products": ("benchmarks.options", "benchmarks.timing"),
     "benchmarks.latency": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
     "benchmarks.rollout_gflops": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
     "benchmarks.sequence_length": ("benchmarks.options", "benchmarks.timing"),

@@ -2,7 +2,6 @@
 
 # ruff: noqa: E402 - what is optional is looked for before its users are imported
 import dataclasses
-import functools
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +24,15 @@ from export.graph.ir import DType, Graph, GraphModel, Tensor
 from export.graph.onnx_translate import translate_model
 from export.legality import check as legality_check
 from export.legality.onnx_table import USES, find_onnx_violations, onnx_use_of
-from export.lowering.model import lower_floats
 from export.lowering.storage import plan_for
 from export.runtimes.litert import LiteRT
 from export.runtimes.onnx_runtime import OnnxRuntime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
-from quant.ptq.calibrate import ProductRange, input_widths
 from quant.scheme import parse
-from quant.simulation import quantise_for
+from tests.support.export.lowered import lowered
 from tests.support.export.models import CONFIGS, float_drift, states
 from tests.support.rounding import rms
-from tests.support.samples import random_weights
 from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
 
@@ -58,16 +54,6 @@ OTHERS = (
 @pytest.fixture(scope="module", params=slow_except(SCHEMES, "int4_calibrated"))
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
     return tiny.make(tmp_path_factory.mktemp("e") / "e", CONFIG, request.param, Target.ONNX)
-
-
-@functools.cache
-def lowered(kind: str, scheme: str, target: Target = Target.ONNX) -> GraphModel:
-    """Lower a tiny model, in the TFLite schema's words; static ranges are [-4, 4] everywhere."""
-    config, plan = CONFIGS[kind], plan_for(parse(scheme), target)
-    quantised = quantise_for(random_weights(config).params, plan.precision)
-    span = ProductRange((-4.0, 4.0), (-4.0, 4.0))
-    ranges = dict.fromkeys(input_widths(random_weights(config).params), span)
-    return lower_floats(config, quantised, plan, batch=3, ranges=ranges)
 
 
 class WithoutOptions(OnnxRuntime):

@@ -1,7 +1,6 @@
 """Types of ONNX filters: signed where no CPU saturates, else uint8 of the same values."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -9,26 +8,10 @@ import pytest
 from export.graph.ir import DType, Graph, GraphModel, Tensor
 from export.graph.onnx_translate import SAFE, UNSIGNED, is_safe, translate_model
 from export.legality.check import find_violations
-from export.lowering.model import lower_floats
-from export.lowering.storage import plan_for
 from export.targets import Target
-from quant.ptq.calibrate import ProductRange, input_widths
-from quant.scheme import parse
-from quant.simulation import quantise_for
-from tests.support.export.models import CONFIGS
-from tests.support.samples import random_weights
+from tests.support.export.lowered import lowered
 
 BIG, SMALL = "w8c-sym_a8s", "w7c-sym_a8s"  # integers up to 127, up to 63
-
-
-@functools.cache
-def lowered(scheme: str) -> GraphModel:
-    """Lower a tiny model in the TFLite schema's words."""
-    config, plan = CONFIGS["mlp"], plan_for(parse(scheme), Target.ONNX)
-    params = random_weights(config).params
-    span = ProductRange((-4.0, 4.0), (-4.0, 4.0))
-    ranges = dict.fromkeys(input_widths(params), span)
-    return lower_floats(config, quantise_for(params, plan.precision), plan, batch=3, ranges=ranges)
 
 
 def kernels(model: GraphModel) -> dict[str, Tensor]:
@@ -52,11 +35,11 @@ def constant(graph: Graph, name: str) -> np.ndarray:
     ],
 )
 def test_filters_are_unsigned_only_beside_uint8(scheme: str, dtype: DType) -> None:
-    assert {t.dtype for t in kernels(translate_model(lowered(scheme))).values()} == {dtype}
+    assert {t.dtype for t in kernels(translate_model(lowered("mlp", scheme))).values()} == {dtype}
 
 
 def test_unsigned_filters_have_the_values_of_the_signed_ones() -> None:
-    before, model = kernels(lowered(BIG)), translate_model(lowered(BIG))
+    before, model = kernels(lowered("mlp", BIG)), translate_model(lowered("mlp", BIG))
     seen = 0
     for graph in model.graphs:
         for op in graph.ops:
@@ -100,9 +83,12 @@ def with_signed_filters(model: GraphModel) -> GraphModel:
 
 
 def test_files_that_some_cpus_compute_wrong_are_refused() -> None:
-    model = translate_model(lowered(BIG))
+    model = translate_model(lowered("mlp", BIG))
     assert find_violations(model, Target.ONNX) == []
     found = [str(v) for v in find_violations(with_signed_filters(model), Target.ONNX)]
     assert len(found) >= len(kernels(model))
     assert all("saturate on x86 without VNNI" in text and "export again" in text for text in found)
-    assert find_violations(with_signed_filters(translate_model(lowered(SMALL))), Target.ONNX) == []
+    assert (
+        find_violations(with_signed_filters(translate_model(lowered("mlp", SMALL))), Target.ONNX)
+        == []
+    )
