@@ -11,8 +11,10 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -168,13 +170,7 @@ def puzzle_parser(
     generate.add_argument(
         "--num-test", type=positive_int, default=100, metavar="N", help="puzzles (%(default)s)"
     )
-    generate.add_argument(
-        "--workers",
-        type=positive_int,
-        default=os.cpu_count() or 1,
-        metavar="N",
-        help="processes (%(default)s)",
-    )
+    add_workers(generate)
     build = commands.add_parser("build", parents=[shared], help="read CSV files")
     build.add_argument("--train", help="CSV file, or hf:owner/name/file[@revision]")
     build.add_argument("--test", help="the same for the test set")
@@ -184,13 +180,56 @@ def puzzle_parser(
     build.add_argument(
         "--min-difficulty", type=natural_int, metavar="N", help="leave out lower ratings"
     )
+    build.add_argument(
+        "--allow-overlap",
+        action="store_true",
+        help="take test puzzles that are training puzzles, or images of them",
+    )
+    add_workers(build)
     return parser, generate, build
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Declare the number of processes."""
+    parser.add_argument(
+        "--workers",
+        type=positive_int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes (%(default)s)",
+    )
+
+
+def add_check(parser: argparse.ArgumentParser, text: str) -> None:
+    """Declare the thorough check of puzzles, which is done unless --no-check says not to."""
+    parser.add_argument(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help=f"{text} (done by default; --no-check saves the time)",
+    )
+
+
+def note(text: str) -> None:
+    """Say something on standard error that is no error."""
+    sys.stderr.write(f"note: {text}\n")
+
+
+class CsvSplit(NamedTuple):
+    """A split as its file holds it."""
+
+    name: str
+    path: Path
+    examples: csv_puzzles.CsvExamples
+
+
 def read_splits(
-    args: argparse.Namespace, decode: csv_puzzles.Decoder
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield name, inputs and labels of the splits named on the command line.
+    args: argparse.Namespace, decode: csv_puzzles.Decoder, *, spaces_count: bool = False
+) -> Iterator[CsvSplit]:
+    """Yield the splits named on the command line; of training puzzles as many as are asked for.
+
+    Args:
+      spaces_count: a space is a symbol of the task.
 
     Raises:
       ValueError: no split is named, or a file is bad.
@@ -202,10 +241,43 @@ def read_splits(
     for split, source in sources.items():
         path = hub.resolve(source, repo_type="dataset")
         with progress_bar(f"{split} rows") as progress:
-            inputs, labels = csv_puzzles.read_examples(
-                path, decode, min_difficulty=args.min_difficulty, progress=progress
+            examples = csv_puzzles.read_examples(
+                path,
+                decode,
+                min_difficulty=args.min_difficulty,
+                spaces_count=spaces_count,
+                progress=progress,
+                say=note,
             )
-        yield split, inputs, labels
+        if split == "train":
+            examples = csv_puzzles.subset(examples, args.subsample, args.seed)
+        yield CsvSplit(split, path, examples)
+
+
+def refuse_overlap(
+    args: argparse.Namespace,
+    splits: Mapping[str, csv_puzzles.CsvExamples],
+    find: Callable[[csv_puzzles.CsvExamples, csv_puzzles.CsvExamples], tuple[int, int] | None],
+) -> None:
+    """Refuse test puzzles that are trained on, as they are or under a symmetry.
+
+    Args:
+      splits: by name.
+      find: (train, test) -> row of such a test puzzle and how many there are.
+
+    Raises:
+      ValueError: there are some, and --allow-overlap is not given.
+    """
+    if args.allow_overlap or len(splits) < 2:
+        return
+    if (found := find(splits["train"], splits["test"])) is not None:
+        row, count = found
+        total = len(splits["test"].inputs)
+        raise ValueError(
+            f"{count} of {total} test puzzles of {args.test} are training puzzles of {args.train}"
+            f" up to symmetry, e.g. line {splits['test'].lines[row]}: scores would count what was"
+            " learnt by heart; leave them out, or add --allow-overlap"
+        )
 
 
 def generate_splits(

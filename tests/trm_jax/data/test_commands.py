@@ -48,7 +48,7 @@ def test_build_augments_and_cuts_the_training_set_alone(tmp_path):
     rows = [row(q, a, str(i)) for i, (q, a) in enumerate(zip(text[:6], text[6:], strict=True))]
     source = write(tmp_path / "a.csv", *rows)
     command = ["build", "--box", "2x3", "--train", source, "--test", source, "--min-difficulty"]
-    command += ["2", "--subsample", "3", "--aug", "4", "--check"]
+    command += ["2", "--subsample", "3", "--aug", "4", "--check", "--allow-overlap"]
     for out, seed in (("a", "5"), ("b", "5"), ("c", "6")):
         assert sudoku.main([*command, "--seed", seed, str(tmp_path / out)]) == 0
     train, test = (load_dataset(tmp_path / "a" / split) for split in ("train", "test"))
@@ -95,9 +95,7 @@ def test_all_bad_rows_are_counted_over_chunks(tmp_path, monkeypatch):
     path = tmp_path / "a.csv"
     write(path, *lines)
     with pytest.raises(csv_puzzles.BadRows, match=r"8 bad rows: line 2: .*; and 3 more") as caught:
-        csv_puzzles.read_examples(
-            path, lambda q, a: sudoku_dataset.decode_rows(q, a, box=(2, 2), check=False)
-        )
+        csv_puzzles.read_examples(path, lambda q, a: sudoku_dataset.decode_rows(q, a, box=(2, 2)))
     assert [line for line, _ in caught.value.problems] == list(range(2, 18, 2))
 
 
@@ -150,6 +148,7 @@ def test_unchecked_maze_rows_may_mark_any_path():
 def test_maze_build_turns_training_mazes(tmp_path):
     source = write(tmp_path / "a.csv", f"x,{ROOM},S  o  G  ,2")
     command = ["build", "--shape", "3x3", "--train", source, "--test", source, "--aug"]
+    command += ["--allow-overlap"]
     assert maze.main([*command, str(tmp_path / "out")]) == 0
     train, test = (load_dataset(tmp_path / "out" / split) for split in ("train", "test"))
     assert test.inputs.tolist() == [[3, 2, 2, 2, 2, 2, 4, 2, 2]]

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     generating.add_argument("--one-path", action="store_true", help="only one shortest path each")
     building.add_argument("--aug", action="store_true", help="add turns and mirror images")
-    building.add_argument("--check", action="store_true", help="refuse paths that are not shortest")
+    data_generate.add_check(building, "refuse paths that are not shortest")
     args = data_generate.parse_words(parser, argv)
     action = {"generate": generate, "build": build}[args.command]
     return data_generate.run(functools.partial(action, args))

@@ -12,6 +12,7 @@ import numpy as np
 
 from trm_jax.data import csv_puzzles
 from trm_jax.data import generate as data_generate
+from trm_jax.data.csv_puzzles import CsvExamples
 from trm_jax.data.facts import ONE_BLANK, PuzzleFacts
 from trm_jax.data.format import PuzzleDataset, from_examples, save_dataset
 from trm_jax.data.maze.generator import MazeSpec, generate_mazes
@@ -21,6 +22,7 @@ from trm_jax.data.maze.symmetry import (
     VOCAB_SIZE,
     Shape,
     TokenRows,
+    least_images,
     new_classes,
     symmetries,
     transform_rows,
@@ -92,12 +94,23 @@ def build(args: argparse.Namespace) -> None:
     """Run `build`: CSV files to a data set."""
     shape = parse_shape(args.shape)
     read = functools.partial(decode_rows, shape=shape, check=args.check)
-    for split, inputs, labels in data_generate.read_splits(args, read):
-        transforms: tuple[int, ...] = (0,)
-        if split == "train":
-            transforms = symmetries(shape) if args.aug else transforms
-            inputs, labels = csv_puzzles.subset(inputs, labels, args.subsample, args.seed)
-        save_dataset(enlarge(inputs, labels, shape, transforms), args.out / split)
+    # a space is a free cell
+    splits = {s.name: s.examples for s in data_generate.read_splits(args, read, spaces_count=True)}
+    data_generate.refuse_overlap(args, splits, functools.partial(find_overlap, shape=shape))
+    for name, (inputs, labels, _) in splits.items():
+        transforms = symmetries(shape) if name == "train" and args.aug else (0,)
+        save_dataset(enlarge(inputs, labels, shape, transforms), args.out / name)
+
+
+def find_overlap(train: CsvExamples, test: CsvExamples, shape: Shape) -> tuple[int, int] | None:
+    """Find a test maze that is a training maze, turned or mirrored.
+
+    Returns:
+      Its row and the number of such test mazes; None: there is none.
+    """
+    known = set(least_images(train.inputs, shape))
+    rows = [row for row, image in enumerate(least_images(test.inputs, shape)) if image in known]
+    return (rows[0], len(rows)) if rows else None
 
 
 def generate(args: argparse.Namespace) -> None:

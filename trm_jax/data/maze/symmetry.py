@@ -46,17 +46,17 @@ def augment_maze(
     return new_inputs, new_labels
 
 
+def least_images(mazes: TokenRows, shape: Shape) -> list[bytes]:
+    """Name mazes so that turned and mirrored ones share their name."""
+    images = [transform_rows(mazes.astype(np.uint8), shape, t) for t in symmetries(shape)]
+    return [min(image[row].tobytes() for image in images) for row in range(len(mazes))]
+
+
 def new_classes(candidates: TokenRows, known: TokenRows, shape: Shape) -> Bool[np.ndarray, " _"]:
     """Mark the candidates that are no image of a known maze or of an earlier candidate."""
-
-    def least_image(row: np.ndarray) -> bytes:
-        maze = row[None].astype(np.uint8)
-        return min(transform_rows(maze, shape, t).tobytes() for t in symmetries(shape))
-
-    seen = {least_image(row) for row in known}
+    seen = set(least_images(known, shape))
     marks = np.zeros(len(candidates), bool)
-    for i, row in enumerate(candidates):
-        image = least_image(row)
+    for i, image in enumerate(least_images(candidates, shape)):
         marks[i] = image not in seen
         seen.add(image)
     return marks

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="N",
         help="copies per training puzzle (%(default)s)",
     )
-    building.add_argument("--check", action="store_true", help="prove that solutions are unique")
+    data_generate.add_check(building, "prove that every puzzle has exactly one solution")
     args = data_generate.parse_words(parser, argv)
     action = {"generate": generate, "build": build}[args.command]
     return data_generate.run(functools.partial(action, args))

@@ -12,10 +12,12 @@ import numpy as np
 
 from trm_jax.data import csv_puzzles
 from trm_jax.data import generate as data_generate
+from trm_jax.data.csv_puzzles import CsvExamples
 from trm_jax.data.facts import ONE_BLANK, PuzzleFacts
 from trm_jax.data.format import PuzzleDataset, from_examples, save_dataset
+from trm_jax.data.sudoku.checks import check_unique, find_overlap
 from trm_jax.data.sudoku.generator import SudokuSpec, generate_sudoku
-from trm_jax.data.sudoku.solver import Box, check_box, solve
+from trm_jax.data.sudoku.solver import Box, check_box
 from trm_jax.data.sudoku.symmetry import augment_sudoku, new_classes
 from trm_jax.data.sudoku.tokens import decode, encode, symbols, valid_grids, vocab_size
 
@@ -23,7 +25,7 @@ AUGMENT_ROWS = 20_000  # rows augmented together, to bound memory
 
 
 def decode_rows(
-    questions: Sequence[str], answers: Sequence[str], *, box: Box, check: bool
+    questions: Sequence[str], answers: Sequence[str], *, box: Box
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Turn rows of a CSV file into tokens (a `csv_puzzles.Decoder`).
 
@@ -31,7 +33,6 @@ def decode_rows(
       questions: puzzles.
       answers: solutions.
       box: rows and columns of a box.
-      check: solve each puzzle and refuse it unless it has exactly one solution.
     """
     wrong: dict[int, str] = {}
     tokens, cells = symbols(box), check_box(box) ** 2
@@ -41,11 +42,6 @@ def decode_rows(
         wrong.setdefault(int(i), "answer is no solved grid")
     for i in np.flatnonzero(((inputs > 1) & (inputs != labels)).any(axis=1)):
         wrong.setdefault(int(i), "answer contradicts question")
-    if check:
-        for i in set(range(len(inputs))) - set(wrong):
-            num = solve(decode(inputs[i]).tolist(), box).num_solutions
-            if num != 1:
-                wrong[i] = f"question has {'no' if num == 0 else 'several'} solutions"
     return inputs, labels, wrong
 
 
@@ -74,13 +70,18 @@ def enlarge(
 def build(args: argparse.Namespace) -> None:
     """Run `build`: CSV files to a data set."""
     box = parse_box(args.box)
-    read = functools.partial(decode_rows, box=box, check=args.check)
-    for split, inputs, labels in data_generate.read_splits(args, read):
-        aug = 0
-        if split == "train":
-            aug = args.num_aug
-            inputs, labels = csv_puzzles.subset(inputs, labels, args.subsample, args.seed)
-        save_dataset(enlarge(inputs, labels, box, aug=aug, seed=args.seed), args.out / split)
+    splits: dict[str, CsvExamples] = {}
+    for split in data_generate.read_splits(args, functools.partial(decode_rows, box=box)):
+        splits[split.name] = split.examples
+        if args.check:
+            with data_generate.progress_bar("solved", len(split.examples.inputs)) as progress:
+                check_unique(
+                    split.path, split.examples, box, workers=args.workers, progress=progress
+                )
+    data_generate.refuse_overlap(args, splits, functools.partial(find_overlap, box=box))
+    for name, (inputs, labels, _) in splits.items():
+        aug = args.num_aug if name == "train" else 0
+        save_dataset(enlarge(inputs, labels, box, aug=aug, seed=args.seed), args.out / name)
 
 
 def generate(args: argparse.Namespace) -> None:

@@ -19,41 +19,19 @@ import functools
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Integer, UInt64
+from jaxtyping import Int, UInt64
 
 from trm_jax.command_line import make_parser, natural_int, positive_int, seed_int, user_path
 from trm_jax.data import csv_puzzles, generate, hub
 from trm_jax.data.format import save_dataset
+from trm_jax.data.sudoku.checks import check_unique, class_numbers
 from trm_jax.data.sudoku.dataset import decode_rows, enlarge, parse_box
 from trm_jax.data.sudoku.solver import Box
-from trm_jax.data.sudoku.symmetry import invariants
 from trm_jax.data.sudoku.tokens import decode
-
-CHUNK = 20_000  # puzzles hashed together: 13 MB an array for 9x9
-
-
-def class_numbers(
-    puzzles: Integer[np.ndarray, "_ cells"],
-    box: Box,
-    *,
-    progress: Callable[[int], object] = lambda done: None,
-) -> UInt64[np.ndarray, " _"]:
-    """Hash puzzles, chunk by chunk, to numbers that symmetric ones share.
-
-    Args:
-      puzzles: digits, 0 for blank.
-      progress: called with the number of puzzles hashed so far.
-    """
-    numbers = np.empty(len(puzzles), np.uint64)
-    for begin in range(0, len(puzzles), CHUNK):
-        part = puzzles[begin : begin + CHUNK]
-        numbers[begin : begin + len(part)] = invariants(part, box)
-        progress(begin + len(part))
-    return numbers
 
 
 def hold_out(
@@ -85,16 +63,21 @@ def hold_out(
 
 def read_files(args: argparse.Namespace, box: Box) -> tuple[np.ndarray, np.ndarray, list[dict]]:
     """Read all files; gives inputs, labels and what to note about each file."""
-    read = functools.partial(decode_rows, box=box, check=args.check)
     parts, notes = [], []
     for source in args.csv:
         path = hub.resolve(source, repo_type="dataset")
         with generate.progress_bar(path.name) as progress:
-            parts.append(
-                csv_puzzles.read_examples(
-                    path, read, min_difficulty=args.min_difficulty, progress=progress
-                )
+            examples = csv_puzzles.read_examples(
+                path,
+                functools.partial(decode_rows, box=box),
+                min_difficulty=args.min_difficulty,
+                progress=progress,
+                say=generate.note,
             )
+        if args.check:
+            with generate.progress_bar("solved", len(examples.inputs)) as progress:
+                check_unique(path, examples, box, workers=args.workers, progress=progress)
+        parts.append(examples[:2])
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         notes.append({"file": path.name, "sha256": digest, "puzzles": len(parts[-1][0])})
@@ -137,7 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument(
         "--box", default="3x3", metavar="RxC", help="rows x columns of a box (%(default)s)"
     )
-    p.add_argument("--check", action="store_true", help="prove that solutions are unique")
+    generate.add_check(p, "prove that every puzzle has exactly one solution")
+    generate.add_workers(p)
     args = p.parse_args(argv)
     if args.out is None and len(args.csv) > 1:  # as earlier versions took it
         args.out = Path(args.csv.pop(0))

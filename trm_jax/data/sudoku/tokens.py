@@ -14,9 +14,9 @@ def vocab_size(box: Box) -> int:
 
 
 def symbols(box: Box) -> dict[str, int]:
-    """Map the symbols of files to tokens; blanks are written '.' or '0'."""
+    """Map the symbols of files to tokens; blanks are written '.', '0' or '_'."""
     digits = {symbol: i + 2 for i, symbol in enumerate(DIGITS[: check_box(box)])}
-    return {".": 1, "0": 1, **digits}
+    return {".": 1, "0": 1, "_": 1, **digits}
 
 
 def encode(digits: Integer[np.ndarray, "*shape"]) -> Integer[np.ndarray, "*shape"]:
