@@ -19,7 +19,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from export.options import PACKAGE
 from trm_jax.command_line import add_out, exit_code, make_parser, take_out, user_path
+from trm_jax.output.folder import check_named, writing_whole
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = take_out(p, args)
 
     def action() -> None:
+        check_named(folder, PACKAGE)
         # imports jax: after parsing
         from export.artifact.open import open_artifact
         from export.cortex_m.arena import MARGIN
@@ -48,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
         package = make_package(open_artifact(args.export))
-        save_package(package, folder)
+        with writing_whole(folder, PACKAGE):
+            save_package(package, folder)
         sys.stdout.write(
             f"{folder}: {len(package_files(package))} files, arena"
             f" {reserved_arena_bytes(package.arena)} bytes of which {MARGIN} margin,"

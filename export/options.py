@@ -7,7 +7,19 @@ import argparse
 
 from export.targets import BATCH, Target
 from trm_jax.command_line import make_parser, positive_int, user_path
+from trm_jax.output.ownership import OutputKind
 from trm_jax.tasks.table import TASKS
+
+EXPORT = OutputKind(
+    "export", "an export", ("manifest.json",), frozenset({"parameters_sha256", "plan", "files"})
+)
+PACKAGE = OutputKind(
+    "export.micro",
+    "a package for a board",
+    ("package.json",),
+    frozenset({"arena_bytes", "flash_sha256"}),
+)
+"""Folders that the commands write, and what each is known by."""
 
 
 def export_parser(program: str, description: str | None) -> argparse.ArgumentParser:

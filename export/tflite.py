@@ -20,9 +20,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from export.options import export_parser
+from export.options import EXPORT, export_parser
 from export.targets import Target
 from trm_jax.command_line import exit_code
+from trm_jax.output.folder import check_named, writing_whole
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +53,7 @@ def run_export(args: argparse.Namespace) -> int:
     """Export, say what was made or what is wrong; returns the exit code."""
 
     def action() -> None:
+        check_named(args.out, EXPORT)
         from export.job import ExportJob, describe_export, run_job  # imports jax: after parsing
 
         job = ExportJob(
@@ -65,7 +67,8 @@ def run_export(args: argparse.Namespace) -> int:
             steps=args.steps,
             cut=args.cut,
         )
-        manifest = run_job(job)
+        with writing_whole(args.out, EXPORT):
+            manifest = run_job(job)
         sys.stdout.write(describe_export(manifest, args.out) + "\n")
 
     return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))

@@ -109,7 +109,7 @@ PLACES = {
     "export.onnx": ("export.tflite",),  # the same command for another file format
     "export.verify": ("export.options", "export.pipeline"),
     "export.solve": ("export.options", "export.pipeline"),
-    "export.micro": ("export.cortex_m",),
+    "export.micro": ("export.cortex_m", "export.options"),
     "export.aihub": (),
     "export.footprint": (),
     # experiments: what programs share, then programs, then readers of results

@@ -29,6 +29,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.measurement.folders import ABLATION
 from experiments.measurement.options import (
     DEFAULT_LIMIT,
     QUICK_LIMIT,
@@ -36,6 +37,7 @@ from experiments.measurement.options import (
     subject_parent,
 )
 from trm_jax.command_line import RESUMED, exit_code, make_parser, user_path
+from trm_jax.output.folder import check_named
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def action() -> None:
+        check_named(args.out, ABLATION, resume=args.resume)
         from experiments.ablate.runner import ablate  # imports jax: after parsing
 
         ablate(args)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from experiments.measurement import folders
 from experiments.measurement.row_files import FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import MeasurementSpec, differences, digest_of
@@ -132,7 +133,9 @@ class AblationSpec(MeasurementSpec):
         return dataclasses.replace(later, planned=tuple(entries.values()), num_puzzles=most)
 
 
-LAYOUT = FolderLayout("ablation", AblationSpec, AblationRow, spec_name="ablation")
+LAYOUT = FolderLayout(
+    "ablation", AblationSpec, AblationRow, spec_name="ablation", output=folders.ABLATION
+)
 
 
 def ablation_folder(path: Path) -> ResultFolder[AblationSpec, AblationRow]:

@@ -19,6 +19,7 @@ from experiments.ablate import tables
 from experiments.ablate.interventions import AblatedModel, Intervention
 from experiments.ablate.job import AblationJob, StudyFunction, prepare
 from experiments.ablate.rows import (
+    LAYOUT,
     AblationKey,
     AblationRow,
     AblationSpec,
@@ -43,6 +44,7 @@ from experiments.render.console import make_console, progress
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluators import Readout, measure, trajectory
 from trm_jax.loading import Puzzles
+from trm_jax.output.folder import writing
 from trm_jax.types import IGNORE_LABEL, Batch
 
 Ends = np.ndarray
@@ -202,10 +204,10 @@ def ablate(args: argparse.Namespace) -> None:
       FloatingPointError: a training left the numbers; finished rows are kept.
     """
     job = prepare(args, STUDIES)
-    folder = ablation_folder(job.context.folder)
-    folder.check(job.spec, resume=args.resume)
-    console = make_console()
-    console.print(job.header(), soft_wrap=True)
-    folder.open(job.spec, environment())
-    run_job(job, folder)
-    tables.report(folder.path, console)
+    folder, console = ablation_folder(job.context.folder), make_console()
+    with writing(folder.path, LAYOUT.output, resume=args.resume):
+        folder.check(job.spec, resume=True)
+        console.print(job.header(), soft_wrap=True)
+        folder.open(job.spec, environment())
+        run_job(job, folder)
+        tables.report(folder.path, console)

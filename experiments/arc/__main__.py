@@ -24,6 +24,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.measurement.folders import VOTE
 from experiments.measurement.options import add_schemes, measurement_parent
 from trm_jax.command_line import (
     RESUMED,
@@ -34,6 +35,7 @@ from trm_jax.command_line import (
     user_path,
 )
 from trm_jax.data.arc.dataset import SEED
+from trm_jax.output.folder import check_named
 
 DEFAULT_SCHEMES = ("fp32", "int8", "int4_naive", "int4_calibrated")
 DEFAULT_AUG = 15  # as many as the bundled model has rows for
@@ -83,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def action() -> None:
+        check_named(args.out, VOTE, resume=args.resume)
         from experiments.arc.runner import vote  # imports jax: after parsing
 
         vote(args)

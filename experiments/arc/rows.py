@@ -19,6 +19,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from experiments.measurement import folders
 from experiments.measurement.row_files import FolderLayout, ResultFolder
 from experiments.measurement.spec import RowSpec, Shard, shards_of
 from trm_jax.data.arc.augment import Augmentation
@@ -127,7 +128,7 @@ class VoteRow:
         return VoteKey(self.scheme, self.model, self.start, self.stop)
 
 
-LAYOUT = FolderLayout("vote", VoteSpec, VoteRow, spec_name="votes")
+LAYOUT = FolderLayout("vote", VoteSpec, VoteRow, spec_name="votes", output=folders.VOTE)
 
 
 def vote_folder(path: Path) -> ResultFolder[VoteSpec, VoteRow]:

@@ -22,6 +22,7 @@ from experiments.arc.job import ArcJob, header, prepare
 from experiments.arc.outcomes import report
 from experiments.arc.puzzle_rows import RowSource, row_source
 from experiments.arc.rows import (
+    LAYOUT,
     VoteKey,
     VoteRow,
     VoteSpec,
@@ -45,6 +46,7 @@ from trm_jax.loading import LoadedModel
 from trm_jax.metrics import puzzle_exact
 from trm_jax.models.act import predictions, rollout
 from trm_jax.models.reasoner import Reasoner
+from trm_jax.output.folder import writing
 from trm_jax.sharding import device_mesh, replicate, shard_batch
 from trm_jax.types import Batch, Weights
 
@@ -191,9 +193,10 @@ def vote(args: argparse.Namespace) -> None:
     """
     job = prepare(args)
     folder = vote_folder(args.out or Path("runs") / f"arc-{'-'.join(job.spec.models)}")
-    folder.check(job.spec, resume=args.resume)
     console = make_console()
-    console.print(header(job), soft_wrap=True)
-    folder.open(job.spec, environment())
-    run(job, folder)
-    report(job.spec, job.plan.groups, folder, console)
+    with writing(folder.path, LAYOUT.output, resume=args.resume):
+        folder.check(job.spec, resume=True)
+        console.print(header(job), soft_wrap=True)
+        folder.open(job.spec, environment())
+        run(job, folder)
+        report(job.spec, job.plan.groups, folder, console)

@@ -23,8 +23,10 @@ from typing import NamedTuple
 from experiments.deploy.aihub import command as aihub_command
 from experiments.deploy.cortex_m import command as cortex_m_command
 from experiments.deploy.host import command as host_command
+from experiments.measurement.folders import DEPLOYMENT
 from experiments.measurement.options import subject_parent
 from trm_jax.command_line import REPEATED, exit_code, make_parser, user_path
+from trm_jax.output.folder import check_named
 
 
 def deploy_on_host(args: argparse.Namespace) -> None:
@@ -139,7 +141,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser(target or DEFAULT_TARGET).parse_args(words)
     run = BY_TARGET[args.target].run
     bad_input = (OSError, ValueError, RuntimeError, ModuleNotFoundError)
-    return exit_code(lambda: run(args), bad_input, REPEATED)
+
+    def action() -> None:
+        check_named(args.out, DEPLOYMENT)
+        run(args)
+
+    return exit_code(action, bad_input, REPEATED)
 
 
 if __name__ == "__main__":

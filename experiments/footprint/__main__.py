@@ -20,8 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.footprint.job import PUBLISHED, SCHEMES
+from experiments.measurement.folders import FOOTPRINT
 from experiments.measurement.options import add_schemes
 from trm_jax.command_line import exit_code, make_parser, user_path
+from trm_jax.output.folder import check_named
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def action() -> None:
+        check_named(args.out, FOOTPRINT)
         from experiments.footprint.runner import run_footprint  # imports jax: after parsing
 
         run_footprint(args.models, args.schemes, args.out)

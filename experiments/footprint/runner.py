@@ -5,8 +5,10 @@ from pathlib import Path
 from experiments.footprint import paper_check, tables
 from experiments.footprint import rows as footprint_rows
 from experiments.footprint.job import config_of
+from experiments.measurement.folders import FOOTPRINT
 from experiments.render import tables as render_tables
 from experiments.render.console import make_console
+from trm_jax.output.folder import writing
 
 
 def run_footprint(models: str, schemes: str, out: Path) -> None:
@@ -21,11 +23,12 @@ def run_footprint(models: str, schemes: str, out: Path) -> None:
     """
     configs = {name: config_of(name) for name in (text.strip() for text in models.split(","))}
     rows = footprint_rows.records(configs, [scheme.strip() for scheme in schemes.split(",")])
-    footprint_rows.write_rows(out, rows)
     printed = [*tables.all_tables(rows), paper_check.table(paper_check.checks())]
-    (out / "footprint.csv").write_text(render_tables.to_csv(rows), encoding="utf-8")
     text = "\n".join([*map(render_tables.to_markdown, printed), tables.energy_note(), ""])
-    (out / "footprint.md").write_text(text, encoding="utf-8")
+    with writing(out, FOOTPRINT):
+        footprint_rows.write_rows(out, rows)
+        (out / "footprint.csv").write_text(render_tables.to_csv(rows), encoding="utf-8")
+        (out / "footprint.md").write_text(text, encoding="utf-8")
     console = make_console()
     render_tables.print_tables(printed, console)
     console.print(f"rows and tables: {out}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """Folders of rows: what every resumable program writes and reads, whatever its rows are.
 
-    SPEC.json     {"spec": {...}, "runs": [environment of every start]}, replaced in one piece
+    SPEC.json     {"kind": ..., "spec": {...}, "runs": [environment of every start]}, replaced in
+                  one piece
     ROWS.jsonl    one row per line, in the order in which they were finished, append-only
 
 With several processes each writes files of its own, SPEC-K.json and ROWS-K.jsonl. A row is
@@ -15,12 +16,14 @@ missing (spec.py); how JSON becomes a row (trm_jax/typed_json.py).
 import dataclasses
 import json
 import os
+import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from experiments.measurement.spec import KeyedRow, RowSpec
+from trm_jax.output.ownership import UNFINISHED, OutputKind, check_output
 from trm_jax.typed_json import encode, parse_json, read_fields
 
 Line = TypeVar("Line")
@@ -40,6 +43,8 @@ class FolderLayout(Generic[SpecT, RowT]):
       noun: what a folder is, in messages: "sweep", "ablation".
       spec, row: the types of both files' contents.
       spec_name, rows_name: of the files, without number and ending.
+      output: how such a folder is told from others.
+      kind: written into the spec's file; empty: the noun.
       cure: what to do about a damaged line.
     """
 
@@ -47,12 +52,29 @@ class FolderLayout(Generic[SpecT, RowT]):
     spec: type[SpecT]
     row: type[RowT]
     spec_name: str
+    output: OutputKind
+    kind: str = ""
     rows_name: str = "rows"
     cure: str = "delete the line and --resume"
 
     @property
     def a_noun(self) -> str:
         return f"{'an' if self.noun[0] in 'aeio' else 'a'} {self.noun}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecDocument:
+    """The file that says what a folder is.
+
+    Attributes:
+      spec: as JSON has it.
+      runs: environments of every start.
+      kind: empty in folders of earlier versions.
+    """
+
+    spec: dict[str, Any]
+    runs: tuple[dict[str, Any], ...]
+    kind: str = ""
 
 
 class ResultFolder(Generic[SpecT, RowT]):
@@ -76,10 +98,10 @@ class ResultFolder(Generic[SpecT, RowT]):
         """Refuse a folder that this spec's rows must not be written into. Changes nothing.
 
         Raises:
-          FileExistsError: the folder is in use and `resume` is off.
+          FileExistsError: the folder is in use and `resume` is off, or it is of another program.
           ValueError: its rows are of another spec; the message says what differs.
         """
-        refuse_used(self.path, resume=resume)
+        check_output(self.path, self.layout.output, resume=resume)
         for earlier in self.read_specs():
             if problems := earlier.conflicts(spec):
                 raise ValueError(
@@ -92,9 +114,11 @@ class ResultFolder(Generic[SpecT, RowT]):
         self.path.mkdir(parents=True, exist_ok=True)
         runs = [environment]
         if self.spec_file.exists():
-            runs = [*self._document(self.spec_file)["runs"], environment]
+            runs = [*self._document(self.spec_file).runs, environment]
             spec = self._spec(self.spec_file).widened(spec)
-        write_document(self.spec_file, dataclasses.asdict(spec), runs)
+        layout = self.layout
+        kind = layout.kind or layout.noun
+        write_document(self.spec_file, dataclasses.asdict(spec), runs, kind)
         drop_torn_line(self.rows_file)
 
     def append(self, row: RowT) -> None:
@@ -138,12 +162,14 @@ class ResultFolder(Generic[SpecT, RowT]):
                 rows.append(row)
         return rows
 
-    def _document(self, file: Path) -> dict[str, Any]:
-        return read_document(file, self.layout.a_noun)
+    def _document(self, file: Path) -> SpecDocument:
+        layout = self.layout
+        return read_document(file, layout.a_noun, layout.kind or layout.noun)
 
     def _spec(self, file: Path) -> SpecT:
+        stored = self._document(file).spec
         try:
-            return read_fields(self.layout.spec, self._document(file)["spec"])
+            return read_fields(self.layout.spec, stored)
         except ValueError as error:
             raise ValueError(f"{file} is not the spec of {self.layout.a_noun}: {error}") from error
 
@@ -183,52 +209,66 @@ def merge_folders(folders: Sequence[ResultFolder[SpecT, RowT]]) -> tuple[SpecT, 
     return spec, [row for folder in folders for row in folder.read_rows(spec)]
 
 
-def refuse_used(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder that holds something, unless the run is to go on in it. Changes nothing.
-
-    Raises:
-      FileExistsError: the folder is in use and `resume` is off, or it is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file; --out names a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not resume:
-        raise FileExistsError(
-            f"{folder} is not empty: add --resume to go on with it (finished rows are"
-            " kept), or choose another --out"
-        )
-
-
-def write_document(file: Path, spec: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
+def write_document(
+    file: Path, spec: Mapping[str, Any], runs: Sequence[Mapping[str, Any]], kind: str
+) -> None:
     """Write what a folder is and every start of its program, in one piece."""
-    document = json.dumps({"spec": spec, "runs": runs}, indent=1, default=encode)
-    _replace(file, document + "\n")
+    document = {"kind": kind, "spec": spec, "runs": runs}
+    replace_text(file, json.dumps(document, indent=1, default=encode) + "\n")
 
 
-def read_document(file: Path, kind: str) -> dict[str, Any]:
+def read_document(file: Path, noun: str, kind: str = "") -> SpecDocument:
     """Read what `write_document` wrote.
 
     Args:
-      kind: of folder, for the message.
+      noun: what the folder should be, for the message.
+      kind: that the document must be of, where it says one: earlier versions did not.
 
     Raises:
-      ValueError: it is damaged.
+      ValueError: it is damaged, or of another kind.
     """
     try:
-        document = parse_json(file.read_bytes())
+        values = parse_json(file.read_bytes())
+        if not (isinstance(values, dict) and {"spec", "runs"} <= values.keys()):
+            raise ValueError("it needs `spec` and `runs`")
+        document = read_fields(SpecDocument, values)
     except ValueError as error:
-        raise ValueError(f"{file} is not the spec of {kind}: {error}") from error
-    if not (isinstance(document, dict) and document.keys() == {"spec", "runs"}):
-        raise ValueError(f"{file} is not the spec of {kind}: it needs `spec` and `runs`")
+        raise ValueError(f"{file} is not the spec of {noun}: {error}") from error
+    if kind and document.kind and document.kind != kind:
+        raise ValueError(f"{file} is of a {document.kind}, not of {noun}; choose another folder")
     return document
 
 
 def append_row(file: Path, row: Any) -> None:
-    """Write a dataclass as one line of JSON, in one piece, and wait until it is on the disk."""
-    line = json.dumps(dataclasses.asdict(row), separators=(",", ":"), default=encode) + "\n"
+    """Write a dataclass or mapping as one line of JSON, in one piece, and wait for the disk.
+
+    Raises:
+      ValueError: a number is not finite: the line could never be read.
+    """
+    fields = dict(row) if isinstance(row, Mapping) else dataclasses.asdict(row)
+    line = line_of(fields) + "\n"
     with file.open("ab") as handle:
         handle.write(line.encode())
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def line_of(fields: Mapping[str, Any]) -> str:
+    """Write a row as JSON, without its newline.
+
+    Raises:
+      ValueError: as `append_row`; the message names the row and the field.
+    """
+    for name, value in fields.items():
+        try:
+            json.dumps(value, default=encode, allow_nan=False)
+        except ValueError as error:
+            what = ", ".join(f"{k} {v}" for k, v in fields.items() if isinstance(v, str | int))
+            raise ValueError(
+                f"{name} is not a finite number in the row of {what}; nothing was written of it:"
+                " leave out what overflows (a narrower dtype, a coarser scheme)"
+            ) from error
+    return json.dumps(fields, separators=(",", ":"), default=encode)
 
 
 def drop_torn_line(file: Path) -> None:
@@ -237,11 +277,13 @@ def drop_torn_line(file: Path) -> None:
         os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
 
 
-def read_lines(file: Path, kind: type[Line], cure: str) -> Iterator[tuple[str, Line]]:
+def read_lines(
+    file: Path, kind: type[Line] | types.GenericAlias, cure: str
+) -> Iterator[tuple[str, Line]]:
     """Read the rows of a file, each with its place as text; no file has none.
 
     Args:
-      kind: dataclass or NamedTuple of a row.
+      kind: dataclass or NamedTuple of a row, or a mapping.
       cure: what to do about a damaged line.
 
     Raises:
@@ -260,7 +302,7 @@ def read_lines(file: Path, kind: type[Line], cure: str) -> Iterator[tuple[str, L
 def write_records(file: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write a whole file of records, one per line: they are recomputed, not resumed."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    _replace(file, "".join(json.dumps(record) + "\n" for record in records))
+    replace_text(file, "".join(json.dumps(record) + "\n" for record in records))
 
 
 def read_records(file: Path, cure: str) -> list[dict[str, Any]]:
@@ -279,7 +321,11 @@ def read_records(file: Path, cure: str) -> list[dict[str, Any]]:
     return records
 
 
-def _replace(file: Path, text: str) -> None:
-    work = file.with_suffix(".new")
-    work.write_text(text, encoding="utf-8")
+def replace_text(file: Path, text: str) -> None:
+    """Write a whole file in one piece: a kill leaves the old one or the new one."""
+    work = file.with_name(file.name + UNFINISHED)
+    with work.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
     os.replace(work, file)

@@ -17,7 +17,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.measurement.folders import PREDICTOR
 from trm_jax.command_line import exit_code, make_parser, seed_int, user_path
+from trm_jax.output.folder import check_named
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def action() -> None:
+        check_named(args.out, PREDICTOR)
         from experiments.predictor.runner import run_predictor  # imports scipy: after parsing
 
         run_predictor(args.folders, args.seed, args.out)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.measurement.folders import PREDICTOR
 from experiments.predictor import signals
 from experiments.predictor import tables as predictor_tables
 from experiments.predictor.tables import study, study_tables
 from experiments.render import tables
 from experiments.render.console import make_console
 from experiments.sweep.outcomes import read_sweeps
+from trm_jax.output.folder import writing
 
 
 def run_predictor(folders: Sequence[Path], seed: int, out: Path) -> None:
@@ -19,13 +21,14 @@ def run_predictor(folders: Sequence[Path], seed: int, out: Path) -> None:
     """
     results = study(read_sweeps(folders), seed)
     printed = study_tables(results)
-    out.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(map(tables.to_markdown, printed))
-    (out / "predictor.md").write_text(text, encoding="utf-8")
-    points = tables.to_csv(signals.records(results.points))
-    (out / "points.csv").write_text(points, encoding="utf-8")
-    picture = predictor_tables.figure(results.points)
-    (out / "predictor.svg").write_text(picture, encoding="utf-8")
+    files = {
+        "predictor.md": "\n".join(map(tables.to_markdown, printed)),
+        "points.csv": tables.to_csv(signals.records(results.points)),
+        "predictor.svg": predictor_tables.figure(results.points),
+    }
+    with writing(out, PREDICTOR):
+        for name, text in files.items():
+            (out / name).write_text(text, encoding="utf-8")
     console = make_console()
     tables.print_tables(printed, console)
     console.print(f"tables, points and figure: {out}", soft_wrap=True)

@@ -163,7 +163,7 @@ def read_deployment(folder: Path) -> list[Table]:
             f"{folder} has no {DEPLOYMENT_FILE}: run its `python -m experiments.deploy` command"
             " again (finished rows are kept)"
         )
-    target = read_document(file, "a deployment")["spec"].get("target")
+    target = str(read_document(file, "a deployment").spec.get("target"))
     return DEPLOYED.get(target, host_tables.read_tables)(folder)
 
 

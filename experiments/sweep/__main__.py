@@ -28,6 +28,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.measurement.folders import SWEEP
 from experiments.measurement.options import add_schemes, measurement_parent, subject_parent
 from trm_jax.command_line import (
     RESUMED,
@@ -37,6 +38,7 @@ from trm_jax.command_line import (
     natural_int,
     positive_int,
 )
+from trm_jax.output.folder import check_named
 
 DEFAULT_SCHEMES = (
     "fp32",
@@ -83,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def action() -> None:
+        check_named(args.out, SWEEP, resume=args.resume)
         from experiments.sweep.runner import sweep  # imports jax: after parsing
 
         sweep(args)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from experiments.measurement import folders
 from experiments.measurement.depths import DepthGrid
 from experiments.measurement.row_files import FolderLayout, ResultFolder, merge_folders
 from experiments.measurement.shards import Moments
@@ -125,7 +126,7 @@ class SweepRow:
         return SweepKey(self.scheme, self.start, self.stop)
 
 
-LAYOUT = FolderLayout("sweep", SweepSpec, SweepRow, spec_name="spec")
+LAYOUT = FolderLayout("sweep", SweepSpec, SweepRow, spec_name="spec", output=folders.SWEEP)
 
 
 def sweep_folder(path: Path, process: int | None = None) -> ResultFolder[SweepSpec, SweepRow]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from rich.console import Console
 
 from experiments.jobs import processes
 from experiments.measurement.choices import environment
@@ -22,7 +23,7 @@ from experiments.measurement.shards import load_shard, matmul_precision, moments
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console
 from experiments.sweep.job import SweepJob, prepare
-from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, sweep_folder
+from experiments.sweep.rows import LAYOUT, SweepKey, SweepRow, SweepSpec, sweep_folder
 from experiments.sweep.tables import write_report
 from quant.scheme import label, parse
 from quant.simulation import Simulation, calibrate_on, simulate
@@ -30,6 +31,7 @@ from trm_jax.command_line import progress_bar
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluators import Readout, Trajectory, consecutive_similarity, measure
 from trm_jax.loading import LoadedModel, Puzzles, gather_calibration
+from trm_jax.output.folder import writing
 from trm_jax.types import IGNORE_LABEL, Batch
 
 
@@ -144,8 +146,23 @@ def sweep(args: argparse.Namespace) -> None:
     job = prepare(args)
     spec = job.spec
     out = args.out or Path("runs") / f"sweep-{spec.task}-{spec.model}"
-    folder = sweep_folder(out, process.index)
-    folder.check(spec, resume=args.resume)
+    with writing(out, LAYOUT.output, resume=args.resume, process=process.index):
+        measure_and_report(job, sweep_folder(out, process.index), process, console)
+
+
+def measure_and_report(
+    job: SweepJob,
+    folder: ResultFolder[SweepSpec, SweepRow],
+    process: processes.Process,
+    console: Console,
+) -> None:
+    """Measure what is missing in a folder that is held, and report.
+
+    Raises:
+      ValueError, OSError: rows of another sweep, or damaged ones; nothing was lost.
+    """
+    spec = job.spec
+    folder.check(spec, resume=True)
     done = folder.read_rows(spec)
     process.wait_for_others("checked")
     facts = environment()
@@ -156,4 +173,4 @@ def sweep(args: argparse.Namespace) -> None:
         run(job, folder, keys, facts)
     process.wait_for_others("measured")
     if process.reports:
-        write_report(spec, folder.read_rows(spec), out, console)
+        write_report(spec, folder.read_rows(spec), folder.path, console)

@@ -34,8 +34,10 @@ import enum
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from experiments.measurement.folders import TRAINING
 from experiments.train.job import Pace
 from trm_jax.checkpoints.file_parts import MIB, TOTAL_BYTES
 from trm_jax.command_line import (
@@ -51,6 +53,8 @@ from trm_jax.command_line import (
     user_path,
 )
 from trm_jax.config import PRESETS, AttentionKernel
+from trm_jax.output.folder import check_named
+from trm_jax.output.kinds import COMPACT_STATE
 from trm_jax.training.recipe import Optimizer, Recipe
 
 PACES = {
@@ -190,12 +194,27 @@ def continuation(argv: list[str]) -> str:
     return "python -m experiments.train " + shlex.join(words)
 
 
+def check_compact(leave: Path | None, out: Path) -> None:
+    """Check where a compact state is to be left, before the training that it will be of.
+
+    Raises:
+      OSError: the folder cannot be written, or holds something else.
+    """
+    if leave is None:
+        return
+    check_named(leave, COMPACT_STATE)
+    if leave.resolve() == out.resolve():
+        raise FileExistsError(f"--compact-out and --out are both {out}; name another folder")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; 0 when the run is complete or the segment ended, 2 on bad input."""
     argv = sys.argv[1:] if argv is None else list(argv)
     args = parser().parse_args(argv)
 
     def action() -> None:
+        check_named(args.out, TRAINING, resume=args.resume)
+        check_compact(args.compact_out, args.out)
         # after parsing, for it imports jax; annotations without jaxtyping come first
         import experiments.train.minimal_install  # noqa: F401
         from experiments.train.runner import train

@@ -116,13 +116,14 @@ def load_rows(run: Path) -> Rows:
 
     Raises:
       FileNotFoundError: it has none.
+      ValueError: a line is damaged.
     """
-    from experiments.train.folder import parse_rows  # imports jax: not for the command line
+    from experiments.train.metric_rows import read_rows
 
     file = run / "rows.jsonl"
     if not file.is_file():
         raise FileNotFoundError(f"{run} is no run of experiments.train: it has no rows.jsonl")
-    return parse_rows(file.read_text(), sys.maxsize)
+    return read_rows(file)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,22 +1,32 @@
 """The folder of a training run: what it is, its rows of metrics, its states.
 
-spec.json        what decides the result, data hash included
+spec.json        {"kind": "training run", what decides the result, "data_sha256"}, all in one
 rows.jsonl       one row of metrics every --log-every steps
 state/           the last two states (Orbax)
 windows/N.json   sums of metrics since the last row, at step N: the state's other half, so
                  that the first row after a resumption is that of an uninterrupted run
+
+Files are replaced in one piece, rows appended in one piece: a kill loses the rows after the newest
+state, which come again. A damaged line is refused before anything is written; only a last line
+without its newline, cut off by a kill, goes by itself (measurement/row_files.py).
 """
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.measurement.row_files import append_row, drop_torn_line, line_of, replace_text
+from experiments.train.job import TrainSpec
+from experiments.train.metric_rows import MetricRow, MetricRows, read_rows
 from trm_jax.checkpoints.training_state import TrainCheckpointer
 from trm_jax.config import preset
 from trm_jax.training.running_metrics import Window
 from trm_jax.training.step import TrainState
+from trm_jax.typed_json import parse_json, read_fields
 
 Document = dict[str, Any]
+KIND = "training run"
 
 
 def with_defaults(said: Document) -> Document:
@@ -40,53 +50,110 @@ def differences(stored: Document, given: Document, ignore: tuple[str, ...] = ())
     ]
 
 
+def read_spec(text: str | bytes) -> Document:
+    """Read what decides a run's result, typed and checked, with what earlier versions left out.
+
+    Raises:
+      ValueError: not the document of a training run, or a field of it is wrong.
+    """
+    stored = read_fields(dict[str, Any], parse_json(text))
+    if (kind := stored.pop("kind", KIND)) != KIND or "runs" in stored:
+        raise ValueError(f"it is of a {'folder of rows' if kind == KIND else kind}")
+    if not isinstance(stored.get("recipe"), dict) or not isinstance(stored.get("preset"), str):
+        raise ValueError("it needs `preset`, a text, and `recipe`, an object")
+    stored = with_defaults(stored)
+    read_fields(TrainSpec, {k: v for k, v in stored.items() if k != "data_sha256"})
+    if not isinstance(stored.get("data_sha256", ""), str):
+        raise ValueError(f"field data_sha256 must be a text, got {stored['data_sha256']!r}")
+    return stored
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedWindow:
+    """A file of windows/: how many steps were summed, and their sums by metric."""
+
+    steps: int
+    sums: dict[str, float]
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ValueError(f"field steps must be 0 or more, got {self.steps}")
+
+
+def read_window(file: Path, window: Window) -> None:
+    """Take up the sums of a file of windows/.
+
+    Raises:
+      ValueError: it is damaged; the message names it.
+    """
+    try:
+        saved = read_fields(SavedWindow, parse_json(file.read_bytes()))
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is damaged ({error}); delete it, and the first row averages fewer steps"
+        ) from error
+    window.from_json(asdict(saved))
+
+
 class RunFolder:
-    """Reads and writes the files of one run."""
+    """Reads and writes the files of one run, whose folder this process holds."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows_file = path / "rows.jsonl"
         self.spec_file = path / "spec.json"
 
-    def open(self, said: Document, *, resume: bool) -> None:
+    def open(self, said: Document) -> None:
         """Make the folder of a new run, or check that an old one is of the same spec.
 
         Raises:
-          ValueError: the folder holds a run and `resume` is missing, or its spec differs.
+          ValueError: the folder's spec differs, or its spec or a row is damaged.
         """
         if self.spec_file.exists():
-            if not resume:
-                raise ValueError(f"{self.path} holds a run; add --resume or choose another --out")
             self._check(said)
+        self.read_rows()  # damage is refused before anything is written
         self.path.mkdir(parents=True, exist_ok=True)
+        drop_torn_line(self.rows_file)
+        self.write_spec(said)  # first: by it the folder is known for a run's
         self.states = TrainCheckpointer(self.path / "state")
 
     def _check(self, said: Document) -> None:
         try:
-            stored = with_defaults(json.loads(self.spec_file.read_text()))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{self.spec_file} is no spec of a run: {error!r}") from error
+            stored = read_spec(self.spec_file.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{self.spec_file} is no spec of a training run: {error}") from error
         if differs := differences(stored, said):
-            listed = "\n  ".join(differs)
-            raise ValueError(f"{self.spec_file} differs from the options given:\n  {listed}")
+            listed = "; ".join(differs)
+            raise ValueError(f"{self.spec_file} differs from the options given: {listed}")
 
     def write_spec(self, said: Document) -> None:
         """Say what the run is."""
-        self.spec_file.write_text(json.dumps(said, indent=1))
+        replace_text(self.spec_file, json.dumps({"kind": KIND, **said}, indent=1) + "\n")
 
-    def rows_until(self, step: int) -> list[dict[str, float]]:
-        """Read the rows up to a step; later ones, and a torn last line, will come again."""
-        text = self.rows_file.read_text() if self.rows_file.exists() else ""
-        return parse_rows(text, step)
+    def read_rows(self) -> MetricRows:
+        """Read all rows, a cut-off last line left out.
 
-    def write_rows(self, rows: list[dict[str, float]]) -> None:
-        """Replace all rows."""
-        self.rows_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        Raises:
+          ValueError: a line is damaged; the message names it.
+        """
+        return read_rows(self.rows_file)
 
-    def add_row(self, row: dict[str, float]) -> None:
-        """Append a row."""
-        with self.rows_file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+    def rows_until(self, step: int) -> MetricRows:
+        """Read the rows up to a step; later ones will come again.
+
+        Raises:
+          ValueError: a line is damaged.
+        """
+        return [row for row in self.read_rows() if row["step"] <= step]
+
+    def keep_rows(self, rows: MetricRows) -> None:
+        """Make these all rows of the run, in one piece; nothing is written where they are."""
+        if rows != self.read_rows():
+            replace_text(self.rows_file, "".join(line_of(row) + "\n" for row in rows))
+
+    def add_row(self, row: MetricRow) -> None:
+        """Append a row and wait until it is on the disk."""
+        append_row(self.rows_file, row)
 
     def save(self, state: TrainState, step: int, window: Window) -> None:
         """Write a state and its window, the window first: a state without one is not whole."""
@@ -94,7 +161,7 @@ class RunFolder:
             return
         windows = self.path / "windows"
         windows.mkdir(exist_ok=True)
-        (windows / f"{step}.json").write_text(json.dumps(window.to_json()))
+        replace_text(windows / f"{step}.json", json.dumps(window.to_json()))
         self.states.save(step, state)
         names = {f"{saved}.json" for saved in self.states.steps()}
         for file in windows.iterdir():
@@ -108,22 +175,9 @@ class RunFolder:
             return like
         file = self.path / "windows" / f"{step}.json"
         if file.exists():  # earlier versions wrote none
-            window.from_json(json.loads(file.read_text()))
+            read_window(file, window)
         return self.states.restore(like)
 
     def close(self) -> None:
         """Release the states."""
         self.states.close()
-
-
-def parse_rows(text: str, step: int) -> list[dict[str, float]]:
-    """Read rows up to a step; a torn line ends them."""
-    rows = []
-    for line in text.splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if row["step"] <= step:
-            rows.append(row)
-    return rows

@@ -10,9 +10,12 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
+from experiments.measurement.folders import TRAINING
+from experiments.measurement.row_files import line_of
 from experiments.train.curves import draw_curve
 from experiments.train.data import (
     augmentation,
@@ -22,9 +25,10 @@ from experiments.train.data import (
     split,
     training_facts,
 )
-from experiments.train.folder import Document, RunFolder, differences, parse_rows, with_defaults
+from experiments.train.folder import Document, RunFolder, differences, with_defaults
 from experiments.train.job import Compact, Pace, TrainSpec
 from experiments.train.loop import Parts, run_segment
+from experiments.train.metric_rows import MetricRows, parse_rows
 from experiments.train.minimal_install import has
 from trm_jax.checkpoints import model_files
 from trm_jax.checkpoints.compact_state import load_compact, read_facts, save_compact
@@ -33,6 +37,7 @@ from trm_jax.config import PRESET_TASKS, AttentionKernel, Config, Mixer, preset
 from trm_jax.data.facts import PuzzleFacts, check_agreement
 from trm_jax.models.attention import KERNELS, check_kernel, why_not
 from trm_jax.models.build import build
+from trm_jax.output.folder import writing
 from trm_jax.sharding import check_divides, device_mesh, replicate
 from trm_jax.tasks.table import agreed_task, need_task, task_named
 from trm_jax.training.recipe import Recipe
@@ -77,33 +82,41 @@ def start_weights(model: str | None, config: Config, puzzles: PuzzleFacts) -> We
     return weights
 
 
-def begin(
-    spec: TrainSpec,
-    folder: RunFolder,
-    said: Document,
-    fresh: TrainState,
-    window: Window,
-    compact: Compact,
-) -> TrainState:
-    """Find the state to go on from: the folder's, a compact one, or a fresh one.
+class CarriedState(NamedTuple):
+    """A compact state to begin with, and the rows that came along."""
+
+    state: TrainState
+    rows: MetricRows
+
+
+def take_compact(path: Path, said: Document, fresh: TrainState) -> CarriedState:
+    """Read a compact state of this run; nothing is written.
 
     Raises:
-      ValueError: the compact state is damaged or of another run.
+      ValueError, OSError: it is missing, damaged or of another run.
     """
-    if compact.take is None:
+    differs = differences(with_defaults(read_facts(path)), said, ("data", "start"))
+    if differs:
+        raise ValueError(f"{path} differs from the options given: {'; '.join(differs)}")
+    state, log = load_compact(path, fresh)
+    return CarriedState(place(state, device_mesh()), parse_rows(log, str(path)))
+
+
+def begin(
+    folder: RunFolder, fresh: TrainState, window: Window, carried: CarriedState | None
+) -> TrainState:
+    """Find the state to go on from: the folder's, a carried one, or a fresh one.
+
+    Raises:
+      ValueError: the folder's newest state is damaged.
+    """
+    if carried is None:
         state = folder.restore(fresh, window)
-        folder.write_rows(folder.rows_until(int(state.step)))
-    else:
-        differs = differences(with_defaults(read_facts(compact.take)), said, ("data", "start"))
-        if differs:
-            listed = "\n  ".join(differs)
-            raise ValueError(f"{compact.take} differs from the options given:\n  {listed}")
-        state, log = load_compact(compact.take, fresh)
-        state = place(state, device_mesh())
-        folder.write_rows(parse_rows(log, int(state.step)))
-        folder.save(state, int(state.step), window)  # from here on --resume suffices
-    folder.write_spec(said)
-    return state
+        folder.keep_rows(folder.rows_until(int(state.step)))
+        return state
+    folder.keep_rows(carried.rows)
+    folder.save(carried.state, int(carried.state.step), window)  # now --resume suffices
+    return carried.state
 
 
 def attention_text(config: Config, kernel: AttentionKernel) -> str:
@@ -150,7 +163,7 @@ def leave_behind(
             f" `python -m experiments.train.curves {folder.path}` draws it\n"
         )
     if compact.leave is not None:
-        log = "".join(json.dumps(row) + "\n" for row in rows)
+        log = "".join(line_of(row) + "\n" for row in rows)
         size = save_compact(compact.leave, state, said, log=log, limit=compact.limit)
         sys.stderr.write(f"{compact.leave}: {size / 2**20:.1f} MiB\n")
 
@@ -160,7 +173,6 @@ def run(
     pace: Pace,
     out: Path,
     *,
-    resume: bool,
     compact: Compact,
     attention: AttentionKernel = AttentionKernel.XLA,
 ) -> bool:
@@ -189,12 +201,13 @@ def run(
     update = make_train_step(reasoner, spec.recipe, symmetry, mesh)
     parts = Parts(reasoner, update, replicate(puzzles, mesh), valid, mesh)
     began_with = start_weights(spec.start, config, facts)
+    state = place(init_state(reasoner, spec.recipe, puzzles, began_with), mesh)
+    window = Window(watched_names(state.weights, state.optimiser))
+    carried = None if compact.take is None else take_compact(compact.take, said, state)
     folder = RunFolder(out)
-    folder.open(said, resume=resume)
+    folder.open(said)
     with contextlib.closing(folder):
-        state = place(init_state(reasoner, spec.recipe, puzzles, began_with), mesh)
-        window = Window(watched_names(state.weights, state.optimiser))
-        state = begin(spec, folder, said, state, window, compact)
+        state = begin(folder, state, window, carried)
         announce(parts, state, spec, attention)
         state = run_segment(parts, spec.recipe.total_steps, pace, state, folder, window)
     leave_behind(spec, facts, folder, said, state, compact)
@@ -214,12 +227,17 @@ def train(args: argparse.Namespace) -> bool:
     """
     if args.resume and args.compact_in:
         raise ValueError("--compact-in begins a new run and --resume goes on with one: not both")
+    with writing(args.out, TRAINING, resume=args.resume):
+        return train_held(args)
+
+
+def train_held(args: argparse.Namespace) -> bool:
+    """Train in a folder that this process holds; returns and raises as `train`."""
     try:
         return run(
             spec_of(args),
             Pace(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Pace)}),
             args.out,
-            resume=args.resume,
             compact=Compact(
                 take=args.compact_in, leave=args.compact_out, limit=round(args.compact_limit * MIB)
             ),

@@ -34,6 +34,7 @@ from export.lowering.model import blocks_of
 from export.lowering.stages import network_graphs, stages_of, work_bytes
 from export.targets import Target
 from trm_jax.config import Positions
+from trm_jax.output.staging import staged
 
 UPDATES = ("update_L", "update_H")
 
@@ -132,10 +133,10 @@ def package_files(package: Package) -> dict[str, bytes]:
 
 
 def save_package(package: Package, folder: Path) -> None:
-    """Write a package into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in package_files(package).items():
-        (folder / name).write_bytes(content)
+    """Write a package into a folder, in one piece where it is new."""
+    with staged(folder) as work:
+        for name, content in package_files(package).items():
+            (work / name).write_bytes(content)
 
 
 def reserved_arena_bytes(arena: Arena) -> int:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trm_jax.output.kinds import COMPACT_STATE
+from trm_jax.output.ownership import contents, is_empty
 from trm_jax.output.staging import staging_folder, swap
 from trm_jax.typed_json import read_fields, read_json
 
@@ -45,14 +47,17 @@ def part_name(index: int) -> str:
 
 
 def check_free(path: Path) -> None:
-    """Check that a folder may be written: new, empty, or one of these to be replaced.
+    """Check that a folder may be written: new, empty, or one of these, which is replaced whole.
 
     Raises:
-      ValueError: it holds something else.
+      ValueError: it holds something else, beside a compact state too.
     """
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file; choose a folder")
-    if path.exists() and any(path.iterdir()) and not (path / MANIFEST).is_file():
+    if not path.exists() or is_empty(path):
+        return
+    ours = {MANIFEST} | {file.name for file in path.glob("part-[0-9][0-9][0-9].bin")}
+    if not COMPACT_STATE.is_in(path) or {file.name for file in contents(path)} - ours:
         raise ValueError(f"{path} holds other files; choose another folder")
 
 

@@ -16,6 +16,7 @@ never executed.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from trm_jax.command_line import (
     add_out,
@@ -28,6 +29,10 @@ from trm_jax.command_line import (
 from trm_jax.config import PRESETS, STORAGE
 from trm_jax.convert.hints import FLAGS, Hints
 from trm_jax.convert.published import describe
+from trm_jax.output.folder import check_named, writing_whole
+from trm_jax.output.kinds import MODEL
+from trm_jax.output.lock import locked_beside
+from trm_jax.output.ownership import check_file_place
 from trm_jax.tasks.table import TASKS
 
 
@@ -46,6 +51,21 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def check_target(out: Path, *, is_file: bool) -> None:
+    """Refuse what must not or cannot be written, before anything is read.
+
+    Args:
+      is_file: whether OUT is a file in the released format and not a model directory.
+
+    Raises:
+      OSError: the message says what to do.
+    """
+    if is_file:
+        check_file_place(out)
+    else:
+        check_named(out, MODEL)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     p = parser()
@@ -61,12 +81,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.list:
             print_records(describe())
             return
+        check_target(args.out, is_file=args.to_torch)
         from trm_jax.convert.load import convert, convert_back  # imports jax: after parsing
 
         if args.to_torch:
-            message = convert_back(args.source, args.out)
+            with locked_beside(args.out, MODEL.program):
+                message = convert_back(args.source, args.out)
         else:
-            message = convert(args.source, args.out, hints, args.storage, args.task)
+            with writing_whole(args.out, MODEL):
+                message = convert(args.source, args.out, hints, args.storage, args.task)
         sys.stdout.write(message + "\n")
 
     return exit_code(action, (OSError, ValueError, ModuleNotFoundError))

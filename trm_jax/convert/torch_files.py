@@ -6,7 +6,6 @@ none. Which tensor means what stands in name_table.py.
 
 import os
 import pickle
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.flax import load_file, save_file
 
 from trm_jax.convert.name_table import strip_prefixes
+from trm_jax.output.staging import staging_folder
 
 FLOATS = ("float32", "bfloat16", "float16")
 
@@ -100,9 +100,8 @@ def _import_torch() -> ModuleType:
 
 def write_torch(file: Path, tensors: dict[str, np.ndarray]) -> None:
     """Write a state_dict, as torch.save does or, for a .safetensors name, without torch."""
-    work = file.with_name(f".{secrets.token_hex(4)}.{file.name}")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with staging_folder(file) as folder:
+        work = folder / file.name
         if file.suffix == ".safetensors":
             save_file({k: jnp.asarray(v) for k, v in tensors.items()}, work)
         else:
@@ -114,5 +113,3 @@ def write_torch(file: Path, tensors: dict[str, np.ndarray]) -> None:
             }
             torch.save(state, work)
         os.replace(work, file)
-    finally:
-        work.unlink(missing_ok=True)

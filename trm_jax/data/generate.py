@@ -30,6 +30,8 @@ from trm_jax.command_line import (
     take_out,
 )
 from trm_jax.data import csv_puzzles, hub
+from trm_jax.output.folder import writing
+from trm_jax.output.kinds import DATASET
 
 Generate = Callable[..., tuple[np.ndarray, np.ndarray]]
 """`generate(num, start=..., progress=...)`, as `generate_sudoku` with its options bound."""
@@ -136,9 +138,18 @@ def train_test(
     return train, (test[0], test[1])
 
 
-def run(action: Callable[[], None]) -> int:
-    """Run a command; bad input becomes one line on standard error and exit code 2."""
-    return exit_code(action, (ValueError, OSError))
+def run(action: Callable[[], None], out: Path) -> int:
+    """Run a command in the folder of its data set, which it holds alone.
+
+    Returns:
+      The exit code; bad input becomes one line on standard error and exit code 2.
+    """
+
+    def held() -> None:
+        with writing(out, DATASET):
+            action()
+
+    return exit_code(held, (ValueError, OSError))
 
 
 def parse_words(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:

@@ -1,6 +1,6 @@
 """The one frame around a program's work in its output folder: check, lock, clean, let go.
 
-    check_output(out, KIND, resume=...)      early, before jax is imported (ownership.py)
+    check_named(out, KIND, resume=...)       early, before jax is imported: where --out is given
     with writing(out, KIND, resume=...):     around all of the work
 
 `OutputKind`s stand with their programs. Files of a folder are the program's own matter.
@@ -12,6 +12,16 @@ from pathlib import Path
 
 from trm_jax.output.lock import locked, locked_beside
 from trm_jax.output.ownership import OutputKind, check_output
+
+
+def check_named(folder: Path | None, kind: OutputKind, *, resume: bool = True) -> None:
+    """Check the folder that a command line names; one that follows from the model comes later.
+
+    Raises:
+      FileExistsError, PermissionError, OSError: as `check_output`.
+    """
+    if folder is not None:
+        check_output(folder, kind, resume=resume)
 
 
 @contextlib.contextmanager

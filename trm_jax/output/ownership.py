@@ -3,8 +3,8 @@
 Every program knows its folders by a document of its own (`OutputKind.marks`). A folder that holds
 anything else is somebody's, and nothing is ever written into it, with --resume or without.
 
-What is no content: lock files (lock.py) and the unfinished files that a kill left behind
-(`*.new`, staging.py).
+What is no content: lock files (lock.py), the unfinished files that a kill left behind (`*.new`,
+staging.py), and folders with nothing in them.
 """
 
 import itertools
@@ -13,11 +13,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from trm_jax.typed_json import read_json
+from trm_jax.typed_json import parse_json
 
 LOCK = ".lock"
 UNFINISHED = ".new"
+LINES = ".jsonl"
 LEAST_FREE = 1 << 20  # bytes; below, not even the documents of a folder are sure to fit
 
 
@@ -29,7 +31,8 @@ class OutputKind:
       program: as `python -m` takes it.
       noun: what a folder is, with its article: "a sweep".
       marks: patterns of its documents; one that matches is enough.
-      fields: names that such a document, an object of JSON, must have; none: its reader decides.
+      fields: names that such a document, an object of JSON, must have (of lines: the first, where
+        there is one); none: its reader decides.
     """
 
     program: str
@@ -47,10 +50,19 @@ class OutputKind:
         if not self.fields:
             return True
         try:
-            document = read_json(file)
+            document = _first_document(file)
         except (OSError, ValueError):
             return False
-        return isinstance(document, dict) and self.fields <= document.keys()
+        return document is None or (isinstance(document, dict) and self.fields <= document.keys())
+
+
+def _first_document(file: Path) -> Any:
+    """Parse a file of JSON, or the first line of a file of lines; None where that is empty."""
+    if file.suffix != LINES:
+        return parse_json(file.read_bytes()) or []
+    with file.open("rb") as lines:
+        first = lines.readline()
+    return parse_json(first) if first.endswith(b"\n") else None
 
 
 def check_output(folder: Path, kind: OutputKind, *, resume: bool = True) -> None:
@@ -131,8 +143,11 @@ def is_empty(folder: Path) -> bool:
 
 
 def contents(folder: Path) -> Iterator[Path]:
-    """List what a folder holds beside locks and unfinished files."""
-    return (file for file in folder.iterdir() if not is_litter(file.name))
+    """List what a folder holds beside locks, unfinished files and empty folders."""
+    for file in folder.iterdir():
+        is_bare = file.is_dir() and not file.is_symlink() and next(file.iterdir(), None) is None
+        if not is_bare and not is_litter(file.name):
+            yield file
 
 
 def is_litter(name: str) -> bool:

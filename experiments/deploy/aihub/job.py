@@ -17,7 +17,7 @@ from experiments.deploy.aihub import runner
 from experiments.deploy.aihub import tables as aihub_tables
 from experiments.deploy.aihub.command import DEFAULT_DEVICE, Loop
 from experiments.deploy.aihub.measure import host_ms, row_of
-from experiments.deploy.aihub.rows import AiHubKey, AiHubRow, AiHubSpec, aihub_folder
+from experiments.deploy.aihub.rows import LAYOUT, AiHubKey, AiHubRow, AiHubSpec, aihub_folder
 from experiments.deploy.aihub.runner import DeviceRun
 from experiments.deploy.aihub.step_inputs import States, calibration_inputs, simulated_states
 from experiments.deploy.aihub.variants import AiHubVariant, Prepared, Route, prepare, variant_named
@@ -39,6 +39,7 @@ from trm_jax.loading import (
     load_model,
     load_puzzles,
 )
+from trm_jax.output.folder import writing
 from trm_jax.tasks.task import Task
 
 CALIBRATION_SAMPLES = 128
@@ -129,7 +130,15 @@ def run_job(args: argparse.Namespace) -> None:
     """
     console = make_console()
     job = prepare_job(args)
-    if args.dry_run:
+    with writing(job.out, LAYOUT.output):
+        _run_or_describe(job, console, dry=args.dry_run)
+
+
+def _run_or_describe(job: AiHubJob, console: Console, *, dry: bool) -> None:
+    if dry:
+        folder = aihub_folder(job.out)
+        folder.check(job.spec, resume=True)
+        folder.open(job.spec, environment())  # its exports stay for the run itself
         for prepared in _prepared(job):
             _describe(job, prepared, console)
         console.print("nothing was sent; leave --dry-run out to spend these jobs")

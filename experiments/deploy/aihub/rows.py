@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from experiments.measurement import folders
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec
@@ -126,7 +127,15 @@ class AiHubRow:
         return self.steps * self.step_ms + self.host_ms
 
 
-LAYOUT = FolderLayout("deployment", AiHubSpec, AiHubRow, spec_name="deployment", cure=RERUN)
+LAYOUT = FolderLayout(
+    "deployment",
+    AiHubSpec,
+    AiHubRow,
+    spec_name="deployment",
+    output=folders.DEPLOYMENT,
+    kind="deployment through AI Hub",
+    cure=RERUN,
+)
 
 
 def aihub_folder(path: Path) -> ResultFolder[AiHubSpec, AiHubRow]:

@@ -18,8 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.deploy.cortex_m.command import has_integer_attention
+from experiments.measurement.folders import ARENAS
 from trm_jax.command_line import REPEATED, exit_code, make_parser, positive_int, user_path
 from trm_jax.config import PRESETS, preset
+from trm_jax.output.folder import check_named, writing
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,13 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def action() -> None:
+        check_named(args.out, ARENAS)
         # imports jax: after parsing
         from experiments.deploy.cortex_m.graph_memory import measure_preset
         from export.lowering.stages import PartitionSpec
 
         cut = PartitionSpec(heads=args.heads, tokens=args.tokens, queries=args.queries)
-        for text in measure_preset(args.preset, cut, args.out, whole=args.whole):
-            sys.stdout.write(text + "\n")
+        with writing(args.out, ARENAS):
+            for text in measure_preset(args.preset, cut, args.out, whole=args.whole):
+                sys.stdout.write(text + "\n")
 
     return exit_code(action, (OSError, ValueError, RuntimeError), REPEATED)
 

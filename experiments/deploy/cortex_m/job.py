@@ -18,6 +18,7 @@ from experiments.deploy.cortex_m import exports, tables
 from experiments.deploy.cortex_m.exports import cut_for, smaller_package
 from experiments.deploy.cortex_m.rows import (
     EMULATED,
+    LAYOUT,
     MODELLED,
     TARGET,
     BoardRow,
@@ -42,6 +43,7 @@ from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import LoadedModel, hash_dataset, load_model, load_puzzles
+from trm_jax.output.folder import writing
 from trm_jax.tasks.table import agreed_task, task_named
 from trm_jax.tasks.task import Task
 
@@ -90,8 +92,9 @@ def run_job(args: argparse.Namespace) -> None:
       ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or rows of another
         deployment.
     """
-    console = make_console()
-    deploy(prepare(args), console)
+    console, job = make_console(), prepare(args)
+    with writing(job.out, LAYOUT.output):
+        deploy(job, console)
 
 
 def prepare(args: argparse.Namespace) -> CortexJob:

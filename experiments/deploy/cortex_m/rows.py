@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from experiments.measurement import folders
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.spec import DeploymentSpec
 from export.cortex_m.build import Counted
@@ -126,7 +127,15 @@ class BoardRow:
         return Counts(self.update_L, self.update_H, self.rest)
 
 
-LAYOUT = FolderLayout("deployment", BoardSpec, BoardRow, spec_name="deployment", cure=RERUN)
+LAYOUT = FolderLayout(
+    "deployment",
+    BoardSpec,
+    BoardRow,
+    spec_name="deployment",
+    output=folders.DEPLOYMENT,
+    kind="deployment on a board",
+    cure=RERUN,
+)
 
 
 def board_folder(path: Path) -> ResultFolder[BoardSpec, BoardRow]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from experiments.deploy.host import tables
-from experiments.deploy.host.rows import FULL
+from experiments.deploy.host.rows import FULL, LAYOUT
 from experiments.deploy.host.runner import HostJob, References, open_files, run_scheme
 from experiments.measurement.choices import environment, parse_schemes
 from experiments.render.console import make_console
@@ -18,6 +18,7 @@ from export.targets import Target
 from quant.scheme import parse
 from trm_jax.data.batches import CALIBRATION_PUZZLES
 from trm_jax.loading import load_model, load_puzzles
+from trm_jax.output.folder import writing
 
 
 def run_job(args: argparse.Namespace) -> None:
@@ -27,8 +28,9 @@ def run_job(args: argparse.Namespace) -> None:
       ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or rows of another
         deployment.
     """
-    console = make_console()
-    deploy(prepare(args), console)
+    console, job = make_console(), prepare(args)
+    with writing(job.out, LAYOUT.output):
+        deploy(job, console)
 
 
 def prepare(args: argparse.Namespace) -> HostJob:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+from experiments.measurement import folders
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec, shards_of
@@ -126,8 +127,25 @@ class Probe:
         return (self.scheme,)
 
 
-LAYOUT = FolderLayout("deployment", HostSpec, HostRow, spec_name="deployment", cure=RERUN)
-PROBES = FolderLayout("deployment", HostSpec, Probe, "deployment", "probes", RERUN)
+LAYOUT = FolderLayout(
+    "deployment",
+    HostSpec,
+    HostRow,
+    spec_name="deployment",
+    output=folders.DEPLOYMENT,
+    kind="deployment on a computer",
+    cure=RERUN,
+)
+PROBES = FolderLayout(
+    LAYOUT.noun,
+    HostSpec,
+    Probe,
+    spec_name=LAYOUT.spec_name,
+    output=LAYOUT.output,
+    kind=LAYOUT.kind,
+    rows_name="probes",
+    cure=LAYOUT.cure,
+)
 
 
 def host_folder(path: Path) -> ResultFolder[HostSpec, HostRow]:

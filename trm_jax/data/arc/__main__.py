@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 2 on bad input."""
     args = data_generate.parse_words(_parser(), argv)
     action = {"generate": generate, "build": build}[args.command]
-    return data_generate.run(functools.partial(action, args))
+    return data_generate.run(functools.partial(action, args), args.out)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data_generate.add_check(building, "prove that every puzzle has exactly one solution")
     args = data_generate.parse_words(parser, argv)
     action = {"generate": generate, "build": build}[args.command]
-    return data_generate.run(functools.partial(action, args))
+    return data_generate.run(functools.partial(action, args), args.out)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.out = Path(args.csv.pop(0))
     if args.out is None:
         p.error("the following arguments are required: --out")
-    return generate.run(functools.partial(split, args))
+    return generate.run(functools.partial(split, args), args.out)
 
 
 if __name__ == "__main__":

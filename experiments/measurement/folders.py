@@ -1,0 +1,29 @@
+"""The folders that programs of experiments write, and what each is known by.
+
+A light module: a program checks its --out before it imports jax. What the folders hold is each
+program's rows.py; the rules are trm_jax/output/ownership.py's.
+"""
+
+from trm_jax.output.ownership import OutputKind
+
+SWEEP = OutputKind("experiments.sweep", "a sweep", ("spec*.json",))
+ABLATION = OutputKind("experiments.ablate", "an ablation", ("ablation*.json",))
+VOTE = OutputKind("experiments.arc", "a vote", ("votes*.json",))
+DEPLOYMENT = OutputKind("experiments.deploy", "a deployment", ("deployment*.json", "rows.jsonl"))
+"""Earlier versions had rows alone; their reader refuses others'."""
+FOOTPRINT = OutputKind(
+    "experiments.footprint", "a folder of footprints", ("footprint.jsonl",), frozenset({"config"})
+)
+PREDICTOR = OutputKind("experiments.predictor", "a study of predictors", ("predictor.md",))
+TRAINING = OutputKind("experiments.train", "a training run", ("spec.json",))
+REPORT = OutputKind(
+    "experiments.report", "a report", ("jobs.jsonl",), frozenset({"command", "seconds"})
+)
+JOINED_SWEEP = OutputKind(
+    "experiments.report",
+    "a sweep's tables",
+    ("spec*.json", "grid.md", "grid.csv", "summary.md"),
+)
+ARENAS = OutputKind(
+    "experiments.deploy.cortex_m.arena", "a folder of arenas", ("rows.jsonl",), frozenset({"graph"})
+)
