@@ -6,17 +6,24 @@
 
 A job whose line is there is not run again; a job that a kill cut off goes on by its program's own
 --resume. A job that fails does not keep others from running: what is missing is named.
+
+A job ends with the process that started it, whatever ends that: Ctrl-C and SIGTERM are passed on
+to its process group, and after kill -9 it notices by itself (child.py).
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.jobs.child import GRACE
 from experiments.measurement.row_files import append_row, drop_torn_line, read_lines
 from experiments.render.console import progress
 
@@ -52,6 +59,11 @@ class FinishedJob:
     seconds: float
     cpu_seconds: float
 
+    def __post_init__(self) -> None:
+        for name in ("seconds", "cpu_seconds"):
+            if not 0 <= getattr(self, name) <= MOST_SECONDS:
+                raise ValueError(f"field {name} must be 0 or more, got {getattr(self, name)}")
+
 
 class Failure(NamedTuple):
     """A job that ended with an error.
@@ -75,6 +87,7 @@ class Spent(NamedTuple):
     cpu_seconds: float
 
 
+MOST_SECONDS = 1e9
 FILE, CURE = "jobs.jsonl", "delete the line, and its job runs again"
 
 
@@ -86,11 +99,12 @@ def run_all(jobs: Sequence[CommandJob], folder: Path) -> list[Failure]:
       ValueError: jobs.jsonl is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    drop_torn_line(folder / FILE)
     finished = {job.command for job in read_finished(folder)}
+    (folder / FILE).touch()  # by it the folder is known for a report's
+    drop_torn_line(folder / FILE)
     left = [job for job in jobs if tuple(job.command(folder)) not in finished]
     failures = []
-    with progress("report", len(jobs), len(jobs) - len(left)) as show:
+    with progress("report", len(jobs), len(jobs) - len(left)) as show, stopped_by_sigterm():
         for i, job in enumerate(left, start=len(jobs) - len(left)):
             show(i, job.name)
             if message := run_job(job, folder):
@@ -103,10 +117,7 @@ def run_job(job: CommandJob, folder: Path) -> str:
     """Run one job; returns what went wrong, or nothing."""
     started, before = time.monotonic(), _cpu_seconds()
     command, log = job.command(folder), folder / f"{job.name}.log"
-    with log.open("w", encoding="utf-8") as out:
-        code = subprocess.run(
-            [sys.executable, "-m", *command], stdout=out, stderr=subprocess.STDOUT
-        ).returncode
+    code = run_child(command, log)
     if code:
         lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
         return lines[-1] if lines else f"exit code {code}, and nothing was printed; see {log}"
@@ -117,6 +128,59 @@ def run_job(job: CommandJob, folder: Path) -> str:
     )
     append_row(folder / FILE, finished)
     return ""
+
+
+def run_child(command: Sequence[str], log: Path) -> int:
+    """Run a program in a process group of its own, which ends when this process does.
+
+    Args:
+      command: what stands after `python -m`.
+      log: gets what is printed.
+
+    Returns:
+      Its exit code.
+    """
+    words = [sys.executable, "-m", "experiments.jobs.child", *command]
+    with (
+        log.open("w", encoding="utf-8") as out,
+        subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, process_group=0
+        ) as child,
+    ):
+        try:
+            return child.wait()
+        except BaseException:
+            end(child)
+            raise
+
+
+def end(child: subprocess.Popen) -> None:
+    """End a child and what it has started: gently, then for good."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)  # what it has started and left behind
+
+
+@contextlib.contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that children are ended first."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def read_finished(folder: Path) -> list[FinishedJob]:

@@ -23,7 +23,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.measurement.folders import JOINED_SWEEP, REPORT
 from trm_jax.command_line import REPEATED, exit_code, make_parser, user_path
+from trm_jax.output.folder import check_named
+from trm_jax.output.ownership import check_file_place
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,11 +53,26 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def check_named_output(args: argparse.Namespace) -> None:
+    """Check what --out names, before anything is loaded.
+
+    Raises:
+      OSError: it cannot be written, or is somebody else's.
+    """
+    if args.out is None:
+        return
+    if args.out.suffix == ".html":
+        check_file_place(args.out)
+    else:
+        check_named(args.out, REPORT if args.all else JOINED_SWEEP)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
     def action() -> int:
+        check_named_output(args)
         from experiments.report.runner import write_reports  # imports jax: after parsing
 
         return write_reports(args)

@@ -5,17 +5,24 @@ Not here: which commands measure it (jobs.py) and what the page shows (page.py, 
 
 import argparse
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from rich.console import Console
 
 from experiments.jobs import runner as job_runner
+from experiments.measurement.folders import JOINED_SWEEP, REPORT
 from experiments.render.console import make_console
 from experiments.report.jobs import jobs as list_jobs
 from experiments.report.jobs import subjects
-from experiments.report.page import write_page
+from experiments.report.page import TITLE, write_page
 from experiments.sweep.rows import merge_sweeps
 from experiments.sweep.tables import write_report
+from trm_jax.output.folder import writing
+from trm_jax.output.lock import locked_beside
+from trm_jax.output.ownership import check_file_place
+
+HEAD_BYTES = 4096  # of a page; its title stands there
 
 
 def measure_all(args: argparse.Namespace, console: Console) -> int:
@@ -29,6 +36,12 @@ def measure_all(args: argparse.Namespace, console: Console) -> int:
     out = args.out or Path("runs/report")
     if out.suffix == ".html":
         raise ValueError("--all writes a folder; let --out name one, such as runs/report")
+    with writing(out, REPORT):
+        return measure_held(args, out, console)
+
+
+def measure_held(args: argparse.Namespace, out: Path, console: Console) -> int:
+    """Measure everything into a folder that this process holds; returns and raises likewise."""
     chosen = subjects(pairs_of(args.model), pairs_of(args.data))
     jobs = list_jobs(chosen, quick=args.quick)
     failures = job_runner.run_all(jobs, out)
@@ -41,6 +54,28 @@ def measure_all(args: argparse.Namespace, console: Console) -> int:
     text = f"{spent.seconds / 60:.1f} minutes, {spent.cpu_seconds / 60:.1f} of processors"
     console.print(f"measured in {text}: {written[0]}, {written[1]}", soft_wrap=True)
     return 1 if failures else 0
+
+
+def check_page(page: Path) -> None:
+    """Refuse a page that cannot be written, or that is not one of ours.
+
+    Raises:
+      OSError: the message says what is there.
+    """
+    check_file_place(page)
+    if page.exists() and not is_report(page):
+        raise FileExistsError(
+            f"{page} is there and is no page of experiments.report; name another file"
+        )
+    text, pictures = page.with_suffix(".md"), page.with_name(f"{page.stem}-figures")
+    if not page.exists() and (taken := [str(p) for p in (text, pictures) if p.exists()]):
+        raise FileExistsError(f"{taken[0]} is there, but no {page} with it; name another file")
+
+
+def is_report(page: Path) -> bool:
+    """Return whether a file is a page of this program, by its title."""
+    with page.open("rb") as file:
+        return f"<title>{escape(TITLE)}</title>".encode() in file.read(HEAD_BYTES)
 
 
 def pairs_of(texts: Sequence[str]) -> dict[str, str]:
@@ -72,11 +107,15 @@ def write_reports(args: argparse.Namespace) -> int:
     if args.quick or args.model or args.data:
         raise ValueError("--quick, --model and --data belong to --all; add it")
     if args.out is not None and args.out.suffix == ".html":
-        written = write_page(args.folders, args.out)
+        check_page(args.out)
+        with locked_beside(args.out, REPORT.program):
+            written = write_page(args.folders, args.out)
         console.print(f"report: {', '.join(map(str, written))}", soft_wrap=True)
         return 0
     if not args.folders:
         raise ValueError("name folders of results, or --all to measure everything")
     spec, rows = merge_sweeps(args.folders)
-    write_report(spec, rows, args.out or args.folders[0], console)
+    out = args.out or args.folders[0]
+    with writing(out, JOINED_SWEEP):
+        write_report(spec, rows, out, console)
     return 0

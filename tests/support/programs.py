@@ -10,7 +10,7 @@ from benchmarks.structure import find_modules, find_programs
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = ".__main__"
-WORKERS = {"export.runtimes.worker"}
+WORKERS = {"export.runtimes.worker", "experiments.jobs.child"}
 """Modules that run in a process of their own but are started by others, not by people."""
 
 
