@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from trm_jax.typed_json import parse_json
+
 MAX_SIDE = 30
 NUM_COLOURS = 10
 TRAIN, TEST = "train", "test"
@@ -105,8 +107,8 @@ def read_json(path: Path) -> dict[str, Any]:
       ValueError: not JSON, or no object.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        values = parse_json(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold a JSON object, got {type(values).__name__}")
