@@ -5,14 +5,26 @@ The Hub is asked through huggingface_hub, so that its cache (HF_HOME), its offli
 found in the cache needs no network. Nothing is downloaded unless a source says `hf:`.
 """
 
+import contextlib
 import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trm_jax.data.transport import cause_of, chain, first_line, status_of
+
 RepoType = Literal["model", "dataset"]
 
 PREFIX = "hf:"
+HUB = "the Hub"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+PAGES = {".html", ".htm"}
+LOGIN = "for a private one log in with `hf auth login` or set HF_TOKEN"
+ELSEWHERE = (
+    "download it where there is network and give its path, or copy the cache and set HF_HOME"
+)
 _FORM = re.compile(r"hf:(?P<repo>[^/@\s]+/[^/@\s]+)/(?P<file>[^@\s]+?)(@(?P<revision>[^@\s]+))?")
 
 
@@ -68,28 +80,120 @@ def resolve(source: str | Path, *, repo_type: RepoType = "model") -> Path:
 def download(source: HubFile, repo_type: RepoType) -> Path:
     """Fetch a file of the Hub, or find it in the cache.
 
+    A file that comes in part is never in the cache under its name; what huggingface_hub keeps of
+    it beside (older versions, as `.incomplete`) is continued by the next attempt.
+
     Raises:
       DownloadError: see `resolve`.
     """
-    from huggingface_hub import hf_hub_download  # slow to import, and most runs are local
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HFValidationError,
-        LocalEntryNotFoundError,
+    name = f"{source.file} of {repo_type} {source.repo} at {source.revision or 'main'}"
+    with one_voice():
+        try:
+            path = fetch(source, repo_type)
+        except Exception as error:  # of three libraries, with no common class
+            raise DownloadError(explain(name, error)) from error
+    if is_page(path) and path.suffix not in PAGES:
+        forget(path)
+        raise DownloadError(
+            f"cannot download {name}: a web page came instead of the file (a login page of the"
+            " network or of a proxy?); it was not kept"
+        )
+    return path
+
+
+def fetch(source: HubFile, repo_type: RepoType) -> Path:
+    """Download a file, or find it in the cache where the Hub does not answer.
+
+    The Hub is asked once beforehand: `hf_hub_download` itself asks a host that does not answer for
+    six minutes before it says so.
+
+    Raises:
+      Exception: of huggingface_hub and its HTTP library.
+    """
+    from huggingface_hub import (  # slow to import, and most runs are local
+        constants,
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
     )
 
-    name = f"{source.file} of {repo_type} {source.repo} at {source.revision or 'main'}"
+    repo, file, revision = source.repo, source.file, source.revision
+    cached = try_to_load_from_cache(repo, file, revision=revision, repo_type=repo_type)
+    if isinstance(cached, str) and revision and COMMIT.fullmatch(revision):
+        return Path(cached)
     try:
-        path = hf_hub_download(
-            source.repo, source.file, revision=source.revision, repo_type=repo_type
-        )
-    except LocalEntryNotFoundError as error:
-        raise DownloadError(
-            f"{name} is not in the cache and the Hub cannot be reached (no network, or"
-            " HF_HUB_OFFLINE is set); download it where there is network and give its path, or"
-            " copy the cache and set HF_HOME"
-        ) from error
-    except (OSError, EntryNotFoundError, HFValidationError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise DownloadError(f"cannot download {name}: {first}") from error
-    return Path(path)
+        url = hf_hub_url(repo, file, revision=revision, repo_type=repo_type)
+        get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except Exception:
+        if isinstance(cached, str):
+            return Path(cached)
+        raise
+    return Path(hf_hub_download(repo, file, revision=revision, repo_type=repo_type))
+
+
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+    """Keep huggingface_hub from reporting its retries, and its bars out of log files."""
+    from huggingface_hub import utils
+
+    before = utils.logging.get_verbosity()
+    hide = not sys.stderr.isatty() and not utils.are_progress_bars_disabled()
+    utils.logging.set_verbosity_error()
+    if hide:
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        utils.logging.set_verbosity(before)
+        if hide:
+            utils.enable_progress_bars()
+
+
+def explain(name: str, error: Exception) -> str:
+    """Say why a file did not come, and what to do.
+
+    Args:
+      name: the file in words.
+    """
+    from huggingface_hub import errors
+
+    status = status_of(error)
+    links = list(chain(error))
+    if any(isinstance(link, errors.OfflineModeIsEnabled) for link in links):
+        return f"{name} is not in the cache and HF_HUB_OFFLINE is set; {ELSEWHERE}"
+    if isinstance(error, errors.GatedRepoError):
+        why = "its owner asks you to accept terms at the repository's page"
+    elif isinstance(error, errors.RepositoryNotFoundError):
+        why = f"there is no such repository, or it is private ({LOGIN})"
+    elif isinstance(error, errors.RevisionNotFoundError):
+        why = "the repository has no such revision"
+    elif isinstance(error, errors.HFValidationError):
+        why = first_line(error)
+    elif status == 404:
+        why = "the repository has no such file"
+    elif "Consistency check failed" in str(error):
+        why = f"the file came with another size than announced ({first_line(error)})"
+    elif status in (401, 403):
+        why = f"{cause_of(error, HUB)}; {LOGIN}"
+    elif isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        why = f"{error.filename}: {error.strerror}"
+    elif status is not None:
+        why = cause_of(error, HUB)
+    else:
+        return f"cannot download {name}: {cause_of(error, HUB)}; {ELSEWHERE}"
+    return f"cannot download {name}: {why}"
+
+
+def is_page(path: Path) -> bool:
+    """Return whether a file begins as a web page does."""
+    with path.open("rb") as file:
+        begin = file.read(512).lstrip().lower()
+    return begin.startswith((b"<!doctype html", b"<html"))
+
+
+def forget(path: Path) -> None:
+    """Take a file out of the cache: the name, and the content that the name links to."""
+    content = path.resolve()
+    path.unlink(missing_ok=True)
+    content.unlink(missing_ok=True)

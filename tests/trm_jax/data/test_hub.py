@@ -1,11 +1,14 @@
 """Sources: local paths, the form of Hub names, and a Hub that cannot be reached."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from tests.support.hub_server import FAILURES, failing_hub
+from tests.support.programs import environment
 from trm_jax.data.hub import HubFile, parse_hub, resolve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -69,8 +72,102 @@ for source in ("hf:a/b/d.csv@{COMMIT}", "hf:a--b/c/d"):
 """
     found, missing, refused = offline(tmp_path, code).splitlines()
     assert found == "found"
-    assert missing.startswith(f"d.csv of dataset a/b at {COMMIT} is not in the cache and the Hub")
+    assert missing.startswith(
+        f"d.csv of dataset a/b at {COMMIT} is not in the cache and HF_HUB_OFFLINE is set"
+    )
     assert refused.startswith("cannot download d of dataset a--b/c at main: ")
+
+
+REASONS = {
+    "cut": "the connection was cut",
+    "slow": "the Hub does not answer in time",
+    "silent": "the Hub does not answer in time",
+    "loop": "the Hub redirects in a circle",
+    "portal": "what answers is another service (a login page of the network?)",
+    "page": "a web page came instead of the file",
+    "shorter": "the file came with another size than announced",
+    "garbage": "the connection was cut",
+    "401": "the Hub asks for a login (401); for a private one log in with `hf auth login`",
+    "403": "the Hub refuses access (403)",
+    "404": "the repository has no such file",
+    "429": "the Hub takes no more requests for now (429)",
+    "500": "the Hub is out of order (500); try again later",
+    "502": "the Hub is out of order (502)",
+    "503": "the Hub is out of order (503)",
+}
+TRY = """
+import json, sys, time
+time.sleep = lambda seconds: None  # huggingface_hub waits between its attempts
+from trm_jax.data.hub import DownloadError, resolve
+said = {}
+for name in json.loads(sys.argv[1]):
+    try:
+        resolve(f"hf:a/b/{name}")
+    except DownloadError as error:
+        said[name] = str(error)
+print(json.dumps(said))
+"""
+
+
+def try_all(address, home, names, **settings):
+    """Ask a Hub for files in a fresh process; what was said of each, and what stands on disk."""
+    ours = {k: v for k, v in environment().items() if not k.lower().endswith("_proxy")}
+    waits = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1", "HF_HUB_DISABLE_XET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", TRY, json.dumps(names)],
+        env={**ours, **waits, "HF_HOME": str(home), "HF_ENDPOINT": address, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""  # retries and bars stay out of a log
+    files = [file for file in home.rglob("*") if file.is_file() and not file.is_symlink()]
+    content = {file.name for file in files if file.parent.name == "blobs" and file.stat().st_size}
+    return json.loads(done.stdout), content
+
+
+@pytest.mark.slow
+def test_every_failure_is_one_line_that_names_its_cause(tmp_path):
+    assert REASONS.keys() == FAILURES.keys()
+    with failing_hub() as address:
+        said, kept = try_all(address, tmp_path, [*FAILURES, "fine"])
+    assert said.keys() == FAILURES.keys()
+    for name, reason in REASONS.items():
+        assert said[name].startswith(f"cannot download {name} of model a/b at main: {reason}")
+        assert len(said[name].splitlines()) == 1
+    assert len(kept) == 1  # the fine one
+
+
+@pytest.mark.parametrize(
+    ("address", "settings", "reason"),
+    [
+        ("http://127.0.0.1:9", {}, "the connection is refused"),
+        ("http://no-such-host.invalid", {}, "the name of the host cannot be found"),
+        (
+            "http://no-such-host.invalid",
+            {"HTTP_PROXY": "http://me:secret@127.0.0.1:9"},
+            "the connection is refused (through the proxy 127.0.0.1:9",
+        ),
+        ("https://hub.invalid", {"HTTPS_PROXY": "bogus://x"}, "the proxy cannot be used (Unknown"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached(tmp_path, address, settings, reason):
+    said, kept = try_all(address, tmp_path, ["x"], **settings)
+    assert said["x"].startswith(f"cannot download x of model a/b at main: {reason}")
+    assert not kept
+
+
+def test_no_encryption_is_said(tmp_path):
+    with failing_hub() as address:
+        said, _ = try_all(address.replace("http:", "https:"), tmp_path, ["fine"])
+    assert "no encrypted connection comes about" in said["fine"]
+
+
+def test_a_hub_that_fails_leaves_the_cache_in_use(tmp_path):
+    with failing_hub() as address:
+        said, kept = try_all(address, tmp_path, ["fine"])
+    assert (said, len(kept)) == ({}, 1)
+    assert try_all(address, tmp_path, ["fine"]) == ({}, kept)  # the server is gone
 
 
 def test_the_package_needs_no_jax():
