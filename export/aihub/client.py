@@ -9,6 +9,7 @@ are errors, since the same command goes on later.
 """
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +21,14 @@ from typing import Any
 import numpy as np
 
 from export.aihub.ledger import Ledger
+from trm_jax.command_line import install_text
+from trm_jax.data.transport import known_cause
 
-HOW_TO_INSTALL = "AI Hub needs its client: pip install 'trm-jax-edge[aihub]'"
+HOW_TO_INSTALL = f"AI Hub needs its client: {install_text('qai_hub')}"
 HOW_TO_TOKEN = """make a token at https://workbench.aihub.qualcomm.com (Account, API Token), then
   qai-hub configure --api_token TOKEN
 which writes ~/.qai_hub/client.ini; QAIHUB_CLIENT_INI names another file. --dry-run needs none"""
+RETRYING = ("urllib3", "backoff")  # loggers of what the client retries with
 FRAMES = re.compile(r"[┌┐└┘─|\s]+")
 
 Samples = Mapping[str, Sequence[np.ndarray]]
@@ -219,26 +223,28 @@ class Hub:
 @contextmanager
 def plain_errors(what: str) -> Iterator[None]:
     """Turn whatever the client raises into a HubError in plain words."""
-    import requests
-    from qai_hub.client import Error, RateLimitedError
-    from qai_hub.public_rest_api import APIException
+    from qai_hub.client import RateLimitedError
 
+    for name in RETRYING:  # each attempt would be a line of its own
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
+    except HubError:
+        raise
     except RateLimitedError as error:
         raise HubError(
             f"{what}: AI Hub's quota is used up ({plain_text(error)}); ids so far are kept, the"
             " same command goes on when jobs have finished"
         ) from error
-    except (Error, APIException) as error:
+    except Exception as error:  # of the client and of three libraries below it
         text = plain_text(error)
-        hint = f"; {HOW_TO_TOKEN}" if "token" in text.lower() or "configuration" in text else ""
-        raise HubError(f"{what}: {text}{hint}") from error
-    except (requests.exceptions.RequestException, ConnectionError) as error:
-        raise HubError(
-            f"{what}: the connection failed ({plain_text(error)}); ids so far are kept, the same"
-            " command goes on"
-        ) from error
+        if "token" in text.lower() or "configuration" in text:
+            raise HubError(f"{what}: {text}; {HOW_TO_TOKEN}") from error
+        if cause := known_cause(error, "AI Hub"):
+            raise HubError(
+                f"{what}: {cause}; ids so far are kept, the same command goes on"
+            ) from error
+        raise HubError(f"{what}: {text}") from error
 
 
 def plain_text(error: Exception) -> str:

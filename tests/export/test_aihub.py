@@ -1,13 +1,15 @@
 """What AI Hub's parts do without AI Hub: the ledger, profiles, devices, plain words."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from export.aihub import profile
-from export.aihub.client import plain_text
+from export.aihub.client import Hub, HubError, Waiting, plain_text
 from export.aihub.devices import DEVICES, Precision, Unit, npu_warning
 from export.aihub.ledger import Ledger
+from tests.support.hub_server import failing_hub
 
 S24, _, RB3 = DEVICES
 
@@ -69,3 +71,37 @@ def test_what_an_npu_lacks_is_said_before_a_job() -> None:
 def test_the_clients_frames_are_taken_off() -> None:
     boxed = "Failed to authenticate.\n\n┌────┐\n| a bad or    |\n| expired token |\n└────┘\n"
     assert plain_text(ValueError(boxed)) == "Failed to authenticate. a bad or expired token"
+
+
+REASONS = {
+    "cut": "the connection was cut",
+    "loop": "AI Hub redirects in a circle",
+    "portal": "what answers is another service (a login page of the network?)",
+    "page": "what answers is another service",
+    "garbage": "the connection was cut",
+    "401": "Failed to authenticate",
+    "403": "AI Hub refuses access (403)",
+    "404": "AI Hub has no such thing (404)",
+    "429": "AI Hub takes no more requests for now (429)",
+    "500": "AI Hub is out of order (500)",
+    "503": "AI Hub is out of order (503)",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_every_failure_of_the_network_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("qai_hub")
+    settings = tmp_path / "client.ini"
+    monkeypatch.setenv("QAIHUB_CLIENT_INI", str(settings))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the client waits between attempts
+    with failing_hub(name) as address:
+        settings.write_text(
+            f"[api]\napi_token = t\napi_url = {address}\nweb_url = {address}\nverbose = False\n"
+        )
+        hub = Hub(Ledger(tmp_path / "jobs.jsonl"), Waiting(), print)
+        with pytest.raises(HubError) as refusal:
+            hub.check_device(S24)
+    assert str(refusal.value).startswith(f"asking for the devices: {REASONS[name]}")
+    assert not (tmp_path / "jobs.jsonl").exists()

@@ -115,22 +115,28 @@ FAILURES: dict[str, Callable[[Handler], None]] = {
 
 class _Answers(Handler):
     protocol_version = "HTTP/1.1"
+    always = ""
 
     def answer(self) -> None:
-        name = self.path.rsplit("/", 1)[-1]
+        name = self.always or self.path.rsplit("/", 1)[-1]
         with contextlib.suppress(OSError):  # the client may be gone
             FAILURES.get(name, lambda handler: _serve(handler, CONTENT))(self)
 
-    do_GET = do_HEAD = answer
+    do_GET = do_HEAD = do_POST = answer
 
     def log_message(self, *_: object) -> None:
         """Stay quiet."""
 
 
 @contextlib.contextmanager
-def failing_hub() -> Iterator[str]:
-    """Serve on a free port; gives the address."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+def failing_hub(always: str = "") -> Iterator[str]:
+    """Serve on a free port; gives the address.
+
+    Args:
+      always: the one of `FAILURES` that every path fails with; empty: the one it is named after.
+    """
+    answers = type("_Always", (_Answers,), {"always": always})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), answers)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

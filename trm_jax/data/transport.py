@@ -8,7 +8,7 @@ out. Errors of HTTP libraries are known by the names of their classes, since whi
 Not here: what is downloaded, and what the user can do about it besides (hub.py, export/aihub).
 """
 
-import json
+import re
 import socket
 import ssl
 import urllib.request
@@ -29,6 +29,7 @@ SLOW |= {"Timeout", "TimeoutException", "WriteTimeout"}
 CUT = {"ChunkedEncodingError", "IncompleteRead", "ProtocolError", "ReadError", "RemoteDisconnected"}
 CUT |= {"LocalProtocolError", "RemoteProtocolError", "WriteError"}
 NO_JSON = {"DecodeError", "InvalidJSONError", "JSONDecodeError"}
+TOO_MANY = re.compile(r"too many (\d{3}) error responses")  # urllib3, of the status it retried
 NO_HUB = {"FileMetadataError"}  # of huggingface_hub: an answer without the Hub's headers
 
 
@@ -49,13 +50,18 @@ def cause_of(error: BaseException, who: str) -> str:
       error: what the client raised.
       who: was asked, as in "the Hub".
     """
+    return known_cause(error, who) or first_line(error)
+
+
+def known_cause(error: BaseException, who: str) -> str:
+    """Say why a request failed, or nothing where the cause is none of a network."""
     links = list(chain(error))[::-1]
     for test in (_proxy, _status, _secure, _name, _redirects, _slow, _refused, _foreign, _cut):
         for link in links:
             if text := test(link):
                 through = "" if test in (_proxy, _status) else proxy_text()
                 return text.format(who=who) + through
-    return first_line(error)
+    return ""
 
 
 def proxy_text() -> str:
@@ -68,11 +74,16 @@ def proxy_text() -> str:
 
 def status_of(error: BaseException) -> int | None:
     """Find the HTTP status that an error, or one that it came from, carries."""
-    for link in chain(error):
-        status = getattr(getattr(link, "response", None), "status_code", None)
-        if isinstance(status, int):
+    return next((status for link in chain(error) if (status := own_status(link))), None)
+
+
+def own_status(error: BaseException) -> int | None:
+    """Read the HTTP status that an error itself carries, in the ways of the known clients."""
+    for holder in (getattr(error, "response", None), error):
+        if isinstance(status := getattr(holder, "status_code", None), int):
             return status
-    return None
+    retried = TOO_MANY.search(str(error)) if has_class(error, {"ResponseError"}) else None
+    return int(retried[1]) if retried else None
 
 
 def first_line(error: BaseException) -> str:
@@ -92,8 +103,8 @@ def has_class(error: BaseException, names: set[str]) -> bool:
 
 
 def _status(error: BaseException) -> str:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if not isinstance(status, int) or status < 400:
+    status = own_status(error)
+    if status is None or status < 400:
         return ""
     return STATUS_TEXTS.get(
         status,
@@ -140,7 +151,9 @@ def _refused(error: BaseException) -> str:
 
 
 def _foreign(error: BaseException) -> str:
-    foreign = isinstance(error, json.JSONDecodeError) or has_class(error, NO_JSON | NO_HUB)
+    answered = own_status(error)  # an error although all is well: the client cannot read it
+    foreign = answered is not None and answered < 300
+    foreign = foreign or has_class(error, NO_JSON | NO_HUB)
     return "what answers is another service (a login page of the network?)" if foreign else ""
 
 
