@@ -69,6 +69,7 @@ SINGULAR_AND_PLURAL = {
     ("--model", "--models"),  # one, or names joined by commas
     ("--preset", "--presets"),
     ("--scheme", "--schemes"),
+    ("--shape", "--shapes"),  # of a maze; of matrix products
     ("--task", "--tasks"),  # a name; the folder that ARC's tasks are taken from
 }
 

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.options import run_benchmark
-from trm_jax.command_line import make_parser
+from trm_jax.command_line import make_parser, positive_int
 
 SHAPES = "97x512x3072,97x1536x512,900x512x1536"
 
@@ -35,9 +35,14 @@ def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("benchmarks.integer_products", __doc__)
     p.add_argument(
-        "--shapes", default=SHAPES, help="positions x inputs x outputs of products (%(default)s)"
+        "--shapes",
+        default=SHAPES,
+        metavar="PxIxO,...",
+        help="positions x inputs x outputs of products (%(default)s)",
     )
-    p.add_argument("--repeats", type=int, default=15, metavar="N", help="(%(default)s)")
+    p.add_argument(
+        "--repeats", type=positive_int, default=15, metavar="N", help="of each time (%(default)s)"
+    )
     return p
 
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trm_jax.command_line import exit_code, make_parser
+from trm_jax.command_line import exit_code, make_parser, user_path
 from trm_jax.data.facts import PuzzleFacts, RowsColumns, parse_by, settle_facts
 from trm_jax.data.format import (
     IDENTIFIERS,
@@ -39,13 +39,13 @@ CHECKED = 200  # answers of a split
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("trm_jax.tasks.describe", __doc__)
-    p.add_argument("path", type=Path, metavar="PATH", help="data set or model directory")
+    p.add_argument("path", type=user_path, metavar="PATH", help="data set or model directory")
     p.add_argument("--task", choices=list(TASKS), help="what the puzzles are (as the file says)")
     p.add_argument("--box", metavar="RxC", help="rows x columns of a Sudoku's box")
     p.add_argument("--grid", metavar="RxC", help="rows x columns of a puzzle (square)")
     p.add_argument(
         "--identifiers",
-        type=Path,
+        type=user_path,
         metavar="FILE",
         help="identifiers.json of the data set that a model was trained on",
     )
