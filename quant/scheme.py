@@ -13,7 +13,8 @@ Name = the parts that apply, joined by `_`, in this order:
     a8d | a8da | a8s | a16s         inputs of every Dense: d dynamic (one range per row at run
                                     time; a8d symmetric, a8da asymmetric), s static (calibrated
                                     range per tensor: a8s asymmetric, a16s symmetric int16;
-                                    outputs are rounded alike)
+                                    outputs are rounded alike). a8s-cells, a16s-cells: ranges of
+                                    the cells alone, where the puzzle prefix saturates
     carrybf16 | carryfp16 | carry16 | carry8
                                     memory of z_H, z_L between H-cycles; left out if it is the
                                     arithmetic's; 16 and 8 are symmetric integers per token
@@ -72,6 +73,13 @@ class Activations(enum.Enum):
     @property
     def is_static(self) -> bool:
         return self in (Activations.STATIC_INT8, Activations.STATIC_INT16)
+
+
+class Ranges(enum.Enum):
+    """Which values the range of a static activation covers (ptq/cells.py)."""
+
+    ALL = ""
+    CELLS = "-cells"  # the puzzle prefix saturates
 
 
 class FloatDtype(enum.Enum):
@@ -163,9 +171,11 @@ class Scheme:
     Attributes:
       weights: None keeps the kernels in `float_dtype`.
       float_dtype: arithmetic, and storage of everything that is not quantised.
+      ranges: what those of static activations cover.
 
     Raises:
-      ValueError: TFLM's arithmetic without integers to compute with.
+      ValueError: ranges of activations that have none; TFLM's arithmetic without integers to
+        compute with.
     """
 
     weights: WeightScheme | None = None
@@ -173,8 +183,11 @@ class Scheme:
     carry: CarryPrecision = CarryPrecision.ARITHMETIC
     float_dtype: FloatDtype = FloatDtype.FP32
     arithmetic: Arithmetic = Arithmetic.FLOAT
+    ranges: Ranges = Ranges.ALL
 
     def __post_init__(self) -> None:
+        if self.ranges is not Ranges.ALL and not self.activations.is_static:
+            raise ValueError(f"{self.name}: only static activations (a8s, a16s) have ranges")
         if self.is_integer and not (self.weights and self.activations.is_static):
             raise ValueError(
                 f"{self.name}: tflm computes with integer weights and static activations;"
@@ -214,7 +227,8 @@ class Scheme:
         weights = self.weights.name if self.weights else ""
         omitted = bool(weights) and self.float_dtype is FloatDtype.FP32
         dtype = "" if omitted else self.float_dtype.value
-        parts = (weights, dtype, self.activations.value, self.carry.value, self.arithmetic.value)
+        activations = self.activations.value + self.ranges.value
+        parts = (weights, dtype, activations, self.carry.value, self.arithmetic.value)
         return "_".join(part for part in parts if part)
 
 
@@ -266,7 +280,8 @@ _WEIGHTS = re.compile(
 _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
     " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym>[-mse|-gptq]][_fp32|_bf16|_fp16]"
-    "[_a8d|_a8da|_a8s|_a16s][_carrybf16|_carryfp16|_carry16|_carry8][_tflm], e.g. w4c-asym_a8d"
+    "[_a8d|_a8da|_a8s[-cells]|_a16s[-cells]][_carrybf16|_carryfp16|_carry16|_carry8][_tflm],"
+    " e.g. w4c-asym_a8d"
 )
 
 
@@ -298,6 +313,9 @@ def parse(name: str) -> Scheme:
     )
     for field, kind in choices:
         tokens = {member.value for member in kind if member.value}
+        if kind is Activations and rest and rest[0].endswith(Ranges.CELLS.value):
+            fields["ranges"] = Ranges.CELLS
+            rest[0] = rest[0].removesuffix(Ranges.CELLS.value)
         if rest and rest[0] in tokens:
             fields[field] = kind(rest.pop(0))
     if rest or not fields:

@@ -45,6 +45,7 @@ from quant.ptq.calibrate import (
     input_widths,
     observed_rollout,
 )
+from quant.ptq.cells import select_inputs, select_outputs
 from quant.ptq.methods import quantise_weights
 from quant.ptq.weights import (
     QuantisedParams,
@@ -52,7 +53,7 @@ from quant.ptq.weights import (
     leaf_name,
     round_floats,
 )
-from quant.scheme import Activations, Scheme
+from quant.scheme import Activations, Ranges, Scheme
 from trm_jax.config import Config
 from trm_jax.evaluators import Trajectory, trajectory
 from trm_jax.models.act import predictions
@@ -143,7 +144,9 @@ def simulate(
     store = carry_store(plan.mixer)  # the roles share it
     ranges: Mapping[str, ProductRange] = {}
     if plan.needs_ranges:
-        ranges = product_ranges(build(config, store=store), weights, puzzles, steps=steps)
+        ranges = product_ranges(
+            build(config, store=store), weights, puzzles, steps=steps, plan=plan
+        )
     return Simulation(
         reasoner=build(config, plan_dot_general(plan, ranges), store),
         weights=replicate(weights, device_mesh()),
@@ -281,9 +284,26 @@ def _round_output(
     return jnp.asarray(fake_quantise(y.astype(jnp.float32), affine, grid), y.dtype)
 
 
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class RangedSite:
+    """A product and what its ranges cover: static beside the ranges so far."""
+
+    name: str
+    ranges: Ranges
+    prefix_len: int
+
+    def input(self, x: Array) -> Array:
+        return select_inputs(self.ranges, self.prefix_len)(self.name, x)
+
+    def output(self, y: Array) -> Array:
+        return select_outputs(self.ranges, self.prefix_len)(self.name, y)
+
+
 class ProductSummary(NamedTuple):
     """The ranges of inputs and of inputs @ kernel so far."""
 
+    site: RangedSite
     kernel: Float[Array, "inputs outputs"]
     input: Range
     output: Range
@@ -292,7 +312,10 @@ class ProductSummary(NamedTuple):
 def _add_product(summary: ProductSummary, x: Float[Array, "*lead inputs"]) -> ProductSummary:
     x = x.astype(jnp.float32)
     y = jnp.einsum("...i,io->...o", x, summary.kernel)
-    return ProductSummary(summary.kernel, RANGE.add(summary.input, x), RANGE.add(summary.output, y))
+    return summary._replace(
+        input=RANGE.add(summary.input, summary.site.input(x)),
+        output=RANGE.add(summary.output, summary.site.output(y)),
+    )
 
 
 def _no_kernel(width: int) -> ProductSummary:
@@ -309,18 +332,25 @@ def product_ranges(
     *,
     steps: int,
     headroom: float = 1.0,
+    plan: PrecisionPlan | None = None,
 ) -> dict[str, ProductRange]:
     """Measure the smallest and largest input and output of every Dense.
 
     Args:
       reasoner, weights, batches, steps, headroom: as for `quant.ptq.calibrate.activation_ranges`.
+      plan: says what the ranges of a site cover; None: all positions.
 
     Raises:
       ValueError: no batch, or headroom not positive.
     """
     check_headroom(headroom)
     summary = {
-        site: ProductSummary(_kernel_of(weights, site), RANGE.empty(width), RANGE.empty(width))
+        site: ProductSummary(
+            _ranged_site(site, plan, reasoner.config),
+            _kernel_of(weights, site),
+            RANGE.empty(width),
+            RANGE.empty(width),
+        )
         for site, width in input_widths(weights.params).items()
     }
     puzzles = list(batches)
@@ -332,6 +362,10 @@ def product_ranges(
         site: ProductRange(_ends(each.input, headroom), _ends(each.output, headroom))
         for site, each in summary.items()
     }
+
+
+def _ranged_site(site: str, plan: PrecisionPlan | None, config: Config) -> RangedSite:
+    return RangedSite(site, plan.of(site).ranges if plan else Ranges.ALL, config.prefix_len)
 
 
 def _ends(span: Range, headroom: float) -> tuple[float, float]:

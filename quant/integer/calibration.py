@@ -29,6 +29,8 @@ from quant.integer.encoding import BITS, Encoding, short_scale
 from quant.integer.network import apply_level, last_norm, layer_sites, mixed_name, read_out
 from quant.integer.operators import ALL, SIGMOID, Products
 from quant.integer.tensor_names import INJECTION, ROTARY, STATE, BitWidths, Head, TensorName
+from quant.ptq.cells import Select, all_values, select_outputs
+from quant.scheme import Ranges
 from trm_jax.config import Config, ReasonerConfig
 from trm_jax.models.act import inject
 from trm_jax.models.build import build
@@ -51,17 +53,23 @@ class RangeOps:
     Args:
       kernels: (inputs, outputs), by site; biases likewise, where there are some.
       eps: of the norms, added to the mean square.
+      select: which values of a tensor its range covers.
     """
 
     def __init__(
-        self, kernels: Mapping[str, Array], biases: Mapping[str, Array], eps: float
+        self,
+        kernels: Mapping[str, Array],
+        biases: Mapping[str, Array],
+        eps: float,
+        select: Select = all_values,
     ) -> None:
-        self.kernels, self.biases, self.eps = kernels, biases, eps
+        self.kernels, self.biases, self.eps, self.select = kernels, biases, eps, select
         self.spans: Spans = {}
 
     def noted(self, name: TensorName, x: Array) -> Array:
         """Remember the range of a tensor, and return it."""
-        span = Range(jnp.min(x), jnp.max(x))
+        covered = self.select(name.site, x)
+        span = Range(jnp.min(covered), jnp.max(covered))
         self.spans[name] = merged(self.spans[name], span) if name in self.spans else span
         return x
 
@@ -129,26 +137,31 @@ def merged(a: Range, b: Range) -> Range:
     return Range(jnp.minimum(a.low, b.low), jnp.maximum(a.high, b.high))
 
 
-def range_ops(products: Products, eps: float) -> RangeOps:
+def range_ops(products: Products, eps: float, select: Select) -> RangeOps:
     """Make float32 operators of integer products."""
     kernels = {site: dequantise(product.kernel) for site, product in products.items()}
     biases = {s: jnp.asarray(p.bias) for s, p in products.items() if p.bias is not None}
-    return RangeOps(kernels, biases, eps)
+    return RangeOps(kernels, biases, eps, select)
 
 
 def level_with_spans(
-    z: State, injection: State, products: Products, config: ReasonerConfig
+    z: State,
+    injection: State,
+    products: Products,
+    config: ReasonerConfig,
+    ranges: Ranges = Ranges.ALL,
 ) -> tuple[State, Spans]:
     """Apply a level in float32 and range all its tensors, z and injection among them."""
-    ops = range_ops(products, config.rms_norm_eps)
+    select = select_outputs(ranges, config.prefix_len)
+    ops = range_ops(products, config.rms_norm_eps, select)
     ops.noted(STATE, z)
     ops.noted(INJECTION, injection)
     return apply_level(z, injection, config, ops), ops.spans
 
 
 def read_out_spans(z_H: State, products: Products, config: ReasonerConfig) -> Spans:
-    """Range the tensors of a read-out."""
-    ops = range_ops(products, config.rms_norm_eps)
+    """Range the tensors of a read-out, which takes the cells and position 0 apart itself."""
+    ops = range_ops(products, config.rms_norm_eps, all_values)
     read_out(z_H, config, ops)
     return ops.spans
 
@@ -160,6 +173,7 @@ def calibrated_spans(
     batches: Iterable[Batch],
     *,
     steps: int,
+    ranges: Ranges = Ranges.ALL,
 ) -> Spans:
     """Range every tensor over the trajectories of puzzles.
 
@@ -167,12 +181,13 @@ def calibrated_spans(
       weights: simulated; embeddings and initial states are read.
       batches: of one shape, without padding puzzles.
       steps: supervision steps.
+      ranges: what they cover.
 
     Raises:
       ValueError: no batch, or a configuration without an integer level.
     """
     total: Spans | None = None
-    run = jax.jit(partial(_spans_of_rollout, config, products, steps=steps))
+    run = jax.jit(partial(_spans_of_rollout, config, products, steps=steps, ranges=ranges))
     for batch in batches:
         spans = run(weights, batch)
         total = spans if total is None else {k: merged(total[k], spans[k]) for k in total}
@@ -182,18 +197,24 @@ def calibrated_spans(
 
 
 def _spans_of_rollout(
-    config: Config, products: Products, weights: Weights, batch: Batch, *, steps: int
+    config: Config,
+    products: Products,
+    weights: Weights,
+    batch: Batch,
+    *,
+    steps: int,
+    ranges: Ranges,
 ) -> Spans:
     reasoner = build(config)
     e = inject(reasoner, weights, batch)
 
     def l_cycle(latents: Latents, _: None) -> tuple[Latents, Spans]:
-        z_L, spans = level_with_spans(latents.z_L, latents.z_H + e, products, config)
+        z_L, spans = level_with_spans(latents.z_L, latents.z_H + e, products, config, ranges)
         return Latents(latents.z_H, z_L), spans
 
     def h_cycle(latents: Latents, _: None) -> tuple[Latents, Spans]:
         (z_H, z_L), stacked = jax.lax.scan(l_cycle, latents, length=config.L_cycles)
-        z_H, spans = level_with_spans(z_H, z_L, products, config)
+        z_H, spans = level_with_spans(z_H, z_L, products, config, ranges)
         spans = {k: merged(v, _over_time(stacked[k])) for k, v in spans.items()}
         return Latents(z_H, z_L), {**spans, **read_out_spans(z_H, products, config)}
 

@@ -34,7 +34,7 @@ from quant.integer.encoding import Encoding
 from quant.integer.operators import DenseWeights, Encodings, IntegerOps, Products, products_of
 from quant.integer.tensor_names import INT16, int8_widths
 from quant.ptq.weights import QuantisedParams, round_unquantised
-from quant.scheme import Activations, Scheme
+from quant.scheme import Activations, Ranges, Scheme
 from trm_jax.config import Config, Mixer, Positions
 from trm_jax.types import Batch, Weights
 
@@ -115,10 +115,10 @@ def calibrated_model(
         static, learned positions, a mixer without an integer level.
     """
     _check_scheme(config, scheme)
-    headroom = headroom_for(config, scheme.activations) if headroom is None else headroom
+    headroom = headroom_for(config, scheme) if headroom is None else headroom
     products = device_products(quantised, config)
     exact = round_unquantised(weights, scheme.float_dtype)
-    spans = calibrated_spans(config, products, exact, batches, steps=steps)
+    spans = calibrated_spans(config, products, exact, batches, steps=steps, ranges=scheme.ranges)
     encodings = device_encodings(spans, config, scheme.activations, headroom)
     return integer_model(config, exact, products, encodings, headroom)
 
@@ -173,14 +173,15 @@ def device_products(quantised: QuantisedParams, config: Config) -> dict[str, Den
     return with_heads(products, config) if config.mixer is Mixer.ATTENTION else products
 
 
-def headroom_for(config: Config, activations: Activations) -> float:
-    """Choose how far ranges are widened: not at all for int8 attention.
+def headroom_for(config: Config, scheme: Scheme) -> float:
+    """Choose how far ranges are widened: not at all for int8 attention, or for ranges of cells.
 
-    States there have unit mean square and no massive activations: a number that saturates is only
-    a little off, while a coarser grid makes every number worse.
+    Cells, and all states of attention, have unit mean square and no massive activations: a number
+    that saturates is only a little off, while a coarser grid makes every number worse.
     """
-    is_int8 = activations is Activations.STATIC_INT8
-    return 1.0 if is_int8 and config.mixer is Mixer.ATTENTION else HEADROOM
+    is_int8 = scheme.activations is Activations.STATIC_INT8
+    is_even = config.mixer is Mixer.ATTENTION or scheme.ranges is Ranges.CELLS
+    return 1.0 if is_int8 and is_even else HEADROOM
 
 
 def device_encodings(

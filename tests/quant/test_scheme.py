@@ -14,6 +14,7 @@ from quant.scheme import (
     CarryPrecision,
     FloatDtype,
     Granularity,
+    Ranges,
     Rounding,
     Scheme,
     WeightScheme,
@@ -31,8 +32,9 @@ WEIGHTS = [
     ),
 ]
 FAMILY = [
-    Scheme(weights=w, activations=a, carry=c, float_dtype=f)
-    for w, a, c, f in itertools.product(WEIGHTS, Activations, CarryPrecision, FloatDtype)
+    Scheme(weights=w, activations=a, carry=c, float_dtype=f, ranges=r)
+    for w, a, c, f, r in itertools.product(WEIGHTS, Activations, CarryPrecision, FloatDtype, Ranges)
+    if a.is_static or r is Ranges.ALL
 ]
 
 

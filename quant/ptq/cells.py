@@ -1,0 +1,76 @@
+"""Which values a static range covers: all positions, or the cells of a puzzle alone.
+
+A recursive network with an MLP mixer keeps a few huge numbers in the positions of the puzzle
+prefix: in the bundled Sudoku models a product of SwiGLU there is 13 to 20 times any of a cell's. A
+grid over the whole range has few steps left for the cells. What the prefix holds hardly matters to
+the answer, because a norm follows, so ranges of the cells alone let it saturate (`Ranges.CELLS`;
+in names of schemes, activations end in `-cells`).
+
+Sown inputs and tensors of integer networks have their positions on the last axis but one, or, where
+positions are mixed, on the last; inner channels of that mixing, and the halting logits, have none.
+
+Source: massive activations in gated linear units (arXiv 2405.14428), prefixes that hold them
+(PrefixQuant, arXiv 2410.05265). Not here: how ranges become grids (quant/affine.py).
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from jax import Array
+from jaxtyping import Float
+
+from quant.scheme import Ranges
+
+Select = Callable[[str, Array], Array]
+"""(site, values) -> those of them that a range covers."""
+
+WITHOUT_POSITIONS = ("q_head", "scores", "share")
+"""Last words of sites whose values have no axis of positions, or several."""
+MIXING = "mlp_t"  # a path through here has positions last
+MIXED_OUTPUTS = ("down_proj", "sum", "norm")
+
+
+def all_values(site: str, x: Array) -> Array:
+    """Cover everything."""
+    del site
+    return x
+
+
+def select_inputs(ranges: Ranges, prefix_len: int) -> Select:
+    """Choose what the range of a product's input covers."""
+    return _select(ranges, prefix_len, _input_axis)
+
+
+def select_outputs(ranges: Ranges, prefix_len: int) -> Select:
+    """Choose what the range of an operator's output covers."""
+    return _select(ranges, prefix_len, _output_axis)
+
+
+def _select(ranges: Ranges, prefix_len: int, axis_of: Callable[[list[str]], int | None]) -> Select:
+    if ranges is Ranges.ALL:
+        return all_values
+    return partial(_without_prefix, prefix_len, axis_of)
+
+
+def _without_prefix(
+    prefix_len: int, axis_of: Callable[[list[str]], int | None], site: str, x: Float[Array, "..."]
+) -> Array:
+    """Leave out the positions of the puzzle prefix."""
+    axis = axis_of(site.split("/"))
+    if axis is None:
+        return x
+    cells = [slice(None)] * x.ndim
+    cells[axis] = slice(prefix_len, None)
+    return x[tuple(cells)]
+
+
+def _input_axis(words: list[str]) -> int | None:
+    if MIXING in words:
+        return -1 if words[-1] == "gate_up_proj" else None
+    return None if words[-1] in WITHOUT_POSITIONS else -2
+
+
+def _output_axis(words: list[str]) -> int | None:
+    if MIXING in words:
+        return -1 if words[-1] in MIXED_OUTPUTS else None
+    return None if words[-1] in WITHOUT_POSITIONS else -2
