@@ -167,7 +167,7 @@ SHARED = {f"experiments.{name}" for name in ("measurement", "paper", "render", "
 
 ONLY_IN = {
     "torch": ("trm_jax.convert.torch_files", "benchmarks."),
-    "yaml": ("trm_jax.convert.torch_config", "experiments.deploy.aihub.tables"),
+    "yaml": ("trm_jax.convert.released_yaml", "experiments.deploy.aihub.tables"),
     "huggingface_hub": ("trm_jax.data.hub",),
     "orbax": ("trm_jax.checkpoints",),
     "aqt": ("quant.dot_general",),

@@ -26,6 +26,7 @@ import enum
 import functools
 import json
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -35,6 +36,9 @@ from typing import Any, TypeVar
 Fields = TypeVar("Fields")
 Reader = Callable[[Any, str], Any]
 """(value as JSON has it, where it stands) -> value; raises ValueError."""
+
+SHOWN = reprlib.Repr()
+SHOWN.maxlevel, SHOWN.maxstring, SHOWN.maxlong, SHOWN.maxother = 3, 80, 80, 80
 
 NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
 
@@ -217,7 +221,7 @@ def _join(place: str, name: str) -> str:
 
 def _refuse(place: str, needed: str, value: Any) -> typing.NoReturn:
     where = f"field {place}" if place else "the line"
-    shown = repr(value)
+    shown = SHOWN.repr(value)  # repr() of a list that holds itself many times over never ends
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
     raise ValueError(f"{where} must be {needed}, got {shown}")
 

@@ -20,7 +20,21 @@ CONFIGS: dict[str, Config] = {
     "hrm": HRMConfig(**small(H_layers=1, L_layers=3)),
 }
 FULL = "_orig_mod.model.inner."
-TOLD = Hints(fields=(("H_cycles", 2), ("L_cycles", 2), ("num_heads", 2), ("seq_len", 4)))
+TOLD = Hints(
+    fields=(
+        ("H_cycles", 2),
+        ("L_cycles", 2),
+        ("num_heads", 2),
+        ("seq_len", 4),
+        ("halt_max_steps", 4),
+        ("halt_exploration_prob", 0.0),
+        ("rms_norm_eps", 1e-5),
+        ("rope_theta", 1e4),
+        ("forward_dtype", "float32"),
+        ("no_ACT_continue", True),
+    )
+)
+"""What no tensor shows; of models with rotary positions also these and the prefix."""
 YAML = """
 arch:
   name: {name}
@@ -39,6 +53,7 @@ arch:
   halt_max_steps: 4
   halt_exploration_prob: 0.0
   forward_dtype: float32
+  no_ACT_continue: true
 lr: 0.0001
 """
 TRM_NAME = "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1"

@@ -131,7 +131,10 @@ def test_conversion_keeps_the_task_that_was_said(
     file, out = tmp_path / "step_1.safetensors", tmp_path / "out"
     write_torch(file, to_torch(config, random_weights(config)))
     fields = ("--h-cycles", "3", "--l-cycles", "4", "--num-heads", "2", "--seq-len", "16")
-    assert convert.main([str(file), str(out), *fields, "--prefix-len", "16", *options]) == 0
+    fields += ("--halt-max-steps", "16", "--halt-exploration-prob", "0.1", "--positions", "rope")
+    fields += ("--rope-theta", "1e4", "--rms-norm-eps", "1e-5", "--no-act-continue", "true")
+    fields += ("--forward-dtype", "bfloat16", "--prefix-len", "16")
+    assert convert.main([str(file), str(out), *fields, *options]) == 0
     assert load_model(str(out)).task is task
 
 

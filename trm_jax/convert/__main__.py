@@ -6,11 +6,13 @@
     python -m trm_jax.convert runs/sudoku --out step_1 --to-torch
     python -m trm_jax.convert --list
 
-SOURCE is a file (`step_N`, .pt, .bin, .safetensors), a directory with one such file, a short
-name of --list, or a file on the Hugging Face Hub. Cycle counts are not in the tensors: they
-come from --preset, from an all_config.yaml beside the file, or from flags. The task comes from
-the preset, from the table of public checkpoints, or from --task. Pickled code in a .pt file is
-never executed.
+SOURCE is a file (`step_N`, .pt, .bin, .ckpt, .safetensors), a directory with one such file or with
+an index of shards, a short name of --list, or a file on the Hugging Face Hub. What the tensors do
+not show (cycle counts, heads, dtype, ...) comes from --preset, from an all_config.yaml beside the
+file, or from flags; nothing is assumed, and it is printed who told each field. Of a file with
+several models the average (EMA) is taken, or the one that --entry names. The task comes from the
+preset, from the table of public checkpoints, or from --task. Nothing pickled in a file is executed,
+and PyTorch is needed for --to-torch alone.
 """
 
 import argparse
@@ -22,11 +24,12 @@ from trm_jax.command_line import (
     add_out,
     exit_code,
     make_parser,
+    natural_float,
     natural_int,
     print_records,
     take_out,
 )
-from trm_jax.config import PRESETS, STORAGE
+from trm_jax.config import PRESETS, STORAGE, Positions
 from trm_jax.convert.hints import FLAGS, Hints
 from trm_jax.convert.published import describe
 from trm_jax.output.folder import check_named, writing_whole
@@ -34,6 +37,8 @@ from trm_jax.output.kinds import MODEL
 from trm_jax.output.lock import locked_beside
 from trm_jax.output.ownership import check_file_place
 from trm_jax.tasks.table import TASKS
+
+YES_NO = {"true": True, "false": False}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     add_out(p, "model directory (with --to-torch: a file)")
     p.add_argument("--preset", choices=sorted(PRESETS), help="the expected configuration")
     p.add_argument("--task", choices=list(TASKS), help="what it solves (the preset's)")
-    for flag, field in FLAGS.items():
-        p.add_argument(flag, dest=field, type=natural_int, metavar="N", help=f"set {field}")
+    add_fields(p)
+    p.add_argument("--entry", metavar="NAME", help="which model of a file that holds several")
     p.add_argument("--storage", choices=STORAGE, default="float32", help="dtype in the new file")
     p.add_argument("--to-torch", action="store_true", help="write the released format instead")
     p.add_argument("--list", action="store_true", help="print the known public checkpoints")
@@ -66,6 +71,22 @@ def check_target(out: Path, *, is_file: bool) -> None:
         check_named(out, MODEL)
 
 
+def add_fields(p: argparse.ArgumentParser) -> None:
+    """Declare an option for every field that tensors do not show."""
+    choices = {
+        "positions": [each.value for each in Positions],
+        "forward_dtype": list(STORAGE),
+        "no_ACT_continue": list(YES_NO),
+    }
+    reals = ("rms_norm_eps", "rope_theta", "halt_exploration_prob")
+    for flag, field in FLAGS.items():
+        if field in choices:
+            p.add_argument(flag, dest=field, choices=choices[field], help=f"set {field}")
+        else:
+            kind = natural_float if field in reals else natural_int
+            p.add_argument(flag, dest=field, type=kind, metavar="N", help=f"set {field}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     p = parser()
@@ -74,8 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.source is None:
             p.error("give SOURCE and --out (or --list)")
         take_out(p, args)
-    given = tuple((f, v) for f in FLAGS.values() if (v := getattr(args, f)) is not None)
-    hints = Hints(preset=args.preset, fields=given)
+    given = {f: v for f in FLAGS.values() if (v := getattr(args, f)) is not None}
+    if "no_ACT_continue" in given:
+        given["no_ACT_continue"] = YES_NO[given["no_ACT_continue"]]
+    hints = Hints(preset=args.preset, fields=tuple(given.items()), entry=args.entry)
 
     def action() -> None:
         if args.list:

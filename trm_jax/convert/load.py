@@ -1,26 +1,29 @@
 """Read a released checkpoint into a configuration and weights, and write one back."""
 
-import hashlib
+import logging
 from pathlib import Path
 
-from trm_jax.checkpoints.model_files import load_model, save_model
+from trm_jax.checkpoints.model_files import hash_file, load_model, save_model
 from trm_jax.config import PRESET_TASKS, Config, preset
 from trm_jax.convert.hints import NO_HINTS, Hints
 from trm_jax.convert.name_table import from_torch, to_torch
 from trm_jax.convert.published import PUBLISHED
-from trm_jax.convert.torch_config import YAML_FILE, Fields, read_yaml, resolve_config
-from trm_jax.convert.torch_files import read_tensors, write_torch
+from trm_jax.convert.released_yaml import YAML_FILE, Fields, Say, read_yaml
+from trm_jax.convert.torch_config import FLAG, PRESET, TENSORS, UNUSED, resolve_config
+from trm_jax.convert.torch_files import INDEX, read_shard_names, read_tensors, write_torch
 from trm_jax.data.hub import PREFIX as HUB
 from trm_jax.data.hub import resolve
 from trm_jax.tasks.table import agreed_task
 from trm_jax.types import Weights
 
-CANDIDATES = ("*.safetensors", "*.pt", "*.bin", "checkpoint", "step_*")
+CANDIDATES = ("*.safetensors", "*.pt", "*.pth", "*.ckpt", "*.bin", "checkpoint", "step_*")
 """What a directory's checkpoint may be called."""
+
+LOG = logging.getLogger(__name__)
 
 
 def find_file(path: Path) -> Path:
-    """Find the one checkpoint of a directory; a file is itself.
+    """Find the one checkpoint of a directory, or the index of its shards; a file is itself.
 
     Raises:
       FileNotFoundError: there is none.
@@ -28,20 +31,29 @@ def find_file(path: Path) -> Path:
     """
     if path.is_file():
         return path
-    files = sorted({file for pattern in CANDIDATES for file in path.glob(pattern)})
+    files = {file for pattern in CANDIDATES for file in path.glob(pattern) if file.is_file()}
+    for index in sorted(path.glob(f"*{INDEX}")):
+        files -= {path / name for name in read_shard_names(index)}
+        files.add(index)
     if not files:
         raise FileNotFoundError(f"no checkpoint in {path}; looked for {', '.join(CANDIDATES)}")
     if len(files) > 1:
-        raise ValueError(f"several checkpoints in {path}, name one: {[f.name for f in files]}")
-    return files[0]
+        names = sorted(file.name for file in files)
+        raise ValueError(f"several checkpoints in {path}, name one: {names}")
+    return files.pop()
 
 
-def load_torch(source: str, hints: Hints = NO_HINTS) -> tuple[Config, Weights, dict[str, object]]:
+def load_torch(
+    source: str, hints: Hints = NO_HINTS, say: Say = LOG.warning, report: Say = lambda text: None
+) -> tuple[Config, Weights, dict[str, object]]:
     """Read a released checkpoint from wherever it is.
 
     Args:
       source: file, directory, short name (`PUBLISHED`) or `hf:owner/name/file[@revision]`.
       hints: what the tensors do not show.
+      say: is told what was chosen, rounded, or taken from the released code; a warning of the log
+        by default.
+      report: is told every field of the configuration, its value, and who told it.
 
     Returns:
       Configuration, weights, and notes on the origin (source, file, sha256) as metadata.
@@ -49,19 +61,22 @@ def load_torch(source: str, hints: Hints = NO_HINTS) -> tuple[Config, Weights, d
     Raises:
       OSError: not found, or not to be downloaded.
       ValueError: not a checkpoint, or not of the expected configuration.
-      ModuleNotFoundError: needs torch.
     """
     entry = PUBLISHED.get(source)
     where = entry.source if entry else source
     file = find_file(resolve(where))
     expected = preset(hints.preset) if hints.preset else entry.config if entry else None
-    told = _yaml_fields(where, file, expected)
-    tensors = read_tensors(file)
-    config = resolve_config(tensors, expected, told, dict(hints.fields))
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    notes: dict[str, object] = {"source": source, "file": file.name, "sha256": digest}
-    return config, from_torch(tensors, config), notes
+    if where.startswith(HUB) and file.name.endswith(INDEX):
+        for name in read_shard_names(file):
+            resolve(_beside(where, name))
+    told = _yaml_fields(where, file, expected, say)
+    tensors = read_tensors(file, hints.entry, say)
+    resolved = resolve_config(tensors, expected, told, dict(hints.fields))
+    for teller, fields in resolved.told_by().items():
+        tell = report if teller.startswith((TENSORS, YAML_FILE, FLAG, PRESET, UNUSED)) else say
+        tell(f"from {teller}: {fields}")
+    notes: dict[str, object] = {"source": source, "file": file.name, "sha256": hash_file(file)}
+    return resolved.config, from_torch(tensors, resolved.config), notes
 
 
 def recorded_task(source: str, hints: Hints) -> str | None:
@@ -78,17 +93,21 @@ def recorded_task(source: str, hints: Hints) -> str | None:
     return PRESET_TASKS.get(hints.preset)
 
 
-def _yaml_fields(where: str, file: Path, expected: Config | None) -> Fields:
+def _yaml_fields(where: str, file: Path, expected: Config | None, say: Say) -> Fields:
     """Read the all_config.yaml beside the file; from the Hub only if nothing else tells."""
     if where.startswith(HUB) and expected is None:
-        base, _, revision = where.partition("@")
-        sibling = f"{base.rpartition('/')[0]}/{YAML_FILE}"
         try:
-            return read_yaml(resolve(sibling + ("@" + revision if revision else "")))
+            return read_yaml(resolve(_beside(where, YAML_FILE)), say)
         except OSError as error:
             raise ValueError(f"give a --preset: none is known, and {error}") from error
     beside = file.with_name(YAML_FILE)
-    return read_yaml(beside) if beside.is_file() else {}
+    return read_yaml(beside, say) if beside.is_file() else {}
+
+
+def _beside(where: str, name: str) -> str:
+    """Name a file of the Hub beside another."""
+    base, _, revision = where.partition("@")
+    return f"{base.rpartition('/')[0]}/{name}" + ("@" + revision if revision else "")
 
 
 def convert(source: str, out: Path, hints: Hints, storage: str, task: str | None = None) -> str:
@@ -97,18 +116,24 @@ def convert(source: str, out: Path, hints: Hints, storage: str, task: str | None
     Args:
       task: what it solves, where neither the preset nor the table of public checkpoints says.
 
+    Returns:
+      A line on the model, then one for each source of fields of its configuration, and one for
+      everything that was chosen, rounded or left out.
+
     Raises:
-      OSError, ValueError, ModuleNotFoundError: as `load_torch`; or another task than is known.
+      OSError, ValueError: as `load_torch`; or another task than is known.
     """
     solves = agreed_task(task, recorded_task(source, hints), source)
-    config, weights, notes = load_torch(source, hints)
+    said: list[str] = []
+    config, weights, notes = load_torch(source, hints, said.append, said.append)
     save_model(out, config, weights, notes, storage, task=solves.name if solves else None)
     kind, mixer = type(config).__name__.removesuffix("Config"), config.mixer.value
-    return (
+    about = (
         f"{out}: {kind} ({mixer}), hidden {config.hidden_size}, vocabulary {config.vocab_size},"
         f" {config.seq_len} cells, H_cycles {config.H_cycles}, L_cycles {config.L_cycles},"
         f" {config.num_puzzle_identifiers} puzzle identifiers"
     )
+    return "\n  ".join([about, *said])
 
 
 def convert_back(source: str, out: Path) -> str:

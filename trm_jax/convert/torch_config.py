@@ -1,81 +1,55 @@
 """The configuration of a PyTorch release: read off its tensors, completed, and checked.
 
-Tensors show most sizes. They do not show cycle counts, the number of heads, or (with rotary
-positions) the lengths of puzzle and prefix: those come from a preset, from the release's
-`all_config.yaml`, or from flags, later ones winning. What is both seen and told must agree;
-only the number of puzzle identifiers is always taken from the tensors.
+Tensors show most sizes. What they do not show, cycles, heads, lengths of puzzle and prefix under
+rotary positions, is told by a preset, by the release's `all_config.yaml`, or by flags, later ones
+winning. Nothing is assumed beyond that: a field that nobody told is asked for, and of every field
+it is known who told it. What is both seen and told must agree; only the number of puzzle
+identifiers is always taken from the tensors.
+
+Two values stand in the released code and in none of its YAML files (`CODE_VALUES`); they count as
+told where the YAML names that code.
 """
 
-import dataclasses
 import re
-from collections.abc import Callable
-from enum import Enum
-from pathlib import Path
-from typing import Any
-
-import yaml
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from trm_jax.config import PRESETS, Config, HRMConfig, TRMConfig, from_dict, to_dict
+from trm_jax.convert.hints import FLAGS
 from trm_jax.convert.name_table import Tensors
-
-Fields = dict[str, Any]
-
-YAML_FILE = "all_config.yaml"
-YAML_FIELDS: dict[str, tuple[str, Callable[[Any], object]]] = {
-    "H_cycles": ("H_cycles", int),
-    "L_cycles": ("L_cycles", int),
-    "H_layers": ("H_layers", int),
-    "L_layers": ("L_layers", int),
-    "hidden_size": ("hidden_size", int),
-    "num_heads": ("num_heads", int),
-    "expansion": ("expansion", float),
-    "pos_encodings": ("positions", str),
-    "mlp_t": ("mixer", lambda on: "mlp" if on else "attention"),
-    "puzzle_emb_ndim": ("puzzle_emb_ndim", int),
-    "puzzle_emb_len": ("puzzle_emb_len", int),
-    "halt_max_steps": ("halt_max_steps", int),
-    "halt_exploration_prob": ("halt_exploration_prob", float),
-    "rms_norm_eps": ("rms_norm_eps", float),
-    "rope_theta": ("rope_theta", float),
-    "no_ACT_continue": ("no_ACT_continue", bool),
-    "forward_dtype": ("forward_dtype", str),
-}
-"""Keys of `arch:` in all_config.yaml, our field, and its type; others do not touch the model."""
-
-ARCHITECTURES = {"trm": "trm", "hrm": "hrm", "hrm_act_v1": "hrm"}
-"""Module in `arch.name` (`recursive_reasoning.trm@Class`) -> architecture."""
+from trm_jax.convert.released_yaml import YAML_FILE, Fields
 
 ONLY_IN = {"H_layers": "hrm", "puzzle_emb_len": "trm"}
-UNSEEN = {
-    "H_cycles": "--h-cycles",
-    "L_cycles": "--l-cycles",
-    "seq_len": "--seq-len",
-    "puzzle_emb_len": "--prefix-len",
+CODE_VALUES: dict[str, Fields] = {
+    "trm": {"rms_norm_eps": 1e-5, "rope_theta": 10_000.0},
+    "hrm": {
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10_000.0,
+        "forward_dtype": "bfloat16",
+        "mixer": "attention",
+        "no_ACT_continue": False,
+    },
 }
-"""Fields that must be told (the number of heads has the default of the releases)."""
+"""What a released architecture computes with where its own YAML files state nothing (REFERENCE 1.1;
+HRM has no options for the last two)."""
+
+TENSORS, FLAG, PRESET, UNUSED = "the tensors", "flags", "the preset", "no effect on this model"
+FIELD_FLAGS = {field: flag for flag, field in FLAGS.items()}
 
 
-def read_yaml(file: Path) -> Fields:
-    """Read the architecture fields of a released all_config.yaml.
+class ResolvedConfig(NamedTuple):
+    """A configuration, and who told each of its fields."""
 
-    Raises:
-      ValueError: not YAML, no `arch:` table, a value of the wrong type, or an architecture
-        this project does not have.
-    """
-    try:
-        arch = yaml.safe_load(file.read_text(encoding="utf-8"))["arch"]
-        fields: Fields = {
-            ours: cast(arch[key]) for key, (ours, cast) in YAML_FIELDS.items() if key in arch
-        }
-    except (yaml.YAMLError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(f"{file} has no readable `arch:` table: {error!r}") from error
-    if "name" in arch:
-        module = str(arch["name"]).split("@")[0].split(".")[-1]
-        if module not in ARCHITECTURES:
-            names = ", ".join(sorted(ARCHITECTURES))
-            raise ValueError(f"{file}: architecture {arch['name']!r} unknown; known: {names}")
-        fields["architecture"] = ARCHITECTURES[module]
-    return fields
+    config: Config
+    sources: dict[str, str]
+
+    def told_by(self) -> dict[str, str]:
+        """List the fields and values by who told them, as a reader wants them."""
+        values = to_dict(self.config)
+        by: dict[str, list[str]] = {}
+        for name, value in values.items():
+            by.setdefault(self.sources[name], []).append(f"{name} {value}")
+        return {source: ", ".join(fields) for source, fields in by.items()}
 
 
 def seen_fields(tensors: Tensors) -> Fields:
@@ -90,7 +64,6 @@ def seen_fields(tensors: Tensors) -> Fields:
             listed = ", ".join(sorted(tensors)[:8])
             raise ValueError(
                 f"not a state_dict of TRM or HRM: no matrix {name}; found {listed}, ..."
-                " (names like params/L_level/... are this project's own, converted format)"
             )
         sizes[name] = tensors[name].shape
     vocab_size, hidden_size = sizes["embed_tokens.embedding_weight"]
@@ -113,7 +86,9 @@ def seen_fields(tensors: Tensors) -> Fields:
     return seen
 
 
-def resolve_config(tensors: Tensors, preset: Config | None, told: Fields, flags: Fields) -> Config:
+def resolve_config(
+    tensors: Tensors, preset: Config | None, told: Fields, flags: Fields
+) -> ResolvedConfig:
     """Complete what the tensors show with a preset, all_config.yaml and flags, and check it.
 
     Args:
@@ -127,41 +102,94 @@ def resolve_config(tensors: Tensors, preset: Config | None, told: Fields, flags:
     """
     seen = seen_fields(tensors)
     kind = seen["architecture"]
-    base = {**(to_dict(preset) if preset else {}), **told, **flags}
-    base = {k: v for k, v in base.items() if ONLY_IN.get(k, kind) == kind}
+    fields, sources = _merge(kind, to_dict(preset) if preset else {}, told, flags)
     clashes = [
-        f"{name}: the tensors say {seen[name]}, the preset, YAML file or flag says {base[name]}"
-        for name in sorted(seen.keys() & base)
-        if name != "num_puzzle_identifiers" and not _agree(seen[name], base[name])
+        f"{name}: the tensors say {seen[name]}, {sources[name]} {fields[name]}"
+        for name in sorted(seen.keys() & fields)
+        if name != "num_puzzle_identifiers" and not _agree(seen[name], fields[name])
     ]
     if clashes:
-        raise ValueError("the tensors are of another configuration:\n  " + "\n  ".join(clashes))
-    fields = {"positions": "none" if seen["mixer"] == "mlp" else "rope", **seen, **base}
-    fields["num_puzzle_identifiers"] = seen["num_puzzle_identifiers"]
-    fields |= _split_positions(_count_positions(tensors), fields)
-    if missing := [n for n in UNSEEN if n not in fields and ONLY_IN.get(n, kind) == kind]:
+        raise ValueError("the tensors are of another configuration: " + "; ".join(clashes))
+    for name, value in seen.items():
+        if name == "num_puzzle_identifiers" or name not in fields:
+            fields[name], sources[name] = value, TENSORS
+    code = CODE_VALUES[kind] if told.get("architecture") == kind else {}
+    _complete(fields, sources, code, f"the released code of {kind} ({YAML_FILE} has none)")
+    _complete(fields, sources, _inferred(tensors, fields), TENSORS)
+    _complete(fields, sources, _unused(fields), UNUSED)
+    if missing := [name for name in _needed(kind) if name not in fields]:
         raise ValueError(_how_to_complete(missing, seen))
-    return from_dict(_with_defaults(fields))
+    return ResolvedConfig(from_dict(fields), sources)
 
 
-def _with_defaults(fields: Fields) -> Fields:
-    """Add what nobody said: the released code's values."""
-    kind = HRMConfig if fields["architecture"] == "hrm" else TRMConfig
-    stated = (f for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING)
-    defaults = {f.name: v.value if isinstance(v := f.default, Enum) else v for f in stated}
-    return {**defaults, **fields}
+def _merge(kind: str, *each: Mapping[str, Any]) -> tuple[Fields, dict[str, str]]:
+    """Lay preset, YAML and flags over each other; what is overruled is told with the winner."""
+    fields: Fields = {}
+    sources: dict[str, str] = {}
+    for source, given in zip((PRESET, YAML_FILE, FLAG), each, strict=True):
+        for name, value in given.items():
+            if ONLY_IN.get(name, kind) != kind:
+                continue
+            overruled = name in fields and fields[name] != value
+            said = f"{source} (over {fields[name]} of {sources[name]})" if overruled else source
+            fields[name], sources[name] = value, said
+    return fields, sources
 
 
-def _split_positions(positions: int | None, fields: Fields) -> Fields:
+def _complete(fields: Fields, sources: dict[str, str], given: Fields, source: str) -> None:
+    for name, value in given.items():
+        if name not in fields:
+            fields[name], sources[name] = value, source
+
+
+def _inferred(tensors: Tensors, fields: Fields) -> Fields:
+    """Find what follows from the shapes once other fields are known."""
+    return {**_expansion(tensors, fields["hidden_size"]), **_split_positions(tensors, fields)}
+
+
+def _expansion(tensors: Tensors, width: int) -> Fields:
+    """Find an expansion with the inner size of the first SwiGLU; all that have it are one model."""
+    product = tensors.get("L_level.layers.0.mlp.down_proj.weight")
+    if product is None or product.ndim != 2:
+        return {}
+    whole = (float(n) for n in range(1, 17))
+    exact = product.shape[1] * 3 / (2 * width)
+    for expansion in (4.0, *whole, exact):
+        if -(-round(expansion * width * 2 / 3) // 256) * 256 == product.shape[1]:
+            return {"expansion": expansion}
+    return {}
+
+
+def _split_positions(tensors: Tensors, fields: Fields) -> Fields:
     """Find seq_len from the latent length and the prefix, or the prefix from seq_len."""
+    positions = _count_positions(tensors)
     if positions is None:
         return {}
-    if "seq_len" not in fields and (fields["architecture"] == "hrm" or "puzzle_emb_len" in fields):
-        cells_1 = {"H_cycles": 1, "L_cycles": 1, **fields, "seq_len": 1}
-        return {"seq_len": positions - from_dict(_with_defaults(cells_1)).prefix_len}
-    if "seq_len" in fields and fields["architecture"] == "trm" and "puzzle_emb_len" not in fields:
+    is_trm = fields["architecture"] == "trm"
+    needed = -(-fields["puzzle_emb_ndim"] // fields["hidden_size"])
+    if "seq_len" not in fields and not is_trm:
+        return {"seq_len": positions - needed}
+    if "seq_len" not in fields and isinstance(fields.get("puzzle_emb_len"), int):
+        return {"seq_len": positions - (fields["puzzle_emb_len"] or needed)}
+    if isinstance(fields.get("seq_len"), int) and is_trm:
         return {"puzzle_emb_len": positions - fields["seq_len"]}
     return {}
+
+
+def _unused(fields: Fields) -> Fields:
+    """Name values for fields that decide nothing in a model of these others."""
+    unused: Fields = {}
+    if fields["mixer"] == "mlp":  # which has neither heads nor an encoding of positions
+        unused |= {"positions": "none", "num_heads": 1}
+    if fields["mixer"] == "mlp" or fields.get("positions") in ("learned", "none"):
+        unused["rope_theta"] = 10_000.0
+    return unused
+
+
+def _needed(kind: str) -> list[str]:
+    """List the fields of an architecture, all of which must be known."""
+    config = HRMConfig if kind == "hrm" else TRMConfig
+    return list(config.__dataclass_fields__)
 
 
 def _agree(seen: object, told: object) -> bool:
@@ -176,15 +204,28 @@ def _how_to_complete(missing: list[str], seen: Fields) -> str:
         for name, config in PRESETS.items()
         if all(to_dict(config)[k] == v for k, v in seen.items() if k != "num_puzzle_identifiers")
     ]
-    flags = ", ".join(f"{name} ({UNSEEN[name]})" for name in missing)
+    listed = (f"{n} ({FIELD_FLAGS[n]})" if n in FIELD_FLAGS else n for n in missing)
     presets = ", ".join(fitting) or "none"
-    return f"tensors do not show {flags}; give them, or a --preset (those that fit: {presets})"
+    return (
+        f"tensors do not show {', '.join(listed)}; give a --preset (those that fit: {presets}), the"
+        f" release's {YAML_FILE} beside the file, or these flags to `python -m trm_jax.convert`"
+    )
 
 
 def _count_layers(tensors: Tensors, level: str) -> int:
-    """Count the blocks of a level from their indices."""
-    pattern = re.compile(rf"{level}\.layers\.(\d+)\.")
-    return 1 + max((int(m[1]) for name in tensors if (m := pattern.match(name))), default=-1)
+    """Count the blocks of a level from their indices.
+
+    Raises:
+      ValueError: an index without the ones before it.
+    """
+    pattern = re.compile(rf"{level}\.layers\.(\d{{1,12}})\.")
+    found = {int(match[1]) for name in tensors if (match := pattern.match(name))}
+    if found and max(found) >= len(found):
+        raise ValueError(
+            f"{level} has layers.{max(found)} but only {len(found)} layers; the file is damaged or"
+            " of another model"
+        )
+    return len(found)
 
 
 def _count_positions(tensors: Tensors) -> int | None:
@@ -193,6 +234,6 @@ def _count_positions(tensors: Tensors) -> int | None:
         ("embed_pos.embedding_weight", 0),
         ("L_level.layers.0.mlp_t.gate_up_proj.weight", 1),
     ):
-        if name in tensors:
+        if name in tensors and tensors[name].ndim == 2:
             return tensors[name].shape[axis]
     return None

@@ -9,11 +9,11 @@ import pytest
 from tests.support.releases import CONFIGS, FULL, TOLD, TRM_NAME, YAML, assert_same, write_release
 from tests.support.samples import random_weights
 from trm_jax.checkpoints.model_files import load_metadata, load_model, save_model
-from trm_jax.config import PRESETS, Mixer
+from trm_jax.config import PRESETS, Mixer, to_dict
 from trm_jax.convert import __main__ as program
 from trm_jax.convert import load
 from trm_jax.convert.hints import Hints
-from trm_jax.convert.load import load_torch
+from trm_jax.convert.load import convert, load_torch
 from trm_jax.convert.published import PUBLISHED
 from trm_jax.data.hub import DownloadError
 
@@ -49,6 +49,9 @@ def test_command_converts_and_converts_back(
     source, out, back = tmp_path / "in.safetensors", tmp_path / "out", tmp_path / "b.safetensors"
     weights = write_release(source, CONFIGS["hrm"])
     flags = ["--h-cycles", "2", "--l-cycles", "3", "--num-heads", "2", "--seq-len", "4"]
+    flags += ["--positions", "rope", "--forward-dtype", "float32", "--halt-max-steps", "4"]
+    flags += ["--rms-norm-eps", "1e-5", "--rope-theta", "10000", "--no-act-continue", "false"]
+    flags += ["--halt-exploration-prob", "0"]
     assert run(str(source), str(out), *flags) == 0
     config, loaded = load_model(out)
     assert (config.L_cycles, config.num_heads, config.seq_len) == (3, 2, 4)
@@ -149,10 +152,58 @@ def test_hub_file_without_preset_brings_its_yaml(
     assert asked[-1] == home + "all_config.yaml@abc"
 
 
-def test_without_torch_the_error_says_what_to_install(
+def test_only_writing_needs_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    write_release(tmp_path / "in.safetensors", CONFIGS["mlp"])
+    convert(str(tmp_path / "in.safetensors"), tmp_path / "model", TOLD, "float32")
     monkeypatch.setitem(sys.modules, "torch", None)  # what an absent package looks like
-    (tmp_path / "step_1").write_bytes(b"x")
-    assert run(str(tmp_path / "step_1"), str(tmp_path / "out")) == 2
+    back = ["--out", str(tmp_path / "out.pt"), "--to-torch"]
+    assert run(str(tmp_path / "model"), *back) == 2
     assert "pip install '.[torch]'" in capsys.readouterr().err
+    assert not (tmp_path / "out.pt").exists()
+    (tmp_path / "step_1").write_bytes(b"x")
+    assert run(str(tmp_path / "step_1"), "--out", str(tmp_path / "out")) == 2
+    assert "step_1: it is truncated or not a PyTorch file" in capsys.readouterr().err
+
+
+def test_every_field_of_a_conversion_is_printed_with_who_told_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_release(tmp_path / "model.safetensors", CONFIGS["att"])
+    (tmp_path / "all_config.yaml").write_text(YAML.format(name=TRM_NAME))
+    assert run(str(tmp_path), "--out", str(tmp_path / "out"), "--seq-len", "4") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  from the released code of trm (all_config.yaml has none): " in "\n".join(lines)
+    shown = " ".join(lines)
+    for name, value in to_dict(CONFIGS["att"]).items():
+        assert f"{name} {value}" in shown
+    assert "  from flags: seq_len 4" in lines
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("H_cycles", "L_cycles", "num_heads", "pos_encodings", "puzzle_emb_len"),
+        *("halt_max_steps", "halt_exploration_prob", "forward_dtype", "no_ACT_continue", "name"),
+    ],
+)
+def test_what_a_yaml_leaves_out_is_asked_for(
+    field: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_release(tmp_path / "model.safetensors", CONFIGS["att"])
+    lines = YAML.format(name=TRM_NAME).splitlines()
+    less = [line for line in lines if not line.startswith(f"  {field}:")]
+    assert len(less) == len(lines) - 1
+    (tmp_path / "all_config.yaml").write_text("\n".join(less))
+    assert run(str(tmp_path), "--out", str(tmp_path / "out"), "--seq-len", "4") == 2
+    asked = {"pos_encodings": "positions", "name": "rms_norm_eps"}.get(field, field)
+    assert f"error: tensors do not show {asked} (--" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_preset_overruled_by_yaml_is_told(tmp_path: Path) -> None:
+    write_release(tmp_path / "m.safetensors", PRESETS["sudoku-trm-mlp-mini"])
+    (tmp_path / "all_config.yaml").write_text("arch: {H_cycles: 5}")
+    said = convert(str(tmp_path), tmp_path / "out", Hints(preset="sudoku-trm-mlp-mini"), "float32")
+    assert "from all_config.yaml (over 2 of the preset): H_cycles 5" in said
