@@ -40,6 +40,7 @@ Reader = Callable[[Any, str], Any]
 SHOWN = reprlib.Repr()
 SHOWN.maxlevel, SHOWN.maxstring, SHOWN.maxlong, SHOWN.maxother = 3, 80, 80, 80
 
+LARGEST = 2**63 - 1  # of an integer: what is longer fits no array and overflows as a float
 NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -152,7 +153,7 @@ def _read_scalar(kind: Any, value: Any, place: str) -> Any:
     elif kind is float:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
     else:
-        fits = type(value) is kind
+        fits = type(value) is kind and (kind is not int or -LARGEST <= value <= LARGEST)
     return value if fits else _refuse(place, NAMES.get(kind, "null"), value)
 
 

@@ -14,11 +14,21 @@ intervals (tables.py).
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from experiments.measurement import folders
+from experiments.measurement.row_checks import (
+    MOST,
+    ROOM,
+    check_different,
+    check_flags,
+    check_moments,
+    check_shard,
+    check_within,
+)
 from experiments.measurement.row_files import FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import MeasurementSpec, differences, digest_of
@@ -46,6 +56,20 @@ class PlannedVariant:
     @property
     def name(self) -> tuple[str, str]:
         return self.study, self.variant
+
+
+def check_facts(name: str, facts: Facts, numbers: Sequence[str]) -> None:
+    """Check that named facts are there, as numbers, and that no number is beyond reason.
+
+    Raises:
+      ValueError: names the field.
+    """
+    for key in numbers:
+        if isinstance(facts.get(key), str | None):
+            raise ValueError(f"field {name}.{key} must be a number, got {facts.get(key)!r}")
+    for key, value in facts.items():
+        if not isinstance(value, str):
+            check_within(f"{name}.{key}", value, -MOST)
 
 
 class AblationKey(NamedTuple):
@@ -85,6 +109,24 @@ class AblationRow:
     infidelity: Moments | None
     facts: Facts
 
+    def __post_init__(self) -> None:
+        """Check the numbers against each other.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_shard(self.start, self.stop)
+        count = self.stop - self.start
+        check_within("scored_cells", self.scored_cells, 0)
+        check_within("correct_cells", self.correct_cells, 0, self.scored_cells)
+        check_flags("exact", self.exact, count)
+        check_flags("lenient", self.lenient, count)
+        check_moments("cell_error", self.cell_error, count, 0, 1)
+        for name in ("infidelity_one_step", "infidelity"):
+            if (moments := getattr(self, name)) is not None:
+                check_moments(name, moments, count, -ROOM, 2 + ROOM)
+        check_facts("facts", self.facts, ("bytes",))
+
     @property
     def key(self) -> AblationKey:
         return AblationKey(self.study, self.variant, self.start, self.stop)
@@ -99,6 +141,25 @@ class AblationSpec(MeasurementSpec):
     """
 
     planned: tuple[PlannedVariant, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the numbers, and that no variant is there twice.
+
+        Raises:
+          ValueError: names the field.
+        """
+        super().__post_init__()
+        names = [each.name for each in self.planned]
+        if names:
+            check_different("planned", names)
+
+    def check_row(self, row: AblationRow) -> None:
+        """Check a row's shard."""
+        check_shard(row.start, row.stop, self.batch_size)
+
+    def lists(self, row: AblationRow) -> bool:
+        """Return whether a row is of puzzles of the ablation."""
+        return row.stop <= self.num_puzzles
 
     def plan(self, study: str, variant: str, reference: str, settings: Facts) -> PlannedVariant:
         """Make the entry of a variant, with its digest."""

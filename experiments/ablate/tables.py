@@ -96,6 +96,11 @@ def records(ablation: Ablation) -> list[Record]:
     result = []
     for study in dict.fromkeys(each.study for each in spec.planned):
         mine = [each for each in spec.planned if each.study == study]
+        for each in mine:
+            if each.reference not in {other.variant for other in mine}:
+                raise ValueError(
+                    f"{study}: {each.variant} is compared with no variant of the study"
+                )
         shards = finished_shards(spec.shards, [each.name for each in mine], ablation.rows)
         outcome = {
             each.variant: [by_key[AblationKey(*each.name, *shard)] for shard in shards]

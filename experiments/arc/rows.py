@@ -12,6 +12,7 @@ Not here: what a kill leaves and how files are read (measurement/row_files.py); 
 (outcomes.py).
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,24 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from experiments.measurement import folders
+from experiments.measurement.row_checks import (
+    MOST,
+    check_all_within,
+    check_different,
+    check_length,
+    check_shard,
+    check_shards,
+    check_within,
+)
 from experiments.measurement.row_files import FolderLayout, ResultFolder
 from experiments.measurement.spec import RowSpec, Shard, shards_of
+from quant.scheme import parse
 from trm_jax.data.arc.augment import Augmentation
 from trm_jax.data.arc.dataset import Group
 from trm_jax.data.arc.task_files import TEST, Grid, Pair
 
 SCORES_FILE = "scores.jsonl"
+GRID = re.compile(r"[0-9]+(?:/[0-9]+)*")
 
 
 class VoteKey(NamedTuple):
@@ -84,6 +96,26 @@ class VoteSpec(RowSpec):
     dtype: str
     seed: int
 
+    def __post_init__(self) -> None:
+        """Check the numbers, the schemes and their sizes.
+
+        Raises:
+          ValueError: names the field, or an unknown scheme.
+        """
+        check_shards("num_tasks", self.num_tasks, "tasks_per_shard", self.tasks_per_shard)
+        check_different("models_sha256", enumerate(self.models_sha256))
+        check_length("models", self.models, len(self.models_sha256))
+        check_different("schemes", map(parse, self.schemes))
+        check_length("bytes", self.bytes, len(self.schemes))
+        names = ("num_aug", "gflops", "seed")
+        check_all_within({name: getattr(self, name) for name in names}, 0)
+        check_within("steps", self.steps, 1)
+
+    def check_row(self, row: "VoteRow") -> None:
+        """Check a row's shard and its model."""
+        check_shard(row.start, row.stop, self.tasks_per_shard)
+        check_within("model", row.model, 0, len(self.models) - 1)
+
     @property
     def shards(self) -> tuple[Shard, ...]:
         """First task and end of every shard."""
@@ -122,6 +154,27 @@ class VoteRow:
     q_halt: tuple[float, ...]
     exact: tuple[int, ...]
     seconds: float
+
+    def __post_init__(self) -> None:
+        """Check the numbers against each other, and that every answer is a grid.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_shard(self.start, self.stop)
+        check_within("seconds", self.seconds, 0)
+        for name in ("q_halt", "exact"):
+            check_length(name, getattr(self, name), len(self.answers))
+        for i, text in enumerate(self.grids):
+            lines = text.split("/")
+            if text and not (GRID.fullmatch(text) and len(set(map(len, lines))) == 1):
+                raise ValueError(f"field grids[{i}] is no grid of digits: {text[:40]!r}")
+        for i, place in enumerate(self.answers):
+            check_within(f"answers[{i}]", place, 0, len(self.grids) - 1)
+        for i, bit in enumerate(self.exact):
+            check_within(f"exact[{i}]", bit, 0, 1)
+        for i, logit in enumerate(self.q_halt):
+            check_within(f"q_halt[{i}]", logit, -MOST)
 
     @property
     def key(self) -> VoteKey:

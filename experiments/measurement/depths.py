@@ -15,6 +15,7 @@ from trm_jax.config import Config
 
 COLUMNS = (1, 2, 4, 8, 16)  # n in the paper's tables
 NUMBER = re.compile("-?[0-9]{1,9}")
+MAX_CYCLES = 1024  # of a supervision step; models have 2 to 8
 MAX_STEPS = 1024  # a larger n is a slip of the pen: the trajectory is kept in memory
 
 
@@ -31,6 +32,20 @@ class DepthGrid:
     T: tuple[int, ...]
     n: tuple[int, ...]
     H_cycles: int
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+          ValueError: names the field.
+        """
+        for name, values, most in (("T", self.T, self.H_cycles), ("n", self.n, MAX_STEPS)):
+            if not values or list(values) != sorted(set(values)):
+                raise ValueError(f"field grid.{name} must ascend, got {list(values)}")
+            if not 1 <= values[0] <= values[-1] <= most:
+                raise ValueError(f"field grid.{name} must be 1 to {most}, got {list(values)}")
+        if self.H_cycles > MAX_CYCLES:
+            raise ValueError(f"field grid.H_cycles must be 1 to {MAX_CYCLES}, got {self.H_cycles}")
 
     @property
     def deepest(self) -> int:

@@ -9,8 +9,12 @@ from trm_jax.output.ownership import OutputKind
 SWEEP = OutputKind("experiments.sweep", "a sweep", ("spec*.json",))
 ABLATION = OutputKind("experiments.ablate", "an ablation", ("ablation*.json",))
 VOTE = OutputKind("experiments.arc", "a vote", ("votes*.json",))
-DEPLOYMENT = OutputKind("experiments.deploy", "a deployment", ("deployment*.json", "rows.jsonl"))
-"""Earlier versions had rows alone; their reader refuses others'."""
+DEPLOYMENT = OutputKind(
+    "experiments.deploy",
+    "a deployment",
+    ("deployment*.json", "rows.jsonl", "exports/*/manifest.json"),
+)
+"""Earlier versions had rows alone, whose reader refuses others', and after a dry run exports."""
 FOOTPRINT = OutputKind(
     "experiments.footprint", "a folder of footprints", ("footprint.jsonl",), frozenset({"config"})
 )

@@ -150,17 +150,31 @@ class ResultFolder(Generic[SpecT, RowT]):
         Raises:
           ValueError: a line is damaged, or of another spec.
         """
-        layout, rows = self.layout, []
-        for file in sorted(self.path.glob(f"{layout.rows_name}*.jsonl")):
-            for place, row in read_lines(file, layout.row, layout.cure):
-                if row.digest != (expected := spec.digest_for(row)):
-                    key = " ".join(map(str, row.key))
-                    raise ValueError(
-                        f"{place} is of another {layout.noun} ({key}: digest {row.digest}, not"
-                        f" {expected}); {layout.cure}, or choose another folder"
-                    )
+        places: dict[tuple, str] = {}
+        rows = []
+        for file in sorted(self.path.glob(f"{self.layout.rows_name}*.jsonl")):
+            for place, row in read_lines(file, self.layout.row, self.layout.cure):
+                self._check(spec, row, place)
+                if (first := places.setdefault(row.key, place)) != place:
+                    raise ValueError(f"{place} is of the same work as {first}; {self.layout.cure}")
                 rows.append(row)
         return rows
+
+    def _check(self, spec: SpecT, row: RowT, place: str) -> None:
+        """Check a row against the spec that it must belong to."""
+        layout = self.layout
+        try:
+            expected = spec.digest_for(row)
+            if row.digest == expected:
+                spec.check_row(row)
+        except ValueError as error:
+            raise ValueError(f"{place} is damaged ({error}); {layout.cure}") from error
+        if row.digest != expected:
+            key = " ".join(map(str, row.key))
+            raise ValueError(
+                f"{place} is of another {layout.noun} ({key}: digest {row.digest}, not"
+                f" {expected}); {layout.cure}, or choose another folder"
+            )
 
     def _document(self, file: Path) -> SpecDocument:
         layout = self.layout
@@ -205,8 +219,17 @@ def merge_folders(folders: Sequence[ResultFolder[SpecT, RowT]]) -> tuple[SpecT, 
       FileNotFoundError: a folder has no spec.
       ValueError: the folders do not belong together, or are damaged.
     """
-    spec = merge_specs(folders)
-    return spec, [row for folder in folders for row in folder.read_rows(spec)]
+    spec, rows = merge_specs(folders), []
+    for folder in folders:
+        for row in folder.read_rows(spec):
+            if not spec.lists(row):
+                key = " ".join(map(str, row.key))
+                raise ValueError(
+                    f"{folder.path} has a row of nothing that its {folder.layout.spec_name}.json"
+                    f" lists ({key}); {folder.layout.cure}"
+                )
+            rows.append(row)
+    return spec, rows
 
 
 def write_document(

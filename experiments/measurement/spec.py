@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
+from experiments.measurement.row_checks import check_all_within, check_shards
+
 FORMAT = 1  # of rows and spec files
 Shard = tuple[int, int]
 """First puzzle or task, and end."""
@@ -64,6 +66,19 @@ class RowSpec:
         """Return the digest that a row must have; None if it is of no work of this spec."""
         del row  # here all rows have one
         return self.digest
+
+    def check_row(self, row: Any) -> None:
+        """Check a row's lengths and counts against what was asked for.
+
+        Raises:
+          ValueError: names the field.
+        """
+        del row  # here rows check themselves
+
+    def lists(self, row: Any) -> bool:
+        """Return whether a row is of what this spec, widened by all runs, asks for."""
+        del row
+        return True
 
     def conflicts(self, later: Self) -> list[str]:
         """List the reasons why the rows of two specs must not mix; none if they may."""
@@ -116,6 +131,15 @@ class MeasurementSpec(RowSpec):
     batch_size: int
     dtype: str
     seed: int
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_shards("num_puzzles", self.num_puzzles, "batch_size", self.batch_size)
+        check_all_within({"num_parameters": self.num_parameters, "seed": self.seed}, 0)
 
     @property
     def shards(self) -> tuple[Shard, ...]:

@@ -12,17 +12,36 @@ intervals (outcomes.py).
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from experiments.measurement import folders
 from experiments.measurement.depths import DepthGrid
+from experiments.measurement.row_checks import (
+    MOST,
+    ROOM,
+    check_all_within,
+    check_different,
+    check_flags,
+    check_length,
+    check_moments,
+    check_shard,
+    check_within,
+)
 from experiments.measurement.row_files import FolderLayout, ResultFolder, merge_folders
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import MeasurementSpec, digest_of
 from quant.scheme import parse
+
+REACH = {
+    "cell_error": (0.0, 1.0),
+    "infidelity": (-ROOM, 2 + ROOM),
+    "similarity": (-1 - ROOM, 1 + ROOM),
+    "residual": (0.0, MOST),
+}
+"""Least and most of what a puzzle's number can be."""
 
 
 class SweepKey(NamedTuple):
@@ -51,6 +70,18 @@ class SweepSpec(MeasurementSpec):
     grid: DepthGrid
     architecture: str = ""
 
+    def __post_init__(self) -> None:
+        """Check the numbers, the schemes and their sizes.
+
+        Raises:
+          ValueError: names the field, or an unknown scheme.
+        """
+        super().__post_init__()
+        check_within("gflops_per_cycle", self.gflops_per_cycle, 0)
+        check_different("schemes", map(parse, self.schemes))
+        check_length("bytes", self.bytes, len(self.schemes))
+        check_all_within({f"bytes[{i}]": size for i, size in enumerate(self.bytes)}, 0)
+
     @property
     def reference(self) -> str:
         """The full-precision scheme that all others are compared with."""
@@ -75,6 +106,16 @@ class SweepSpec(MeasurementSpec):
     def digest_for(self, row: "SweepRow") -> str:
         """Return the digest that a row must have."""
         return self.digest_of_scheme(row.scheme)
+
+    def check_row(self, row: "SweepRow") -> None:
+        """Check a row's shard, and that it has every depth."""
+        check_shard(row.start, row.stop, self.batch_size)
+        for name, values in row.by_depth.items():
+            check_length(name, values, len(self.grid.cycles))
+
+    def lists(self, row: "SweepRow") -> bool:
+        """Return whether a row is of one of the schemes and of puzzles of the sweep."""
+        return row.scheme in self.schemes and row.stop <= self.num_puzzles
 
     def work_keys(self, process: int = 0, processes: int = 1) -> list[SweepKey]:
         """List the work of a process, shard by shard, so that all schemes go on together."""
@@ -120,6 +161,31 @@ class SweepRow:
     similarity: tuple[Moments, ...]
     residual: tuple[Moments, ...]
     call_similarity: Moments
+
+    def __post_init__(self) -> None:
+        """Check the numbers against each other.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_shard(self.start, self.stop)
+        count = self.stop - self.start
+        check_within("scored_cells", self.scored_cells, 0)
+        for i, correct in enumerate(self.correct_cells):
+            check_within(f"correct_cells[{i}]", correct, 0, self.scored_cells)
+        for name in ("exact", "lenient"):
+            for i, flags in enumerate(getattr(self, name)):
+                check_flags(f"{name}[{i}]", flags, count)
+        for name, (least, most) in REACH.items():
+            for i, moments in enumerate(getattr(self, name)):
+                check_moments(f"{name}[{i}]", moments, count, least, most)
+        check_moments("call_similarity", self.call_similarity, count, *REACH["similarity"])
+
+    @property
+    def by_depth(self) -> dict[str, Sized]:
+        """The lists that have a value for every depth."""
+        names = ("correct_cells", "exact", "lenient", *REACH)
+        return {name: getattr(self, name) for name in names}
 
     @property
     def key(self) -> SweepKey:

@@ -85,8 +85,13 @@ def make_sweep(model: str = "m", lost: dict[str, float] = LOST, tens: int = 1) -
                     scheme=scheme,
                     start=start,
                     stop=stop,
+                    scored_cells=16 * count,
+                    correct_cells=(12 * count,) * 3,
                     exact=to_hex(bits) * 3,
+                    lenient=to_hex(bits) * 3,
+                    cell_error=(Moments(0.25 * count, 0.0625 * count),) * 3,
                     infidelity=(moment,) * 3,
+                    call_similarity=Moments(0.7 * count, 0.49 * count),
                 )
             )
     return Sweep(spec, outcomes(spec, rows))

@@ -16,9 +16,19 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from experiments.measurement import folders
+from experiments.measurement.row_checks import (
+    MOST_SHARDS,
+    ROOM,
+    check_all_within,
+    check_different,
+    check_flags,
+    check_moments,
+    check_within,
+)
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec
+from export.aihub.devices import Precision
 
 
 class AiHubKey(NamedTuple):
@@ -57,6 +67,24 @@ class AiHubSpec(DeploymentSpec):
     steps: int
     num_puzzles: int
     loop: str
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_all_within({"steps": self.steps, "num_puzzles": self.num_puzzles}, 1)
+        check_different("variants", self.variants)
+        check_different("devices", self.devices)
+
+    def check_row(self, row: "AiHubRow") -> None:
+        """Check that a row is of all the puzzles."""
+        if (row.puzzles, row.steps) != (self.num_puzzles, self.steps):
+            raise ValueError(
+                f"fields puzzles and steps must be {self.num_puzzles} and {self.steps},"
+                f" got {row.puzzles} and {row.steps}"
+            )
 
     @property
     def title(self) -> str:
@@ -116,6 +144,24 @@ class AiHubRow:
     infidelity: Moments
     jobs: Mapping[str, str]
     urls: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Check the numbers against each other.
+
+        Raises:
+          ValueError: names the field, or an unknown precision.
+        """
+        check_all_within({"H_cycles": self.H_cycles, "steps": self.steps}, 1)
+        names = ("file_bytes", "step_ms", "host_ms", "here_ms", "equal_cells")
+        check_all_within({name: getattr(self, name) for name in names}, 0)
+        check_all_within({f"all_ms[{i}]": value for i, value in enumerate(self.all_ms)}, 0)
+        check_within("peak_bytes", self.peak_bytes or 0, 0)
+        check_within("puzzles", self.puzzles, 1, MOST_SHARDS)
+        check_within("cells", self.cells, max(1, self.equal_cells))
+        check_all_within({f"units.{name}": count for name, count in self.units.items()}, 0)
+        check_flags("exact", self.exact, self.puzzles)
+        check_moments("infidelity", self.infidelity, self.puzzles, -ROOM, 2 + ROOM)
+        Precision(self.precision)
 
     @property
     def key(self) -> AiHubKey:

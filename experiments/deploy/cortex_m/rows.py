@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from experiments.measurement import folders
+from experiments.measurement.row_checks import MOST, check_all_within, check_different
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.spec import DeploymentSpec
 from export.cortex_m.build import Counted
 from export.cortex_m.emulator import Counts
 from export.cortex_m.memory import BoardSram, Flash
+from quant.scheme import parse
 
 TARGET = "cortex-m55"
 EMULATED, MODELLED = "emulated", "operator model"
@@ -44,7 +46,7 @@ class Speed:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if not value > 0:
+            if not 0 < value <= MOST:
                 raise ValueError(f"--{name} must be positive, got {value:g}")
 
     def seconds(self, instructions: int) -> float:
@@ -79,6 +81,16 @@ class BoardSpec(DeploymentSpec):
     L_cycles: int
     steps: int
     speed: Speed
+
+    def __post_init__(self) -> None:
+        """Check the numbers and the schemes.
+
+        Raises:
+          ValueError: names the field, or an unknown scheme.
+        """
+        names = ("H_cycles", "L_cycles", "steps")
+        check_all_within({name: getattr(self, name) for name in names}, 1)
+        check_different("schemes", map(parse, self.schemes))
 
     @property
     def title(self) -> str:
@@ -116,6 +128,18 @@ class BoardRow:
     update_H: int
     rest: int
     counted_by: str
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+          ValueError: names the field.
+        """
+        names = ("graphs", "update_L", "update_H", "rest")
+        check_all_within({name: getattr(self, name) for name in names}, 0)
+        for part in ("flash", "sram"):
+            sizes = dataclasses.asdict(getattr(self, part))
+            check_all_within({f"{part}.{name}": size for name, size in sizes.items()}, 0)
 
     @property
     def key(self) -> tuple[str]:

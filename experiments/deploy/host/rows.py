@@ -17,9 +17,22 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from experiments.measurement import folders
+from experiments.measurement.row_checks import (
+    MOST,
+    ROOM,
+    check_all_within,
+    check_different,
+    check_flags,
+    check_moments,
+    check_shard,
+    check_shards,
+    check_within,
+)
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec, shards_of
+from export.targets import Target
+from quant.scheme import parse
 
 FULL = "fp32"
 """The scheme that fidelity is measured against."""
@@ -65,6 +78,23 @@ class HostSpec(DeploymentSpec):
     steps: int
     threads: int
 
+    def __post_init__(self) -> None:
+        """Check the numbers, the schemes and the target.
+
+        Raises:
+          ValueError: names the field, or an unknown scheme or target.
+        """
+        check_shards("num_puzzles", self.num_puzzles, "batch", self.batch)
+        check_within("total", self.total, self.num_puzzles)
+        check_all_within({"steps": self.steps, "threads": self.threads}, 1)
+        check_different("schemes", map(parse, self.schemes))
+        Target(self.target)
+
+    def check_row(self, row: "HostRow | Probe") -> None:
+        """Check a row's group of puzzles."""
+        if isinstance(row, HostRow):
+            check_shard(row.start, row.stop, self.batch)
+
     @property
     def title(self) -> str:
         """Heading of the table."""
@@ -103,6 +133,22 @@ class HostRow:
     infidelity: Moments
     disagreement: Moments
 
+    def __post_init__(self) -> None:
+        """Check the numbers against each other.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_shard(self.start, self.stop)
+        count = self.stop - self.start
+        for name in ("exact", "simulated_exact", "lenient"):
+            check_flags(name, getattr(self, name), count)
+        check_within("cells", self.cells, 0)
+        check_within("correct", self.correct, 0, self.cells)
+        check_within("equal_cells", self.equal_cells, 0)
+        for name in ("infidelity", "disagreement"):
+            check_moments(name, getattr(self, name), count, -ROOM, 2 + ROOM)
+
     @property
     def key(self) -> HostKey:
         return HostKey(self.scheme, self.start, self.stop)
@@ -121,6 +167,18 @@ class Probe:
     scheme: str
     step_ms: tuple[float, ...]
     memory_bytes: int
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+          ValueError: names the field.
+        """
+        if not self.step_ms:
+            raise ValueError("field step_ms must have a time, got none")
+        for i, value in enumerate(self.step_ms):
+            check_within(f"step_ms[{i}]", value, 0)
+        check_within("memory_bytes", self.memory_bytes, -MOST)
 
     @property
     def key(self) -> tuple[str]:

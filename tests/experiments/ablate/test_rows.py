@@ -46,11 +46,11 @@ def row(spec: AblationSpec, variant: str, start: int, stop: int) -> AblationRow:
         stop=stop,
         scored_cells=12,
         correct_cells=9,
-        exact="a0",
-        lenient="a0",
-        cell_error=Moments(0.75, 0.25),
+        exact="a0" if stop - start > 2 else "80",
+        lenient="a0" if stop - start > 2 else "80",
+        cell_error=Moments(0.75, 0.3125),  # (1/2, 1/4, 0) or (1/2, 1/4)
         infidelity_one_step=None,
-        infidelity=Moments(0.5, 0.125),
+        infidelity=Moments(0.5, 0.125),  # (1/4, 1/4, 0) or (1/4, 1/4)
         facts={"bytes": 40.0},
     )
 

@@ -32,11 +32,11 @@ SWEEP_SPEC = """{"spec": {"task": "sudoku", "model": "m", "model_sha256": "1", "
  "gflops_per_cycle": 0.087293952, "schemes": ["fp32", "w4c-asym"], "bytes": [1024520, 144940],
  "grid": {"T": [2], "n": [1, 16], "H_cycles": 2}}, "runs": [{"started": "now"}]}"""
 SWEEP_ROW = (
-    '{"digest":"0f8d1d4a3b5c6e7f","scheme":"fp32","start":0,"stop":4,"scored_cells":288,'
-    '"correct_cells":[265,281],"exact":["20","e0"],"lenient":["20","e0"],'
+    '{"digest":"0f8d1d4a3b5c6e7f","scheme":"fp32","start":0,"stop":4,"scored_cells":144,'
+    '"correct_cells":[121,137],"exact":["20","e0"],"lenient":["20","e0"],'
     '"cell_error":[[0.638,0.168],[0.194,0.037]],"infidelity":[[0.0,0.0],[0.0,0.0]],'
-    '"similarity":[[6.907,5.969],[7.999,7.999]],"residual":[[4.163,2.184],[0.041,0.0007]],'
-    '"call_similarity":[5.744,4.127]}\n'
+    '"similarity":[[3.453,2.985],[3.999,3.999]],"residual":[[2.081,1.092],[0.041,0.0007]],'
+    '"call_similarity":[2.872,2.064]}\n'
 )
 ABLATION_SPEC = """{"spec": {"task": "maze", "model": "m", "model_sha256": "1",
  "num_parameters": 329730, "data": "d", "data_sha256": "2", "num_puzzles": 10, "batch_size": 4,
