@@ -8,6 +8,7 @@ target's kernels (tflite_table.py, onnx_table.py) and with what depends on more 
     zero points in a filter with a scale per channel                  ignored: garbage
     CONCATENATION of more than 10 tensors                             TFLM refuses it
     an operator version that is too low, or newer than the runtime
+    ONNX's uint8 x int8 with integers over 64                         x86 without VNNI saturates
 
 AI Hub runs LiteRT, on phones; its model zoo's rule for TFLite is float or 8-bit weights with
 8-bit inputs, and nothing else is accepted. Operators that the table lacks are refused: they were
