@@ -41,6 +41,7 @@ SHOWN = reprlib.Repr()
 SHOWN.maxlevel, SHOWN.maxstring, SHOWN.maxlong, SHOWN.maxother = 3, 80, 80, 80
 
 LARGEST = 2**63 - 1  # of an integer: what is longer fits no array and overflows as a float
+MOST_DIGITS = 1000  # of an integer; Python's own bound is met at 4300, with words for programmers
 NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -52,7 +53,12 @@ def parse_json(text: str | bytes) -> Any:
         JSON does not have; or nested too deeply.
     """
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_int=_read_integer,
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -241,6 +247,12 @@ def _is_finite(value: int | float) -> bool:
         return math.isfinite(value)
     except OverflowError:  # an integer beyond the floats
         return False
+
+
+def _read_integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"the number {digits[:20]}... has {len(digits)} digits")
+    return int(digits)
 
 
 def _refuse_constant(constant: str) -> typing.NoReturn:

@@ -50,6 +50,8 @@ from quant.integer.carry import Combine
 
 MAGIC = b"TRMROWS1"
 HEADER = struct.Struct("<8sII32s7I4HI iiqII iiqII 8x")
+RESERVED = ((84, 88), (104, 108), (128, 132), (136, 144))
+"""First byte and end of what is zero in a header."""
 CHECKED_FROM = 16
 MOST_TOKENS = 36
 MOST_CYCLES = 1024
@@ -194,6 +196,8 @@ def read_rows(data: bytes) -> RowFile:
         raise ValueError(f"row file of {size} bytes does not fit its fields, or is cut short")
     if zlib.crc32(data[CHECKED_FROM:first]) != crc:
         raise ValueError("row file is damaged: its checksum differs")
+    if any(data[at:end] != bytes(end - at) for at, end in RESERVED):
+        raise ValueError(f"reserved bytes of a row file's header must be zero: {RESERVED}")
     shared = np.frombuffer(data, dtype, (2 + vocab) * emb, HEADER.size).reshape(-1, emb)
     puzzles = np.frombuffer(data, dtype, ids * width, first).reshape(ids, width)
     stored = np.frombuffer(data, "<u4", ids, sums)

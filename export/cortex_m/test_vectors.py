@@ -134,13 +134,18 @@ def read_vectors(data: bytes) -> VectorFile:
     stride = RECORD.size + -(-2 * seq // 4) * 4
     if size > len(data) or size != HEADER.size + count * stride + -(count * stride) % 16:
         raise ValueError(f"vector file of {size} bytes does not fit its fields, or is cut short")
+    if states > 1:
+        raise ValueError(f"byte 50 of a vector file must be 0 or 1, got {states}")
     if zlib.crc32(data[CHECKED_FROM:size]) != crc:
         raise ValueError("vector file is damaged: its checksum differs")
-    return VectorFile(
+    file = VectorFile(
         model_id=model_id,
         depth=Depth(H_cycles=H, L_cycles=L, halt_max_steps=steps, halting=Halting(halting)),
         vectors=[_vector(data, HEADER.size + i * stride, seq, bool(states)) for i in range(count)],
     )
+    if write_vectors(file) != data[:size]:
+        raise ValueError("vector file has other bytes than zeros where nothing is stored")
+    return file
 
 
 def _record(vector: Vector) -> bytes:

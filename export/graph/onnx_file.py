@@ -12,10 +12,12 @@ Not here: external data, dynamic shapes, control flow; reading refuses them.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, helper, numpy_helper
 
 from export.graph.ir import DType, Graph, GraphModel, Op, OptionValue, Tensor
@@ -55,7 +57,7 @@ def write_onnx_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
     Raises:
       ValueError: as `write_onnx`.
     """
-    opset, ir_version = VERSIONS[any(t.dtype in NEW_TYPES for t in graph.tensors)]
+    opset, ir_version = _versions(graph)
     proto = helper.make_model(
         _graph_proto(graph),
         producer_name="trm-jax-edge",
@@ -75,9 +77,12 @@ def read_onnx(contents: Mapping[str, bytes]) -> GraphModel:
     """
     graphs, metadata = [], {}
     for name, content in contents.items():
-        graph, metadata = read_onnx_graph(content)
+        graph, own = read_onnx_graph(content)
         if graph.name + SUFFIX != name:
-            raise ValueError(f"{name} holds graph {graph.name!r}")
+            raise ValueError(f"{name} holds graph {graph.name[:80]!r}")
+        if graphs and own != metadata:
+            raise ValueError(f"{name} has other metadata than {graphs[0].name}{SUFFIX}")
+        metadata = own
         graphs.append(graph)
     return GraphModel(graphs=tuple(graphs), metadata=metadata)
 
@@ -91,8 +96,11 @@ def read_onnx_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(content)
+        _check_texts(proto)
     except DecodeError as error:
         raise ValueError(f"not an ONNX file: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"a name in the ONNX file is not UTF-8: {error}") from error
     _check(proto, proto.graph.name)
     body = proto.graph
     constants = [_constant(tensor) for tensor in body.initializer]
@@ -106,7 +114,37 @@ def read_onnx_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
         inputs=inputs,
         outputs={signature_name(o.name, inputs): o.name for o in body.output},
     )
-    return graph, {entry.key: entry.value.encode() for entry in proto.metadata_props}
+    _check_versions(proto, graph)
+    metadata = {entry.key: entry.value.encode() for entry in proto.metadata_props}
+    if len(metadata) != len(proto.metadata_props):
+        raise ValueError(f"graph {graph.name!r} has a metadata entry twice")
+    return graph, metadata
+
+
+def _check_versions(proto: onnx.ModelProto, graph: Graph) -> None:
+    """Demand the operators' version and domain that a graph is written with: others mean others.
+
+    Raises:
+      ValueError: another version or domain, or parts that no graph of ours has.
+    """
+    opset, ir_version = _versions(graph)
+    opsets = [(entry.domain, entry.version) for entry in proto.opset_import]
+    if opsets != [("", opset)] or proto.ir_version != ir_version:
+        raise ValueError(
+            f"graph {graph.name!r} has the opsets {opsets[:4]} and ir_version {proto.ir_version},"
+            f" expected opset {opset} and ir_version {ir_version}"
+        )
+    body = proto.graph
+    others = (proto.functions, proto.training_info, body.sparse_initializer)
+    if any(map(len, (*others, body.quantization_annotation))):
+        raise ValueError(f"graph {graph.name!r} has functions, training or sparse tensors")
+    if domains := {node.domain for node in body.node} - {""}:
+        raise ValueError(f"graph {graph.name!r} has operators of the domains {sorted(domains)[:4]}")
+
+
+def _versions(graph: Graph) -> tuple[int, int]:
+    """Choose opset and ir_version."""
+    return VERSIONS[any(t.dtype in NEW_TYPES for t in graph.tensors)]
 
 
 def _graph_proto(graph: Graph) -> onnx.GraphProto:
@@ -140,7 +178,24 @@ def _check(proto: onnx.ModelProto, name: str) -> None:
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ValueError(f"graph {name!r} is not ONNX: {error}") from error
+        reason = " ".join(str(error).split())  # the checker's runs over several lines
+        raise ValueError(f"graph {name[:40]!r} is not ONNX: {reason[:240]}") from error
+
+
+def _check_texts(message: Message) -> None:
+    """Demand that every text of a message is one: protobuf gives others back as bytes, or fails.
+
+    Raises:
+      ValueError: one is not UTF-8.
+    """
+    for field, value in message.ListFields():
+        items = [value] if isinstance(value, str | bytes | int | float | Message) else value
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            for item in items:
+                _check_texts(cast(Message, item))
+        is_text = field.type == FieldDescriptor.TYPE_STRING
+        if is_text and not all(isinstance(item, str) for item in items):
+            raise ValueError(f"field {field.name} of the ONNX file is not UTF-8")
 
 
 def _constant(proto: onnx.TensorProto) -> Tensor:

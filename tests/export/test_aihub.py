@@ -2,10 +2,12 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from export.aihub import profile
+from export.aihub import profile, results
 from export.aihub.client import Hub, HubError, Waiting, plain_text
 from export.aihub.devices import DEVICES, Precision, Unit, npu_warning
 from export.aihub.ledger import Ledger
@@ -59,6 +61,46 @@ def test_a_profile_has_none_where_the_service_has_no_number() -> None:
     assert ranged.peak_bytes == 9
     with pytest.raises(ValueError, match="no latency"):
         profile.read_profile({"execution_summary": {}})
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ([], "must be an object"),
+        ({"execution_summary": 3}, "must be an object"),
+        ({"execution_summary": {"estimated_inference_time": "1500"}}, "estimated_inference_time"),
+        ({"execution_summary": {"estimated_inference_time": -3}}, "no latency"),
+        (
+            {"execution_summary": {"estimated_inference_time": 3, "all_inference_times": [None]}},
+            r"all_inference_times\[0\]",
+        ),
+        (
+            {"execution_summary": {"estimated_inference_time": 3}, "execution_detail": [{}]},
+            "compute_unit is missing",
+        ),
+    ],
+)
+def test_a_profile_of_another_form_is_refused_by_its_field(document: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        profile.read_profile(document)
+
+
+def test_results_of_a_job_come_back_and_damage_names_the_file(tmp_path: Path) -> None:
+    outputs = {"z_H": [np.ones((1, 3), np.float32)], "logits": [np.zeros((1, 2), np.int8)]}
+    results.save_results(tmp_path, "j1", outputs, {"execution_summary": {}})
+    assert results.has_results(tmp_path, "j1")
+    loaded = results.load_results(tmp_path, "j1")
+    assert loaded.profile == {"execution_summary": {}}
+    for name, values in outputs.items():
+        np.testing.assert_array_equal(loaded.outputs[name], values)
+    for file in ("j1.npz", "j1.json"):
+        whole = (tmp_path / file).read_bytes()
+        for damaged in (whole[:-9], b"", b"x" * 300, whole[:40] + b"\0" * 40 + whole[80:]):
+            (tmp_path / file).write_bytes(damaged)
+            with pytest.raises(ValueError, match=rf"{file} is damaged.*delete both") as caught:
+                results.load_results(tmp_path, "j1")
+            assert "pickle" not in str(caught.value)
+        (tmp_path / file).write_bytes(whole)
 
 
 def test_what_an_npu_lacks_is_said_before_a_job() -> None:

@@ -2,7 +2,9 @@
 
 # ruff: noqa: E402 - what is optional is looked for before its users are imported
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -256,3 +258,31 @@ def test_the_command_exports_and_verify_agrees(
     assert verify.main([str(folder), "--limit", "8"]) == 0
     assert verify.main([str(folder), "--runtime", "litert"]) == 2
     assert tflite.main([*arguments[:2], "--scheme", "int5", "--out", str(folder)]) == 2
+
+
+def test_another_version_or_meaning_of_a_file_is_refused(made: Export) -> None:
+    """Files are written again from what was read: what the reader drops would be lost unseen."""
+    files = onnx_file.write_onnx(made.model)
+
+    def changed(change: Callable[[Any], object]) -> dict[str, bytes]:
+        proto = onnx.ModelProto.FromString(files["block.onnx"])
+        change(proto)
+        return {**files, "block.onnx": proto.SerializeToString()}
+
+    cases: dict[str, Callable[[Any], object]] = {
+        "has the opsets": lambda p: p.opset_import[0].MergeFromString(b"\x10\x16"),  # version 22
+        "and ir_version 7": lambda p: setattr(p, "ir_version", 7),
+        "other metadata than block": lambda p: p.metadata_props.add(key="a", value="b"),
+        "metadata entry twice|duplicate keys": lambda p: p.metadata_props.append(
+            p.metadata_props[0]
+        ),
+    }
+    for words, change in cases.items():
+        with pytest.raises(ValueError, match=words):
+            onnx_file.read_onnx(changed(change))
+    damaged = {
+        **files,
+        "block.onnx": files["block.onnx"].replace(b"trm.config", b"trm\xff\xfeonfig"),
+    }
+    with pytest.raises(ValueError, match="not UTF-8"):
+        onnx_file.read_onnx(damaged)

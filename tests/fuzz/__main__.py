@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from tests.fuzz.contract import CaseResult, Ending, InputKind
 from tests.fuzz.kinds import KINDS
-from tests.fuzz.worker import Watched
+from tests.fuzz.worker import BrokenKind, Watched
 
 FAULTS = (Ending.UNCLEAR, Ending.SILENT, Ending.TRACEBACK, Ending.HANG)
 WORST = {Ending.TRACEBACK, Ending.HANG}
@@ -123,17 +123,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             if args.case:
                 return replay(watched, args.case)
-            counted = []
+            counted, broken = [], False
             for kind in [KINDS[name] for name in args.kind or KINDS]:
                 if reason := kind.missing():
                     sys.stdout.write(f"left out: {kind.name}: {reason}\n")
                     continue
                 seeds = cases_of(kind, args.n, args.seed)
-                counted.append(count_kind(watched, kind, seeds, args.shown))
+                try:
+                    counted.append(count_kind(watched, kind, seeds, args.shown))
+                except BrokenKind as error:
+                    broken = True
+                    sys.stdout.write(f"broken: {error}\n")
         finally:
             watched.end()
     sys.stdout.write("\n" + table(counted))
-    return int(any(c.endings[ending] for c in counted for ending in WORST))
+    return int(broken or any(c.endings[ending] for c in counted for ending in WORST))
 
 
 if __name__ == "__main__":

@@ -17,16 +17,10 @@ from tests.support.slow import slow_except
 
 CASES = 30
 QUICK = (
-    "tensors",
-    "dataset",
-    "arc-tasks",
-    "csv-sudoku",
-    "scheme",
-    "plan",
-    "cut",
-    "depths",
-    "shape",
+    *("tensors", "dataset", "arc-tasks", "csv-sudoku", "scheme", "plan", "cut", "depths", "shape"),
+    *("row-file", "vectors", "ledger", "job-results", "command-line"),
 )
+"""Kinds that neither compile nor export anything."""
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,10 @@ READY = "ready"
 SPACE = 4096  # mebibytes of address space that a case may add: threads reserve what they never use
 
 
+class BrokenKind(Exception):
+    """A kind whose valid input cannot be made or read."""
+
+
 class Watched:
     """A worker process, started when it is needed and again after it was lost."""
 
@@ -65,12 +69,13 @@ class Watched:
         """Let the worker make and read the valid input.
 
         Raises:
-          RuntimeError: it cannot; the kind needs mending, no case of it means anything.
+          BrokenKind: it cannot; the kind needs mending, no case of it means anything.
         """
         lines = self.ask(kind.name, 1, START_SECONDS)
         if lines != [[READY]]:
             self.end()
-            raise RuntimeError(f"the valid input of {kind.name} is not read: {lines}")
+            said = lines[0][0].strip().splitlines()[-5:] if lines else ["nothing in time"]
+            raise BrokenKind(f"the valid input of {kind.name} is not read: " + " / ".join(said))
         self.ready.add(kind.name)
 
     def start(self) -> None:

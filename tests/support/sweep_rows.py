@@ -69,6 +69,14 @@ LOST = {"fp32": 0.0, "w8c-sym": 0.001, "w4t-sym": 0.05, "w3t-sym": 0.3}
 
 def make_sweep(model: str = "m", lost: dict[str, float] = LOST, tens: int = 1) -> Sweep:
     """Make a sweep in which each scheme solves the first so many of every 10 puzzles."""
+    spec, rows = make_rows(model, lost, tens)
+    return Sweep(spec, outcomes(spec, rows))
+
+
+def make_rows(
+    model: str = "m", lost: dict[str, float] = LOST, tens: int = 1
+) -> tuple[SweepSpec, list[SweepRow]]:
+    """Make the rows of such a sweep."""
     spec = dataclasses.replace(
         SPEC, model=model, schemes=SCHEMES, bytes=(9,) * len(SCHEMES), num_puzzles=10 * tens
     )
@@ -94,4 +102,4 @@ def make_sweep(model: str = "m", lost: dict[str, float] = LOST, tens: int = 1) -
                     call_similarity=Moments(0.7 * count, 0.49 * count),
                 )
             )
-    return Sweep(spec, outcomes(spec, rows))
+    return spec, rows

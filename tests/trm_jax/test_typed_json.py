@@ -98,3 +98,10 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     file.write_text('{"a": ')
     with pytest.raises(ValueError, match=r"record\.json is truncated or not JSON"):
         read_json(file)
+
+
+def test_a_number_of_thousands_of_digits_is_refused_in_our_words() -> None:
+    assert parse_json("9" * 1000) == 10**1000 - 1
+    for digits in (1001, 5000):
+        with pytest.raises(ValueError, match=f"has {digits} digits"):
+            parse_json("9" * digits)

@@ -31,6 +31,7 @@ OLD_SPELLINGS = {
 """Spellings of earlier versions. A parser that has the new one and not the old takes both."""
 
 LARGEST = 2**31 - 1  # of a count; what passes it is a slip, and overflows in NumPy and XLA
+LONGEST = 320  # characters of an error, before the words on --help
 LARGEST_PORT = 2**16 - 1
 LARGEST_SEED = 2**32 - 1  # of numpy.random.RandomState
 
@@ -53,6 +54,8 @@ class LineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and exit with 2."""
         line = re.sub(r"^argument (\S+): must ", r"\1 must ", " ".join(message.split()))
+        line = re.sub(r"(\S{60})\S+", r"\1...", line)  # a word that fell into the wrong place
+        line = line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
         self.exit(2, f"error: {line}; {self.prog} --help lists all options\n")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:

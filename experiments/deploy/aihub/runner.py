@@ -6,7 +6,6 @@ run whose job fails is left out with the reason; what concerns all runs (token, 
 time-out) ends the program, and the ledger knows what is under way.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from experiments.deploy.aihub.step_inputs import (
 )
 from experiments.deploy.aihub.variants import HUB_TYPES, Prepared, Route
 from export.aihub.client import Hub, JobFailed, hash_samples, sha256
+from export.aihub.results import JobResults, has_results, load_results, save_results
 
 QNN = "--target_runtime qnn_context_binary"
 Arrays = Mapping[str, Sequence[np.ndarray]]
@@ -168,19 +168,8 @@ def _collect(hub: Hub, device_run: DeviceRun, results: Path) -> None:
         device_run.failed = str(error)
 
 
-def _results(hub: Hub, job: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _results(hub: Hub, job: str, folder: Path) -> JobResults:
     """Load what a job gave, from the disk if it was downloaded before."""
-    arrays, profile = folder / f"{job}.npz", folder / f"{job}.json"
-    if not profile.exists():
-        outputs, document = hub.results(job)
-        folder.mkdir(parents=True, exist_ok=True)
-        stacked: dict[str, Any] = {
-            f"{i}/{name}": np.stack(v) for i, (name, v) in enumerate(outputs.items())
-        }
-        np.savez(arrays, **stacked)
-        part = profile.with_suffix(".part")
-        part.write_text(json.dumps(document), encoding="utf-8")
-        part.replace(profile)  # last: a folder with it is complete
-    with np.load(arrays) as archive:
-        loaded = {name.split("/", 1)[1]: list(archive[name]) for name in archive.files}
-    return loaded, json.loads(profile.read_text(encoding="utf-8"))
+    if not has_results(folder, job):
+        save_results(folder, job, *hub.results(job))
+    return load_results(folder, job)

@@ -130,3 +130,13 @@ def test_rows_are_scaled_as_the_model_does() -> None:
     wanted = np.float32(np.float64(512) ** 0.5) * table
     np.testing.assert_array_equal(scaled_rows(table, 512), wanted)
     assert scaled_rows(table, 512).dtype == np.float32
+
+
+@pytest.mark.parametrize("at", [84, 107, 128, 136, 143])
+def test_reserved_bytes_are_zero(at: int) -> None:
+    data = bytearray(write_rows(small_row_file()))
+    data[at] = 1
+    end = 160  # of what the checksum covers, before the puzzle rows
+    data[12:16] = zlib.crc32(data[16:end]).to_bytes(4, "little")
+    with pytest.raises(ValueError, match="reserved bytes"):
+        read_rows(bytes(data))

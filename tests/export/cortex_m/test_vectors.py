@@ -77,3 +77,12 @@ def test_checksums_are_of_the_bytes_of_a_state() -> None:
     z = np.asarray([[1, -1], [256, 2]], np.int16)
     assert state_checksum(z) == zlib.crc32(bytes.fromhex("0100ffff00010200"))
     assert state_checksum(np.asfortranarray(z)) == state_checksum(z)
+
+
+@pytest.mark.parametrize(("at", "words"), [(50, "0 or 1, got 2"), (86, "zeros"), (92, "zeros")])
+def test_what_holds_nothing_is_zero(at: int, words: str) -> None:
+    data = bytearray(write_vectors(VectorFile(model_id=ID, depth=DEPTH, vectors=[vector()])))
+    data[at] = 2
+    data[12:16] = zlib.crc32(data[16:]).to_bytes(4, "little")
+    with pytest.raises(ValueError, match=words):
+        read_vectors(bytes(data))
