@@ -1,5 +1,8 @@
 """Bundled models: they load, fit their puzzles and solve what their cards say."""
 
+import hashlib
+import json
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ from scipy import stats
 
 from tests.support.slow import slow_except
 from trm_jax import zoo
-from trm_jax.config import preset
+from trm_jax.config import preset, to_dict
 from trm_jax.data.batches import evaluation_order, gather
 from trm_jax.data.format import load_dataset
 from trm_jax.evaluators import measure, trajectory
@@ -23,6 +26,15 @@ CARDS = {
     "arc-trm-att-mini": 0.744,
 }
 """Exact match at full depth, from each model's card."""
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_bundled_model_states_every_field_and_its_hash(name: str) -> None:
+    folder = zoo.MODELS[name].directory
+    document = json.loads((folder / "config.json").read_text())
+    assert document["config"].keys() == to_dict(preset(name)).keys()
+    weights = (folder / "model.safetensors").read_bytes()
+    assert document["sha256"] == hashlib.sha256(weights).hexdigest()
 
 
 @pytest.mark.parametrize("name", slow_except(zoo.MODELS, "sudoku-trm-mlp-mini"))

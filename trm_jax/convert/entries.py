@@ -57,6 +57,7 @@ AVERAGE = re.compile(r"(^|[^a-z])(ema|shadow|swa|averaged?)([^a-z]|$)")
 OTHER = re.compile(r"^(optim|lr_sched|exp_avg|grad)")
 """Keys under which no weights are: moments of an optimiser have the names of the weights."""
 
+HOW = "`python -m trm_jax.convert` takes another with --entry NAME"
 MAX_DEPTH = 6
 MAX_DICTS = 10_000
 SHOWN = 6
@@ -86,10 +87,11 @@ def choose(tree: Any, entry: str | None, is_tensor: Callable[[Any], bool], say: 
     if label:
         say(f"weights are those of {shown!r}" + (", an average (EMA)" if averaged else ""))
     if others := [show(other) or "(top)" for other in found if other != label]:
-        say(f"not taken: {', '.join(map(repr, others))}; --entry NAME takes another")
+        say(f"not taken: {', '.join(map(repr, others))} ({HOW})")
     if averaged:
         leaves = _complete(leaves, [found[other] for other in found if not is_average(other)], say)
-    if isinstance(tree, Mapping) and (left := _left_out(tree, label, leaves)):
+    used = {part for other in found for part in other}
+    if isinstance(tree, Mapping) and (left := _left_out(tree, used, leaves)):
         say(f"not read: {', '.join(left[:SHOWN])}" + (", ..." if len(left) > SHOWN else ""))
     return leaves
 
@@ -180,7 +182,7 @@ def _pick(labels: list[Label], entry: str | None) -> Label:
         if len(rule) == 1:
             return rule[0]
     kind = "averages" if averages else "models"
-    raise ValueError(f"it holds several {kind}: {listed}; name one with --entry")
+    raise ValueError(f"it holds several {kind}: {listed}; name one ({HOW})")
 
 
 def _complete(leaves: Leaves, models: list[Leaves], say: Say) -> Leaves:
@@ -194,10 +196,10 @@ def _complete(leaves: Leaves, models: list[Leaves], say: Say) -> Leaves:
     return {**leaves, **{name: models[0][name] for name in missing}}
 
 
-def _left_out(tree: Mapping[Any, Any], label: Label, leaves: Leaves) -> list[str]:
-    """List what is beside the weights at the top of the file."""
+def _left_out(tree: Mapping[Any, Any], used: set[str], leaves: Leaves) -> list[str]:
+    """List what is beside the models at the top of the file."""
     known = {str(name) for name in tree if short_name(str(name))[1] in leaves}
-    return [str(name)[:40] for name in tree if str(name) not in known and name not in label]
+    return [str(name)[:40] for name in tree if str(name) not in {*known, *used}]
 
 
 def _nothing(tree: Any, is_tensor: Callable[[Any], bool]) -> str:

@@ -111,8 +111,8 @@ def resolve_config(
     if clashes:
         raise ValueError("the tensors are of another configuration: " + "; ".join(clashes))
     for name, value in seen.items():
-        if name == "num_puzzle_identifiers" or name not in fields:
-            fields[name], sources[name] = value, TENSORS
+        if name == "num_puzzle_identifiers" or fields.get(name, value) == value:
+            fields[name], sources[name] = value, TENSORS  # whoever else told the same
     code = CODE_VALUES[kind] if told.get("architecture") == kind else {}
     _complete(fields, sources, code, f"the released code of {kind} ({YAML_FILE} has none)")
     _complete(fields, sources, _inferred(tensors, fields), TENSORS)

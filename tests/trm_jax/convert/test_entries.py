@@ -83,7 +83,7 @@ def test_the_average_is_taken_and_said(tree: dict[str, Any]) -> None:
     leaves, said = taken(tree)
     assert same(leaves, EMA)
     assert "an average (EMA)" in said
-    assert "--entry NAME takes another" in said
+    assert "takes another with --entry NAME" in said
 
 
 def test_another_entry_is_taken_by_its_name() -> None:
