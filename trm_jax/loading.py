@@ -21,6 +21,7 @@ Not here: files and their formats (checkpoints, convert, data/format.py).
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -192,7 +193,7 @@ def load_model(
         return _loaded(name, name, asked, (entry.task, facts), read(entry.directory))
     path = Path(name)
     origin = str(path.resolve()) if path.exists() else name
-    if (path / model_files.CONFIG_FILE).is_file():
+    if os.path.lexists(path / model_files.CONFIG_FILE):
         recorded = model_files.load_task(path), model_files.load_facts(path)
         return _loaded(_short(name), origin, asked, recorded, read(path))
     if name in PUBLISHED or name.startswith(HUB) or path.exists():

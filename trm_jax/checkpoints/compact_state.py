@@ -49,6 +49,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from trm_jax.checkpoints import file_parts
 from trm_jax.checkpoints.file_parts import MIB, TOTAL_BYTES
 from trm_jax.checkpoints.model_files import check_finite, check_shapes, flatten, unflatten
+from trm_jax.checkpoints.tensor_files import MAX_AXES
 from trm_jax.training.step import TrainState
 from trm_jax.typed_json import read_fields
 from trm_jax.types import Params
@@ -297,6 +298,8 @@ def _state_facts(path: Path, body: dict[str, Any]) -> StateFacts:
 
 
 def _check_tensor(said: TensorFacts) -> None:
+    if len(said.shape) > MAX_AXES:
+        raise ValueError(f"{said.name} has {len(said.shape)} axes; read are up to {MAX_AXES}")
     needed = stored_bytes(said.encoding, said.shape)
     if any(axis < 0 for axis in said.shape) or said.bytes < 0:
         raise ValueError(f"{said.name} has a negative size: {said.shape}, {said.bytes} bytes")

@@ -327,6 +327,8 @@ def check_facts(facts: PuzzleFacts, config: Config, where: str) -> None:
 
 def _existing(path: Path, name: str) -> Path:
     """Join and demand that the file is there."""
+    if os.path.lexists(path / name) and not (path / name).is_file():
+        raise FileNotFoundError(f"{path / name} is a folder or a broken link, not a file")
     if not (path / name).is_file():
         raise FileNotFoundError(
             f"{path} is not a model directory: no {name} in it"

@@ -41,6 +41,7 @@ DTYPES = {
     "BOOL": np.dtype(np.bool_),
 }
 CODES = {dtype: code for code, dtype in DTYPES.items()}
+MAX_AXES = 8  # of an array; weights have two at most
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 
 
@@ -144,6 +145,8 @@ def _array(name: str, entry: TensorEntry, data: memoryview) -> np.ndarray:
     if entry.dtype not in DTYPES:
         raise ValueError(f"{name} has dtype {entry.dtype!r}; known: {', '.join(DTYPES)}")
     dtype, (begin, end) = DTYPES[entry.dtype], entry.data_offsets
+    if len(entry.shape) > MAX_AXES:
+        raise ValueError(f"{name} has {len(entry.shape)} axes; read are up to {MAX_AXES}")
     if any(axis < 0 for axis in entry.shape):
         raise ValueError(f"{name} has a negative size: {entry.shape}")
     if end - begin != dtype.itemsize * math.prod(entry.shape):

@@ -1,6 +1,7 @@
 """Read a released checkpoint into a configuration and weights, and write one back."""
 
 import logging
+import os
 from pathlib import Path
 
 from trm_jax.checkpoints.model_files import hash_file, load_model, save_model
@@ -101,7 +102,7 @@ def _yaml_fields(where: str, file: Path, expected: Config | None, say: Say) -> F
         except OSError as error:
             raise ValueError(f"give a --preset: none is known, and {error}") from error
     beside = file.with_name(YAML_FILE)
-    return read_yaml(beside, say) if beside.is_file() else {}
+    return read_yaml(beside, say) if os.path.lexists(beside) else {}
 
 
 def _beside(where: str, name: str) -> str:

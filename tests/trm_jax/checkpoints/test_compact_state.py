@@ -210,6 +210,7 @@ def tensor(body: dict[str, Any], prefix: str) -> dict[str, Any]:
         (lambda b: b["parts"][0].update(bytes=True), r"\[0\]\.bytes must be an integer"),
         (lambda b: tensor(b, "v/").update(shape=[10**12]), r"takes \d+ bytes as log8, not"),
         (lambda b: tensor(b, "m/").update(shape=[-1, -8]), "negative size"),
+        (lambda b: tensor(b, "m/").update(shape=[1] * 1000), "has 1000 axes; read are up to 8"),
         (lambda b: tensor(b, "m/").update(encoding="gzip"), "unknown encoding 'gzip'"),
         (lambda b: b["tensors"].append(b["tensors"][0]), "two tensors have one name"),
         (lambda b: b["tensors"].insert(0, b["tensors"].pop(-2)), "leans on a tensor of v/ that is"),

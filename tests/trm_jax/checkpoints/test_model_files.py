@@ -241,6 +241,15 @@ def test_float16_takes_no_weight_that_it_cannot_hold(weights: Weights, tmp_path:
         save_model(tmp_path / "h", SMALL, large, storage="float16")
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_what_is_no_file_is_named(name: str, weights: Weights, tmp_path: Path) -> None:
+    save_model(tmp_path, SMALL, weights)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match=f"{name} is a folder or a broken link"):
+        load_model(tmp_path)
+
+
 def test_unknown_format_and_storage(weights: Weights, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="storage must be one of"):
         save_model(tmp_path / "m", SMALL, weights, storage="int4")

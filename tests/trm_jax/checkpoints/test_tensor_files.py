@@ -117,6 +117,7 @@ def test_metadata_is_not_a_tensor(tmp_path: Path) -> None:
         (entry(shape=(-1, -1)), b"1234"),  # whose product is right
         (entry(shape=(2**33, 2**33)), b"1234"),
         (entry(shape=(0, 2**62, 2**62), offsets=(0, 0)), b""),  # of no bytes, and beyond NumPy
+        (entry(shape=(1,) * 1000), b"1234"),
         (entry(shape=(True,)), b"1234"),
         (entry(shape=(1.0,)), b"1234"),
         (entry(offsets=(0.0, 4.0)), b"1234"),
