@@ -2,7 +2,7 @@
 
     python -m export.solve runs/int4 --random
     python -m export.solve runs/int4 ..3.1.5..4..1.....6....4.3...2..1.6..
-    python -m export.solve runs/arc recolour-7-6 --test 2
+    python -m export.solve runs/arc recolour-7-6 --question 2
     python -m export.solve runs/arc --task-file data/training/007bbfb7.json
 
 PUZZLE is a string, or a file that holds one. Sudoku: row by row, blanks ., 0 or _. Mazes: # wall,
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--task-file", type=user_path, metavar="FILE", help="of ARC: one task, or several by name"
     )
-    p.add_argument("--test", type=positive_int, metavar="N", help="of ARC: which question (1)")
+    p.add_argument("--question", type=positive_int, metavar="N", help="of ARC: which question (1)")
     p.add_argument(
         "--seed",
         type=seed_int,
@@ -65,8 +65,10 @@ def solve(args: argparse.Namespace) -> str:
     export = open_artifact(args.folder)
     task = export.need_task(args.task)
     export.need_facts(task)  # of another task than the export's: refused
-    if task.text is not None and (args.task_file or args.test):
-        raise ValueError(f"--task-file and --test are for ARC; {args.folder} solves {task.name}")
+    if task.text is not None and (args.task_file or args.question):
+        raise ValueError(
+            f"--task-file and --question are for ARC; {args.folder} solves {task.name}"
+        )
     target = Target(args.runtime) if args.runtime else export.manifest.target
     options = {"threads": args.threads, "steps": args.steps, "halt": args.halt, "target": target}
     solved = (solve_text if task.text is not None else solve_arc)(args, export, task, options)
@@ -97,7 +99,7 @@ def solve_arc(
     from export.artifact import arc_question
 
     del task  # there is one
-    number = args.test or 1
+    number = args.question or 1
     if args.random:
         question = arc_question.draw_question(args.data, args.seed, export)
     elif args.task_file is not None:

@@ -68,6 +68,7 @@ def plain(option: str) -> str:
 SINGULAR_AND_PLURAL = {
     ("--model", "--models"),  # one, or names joined by commas
     ("--preset", "--presets"),
+    ("--question", "--questions"),  # which one of a task; how many of each
     ("--scheme", "--schemes"),
     ("--shape", "--shapes"),  # of a maze; of matrix products
     ("--task", "--tasks"),  # a name; the folder that ARC's tasks are taken from

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from trm_jax.names import unknown_name
 from trm_jax.typed_json import read_complete
 
 STORAGE = ("float32", "bfloat16", "float16")
@@ -291,7 +292,7 @@ def preset(name: str) -> Config:
       ValueError: the name is unknown; the message lists the known ones.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}; known: {', '.join(sorted(PRESETS))}")
+        raise ValueError(unknown_name("preset", name, sorted(PRESETS)))
     return PRESETS[name]
 
 

@@ -49,6 +49,7 @@ from trm_jax.data.format import ARRAYS, PuzzleDataset, facts_of_split, load_data
 from trm_jax.data.hub import PREFIX as HUB
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
+from trm_jax.names import did_you_mean
 from trm_jax.tasks.table import agreed_task, need_task, task_named
 from trm_jax.tasks.task import Task
 from trm_jax.types import Batch, Weights
@@ -201,7 +202,8 @@ def load_model(
         recorded = convert_load.recorded_task(name, hints), None
         return _loaded(_short(name), origin, asked, recorded, (config, weights))
     raise ValueError(
-        f"unknown model {name!r}: no such file or directory; bundled: {', '.join(zoo.MODELS)};"
+        f"unknown model {name!r}: no such file or directory;"
+        f"{did_you_mean(name, [*zoo.MODELS, *PUBLISHED])} bundled: {', '.join(zoo.MODELS)};"
         " public: see `python -m trm_jax.convert --list`; or hf:owner/name/file"
     )
 

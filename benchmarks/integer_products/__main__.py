@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "--shapes",
         default=SHAPES,
         metavar="PxIxO,...",
-        help="positions x inputs x outputs of products (%(default)s)",
+        help="of products (%(default)s)",
     )
     p.add_argument(
         "--repeats", type=positive_int, default=15, metavar="N", help="of each time (%(default)s)"

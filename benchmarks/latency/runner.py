@@ -20,6 +20,7 @@ from export.runtimes.registry import describe_kernels
 from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax.config import PRESETS, Config
+from trm_jax.names import unknown_name
 
 RIVAL = "onnx fp32"
 INT8_RIVAL = "onnx dynamic int8"
@@ -165,7 +166,7 @@ def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         raise ValueError(f"--repeats {args.repeats} and --threads {args.threads} must be 1 or more")
     presets = args.presets.split(",")
     if unknown := sorted(set(presets) - PRESETS.keys()):
-        raise ValueError(f"unknown presets {unknown}; known: {', '.join(sorted(PRESETS))}")
+        raise ValueError(unknown_name("preset", unknown[0], sorted(PRESETS)))
     rows = []
     for name in presets:
         console.print(f"{name}: {args.threads} threads, {args.repeats} repeats, one puzzle")

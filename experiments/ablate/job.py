@@ -13,6 +13,7 @@ from experiments.measurement.choices import choose_batch_size, choose_dtype, cho
 from experiments.measurement.options import DEFAULT_LIMIT, QUICK_LIMIT, read_common
 from trm_jax.convert.hints import Hints
 from trm_jax.loading import load_model, load_puzzles
+from trm_jax.names import unknown_name
 from trm_jax.tasks.table import task_named
 
 StudyFunction = Callable[[Context], tuple[Intervention, ...]]
@@ -89,7 +90,7 @@ def parse_studies(text: str | None, studies: Studies) -> dict[str, StudyFunction
     by_name = {str(study.value): function for study, function in studies.items()}
     names = by_name if text is None else [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in by_name]:
-        raise ValueError(f"unknown study {unknown[0]!r}; known: {', '.join(by_name)}")
+        raise ValueError(unknown_name("study", unknown[0], by_name))
     return {name: function for name, function in by_name.items() if name in names}
 
 

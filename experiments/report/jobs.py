@@ -15,6 +15,7 @@ from quant.integer.network import has_integers
 from trm_jax import zoo
 from trm_jax.config import Config, flops_per_step
 from trm_jax.loading import known_config
+from trm_jax.names import unknown_name
 
 WEIGHTS = (
     "fp32,bf16,fp16,int8,w5t-sym,int4_naive,int4_calibrated,int3_naive,w3c-sym,int3_calibrated,"
@@ -63,7 +64,7 @@ def subjects(models: Mapping[str, str], data: Mapping[str, str]) -> list[ReportS
     """
     tasks = list(dict.fromkeys(entry.task for entry in zoo.MODELS.values()))
     if unknown := sorted({*models, *data} - set(tasks)):
-        raise ValueError(f"unknown task {unknown[0]!r}; known: {', '.join(tasks)}")
+        raise ValueError(unknown_name("task", unknown[0], tasks))
     bundled = [
         ReportSubject(task=entry.task, model=entry.name, data=None)
         for entry in zoo.MODELS.values()

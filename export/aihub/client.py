@@ -23,6 +23,7 @@ import numpy as np
 from export.aihub.ledger import Ledger
 from trm_jax.command_line import install_text
 from trm_jax.data.transport import known_cause
+from trm_jax.names import did_you_mean
 
 HOW_TO_INSTALL = f"AI Hub needs its client: {install_text('qai_hub')}"
 HOW_TO_TOKEN = """make a token at https://workbench.aihub.qualcomm.com (Account, API Token), then
@@ -86,7 +87,8 @@ class Hub:
             words = {word.lower() for word in name.split()}
             near = sorted(n for n in names if words & {w.lower() for w in n.split()})
             shown = ", ".join((near or sorted(names))[:12])
-            raise HubError(f"AI Hub has no device {name!r}; similar ones: {shown}")
+            asked = did_you_mean(name, names)
+            raise HubError(f"AI Hub has no device {name!r};{asked} similar ones: {shown}")
 
     def upload(self, file: Path) -> str:
         """Upload a model, once per content; returns its id."""

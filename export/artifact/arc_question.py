@@ -159,7 +159,7 @@ def make_question(task: ArcTask, name: str, number: int, row: int, export: Expor
     """
     if not 1 <= number <= len(task.questions):
         raise ValueError(
-            f"task {task.name} has questions 1 to {len(task.questions)}, got --test {number}"
+            f"task {task.name} has questions 1 to {len(task.questions)}, got --question {number}"
         )
     pair, (_, augmentation) = task.questions[number - 1], parse_name(name)
     tokens, _ = encode_pair(pair, augmentation, export.need_facts(ARC).grid[0])

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trm_jax.command_line import install_text
+
 MARGIN = 16 * 1024  # bytes: CMSIS-NN's scratch is two or four int16 rows of the widest input
 _PROBE = """
 import sys
@@ -50,10 +52,9 @@ def measure_arena(file: bytes) -> Arena:
     sizes = {end: int(size) for end, size in _LINE.findall(output)}
     if sizes.keys() != {"head", "tail"}:
         last = output.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise RuntimeError(
-            f"TFLM did not place the graph: {last[0]}; the measurement needs"
-            " `pip install --pre tflite-micro`"
-        )
+        missing = last[0].startswith("ModuleNotFoundError")
+        hint = f"; its interpreter comes with an extra: {install_text('tflite_micro')}"
+        raise RuntimeError(f"TFLM did not place the graph: {last[0]}{hint if missing else ''}")
     return Arena(**sizes)
 
 

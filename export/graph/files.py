@@ -13,10 +13,11 @@ from export.graph import tflite_reader, tflite_writer
 from export.graph.ir import GraphModel
 from export.graph.onnx_translate import translate_model
 from export.targets import FileFormat, Target
+from trm_jax.command_line import install_text
 
 MODEL_FILE, HOST_FILE, MANIFEST_FILE = "model.tflite", "host.safetensors", "manifest.json"
 
-ONNX_HOW_TO = "ONNX needs the packages of an extra: pip install 'trm-jax-edge[onnx]'"
+ONNX_HOW_TO = f"ONNX needs the packages of an extra: {install_text('onnx')}"
 
 
 @dataclass(frozen=True, kw_only=True)

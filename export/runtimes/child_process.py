@@ -23,13 +23,16 @@ from export.graph.ir import Graph, GraphModel
 from export.graph.tflite_writer import write_tflite
 from export.runtimes.contract import Arrays, check_inputs
 from export.targets import Kernels
+from trm_jax.command_line import install_text
 
 VARIABLE = "TFLITE_RUNTIME_PYTHON"
-HOW_TO = f"""tflite-runtime 2.14 runs in an environment of its own (Python 3.11 or older, NumPy 1):
-  python3.11 -m venv .venv-tflite
-  .venv-tflite/bin/pip install tflite-runtime==2.14.0 'numpy<2'
-  export {VARIABLE}=$PWD/.venv-tflite/bin/python"""
-TFLM_HOW_TO = "TFLM's interpreter is in a wheel: pip install --pre tflite-micro"
+HOW_TO = (
+    "tflite-runtime 2.14 runs in an environment of its own (Python 3.11 or older, NumPy 1):"
+    " python3.11 -m venv .venv-tflite"
+    " && .venv-tflite/bin/pip install tflite-runtime==2.14.0 'numpy<2'"
+    f" && export {VARIABLE}=$PWD/.venv-tflite/bin/python"
+)
+TFLM_HOW_TO = f"TFLM's interpreter comes with an extra: {install_text('tflite_micro')}"
 WORKER = Path(__file__).with_name("worker.py")
 
 

@@ -44,7 +44,7 @@ def test_a_question_is_asked_with_the_row_of_its_task(
         assert question.identifier == names.index(name)
         np.testing.assert_array_equal(question.tokens, data.inputs[row])
         assert question.answer is not None
-        assert run(arc, name, "--test", 2) == 0
+        assert run(arc, name, "--question", 2) == 0
         assert f"task {name}, question 2 of 2\n" in capsys.readouterr().out
 
 
@@ -73,7 +73,7 @@ def test_task_files_give_the_question(
     assert "nobody says the right answer; supervision steps" in out
     file.rename(tmp_path / "unnamed.json")
     assert run(arc, name, "--task-file", tmp_path / "unnamed.json") == 0
-    assert run(arc, name, "--task-file", arc / "data" / "test_puzzles.json", "--test", "2") == 0
+    assert run(arc, name, "--task-file", arc / "data" / "test_puzzles.json", "--question", "2") == 0
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_task_files_give_the_question(
     [
         (["S.../####/..../...G"], "has no row for 'S.../####/"),
         (["<blank>"], "has no row for '<blank>'"),
-        (["NAME", "--test", "9"], "has questions 1 to 2, got --test 9"),
+        (["NAME", "--question", "9"], "has questions 1 to 2, got --question 9"),
         (["NAME", "--task", "maze"], "is for arc 6x6, not for maze"),
         (["NAME|||t9|||0123456789"], "an identifier reads NAME or"),
         (["--random", "--data", "OTHERS"], "do not fit"),
@@ -137,7 +137,7 @@ def test_a_sudoku_without_one_answer_is_not_the_models_fault(
 def test_options_of_arc_are_refused_elsewhere(
     sudoku: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert solve.main([str(sudoku), "1" * 16, "--test", "1"]) == 2
+    assert solve.main([str(sudoku), "1" * 16, "--question", "1"]) == 2
     assert "--task-file and --test are for ARC" in capsys.readouterr().err
 
 

@@ -76,10 +76,8 @@ def explain(error: Exception, bad_input: tuple[type[Exception], ...]) -> str | N
             f"not enough memory: {reason}; take less at a time (a smaller --batch-size or --limit)"
             " or a machine with more"
         )
-    if isinstance(error, ImportError) and (text := explain_import(error)):
-        return text
-    if isinstance(error, ImportError) and error.name is not None:
-        return None  # a module of ours, or of a package that we never ask for
+    if isinstance(error, ImportError):
+        return explain_import(error) if error.name else str(error)  # named by Python, or by us
     if isinstance(error, bad_input):
         return system_text(error) or str(error).strip() or type(error).__name__
     return None

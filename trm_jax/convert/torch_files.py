@@ -32,6 +32,7 @@ from safetensors.flax import save_file
 
 from trm_jax.checkpoints.model_files import check_finite
 from trm_jax.checkpoints.tensor_files import map_tensors
+from trm_jax.command_line import install_text
 from trm_jax.convert.entries import Say, choose
 from trm_jax.convert.pickled import (
     DTYPES,
@@ -277,8 +278,8 @@ def _import_torch() -> ModuleType:
         import torch  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "files of torch.save need PyTorch to be written: pip install '.[torch]'"
-            " (a .safetensors file does not)"
+            f"files of torch.save need PyTorch to be written: {install_text('torch')};"
+            " a .safetensors file does not"
         ) from error
     return torch
 

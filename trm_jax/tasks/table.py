@@ -8,6 +8,7 @@ It is said by a command line, or by what comes with a model: the bundled models'
 presets' table, the key `task` of a model directory's config.json, an export's manifest.
 """
 
+from trm_jax.names import unknown_name
 from trm_jax.tasks.arc import ARC
 from trm_jax.tasks.maze import MAZE
 from trm_jax.tasks.sudoku import SUDOKU
@@ -23,7 +24,7 @@ def task_named(name: str) -> Task:
       ValueError: unknown; the message lists the known ones.
     """
     if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; known: {', '.join(TASKS)}")
+        raise ValueError(unknown_name("task", name, TASKS))
     return TASKS[name]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trm_jax.checkpoints.model_files import load_model
 from trm_jax.config import Config
+from trm_jax.names import unknown_name
 from trm_jax.tasks.table import task_named
 from trm_jax.types import Weights
 
@@ -63,7 +64,7 @@ def load(name: str) -> tuple[Config, Weights]:
       ValueError: unknown name; the message lists the known ones.
     """
     if name not in MODELS:
-        raise ValueError(f"unknown bundled model {name!r}; known: {', '.join(MODELS)}")
+        raise ValueError(unknown_name("bundled model", name, MODELS))
     return load_model(MODELS[name].directory)
 
 

@@ -31,6 +31,7 @@ from quant.scheme import CarryPrecision, parse, short_name
 from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import LoadedModel, gather_batch, gather_calibration
+from trm_jax.names import did_you_mean
 
 HUB = "hub:"
 HUB_TYPES = {
@@ -91,7 +92,10 @@ def variant_named(name: str) -> AiHubVariant:
     if name.startswith(HUB):
         precisions = {p.value: p for p in HUB_TYPES}
         if name.removeprefix(HUB) not in precisions:
-            raise ValueError(f"unknown {name!r}; AI Hub quantises to {', '.join(precisions)}")
+            raise ValueError(
+                f"unknown {name!r};{did_you_mean(name.removeprefix(HUB), precisions)}"
+                f" AI Hub quantises to {', '.join(precisions)}"
+            )
         return AiHubVariant(
             name=name,
             route=Route.HUB,

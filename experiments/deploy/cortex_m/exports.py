@@ -34,6 +34,7 @@ from trm_jax.config import PRESET_TASKS, PRESETS, Config, Mixer
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import LoadedModel, gather_batch, gather_calibration
 from trm_jax.models.build import build
+from trm_jax.names import unknown_name
 from trm_jax.tasks.table import agreed_task
 from trm_jax.types import Weights
 
@@ -102,7 +103,7 @@ def random_source(preset: str) -> LoadedModel:
       ValueError: unknown preset.
     """
     if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+        raise ValueError(unknown_name("preset", preset, PRESETS))
     config = dataclasses.replace(PRESETS[preset], forward_dtype="float32")
     return LoadedModel(
         name=preset,

@@ -160,7 +160,7 @@ def test_only_writing_needs_torch(
     monkeypatch.setitem(sys.modules, "torch", None)  # what an absent package looks like
     back = ["--out", str(tmp_path / "out.pt"), "--to-torch"]
     assert run(str(tmp_path / "model"), *back) == 2
-    assert "pip install '.[torch]'" in capsys.readouterr().err
+    assert "pip install -e '.[torch]'" in capsys.readouterr().err
     assert not (tmp_path / "out.pt").exists()
     (tmp_path / "step_1").write_bytes(b"x")
     assert run(str(tmp_path / "step_1"), "--out", str(tmp_path / "out")) == 2

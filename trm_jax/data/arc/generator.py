@@ -20,6 +20,7 @@ import numpy as np
 
 from trm_jax.data.arc.task_files import MAX_SIDE, NUM_COLOURS, TEST, TRAIN, ArcTask, Grid, Pair
 from trm_jax.data.grids import NUM_TRANSFORMS, dihedral_transform, inverse_dihedral_transform
+from trm_jax.names import did_you_mean
 
 COLOURS = range(1, NUM_COLOURS)
 TURN_DOWN = {"down": 0, "up": 5, "left": 1, "right": 3}
@@ -174,7 +175,11 @@ class ArcSpec:
             )
         unknown = [name for name in self.families if name not in FAMILIES]
         if unknown or not self.families:
-            raise ValueError(f"families must be among {list(FAMILIES)}, got {self.families}")
+            asked = did_you_mean(unknown[0], FAMILIES) if unknown else ""
+            raise ValueError(
+                f"families must be among {list(FAMILIES)}, got {self.families}"
+                + (asked and f";{asked}")
+            )
         rules = sum(len(FAMILIES[name]) for name in set(self.families))
         if self.num_training + self.num_evaluation > rules:
             raise ValueError(
