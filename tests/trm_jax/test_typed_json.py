@@ -77,6 +77,48 @@ def test_only_read_complete_demands_fields_with_a_default() -> None:
         read_complete(Record, values)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shape:
+    sides: int
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Shape":
+        """Choose the class by the number of sides."""
+        if not isinstance(values, int) or values < 3:
+            raise ValueError(f"a shape has 3 sides or more, got {values}")
+        return Triangle(sides=3) if values == 3 else Square(sides=4)
+
+
+class Triangle(Shape):
+    pass
+
+
+class Square(Shape):
+    pass
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing:
+    shape: Triangle | Square
+    others: tuple[Shape, ...] = ()
+
+
+def test_a_class_reads_itself_and_its_siblings() -> None:
+    assert read_fields(Drawing, {"shape": 4}).shape == Square(sides=4)
+    assert read_fields(Drawing, {"shape": 3, "others": [4]}).others == (Square(sides=4),)
+    with pytest.raises(ValueError, match=r"^others\[0\]: a shape has 3 sides or more, got 2$"):
+        read_fields(Drawing, {"shape": 3, "others": [2]})
+
+
+def test_a_value_that_holds_itself_many_times_is_shown_in_short() -> None:
+    nested: Any = ["x"]
+    for _ in range(40):
+        nested = [nested] * 10
+    with pytest.raises(ValueError, match="field on must be true or false") as caught:
+        read_fields(Record, {**as_json(RECORD), "on": nested})
+    assert len(str(caught.value)) < 100
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
