@@ -9,6 +9,7 @@ Anything else is an error of ours and keeps its traceback.
 
 import contextlib
 import os
+import re
 import select
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from trm_jax.command_line.terminal import adapt_streams
 RESUMED = "stopped; finished rows are kept, --resume goes on"
 STOPPED = "stopped"
 REPEATED = "stopped; what is finished is kept, the same command goes on"
+
+LONGEST = 380  # characters of an error; what is longer repeats something of the input
 
 BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 XLA_ERRORS = {"XlaRuntimeError", "JaxRuntimeError"}
@@ -57,7 +60,7 @@ def exit_code(
         text = explain(error, bad_input)
         if text is None:
             raise
-        _say(f"error: {text}")
+        _say(f"error: {shorten(text)}")
         _flush_or_discard()
         return BAD_INPUT
 
@@ -81,6 +84,18 @@ def explain(error: Exception, bad_input: tuple[type[Exception], ...]) -> str | N
     if isinstance(error, bad_input):
         return system_text(error) or str(error).strip() or type(error).__name__
     return None
+
+
+def shorten(text: str) -> str:
+    """Make one line of a text, at most `LONGEST` characters: its beginning and its end.
+
+    The beginning says what was wrong, the end what to do; in between stand lists and values.
+    """
+    line = re.sub(r"\s*\n\s*", " ", text.strip())
+    if len(line) <= LONGEST:
+        return line
+    first = LONGEST * 3 // 4
+    return f"{line[:first]} ... {line[first + 5 - LONGEST :]}"
 
 
 def system_text(error: Exception) -> str:

@@ -267,7 +267,7 @@ EXPORTS = (
             says=tflite_says,
             names=WORDS,
             missing=tflite,
-            share=0.5,
+            share=0.2,
         )
         for name, scheme, target in (
             ("tflite", "w4c-sym_a8da", "litert"),
@@ -283,6 +283,7 @@ EXPORTS = (
         says=onnx_says,
         names=WORDS,
         missing=onnx_,
+        share=0.3,
     ),
     *(
         InputKind(
@@ -295,6 +296,7 @@ EXPORTS = (
             bad_input=PROGRAM_ERRORS,
             names=WORDS,
             missing=missing,
+            share=0.3,
         )
         for name, scheme, target, missing in (
             ("export", "w8c-sym_a8s_tflm", "tflm", needs("ai_edge_litert", "tflite_micro")),
@@ -311,6 +313,6 @@ EXPORTS = (
         bad_input=PROGRAM_ERRORS,
         names=("symbols", "cells", "puzzle", "Sudoku", "sudoku"),
         missing=solver,
-        share=0.3,
+        share=0.1,
     ),
 )

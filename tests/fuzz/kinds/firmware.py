@@ -291,6 +291,7 @@ FIRMWARE = (
         read=read_flash,
         names=WORDS,
         missing=without_compiler,
+        share=0.2,
     ),
     InputKind(
         name="protocol",
@@ -301,5 +302,6 @@ FIRMWARE = (
         says=lines_say,
         names=WORDS,
         missing=without_compiler,
+        share=0.2,
     ),
 )

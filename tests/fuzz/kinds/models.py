@@ -16,7 +16,10 @@ from tests.fuzz.damage import Draw, damage_bytes
 from tests.fuzz.documents import change_document, mutate_folder
 from trm_jax.config import HRMConfig
 
-FIELDS = ("H_cycles", "L_cycles", "L_layers", "hidden_size", "num_heads", "expansion")
+FIELDS = (
+    *("H_cycles", "L_cycles", "L_layers", "hidden_size", "num_heads", "expansion"),
+    *("halt_exploration_prob", "halt_max_steps", "puzzle_emb_ndim", "puzzle_emb_len"),
+)
 """Fields that a release's YAML and our configuration name alike."""
 
 
@@ -257,7 +260,13 @@ def damage_release(folder: Path, rng: Draw) -> str:
     return mutate_folder(folder, rng)
 
 
-NAMES = (*(f.name for f in dataclasses.fields(HRMConfig)), "architecture", "field", "tensor")
+NAMES = (
+    *(f.name for f in dataclasses.fields(HRMConfig)),
+    "architecture",
+    "field",
+    "tensors",
+    "tensor",
+)
 
 MODELS = (
     InputKind(

@@ -173,7 +173,7 @@ RESULTS = (
             read=reader(kind),
             says=says(kind),
             names=WORDS,
-            share=0.3,
+            share=0.2,
         )
         for kind in PROGRAMS
     ),
@@ -195,6 +195,6 @@ RESULTS = (
         read=read_footprint,
         says=footprint_says,
         names=WORDS,
-        share=0.5,
+        share=0.3,
     ),
 )

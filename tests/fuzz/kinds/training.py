@@ -89,7 +89,7 @@ TRAINING = (
         says=run_says,
         bad_input=(OSError, ValueError, FloatingPointError, MemoryError),
         names=("spec", "row", "state", "window", "step"),
-        share=0.01,
+        share=0.005,
         seconds=60,
         mebibytes=1024,
     ),

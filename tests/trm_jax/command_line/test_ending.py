@@ -28,6 +28,18 @@ def test_bad_input_is_2_and_says_why(capsys):
     assert capsys.readouterr().err == "error: no such thing\n"
 
 
+def test_an_error_is_one_line_of_bounded_length(capsys):
+    assert exit_code(raising(ValueError("one\n  two\n\nthree")), (ValueError,)) == 2
+    assert capsys.readouterr().err == "error: one two three\n"
+    text = "config.json: " + "x" * 5000 + "; export again"
+    assert exit_code(raising(ValueError(text)), (ValueError,)) == 2
+    said = capsys.readouterr().err
+    assert len(said) == len("error: ") + 380 + 1
+    assert said.startswith("error: config.json: xxx")
+    assert said.endswith("x; export again\n")
+    assert " ... " in said
+
+
 def test_an_error_without_words_is_named(capsys):
     assert exit_code(raising(ValueError()), (ValueError,)) == 2
     assert capsys.readouterr().err == "error: ValueError\n"
