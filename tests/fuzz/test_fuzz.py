@@ -9,7 +9,16 @@ import pytest
 
 from tests.fuzz import oracles
 from tests.fuzz.__main__ import main
-from tests.fuzz.contract import BAD_INPUT, Ending, InputKind, Unreadable, judge, read_input
+from tests.fuzz.contract import (
+    BAD_INPUT,
+    Ending,
+    InputKind,
+    Reply,
+    Unreadable,
+    is_clear,
+    judge,
+    read_input,
+)
 from tests.fuzz.documents import change_document, mutate_text
 from tests.fuzz.kinds import KINDS
 from tests.fuzz.worker import Watched
@@ -62,8 +71,6 @@ def toy(read, **more) -> InputKind:
         ("x", json.loads, Ending.UNCLEAR),  # "Expecting value" names no file
         ("x", lambda text: Path("toy.json/x").read_text(), Ending.CLEAR),
         ("x", lambda text: [][1], Ending.TRACEBACK),
-        ("x", lambda text: raise_(ValueError("toy.json\nis wrong")), Ending.UNCLEAR),
-        ("x", lambda text: raise_(ValueError("toy.json " + 400 * "x")), Ending.UNCLEAR),
         ("x", lambda text: raise_(ValueError("toy.json: MemoryError")), Ending.HANG),
     ],
 )
@@ -71,6 +78,24 @@ def test_endings_are_told_apart(text: str, read, expected: Ending, tmp_path: Pat
     (tmp_path / "toy.json").write_text(text)
     kind = toy(read)
     assert judge(kind, read_input(kind, tmp_path), tmp_path, ["toy.json"], 1) is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "clear"),
+    [
+        ("error: toy.json is wrong\n", 2, True),
+        ("a note first\nerror: toy.json is wrong\n", 2, True),
+        ("error: toy.json is wrong\n", 1, False),
+        ("error: toy.json\nis wrong\n", 2, False),
+        ("error: something is wrong\n", 2, False),
+        ("error: toy.json " + 400 * "x" + "\n", 2, False),
+        ("", 2, False),
+    ],
+)
+def test_a_clear_refusal_is_one_short_line_that_names_the_input(
+    said: str, code: int, clear: bool
+) -> None:
+    assert is_clear(Reply(code, None, said), ["toy.json"]) is clear
 
 
 def raise_(error: Exception) -> None:
