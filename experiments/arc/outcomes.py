@@ -277,7 +277,7 @@ def report(
     write_records(folder.path / SCORES_FILE, listed)
     for name, table in vote_tables(spec, listed).items():
         console.print(f"[bold]{table.title}[/bold]")
-        console.print(tables.to_rich(table))
+        tables.print_table(table, console)
         (folder.path / f"{name}.md").write_text(tables.to_markdown(table), encoding="utf-8")
     (folder.path / "scores.csv").write_text(tables.to_csv(listed), encoding="utf-8")
     for scheme in spec.schemes:

@@ -1,12 +1,13 @@
 """Progress of a long program: a bar on a terminal, a line per report in a log."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
-PIPE_WIDTH = 140  # columns where there is no terminal to ask
+PIPE_WIDTH = 500  # columns where there is no terminal: whole lines, for other programs
 Show = Callable[[int, str], None]
 """(steps done, what there is to say; empty: only move on)."""
 
@@ -47,5 +48,6 @@ def progress(title: str, total: int, done: int) -> Iterator[Show]:
 
 
 def make_console() -> Console:
-    """Make the console of standard output."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    """Make the console of standard output; COLUMNS says its width, a terminal, or neither."""
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(width=None if known else PIPE_WIDTH, highlight=False)

@@ -9,10 +9,11 @@ Not here: which tables there are (tables.py of each program).
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
@@ -20,6 +21,7 @@ from rich.table import Table as RichTable
 from trm_jax.intervals import Interval, short_number
 
 Record = dict[str, Any]
+GAP, EDGES = 3, 2  # columns between two columns of a drawn table, and at its sides
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Table:
 
 
 def to_rich(table: Table) -> RichTable:
-    """Draw a table for the terminal, without its title."""
+    """Draw a table for the terminal, without its title; `fit` cuts one that is too wide."""
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(table.header):
         drawn.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
@@ -48,11 +50,68 @@ def to_rich(table: Table) -> RichTable:
     return drawn
 
 
+def fit(table: Table, width: int) -> list[Table] | None:
+    """Cut a table that is too wide into tables below each other, each with the first column.
+
+    Args:
+      width: of the terminal, in columns.
+
+    Returns:
+      The parts, in order; None if the first column and another one do not fit side by side.
+    """
+    widths = column_widths(table)
+    parts: list[list[int]] = []
+    left = 0
+    for column, needed in enumerate(widths[1:], 1):
+        if left < needed + GAP:
+            if widths[0] + GAP + needed + EDGES > width:
+                return None
+            parts.append([])
+            left = width - widths[0] - EDGES
+        parts[-1].append(column)
+        left -= needed + GAP
+    return [_columns(table, [0, *columns]) for columns in parts] or [table]
+
+
+def column_widths(table: Table) -> list[int]:
+    """Measure the widest line of every column, its heading included."""
+    columns = zip(table.header, *table.rows, strict=True)
+    return [max(cell_len(line) for cell in c for line in cell.split("\n")) for c in columns]
+
+
+def _columns(table: Table, columns: Sequence[int]) -> Table:
+    def take(cells: Sequence[str]) -> tuple[str, ...]:
+        return tuple(cells[column] for column in columns)
+
+    return replace(table, header=take(table.header), rows=tuple(map(take, table.rows)))
+
+
+def to_list(table: Table) -> str:
+    """Write a table as a list, for terminals too narrow for two columns: one line per cell."""
+    lines = []
+    for row in table.rows:
+        lines.append(row[0].replace("\n", " "))
+        pairs = zip(table.header[1:], row[1:], strict=True)
+        for name, cell in pairs:
+            shown = " ".join(name.split())
+            lines += [f"  {shown}:", *(f"    {line}" for line in cell.split("\n"))]
+    return "\n".join(lines)
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table, without its title, in the width of the console."""
+    parts = fit(table, console.width)
+    if parts is None:
+        console.print(to_list(table), soft_wrap=True, markup=False, highlight=False)
+    for part in parts or ():
+        console.print(to_rich(part))
+
+
 def print_tables(tables: Iterable[Table], console: Console) -> None:
     """Print tables under their titles."""
     for table in tables:
-        console.print(f"[bold]{table.title}[/bold]")
-        console.print(to_rich(table))
+        console.print(f"[bold]{escape(table.title)}[/bold]")
+        print_table(table, console)
 
 
 def to_markdown(table: Table) -> str:

@@ -262,7 +262,7 @@ def _report(job: AiHubJob, rows: list[AiHubRow], failed: list[DeviceRun], consol
     title = job.spec.title
     drawn = aihub_tables.table(title, rows)
     console.print(f"[bold]{title}[/bold]")
-    console.print(tables.to_rich(drawn))
+    tables.print_table(drawn, console)
     for row in rows:
         console.print(aihub_tables.unit_text(row), soft_wrap=True, markup=False)
         console.print(f"  {', '.join(row.urls.values())}", soft_wrap=True, markup=False)

@@ -179,7 +179,8 @@ def report(folder: Path, console: Console) -> None:
     remarks = "\n".join(f"- {line}" for line in notes(listed, spec.speed))
     console.print(f"[bold]{spec.title}[/bold]")
     for part in drawn:
-        console.print(f"\n{part.title}", tables.to_rich(part))
+        console.print(f"\n{part.title}")
+        tables.print_table(part, console)
     console.print(remarks, soft_wrap=True, markup=False, highlight=False)
     pages = [f"# {spec.title}", *map(tables.to_markdown, drawn), remarks]
     (folder / "summary.md").write_text("\n\n".join(pages) + "\n", encoding="utf-8")

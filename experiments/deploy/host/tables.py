@@ -201,7 +201,7 @@ def report(folder: Path, console: Console) -> None:
     title, listed = deployment.spec.title, records(deployment)
     drawn = table(title, listed)
     console.print(f"[bold]{title}[/bold]")
-    console.print(tables.to_rich(drawn))
+    tables.print_table(drawn, console)
     (folder / "summary.md").write_text(tables.to_markdown(drawn), encoding="utf-8")
     (folder / "summary.csv").write_text(tables.to_csv(listed), encoding="utf-8")
     figures.save(pareto_figure(title, listed), folder / "pareto")
