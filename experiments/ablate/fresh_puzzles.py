@@ -20,13 +20,19 @@ from experiments.ablate.rows import Facts
 from trm_jax.data.facts import ONE_BLANK, PuzzleFacts
 from trm_jax.data.format import PuzzleDataset, from_examples, load_dataset, save_dataset
 from trm_jax.data.generate import CANDIDATES
+from trm_jax.data.maze.generator import MazeSpec
+from trm_jax.data.sudoku.generator import SudokuSpec
 from trm_jax.loading import Puzzles, hash_dataset
 from trm_jax.tasks.task import PuzzleGenerator, TokenPairs
-from trm_jax.typed_json import read_json
+from trm_jax.typed_json import read_fields, read_json
 
 SEED_OFFSET = 1_000_003  # the generator's seeds for training sets and zoo are small numbers
 TELL_EVERY = 200
 NOT_OPTIONS = ("generator", "seed", "num_train", "num_test")  # of what generator.json says
+
+
+SPECS = {"sudoku": SudokuSpec, "maze": MazeSpec}
+"""What the options of each generator are."""
 
 
 def generator_of(puzzles: Puzzles) -> PuzzleGenerator:
@@ -92,7 +98,12 @@ def _options(file: Path, facts: PuzzleFacts) -> dict[str, Any]:
     for name, value in shape.items():
         if said.get(name, value) != value:
             raise ValueError(f"{file} says {name} {said[name]}, {facts.title} is evaluated")
-    return {k: v for k, v in said.items() if k not in NOT_OPTIONS}
+    options = {k: v for k, v in said.items() if k not in NOT_OPTIONS}
+    try:
+        read_fields(SPECS[facts.task], options)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    return options
 
 
 def training_puzzles(context: Context, num: int) -> PuzzleDataset:
@@ -104,7 +115,7 @@ def training_puzzles(context: Context, num: int) -> PuzzleDataset:
     said = settings(context, num)
     root = context.folder / "training-puzzles" / str(num)
     note = root / "made-of.json"
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == said:
+    if note.is_file() and _noted(note) == said:
         return load_dataset(root / "train")
     examples = taken(context, num) if context.train_data else generated(context, num)
     puzzles = context.puzzles
@@ -115,6 +126,14 @@ def training_puzzles(context: Context, num: int) -> PuzzleDataset:
     save_dataset(dataset, root / "train")
     note.write_text(json.dumps(said), encoding="utf-8")  # last: the set is whole
     return dataset
+
+
+def _noted(note: Path) -> Any:
+    """Read what a cache says it was made of; a damaged note says nothing, and it is made anew."""
+    try:
+        return read_json(note)
+    except ValueError:
+        return None
 
 
 def taken(context: Context, num: int) -> TokenPairs:

@@ -122,6 +122,11 @@ def parser() -> argparse.ArgumentParser:
         help="kernel of softmax attention (%(default)s)",
     )
     p.add_argument(
+        "--fit-data",
+        action="store_true",
+        help="cells, tokens and puzzle rows of the data instead of the preset's",
+    )
+    p.add_argument(
         "--halt-max-steps",
         type=positive_int,
         metavar="N",

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.train.job import DataSizes
 from trm_jax.config import Config
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.data.format import facts_of_split, load_dataset, read_metadata
@@ -36,6 +37,20 @@ def training_facts(folder: Path, task: Task, augmentation: str | None) -> Puzzle
     facts = facts_of_split(metadata, split, task.name, box=box)
     task.check_alphabet(facts, metadata.vocab_size, f"data {split}")
     return facts
+
+
+def data_sizes(folder: Path) -> DataSizes:
+    """Read off the sizes that a model of a training split has.
+
+    Raises:
+      FileNotFoundError, ValueError: there is no such data set, or it is damaged.
+    """
+    meta = read_metadata(folder / TRAIN / "dataset.json")
+    return DataSizes(
+        seq_len=meta.seq_len,
+        vocab_size=meta.vocab_size,
+        num_puzzle_identifiers=meta.num_puzzle_identifiers,
+    )
 
 
 def augmentation(name: str, facts: PuzzleFacts) -> Augment:
@@ -72,12 +87,12 @@ def load_training_puzzles(folder: Path, config: Config) -> Batch:
     if (meta.seq_len, meta.vocab_size) != expected:
         raise ValueError(
             f"{folder} has seq_len={meta.seq_len} vocab_size={meta.vocab_size}; the preset needs"
-            f" seq_len={expected[0]} vocab_size={expected[1]}"
+            f" seq_len={expected[0]} vocab_size={expected[1]}; --fit-data takes the data's"
         )
     if meta.num_puzzle_identifiers != config.num_puzzle_identifiers:
         raise ValueError(
             f"{folder} has {meta.num_puzzle_identifiers} puzzle identifiers; the preset's table"
-            f" has {config.num_puzzle_identifiers} rows"
+            f" has {config.num_puzzle_identifiers} rows; --fit-data takes as many as the data has"
         )
     labels = np.asarray(data.labels, np.int16)
     if meta.ignore_label_id is not None:

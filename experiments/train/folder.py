@@ -32,7 +32,12 @@ KIND = "training run"
 def with_defaults(said: Document) -> Document:
     """Add what earlier versions did not write into spec.json."""
     recipe = {"stagger": False, "accumulate": 1, "optimizer": "adam_atan2", "adam_eps": 1e-8}
-    said = {"dtype": preset(said["preset"]).forward_dtype, "halt_max_steps": None, **said}
+    said = {
+        "dtype": preset(said["preset"]).forward_dtype,
+        "halt_max_steps": None,
+        "sizes": None,
+        **said,
+    }
     return said | {"recipe": recipe | said["recipe"]}
 
 

@@ -13,6 +13,15 @@ from trm_jax.training.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataSizes:
+    """Fields of a configuration that belong to the puzzles."""
+
+    seq_len: int
+    vocab_size: int
+    num_puzzle_identifiers: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainSpec:
     """A training run: what decides its result. Times and logging intervals do not belong here.
 
@@ -20,6 +29,7 @@ class TrainSpec:
       task: what the puzzles are, by its name; it is written beside the model.
       dtype: what the network computes in (`forward_dtype`); parameters stay float32.
       halt_max_steps: supervision steps after which a puzzle leaves its slot; None: the preset's.
+      sizes: of the data, where they take the place of the preset's.
     """
 
     preset: str
@@ -31,11 +41,14 @@ class TrainSpec:
     dtype: str
     recipe: Recipe
     halt_max_steps: int | None = None
+    sizes: DataSizes | None = None
 
     @property
     def config(self) -> Config:
-        """The preset in this run's dtype and with its number of supervision steps."""
+        """The preset in this run's dtype, with its sizes and number of supervision steps."""
         named = preset(self.preset)
+        if self.sizes is not None:
+            named = dataclasses.replace(named, **dataclasses.asdict(self.sizes))
         steps = named.halt_max_steps if self.halt_max_steps is None else self.halt_max_steps
         return dataclasses.replace(named, forward_dtype=self.dtype, halt_max_steps=steps)
 

@@ -19,6 +19,7 @@ from experiments.measurement.row_files import line_of
 from experiments.train.curves import draw_curve
 from experiments.train.data import (
     augmentation,
+    data_sizes,
     default_augmentation,
     fingerprint,
     load_training_puzzles,
@@ -280,4 +281,5 @@ def spec_of(args: argparse.Namespace) -> TrainSpec:
         dtype=args.dtype or default_dtype(),
         recipe=recipe,
         halt_max_steps=args.halt_max_steps,
+        sizes=data_sizes(Path(args.data)) if args.fit_data else None,
     )

@@ -6,11 +6,14 @@ import json
 import numpy as np
 import pytest
 
+from trm_jax.data.facts import hash_identifiers
 from trm_jax.data.format import (
     Metadata,
+    facts_of_split,
     from_examples,
     load_dataset,
     load_identifiers,
+    read_metadata,
     save_dataset,
 )
 
@@ -169,3 +172,96 @@ def test_refuses_to_write_what_it_would_not_read(tmp_path):
         save_dataset(dataclasses.replace(dataset, metadata=small), tmp_path / "train")
     with pytest.raises(ValueError, match="4 examples do not fill groups of 3"):
         from_examples(INPUTS, LABELS, vocab_size=4, group_size=3)
+
+
+def with_header(text, data=b"", version=b"\x01\x00"):
+    """Lay out an .npy file whose header is any text."""
+    header = text.encode().ljust(118 - 1) + b"\n"
+    return b"\x93NUMPY" + version + len(header).to_bytes(2, "little") + header + data
+
+
+SHAPED = "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        with_header("{'descr': '<i4', "),
+        with_header("{'descr': '<i4', 'shape': (4,), 'fortran_order': 'it''s}"),
+        with_header("((((((((((("),
+        with_header("[" * 110),
+        with_header("{'descr': 7, 'fortran_order': False, 'shape': (4, 3), }"),
+        with_header(SHAPED % ("<i4", "False", "(4, -3)")),
+        with_header(SHAPED % ("<i4", "False", f"({10**12}, {10**12})")),
+        with_header(SHAPED % ("<i4", "False", f"({10**30},)")),
+        with_header(SHAPED % ("|u1", "False", "(4, 3)"), bytes(11)),
+        with_header(SHAPED % ("|u1", "False", "(4, 3)"), bytes(13)),
+        with_header(SHAPED % ("|O", "False", "(4, 3)"), bytes(96)),
+        with_header(SHAPED % ("<M8[s]", "False", "(4, 3)"), bytes(96)),
+        with_header(SHAPED % ("<m8[s]", "False", "(4, 3)"), bytes(96)),
+        with_header(SHAPED % ("|b1", "False", "(4, 3)"), bytes(12)),
+        with_header(SHAPED % ("|u1", "False", "(4, 3)"), bytes(12), version=b"\x07\x00"),
+        b"\x93NUMPY\x01\x00\xff",
+        b"PK\x03\x04" + bytes(40),
+    ],
+)
+def test_damaged_headers_are_one_line(written, content):
+    (written / "all__inputs.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"all__inputs\.npy is no complete \.npy file: ") as caught:
+        load_dataset(written)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_orders_of_bytes_and_axes_are_read_right(written):
+    np.save(written / "all__inputs.npy", INPUTS.astype(">i4"))
+    np.save(written / "all__labels.npy", np.asfortranarray(LABELS))
+    dataset = load_dataset(written)
+    np.testing.assert_array_equal(dataset.inputs, INPUTS)
+    np.testing.assert_array_equal(dataset.labels, LABELS)
+    assert dataset.inputs.dtype.isnative
+    assert dataset.labels.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"seq_len": "3"}, "field seq_len must be an integer, got '3'"),
+        ({"seq_len": 3.5}, "field seq_len must be an integer"),
+        ({"vocab_size": 0}, "vocab_size must be at least 1"),
+        ({"pad_id": 4}, "pad_id must be 0 to 3, got 4"),
+        ({"blank_identifier_id": 1}, "blank_identifier_id must be 0 to 0"),
+        ({"sets": "all"}, "field sets must be a list"),
+        ({"puzzles": {"task": "maze"}}, "field puzzles.grid is missing"),
+        (
+            {"puzzles": {"task": "maze", "grid": [2, 2], "box": None, "identifiers_sha256": ""}},
+            r"puzzles.grid must have seq_len=3 cells, got \[2, 2\]",
+        ),
+    ],
+)
+def test_names_the_field_of_a_bad_dataset_json(written, change, what):
+    (written / "dataset.json").write_text(json.dumps(DATASET_JSON | change))
+    with pytest.raises(ValueError, match=what):
+        load_dataset(written)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '["a", 3]', '{"a": 1}', '["a", "a"]', "\x00"])
+def test_damaged_names_of_identifiers_are_one_line(tmp_path, text):
+    (tmp_path / "identifiers.json").write_text(text)
+    with pytest.raises(ValueError, match=r"identifiers\.json"):
+        load_identifiers(tmp_path)
+
+
+def test_identifiers_of_another_data_set_are_refused(written):
+    names = ["<blank>", "a"]
+    facts = {"task": "maze", "grid": [1, 3], "box": None}
+    facts["identifiers_sha256"] = hash_identifiers(names)
+    document = DATASET_JSON | {"num_puzzle_identifiers": 2, "puzzles": facts}
+    (written / "dataset.json").write_text(json.dumps(document))
+    metadata = read_metadata(written / "dataset.json")
+    (written.parent / "identifiers.json").write_text(json.dumps(names))
+    assert facts_of_split(metadata, written, "maze") == metadata.puzzles
+    (written.parent / "identifiers.json").write_text(json.dumps(["<blank>", "b"]))
+    with pytest.raises(ValueError, match=r"lists other names than .* was made of"):
+        facts_of_split(metadata, written, "maze")
+    with pytest.raises(ValueError, match="is maze data, not sudoku"):
+        facts_of_split(metadata, written, "sudoku")
