@@ -6,7 +6,7 @@ integers, scales and zero points are read from the file, so what is tested is th
 this operator, in this version, computes what the file says. Inputs lie on the input's grid, where
 rounding has one answer. Bounds, with x the input row, W the filter, and sums over a row:
 
-    float32 sums      FLOAT_ERROR sum |x||w|              rounding of products and sums
+    float32 sums      FLOAT_ERROR (sum |x||w| + |bias|)   rounding of products and sums
     dynamic inputs    + step/2 sum |w|, step = range/254  rows rounded to int8
     static            + 1 step of the output              half of rounding, half of multipliers
 
@@ -145,7 +145,10 @@ def check_product(graph: Graph, runtime: Runtime, seed: int) -> ProductCheck:
 def bound_of(x: Float64[np.ndarray, "rows inputs"], product: Product) -> np.ndarray:
     """Bound every output of a product (the table above)."""
     weights = np.abs(product.weights)
-    bound = FLOAT_ERROR * (np.abs(x) @ weights.T) + np.finfo(np.float32).tiny
+    terms = np.abs(x) @ weights.T
+    if product.bias is not None:  # one more term; all of them where a head was hardly trained
+        terms = terms + np.abs(product.bias)
+    bound = FLOAT_ERROR * terms + np.finfo(np.float32).tiny
     if product.is_hybrid:
         reach = np.maximum(np.ptp(x, axis=1), 2 * np.abs(x).max(axis=1))
         bound = bound + reach[:, None] / 254 / 2 * weights.sum(axis=1)[None]

@@ -12,6 +12,7 @@ from trm_jax.convert.published import PUBLISHED
 from trm_jax.convert.released_yaml import YAML_FILE, Fields, Say, read_yaml
 from trm_jax.convert.torch_config import FLAG, PRESET, TENSORS, UNUSED, resolve_config
 from trm_jax.convert.torch_files import INDEX, read_shard_names, read_tensors, write_torch
+from trm_jax.data.facts import PuzzleFacts, settle_facts
 from trm_jax.data.hub import PREFIX as HUB
 from trm_jax.data.hub import resolve
 from trm_jax.tasks.table import agreed_task
@@ -127,7 +128,9 @@ def convert(source: str, out: Path, hints: Hints, storage: str, task: str | None
     solves = agreed_task(task, recorded_task(source, hints), source)
     said: list[str] = []
     config, weights, notes = load_torch(source, hints, said.append, said.append)
-    save_model(out, config, weights, notes, storage, task=solves.name if solves else None)
+    name = solves.name if solves else None
+    puzzles = known_facts(config, name)
+    save_model(out, config, weights, notes, storage, task=name, puzzles=puzzles)
     kind, mixer = type(config).__name__.removesuffix("Config"), config.mixer.value
     about = (
         f"{out}: {kind} ({mixer}), hidden {config.hidden_size}, vocabulary {config.vocab_size},"
@@ -135,6 +138,20 @@ def convert(source: str, out: Path, hints: Hints, storage: str, task: str | None
         f" {config.num_puzzle_identifiers} puzzle identifiers"
     )
     return "\n  ".join([about, *said])
+
+
+def known_facts(config: Config, task: str | None) -> PuzzleFacts | None:
+    """Say what a checkpoint's puzzles are, where task and sizes leave no choice; else None.
+
+    What is left open (boxes of 6x6 Sudoku, say) is asked for where it is needed.
+    """
+    if task is None:
+        return None
+    rows = config.num_puzzle_identifiers
+    try:
+        return settle_facts(task, config.seq_len, "the checkpoint", num_identifiers=rows)
+    except ValueError:
+        return None
 
 
 def convert_back(source: str, out: Path) -> str:

@@ -33,6 +33,7 @@ from trm_jax.tasks.table import TASKS, agreed_task, need_task
 from trm_jax.typed_json import read_json
 
 DATASET_FILE, CONFIG_FILE = "dataset.json", "config.json"
+NAMES = "identifiers_sha256"
 CHECKED = 200  # answers of a split
 
 
@@ -148,7 +149,9 @@ def write_facts(
     document = read_json(file)
     before = document.get("puzzles")
     after = json.loads(json.dumps(facts.to_json()))
-    if before not in (None, after) and not replace:
+    filled = isinstance(before, dict) and before | {NAMES: after[NAMES]} == after
+    open_still = filled and not before[NAMES]  # as a converter leaves it
+    if before not in (None, after) and not open_still and not replace:
         raise ValueError(f"{file} says {before} already; add --replace to change it to {after}")
     document |= {**(more or {}), "puzzles": after}
     indent, end = (2, "\n") if file.name == CONFIG_FILE else (None, "")

@@ -10,6 +10,7 @@ import pytest
 from tests.support.samples import random_weights
 from tests.support.tiny import sweep as tiny
 from trm_jax.checkpoints.model_files import load_facts, load_model, save_model
+from trm_jax.convert.load import known_facts
 from trm_jax.data.facts import ONE_BLANK, hash_identifiers, settle_facts
 from trm_jax.data.format import from_examples, load_dataset, save_dataset
 from trm_jax.data.sudoku import tokens
@@ -118,3 +119,18 @@ def test_puzzle_names_are_compared_not_counted(tmp_path: Path) -> None:
         load_puzzles(model, tmp_path / "other")
     with pytest.raises(ValueError, match="model silent does not say which puzzles the rows"):
         load_puzzles(load_named(str(tmp_path / "silent")), tmp_path / "own")
+
+
+def test_names_that_a_converter_left_open_are_filled_in(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, vocab_size=12, num_puzzle_identifiers=3)
+    save_model(
+        tmp_path / "model", config, random_weights(config), puzzles=known_facts(config, "arc")
+    )
+    (tmp_path / "names.json").write_text(json.dumps(NAMES))
+    words = [str(tmp_path / "model"), "--identifiers", str(tmp_path / "names.json")]
+    assert describe.main(words) == 0
+    said = load_facts(tmp_path / "model")
+    assert said is not None
+    assert said.identifiers_sha256 == hash_identifiers(NAMES)
+    assert known_facts(CONFIG, "sudoku") is None  # 2x3 or 3x2
+    assert known_facts(CONFIG, None) is None
