@@ -8,7 +8,7 @@ over tasks with Wilson intervals, differences to full precision with the adjuste
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -22,6 +22,7 @@ from experiments.arc.rows import (
     read_grid,
     vote_folder,
 )
+from experiments.measurement.row_checks import check_within
 from experiments.measurement.row_files import ResultFolder, read_records, write_records
 from experiments.measurement.spec import finished_shards
 from experiments.render import tables
@@ -308,5 +309,47 @@ def read_tables(folder: Path) -> list[Table]:
             f"{folder} has no {SCORES_FILE}: run its `python -m experiments.arc` command again"
             " with --resume (nothing is asked twice)"
         )
-    listed = read_records(folder / SCORES_FILE, "run experiments.arc again with --resume")
+    cure = "run experiments.arc again with --resume"
+    listed = read_records(folder / SCORES_FILE, cure, record_kinds())
+    what = f"{folder / SCORES_FILE} is damaged, or not of the run in votes.json ({cure})"
+    check_records(spec, listed, what)
     return list(vote_tables(spec, listed).values())
+
+
+def record_kinds() -> dict[str, Any]:
+    """List the fields of a record (`records`) with their types."""
+    counts = ("bytes", "num_aug", "tasks", "questions")
+    costs = ("rollouts_per_task", "gflops_per_task", "seconds_per_task")
+    rates = (
+        "canvas_exact",
+        *(f"pass@{k}" for k in PASS_KS),
+        *(f"solved@{k}" for k in SHOWN_KS),
+        DIFFERENCE,
+    )
+    parts = [name for rate in rates for name in interval_fields(rate, Interval(0.0, 0.0, 0.0))]
+    return {
+        "scheme": str,
+        **dict.fromkeys(counts, int),
+        **dict.fromkeys(costs, float),
+        **dict.fromkeys(parts, float | None),
+    }
+
+
+def check_records(spec: VoteSpec, listed: Sequence[Record], what: str) -> None:
+    """Check that there is one record for every scheme and number of augmentations.
+
+    Args:
+      what: said before the reason.
+
+    Raises:
+      ValueError: one is missing, there twice, or has no tasks.
+    """
+    found = [(record["scheme"], record["num_aug"]) for record in listed]
+    numbers = {number for _, number in found} | {spec.num_aug}
+    expected = {(label(name, spec.dtype), n) for name in spec.schemes for n in numbers}
+    if len(found) != len(set(found)) or set(found) != expected:
+        wrong = sorted(set(found) ^ expected) or found
+        raise ValueError(f"{what}: records of {wrong[0]} are missing, unknown or there twice")
+    for record in listed:
+        check_within("tasks", record["tasks"], 1)
+        check_within("bytes", record["bytes"], 0)

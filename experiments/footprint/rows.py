@@ -14,7 +14,7 @@ from export.footprint.energy import paper_energy
 from export.footprint.estimate import BUDGETS, Footprint, estimate_footprint
 from export.footprint.sram import Residency, Schedule
 from quant.scheme import parse
-from trm_jax.config import Config
+from trm_jax.config import PRESETS, Config
 
 FILE = "footprint.jsonl"
 Record = dict[str, Any]
@@ -89,4 +89,19 @@ def read_rows(folder: Path) -> list[Record]:
       FileNotFoundError: it has none.
       ValueError: a line is damaged.
     """
-    return read_records(folder / FILE, "run experiments.footprint again")
+    cure = "run experiments.footprint again"
+    rows = read_records(folder / FILE, cure, record_kinds())
+    if not rows:
+        raise ValueError(f"{folder / FILE} has no rows; {cure}")
+    for row in rows:
+        parse(row["scheme"])
+    return rows
+
+
+def record_kinds() -> dict[str, Any]:
+    """List the fields of a row with their types, as the row of any configuration has them."""
+    sample = records({"": next(iter(PRESETS.values()))}, ("fp32",))[0]
+    numbers = dict.fromkeys(sample, float)
+    texts = dict.fromkeys(("config", "scheme"), str)
+    fits = {name: str | None for name in sample if name.startswith("fits ")}
+    return numbers | texts | fits

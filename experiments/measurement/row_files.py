@@ -15,6 +15,7 @@ missing (spec.py); how JSON becomes a row (trm_jax/typed_json.py).
 
 import dataclasses
 import json
+import math
 import os
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from experiments.measurement.row_checks import MOST, check_within
 from experiments.measurement.spec import KeyedRow, RowSpec
 from trm_jax.output.ownership import UNFINISHED, OutputKind, check_output
 from trm_jax.typed_json import encode, parse_json, read_fields
@@ -323,25 +325,45 @@ def read_lines(
 
 
 def write_records(file: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """Write a whole file of records, one per line: they are recomputed, not resumed."""
+    """Write a whole file of records, one per line: they are recomputed, not resumed.
+
+    JSON has no NaN, such as an end of an interval that one puzzle does not give: it becomes null.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(file, "".join(json.dumps(record) + "\n" for record in records))
+    lines = [{k: None if v != v else v for k, v in record.items()} for record in records]
+    replace_text(file, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
 
 
-def read_records(file: Path, cure: str) -> list[dict[str, Any]]:
+def read_records(file: Path, cure: str, kinds: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Read what `write_records` wrote.
+
+    Args:
+      kinds: type of every field; of a `float | None` null is read as NaN.
 
     Raises:
       FileNotFoundError: it is not there.
-      ValueError: a line is damaged.
+      ValueError: a line is damaged, or a field is missing, unknown or of another type.
     """
     records = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
         try:
-            records.append(read_fields(dict[str, Any], parse_json(line)))
+            records.append(_read_record(read_fields(dict[str, Any], parse_json(line)), kinds))
         except ValueError as error:
             raise ValueError(f"{file}, line {number} is damaged ({error}); {cure}") from error
     return records
+
+
+def _read_record(values: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    if wrong := sorted(values.keys() ^ kinds.keys()):
+        state = "unknown" if wrong[0] in values else "missing"
+        raise ValueError(f"field {wrong[0]} is {state}")
+    record = {}
+    for name, kind in kinds.items():
+        (value,) = read_fields(dict[str, kind], {name: values[name]}).values()
+        if isinstance(value, int | float):
+            check_within(name, value, -MOST)
+        record[name] = math.nan if value is None and kind == float | None else value
+    return record
 
 
 def replace_text(file: Path, text: str) -> None:

@@ -210,7 +210,9 @@ def test_other_files_of_today_are_read(tmp_path: Path) -> None:
         '{"key":"k","gr'  # cut off by a kill
     )
     job = '{"command":["experiments.footprint","--out","o"],"seconds":0.5,"cpu_seconds":0.25}\n'
-    footprint = '{"config": "c", "scheme": "fp32", "fits 4 MB MCU": null, "gflops": 2.79}\n'
+    numbers = dict.fromkeys(footprint_rows.record_kinds(), 2.79)
+    texts = {"config": "c", "scheme": "fp32", "fits 4 MB MCU": None, "fits 8 MB SoC": "full"}
+    footprint = json.dumps(numbers | texts) + "\n"
     write(tmp_path, rows_jsonl=arena, jobs_jsonl=job, footprint_jsonl=footprint)
     ((place, row),) = read_lines(tmp_path / "rows.jsonl", ArenaRow, "move it away")
     assert (row.head, row.tail, place[-6:]) == (5, 6, "line 1")
