@@ -81,5 +81,7 @@ def test_rows_are_measured_once(tmp_path, capsys: pytest.CaptureFixture[str]) ->
     assert read_rows(tmp_path) == rows
     (tmp_path / "rows.jsonl").write_text('{"nothing": 1}\n')
     assert main(command) == 2
-    assert "move it away" in capsys.readouterr().err
+    assert "is left as it is" in (said := capsys.readouterr().err)
+    assert "choose another folder" in said
+    assert (tmp_path / "rows.jsonl").read_text() == '{"nothing": 1}\n'
     assert end_of(main, ["--heads", "0", "--out", str(tmp_path)]) == 2
