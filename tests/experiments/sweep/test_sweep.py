@@ -109,7 +109,7 @@ def test_a_checkpoint_of_the_pytorch_release_is_the_same_model(tiny_root, tmp_pa
     (tmp_path / "all_config.yaml").write_text(
         "arch:\n  name: recursive_reasoning.trm@TRM\n  H_cycles: 2\n  L_cycles: 2\n"
         "  num_heads: 2\n  expansion: 1.0\n  puzzle_emb_len: 1\n  halt_max_steps: 4\n"
-        "  forward_dtype: float32\n"
+        "  halt_exploration_prob: 0.1\n  no_ACT_continue: true\n  forward_dtype: float32\n"
     )
     theirs = prepare(tiny.parsed(tiny_root, "--model", str(file)))
     assert theirs.model.config == ours.model.config
