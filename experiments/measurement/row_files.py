@@ -314,7 +314,8 @@ def read_lines(
     Raises:
       ValueError: a line is damaged.
     """
-    whole = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+    there = os.path.lexists(file)  # a link to nowhere is damage, not the lack of rows
+    whole = file.read_bytes().split(b"\n")[:-1] if there else []
     for number, line in enumerate(whole, start=1):
         place = f"{file}, line {number}"
         try:

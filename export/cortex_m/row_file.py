@@ -235,10 +235,21 @@ def padded(data: bytes) -> bytes:
     return data + bytes(padding(len(data)))
 
 
+def read_halting(value: int) -> Halting:
+    """Read the number of a rule of halting.
+
+    Raises:
+      ValueError: no rule has it.
+    """
+    if value not in set(Halting):
+        raise ValueError(f"halting must be 0 to {max(Halting)}, got {value}")
+    return Halting(value)
+
+
 def _depth(fields: tuple[int, ...]) -> Depth:
     H_cycles, L_cycles, steps, halting = fields
     return Depth(
-        H_cycles=H_cycles, L_cycles=L_cycles, halt_max_steps=steps, halting=Halting(halting)
+        H_cycles=H_cycles, L_cycles=L_cycles, halt_max_steps=steps, halting=read_halting(halting)
     )
 
 

@@ -36,8 +36,8 @@ from export.cortex_m.row_file import (
     MODEL_ID_BYTES,
     MOST_TOKENS,
     Depth,
-    Halting,
     padded,
+    read_halting,
 )
 
 MAGIC = b"TRMVECT1"
@@ -140,7 +140,7 @@ def read_vectors(data: bytes) -> VectorFile:
         raise ValueError("vector file is damaged: its checksum differs")
     file = VectorFile(
         model_id=model_id,
-        depth=Depth(H_cycles=H, L_cycles=L, halt_max_steps=steps, halting=Halting(halting)),
+        depth=Depth(H_cycles=H, L_cycles=L, halt_max_steps=steps, halting=read_halting(halting)),
         vectors=[_vector(data, HEADER.size + i * stride, seq, bool(states)) for i in range(count)],
     )
     if write_vectors(file) != data[:size]:

@@ -315,3 +315,11 @@ def test_the_digest_of_a_vote_is_of_its_identity() -> None:
         assert spec.conflicts(changed) == [
             f"{name} is {getattr(spec, name)}, asked for {getattr(changed, name)}"
         ]
+
+
+def test_a_link_to_nowhere_is_no_lack_of_rows(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    assert list(read_lines(file, ArenaRow, "do it")) == []
+    file.symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError):
+        list(read_lines(file, ArenaRow, "do it"))

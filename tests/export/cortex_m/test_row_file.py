@@ -140,3 +140,11 @@ def test_reserved_bytes_are_zero(at: int) -> None:
     data[12:16] = zlib.crc32(data[16:end]).to_bytes(4, "little")
     with pytest.raises(ValueError, match="reserved bytes"):
         read_rows(bytes(data))
+
+
+def test_an_unknown_rule_of_halting_is_named() -> None:
+    data = bytearray(write_rows(small_row_file()))
+    data[82] = 3
+    data[12:16] = zlib.crc32(data[16:160]).to_bytes(4, "little")
+    with pytest.raises(ValueError, match="halting must be 0 to 2, got 3"):
+        read_rows(bytes(data))

@@ -54,11 +54,11 @@ def make_results(folder: Path) -> None:
 
 PROFILE = {
     "execution_summary": {
-        "estimated_inference_time": 1500,
-        "all_inference_times": [1500, 1700],
+        "estimated_inference_time": 1500.0,
+        "all_inference_times": [1500.0, 1700.0],
         "estimated_inference_peak_memory": 4096,
         "inference_memory_peak_range": [1024, 4096],
-        "warm_load_time": 900,
+        "warm_load_time": 900.0,
     },
     "execution_detail": [
         {"name": "a", "type": "MatMul", "compute_unit": "NPU", "execution_time": 7},

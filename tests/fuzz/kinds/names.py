@@ -66,7 +66,7 @@ def text_kind(
         mutate=mutate,
         read=lambda folder: read(text_of(folder)),
         says=lambda folder: says(text_of(folder)),
-        names=("got ", "unknown", "known", "must", "cannot", "impossible"),
+        names=("got ", "unknown", "known", "must", "cannot", "impossible", "needs"),
         seconds=5,
         mebibytes=64,
     )

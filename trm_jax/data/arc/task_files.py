@@ -9,6 +9,7 @@ task and pair. Other entries of a task (a few public files hold "name") are not 
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _read_kaggle(source: Path, subset: str) -> tuple[ArcTask, ...]:
     challenges, path = (kaggle_file(source, subset, s) for s in ("challenges", "solutions"))
-    solutions = read_json(path) if path.is_file() else None
+    solutions = read_json(path) if os.path.lexists(path) else None
     tasks = []
     for name, values in read_json(challenges).items():
         if solutions is not None:

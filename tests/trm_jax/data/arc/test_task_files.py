@@ -127,6 +127,19 @@ def test_other_files_are_refused(tmp_path, text, message):
         read_subset(tmp_path / "arc", "eval")
 
 
+def test_solutions_that_cannot_be_read_are_not_missing(tmp_path):
+    """Without solutions the answers are unknown; that must not come from a slip of the file."""
+    kaggle(tmp_path, {"t1": TASK})
+    solutions = tmp_path / "arc_eval_solutions.json"
+    solutions.symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError):
+        read_subset(tmp_path / "arc", "eval")
+    solutions.unlink()
+    solutions.mkdir()
+    with pytest.raises(IsADirectoryError):
+        read_subset(tmp_path / "arc", "eval")
+
+
 def test_missing_or_empty_subsets_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no ARC tasks of the subset 'eval'"):
         read_subset(tmp_path, "eval")
