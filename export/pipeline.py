@@ -1,6 +1,7 @@
 """Makes an export of a model: lower, refuse, write, try, record.
 
     export_model     a model by its scheme and target: simulate, then the rest
+    keep_artifact    the export of a folder, made where it is not there
     write_artifact   a simulated model, into a folder:
     lower_model      graphs and host tensors; refused where the target computes them wrong
     draft_manifest   what is known once the files are written: sizes, operators, encodings
@@ -30,7 +31,7 @@ from export.artifact.manifest import (
     dump_manifest,
     facts_of,
 )
-from export.artifact.open import Export
+from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solution, Solver, run_by_stages
 from export.graph.files import HOST_FILE, MANIFEST_FILE, convert_graphs, write_files
 from export.graph.ir import GraphModel, Tensor
@@ -51,6 +52,7 @@ from quant.scheme import FloatDtype, Scheme
 from quant.simulation import Simulation, simulate
 from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
+from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import LoadedModel, Puzzles, gather_batch, gather_calibration, load_puzzles
 from trm_jax.output.staging import staged
 from trm_jax.types import Batch
@@ -98,6 +100,35 @@ def export_model(
     return write_artifact(
         Path(folder), model, plan, simulation, tried, batch=batch, steps=steps, cut=cut
     )
+
+
+def keep_artifact(
+    folder: Path,
+    source: LoadedModel,
+    plan: StoragePlan,
+    make: Callable[[], Simulation],
+    dataset: PuzzleDataset,
+    *,
+    batch: int,
+    steps: int,
+    tried: int = TRIED,
+    cut: PartitionSpec | None = None,
+) -> Export:
+    """Open the export of a folder; make it first where it is not there.
+
+    Args:
+      make: gives the simulation, where the export is to be made.
+      dataset: its first puzzles are tried for the expected answers.
+      tried: how many of them at most.
+      batch, steps, cut: as of `write_artifact`.
+
+    Raises:
+      As `write_artifact` and `open_artifact`.
+    """
+    if not (folder / MANIFEST_FILE).exists():
+        first = gather_batch(dataset, np.arange(min(tried, len(dataset))))
+        write_artifact(folder, source, plan, make(), first, batch=batch, steps=steps, cut=cut)
+    return open_artifact(folder)
 
 
 def write_artifact(

@@ -18,19 +18,18 @@ from pathlib import Path
 import numpy as np
 
 from export.aihub.devices import Precision
-from export.artifact.open import open_artifact
 from export.graph import tflite_writer
-from export.graph.files import MANIFEST_FILE, import_onnx_file
+from export.graph.files import import_onnx_file
 from export.graph.ir import Graph, GraphModel
 from export.lowering import unroll
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import Numerics, StoragePlan, plan_for
-from export.pipeline import TRIED, write_artifact
+from export.pipeline import keep_artifact
 from export.targets import Target
 from quant.scheme import CarryPrecision, parse, short_name
 from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import LoadedModel, gather_batch, gather_calibration
+from trm_jax.loading import LoadedModel, gather_calibration
 from trm_jax.names import did_you_mean
 
 HUB = "hub:"
@@ -148,10 +147,9 @@ def prepare(
     """
     folder = out / "exports" / variant.name.replace(":", "-")
     simulation = simulate(source, variant.plan.precision, gather_calibration(dataset), steps=steps)
-    if not (folder / MANIFEST_FILE).exists():
-        tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
-        write_artifact(folder, source, variant.plan, simulation, tried, batch=1, steps=steps)
-    artifact = open_artifact(folder)
+    artifact = keep_artifact(
+        folder, source, variant.plan, lambda: simulation, dataset, batch=1, steps=steps
+    )
     same = artifact.manifest.parameters_sha256 == parameters_sha256(simulation.quantised)
     if not same or artifact.config != simulation.reasoner.config:
         raise ValueError(f"{folder} holds another model or other H-cycles; choose another --out")

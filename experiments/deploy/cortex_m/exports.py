@@ -16,14 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from export.artifact.open import Export, open_artifact
+from export.artifact.open import Export
 from export.cortex_m import package as cortex_m_package
-from export.graph.files import HOST_FILE, MANIFEST_FILE, MODEL_FILE
+from export.graph.files import HOST_FILE, MODEL_FILE
 from export.graph.tflite_writer import write_tflite
 from export.lowering.integer_block import MOST_QUERIES
 from export.lowering.stages import STAGE, PartitionSpec
 from export.lowering.storage import StoragePlan, plan_for
-from export.pipeline import draft_manifest, lower_model, write_artifact
+from export.pipeline import draft_manifest, keep_artifact, lower_model
 from export.targets import Target
 from quant.integer.model import uncalibrated_model
 from quant.ptq.calibrate import ProductRange, input_widths
@@ -32,7 +32,7 @@ from quant.scheme import Scheme, parse
 from quant.simulation import Simulation, quantise_for, simulate
 from trm_jax.config import PRESET_TASKS, PRESETS, Config, Mixer
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import LoadedModel, gather_batch, gather_calibration
+from trm_jax.loading import LoadedModel, gather_calibration
 from trm_jax.models.build import build
 from trm_jax.names import unknown_name
 from trm_jax.tasks.table import agreed_task
@@ -88,12 +88,14 @@ def trained_export(
       ValueError: TFLM does not compute the scheme right.
       RuntimeError: TFLM refuses it, or is not installed.
     """
-    if not (folder / MANIFEST_FILE).exists():
-        plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
-        simulation = simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
-        tried = gather_batch(dataset, np.arange(min(ANSWERED, len(dataset))))
-        write_artifact(folder, source, plan, simulation, tried, batch=1, steps=steps, cut=cut)
-    return open_artifact(folder)
+    plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
+
+    def make() -> Simulation:
+        return simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
+
+    return keep_artifact(
+        folder, source, plan, make, dataset, batch=1, steps=steps, tried=ANSWERED, cut=cut
+    )
 
 
 def random_source(preset: str) -> LoadedModel:

@@ -144,6 +144,7 @@ def deploy(job: CortexJob, console: Console) -> None:
     spec, folder = job.spec, board_folder(job.out)
     folder.check(spec, resume=True)
     finished = {row.scheme for row in folder.read_rows(spec)}
+    is_new = not folder.spec_file.exists()
     folder.open(spec, environment())
     refused: dict[str, str] = {}
     with progress_bar("exporting", len(job.schemes)) as advance:
@@ -156,10 +157,18 @@ def deploy(job: CortexJob, console: Console) -> None:
             except (ValueError, RuntimeError) as error:
                 refused[scheme] = str(error)
     if not finished & set(job.schemes):
-        raise RuntimeError("; ".join(f"{name}: {reason}" for name, reason in refused.items()))
+        if is_new:
+            folder.spec_file.unlink()  # nothing was deployed, and nothing stays of it
+        raise RuntimeError("; ".join(map(refusal, refused.items())))
     tables.report(job.out, console)
-    for scheme, reason in refused.items():
-        console.print(f"left out: {scheme}: {reason}", soft_wrap=True, markup=False)
+    for each in refused.items():
+        console.print(f"left out: {refusal(each)}", soft_wrap=True, markup=False)
+
+
+def refusal(refused: tuple[str, str]) -> str:
+    """Say why a scheme was refused; its name stands in front where the reason has none."""
+    scheme, reason = refused
+    return reason if scheme in reason else f"{scheme}: {reason}"
 
 
 def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:

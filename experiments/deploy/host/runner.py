@@ -29,11 +29,10 @@ from experiments.measurement.row_files import ResultFolder, drop_torn_line
 from experiments.measurement.shards import moments, to_hex
 from experiments.measurement.spec import pending
 from export.artifact.check_rollouts import compare_group
-from export.artifact.open import open_artifact
+from export.artifact.open import Export
 from export.artifact.solver import Solver
-from export.graph.files import MANIFEST_FILE
 from export.lowering.storage import plan_for
-from export.pipeline import TRIED, write_artifact
+from export.pipeline import keep_artifact
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.scheme import parse
@@ -90,7 +89,14 @@ class HostJob:
         )
 
 
-def simulate_export(job: HostJob, scheme: str) -> Simulation:
+class SimulatedExport(NamedTuple):
+    """A scheme's simulation and its export."""
+
+    simulation: Simulation
+    artifact: Export
+
+
+def simulate_export(job: HostJob, scheme: str) -> SimulatedExport:
     """Build a scheme's simulation, and its export if it is not there yet.
 
     Raises:
@@ -101,13 +107,16 @@ def simulate_export(job: HostJob, scheme: str) -> Simulation:
     simulation = simulate(
         job.source, plan.precision, gather_calibration(job.dataset), steps=job.steps
     )
-    folder = export_folder(job.out, scheme)
-    if not (folder / MANIFEST_FILE).exists():
-        tried = gather_batch(job.dataset, np.arange(min(TRIED, len(job.dataset))))
-        write_artifact(
-            folder, job.source, plan, simulation, tried, batch=job.batch, steps=job.steps
-        )
-    return simulation
+    artifact = keep_artifact(
+        export_folder(job.out, scheme),
+        job.source,
+        plan,
+        lambda: simulation,
+        job.dataset,
+        batch=job.batch,
+        steps=job.steps,
+    )
+    return SimulatedExport(simulation, artifact)
 
 
 class References:
@@ -235,8 +244,7 @@ def run_scheme(
     left = pending(keys, files.rows)
     advance(len(keys) - len(left))
     if left:
-        simulation = simulate_export(job, scheme)
-        artifact = open_artifact(export_folder(job.out, scheme))
+        simulation, artifact = simulate_export(job, scheme)
         runtime = open_runtime(job.target, artifact.model, threads=job.threads)
         try:
             solver = Solver(artifact, runtime)

@@ -162,3 +162,14 @@ def test_presets_of_another_task_are_refused(capsys: pytest.CaptureFixture[str])
 
 def test_time_is_instructions_over_the_clock() -> None:
     assert Speed(mhz=400, cpi=1.5, patience=1).seconds(800_000_000) == 3.0
+
+
+def test_if_every_scheme_is_refused_nothing_stays(
+    tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = [*tiny.arguments(tiny_root, tmp_path / "out"), "--target", "cortex-m55"]
+    assert deploy.main([*line, "--schemes", "w8c-sym_a8da"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: tflm does not compute w8c-sym_a8da")  # named once
+    assert error.count("w8c-sym_a8da") == 1
+    assert list(tmp_path.iterdir()) == []
