@@ -143,8 +143,9 @@ def random_export(source: LoadedModel, scheme: str, cut: PartitionSpec | None = 
     model, host = lower_model(source, plan, simulation, batch=1, cut=cut)
     content = b"".join(value.tobytes() for value in host.values())
     files = {MODEL_FILE: write_tflite(model), HOST_FILE: content}
+    nothing = dataclasses.replace(source, task=None)  # random weights solve no puzzles of any kind
     manifest = draft_manifest(
-        source, plan, simulation, model, files, batch=1, steps=source.config.halt_max_steps
+        nothing, plan, simulation, model, files, batch=1, steps=source.config.halt_max_steps
     )
     return Export(manifest=manifest, model=model, host=host)
 
