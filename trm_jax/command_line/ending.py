@@ -21,7 +21,7 @@ RESUMED = "stopped; finished rows are kept, --resume goes on"
 STOPPED = "stopped"
 REPEATED = "stopped; what is finished is kept, the same command goes on"
 
-LONGEST = 380  # characters of an error; what is longer repeats something of the input
+LONGEST = 600  # characters of an error; what is longer repeats something of the input
 
 BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 XLA_ERRORS = {"XlaRuntimeError", "JaxRuntimeError"}

@@ -21,6 +21,7 @@ FIELDS = (
     *("halt_exploration_prob", "halt_max_steps", "puzzle_emb_ndim", "puzzle_emb_len"),
 )
 """Fields that a release's YAML and our configuration name alike."""
+SHARDS = "model.safetensors.index.json"
 
 
 def without_torch() -> str:
@@ -132,6 +133,26 @@ def make_release(folder: Path, name: str = "step_7") -> None:
     (folder / "all_config.yaml").write_text(YAML.format(name=TRM_NAME))
 
 
+def make_shards(folder: Path) -> None:
+    """Write a checkpoint as two safetensors files with their index."""
+    from safetensors.numpy import save_file
+
+    from tests.support.releases import CONFIGS, TRM_NAME, YAML, released_tensors
+
+    tensors = {n: np.asarray(x, np.float32) for n, x in released_tensors(CONFIGS["att"]).items()}
+    names = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    parts: list[dict[str, np.ndarray]] = [{}, {}]
+    for i, (name, value) in enumerate(sorted(tensors.items())):
+        parts[i % 2][name] = value
+    for name, part in zip(names, parts, strict=True):
+        save_file(part, folder / name)
+    index = {n: names[i % 2] for i, n in enumerate(sorted(tensors))}
+    size = sum(value.nbytes for value in tensors.values())
+    document = {"metadata": {"total_size": size}, "weight_map": index}
+    (folder / SHARDS).write_text(json.dumps(document))
+    (folder / "all_config.yaml").write_text(YAML.format(name=TRM_NAME))
+
+
 def read_release(folder: Path, name: str = "step_7") -> Any:
     """Load a checkpoint as programs do."""
     from trm_jax.checkpoints.model_files import flatten
@@ -161,6 +182,27 @@ def release_says(folder: Path, name: str = "step_7") -> Any:
         )
         return {field: arch[field] for field in FIELDS}, config, tensors
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+
+
+def shards_say(folder: Path) -> Any:
+    """Take the fields from the YAML and every tensor from the file that the index names."""
+    from safetensors.numpy import load
+
+    from trm_jax.checkpoints.model_files import flatten
+    from trm_jax.config import from_dict
+    from trm_jax.convert.name_table import from_torch
+
+    told, config, _ = release_says(folder, SHARDS)
+    index = oracles.document(folder, SHARDS)
+    try:
+        tensors = {
+            name: load((folder / file).read_bytes())[name]
+            for name, file in index["weight_map"].items()
+        }
+        weights = from_torch(tensors, from_dict({**config, **told, "expansion": 1.0}))
+        return told, config, oracles.digests(flatten(weights))
+    except Exception as error:  # whatever a damaged file makes safetensors raise
         raise Unreadable(str(error)) from error
 
 
@@ -298,6 +340,16 @@ MODELS = (
         missing=without_torch,
         names=NAMES,
         mebibytes=1024,
+    ),
+    InputKind(
+        name="shards",
+        right="tensors are those of the undamaged files, or what safetensors reads from them",
+        make=make_shards,
+        mutate=mutate_folder,
+        read=functools.partial(read_release, name=SHARDS),
+        says=shards_say,
+        names=NAMES,
+        share=0.3,
     ),
     InputKind(
         name="compact",

@@ -34,7 +34,7 @@ def test_an_error_is_one_line_of_bounded_length(capsys):
     text = "config.json: " + "x" * 5000 + "; export again"
     assert exit_code(raising(ValueError(text)), (ValueError,)) == 2
     said = capsys.readouterr().err
-    assert len(said) == len("error: ") + 380 + 1
+    assert len(said) == len("error: ") + 600 + 1
     assert said.startswith("error: config.json: xxx")
     assert said.endswith("x; export again\n")
     assert " ... " in said
