@@ -49,7 +49,11 @@ class LineParser(argparse.ArgumentParser):
         words = [_today(word, known) for word in (sys.argv[1:] if args is None else args)]
         if unknown := next((option for option in _options(words) if option not in known), None):
             self.error(f"unknown option {unknown};{did_you_mean(unknown, known)}".rstrip(";"))
-        return super().parse_known_args(words, namespace)
+        found, rest = super().parse_known_args(words, namespace)
+        if rest and getattr(found, "old_out", rest) is None and not rest[0].startswith("-"):
+            # argparse settles an optional plain word before the options that it stood behind
+            found.old_out = user_path(rest.pop(0))
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and exit with 2."""

@@ -171,16 +171,20 @@ def read_header(line: int, text: str, reading: CsvReading) -> CsvColumns:
     Raises:
       ValueError: question or answer is missing, there twice, or under two names.
     """
+    damaged: ValueError | None = None
     for delimiter, name in DELIMITERS.items():
         try:
             cells = split_line(text, delimiter)
-        except ValueError as error:
-            raise ValueError(f"{reading.path}: line {line}: {error}") from None
+        except ValueError as error:  # a quoted name may end at another delimiter
+            damaged = damaged or error
+            continue
         names = [cell.strip().lower() for cell in cells]
         if _has(names, QUESTIONS) and _has(names, ANSWERS):
             if delimiter != ",":
                 reading.taken[f"{name} between columns"] = None
             return _columns(cells, names, delimiter, reading)
+    if damaged is not None:
+        raise ValueError(f"{reading.path}: line {line}: {damaged}")
     cells = text.split(",")
     found = [cell.strip().lower() for cell in cells]
     lacking = [n for n, s in (("question", QUESTIONS), ("answer", ANSWERS)) if not _has(found, s)]

@@ -104,14 +104,19 @@ def test_numbers_have_ranges(kind, good, bad):
 def with_out(*words):
     p = make_parser("experiments.x", None)
     p.add_argument("source")
+    p.add_argument("--seed")
     add_out(p, "folder")
     return take_out(p, p.parse_args(words))
 
 
 def test_out_is_an_option_and_was_a_plain_word(capsys):
     assert str(with_out("a", "--out", "b")) == str(with_out("a", "b")) == "b"
+    for words in (("a", "--seed", "1", "b"), ("--seed", "1", "a", "b"), ("a", "b", "--seed", "1")):
+        assert str(with_out(*words)) == "b"  # wherever options stand, as two plain words had it
     for words, said in (
         (("a",), "required: --out"),
+        (("a", "--seed", "1", "b", "c"), "unrecognized arguments: c"),
+        (("a", "--seed", "1", "b", "--out", "c"), "already says 'c'"),
         (("a", "b", "--out", "c"), "already says 'c'"),
     ):
         with pytest.raises(SystemExit):

@@ -37,6 +37,8 @@ def build(tmp_path, content, *more):
         (TWO.replace("\n", "\n\n", 2), "blank lines left out"),
         (TWO.replace(",", ";"), "semicolons between columns"),
         (TWO.replace(",", "\t"), "tabs between columns"),
+        (TWO.replace("question,answer", '"question";"answer"').replace(",", ";"), "semicolons"),
+        (TWO.replace("question,answer", '"question"\t"answer"').replace(",", "\t"), "tabs between"),
         (TWO.replace(",", " , "), "columns 'question' and 'answer' as question and answer, spaces"),
         (TWO.replace("question,answer", "Question,ANSWER"), "columns 'Question' and 'ANSWER' as"),
         (TWO.replace("question,answer", "quizzes,solutions"), "columns 'quizzes' and 'solutions'"),
