@@ -14,6 +14,7 @@ import select
 import sys
 from collections.abc import Callable
 
+from trm_jax.command_line import interrupts
 from trm_jax.command_line.extras import explain_import
 from trm_jax.command_line.terminal import adapt_streams
 
@@ -46,6 +47,7 @@ def exit_code(
       2 for bad input, 130 if stopped, 141 if the output's reader went away.
     """
     adapt_streams()
+    interrupts.listen()
     try:
         code = action() or 0
         sys.stdout.flush()  # here, where a full disk still gets words

@@ -29,6 +29,7 @@ from trm_jax.command_line import (
     seed_int,
     take_out,
 )
+from trm_jax.command_line.interrupts import children_deaf, ended_at_once
 from trm_jax.data import csv_puzzles, hub
 from trm_jax.output.folder import writing
 from trm_jax.output.kinds import DATASET
@@ -74,8 +75,10 @@ def generate_parallel(
     # spawn: a fork of a process that runs threads (JAX) can deadlock
     context = multiprocessing.get_context("spawn")
     parts, done = [], 0
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for part in pool.map(functools.partial(_chunk, generate), sizes, firsts):
+    with ProcessPoolExecutor(workers, mp_context=context) as pool, ended_at_once(pool):
+        with children_deaf():
+            made = pool.map(functools.partial(_chunk, generate), sizes, firsts)
+        for part in made:
             parts.append(part)
             done += len(part[0])
             progress(done)
