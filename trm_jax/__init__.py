@@ -10,7 +10,8 @@ Read in this order:
     training/            one update of training
     checkpoints/ convert/ zoo/   files of models, PyTorch releases, bundled models
     loading.py scores.py by name to a model and its puzzles; scores with their errors
-    sharding.py command_line.py face.py   devices; the frame of programs; public names
+    command_line/ output/   the frame of programs; the folders that they write
+    sharding.py face.py  devices; public names
 
 Nothing here knows quantisation (`quant`), files for devices (`export`) or programs
 (`experiments`).

@@ -55,7 +55,6 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
     Raises:
       ValueError: unknown names, parts that do not fit, or a named study that does not apply.
       OSError: missing files.
-      ModuleNotFoundError: a PyTorch checkpoint without torch.
     """
     common = read_common(args)
     task = task_named(common.task)

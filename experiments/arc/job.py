@@ -53,7 +53,6 @@ def prepare(args: argparse.Namespace) -> ArcJob:
     Raises:
       ValueError: parts that do not fit, numbers out of range, or nothing to ask.
       OSError: missing files.
-      ModuleNotFoundError: a PyTorch checkpoint without torch.
     """
     common = read_common(args)
     schemes = parse_schemes(args.schemes)

@@ -25,7 +25,8 @@ from typing import Any, Generic, TypeVar
 
 from experiments.measurement.row_checks import MOST, check_within
 from experiments.measurement.spec import KeyedRow, RowSpec
-from trm_jax.output.ownership import UNFINISHED, OutputKind, check_output
+from trm_jax.output.ownership import OutputKind, check_output
+from trm_jax.output.staging import replace_text
 from trm_jax.typed_json import encode, parse_json, read_fields
 
 Line = TypeVar("Line")
@@ -365,13 +366,3 @@ def _read_record(values: dict[str, Any], kinds: Mapping[str, Any]) -> dict[str, 
             check_within(name, value, -MOST)
         record[name] = math.nan if value is None and kind == float | None else value
     return record
-
-
-def replace_text(file: Path, text: str) -> None:
-    """Write a whole file in one piece: a kill leaves the old one or the new one."""
-    work = file.with_name(file.name + UNFINISHED)
-    with work.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(work, file)

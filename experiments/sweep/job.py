@@ -47,7 +47,6 @@ def prepare(args: argparse.Namespace) -> SweepJob:
     Raises:
       ValueError: unknown names, impossible depths, or parts that do not fit.
       OSError: missing files.
-      ModuleNotFoundError: a PyTorch checkpoint without torch.
     """
     common = read_common(args)
     task = task_named(common.task)

@@ -16,11 +16,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.measurement.row_files import append_row, drop_torn_line, line_of, replace_text
+from experiments.measurement.row_files import append_row, drop_torn_line, line_of
 from experiments.train.job import TrainSpec
 from experiments.train.metric_rows import MetricRow, MetricRows, read_rows
 from trm_jax.checkpoints.training_state import TrainCheckpointer
 from trm_jax.config import preset
+from trm_jax.output.staging import replace_text
 from trm_jax.training.running_metrics import Window
 from trm_jax.training.step import TrainState
 from trm_jax.typed_json import parse_json, read_fields

@@ -18,7 +18,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from trm_jax.checkpoints.tensor_files import map_tensors, save_tensors
 from trm_jax.config import STORAGE, Config, HRMConfig, to_dict
 from trm_jax.data.facts import PuzzleFacts, read_facts
 from trm_jax.models.build import build
-from trm_jax.output.staging import staged
+from trm_jax.output.staging import replace_text, staged
 from trm_jax.typed_json import read_fields, read_json
 from trm_jax.types import Buffers, Weights
 
@@ -204,9 +203,7 @@ def _forget_hash(path: Path) -> None:
         del document["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # a new folder, or no hash in it
-    work = path / f".{CONFIG_FILE}.{secrets.token_hex(4)}"
-    work.write_text(_dump(document), encoding="utf-8")
-    os.replace(work, path / CONFIG_FILE)
+    replace_text(path / CONFIG_FILE, _dump(document))
 
 
 def load_model(path: Path) -> tuple[Config, Weights]:

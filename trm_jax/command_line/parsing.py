@@ -114,9 +114,9 @@ def number_in(
       What reads the number; it raises argparse.ArgumentTypeError with the range and the text.
     """
     name = "a whole number" if kind is int else "a number"
-    reach = "0 or more" if least == 0 else f"at least {least:g}"
+    reach = "0 or more" if least == 0 else f"at least {least}"
     if most is not None:
-        reach = f"{least:g} to {most:g}"
+        reach = f"{least} to {most}"
     limit = most if most is not None else LARGEST if kind is int else sys.float_info.max
 
     def read(text: str) -> int | float:
@@ -127,7 +127,7 @@ def number_in(
         if not least <= value <= limit:  # NaN fails every comparison
             too_large = most is None and value > limit
             raise argparse.ArgumentTypeError(
-                f"must be {f'at most {limit:g}' if too_large else reach}, got {text}"
+                f"must be {f'at most {limit}' if too_large else reach}, got {text}"
             )
         return value
 

@@ -38,6 +38,11 @@ UNKNOWN = ""
 
 DESCRIBE = "trm_jax.tasks.describe"
 """The program that writes facts into files that lack them."""
+WRITE_IT = (
+    f"write it into the file with `python -m {DESCRIBE}` (a PyTorch checkpoint is first made a"
+    " model directory by trm_jax.convert)"
+)
+"""What to do about a file that does not say something, for the end of a message."""
 
 RowsColumns = tuple[int, int]
 
@@ -192,8 +197,8 @@ def _square(cells: int, what: str) -> RowsColumns:
     side = math.isqrt(cells)
     if side * side != cells:
         raise ValueError(
-            f"{what} has {cells} cells, no square, and does not say its rows and columns; write"
-            f" them into it with `python -m {DESCRIBE}`, e.g. --grid {_example(cells)}"
+            f"{what} has {cells} cells, no square, and does not say its rows and columns;"
+            f" {WRITE_IT}, e.g. --grid {_example(cells)}"
         )
     return side, side
 
@@ -214,7 +219,7 @@ def _only_box(side: int, what: str) -> RowsColumns:
     listed = ", ".join(map(by, shapes))
     raise ValueError(
         f"{what} is Sudoku of side {side} and does not say the shape of its boxes ({listed});"
-        f" write it into the file with `python -m {DESCRIBE}`, e.g. --box {by(shapes[0])}"
+        f" {WRITE_IT}, e.g. --box {by(shapes[0])}"
     )
 
 
@@ -253,8 +258,8 @@ def check_identifiers(
     if UNKNOWN in (mine, other):
         name = our_name if mine == UNKNOWN else their_name
         raise ValueError(
-            f"{name} does not say which puzzles the rows of its puzzle table belong to; write it"
-            f" into it with `python -m {DESCRIBE} ... --identifiers IDENTIFIERS.JSON`"
+            f"{name} does not say which puzzles the rows of its puzzle table belong to;"
+            f" {WRITE_IT}, --identifiers IDENTIFIERS.JSON"
         )
     if mine != other:
         raise ValueError(

@@ -58,6 +58,16 @@ def staged(path: Path) -> Iterator[Path]:
             os.replace(file, path / file.name)
 
 
+def replace_text(file: Path, text: str) -> None:
+    """Write a whole file in one piece: a kill leaves the old one or the new one, and FILE.new."""
+    work = file.with_name(file.name + UNFINISHED)
+    with work.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(work, file)
+
+
 def swap(work: Path, path: Path) -> None:
     """Give a staged folder its name, in the place of the one that has it, which goes.
 

@@ -14,7 +14,6 @@ are. The answers of a data set are checked against it: boxes of another shape ar
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from trm_jax.data.format import (
     load_identifiers,
     read_names,
 )
+from trm_jax.output.staging import replace_text
 from trm_jax.tasks.table import TASKS, agreed_task, need_task
 from trm_jax.typed_json import read_json
 
@@ -155,9 +155,7 @@ def write_facts(
         raise ValueError(f"{file} says {before} already; add --replace to change it to {after}")
     document |= {**(more or {}), "puzzles": after}
     indent, end = (2, "\n") if file.name == CONFIG_FILE else (None, "")
-    part = file.with_name(f".{file.name}.part")
-    part.write_text(json.dumps(document, indent=indent) + end, encoding="utf-8")
-    os.replace(part, file)
+    replace_text(file, json.dumps(document, indent=indent) + end)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
