@@ -16,8 +16,8 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from types import FrameType
+from typing import Any
 
 PACKAGES = {"trm_jax", "quant", "export", "experiments", "benchmarks"}
 DEAF = {"_xla_gc_callback", "__del__"}
@@ -76,8 +76,12 @@ def listen() -> None:
 
 
 @contextlib.contextmanager
-def ended_at_once(pool: ProcessPoolExecutor) -> Iterator[None]:
-    """End the processes of a pool where the block fails; they would finish their work first."""
+def ended_at_once(pool: Any) -> Iterator[None]:
+    """End the processes of a pool where the block fails; they would finish their work first.
+
+    Args:
+      pool: a concurrent.futures.ProcessPoolExecutor, whose import takes long.
+    """
     try:
         yield
     except BaseException:
