@@ -10,7 +10,8 @@ Types are checked before (trm_jax/typed_json.py). All functions raise ValueError
 import re
 from collections.abc import Iterable, Mapping, Sized
 
-from experiments.measurement.shards import Moments
+Sums = tuple[float, float]
+"""Sum and sum of squares, as `shards.Moments` has them; that module imports jax, this one none."""
 
 MOST = 1e15  # of a time, a size, a number of operations; what passes it is damage
 MOST_SHARDS = 10**6
@@ -54,9 +55,7 @@ def check_flags(name: str, text: str, count: int) -> None:
         raise ValueError(f"field {name} has bits beyond its {count} puzzles, got {text[:40]!r}")
 
 
-def check_moments(
-    name: str, moments: Moments, count: int, least: float, most: float = MOST
-) -> None:
+def check_moments(name: str, moments: Sums, count: int, least: float, most: float = MOST) -> None:
     """Check the sums of a shard: of `count` numbers, each from `least` to `most`.
 
     No sum of squares is less than the square of the sum over the count.

@@ -16,7 +16,8 @@ from tests.support.programs import environment
 
 SLOW = CommandJob(name="slow", module="tests.support.sleeper", arguments=())
 START = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
 from pathlib import Path
 from experiments.jobs.runner import CommandJob, run_all
 from trm_jax.command_line import REPEATED, exit_code
