@@ -12,6 +12,7 @@ SIGTERM (programs that have something to save).
 
 import _thread
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -110,5 +111,19 @@ def children_deaf() -> Iterator[None]:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def end_quietly(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Report what nobody caught, as `sys.excepthook`: of Ctrl-C a line and 130, else a traceback.
+
+    Between the imports of a program and its work, where `exit_code` does not listen yet.
+    """
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    with contextlib.suppress(OSError):
+        os.write(2, b"stopped\n")
+    os._exit(130)  # Python would end itself by the signal
+
+
 if started_as_program():  # as this is imported, before the imports that take long
     listen()
+    sys.excepthook = end_quietly
