@@ -279,9 +279,8 @@ _WEIGHTS = re.compile(
 )
 _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
-    " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym>[-mse|-gptq]][_fp32|_bf16|_fp16]"
-    "[_a8d|_a8da|_a8s[-cells]|_a16s[-cells]][_carrybf16|_carryfp16|_carry16|_carry8][_tflm],"
-    " e.g. w4c-asym_a8d"
+    " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym>[-mse|-gptq]][_<fp32|bf16|fp16>]"
+    "[_<a8d|a8da|a8s[-cells]|a16s[-cells]>][_carry<bf16|fp16|16|8>][_tflm], e.g. w4c-asym_a8d"
 )
 
 
