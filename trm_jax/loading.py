@@ -47,6 +47,7 @@ from trm_jax.data.batches import (
 from trm_jax.data.facts import PuzzleFacts, by, check_agreement, settle_facts
 from trm_jax.data.format import ARRAYS, PuzzleDataset, facts_of_split, load_dataset
 from trm_jax.data.hub import PREFIX as HUB
+from trm_jax.data.hub import local_path
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.names import did_you_mean
@@ -192,7 +193,7 @@ def load_model(
         entry = zoo.MODELS[name]
         facts = model_files.load_facts(entry.directory)
         return _loaded(name, name, asked, (entry.task, facts), read(entry.directory))
-    path = Path(name)
+    path = local_path(name)
     origin = str(path.resolve()) if path.exists() else name
     if os.path.lexists(path / model_files.CONFIG_FILE):
         recorded = model_files.load_task(path), model_files.load_facts(path)
@@ -214,7 +215,7 @@ def known_config(name: str) -> Config | None:
     Raises:
       ValueError: a model directory with a damaged config.json.
     """
-    directory = zoo.MODELS[name].directory if name in zoo.MODELS else Path(name)
+    directory = zoo.MODELS[name].directory if name in zoo.MODELS else local_path(name)
     if (directory / model_files.CONFIG_FILE).is_file():
         return model_files.load_config(directory)
     return PUBLISHED[name].config if name in PUBLISHED else None

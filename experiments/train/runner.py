@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -270,16 +271,17 @@ def spec_of(args: argparse.Namespace) -> TrainSpec:
     preset(args.preset)
     what = f"preset {args.preset}"
     task = need_task(agreed_task(args.task, PRESET_TASKS.get(args.preset), what), what)
-    facts = training_facts(Path(args.data), task, args.augmentation)
+    data = os.path.expanduser(args.data)  # as text: what spec.json says is compared
+    facts = training_facts(Path(data), task, args.augmentation)
     return TrainSpec(
         preset=args.preset,
         task=task.name,
-        data=args.data,
+        data=data,
         augmentation=args.augmentation or default_augmentation(facts),
         valid=args.valid,
-        start=args.start,
+        start=args.start and os.path.expanduser(args.start),
         dtype=args.dtype or default_dtype(),
         recipe=recipe,
         halt_max_steps=args.halt_max_steps,
-        sizes=data_sizes(Path(args.data)) if args.fit_data else None,
+        sizes=data_sizes(Path(data)) if args.fit_data else None,
     )

@@ -55,6 +55,16 @@ def test_a_bundled_model_is_the_same_by_name_and_by_folder(name: str):
     assert by_name.sha256 == by_folder.sha256
 
 
+def test_a_folder_is_found_in_a_home(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(zoo.ROOT))
+    config = known_config("sudoku-hrm-mini")
+    assert config is not None
+    for read in (lambda name: load_model(name).config, known_config):
+        assert read("~/sudoku-hrm-mini") == config
+    with pytest.raises(ValueError, match="unknown model '~no-such-user/a'"):
+        load_model("~no-such-user/a")
+
+
 def test_no_name_is_the_bundled_model_of_the_task():
     assert load_model(task="maze").name == "maze-trm-att-mini"
     with pytest.raises(ValueError, match="nothing says which task a model without a name is for"):

@@ -6,6 +6,7 @@ found in the cache needs no network. Nothing is downloaded unless a source says 
 """
 
 import contextlib
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -69,12 +70,17 @@ def resolve(source: str | Path, *, repo_type: RepoType = "model") -> Path:
     """
     if str(source).startswith(PREFIX):
         return download(parse_hub(str(source)), repo_type)
-    path = Path(source).expanduser()
+    path = local_path(source)
     if not path.exists():
         raise FileNotFoundError(
             f"{path} does not exist; name a file or folder, or hf:owner/name/file[@revision]"
         )
     return path
+
+
+def local_path(text: str | Path) -> Path:
+    """Make a path of what a user wrote: `~` is the home; an unknown `~NAME` stays as it is."""
+    return Path(os.path.expanduser(text))
 
 
 def download(source: HubFile, repo_type: RepoType) -> Path:

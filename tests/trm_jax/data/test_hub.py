@@ -44,6 +44,14 @@ def test_local_paths(tmp_path):
         resolve(tmp_path / "b.csv")
 
 
+def test_a_home_is_found_and_a_stranger_s_is_no_traceback(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.csv").touch()
+    assert resolve("~/a.csv") == tmp_path / "a.csv"
+    with pytest.raises(FileNotFoundError, match=r"~no-such-user/a\.csv does not exist"):
+        resolve("~no-such-user/a.csv")
+
+
 def offline(home, code):
     """Run code in a fresh process: huggingface_hub reads its settings when imported."""
     settings = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
