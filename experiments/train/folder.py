@@ -12,6 +12,7 @@ without its newline, cut off by a kill, goes by itself (measurement/row_files.py
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,7 @@ class RunFolder:
         if self.spec_file.exists():
             self._check(said)
         self.read_rows()  # damage is refused before anything is written
+        self._check_torn_line()
         self.path.mkdir(parents=True, exist_ok=True)
         drop_torn_line(self.rows_file)
         self.write_spec(said)  # first: by it the folder is known for a run's
@@ -143,6 +145,24 @@ class RunFolder:
           ValueError: a line is damaged; the message names it.
         """
         return read_rows(self.rows_file)
+
+    def _check_torn_line(self) -> None:
+        """Let a cut-off last line go only where its row will come again, after the newest state.
+
+        Raises:
+          ValueError: a state is as far as the row: a kill leaves no such file, damage does.
+        """
+        if not self.rows_file.is_file():
+            return
+        torn = self.rows_file.read_bytes().rpartition(b"\n")[2]
+        match = re.match(rb'\{"step": ?([0-9]+)[,.}]', torn)
+        saved = [int(f.name) for f in self.path.glob("state/*") if f.name.isdecimal()]
+        if match and int(match[1]) <= max(saved, default=0):
+            raise ValueError(
+                f"{self.rows_file}: the last line, of step {int(match[1])}, is cut off, and the"
+                f" state of step {max(saved)} is past it: the row would not come again; restore the"
+                " file, or delete that line to go on without its row"
+            )
 
     def rows_until(self, step: int) -> MetricRows:
         """Read the rows up to a step; later ones will come again.

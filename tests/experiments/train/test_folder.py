@@ -47,6 +47,18 @@ def test_a_torn_last_line_goes_and_nothing_else(tmp_path: Path) -> None:
     assert len(read_rows(folder.rows_file)) == 3
 
 
+def test_a_torn_line_goes_only_where_its_row_comes_again(tmp_path: Path) -> None:
+    """A file that was cut in its middle lost rows that the state is past."""
+    text = TEXT[: TEXT.index("\n") + 30]  # the second row of three, cut off
+    folder = folder_with(tmp_path, text)
+    (tmp_path / "state" / "4").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"step 4, is cut off.*state of step 4 is past it"):
+        folder.open({})
+    assert folder.rows_file.read_text() == text
+    (tmp_path / "state" / "4").rename(tmp_path / "state" / "2")
+    folder._check_torn_line()  # the state of step 2: the row of step 4 comes again
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
