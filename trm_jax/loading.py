@@ -184,7 +184,6 @@ def load_model(
       ValueError: unknown, not a checkpoint of these architectures, of another task, or neither
         name nor task is given.
       OSError: missing, or not to be downloaded.
-      ModuleNotFoundError: a PyTorch file, and torch is not installed.
     """
     asked = task_named(task) if isinstance(task, str) else task
     if name is None:
@@ -202,7 +201,12 @@ def load_model(
         config, weights, _ = convert_load.load_torch(name, hints)
         recorded = convert_load.recorded_task(name, hints), None
         return _loaded(_short(name), origin, asked, recorded, (config, weights))
-    raise ValueError(
+    raise ValueError(_unknown_model(name))
+
+
+def _unknown_model(name: str) -> str:
+    """Say that no model has a name, and which names there are."""
+    return (
         f"unknown model {name!r}: no such file or directory;"
         f"{did_you_mean(name, [*zoo.MODELS, *PUBLISHED])} bundled: {', '.join(zoo.MODELS)};"
         " public: see `python -m trm_jax.convert --list`; or hf:owner/name/file"

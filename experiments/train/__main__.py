@@ -88,7 +88,6 @@ HYPER_PARAMETERS: dict[str, tuple[Callable[[str], Any], str]] = {
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = make_parser("experiments.train", __doc__)
-    p.allow_abbrev = False  # `continuation` looks for options by their whole names
     p.add_argument(
         "--preset",
         required=True,
@@ -113,6 +112,15 @@ def parser() -> argparse.ArgumentParser:
         help="puzzles held back (%(default)s)",
     )
     p.add_argument("--start", metavar="MODEL", help="weights to start from (a model folder)")
+    add_network(p)
+    add_segment(p)
+    for field in dataclasses.fields(Recipe):
+        add_field(p, field)
+    return p
+
+
+def add_network(p: argparse.ArgumentParser) -> None:
+    """Declare what the network computes in and with, and where it departs from the preset."""
     p.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the forward pass")
     p.add_argument(
         "--attention",
@@ -132,6 +140,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="supervision steps after which a puzzle leaves its slot (the preset's)",
     )
+
+
+def add_segment(p: argparse.ArgumentParser) -> None:
+    """Declare where a segment ends, compact states, and how often something is written."""
     p.add_argument(
         "--max-minutes",
         type=positive_float,
@@ -163,9 +175,6 @@ def parser() -> argparse.ArgumentParser:
             metavar="N",
             help=f"{text} every so many updates (%(default)s)",
         )
-    for field in dataclasses.fields(Recipe):
-        add_field(p, field)
-    return p
 
 
 def add_field(p: argparse.ArgumentParser, field: dataclasses.Field) -> None:

@@ -312,15 +312,20 @@ def read_examples(
             parts.append((inputs, labels))
             lines += rows.lines
             progress(len(lines))
-    if reading.taken:
-        say(f"{path}: read {', '.join(reading.taken)}")
-    if reading.problems:
-        raise BadRows(path, sorted(reading.problems))
+    _conclude(reading, say)
     if not parts:
         rated = "" if min_difficulty is None else f" with a rating of {min_difficulty} or more"
         raise ValueError(f"{path} has no puzzles{rated}")
     inputs, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return CsvExamples(inputs, labels, np.array(lines, np.int64))
+
+
+def _conclude(reading: CsvReading, say: Say) -> None:
+    """Say what was taken as something else, and refuse a file with bad rows."""
+    if reading.taken:
+        say(f"{reading.path}: read {', '.join(reading.taken)}")
+    if reading.problems:
+        raise BadRows(reading.path, sorted(reading.problems))
 
 
 def subset(examples: CsvExamples, size: int | None, seed: int) -> CsvExamples:
