@@ -283,7 +283,8 @@ def choose_expected(export: Export, simulation: Simulation, tried: Batch, steps:
     if not agree.any():
         raise ValueError(
             f"{target.value} answers none of {len(simulated)} puzzles as simulated under"
-            f" {export.manifest.scheme}: the file computes something else"
+            f" {export.manifest.scheme}: the file computes something else; or the model is so"
+            f" little trained that {steps} steps make other answers of roundings (--steps 1 tells)"
         )
     chosen = np.flatnonzero(agree)[:EXPECTED]
     return Expected(

@@ -122,9 +122,11 @@ def ask_from_file(
     values: dict[str, Any] = read_json(file)
     if {TRAIN, TEST} <= values.keys():
         task_name = parse_name(name or file.stem)[0]
+    elif not values:
+        raise ValueError(f"{file} holds no task: an object with {TRAIN} and {TEST}, or several")
     elif name is None:
         raise ValueError(
-            f"{file} holds several tasks; name one as PUZZLE, e.g. {next(iter(values), '')!r}"
+            f"{file} holds several tasks; name one as PUZZLE, e.g. {next(iter(values))!r}"
         )
     else:
         task_name = parse_name(name)[0]

@@ -138,7 +138,7 @@ def test_options_of_arc_are_refused_elsewhere(
     sudoku: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert solve.main([str(sudoku), "1" * 16, "--question", "1"]) == 2
-    assert "--task-file and --test are for ARC" in capsys.readouterr().err
+    assert "--task-file and --question are for ARC" in capsys.readouterr().err
 
 
 def test_files_that_are_no_puzzles(

@@ -22,6 +22,7 @@ PREFIX = "hf:"
 HUB = "the Hub"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 PAGES = {".html", ".htm"}
+BUSY = {408, 429}  # statuses of a Hub that does not say whether it has a file
 LOGIN = "for a private one log in with `hf auth login` or set HF_TOKEN"
 ELSEWHERE = (
     "download it where there is network and give its path, or copy the cache and set HF_HOME"
@@ -131,11 +132,21 @@ def fetch(source: HubFile, repo_type: RepoType) -> Path:
     try:
         url = hf_hub_url(repo, file, revision=revision, repo_type=repo_type)
         get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-    except Exception:
-        if isinstance(cached, str):
+    except Exception as error:
+        if isinstance(cached, str) and not is_refusal(error):
             return Path(cached)
         raise
     return Path(hf_hub_download(repo, file, revision=revision, repo_type=repo_type))
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether the Hub answered that it has no such file, or not for this user.
+
+    What the cache holds then is of another time; a Hub that is out of order or busy says nothing
+    of the file.
+    """
+    status = status_of(error)
+    return status is not None and 400 <= status < 500 and status not in BUSY
 
 
 @contextlib.contextmanager

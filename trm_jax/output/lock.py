@@ -81,15 +81,34 @@ def locked(path: Path, program: str, *, process: int | None = None) -> Iterator[
       FolderInUseError: another process holds it; the message names it.
       OSError: the folder cannot be made or written.
     """
-    made = make_folders(path)
+    made: list[Path] = []
     try:
         with contextlib.ExitStack() as locks:
-            locks.enter_context(hold(path / LOCK, path, program, shared=process is not None))
+            made = _hold_in(path, program, locks, shared=process is not None)
             if process is not None:
                 locks.enter_context(hold(path / f"{LOCK}-{process}", path, program))
             yield
     finally:
         remove_empty(made)
+
+
+def _hold_in(path: Path, program: str, locks: contextlib.ExitStack, *, shared: bool) -> list[Path]:
+    """Make a folder and hold its lock; lists the folders that were made.
+
+    The program that made the folder before may remove it, empty, between the two.
+    """
+    made: list[Path] = []
+    while True:
+        made = make_folders(path) or made
+        try:
+            locks.enter_context(hold(path / LOCK, path, program, shared=shared))
+            return made
+        except FileNotFoundError:
+            if path.is_dir():  # something else is missing
+                raise
+        except BaseException:
+            remove_empty(made)
+            raise
 
 
 @contextlib.contextmanager

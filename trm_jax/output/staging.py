@@ -83,12 +83,13 @@ def swap(work: Path, path: Path) -> None:
 def remove_abandoned(path: Path) -> None:
     """Remove what killed writers of `path` left beside it; put a replaced folder back."""
     for place in _staged_beside(path):
-        if not _is_abandoned(place):
-            continue
-        if place.suffix == REPLACED and not path.exists():
-            place.rename(path)
-        else:
-            shutil.rmtree(place, ignore_errors=True)
+        with _claimed(place) as is_abandoned:
+            if not is_abandoned:
+                continue
+            if place.suffix == REPLACED and not path.exists():
+                place.rename(path)
+            else:
+                shutil.rmtree(place, ignore_errors=True)
 
 
 def _make(path: Path) -> tuple[Path, int]:
@@ -108,19 +109,24 @@ def _staged_beside(path: Path) -> list[Path]:
     return sorted(p for p in path.parent.iterdir() if form.fullmatch(p.name) and p.is_dir())
 
 
-def _is_abandoned(place: Path) -> bool:
+@contextlib.contextmanager
+def _claimed(place: Path) -> Iterator[bool]:
+    """Tell whether a folder's writer is gone, and keep others off it while the block runs."""
     host, pid, _ = place.stem.rsplit(".", 1)[1].split("-")
     if host != _host():
-        return False
+        yield False
+        return
     if place.suffix == REPLACED:
-        return not is_alive(int(pid))
+        yield not is_alive(int(pid))
+        return
     try:
         handle = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:  # gone meanwhile, or not ours to open
-        return False
+        yield False
+        return
     try:
         is_locked = flock(handle, shared=False)
-        return not is_alive(int(pid)) if is_locked is None else is_locked
+        yield not is_alive(int(pid)) if is_locked is None else is_locked
     finally:
         os.close(handle)
 

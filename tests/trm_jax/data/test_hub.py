@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support.hub_server import FAILURES, failing_hub
 from tests.support.programs import environment
-from trm_jax.data.hub import HubFile, parse_hub, resolve
+from trm_jax.data.hub import HubFile, is_refusal, parse_hub, resolve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -176,6 +177,17 @@ def test_a_hub_that_fails_leaves_the_cache_in_use(tmp_path):
         said, kept = try_all(address, tmp_path, ["fine"])
     assert (said, len(kept)) == ({}, 1)
     assert try_all(address, tmp_path, ["fine"]) == ({}, kept)  # the server is gone
+
+
+@pytest.mark.parametrize(
+    ("status", "refuses"),
+    [(401, True), (403, True), (404, True), (408, False), (429, False), (503, False)],
+)
+def test_a_cache_does_not_stand_for_a_file_that_the_hub_refuses(status, refuses):
+    error = OSError("an answer")
+    error.response = SimpleNamespace(status_code=status)
+    assert is_refusal(error) is refuses
+    assert not is_refusal(OSError("no answer"))
 
 
 def test_the_package_needs_no_jax():
