@@ -1,7 +1,7 @@
 """Solve a puzzle with an export and print it as a person reads it.
 
     python -m export.solve runs/int4 --random
-    python -m export.solve runs/int4 ..3.1.5..4..1.....6....4.3...2..1.6..
+    python -m export.solve runs/int4 .2....5.6...2.1.3..5..1....5.....4.1
     python -m export.solve runs/arc recolour-7-6 --question 2
     python -m export.solve runs/arc --task-file data/training/007bbfb7.json
 

@@ -19,6 +19,7 @@ The task comes with the model or is named by the caller; it is never inferred (t
 Not here: files and their formats (checkpoints, convert, data/format.py).
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -111,6 +112,20 @@ class LoadedModel:
           ValueError: nothing says it.
         """
         return need_task(self.task, f"model {self.name}")
+
+    def trained_on(self, puzzles: "Puzzles") -> "LoadedModel":
+        """Say which puzzles the model was trained on, where its files do not (PyTorch checkpoints).
+
+        Returns:
+          The model with the task, grid, boxes and identifiers of the puzzles.
+
+        Raises:
+          ValueError: its files say otherwise, or its sizes are others than the puzzles'.
+        """
+        facts = self.facts or puzzles.facts
+        model = dataclasses.replace(self, task=self.task or puzzles.task, facts=facts)
+        check_fit(model, puzzles)
+        return model
 
     def need_facts(self) -> PuzzleFacts:
         """Return what its puzzles are; where its files do not say, what leaves no choice.

@@ -22,6 +22,7 @@ from benchmarks.integer_products.runner import (
 )
 from export.graph.onnx_file import write_onnx_graph
 from export.runtimes.onnx_kernels import PRECISE, host_entries
+from tests.support.programs import end_of
 
 SHAPE = ProductShape(4, 34, 18)  # no whole vectors
 
@@ -69,5 +70,5 @@ def test_shapes_that_are_none_are_refused(text: str, capsys: pytest.CaptureFixtu
 
 
 def test_no_repeats_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert integer_products.main(["--repeats", "0"]) == 2
+    assert end_of(integer_products.main, ["--repeats", "0"]) == 2
     assert "--repeats" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """export.solve: questions of ARC by name, file and chance; puzzles that have no answer."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.support.tiny import arc as tiny_arc
 from tests.support.tiny import sweep as tiny
 from trm_jax.data.arc.voting import load_test_tasks
 from trm_jax.data.format import load_dataset, load_identifiers
+from trm_jax.loading import load_puzzles
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +154,11 @@ def test_files_that_are_no_puzzles(
     assert solve.main([str(sudoku), str(good)]) == 0
     assert solve.main([str(sudoku), "█" * 200]) == 2  # too long for a name in bytes
     assert "the model reads 4x4 = 16 cells, the puzzle has 200" in capsys.readouterr().err
+
+
+def test_the_help_shows_a_bundled_puzzle() -> None:
+    bundled = load_puzzles("sudoku")
+    form = bundled.task.need_text()
+    (shown,) = re.findall(r"[.1-6]{30,}", solve.__doc__ or "")
+    puzzle = form.read(shown, bundled.facts)
+    assert (bundled.dataset.inputs == puzzle).all(axis=1).any()

@@ -175,3 +175,19 @@ def test_the_hash_is_of_content_not_of_storage():
     changed[2, 80] = 5
     labels = dataclasses.replace(SUDOKUS, labels=changed)
     assert hash_dataset(labels) != hash_dataset(SUDOKUS)
+
+
+def test_a_checkpoint_is_told_what_it_was_trained_on(tmp_path: Path, mazes: Path) -> None:
+    """The boxes of a 6x6 Sudoku are in no PyTorch checkpoint."""
+    name = "sudoku-trm-mlp-mini"
+    bundled = load_model(name)
+    write_torch(tmp_path / "step_1.safetensors", to_torch(bundled.config, bundled.weights))
+    model = load_model(str(tmp_path / "step_1.safetensors"), Hints(preset=name))
+    assert model.facts is None
+    with pytest.raises(ValueError, match=r"does not say the shape of its boxes \(2x3, 3x2\)"):
+        load_puzzles(model)
+    puzzles = load_puzzles("sudoku")
+    assert model.trained_on(puzzles).facts == puzzles.facts == bundled.facts
+    assert bundled.trained_on(puzzles).facts == bundled.facts
+    with pytest.raises(ValueError, match=r"do not fit: .*sudoku"):
+        bundled.trained_on(load_puzzles("maze", mazes / "data"))

@@ -24,6 +24,10 @@ REPEATED = "stopped; what is finished is kept, the same command goes on"
 
 LONGEST = 600  # characters of an error; what is longer repeats something of the input
 
+PLATFORMS = "JAX_PLATFORMS"
+NVIDIA = "/dev/nvidiactl"  # there with a driver
+NO_BACKEND = ("Unable to initialize backend", "Unknown backend", "No devices found for platform")
+
 BAD_INPUT, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 XLA_ERRORS = {"XlaRuntimeError", "JaxRuntimeError"}
 """Names of XLA's one class of errors; it is not imported, for it imports jax."""
@@ -81,6 +85,8 @@ def explain(error: Exception, bad_input: tuple[type[Exception], ...]) -> str | N
             f"not enough memory: {reason}; take less at a time (a smaller --batch-size or --limit)"
             " or a machine with more"
         )
+    if text := platform_text(error):
+        return text
     if isinstance(error, ImportError):
         return explain_import(error) if error.name else str(error)  # named by Python, or by us
     if isinstance(error, bad_input):
@@ -98,6 +104,23 @@ def shorten(text: str) -> str:
         return line
     first = LONGEST * 3 // 4
     return f"{line[:first]} ... {line[first + 5 - LONGEST :]}"
+
+
+def platform_text(error: Exception) -> str:
+    """Say that JAX does not find the platform that its environment variable names; else empty."""
+    platforms = os.environ.get(PLATFORMS, "")
+    if not platforms:
+        return ""
+    says_so = any(words in str(error) for words in NO_BACKEND)
+    if not says_so and not _misses_cuda(error, platforms):
+        return ""
+    return f"{PLATFORMS}={platforms} names a platform that JAX does not find here; unset it"
+
+
+def _misses_cuda(error: Exception, platforms: str) -> bool:
+    """Return whether it is JAX's assertion without words on a machine that has no CUDA device."""
+    is_bare = isinstance(error, AssertionError) and not str(error)
+    return is_bare and "cuda" in platforms and not os.path.exists(NVIDIA)
 
 
 def system_text(error: Exception) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.programs import environment
 from trm_jax.command_line import REPEATED, RESUMED, exit_code
+from trm_jax.command_line.ending import NVIDIA
 
 
 def raising(error: BaseException):
@@ -139,3 +140,19 @@ def test_errors_of_the_system_name_their_file_without_a_number(capsys, tmp_path)
 def test_a_broken_pipe_of_a_network_is_no_end_of_output(capfd):
     assert exit_code(raising(BrokenPipeError("connection lost")), (OSError,)) == 2
     assert capfd.readouterr().err == "error: connection lost\n"
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "no-such"])
+def test_a_platform_that_is_not_here_is_named(platform: str) -> None:
+    if platform == "cuda" and os.path.exists(NVIDIA):
+        pytest.skip("this machine has CUDA")
+    code = "import jax; from trm_jax.command_line import exit_code\n"
+    code += "raise SystemExit(exit_code(lambda: jax.jit(lambda: 0)() and None, (ValueError,)))"
+    settings = environment() | {"JAX_PLATFORMS": platform}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=settings, check=False
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        f"error: JAX_PLATFORMS={platform} names a platform that JAX does not find here; unset it",
+    )
