@@ -1,14 +1,20 @@
-"""What benchmark programs share before anything is timed: options, number of threads, exit codes.
+"""What benchmark programs share before anything is timed: options, number of threads, the frame.
 
 Nothing here imports jax. Not here: what the options load (subject.py), the clocks (timing.py).
 """
 
 import argparse
+import json
 import os
+import sys
 from collections.abc import Callable
+from typing import Any
 
 from trm_jax.command_line import exit_code, positive_int, user_path
 from trm_jax.config import PRESETS
+
+BenchmarkFunctions = tuple[Callable[..., Any], Callable[..., None]]
+"""(command line, console) -> rows, and (rows, console) -> None, which shows them."""
 
 
 def add_subject_options(parser: argparse.ArgumentParser, limit: int) -> None:
@@ -33,8 +39,25 @@ def add_subject_options(parser: argparse.ArgumentParser, limit: int) -> None:
     )
 
 
-def run_benchmark(action: Callable[[], None]) -> int:
-    """Run a benchmark; returns the exit code, 2 if the input was at fault."""
+def run_benchmark(args: argparse.Namespace, load: Callable[[], BenchmarkFunctions]) -> int:
+    """Measure what a command line asks for; the table goes to stderr, rows to stdout as JSON lines.
+
+    Args:
+      load: imports the runner, which imports jax.
+
+    Returns:
+      The exit code, 2 if the input was at fault.
+    """
+
+    def action() -> None:
+        from rich.console import Console  # not before there is something to show
+
+        measure, show = load()
+        console = Console(stderr=True)
+        rows = measure(args, console)
+        show(rows, console)
+        sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
+
     return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
 
 

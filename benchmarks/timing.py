@@ -1,24 +1,11 @@
-"""Wall time of a function, its spread over repeats, and how rows of times are written."""
+"""Wall time of a function, and its spread over repeats."""
 
-import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-from rich.console import Console
-
-Rows = Sequence[dict[str, Any]]
-
-
-def write_rows(measure: Callable[[Console], Rows], show: Callable[[Rows, Console], None]) -> None:
-    """Measure, then write the table to stderr and the rows to stdout as JSON lines."""
-    console = Console(stderr=True)
-    rows = measure(console)
-    show(rows, console)
-    sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 class Spread(NamedTuple):

@@ -23,9 +23,8 @@ which needs `PYTHONPATH` to name the packages of a virtual environment.
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 
-from benchmarks.options import run_benchmark
+from benchmarks.options import BenchmarkFunctions, run_benchmark
 from trm_jax.command_line import make_parser, positive_int
 
 SHAPES = "97x512x3072,97x1536x512,900x512x1536"
@@ -50,13 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
-    def action() -> None:
+    def load() -> BenchmarkFunctions:
         from benchmarks.integer_products.runner import run, show  # imports jax: after parsing
-        from benchmarks.timing import write_rows
 
-        write_rows(partial(run, args), show)
+        return run, show
 
-    return run_benchmark(action)
+    return run_benchmark(args, load)
 
 
 if __name__ == "__main__":

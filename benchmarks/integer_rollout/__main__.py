@@ -16,9 +16,8 @@ timed on.
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 
-from benchmarks.options import add_subject_options, run_benchmark
+from benchmarks.options import BenchmarkFunctions, add_subject_options, run_benchmark
 from trm_jax.command_line import make_parser, positive_int
 
 LIMIT = 32  # about a minute on two free cores for the bundled model
@@ -55,13 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
-    def action() -> None:
+    def load() -> BenchmarkFunctions:
         from benchmarks.integer_rollout.runner import measure, show  # imports jax: after parsing
-        from benchmarks.timing import write_rows
 
-        write_rows(partial(measure, args), show)
+        return measure, show
 
-    return run_benchmark(action)
+    return run_benchmark(args, load)
 
 
 if __name__ == "__main__":

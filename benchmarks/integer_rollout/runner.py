@@ -15,7 +15,7 @@ from rich.table import Table
 from benchmarks import subject as subjects
 from benchmarks.options import num_threads
 from benchmarks.subject import Subject
-from benchmarks.timing import Rows, seconds, spread
+from benchmarks.timing import seconds, spread
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.lowering.storage import plan_for
@@ -95,7 +95,7 @@ def contestants(contest: Contest) -> dict[str, tuple[int, Callable[[], object]]]
     }
 
 
-def measure(args: argparse.Namespace, console: Console) -> Rows:
+def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """Export, compare, time.
 
     Raises:
@@ -150,7 +150,7 @@ def row(
     }
 
 
-def show(rows: Rows, console: Console) -> None:
+def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """Print the table."""
     first, device = rows[0], rows[-1]
     table = Table(title=f"{first['model']}, {first['scheme']}, {first['steps']} steps")

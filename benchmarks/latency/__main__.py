@@ -20,9 +20,8 @@ to stdout.
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 
-from benchmarks.options import num_threads, run_benchmark
+from benchmarks.options import BenchmarkFunctions, num_threads, run_benchmark
 from trm_jax.command_line import make_parser, positive_int
 
 PUBLISHED = "sudoku-trm-mlp,maze-trm-att"
@@ -60,13 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
-    def action() -> None:
+    def load() -> BenchmarkFunctions:
         from benchmarks.latency.runner import run, show  # imports jax: after parsing
-        from benchmarks.timing import write_rows
 
-        write_rows(partial(run, args), show)
+        return run, show
 
-    return run_benchmark(action)
+    return run_benchmark(args, load)
 
 
 if __name__ == "__main__":

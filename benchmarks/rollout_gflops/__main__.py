@@ -16,9 +16,8 @@ shown. The table goes to stderr, JSON rows go to stdout.
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 
-from benchmarks.options import add_subject_options, run_benchmark
+from benchmarks.options import BenchmarkFunctions, add_subject_options, run_benchmark
 from trm_jax.command_line import make_parser, positive_int
 
 LIMIT = 64  # puzzles: a shard of experiments.sweep on a CPU
@@ -45,13 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
-    def action() -> None:
+    def load() -> BenchmarkFunctions:
         from benchmarks.rollout_gflops.runner import run, show  # imports jax: after parsing
-        from benchmarks.timing import write_rows
 
-        write_rows(partial(run, args), show)
+        return run, show
 
-    return run_benchmark(action)
+    return run_benchmark(args, load)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,8 @@ it has no driver to wait for, which is what the paper blames. Needs [export] and
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import partial
 
-from benchmarks.options import run_benchmark
+from benchmarks.options import BenchmarkFunctions, run_benchmark
 from trm_jax.command_line import make_parser, positive_int, user_path
 from trm_jax.config import Mixer
 
@@ -65,13 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
-    def action() -> None:
+    def load() -> BenchmarkFunctions:
         from benchmarks.sequence_length.runner import run, show  # imports jax: after parsing
-        from benchmarks.timing import write_rows
 
-        write_rows(partial(run, args), show)
+        return run, show
 
-    return run_benchmark(action)
+    return run_benchmark(args, load)
 
 
 if __name__ == "__main__":
