@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.timing import Spread, spread
 from export.graph.ir import DType, Graph, Op, Tensor
-from export.graph.onnx_file import write_onnx_graph
-from export.runtimes.onnx_kernels import PRECISE, SILENT, SessionEntry, describe_host
+from export.runtimes.onnx_kernels import PRECISE, SessionEntry, describe_host, open_graph
 
 INT8_ALLOWED: SessionEntry = ("session.qdqisint8allowed", "1")
 FLOAT = "float32"
@@ -162,17 +160,6 @@ def _op(code: str, inputs: tuple[str, ...], output: str, **options: int) -> Op:
     return Op(code=code, inputs=inputs, outputs=(output,), options=options)
 
 
-def open_session(graph: Graph, entries: Sequence[SessionEntry]) -> Any:
-    """Load a graph for one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = SILENT
-    for entry in entries:
-        options.add_session_config_entry(*entry)
-    content = write_onnx_graph(graph, {})
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
 def share_wrong(outputs: np.ndarray, operands: Operands) -> float:
     """Count outputs that are more than a step away from NumPy's, as a share."""
     sums = operands.x @ operands.q
@@ -185,10 +172,10 @@ def measure(shape: ProductShape, repeats: int) -> list[dict[str, Any]]:
     drawn = {bits: draw_operands(shape, bits) for bits in {form.bits for form in FORMS}}
     x = {bits: (o.x * o.scale).astype(np.float32) for bits, o in drawn.items()}
     sessions = {
-        form.name: open_session(form_graph(form, shape, drawn[form.bits]), form.entries)
+        form.name: open_graph(form_graph(form, shape, drawn[form.bits]), form.entries)
         for form in FORMS
     }
-    sessions[FLOAT] = open_session(float_graph(shape, drawn[8]), ())
+    sessions[FLOAT] = open_graph(float_graph(shape, drawn[8]), ())
     given = {**{form.name: x[form.bits] for form in FORMS}, FLOAT: x[8]}
     wrong: dict[str, float | None] = {FLOAT: None}
     for form in FORMS:

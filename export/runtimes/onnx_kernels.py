@@ -12,7 +12,8 @@ Not here: float products, which differ between CPUs by the order of their sums.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -86,18 +87,29 @@ def product_graph(x: np.ndarray, q: np.ndarray, inputs: DType, filter: DType) ->
     )
 
 
-def run_product(graph: Graph, x: np.ndarray, entries: tuple[SessionEntry, ...]) -> np.ndarray:
-    """Run a product on this host."""
+def make_options(entries: Iterable[SessionEntry], *, threads: int = 1) -> Any:
+    """Make `onnxruntime.SessionOptions` that say nothing beside errors."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.log_severity_level = SILENT
     for entry in entries:
         options.add_session_config_entry(*entry)
-    content = write_onnx_graph(graph, {})
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["y"], {"x": x})[0])
+    return options
+
+
+def open_graph(graph: Graph, entries: Iterable[SessionEntry]) -> Any:
+    """Load a graph for one thread; gives an `onnxruntime.InferenceSession`."""
+    import onnxruntime
+
+    content, options = write_onnx_graph(graph, {}), make_options(entries)
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run_product(graph: Graph, x: np.ndarray, entries: tuple[SessionEntry, ...]) -> np.ndarray:
+    """Run a product on this host."""
+    return np.asarray(open_graph(graph, entries).run(["y"], {"x": x})[0])
 
 
 @functools.cache

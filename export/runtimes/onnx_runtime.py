@@ -16,7 +16,7 @@ import numpy as np
 from export.graph.ir import GraphModel
 from export.graph.onnx_file import write_onnx_graph
 from export.runtimes.contract import Arrays, check_inputs
-from export.runtimes.onnx_kernels import SILENT, host_entries
+from export.runtimes.onnx_kernels import host_entries, make_options
 
 EXACT = ("session.qdq_matmulnbits_accuracy_level", "1")
 
@@ -27,14 +27,7 @@ def session_options(threads: int) -> Any:
     Raises:
       RuntimeError: there are none (onnx_kernels.py).
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = SILENT
-    for entry in (EXACT, *host_entries()):
-        options.add_session_config_entry(*entry)
-    return options
+    return make_options((EXACT, *host_entries()), threads=threads)
 
 
 class OnnxRuntime:
