@@ -144,7 +144,7 @@ class WeightScheme:
 
     @property
     def name(self) -> str:
-        methods = {method: suffix for suffix, method in METHODS.items()}
+        methods = {method: suffix for suffix, method in METHOD_SUFFIXES.items()}
         method = methods[self.clipping, self.rounding]
         return f"w{self.bits}{self.granularity.value}-{self.symmetry.value}{method}"
 
@@ -156,7 +156,7 @@ class WeightScheme:
         return replace(self, clipping=Clipping.MSE, rounding=Rounding.NEAREST)
 
 
-METHODS = {
+METHOD_SUFFIXES = {
     "": (Clipping.MINMAX, Rounding.NEAREST),
     "-mse": (Clipping.MSE, Rounding.NEAREST),
     "-gptq": (Clipping.ALIGNED, Rounding.GPTQ),
@@ -275,7 +275,7 @@ FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtyp
 
 _WEIGHTS = re.compile(
     r"w(?P<bits>0|[1-9][0-9]?)(?P<granularity>[tc])-(?P<symmetry>sym|asym)"
-    rf"(?P<method>{'|'.join(METHODS)})"
+    rf"(?P<method>{'|'.join(METHOD_SUFFIXES)})"
 )
 _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
@@ -295,7 +295,7 @@ def parse(name: str) -> Scheme:
     fields: dict = {}
     rest = name.split("_")
     if match := _WEIGHTS.fullmatch(rest[0]):
-        clipping, rounding = METHODS[match["method"]]
+        clipping, rounding = METHOD_SUFFIXES[match["method"]]
         fields["weights"] = WeightScheme(
             bits=int(match["bits"]),
             granularity=Granularity(match["granularity"]),

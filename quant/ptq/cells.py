@@ -27,7 +27,9 @@ Select = Callable[[str, Array], Array]
 WITHOUT_POSITIONS = ("q_head", "scores", "share")
 """Last words of sites whose values have no axis of positions, or several."""
 MIXING = "mlp_t"  # a path through here has positions last
+MIXED_INPUTS = ("gate_up_proj",)
 MIXED_OUTPUTS = ("down_proj", "sum", "norm")
+"""Last words of the sites there whose inputs, or outputs, have positions at all."""
 
 
 def all_values(site: str, x: Array) -> Array:
@@ -38,39 +40,25 @@ def all_values(site: str, x: Array) -> Array:
 
 def select_inputs(ranges: Ranges, prefix_len: int) -> Select:
     """Choose what the range of a product's input covers."""
-    return _select(ranges, prefix_len, _input_axis)
+    return _select(ranges, prefix_len, MIXED_INPUTS)
 
 
 def select_outputs(ranges: Ranges, prefix_len: int) -> Select:
     """Choose what the range of an operator's output covers."""
-    return _select(ranges, prefix_len, _output_axis)
+    return _select(ranges, prefix_len, MIXED_OUTPUTS)
 
 
-def _select(ranges: Ranges, prefix_len: int, axis_of: Callable[[list[str]], int | None]) -> Select:
+def _select(ranges: Ranges, prefix_len: int, mixed: tuple[str, ...]) -> Select:
     if ranges is Ranges.ALL:
         return all_values
-    return partial(_without_prefix, prefix_len, axis_of)
+    return partial(_without_prefix, prefix_len, mixed)
 
 
 def _without_prefix(
-    prefix_len: int, axis_of: Callable[[list[str]], int | None], site: str, x: Float[Array, "..."]
+    prefix_len: int, mixed: tuple[str, ...], site: str, x: Float[Array, "..."]
 ) -> Array:
     """Leave out the positions of the puzzle prefix."""
-    axis = axis_of(site.split("/"))
-    if axis is None:
-        return x
-    cells = [slice(None)] * x.ndim
-    cells[axis] = slice(prefix_len, None)
-    return x[tuple(cells)]
-
-
-def _input_axis(words: list[str]) -> int | None:
+    words = site.split("/")
     if MIXING in words:
-        return -1 if words[-1] == "gate_up_proj" else None
-    return None if words[-1] in WITHOUT_POSITIONS else -2
-
-
-def _output_axis(words: list[str]) -> int | None:
-    if MIXING in words:
-        return -1 if words[-1] in MIXED_OUTPUTS else None
-    return None if words[-1] in WITHOUT_POSITIONS else -2
+        return x[..., prefix_len:] if words[-1] in mixed else x
+    return x if words[-1] in WITHOUT_POSITIONS else x[..., prefix_len:, :]

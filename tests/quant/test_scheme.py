@@ -8,7 +8,7 @@ import pytest
 from quant.affine import WEIGHT_BITS, Clipping, Symmetry
 from quant.scheme import (
     DEVICE_SCHEMES,
-    METHODS,
+    METHOD_SUFFIXES,
     PAPER_SCHEMES,
     Activations,
     CarryPrecision,
@@ -27,7 +27,7 @@ WEIGHTS = [
     *(
         WeightScheme(bits=b, granularity=g, symmetry=s, clipping=c, rounding=r)
         for b, g, s, (c, r) in itertools.product(
-            WEIGHT_BITS, Granularity, Symmetry, METHODS.values()
+            WEIGHT_BITS, Granularity, Symmetry, METHOD_SUFFIXES.values()
         )
     ),
 ]
