@@ -2,12 +2,13 @@
 
 Name = the parts that apply, joined by `_`, in this order:
 
-    w<bits><t|c>-<sym|asym>[-mse|-gptq]
+    w<bits><t|c>-<sym|asym>[-mse|-gptq|-gptq-first]
                                     weights of every Dense: bits 2 to 8; t one scale per tensor,
                                     c per output channel; symmetric or asymmetric grid. Range
                                     min/max; or clipped for least squared error (-mse); or so
                                     clipped, and rounded with Hessians of calibration puzzles
-                                    over all cycles (-gptq)
+                                    over all cycles (-gptq), or of the first call of each
+                                    role alone (-gptq-first: a comparator)
     fp32 | bf16 | fp16              everything that is not quantised, and the arithmetic;
                                     left out if fp32 and the weights are quantised
     a8d | a8da | a8s | a16s         inputs of every Dense: d dynamic (one range per row at run
@@ -54,6 +55,7 @@ class Rounding(enum.Enum):
 
     NEAREST = ""
     GPTQ = "gptq"  # errors are compensated by the weights that follow (ptq/gptq.py)
+    GPTQ_FIRST = "gptq-first"  # likewise, seeing the first call of each role alone
 
     @property
     def needs_puzzles(self) -> bool:
@@ -130,7 +132,7 @@ class WeightScheme:
     def __post_init__(self) -> None:
         if self.bits not in WEIGHT_BITS:
             raise ValueError(f"bits must be one of {list(WEIGHT_BITS)}, got bits={self.bits}")
-        if (self.rounding is Rounding.GPTQ) != (self.clipping is Clipping.ALIGNED):
+        if self.rounding.needs_puzzles != (self.clipping is Clipping.ALIGNED):
             raise ValueError(
                 f"{self.rounding.name} does not go with {self.clipping.name} clipping; GPTQ takes"
                 " ALIGNED, rounding to nearest MINMAX or MSE"
@@ -160,6 +162,7 @@ METHOD_SUFFIXES = {
     "": (Clipping.MINMAX, Rounding.NEAREST),
     "-mse": (Clipping.MSE, Rounding.NEAREST),
     "-gptq": (Clipping.ALIGNED, Rounding.GPTQ),
+    "-gptq-first": (Clipping.ALIGNED, Rounding.GPTQ_FIRST),
 }
 """How weights are put onto their grid, by suffix of a scheme's name."""
 
@@ -279,8 +282,8 @@ _WEIGHTS = re.compile(
 )
 _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
-    " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym>[-mse|-gptq]][_<fp32|bf16|fp16>]"
-    "[_<a8d|a8da|a8s[-cells]|a16s[-cells]>][_carry<bf16|fp16|16|8>][_tflm], e.g. w4c-asym_a8d"
+    " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym>[-mse|-gptq[-first]]]"
+    "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s[-cells]|a16s[-cells]>][_carry<bf16|fp16|16|8>][_tflm], e.g. w4c-asym_a8d"
 )
 
 

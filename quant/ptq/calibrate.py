@@ -73,6 +73,15 @@ class Calibration:
         """
         return hessians(self.reasoner, self.weights, self.batches, steps=self.steps)
 
+    @functools.cached_property
+    def first_call_hessians(self) -> PerSite[Float[Array, "inputs inputs"]]:
+        """Hessians of every Dense, over the first call of each role.
+
+        Raises:
+          ValueError: no batch.
+        """
+        return first_call_hessians(self.reasoner, self.weights, self.batches)
+
 
 class Seen(enum.Enum):
     """What a statistic looks at; the value is the Flax collection that it is sown into."""
@@ -176,6 +185,29 @@ def hessians(
     return collect(reasoner, weights, batches, steps=steps, statistic=HESSIAN)
 
 
+def first_call_hessians(
+    reasoner: Reasoner, weights: Weights, batches: Iterable[Batch]
+) -> PerSite[Float[Array, "inputs inputs"]]:
+    """Sum x x^T over the inputs x of every Dense in the first call of each role alone.
+
+    This is what calibration of one forward pass sees: the first update of z_L, the first update
+    of z_H and the first read-out. `hessians` sees all cycles; the difference is what a recursion
+    needs.
+
+    Args:
+      reasoner, weights, batches: as for `activation_ranges`.
+
+    Raises:
+      ValueError: no batch.
+    """
+
+    def observe(batch: Batch, summary: PerSite) -> PerSite:
+        return observed_first_calls(reasoner, weights, batch, summary, HESSIAN)
+
+    empty = {site: HESSIAN.empty(width) for site, width in input_widths(weights.params).items()}
+    return _fold_batches(batches, empty, observe)
+
+
 def collect(
     reasoner: Reasoner,
     weights: Weights,
@@ -191,10 +223,20 @@ def collect(
     """
     widths = (WIDTHS[seen](reasoner, weights.params) for seen in statistic.seen)
     empty = {site: statistic.empty(n) for sites in widths for site, n in sites.items()}
+
+    def observe(batch: Batch, summary: PerSite) -> PerSite:
+        return observed_rollout(reasoner, weights, batch, summary, steps, statistic)[1]
+
+    return _fold_batches(batches, empty, observe)
+
+
+def _fold_batches(
+    batches: Iterable[Batch], empty: PerSite, observe: Callable[[Batch, PerSite], PerSite]
+) -> PerSite:
+    """Add every batch to a summary; no batch is an error."""
     summary = None
     for batch in batches:
-        start = empty if summary is None else summary
-        _, summary = observed_rollout(reasoner, weights, batch, start, steps, statistic)
+        summary = observe(batch, empty if summary is None else summary)
     if summary is None:
         raise ValueError("calibration needs at least one batch, got none")
     return summary
@@ -246,15 +288,7 @@ def observed_rollout(
       The last latents (those of `act.rollout`) and the summaries.
     """
     c, e = reasoner.config, inject(reasoner, weights, batch)
-    collections = [seen.value for seen in statistic.seen]
-
-    def apply(summary: PerSite, method: str, *args: Array) -> tuple:
-        out, state = reasoner.module.apply(
-            {"params": weights.params}, *args, method=method, mutable=collections
-        )
-        for name in collections:
-            summary = _fold(summary, state.get(name, {}), statistic)
-        return out, summary
+    apply = _observer(reasoner, weights.params, statistic)
 
     def l_cycle(carry: tuple, _: None) -> tuple[tuple, None]:
         (z_H, z_L), summary = carry
@@ -271,6 +305,41 @@ def observed_rollout(
     start = reasoner.start(weights.buffers, batch.inputs.shape[0])
     carry, _ = jax.lax.scan(h_cycle, (start, summary), length=steps * c.H_cycles)
     return carry
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def observed_first_calls(
+    reasoner: Reasoner, weights: Weights, batch: Batch, summary: PerSite, statistic: Statistic
+) -> PerSite:
+    """Run the first H-cycle and summarise the inputs of the first call of each role."""
+    e = inject(reasoner, weights, batch)
+    apply = _observer(reasoner, weights.params, statistic)
+    z_H, z_L = reasoner.start(weights.buffers, batch.inputs.shape[0])
+    z_L, summary = apply(summary, "update_L", z_L, z_H + e)
+
+    def l_cycle(z_L: Array, _: None) -> tuple[Array, None]:
+        variables = {"params": weights.params}
+        return reasoner.module.apply(variables, z_L, z_H + e, method="update_L"), None
+
+    z_L, _ = jax.lax.scan(l_cycle, z_L, length=reasoner.config.L_cycles - 1)
+    z_H, summary = apply(summary, "update_H", z_H, z_L)
+    _, summary = apply(summary, "read_out", reasoner.store(Latents(z_H, z_L)).z_H)
+    return summary
+
+
+def _observer(reasoner: Reasoner, params: Params, statistic: Statistic) -> Callable[..., tuple]:
+    """Make (summary, method, arguments) -> (result, summary with what the method has sown)."""
+    collections = [seen.value for seen in statistic.seen]
+
+    def apply(summary: PerSite, method: str, *args: Array) -> tuple:
+        out, state = reasoner.module.apply(
+            {"params": params}, *args, method=method, mutable=collections
+        )
+        for name in collections:
+            summary = _fold(summary, state.get(name, {}), statistic)
+        return out, summary
+
+    return apply
 
 
 def _fold(summary: PerSite, sown: Any, statistic: Statistic) -> PerSite:

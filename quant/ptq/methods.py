@@ -38,7 +38,24 @@ def gptq(params: Params, scheme: Scheme, calibration: Calibration | None) -> Qua
     return quantise_with_hessians(params, scheme, calibration.hessians)
 
 
-METHODS: dict[Rounding, Method] = {Rounding.NEAREST: round_to_nearest, Rounding.GPTQ: gptq}
+def gptq_of_first_calls(
+    params: Params, scheme: Scheme, calibration: Calibration | None
+) -> QuantisedParams:
+    """Round by the Hessians of the first call of each role, as a tool without cycles would.
+
+    Raises:
+      ValueError: no calibration, or as `quantise_with_hessians`.
+    """
+    if calibration is None:
+        raise ValueError(f"{scheme.name} needs calibration puzzles, got none")
+    return quantise_with_hessians(params, scheme, calibration.first_call_hessians)
+
+
+METHODS: dict[Rounding, Method] = {
+    Rounding.NEAREST: round_to_nearest,
+    Rounding.GPTQ: gptq,
+    Rounding.GPTQ_FIRST: gptq_of_first_calls,
+}
 
 
 def quantise_weights(

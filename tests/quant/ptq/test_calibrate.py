@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from quant.carry import CarryStore
-from quant.ptq.calibrate import RANGE, activation_ranges, hessians, input_widths, observed_rollout
+from quant.ptq.calibrate import (
+    RANGE,
+    activation_ranges,
+    first_call_hessians,
+    hessians,
+    input_widths,
+    observed_rollout,
+)
 from quant.scheme import CarryPrecision
 from tests.support.samples import random_weights
 from tests.support.slow import slow_except
@@ -37,8 +44,14 @@ def batches() -> list[Batch]:
     return [Batch(t, t, jnp.zeros(3, jnp.int32)) for t in tokens]
 
 
-def all_inputs(config, weights, store=lambda latents: latents) -> dict[str, np.ndarray]:
-    """Unroll the recursion in Python and keep the inputs of every Dense, rows by width."""
+def all_inputs(
+    config, weights, store=lambda latents: latents, *, first_calls: bool = False
+) -> dict[str, np.ndarray]:
+    """Unroll the recursion in Python and keep the inputs of every Dense, rows by width.
+
+    Args:
+      first_calls: keep those of the first call of each role alone.
+    """
     reasoner = build(config)
     kept: dict[str, list] = {}
 
@@ -66,14 +79,16 @@ def all_inputs(config, weights, store=lambda latents: latents) -> dict[str, np.n
     for batch in batches():
         e = inject(reasoner, weights, batch)
         z_H, z_L = reasoner.start(weights.buffers, 3)
-        for _ in range(STEPS * config.H_cycles):
-            for _ in range(config.L_cycles):
+        for h in range(STEPS * config.H_cycles):
+            for l in range(config.L_cycles):  # noqa: E741
                 z_L, state = capture(weights.params, z_L, z_H + e, z_H)["L"]
-                keep(state["intermediates"])
+                if not (first_calls and (h or l)):
+                    keep(state["intermediates"])
             z_H, state = capture(weights.params, z_H, z_L, z_H)["H"]
-            keep(state["intermediates"])
             z_H, z_L = store(Latents(z_H, z_L))
-            keep(capture(weights.params, z_H, z_L, z_H)["read"][1]["intermediates"])
+            if not (first_calls and h):
+                keep(state["intermediates"])
+                keep(capture(weights.params, z_H, z_L, z_H)["read"][1]["intermediates"])
     return {site: np.concatenate(rows) for site, rows in kept.items()}
 
 
@@ -92,6 +107,20 @@ def test_statistics_are_those_of_every_input_of_the_trajectory(config):
         np.testing.assert_allclose(ranges[site], (x.min(), x.max()), rtol=0, atol=1e-4 * scale)
         hessian = x.astype(np.float64).T @ x
         np.testing.assert_allclose(sums[site], hessian, rtol=0, atol=3e-4 * hessian.max())
+
+
+@pytest.mark.parametrize("config", slow_except([TRM, HRM]), ids=["trm", "hrm"])
+def test_first_calls_are_one_update_of_each_state_and_one_read_out(config):
+    weights = random_weights(config)
+    expected = all_inputs(config, weights, first_calls=True)
+    sums = first_call_hessians(build(config), weights, iter(batches()))
+    assert set(sums) == set(expected)
+    for site, x in expected.items():
+        # one H-cycle, compiled differently: as above, with fewer cycles
+        hessian = x.astype(np.float64).T @ x
+        np.testing.assert_allclose(sums[site], hessian, rtol=0, atol=3e-4 * hessian.max())
+    with pytest.raises(ValueError, match="at least one batch"):
+        first_call_hessians(build(config), weights, [])
 
 
 @pytest.mark.slow

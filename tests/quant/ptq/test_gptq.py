@@ -1,5 +1,8 @@
 """Rounding with Hessians, against the update that removes one input after the other."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -26,6 +29,7 @@ from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
 
 INPUTS, OUTPUTS, TOKENS = 24, 10, 400
+METHODS_OF = ("gptq-first", "gptq")
 GRIDS = [
     Grid(bits=4),
     Grid(bits=3, channel_axes=(-1,)),
@@ -148,6 +152,22 @@ def test_rounding_asks_for_puzzles() -> None:
         simulate(TinyModel(), scheme)
 
 
+def test_the_first_calls_round_otherwise_than_all_cycles() -> None:
+    shared, params = calibration(), TinyModel.weights.params
+    by_first, by_all = (
+        quantise_with_hessians(params, parse("w3t-sym-gptq"), hessians)
+        for hessians in (shared.first_call_hessians, shared.hessians)
+    )
+    first, every = (quantise_weights(params, parse(f"w3t-sym-{m}"), shared) for m in METHODS_OF)
+    for expected, got in ((by_first, first), (by_all, every)):
+        jax.tree.map(np.testing.assert_array_equal, expected, got)
+    site = ("L_level", "layers_0", "mlp", "down_proj", "kernel")
+    a, b = (functools.reduce(lambda node, key: node[key], site, tree) for tree in (first, every))
+    assert np.any(np.asarray(a.qvalue) != np.asarray(b.qvalue))
+    with pytest.raises(ValueError, match="w3t-sym-gptq-first needs calibration puzzles"):
+        quantise_weights(params, parse("w3t-sym-gptq-first"))
+
+
 def test_a_calibration_serves_several_schemes() -> None:
     shared = calibration()
     for name in ("w4t-sym-gptq", "w3c-asym-gptq", "w8c-sym_a8s"):
@@ -159,6 +179,4 @@ def test_a_calibration_serves_several_schemes() -> None:
 
 
 def _leaves(simulation) -> list:
-    import jax
-
     return jax.tree.leaves(simulation.weights)
