@@ -283,7 +283,8 @@ _WEIGHTS = re.compile(
 _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
     " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym>[-mse|-gptq[-first]]]"
-    "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s[-cells]|a16s[-cells]>][_carry<bf16|fp16|16|8>][_tflm], e.g. w4c-asym_a8d"
+    "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s[-cells]|a16s[-cells]>][_carry<bf16|fp16|16|8>][_tflm],"
+    " e.g. w4c-asym_a8d"
 )
 
 
