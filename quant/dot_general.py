@@ -79,9 +79,13 @@ def qat_dot_general(scheme: Scheme, ranges: Ranges | None = None) -> SiteDotGene
     MSE clipping searches its range at every call: slow, and seldom worth it in training.
 
     Raises:
-      ValueError: static activations without ranges; or weights rounded by what goes through the
-        model, which is done once, to a trained model.
+      ValueError: static activations without ranges; weights rounded by what goes through the
+        model, which is done once, to a trained model; or grids chosen by the error they leave.
     """
+    if scheme.weights is not None and scheme.weights.adaptive:
+        raise ValueError(
+            f"{scheme.name} chooses the grids of trained weights; train for -sym or -asym"
+        )
     if scheme.rounds_with_puzzles:
         raise ValueError(
             f"{scheme.name} rounds a trained model; train for {scheme.to_nearest.name}, which has"

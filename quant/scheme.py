@@ -2,13 +2,15 @@
 
 Name = the parts that apply, joined by `_`, in this order:
 
-    w<bits><t|c>-<sym|asym>[-mse|-gptq|-gptq-first]
+    w<bits><t|c>-<sym|asym|auto>[-mse|-gptq|-gptq-first|-gptq-norm]
                                     weights of every Dense: bits 2 to 8; t one scale per tensor,
-                                    c per output channel; symmetric or asymmetric grid. Range
+                                    c per output channel; symmetric or asymmetric grid, or the
+                                    one that leaves less error (auto; ptq/grids.py). Range
                                     min/max; or clipped for least squared error (-mse); or so
                                     clipped, and rounded with Hessians of calibration puzzles
                                     over all cycles (-gptq), or of the first call of each
-                                    role alone (-gptq-first: a comparator)
+                                    role alone (-gptq-first: a comparator), or of all cycles
+                                    with large outputs weighing less (-gptq-norm)
     fp32 | bf16 | fp16              everything that is not quantised, and the arithmetic;
                                     left out if fp32 and the weights are quantised
     a8d | a8da | a8s | a16s         inputs of every Dense: d dynamic (one range per row at run
@@ -56,6 +58,7 @@ class Rounding(enum.Enum):
     NEAREST = ""
     GPTQ = "gptq"  # errors are compensated by the weights that follow (ptq/gptq.py)
     GPTQ_FIRST = "gptq-first"  # likewise, seeing the first call of each role alone
+    GPTQ_NORM = "gptq-norm"  # all cycles; large outputs weigh less, since a norm follows
 
     @property
     def needs_puzzles(self) -> bool:
@@ -118,9 +121,14 @@ class Arithmetic(enum.Enum):
 class WeightScheme:
     """Grid of every Dense kernel, and how weights are put onto it.
 
+    Attributes:
+      adaptive: weights that share a scale take the symmetric or the asymmetric grid, whichever
+        leaves less error. Both are stored as asymmetric ones, whose zero point may lie in the
+        middle, so symmetry is ASYMMETRIC to whoever stores them.
+
     Raises:
-      ValueError: unsupported width; or clipping that a rounding does not go with: GPTQ clips for
-        least squared error itself.
+      ValueError: unsupported width; an adaptive symmetric grid; or clipping that a rounding does
+        not go with: GPTQ clips for least squared error itself.
     """
 
     bits: int
@@ -128,8 +136,11 @@ class WeightScheme:
     symmetry: Symmetry
     clipping: Clipping = Clipping.MINMAX
     rounding: Rounding = Rounding.NEAREST
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
+        if self.adaptive and self.symmetry is not Symmetry.ASYMMETRIC:
+            raise ValueError("adaptive grids are stored as asymmetric ones, got symmetry=SYMMETRIC")
         if self.bits not in WEIGHT_BITS:
             raise ValueError(f"bits must be one of {list(WEIGHT_BITS)}, got bits={self.bits}")
         if self.rounding.needs_puzzles != (self.clipping is Clipping.ALIGNED):
@@ -148,7 +159,8 @@ class WeightScheme:
     def name(self) -> str:
         methods = {method: suffix for suffix, method in METHOD_SUFFIXES.items()}
         method = methods[self.clipping, self.rounding]
-        return f"w{self.bits}{self.granularity.value}-{self.symmetry.value}{method}"
+        symmetry = "auto" if self.adaptive else self.symmetry.value
+        return f"w{self.bits}{self.granularity.value}-{symmetry}{method}"
 
     @property
     def to_nearest(self) -> "WeightScheme":
@@ -163,6 +175,7 @@ METHOD_SUFFIXES = {
     "-mse": (Clipping.MSE, Rounding.NEAREST),
     "-gptq": (Clipping.ALIGNED, Rounding.GPTQ),
     "-gptq-first": (Clipping.ALIGNED, Rounding.GPTQ_FIRST),
+    "-gptq-norm": (Clipping.ALIGNED, Rounding.GPTQ_NORM),
 }
 """How weights are put onto their grid, by suffix of a scheme's name."""
 
@@ -277,12 +290,12 @@ NAMED_SCHEMES = {**PAPER_SCHEMES, **DEVICE_SCHEMES}
 FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
 
 _WEIGHTS = re.compile(
-    r"w(?P<bits>0|[1-9][0-9]?)(?P<granularity>[tc])-(?P<symmetry>sym|asym)"
+    r"w(?P<bits>0|[1-9][0-9]?)(?P<granularity>[tc])-(?P<symmetry>sym|asym|auto)"
     rf"(?P<method>{'|'.join(METHOD_SUFFIXES)})"
 )
 _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
-    " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym>[-mse|-gptq[-first]]]"
+    " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym|auto>[-mse|-gptq[-first|-norm]]]"
     "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s[-cells]|a16s[-cells]>][_carry<bf16|fp16|16|8>][_tflm],"
     " e.g. w4c-asym_a8d"
 )
@@ -300,12 +313,14 @@ def parse(name: str) -> Scheme:
     rest = name.split("_")
     if match := _WEIGHTS.fullmatch(rest[0]):
         clipping, rounding = METHOD_SUFFIXES[match["method"]]
+        adaptive = match["symmetry"] == "auto"
         fields["weights"] = WeightScheme(
             bits=int(match["bits"]),
             granularity=Granularity(match["granularity"]),
-            symmetry=Symmetry(match["symmetry"]),
+            symmetry=Symmetry("asym" if adaptive else match["symmetry"]),
             clipping=clipping,
             rounding=rounding,
+            adaptive=adaptive,
         )
         rest = rest[1:]
     choices = (

@@ -82,6 +82,15 @@ class Calibration:
         """
         return first_call_hessians(self.reasoner, self.weights, self.batches)
 
+    @functools.cached_property
+    def normed_hessians(self) -> PerSite[Float[Array, "inputs inputs"]]:
+        """Hessians of every Dense over all cycles, large outputs weighing less.
+
+        Raises:
+          ValueError: no batch.
+        """
+        return normed_hessians(self.reasoner, self.weights, self.batches, steps=self.steps)
+
 
 class Seen(enum.Enum):
     """What a statistic looks at; the value is the Flax collection that it is sown into."""
@@ -114,9 +123,28 @@ def _add_products(sums: Float[Array, "inputs inputs"], x: Inputs) -> Float[Array
     return sums + jnp.einsum("ri,rj->ij", rows, rows, precision=jax.lax.Precision.HIGHEST)
 
 
+class NormedSums(NamedTuple):
+    """Weighted products of inputs so far, and the kernel whose outputs weigh them."""
+
+    kernel: Float[Array, "inputs outputs"]
+    sums: Float[Array, "inputs inputs"]
+
+
+def _add_normed_products(summary: NormedSums, x: Inputs) -> NormedSums:
+    rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
+    y = jnp.einsum("ri,io->ro", rows, summary.kernel)
+    weighted = rows / jnp.sqrt(1.0 + jnp.mean(jnp.square(y), axis=-1, keepdims=True))
+    return summary._replace(sums=_add_products(summary.sums, weighted))
+
+
+def _no_kernel(width: int) -> NormedSums:
+    raise ValueError(f"weighted sums start from a kernel, not from a width ({width})")
+
+
 RANGE = Statistic(lambda _: Range(jnp.float32(jnp.inf), jnp.float32(-jnp.inf)), _widen)
 EVERY_RANGE = RANGE._replace(seen=(Seen.INPUTS, Seen.STATES))
 HESSIAN = Statistic(lambda width: jnp.zeros((width, width), jnp.float32), _add_products)
+NORMED_HESSIAN = Statistic(_no_kernel, _add_normed_products)
 
 
 def activation_ranges(
@@ -206,6 +234,32 @@ def first_call_hessians(
 
     empty = {site: HESSIAN.empty(width) for site, width in input_widths(weights.params).items()}
     return _fold_batches(batches, empty, observe)
+
+
+def normed_hessians(
+    reasoner: Reasoner, weights: Weights, batches: Iterable[Batch], *, steps: int
+) -> PerSite[Float[Array, "inputs inputs"]]:
+    """Sum x x^T / (1 + mean(y^2)) over the inputs x of every Dense with outputs y.
+
+    A block adds y to a state of unit mean square and normalises the sum, which divides what
+    rounding does to y by about sqrt(1 + mean(y^2)).
+
+    Args:
+      reasoner, weights, batches, steps: as for `activation_ranges`.
+
+    Raises:
+      ValueError: no batch.
+    """
+
+    def observe(batch: Batch, summary: PerSite) -> PerSite:
+        return observed_rollout(reasoner, weights, batch, summary, steps, NORMED_HESSIAN)[1]
+
+    empty = {
+        leaf_name(path).removesuffix("/kernel"): NormedSums(kernel, HESSIAN.empty(len(kernel)))
+        for path, kernel in jax.tree_util.tree_leaves_with_path(weights.params)
+        if is_kernel(path)
+    }
+    return {site: each.sums for site, each in _fold_batches(batches, empty, observe).items()}
 
 
 def collect(
@@ -319,7 +373,7 @@ def observed_first_calls(
 
     def l_cycle(z_L: Array, _: None) -> tuple[Array, None]:
         variables = {"params": weights.params}
-        return reasoner.module.apply(variables, z_L, z_H + e, method="update_L"), None
+        return jnp.asarray(reasoner.module.apply(variables, z_L, z_H + e, method="update_L")), None
 
     z_L, _ = jax.lax.scan(l_cycle, z_L, length=reasoner.config.L_cycles - 1)
     z_H, summary = apply(summary, "update_H", z_H, z_L)

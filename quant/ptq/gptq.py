@@ -11,9 +11,11 @@ their Hessian's diagonal, the largest first; d is DAMPING times its mean.
 
 A recursive network meets its own outputs: H is summed over every L-cycle, H-cycle and supervision
 step, and over both roles of a shared network (calibrate.py). Scales do not change while weights are
-rounded: they come from `affine.calibrate` (least squared error), per tensor or per output channel.
+rounded: they come from `affine.calibrate` (least squared error), per tensor or per output channel,
+or are those of several that leave the least change (grids.py).
 
     round_with_hessian   the mathematics: kernel, Hessian, grid -> integers
+    round_site           one kernel by its scheme
     quantise_with_hessians   every kernel of a model
 
 Source: Frantar et al., GPTQ (arXiv 2210.17323), sections 3 and 4. Not here: the other roundings
@@ -22,15 +24,17 @@ Source: Frantar et al., GPTQ (arXiv 2210.17323), sections 3 and 4. Not here: the
 
 import functools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from quant.affine import Affine, Grid, QTensor, calibrate, dequantise, quantise, scale_zero_point
+from quant.affine import Affine, Grid, QTensor, dequantise, quantise
+from quant.ptq.grids import REACHES, candidate_grids, keep_least, output_error
 from quant.ptq.weights import QuantisedParams, leaf_name, quantise_leaves
 from quant.scheme import Scheme, WeightScheme
 from trm_jax.types import Params
@@ -53,16 +57,34 @@ def quantise_with_hessians(
 
     def kernel(path: tuple, value: Array, weights: WeightScheme) -> QTensor:
         site = leaf_name(path).removesuffix("/kernel")
-        hessian = np.asarray(hessians[site], np.float64)
-        if not np.isfinite(hessian).all():
-            raise ValueError(
-                f"{site}: the calibration puzzles drive its inputs beyond float32; repair the"
-                " checkpoint or round to nearest (leave -gptq out)"
-            )
-        affine = scale_zero_point(calibrate(value, weights.grid, weights.clipping), weights.grid)
-        return round_with_hessian(value, hessian, affine, weights.grid)
+        return round_site(site, value, weights, hessians[site])
 
     return quantise_leaves(params, scheme, kernel)
+
+
+def round_site(
+    site: str,
+    kernel: Float[Array, "inputs outputs"],
+    weights: WeightScheme,
+    hessian: Float[Array, "inputs inputs"],
+) -> QTensor:
+    """Round the kernel of one site by the Hessian of its inputs, on the best grid of its scheme.
+
+    Raises:
+      ValueError: the Hessian is not finite; the message names the site.
+    """
+    exact = np.asarray(hessian, np.float64)
+    if not np.isfinite(exact).all():
+        raise ValueError(
+            f"{site}: the calibration puzzles drive its inputs beyond float32; repair the"
+            " checkpoint or round to nearest (leave -gptq out)"
+        )
+    factor = factorise(exact, DAMPING)
+    tried = [
+        _round(kernel, factor, affine, weights.grid)
+        for affine in candidate_grids(kernel, weights, REACHES)
+    ]
+    return keep_least(tried, [output_error(kernel, q, jnp.asarray(hessian)) for q in tried])
 
 
 def round_with_hessian(
@@ -86,10 +108,28 @@ def round_with_hessian(
     """
     if not damping > 0:
         raise ValueError(f"damping must be positive, got damping={damping}")
+    return _round(kernel, factorise(hessian, damping), affine, grid)
+
+
+class HessianFactor(NamedTuple):
+    """What rounding reads of a Hessian: the order of the inputs, and its inverse's factor."""
+
+    order: Int[np.ndarray, " inputs"]
+    factor: Float[np.ndarray, "inputs inputs"]
+
+
+def factorise(hessian: Float[np.ndarray, "inputs inputs"], damping: float) -> HessianFactor:
+    """Order the inputs, the largest first, and factor the inverse of their damped Hessian."""
     order = np.argsort(-np.diag(hessian), kind="stable")
-    factor = inverse_factor(hessian[np.ix_(order, order)], damping)
-    rounded = _compensate(kernel[order].astype(jnp.float32), jnp.asarray(factor), affine, grid)
-    qvalue = rounded[np.argsort(order)].astype(grid.dtype)
+    return HessianFactor(order, inverse_factor(hessian[np.ix_(order, order)], damping))
+
+
+def _round(
+    kernel: Float[Array, "inputs outputs"], of: HessianFactor, affine: Affine, grid: Grid
+) -> QTensor:
+    ordered = kernel[of.order].astype(jnp.float32)
+    rounded = _compensate(ordered, jnp.asarray(of.factor), affine, grid)
+    qvalue = rounded[np.argsort(of.order)].astype(grid.dtype)
     return QTensor(qvalue, affine.scale, affine.zero_point, grid)
 
 
@@ -100,16 +140,29 @@ def inverse_factor(
 
     Rows are divided by their diagonal, as `_compensate` needs them. float64: a Hessian over
     thousands of tokens has a condition beyond float32's. A Hessian that is zero throughout (a
-    product that never ran) gives the identity.
+    product that never ran) gives the identity. Where float32 sums have made a Hessian so far from
+    positive that the damping does not mend it, ten times the damping is tried, and again.
     """
-    diagonal = np.diag(hessian)
-    unused = diagonal <= 0
-    damped = hessian + np.diag(np.where(unused, 1.0, damping * diagonal.mean()))
     # inv(A) = U^T U with upper U: reversing rows and columns turns it into a lower factor of A
-    lower = np.linalg.cholesky(damped[::-1, ::-1])
+    lower = _damped_cholesky(hessian[::-1, ::-1], damping)
     identity = np.eye(len(hessian))
     factor = scipy.linalg.solve_triangular(lower, identity, lower=True)[::-1, ::-1]
     return np.asarray(factor / np.diag(factor)[:, None], np.float32)
+
+
+def _damped_cholesky(
+    hessian: Float[np.ndarray, "inputs inputs"], damping: float
+) -> Float[np.ndarray, "inputs inputs"]:
+    diagonal = np.diag(hessian)
+    unused = diagonal <= 0
+    # of unit mean: sums near the ends of float64 would underflow in the products of a factor
+    mean = diagonal.mean() if diagonal.mean() > 0 else 1.0
+    damped = hessian / mean + np.diag(np.where(unused, max(1.0, damping), damping))
+    try:
+        return np.linalg.cholesky(damped)
+    except np.linalg.LinAlgError:
+        # ends: |hessian| <= width * mean for sums of x x^T, and damping grows past it
+        return _damped_cholesky(hessian, 10 * damping)
 
 
 @functools.partial(jax.jit, static_argnums=3)

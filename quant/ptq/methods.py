@@ -1,73 +1,73 @@
-"""The methods of post-training quantisation, by a scheme's rounding.
+"""The methods of post-training quantisation, by the rounding of a matrix's scheme.
 
-A new method is a file beside this one, a member of `quant.scheme.Rounding` with its suffix, and
-an entry in METHODS; sweeps, ablations, exports and the report then take schemes of that name.
+A new method that looks at one matrix at a time is a file beside this one, a member of
+`quant.scheme.Rounding` with its suffix, and an entry in METHODS; sweeps, ablations, exports and
+the report then take schemes of that name.
 """
 
 from collections.abc import Callable
 
-from quant.ptq.calibrate import Calibration
-from quant.ptq.gptq import quantise_with_hessians
-from quant.ptq.weights import QuantisedParams, quantise_params
-from quant.scheme import Rounding, Scheme
+from jax import Array
+
+from quant.affine import QTensor
+from quant.ptq.calibrate import Calibration, PerSite
+from quant.ptq.gptq import round_site
+from quant.ptq.weights import QuantisedParams, leaf_name, quantise_kernel, quantise_leaves
+from quant.scheme import Rounding, Scheme, WeightScheme
 from trm_jax.types import Params
 
-Method = Callable[[Params, Scheme, Calibration | None], QuantisedParams]
+Method = Callable[[str, Array, WeightScheme, Calibration | None], QTensor]
+"""(site, kernel, scheme, calibration) -> integers; a method that needs none ignores it."""
 
 
 def round_to_nearest(
-    params: Params, scheme: Scheme, calibration: Calibration | None = None
-) -> QuantisedParams:
-    """Round every weight to the nearest integer of its grid; nothing is looked at.
+    site: str, kernel: Array, weights: WeightScheme, calibration: Calibration | None
+) -> QTensor:
+    """Round every weight to the nearest integer of its grid; nothing is looked at."""
+    del site, calibration
+    return quantise_kernel(kernel, weights)
 
-    Raises:
-      ValueError: as `quantise_params`.
+
+def gptq(hessians: Callable[[Calibration], PerSite[Array]]) -> Method:
+    """Make the method that rounds by Hessians.
+
+    Args:
+      hessians: reads those of a calibration, measured when first asked for.
     """
-    del calibration
-    return quantise_params(params, scheme)
 
+    def round_kernel(
+        site: str, kernel: Array, weights: WeightScheme, calibration: Calibration | None
+    ) -> QTensor:
+        if calibration is None:
+            raise ValueError(f"{weights.name} needs calibration puzzles, got none")
+        return round_site(site, kernel, weights, hessians(calibration)[site])
 
-def gptq(params: Params, scheme: Scheme, calibration: Calibration | None) -> QuantisedParams:
-    """Round by the Hessians of whole trajectories.
-
-    Raises:
-      ValueError: no calibration, or as `quantise_with_hessians`.
-    """
-    if calibration is None:
-        raise ValueError(f"{scheme.name} needs calibration puzzles, got none")
-    return quantise_with_hessians(params, scheme, calibration.hessians)
-
-
-def gptq_of_first_calls(
-    params: Params, scheme: Scheme, calibration: Calibration | None
-) -> QuantisedParams:
-    """Round by the Hessians of the first call of each role, as a tool without cycles would.
-
-    Raises:
-      ValueError: no calibration, or as `quantise_with_hessians`.
-    """
-    if calibration is None:
-        raise ValueError(f"{scheme.name} needs calibration puzzles, got none")
-    return quantise_with_hessians(params, scheme, calibration.first_call_hessians)
+    return round_kernel
 
 
 METHODS: dict[Rounding, Method] = {
     Rounding.NEAREST: round_to_nearest,
-    Rounding.GPTQ: gptq,
-    Rounding.GPTQ_FIRST: gptq_of_first_calls,
+    Rounding.GPTQ: gptq(lambda calibration: calibration.hessians),
+    Rounding.GPTQ_FIRST: gptq(lambda calibration: calibration.first_call_hessians),
+    Rounding.GPTQ_NORM: gptq(lambda calibration: calibration.normed_hessians),
 }
 
 
 def quantise_weights(
     params: Params, scheme: Scheme, calibration: Calibration | None = None
 ) -> QuantisedParams:
-    """Quantise every kernel by the scheme's method and cast the other leaves.
+    """Quantise every kernel by its scheme's method and cast the other leaves.
 
     Args:
       calibration: needed by methods that look at what goes through the model.
 
     Raises:
-      ValueError: the method needs a calibration, or a value that the format cannot hold.
+      ValueError: the method needs a calibration; a leaf is not finite, or the format cannot hold
+        it, or a Hessian is not finite; the message names it.
     """
-    rounding = Rounding.NEAREST if scheme.weights is None else scheme.weights.rounding
-    return METHODS[rounding](params, scheme, calibration)
+
+    def kernel(path: tuple, value: Array, weights: WeightScheme) -> QTensor:
+        site = leaf_name(path).removesuffix("/kernel")
+        return METHODS[weights.rounding](site, value, weights, calibration)
+
+    return quantise_leaves(params, scheme, kernel)

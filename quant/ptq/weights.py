@@ -19,8 +19,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from quant.affine import QTensor, calibrate, dequantise, quantise, scale_zero_point
+from quant.affine import QTensor, dequantise, quantise
 from quant.packing import StoredBytes, stored_bytes
+from quant.ptq.grids import candidate_grids, keep_least, squared_error
 from quant.scheme import FloatDtype, Scheme, WeightScheme
 from trm_jax.types import Buffers, Params, PuzzleTable, Weights
 
@@ -32,9 +33,9 @@ RoundKernel = Callable[[tuple, Array, WeightScheme], QTensor]
 
 @functools.partial(jax.jit, static_argnums=1)
 def quantise_kernel(kernel: Float[Array, "inputs outputs"], weights: WeightScheme) -> QTensor:
-    """Put one kernel onto its grid."""
-    grid = weights.grid
-    return quantise(kernel, scale_zero_point(calibrate(kernel, grid, weights.clipping), grid), grid)
+    """Put one kernel onto its grid, each weight onto the nearest integer."""
+    tried = [quantise(kernel, affine, weights.grid) for affine in candidate_grids(kernel, weights)]
+    return keep_least(tried, [squared_error(kernel, q) for q in tried])
 
 
 def quantise_params(params: Params, scheme: Scheme) -> QuantisedParams:

@@ -30,6 +30,17 @@ WEIGHTS = [
             WEIGHT_BITS, Granularity, Symmetry, METHOD_SUFFIXES.values()
         )
     ),
+    *(
+        WeightScheme(
+            bits=b,
+            granularity=g,
+            symmetry=Symmetry.ASYMMETRIC,
+            clipping=c,
+            rounding=r,
+            adaptive=True,
+        )
+        for b, g, (c, r) in itertools.product(WEIGHT_BITS, Granularity, METHOD_SUFFIXES.values())
+    ),
 ]
 FAMILY = [
     Scheme(weights=w, activations=a, carry=c, float_dtype=f, ranges=r)

@@ -12,6 +12,7 @@ from quant.ptq.calibrate import (
     first_call_hessians,
     hessians,
     input_widths,
+    normed_hessians,
     observed_rollout,
 )
 from quant.scheme import CarryPrecision
@@ -121,6 +122,23 @@ def test_first_calls_are_one_update_of_each_state_and_one_read_out(config):
         np.testing.assert_allclose(sums[site], hessian, rtol=0, atol=3e-4 * hessian.max())
     with pytest.raises(ValueError, match="at least one batch"):
         first_call_hessians(build(config), weights, [])
+
+
+@pytest.mark.slow
+@CONFIGS
+def test_rows_with_large_outputs_weigh_less(config):
+    weights = random_weights(config)
+    kernels = {
+        "/".join(key.key for key in path[:-1]): np.asarray(leaf, np.float64)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(weights.params)
+        if path[-1].key == "kernel"
+    }
+    sums = normed_hessians(build(config), weights, iter(batches()), steps=STEPS)
+    for site, x in all_inputs(config, weights).items():
+        shares = 1 / (1 + np.square(x @ kernels[site]).mean(axis=-1))
+        hessian = (x * shares[:, None]).astype(np.float64).T @ x
+        # as above: the same network compiled differently
+        np.testing.assert_allclose(sums[site], hessian, rtol=0, atol=3e-4 * hessian.max())
 
 
 @pytest.mark.slow

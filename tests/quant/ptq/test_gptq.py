@@ -123,6 +123,47 @@ def test_a_singular_hessian_and_unused_inputs() -> None:
     assert np.abs(change).max() < np.abs(inputs @ (np.asarray(dequantise(nearest)) - kernel)).max()
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+def test_puzzles_that_are_all_alike_leave_the_outputs_alone(rank: int) -> None:
+    """A Hessian of low rank: what the inputs do not see may move, what they see hardly does."""
+    kernel, inputs = sample(2)
+    inputs = np.repeat(inputs[:rank], TOKENS // rank, axis=0)
+    grid = GRIDS[0]
+    affine = grid_of(kernel, grid)
+    q = round_with_hessian(jnp.asarray(kernel), inputs.T @ inputs, affine, grid)
+    validate(q)
+    nearest = quantise(jnp.asarray(kernel), affine, grid)
+    ours, theirs = (np.abs(inputs @ (np.asarray(dequantise(r)) - kernel)) for r in (q, nearest))
+    assert ours.sum() < theirs.sum()
+
+
+def test_a_hessian_that_sums_have_made_indefinite_is_damped_until_it_is_not() -> None:
+    kernel, inputs = sample(3)
+    hessian = np.outer(inputs[0], inputs[0])
+    hessian -= 0.05 * np.diag(hessian).mean() * np.eye(INPUTS)  # five times the damping
+    np.fill_diagonal(hessian, np.maximum(np.diag(hessian), 1e-3))
+    assert np.linalg.eigvalsh(hessian).min() < -0.01 * np.diag(hessian).mean()
+    grid = GRIDS[1]
+    validate(round_with_hessian(jnp.asarray(kernel), hessian, grid_of(kernel, grid), grid))
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_the_size_of_a_hessian_changes_no_integer(size: float) -> None:
+    kernel, inputs = sample(4)
+    hessian, grid = inputs.T @ inputs, GRIDS[2]
+    round_by = functools.partial(
+        round_with_hessian, jnp.asarray(kernel), affine=grid_of(kernel, grid), grid=grid
+    )
+    np.testing.assert_array_equal(round_by(hessian * size).qvalue, round_by(hessian).qvalue)
+
+
+@pytest.mark.parametrize("name", ["w2c-auto-gptq", "w4t-sym-gptq-norm", "w3t-asym-gptq-first"])
+def test_one_puzzle_is_enough_for_finite_weights(name: str) -> None:
+    one = simulate(TinyModel(), parse(name), [random_batch(TinyModel.config, 1)], steps=2)
+    for leaf in jax.tree.leaves(one.weights.params):
+        assert np.isfinite(np.asarray(leaf)).all()
+
+
 def test_damping_must_be_positive() -> None:
     kernel, grid = sample()[0], GRIDS[0]
     with pytest.raises(ValueError, match="damping must be positive, got damping=0"):

@@ -1,0 +1,93 @@
+"""Grids chosen by the error they leave: symmetric or asymmetric, and how far they reach.
+
+A min/max asymmetric grid puts the zero between two integers of the weights that matter. On
+weights that lie on a symmetric grid already (ternary kernels) it is much worse than the symmetric
+one; on one-sided weights the symmetric grid wastes half its integers. Schemes with `auto` try
+both and keep, for all weights that share a scale, the one of less error:
+
+    rounding to nearest    |W - Q|^2
+    rounding by Hessians   the change of the outputs, tr (W - Q)^T H (W - Q), over REACHES too
+
+Every candidate is stored on the asymmetric grid, where a symmetric one has its zero point in the
+middle: (q - z) s is the same number, so files and arithmetic know one kind. The symmetric one comes
+first and wins ties.
+
+Not here: the search for the range of least squared error (quant/affine.py), and roundings
+(weights.py, gptq.py).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from quant.affine import Affine, QTensor, Symmetry, calibrate, dequantise, scale_zero_point
+from quant.scheme import WeightScheme
+
+REACHES = (1.0, 0.9, 0.8, 1.1, 1.25)
+"""Factors on the range of least squared error that rounding by Hessians tries."""
+
+
+def candidate_grids(
+    kernel: Float[Array, "inputs outputs"],
+    weights: WeightScheme,
+    reaches: Sequence[float] = (1.0,),
+) -> list[Affine]:
+    """List the scales and zero points that a scheme allows for a kernel, the symmetric first.
+
+    Args:
+      reaches: factors on every scale of an adaptive scheme.
+
+    Returns:
+      Of `weights.grid`; one, unless the scheme is adaptive.
+    """
+    asymmetric = scale_zero_point(calibrate(kernel, weights.grid, weights.clipping), weights.grid)
+    if not weights.adaptive:
+        return [asymmetric]
+    grid = replace(weights.grid, symmetry=Symmetry.SYMMETRIC)
+    scale = scale_zero_point(calibrate(kernel, grid, weights.clipping), grid).scale
+    centred = Affine(scale, jnp.full_like(scale, grid.q_max, jnp.int32))
+    return [
+        affine._replace(scale=affine.scale * jnp.float32(reach))
+        for affine in (centred, asymmetric)
+        for reach in reaches
+    ]
+
+
+def squared_error(
+    kernel: Float[Array, "inputs outputs"], q: QTensor
+) -> Float[Array, "1 scale_outputs"]:
+    """Sum the squared error over all weights that share a scale."""
+    error = jnp.square(kernel.astype(jnp.float32) - dequantise(q))
+    return jnp.sum(error, axis=q.grid.reduced_axes(error.ndim), keepdims=True)
+
+
+def output_error(
+    kernel: Float[Array, "inputs outputs"],
+    q: QTensor,
+    hessian: Float[Array, "inputs inputs"],
+) -> Float[Array, "1 scale_outputs"]:
+    """Sum the squared change of the outputs over all weights that share a scale."""
+    error = kernel.astype(jnp.float32) - dequantise(q)
+    change = jnp.sum(error * jnp.einsum("ij,jo->io", hessian, error), axis=0, keepdims=True)
+    return change if q.grid.channel_axes else jnp.sum(change, keepdims=True)
+
+
+def keep_least(candidates: Sequence[QTensor], errors: Sequence[Array]) -> QTensor:
+    """Keep, for all weights that share a scale, the candidate of least error, the first of equals.
+
+    Args:
+      candidates: of one grid.
+      errors: of each candidate, in the shape of its scales.
+    """
+    best, least = candidates[0], errors[0]
+    for candidate, error in zip(candidates[1:], errors[1:], strict=True):
+        better = error < least
+        least = jnp.where(better, error, least)
+        integers, scales, points = (
+            jnp.where(better, new, old) for new, old in zip(candidate[:3], best[:3], strict=True)
+        )
+        best = QTensor(integers, scales, points, best.grid)
+    return best
