@@ -121,7 +121,7 @@ def package_files(package: Package) -> dict[str, bytes]:
     texts = {
         "trm_op_resolver.h": sources.resolver_header(sources.methods_of([package.model])),
         "trm_package.h": sources.package_header(sizes, len(package.graphs)),
-        "trm_package.cc": sources.package_source(package.model_id, list(package.graphs), updates),
+        "trm_package.cc": sources.package_source(package.model_id, package.graphs, updates),
         "package.json": json.dumps(facts, indent=2) + "\n",
         "README.md": write_readme(package.export, facts),
     }

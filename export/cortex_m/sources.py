@@ -2,7 +2,8 @@
 
     g_NAME_model_data.h/.cc   a graph's .tflite bytes, aligned to 16, in section `.model` (flash)
     trm_op_resolver.h         a resolver with exactly the operators used
-    trm_package.h/.cc         model id, which graph runs when, arena size (tflm/tflm_package.h)
+    trm_package.h/.cc         model id, sizes and checksums of the graphs, which runs when, arena
+                              size (tflm/tflm_package.h)
 
 A board's .tflite leaves out what no kernel reads (`without_names`); the export keeps all of it:
 
@@ -17,7 +18,8 @@ Not here: putting the files together (package.py); the code that uses them (firm
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from export.graph.ir import DType, Graph, GraphModel, Op, Tensor, rename_tensors
@@ -179,17 +181,22 @@ def package_header(sizes: Sizes, graphs: int) -> str:
 
 
 def package_source(
-    model_id: bytes, graphs: Sequence[str], updates: Sequence[Sequence[Partition]]
+    model_id: bytes, files: Mapping[str, bytes], updates: Sequence[Sequence[Partition]]
 ) -> str:
     """Name the graphs and say in which order they run.
 
     Args:
-      graphs: names; the last is the head.
+      files: graph -> its .tflite, whose CRC-32 the firmware compares at the start; the last is
+        the head.
       updates: stages that update z_L, and z_H.
     """
+    graphs = list(files)
     includes = "".join(f'#include "g_{symbol(name)}_model_data.h"\n' for name in graphs)
     numbers = ", ".join(str(byte) for byte in model_id)
-    arrays = ", ".join(f"g_{symbol(name)}_model_data" for name in graphs)
+    arrays = "".join(
+        f"    {{g_{symbol(name)}_model_data, {len(data)}, {zlib.crc32(data):#010x}}},\n"
+        for name, data in files.items()
+    )
     lists = "".join(
         f"static const trm_stage update_{role}[] = {{\n"
         + "".join(f"    {_stage(stage, graphs)},\n" for stage in stages)
@@ -200,7 +207,7 @@ def package_source(
     return (
         f'#include "tflm_package.h"\n\n{includes}\n'
         f"static const uint8_t model_id[] = {{{numbers}}};\n"
-        f"static const unsigned char *const graphs[] = {{{arrays}}};\n{lists}"
+        f"static const TflmGraph graphs[] = {{\n{arrays}}};\n{lists}"
         f"const TflmPackage g_package = {{model_id, graphs, {{{sizes}}}}};\n"
     )
 

@@ -19,6 +19,8 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_OTHER_MODEL] =
         "flash is for another model: its id begins %g, this firmware's %w; load flash.bin and"
         " firmware of one package",
+    [TRM_GRAPH_DAMAGED] =
+        "graph %g damaged in flash: its checksum is not the package's %x; load the firmware again",
     [TRM_NO_ROOM] = "states need %g more bytes than the %w given; raise STATE_BYTES",
     [TRM_OTHER_SHAPE] =
         "row file and model differ in size: %g against %w; load flash.bin of this model's package",

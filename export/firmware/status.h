@@ -1,7 +1,7 @@
 /* What can go wrong, in words: every refusal says what was found, what is right, what to do.
 
    A status is a code and two numbers; the words stand in status.c with %g for `got` and %w for
-   `wanted`. Nothing here allocates. */
+   `wanted` (%x in hexadecimal). Nothing here allocates. */
 #ifndef TRM_STATUS_H
 #define TRM_STATUS_H
 
@@ -23,6 +23,7 @@ typedef enum {
   TRM_VECTOR_FILE_DAMAGED,
   TRM_VECTOR_FILE_FIELD,
   TRM_OTHER_MODEL,
+  TRM_GRAPH_DAMAGED,
   /* start */
   TRM_NO_ROOM = 20,
   TRM_OTHER_SHAPE,
@@ -65,7 +66,7 @@ static inline trm_status trm_fail(trm_code code, uint32_t got, uint32_t wanted) 
 
 static inline trm_status trm_fine(void) { return trm_fail(TRM_OK, 0, 0); }
 
-/* Words of a code, with %g and %w where the numbers go. */
+/* Words of a code, with %g and %w where the numbers go (%x: `wanted` as a checksum). */
 const char *trm_words(trm_code code);
 
 #ifdef __cplusplus

@@ -42,13 +42,13 @@ static int is_hexadecimal(trm_code code) {
 
 void trm_put_status(trm_text *text, trm_status status) {
   for (const char *words = trm_words(status.code); *words; words++) {
-    int number = words[0] == '%' && (words[1] == 'g' || words[1] == 'w');
+    int number = words[0] == '%' && (words[1] == 'g' || words[1] == 'w' || words[1] == 'x');
     if (!number) {
       trm_put(text, *words);
       continue;
     }
     uint32_t value = *++words == 'g' ? status.got : status.wanted;
-    if (is_hexadecimal(status.code))
+    if (is_hexadecimal(status.code) || *words == 'x')
       trm_put_hex(text, value);
     else
       trm_put_number(text, value);

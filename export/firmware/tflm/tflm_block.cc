@@ -36,7 +36,11 @@ TflmParts *parts;
 Networks networks;
 
 trm_status OpenGraph(uint32_t index, const TrmOpResolver &resolver) {
-  const tflite::Model *model = tflite::GetModel(g_package.graphs[index]);
+  const TflmGraph &graph = g_package.graphs[index];
+  /* before anything reads it: a flatbuffer is full of offsets */
+  if (trm_crc32(0, graph.data, graph.bytes) != graph.crc)
+    return trm_fail(TRM_GRAPH_DAMAGED, index, graph.crc);
+  const tflite::Model *model = tflite::GetModel(graph.data);
   if (model->version() != TFLITE_SCHEMA_VERSION)
     return trm_fail(TRM_MODEL_VERSION, static_cast<uint32_t>(model->version()),
                     TFLITE_SCHEMA_VERSION);

@@ -14,10 +14,16 @@ struct TflmSequence {
   uint32_t count;
 };
 
+/* A graph in flash: its .tflite, aligned to 16, and zlib's CRC-32 of it when it was packed. */
+struct TflmGraph {
+  const unsigned char *data;
+  uint32_t bytes, crc;
+};
+
 struct TflmPackage {
   const uint8_t *model_id; /* SHA-256 of the files of the graphs that update z_L, in order */
-  const unsigned char *const *graphs; /* TRM_GRAPHS .tflite, aligned to 16; the last is the head */
-  TflmSequence updates[2];            /* of z_L and of z_H; of TRM the same */
+  const TflmGraph *graphs; /* TRM_GRAPHS of them; the last is the head */
+  TflmSequence updates[2]; /* of z_L and of z_H; of TRM the same */
 };
 
 extern const TflmPackage g_package;

@@ -5,6 +5,7 @@ states pass, that every refusal has a code and says what to do. Real TFLM: docs/
 """
 
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def talk(
     texts = {
         "trm_op_resolver.h": sources.resolver_header(list(methods)),
         "trm_package.h": sources.package_header(sizes, len(files)),
-        "trm_package.cc": sources.package_source(model_id, list(files), (stages, stages)),
+        "trm_package.cc": sources.package_source(model_id, files, (stages, stages)),
     }
     for name, data in files.items():
         stem = f"g_{sources.symbol(name)}_model_data"
@@ -135,6 +136,27 @@ def test_states_pass_through_the_graphs(build: Path, tmp_path: Path) -> None:
     q_bits = np.float32(z_H[0, 0] * 0.25).view(np.uint32)
     assert f"q_bits={q_bits:08x}" in said[1]
     assert said[2].startswith(f"part ADD calls={2 * 3 + 1} ticks=")
+
+
+def test_every_flipped_bit_of_a_graph_is_refused(build: Path, tmp_path: Path) -> None:
+    """In the linked program, as flash would have it; the package's checksum stays."""
+    talk(build, tmp_path, ["info"], rows())
+    program = build / "host" / "firmware"
+    linked = program.read_bytes()
+    damaged = tmp_path / "damaged"
+    for index, data in enumerate((graph(0, UPDATE), graph(1, HEAD))):
+        assert linked.count(data) == 1
+        first = linked.index(data)
+        for bit in range(8 * len(data)):
+            mutant = bytearray(linked)
+            mutant[first + bit // 8] ^= 1 << bit % 8
+            damaged.write_bytes(mutant)
+            damaged.chmod(0o755)
+            (said,) = collect([str(damaged), str(tmp_path / "flash.bin")], ["info"]).lines
+            assert said == (
+                f"error 10 graph {index} damaged in flash: its checksum is not the package's"
+                f" {zlib.crc32(data):08x}; load the firmware again"
+            )
 
 
 PAIR = {"inject": graph(0, UPDATE, rows=3), "layers_0/tail": graph(0, UPDATE, rows=2)}
