@@ -29,6 +29,8 @@ Bytes, little endian; u unsigned, i signed, number of bits:
 
     injection = clamp((z_factor * z + e_factor * e + offset) >> shift)      float32: z + e
 
+in int64; |offset| is 2^62 at most and shift 62, so that no sum overflows.
+
 `write_rows` and `read_rows` take whole files. `read_puzzle_row` reads one row as a device does,
 through a memory map: the header, the row and its checksum, and of the file the pages around them.
 At the published size, 50,911 rows of 512 float32, that is 2,048 bytes of 104 MB.
@@ -56,6 +58,9 @@ CHECKED_FROM = 16
 MOST_TOKENS = 36
 MOST_CYCLES = 1024
 MODEL_ID_BYTES = 32
+MOST_OFFSET = 1 << 62
+"""Two products of 32 and 16 bits stay below 2^48, so no sum with it overflows int64."""
+MOST_SHIFT = 62
 DTYPES = (np.dtype("<f4"), np.dtype("<i2"), np.dtype("i1"))
 
 
@@ -100,7 +105,8 @@ class RowFile:
       combine_L, combine_H: injections, for integers.
 
     Raises:
-      ValueError: shapes or types do not fit together, or a size the format cannot hold.
+      ValueError: shapes or types do not fit together, or a size or constant that the format cannot
+        hold.
     """
 
     model_id: bytes
@@ -138,6 +144,10 @@ class RowFile:
             raise ValueError("a row file needs a puzzle row and a cell")
         if len(self.model_id) != MODEL_ID_BYTES:
             raise ValueError(f"model_id must be a SHA-256, got {len(self.model_id)} bytes")
+        for name in ("combine_L", "combine_H"):
+            _check_combine(name, getattr(self, name))
+        if self.combine_H.e_factor:
+            raise ValueError(f"combine_H adds no e: e_factor={self.combine_H.e_factor} must be 0")
 
 
 def write_rows(file: RowFile) -> bytes:
@@ -251,6 +261,13 @@ def _depth(fields: tuple[int, ...]) -> Depth:
     return Depth(
         H_cycles=H_cycles, L_cycles=L_cycles, halt_max_steps=steps, halting=read_halting(halting)
     )
+
+
+def _check_combine(name: str, combine: Combine) -> None:
+    if abs(combine.offset) > MOST_OFFSET:
+        raise ValueError(f"{name}: offset must be within 2^62 of 0, got {combine.offset}")
+    if not 0 <= combine.shift <= MOST_SHIFT:
+        raise ValueError(f"{name}: shift must be 0 to {MOST_SHIFT}, got {combine.shift}")
 
 
 def _combine_fields(combine: Combine) -> tuple[int, ...]:

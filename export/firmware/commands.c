@@ -14,7 +14,7 @@ static const char *const TYPES[TRM_TYPE_COUNT] = {"float32", "int16", "int8"};
 static trm_status info(trm_session *session, const char *arguments) {
   const trm_rows *rows = session->machine->rows;
   trm_text text = trm_reply(session);
-  (void)arguments;
+  if (*arguments) return trm_fail(TRM_NO_ARGUMENTS, 0, 0);
   trm_put_words(&text, "info");
   trm_put_field(&text, "seq", rows->seq);
   trm_put_field(&text, "vocab", rows->vocab);
@@ -167,7 +167,7 @@ static void tell_verdict(trm_session *session, uint32_t index, const trm_verdict
 static trm_status test(trm_session *session, const char *arguments) {
   uint32_t failed = 0;
   uint64_t start = board_ticks();
-  (void)arguments;
+  if (*arguments) return trm_fail(TRM_NO_ARGUMENTS, 0, 0);
   if (session->vectors_status.code) return session->vectors_status;
   for (uint32_t i = 0; i < session->vectors->count; i++) {
     trm_verdict verdict;
@@ -190,7 +190,7 @@ static trm_status profile(trm_session *session, const char *arguments) {
   const trm_block *block = session->machine->block;
   const trm_part *parts;
   uint32_t count = block->parts(block->context, &parts);
-  (void)arguments;
+  if (*arguments) return trm_fail(TRM_NO_ARGUMENTS, 0, 0);
   for (uint32_t i = 0; i < count; i++) {
     trm_text text = trm_reply(session);
     trm_put_words(&text, "part ");
@@ -218,5 +218,5 @@ trm_status trm_answer(trm_session *session, const char *line) {
     const char *at = line;
     if (skip(&at, COMMANDS[i].name) && (!*at || *at == ' ')) return COMMANDS[i].run(session, at);
   }
-  return trm_fail(TRM_UNKNOWN_COMMAND, 0, 0);
+  return trm_fail(!strncmp(line, "quit ", 5) ? TRM_NO_ARGUMENTS : TRM_UNKNOWN_COMMAND, 0, 0);
 }

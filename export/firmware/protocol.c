@@ -47,14 +47,20 @@ static trm_status check_line(char *line) {
   return trm_fine();
 }
 
-/* Read a line; 0 at the end of the input. A line that is too long is read to its end. */
+/* Read a line; 0 at the end of the input. A line that cannot be taken is read to its end: a zero
+   in it would hide what follows, checksum included. */
 static int read_line(trm_session *session, trm_status *status) {
   trm_text text = trm_reply(session);
-  int c;
+  int c, before = 0;
   session->line[0] = 0;
-  while ((c = board_read()) >= 0 && c != '\n')
-    if (c != '\r') trm_put(&text, (char)c);
-  *status = text.full ? trm_fail(TRM_LINE_TOO_LONG, 0, session->room - 1) : trm_fine();
+  *status = trm_fine();
+  while ((c = board_read()) >= 0 && c != '\n') {
+    int bad = before == '\r' ? before : c != '\r' && (c < ' ' || c > '~') ? c : 0;
+    if ((bad || !c) && !status->code) *status = trm_fail(TRM_BAD_CHARACTER, (uint32_t)bad, '~');
+    if (c && c != '\r') trm_put(&text, (char)c);
+    before = c;
+  }
+  if (text.full) *status = trm_fail(TRM_LINE_TOO_LONG, 0, session->room - 1);
   return c >= 0;
 }
 

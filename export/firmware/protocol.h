@@ -1,7 +1,7 @@
 /* The line protocol: a puzzle in; solution, steps and ticks out. Lines and their checksums are
    here, what a request does in commands.h.
 
-   Lines are ASCII and end in \n (a \r before it is ignored). Every line of the device ends in
+   Lines are printable ASCII and end in \n (a \r before it is ignored). Every line of the device ends in
    ` *XXXXXXXX`, the CRC-32 of what stands before the blank, as eight lowercase hexadecimal
    digits; a line to the device may end so too and is then checked. Tokens are single characters,
    0-9 then a-z for 0 to 35.

@@ -7,6 +7,14 @@ static trm_status check_field(const uint8_t *header, uint32_t at, uint32_t low, 
   return value < low || value > high ? trm_fail(TRM_ROW_FILE_FIELD, value, at) : trm_fine();
 }
 
+/* Two products of 32 and 16 bits stay below 2^48: with an offset of 2^62 at most no sum overflows. */
+static trm_status check_offset(const uint8_t *header, uint32_t at) {
+  const int64_t most = (int64_t)1 << 62;
+  int64_t offset = trm_i64(header + at);
+  if (offset >= -most && offset <= most) return trm_fine();
+  return trm_fail(TRM_ROW_FILE_FIELD, trm_u32(header + at + 4), at + 4);
+}
+
 static trm_status check_fields(const uint8_t *header) {
   static const struct {
     uint8_t at;
@@ -14,8 +22,8 @@ static trm_status check_fields(const uint8_t *header) {
   } FIELDS[] = {
       {48, 0, TRM_TYPE_COUNT - 1}, {52, 1, 36} ,  {56, 1, 1 << 16}, {60, 0, 1 << 16},
       {64, 1, 1 << 16},            {68, 1, MOST}, {72, 0, MOST},    {84, 0, 0},
-      {104, 0, 0},                 {108, 0, 62},  {128, 0, 0},      {132, 0, 62},
-      {136, 0, 0},                 {140, 0, 0},
+      {104, 0, 0},                 {108, 0, 62},  {116, 0, 0},      {128, 0, 0},
+      {132, 0, 62},                {136, 0, 0},   {140, 0, 0},
   };
   for (unsigned i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++) {
     trm_status status = check_field(header, FIELDS[i].at, FIELDS[i].low, FIELDS[i].high);
@@ -25,7 +33,8 @@ static trm_status check_fields(const uint8_t *header) {
     uint32_t value = trm_u16(header + at), low = at < 82, high = at < 82 ? MOST_CYCLES : 2;
     if (value < low || value > high) return trm_fail(TRM_ROW_FILE_FIELD, value, at);
   }
-  return trm_fine();
+  trm_status status = check_offset(header, 96);
+  return status.code ? status : check_offset(header, 120);
 }
 
 static trm_combine read_combine(const uint8_t *at) {

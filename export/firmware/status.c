@@ -46,6 +46,9 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_PUZZLE_ID] = "no puzzle row %g, flash has %w rows (the first is 0)",
     [TRM_PUZZLE_SIZE] = "puzzle of %g cells, this model takes %w; send one character 0-9a-z a cell",
     [TRM_BAD_TOKEN] = "cell %g holds no token of this model; tokens are the first %w of 0-9a-z",
+    [TRM_BAD_CHARACTER] =
+        "the line has the byte %g, lines are ASCII characters 32 to %w: send it again",
+    [TRM_NO_ARGUMENTS] = "info, test, profile and quit stand alone on their line: send it again",
 };
 
 const char *trm_words(trm_code code) {

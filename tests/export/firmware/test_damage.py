@@ -2,15 +2,24 @@
 
 import dataclasses
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from export.cortex_m import row_file
-from tests.support.firmware.cases import random_rows, solve_line, vectors_of, write_flash
+from quant.integer.carry import Combine
+from tests.support.firmware.cases import (
+    expected_line,
+    random_rows,
+    solve_line,
+    vectors_of,
+    without_ticks,
+    write_flash,
+)
 from tests.support.firmware.machines import Host, Machine
-from tests.support.firmware.oracle import DOUBLE_ID
+from tests.support.firmware.oracle import DEPTH, DOUBLE_ID, rollout
 
 
 def damage(data: bytes, at: int, new: bytes) -> bytes:
@@ -96,6 +105,62 @@ def test_random_damage_never_confuses_the_firmware(host: Host, tmp_path: Path) -
         said = host.talk(path, ["info", solve_line(1, np.zeros(11, np.int32)), "test"])
         assert said.status in (0, 1)
         assert said.lines
+
+
+def with_checksum(data: bytes) -> bytes:
+    """Give a row file the checksum that its fields and bytes now have, where they say one."""
+    kind, vocab, _, _, emb, ids, width = row_file.HEADER.unpack_from(data)[4:11]
+    if kind >= len(row_file.DTYPES):
+        return data
+    first, _ = row_file.row_offsets(row_file.DTYPES[kind], vocab, emb, ids, width)
+    return damage(data, 12, zlib.crc32(data[row_file.CHECKED_FROM : first]).to_bytes(4, "little"))
+
+
+EDGES = (0, 1, 2**15, 2**16, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+@pytest.mark.parametrize("kind", ["int16", "int8"])
+def test_damage_with_a_valid_checksum_never_confuses_the_firmware(
+    kind: str, host: Host, tmp_path: Path
+) -> None:
+    """Fields at the edges of their types; the sanitizers watch for overflow and stray access."""
+    rng = np.random.default_rng(5)
+    data = row_file.write_rows(random_rows(kind))
+    flash = tmp_path / "flash.bin"
+    statuses = []
+    for _ in range(30):
+        mutant = data
+        for at in rng.integers(48 // 4, 144 // 4, rng.integers(1, 3)) * 4:
+            mutant = damage(mutant, at, int(rng.choice(EDGES)).to_bytes(4, "little"))
+        flash.write_bytes(with_checksum(mutant))
+        lines = ["info", "set H=1 L=1 steps=2", solve_line(1, np.zeros(11, np.int32))]
+        statuses.append(host.talk(flash, lines).status)
+    assert set(statuses) == {0, 1}  # some are fine, some are refused
+
+
+@pytest.mark.parametrize("at", [96, 120])
+@pytest.mark.parametrize("offset", [2**63 - 1, -(2**63), 2**62 + 1, -(2**62) - 1])
+def test_offsets_that_would_overflow_are_refused(
+    at: int, offset: int, host: Host, tmp_path: Path
+) -> None:
+    data = damage(
+        row_file.write_rows(random_rows("int16")), at, offset.to_bytes(8, "little", signed=True)
+    )
+    flash = tmp_path / "flash.bin"
+    flash.write_bytes(with_checksum(data))
+    (said,) = host.talk(flash, [solve_line(1, np.zeros(11, np.int32))]).lines
+    assert f"at byte {at + 4} is not supported" in said
+    with pytest.raises(ValueError, match=r"offset must be within 2\^62"):
+        row_file.read_rows(flash.read_bytes())
+
+
+def test_the_largest_offset_overflows_nothing(host: Host, tmp_path: Path) -> None:
+    low = -(2**31)
+    far = Combine(z_factor=low, e_factor=low, offset=2**62, shift=62)
+    rows = dataclasses.replace(random_rows("int16"), combine_L=far)
+    inputs = np.arange(11) % 7
+    said = host.talk(write_flash(tmp_path, rows), [solve_line(0, inputs)]).lines
+    assert without_ticks(said[0]) == expected_line(rollout(rows, 0, inputs, DEPTH))
 
 
 def test_another_model_and_too_little_memory_are_refused(host: Host, tmp_path: Path) -> None:

@@ -137,6 +137,16 @@ REFUSED = {
     "test": "no test vectors behind the row file",
     "info *00000000": "not what it says: send it again",
     "x" * 400: "longer than 266 characters",
+    "test\0 *deadbeef": "the line has the byte 0, lines are ASCII characters 32 to 126",
+    "info\0": "the line has the byte 0",
+    "\0": "the line has the byte 0",
+    "in\rfo": "the line has the byte 13",
+    "info\x1b": "the line has the byte 27",
+    "info\xc3": "the line has the byte 195",
+    "test +deadbeef": "stand alone on their line",  # a flipped bit hides the checksum
+    "info ": "stand alone",
+    "profile 1": "stand alone",
+    "quit now": "stand alone",
 }
 
 

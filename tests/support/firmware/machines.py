@@ -39,7 +39,7 @@ def make(target: str, *variables: str) -> None:
 
 def collect(command: Sequence[str], lines: Sequence[str]) -> Talk:
     """Run a program, give it lines, check and strip the checksums of its replies."""
-    text = "".join(f"{line}\n" for line in lines).encode()
+    text = "".join(f"{line}\n" for line in lines).encode("latin-1")
     done = subprocess.run(command, input=text, capture_output=True, check=False, timeout=SECONDS)
     assert not done.stderr, done.stderr.decode()
     replies = []
