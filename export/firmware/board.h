@@ -17,6 +17,9 @@ void board_write(char c);
 uint64_t board_ticks(void);
 uint32_t board_ticks_per_second(void);
 
+/* Most bytes of the stack that were in use so far; 0: this board does not tell. */
+uint32_t board_stack_used(void);
+
 /* Row file and vectors. */
 trm_flash board_flash(void);
 /* Memory of the states (not TFLM's arena). */

@@ -27,6 +27,7 @@ static trm_status info(trm_session *session, const char *arguments) {
   trm_put_hex(&text, trm_hash_begin(rows->model_id));
   trm_put_field(&text, "state_bytes", 2 * (uint64_t)trm_state_bytes(rows));
   trm_put_field(&text, "arena_bytes", session->machine->block->arena_bytes);
+  trm_put_field(&text, "stack_used", board_stack_used());
   trm_put_field(&text, "vectors", session->vectors_status.code ? 0 : session->vectors->count);
   trm_put_field(&text, "ticks_per_second", board_ticks_per_second());
   trm_send(&text);

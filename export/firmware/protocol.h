@@ -8,7 +8,7 @@
 
      info                              info seq=81 vocab=11 ids=1 emb=512 positions=97 type=int16
                                         model=1f2e3d4c state_bytes=198656 arena_bytes=993280
-                                        vectors=4 ticks_per_second=32000000
+                                        stack_used=1976 vectors=4 ticks_per_second=32000000
      set [H=3] [L=6] [steps=16] [halt=never|q|qc]
                                        set H=3 L=6 steps=16 halt=q
      solve ID TOKENS                   solved steps=5 halted=1 q_bits=3f800000 saturated=0
@@ -19,6 +19,8 @@
      profile                           part CONV_2D calls=8 ticks=123456; parts 9
      quit                              bye
      anything that cannot be done      error CODE words
+     (a fault of the processor)        error 90 processor fault exception=3 pc=... and registers;
+                                        then the board stops
 
    `once` updates z_L and then z_H once, from their initial values, and reads out: what a puzzle
    repeats, in ticks. `profile` tells what the operators of every graph took since the start, by

@@ -28,6 +28,8 @@ uint64_t board_ticks(void) {
 
 uint32_t board_ticks_per_second(void) { return 1000000; }
 
+uint32_t board_stack_used(void) { return 0; }
+
 trm_flash board_flash(void) { return trm_flash_mapped(flash, flash_bytes); }
 
 trm_memory board_memory(void) { return (trm_memory){.base = states, .bytes = state_bytes}; }

@@ -2,7 +2,8 @@
 
    CONSOLE_SEMIHOSTING: the console goes through the debugger instead of UART 0.
    SEMIHOSTING_EXIT: the end is told to the debugger or emulator; without one attached its
-   breakpoint would be a fault, so the default is to sleep. */
+   breakpoint would be a fault, so the default is to start again after `quit` (QEMU's -no-reboot
+   ends there) and to sleep after an error. */
 #include "board.h"
 
 #ifndef STATE_BYTES
@@ -27,6 +28,9 @@ typedef struct {
 #define UART ((uart *)0x59303000)
 enum { UART_TX_FULL = 1, UART_RX_FULL = 2, UART_ENABLE = 3 };
 
+#define RESET (*(volatile uint32_t *)0xE000ED0C)
+enum { RESET_KEY = 0x05FA0000, RESET_REQUEST = 4 };
+
 extern const uint8_t flash_start[], flash_end[];
 static uint8_t states[STATE_BYTES] __attribute__((section(".states"), aligned(16)));
 static volatile uint32_t rounds;
@@ -43,6 +47,8 @@ static int semihost(int operation, const void *argument) {
 #ifdef CONSOLE_SEMIHOSTING
 /* (READC and WRITEC would be simpler, but QEMU 7.2 never comes back from READC) */
 static intptr_t console_in, console_out;
+
+static void finish_sending(void) {}
 
 static intptr_t open_terminal(uintptr_t mode) {
   static const char NAME[] = ":tt";
@@ -66,6 +72,11 @@ void board_write(char c) {
   semihost(SEMIHOSTING_WRITE, one);
 }
 #else
+static void finish_sending(void) {
+  while (UART->state & UART_TX_FULL) {
+  }
+}
+
 static void open_console(void) {
   UART->divisor = UART_DIVISOR;
   UART->control = UART_ENABLE;
@@ -115,6 +126,9 @@ void board_exit(int code) {
   const int reason[2] = {STOPPED_BY_APPLICATION, code};
   semihost(SEMIHOSTING_EXIT_EXTENDED, reason);
 #endif
-  (void)code;
+  if (!code) {
+    finish_sending();
+    RESET = RESET_KEY | RESET_REQUEST;
+  }
   for (;;) __asm volatile("wfi");
 }
