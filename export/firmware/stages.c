@@ -39,6 +39,23 @@ static trm_status run_rows(const trm_sequence *sequence, const trm_graphs *graph
   return status;
 }
 
+static int is_place(trm_place place) { return place == TRM_Z || place == TRM_WORK; }
+
+static int is_stage(const trm_stage *stage, uint32_t graphs) {
+  if (stage->graph >= graphs || !stage->outputs || !is_place(stage->to)) return 0;
+  if (stage->inputs < 1 || stage->inputs > TRM_MOST_INPUTS) return 0;
+  for (uint32_t i = 0; i < stage->inputs; i++)
+    if (!is_place(stage->from[i])) return 0;
+  return 1;
+}
+
+trm_status trm_check_stages(const trm_stage *stages, uint32_t count, uint32_t graphs) {
+  if (!count) return trm_fail(TRM_STAGE_FIELDS, 0, graphs);
+  for (uint32_t s = 0; s < count; s++)
+    if (!is_stage(&stages[s], graphs)) return trm_fail(TRM_STAGE_FIELDS, s, graphs);
+  return trm_fine();
+}
+
 trm_status trm_run_stages(const trm_sequence *sequence, const trm_graphs *graphs, void *z) {
   trm_status status = trm_fine();
   for (uint32_t s = 0; s < sequence->count && !status.code; s++) {

@@ -20,10 +20,12 @@ extern "C" {
 
 typedef enum { TRM_Z = 0, TRM_WORK = 1 } trm_place;
 
+enum { TRM_MOST_INPUTS = 2 };
+
 typedef struct {
   uint32_t graph;
-  uint32_t inputs, outputs; /* of the graph; at most 2 inputs */
-  trm_place from[2], to;    /* place of each input, and of all outputs */
+  uint32_t inputs, outputs; /* of the graph */
+  trm_place from[TRM_MOST_INPUTS], to;    /* place of each input, and of all outputs */
   uint32_t column;          /* of `to`, where the first output begins; the others follow */
 } trm_stage;
 
@@ -47,7 +49,10 @@ typedef struct {
   void *work;
 } trm_sequence;
 
-/* Apply a network to a state. */
+/* Check that stages name graphs 0 to graphs - 1, their places and 1 or 2 inputs; there must be one. */
+trm_status trm_check_stages(const trm_stage *stages, uint32_t count, uint32_t graphs);
+
+/* Apply a network to a state; the stages are checked, and every graph has rows. */
 trm_status trm_run_stages(const trm_sequence *sequence, const trm_graphs *graphs, void *z);
 
 #ifdef __cplusplus

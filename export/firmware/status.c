@@ -36,6 +36,9 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_CARRY_RANGES] =
         "graph %g: its states have other scales than those of the graphs around it; export all of"
         " them together",
+    [TRM_STAGE_FIELDS] =
+        "stage %g of an update names no graph or place that there is, or has other than 1 or 2"
+        " inputs; write the package again (graphs: %w)",
     [TRM_INVOKE] = "TFLM failed in graph %g",
     [TRM_LINE_TOO_LONG] = "line longer than %w characters",
     [TRM_CHECKSUM] = "the line's checksum is %w, not what it says: send it again",

@@ -34,6 +34,7 @@ typedef enum {
   TRM_MODEL_ENDS,
   TRM_CARRY_RANGES,
   TRM_INVOKE,
+  TRM_STAGE_FIELDS,
   /* requests */
   TRM_LINE_TOO_LONG = 40,
   TRM_CHECKSUM,

@@ -158,11 +158,13 @@ trm_status trm_open_block(trm_block *block, const trm_rows *rows, trm_memory *me
                    .seq = rows->seq, .emb = rows->emb, .vocab = rows->vocab, .groups = groups};
   uint32_t before = memory->used, all = positions > 3 * TOKENS ? 2 * positions : 6 * TOKENS;
   void *work = NULL, *tensors = NULL;
-  trm_status status = trm_take(memory, positions * rows->emb * size, &work);
+  uint32_t count = write_stages(&state);
+  trm_status status = trm_check_stages(stages, count, groups + 2);
+  if (!status.code) status = trm_take(memory, positions * rows->emb * size, &work);
   if (!status.code) status = trm_take(memory, all * rows->emb * size, &tensors);
   if (!status.code) status = trm_take(memory, rows->seq * rows->vocab * size, &state.logits);
   state.tensors = tensors;
-  state.sequence = (trm_sequence){stages, write_stages(&state), positions, rows->emb, work};
+  state.sequence = (trm_sequence){stages, count, positions, rows->emb, work};
   *block = (trm_block){.context = &state, .model_id = ID, .carry = rows->type,
                        .logits = rows->type, .positions = positions, .emb = rows->emb,
                        .seq = rows->seq, .vocab = rows->vocab,

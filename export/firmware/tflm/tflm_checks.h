@@ -10,6 +10,7 @@
 #include "../status.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tflm_package.h"
+#include "trm_package.h"
 
 inline int TypeOf(const TfLiteTensor *tensor) {
   switch (tensor->type) {
@@ -45,7 +46,8 @@ class TflmWalk {
       : graphs_(graphs), state_(state) {}
 
   trm_status Check(const TflmSequence &sequence) {
-    trm_status status = trm_fine();
+    /* the head, the last graph, is none of an update's */
+    trm_status status = trm_check_stages(sequence.stages, sequence.count, TRM_GRAPHS - 1);
     for (uint32_t s = 0; s < sequence.count && !status.code; s++) {
       const trm_stage &stage = sequence.stages[s];
       if (graphs_[stage.graph]->inputs_size() != stage.inputs ||
@@ -85,8 +87,8 @@ class TflmWalk {
     int column = static_cast<int>(stage.column);
     for (uint32_t i = 0; i < stage.outputs; i++) {
       const TfLiteTensor *tensor = graphs_[stage.graph]->output(i);
-      if (!IsMatrix(tensor) || !SameRows(tensor, stage) ||
-          column + FromLast(tensor, 0) > FromLast(state_, 0))
+      if (!IsMatrix(tensor) || !SameRows(tensor, stage) || column < 0 ||
+          column > FromLast(state_, 0) || column + FromLast(tensor, 0) > FromLast(state_, 0))
         return trm_fail(TRM_MODEL_ENDS, stage.graph, stage.inputs);
       /* columns of one state, side by side */
       if (column && !MeansTheSame(tensor, held_[stage.to]))
@@ -98,7 +100,8 @@ class TflmWalk {
   }
 
   bool SameRows(const TfLiteTensor *tensor, const trm_stage &stage) const {
-    return FromLast(tensor, 1) == FromLast(graphs_[stage.graph]->input(0), 1);
+    int rows = FromLast(graphs_[stage.graph]->input(0), 1);
+    return rows > 0 && FromLast(tensor, 1) == rows; /* with no rows a stage would never end */
   }
 
   tflite::MicroInterpreter *const *graphs_;

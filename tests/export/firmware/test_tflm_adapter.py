@@ -4,6 +4,7 @@ fake_tflm/ stands in for the library: graphs of one addition on int8. What is te
 states pass, that every refusal has a code and says what to do. Real TFLM: docs/deploy-cortex-m.md.
 """
 
+import dataclasses
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -87,8 +88,13 @@ def talk(
     updates: Mapping[str, bytes] | None = None,
     stages: Sequence[Partition] = (BLOCK,),
     state_bytes: int = 1024,
+    source: tuple[str, str] = ("", ""),
 ) -> list[str]:
-    """Build the firmware of a package with the stand-in, and ask it."""
+    """Build the firmware of a package with the stand-in, and ask it.
+
+    Args:
+      source: words of trm_package.cc, and what stands in their place.
+    """
     package = folder / "board"
     package.mkdir()
     files = {**(updates or {"block": update}), "head": graph(1, HEAD)}
@@ -98,6 +104,7 @@ def talk(
         "trm_package.h": sources.package_header(sizes, len(files)),
         "trm_package.cc": sources.package_source(model_id, files, (stages, stages)),
     }
+    texts["trm_package.cc"] = texts["trm_package.cc"].replace(*source)
     for name, data in files.items():
         stem = f"g_{sources.symbol(name)}_model_data"
         texts[f"{stem}.h"] = sources.model_header(name)
@@ -213,6 +220,25 @@ REFUSED = {
         {"update": graph(0, UPDATE, rows=3)},
         "graph 0 has other inputs or outputs",
     ),
+    "no rows": (26, {"update": graph(0, UPDATE, rows=0)}, "graph 0 has other inputs or outputs"),
+    "no stages": (29, {"stages": ()}, "stage 0 of an update names no graph"),
+    "a stage of the head": (
+        29,
+        {"stages": (BLOCK, dataclasses.replace(BLOCK, graph="head"))},
+        "stage 1 of an update names no graph or place that there is, or has other than 1 or 2"
+        " inputs; write the package again (graphs: 1)",
+    ),
+    "three inputs": (
+        29,
+        {"stages": (BLOCK,), "source": ("{0, 2, 1, {", "{0, 3, 1, {")},
+        "other than 1 or 2 inputs",
+    ),
+    "a place that is none": (
+        29,
+        {"source": ("TRM_WORK}, TRM_Z", "TRM_WORK}, static_cast<trm_place>(7)")},
+        "names no graph or place",
+    ),
+    "a column outside": (26, {"source": ("TRM_Z, 0}", "TRM_Z, 4294967295u}")}, "graph 0 has other"),
     "ends": (26, {"update": graph(1, UPDATE)}, "graph 0 has other inputs or outputs"),
     "model": (
         9,

@@ -216,9 +216,11 @@ def lines_say(folder: Path) -> Any:
     """
     known = valid_replies(folder.parent / "valid")
     replies: list[str] = []
-    for line in (folder / LINES).read_bytes().replace(b"\r", b"").split(b"\n")[:-1]:
-        text = line.split(b"\0")[0].decode("latin-1")
-        if text in known:
+    for line in (folder / LINES).read_bytes().split(b"\n")[:-1]:
+        text = line.removesuffix(b"\r").decode("latin-1")
+        if any(not " " <= character <= "~" for character in text):
+            replies.append("error")
+        elif text in known:
             replies += known[text]
         elif answer := solve_says(text, folder):
             replies.append(answer)
