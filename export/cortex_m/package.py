@@ -162,14 +162,33 @@ Build (TFLM's make target `microlite` makes the library, see the firmware's `mak
 Load `firmware.elf` and, at 0x28700000 (DATA in memory.ld), `flash.bin`. Ask over UART 0, 115200
 baud, or let QEMU do all of it:
 
-    qemu-system-arm -machine mps3-an547 -display none -serial stdio -kernel firmware.elf \\
-        -device loader,file=flash.bin,addr=0x28700000,force-raw=on
+    qemu-system-arm -machine mps3-an547 -display none -monitor none -serial stdio -no-reboot \\
+        -kernel firmware.elf -device loader,file=flash.bin,addr=0x28700000,force-raw=on
 
     info                what it is
     test                solves the test vectors and compares
+    set halt=never      every step; `set halt=q` ends a solve when the model says that it is done
     solve ID TOKENS     one character 0-9a-z a cell
     once ID TOKENS      one update of each state and a read-out, in ticks
+    quit                starts the board again; QEMU ends
+
+ID is the row of the puzzle table, 0 where there is one. TOKENS are numbers of the model's alphabet,
+not what is printed in a puzzle: 0 to 9, then a for 10 to z for 35. A cell's token is the number
+that the puzzle file of the data set has for it.{_tokens_of(export)}
+
+Halting by q (`halt=q`, the start's setting for most models) is as good as the model's q head:
+compare answers with `set halt=never` before trusting it. `set H=3 L=6 steps=16` sets the depth.
 """
+
+
+def _tokens_of(export: Export) -> str:
+    """Tell the alphabet of the task, where it is known."""
+    known = {
+        "sudoku": "Sudoku: an empty cell is 1, a digit d is d + 1 (5 is 6, 9 is a); 0 is padding.",
+        "maze": "Mazes: wall 1, free 2, start 3, goal 4, path 5; 0 is padding.",
+    }
+    text = known.get(export.manifest.task)
+    return f"\n{text}" if text else ""
 
 
 def _check_export(export: Export) -> None:

@@ -23,6 +23,8 @@ from quant.scheme import CarryPrecision
 from tests.support.export.runtimes import skip_without
 from tests.support.tiny import export as tiny
 from trm_jax.config import Config, Positions
+from trm_jax.data.maze.symmetry import SYMBOLS
+from trm_jax.data.sudoku.tokens import symbols
 
 KINDS = tiny.configs()
 SCALES = {"z": (0.05, -3), "injection": (0.11, 7)}
@@ -214,6 +216,29 @@ def test_a_package_is_consistent(kind: str) -> None:
     order = files["trm_package.cc"].decode()  # of TRM both updates run the same graph
     assert (order.count("{0, 2, 1, {TRM_Z, TRM_WORK}, TRM_Z, 0}") == 2) == (kind == "mlp")
     assert package.work_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "words", "drawn", "tokens"),
+    [
+        ("sudoku", "an empty cell is 1, a digit d is d + 1 (5 is 6, 9 is a)", ".59", "16a"),
+        ("maze", "wall 1, free 2, start 3, goal 4, path 5", "# SGo", "12345"),
+        ("", "the puzzle file of the data set", "", ""),
+    ],
+)
+def test_the_readme_says_what_tokens_are(task: str, words: str, drawn: str, tokens: str) -> None:
+    facts = dict.fromkeys(
+        ("graph_bytes", "flash_bytes", "arena_bytes", "arena_measured_bytes", "state_bytes"), 1
+    )
+    export = made(KINDS["mlp"], task=task)
+    text = cortex_m_package.write_readme(export, {**facts, "graphs": {}})
+    assert words in text
+    assert "set halt=never" in text
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    if task == "sudoku":
+        assert "".join(digits[symbols((3, 3))[symbol]] for symbol in drawn) == tokens
+    if task == "maze":
+        assert "".join(digits[SYMBOLS[symbol]] for symbol in drawn) == tokens
 
 
 @pytest.mark.parametrize(
