@@ -91,6 +91,8 @@ def qat_dot_general(scheme: Scheme, ranges: Ranges | None = None) -> SiteDotGene
             f"{scheme.name} rounds a trained model; train for {scheme.to_nearest.name}, which has"
             " the same grid"
         )
+    if scheme.exceptions:
+        raise ValueError(f"{scheme.name}: training takes one kind of weights; leave [...] out")
     return SchemeDotGeneral(scheme.weights, scheme.activations, _frozen(scheme, ranges))
 
 

@@ -1,7 +1,6 @@
 """Which scheme the matrices of a model have, by role: what decides all deployed numbers.
 
-A matrix has one of three roles: it mixes positions (`mlp_t`, `self_attn`), it mixes channels
-(`mlp`), or it reads an answer out (`lm_head`, `q_head`). A `PrecisionPlan` gives each role a
+A matrix has one of three roles (sites.py). A `PrecisionPlan` gives each role a
 `Scheme` (quant/scheme.py); most plans give all roles the same one (Sec. 3.4, Tables 9-18 of the
 paper). Everything that is not a matrix follows the mixer's scheme.
 
@@ -11,35 +10,12 @@ Not here: how a plan is simulated (simulation.py), and how a target stores what 
 (export/lowering/storage.py).
 """
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from quant.recipe import MARK, parse_given
 from quant.scheme import CarryPrecision, FloatDtype, Scheme, parse
-
-
-class Role(enum.Enum):
-    """What a matrix is for."""
-
-    MIXER = "mixer"  # between positions: mlp_t, self_attn
-    CHANNEL = "channel"  # between channels: mlp
-    HEAD = "head"  # lm_head, q_head
-
-
-def role_of(site: str) -> Role:
-    """Read the role off a site, `L_level/layers_0/mlp_t/gate_up_proj`.
-
-    Raises:
-      ValueError: not a site of this project's models.
-    """
-    parts = site.split("/")
-    if parts[0] in ("lm_head", "q_head"):
-        return Role.HEAD
-    roles = {"mlp_t": Role.MIXER, "self_attn": Role.MIXER, "mlp": Role.CHANNEL}
-    matches = [roles[part] for part in parts if part in roles]
-    if not matches:
-        raise ValueError(f"{site!r} is no matrix of a block or head; known parts: {list(roles)}")
-    return matches[0]
+from quant.sites import Role, role_of
 
 
 def join_names(name_of: Callable[[Role], str]) -> str:
@@ -97,7 +73,7 @@ class PrecisionPlan:
         Raises:
           ValueError: not a site of this project's models.
         """
-        return self.of_role(role_of(site))
+        return self.of_role(role_of(site)).of(site)
 
     def of_role(self, role: Role) -> Scheme:
         """Choose the scheme of a role."""
@@ -163,13 +139,14 @@ class PrecisionPlan:
 
 
 def parse_plan(text: str) -> PrecisionPlan:
-    """Read a scheme's name, or `ROLE=SCHEME,...` with all three roles.
+    """Read a scheme's name, `@FILE` of a recipe, or `ROLE=SCHEME,...` with all three roles.
 
     Raises:
+      FileNotFoundError: no such recipe.
       ValueError: unknown names; or a role is missing, unknown or given twice.
     """
-    if "=" not in text:
-        return PrecisionPlan.uniform(parse(text))
+    if text.startswith(MARK) or "=" not in text.split("[")[0]:
+        return PrecisionPlan.uniform(parse_given(text))
     parts = [part.split("=", 1) for part in text.split(",")]
     roles, given = sorted(role.value for role in Role), sorted(part[0] for part in parts)
     if given != roles:

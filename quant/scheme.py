@@ -31,6 +31,9 @@ Name = the parts that apply, joined by `_`, in this order:
     w4c-asym_a16s_carry16
     w4c-asym_a16s_tflm 4-bit weights, int16 activations and carry, as a microcontroller computes
 
+Matrices may differ: `w4t-sym-gptq[head=w8c-sym;L_level/layers_0/mlp/down_proj=w3t-sym-gptq]` gives
+the sites and roles in brackets (sites.py) other weights than the rest; recipe.py reads it from a file.
+
 "Every Dense" means every leaf named `kernel`: the blocks and both heads (a fused gate_up_proj
 or qkv_proj is one matrix, as in the released code). Embeddings, H_init/L_init and the puzzle
 table are only cast (under tflm they are integers of their own grid). The paper's names
@@ -38,10 +41,13 @@ table are only cast (under tflm they are integers of their own grid). The paper'
 """
 
 import enum
+import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from quant.affine import WEIGHT_BITS, Clipping, Grid, Symmetry
+from quant.sites import Role, role_of
 from trm_jax.names import did_you_mean
 
 
@@ -188,9 +194,12 @@ class Scheme:
       weights: None keeps the kernels in `float_dtype`.
       float_dtype: arithmetic, and storage of everything that is not quantised.
       ranges: what those of static activations cover.
+      exceptions: (site or role, weights) of matrices that have others than `weights`; a site goes
+        before its role. Kept in order of their names, without those that say nothing new.
 
     Raises:
-      ValueError: ranges of activations that have none; TFLM's arithmetic without integers to
+      ValueError: exceptions of a scheme without weights, of one place twice, or of what is no
+        matrix; ranges of activations that have none; TFLM's arithmetic without integers to
         compute with.
     """
 
@@ -200,8 +209,10 @@ class Scheme:
     float_dtype: FloatDtype = FloatDtype.FP32
     arithmetic: Arithmetic = Arithmetic.FLOAT
     ranges: Ranges = Ranges.ALL
+    exceptions: tuple[tuple[str, WeightScheme], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "exceptions", self._checked_exceptions())
         if self.ranges is not Ranges.ALL and not self.activations.is_static:
             raise ValueError(f"{self.name}: only static activations (a8s, a16s) have ranges")
         if self.is_integer and not (self.weights and self.activations.is_static):
@@ -217,6 +228,60 @@ class Scheme:
         if self.is_integer and self.float_dtype is not FloatDtype.FP32:
             raise ValueError(f"{self.name}: what tflm leaves in floats is float32")
 
+    def _checked_exceptions(self) -> tuple[tuple[str, WeightScheme], ...]:
+        places = dict(self.exceptions)
+        if len(places) != len(self.exceptions):
+            raise ValueError(
+                f"a matrix has one entry, got {[place for place, _ in self.exceptions]}"
+            )
+        if places and self.weights is None:
+            raise ValueError("matrices differ from weights, and there are none; begin with w4t-sym")
+        roles = {role.value for role in Role}
+        for site in places.keys() - roles:
+            role_of(site)
+
+        def otherwise(place: str) -> WeightScheme | None:
+            return (
+                self.weights if place in roles else places.get(role_of(place).value, self.weights)
+            )
+
+        return tuple((p, w) for p, w in sorted(places.items()) if w != otherwise(p))
+
+    def of(self, site: str) -> "Scheme":
+        """Return what a matrix is under: a scheme without exceptions.
+
+        Raises:
+          ValueError: not a site of this project's models.
+        """
+        if not self.exceptions:
+            return self
+        places = dict(self.exceptions)
+        weights = places.get(site, places.get(role_of(site).value, self.weights))
+        return replace(self, weights=weights, exceptions=())
+
+    @property
+    def without_exceptions(self) -> "Scheme":
+        """What every matrix is under that is not listed, and all that is no matrix."""
+        return replace(self, exceptions=())
+
+    @property
+    def all_weights(self) -> tuple[WeightScheme, ...]:
+        """The weights of all matrices, the exceptions last."""
+        usual = (self.weights,) if self.weights else ()
+        return (*usual, *(weights for _, weights in self.exceptions))
+
+    def check_sites(self, sites: Iterable[str]) -> None:
+        """Check that a model has the matrices that are named.
+
+        Raises:
+          ValueError: it lacks one.
+        """
+        known = [*sites, *(role.value for role in Role)]
+        for place, _ in self.exceptions:
+            if place not in known:
+                meant = did_you_mean(place, known)
+                raise ValueError(f"no matrix {place!r} in this model;{meant} it has {known}")
+
     @property
     def is_integer(self) -> bool:
         """Return whether everything is computed in a device's integers."""
@@ -230,17 +295,23 @@ class Scheme:
     @property
     def rounds_with_puzzles(self) -> bool:
         """Return whether its weights are rounded by what goes through the model."""
-        return self.weights is not None and self.weights.rounding.needs_puzzles
+        return any(weights.rounding.needs_puzzles for weights in self.all_weights)
 
     @property
     def to_nearest(self) -> "Scheme":
         """The same grids, with weights rounded to nearest."""
-        return replace(self, weights=self.weights and self.weights.to_nearest)
+        return replace(
+            self,
+            weights=self.weights and self.weights.to_nearest,
+            exceptions=tuple((place, weights.to_nearest) for place, weights in self.exceptions),
+        )
 
     @property
     def name(self) -> str:
         """The name that `parse` reads back."""
         weights = self.weights.name if self.weights else ""
+        if self.exceptions:
+            weights += f"[{';'.join(f'{place}={w.name}' for place, w in self.exceptions)}]"
         omitted = bool(weights) and self.float_dtype is FloatDtype.FP32
         dtype = "" if omitted else self.float_dtype.value
         activations = self.activations.value + self.ranges.value
@@ -310,19 +381,10 @@ def parse(name: str) -> Scheme:
     if name in NAMED_SCHEMES:
         return NAMED_SCHEMES[name]
     fields: dict = {}
-    rest = name.split("_")
-    if match := _WEIGHTS.fullmatch(rest[0]):
-        clipping, rounding = METHOD_SUFFIXES[match["method"]]
-        adaptive = match["symmetry"] == "auto"
-        fields["weights"] = WeightScheme(
-            bits=int(match["bits"]),
-            granularity=Granularity(match["granularity"]),
-            symmetry=Symmetry("asym" if adaptive else match["symmetry"]),
-            clipping=clipping,
-            rounding=rounding,
-            adaptive=adaptive,
-        )
-        rest = rest[1:]
+    plain, fields["exceptions"] = _split_exceptions(name)
+    rest = plain.split("_")
+    if _WEIGHTS.fullmatch(rest[0]):
+        fields["weights"] = parse_weights(rest.pop(0))
     choices = (
         ("float_dtype", FloatDtype),
         ("activations", Activations),
@@ -336,11 +398,46 @@ def parse(name: str) -> Scheme:
             rest[0] = rest[0].removesuffix(Ranges.CELLS.value)
         if rest and rest[0] in tokens:
             fields[field] = kind(rest.pop(0))
-    if rest or not fields:
+    if rest or len(fields) == 1:
         unread = (rest[0] if rest else name)[:24]
         meant = did_you_mean(name[:40], NAMED_SCHEMES)
         raise ValueError(f"unknown scheme {name[:40]!r}, cannot read {unread!r};{meant} {_GRAMMAR}")
     return Scheme(**fields)
+
+
+def parse_weights(name: str) -> WeightScheme:
+    """Read what one matrix is under, `w3t-sym-gptq`; the short names of weights alone are read too.
+
+    Raises:
+      ValueError: not a name of weights.
+    """
+    named = NAMED_SCHEMES.get(name)
+    if named is not None and named.weights and named == Scheme(weights=named.weights):
+        return named.weights
+    match = _WEIGHTS.fullmatch(name)
+    if match is None:
+        raise ValueError(f"unknown weights {name[:40]!r} of a matrix; as in w3t-sym-gptq, w8c-sym")
+    clipping, rounding = METHOD_SUFFIXES[match["method"]]
+    adaptive = match["symmetry"] == "auto"
+    return WeightScheme(
+        bits=int(match["bits"]),
+        granularity=Granularity(match["granularity"]),
+        symmetry=Symmetry("asym" if adaptive else match["symmetry"]),
+        clipping=clipping,
+        rounding=rounding,
+        adaptive=adaptive,
+    )
+
+
+def _split_exceptions(name: str) -> tuple[str, tuple[tuple[str, WeightScheme], ...]]:
+    """Take `[place=weights;...]` out of a scheme's name."""
+    match = re.fullmatch(r"([^\[\]]*)(?:\[([^\[\]]+)\])?([^\[\]]*)", name)
+    if match is None or (match[2] is None and match[3]):
+        raise ValueError(
+            f"cannot read the brackets of {name[:60]!r}; as in w4t-sym[head=w8c-sym;mixer=w3c-sym]"
+        )
+    parts = [part.partition("=") for part in (match[2] or "").split(";") if part]
+    return match[1] + match[3], tuple((place, parse_weights(w)) for place, _, w in parts)
 
 
 def paper_name(scheme: Scheme) -> str | None:
@@ -349,8 +446,12 @@ def paper_name(scheme: Scheme) -> str | None:
 
 
 def short_name(name: str) -> str:
-    """Shorten a scheme's name to the paper's or a device's, where it has one."""
-    return paper_name(parse(name)) or name
+    """Shorten a scheme's name to the paper's or a device's, or count its exceptions."""
+    scheme = parse(name)
+    if scheme.exceptions:  # their own names are as long as their lists of matrices
+        mark = hashlib.sha256(name.encode()).hexdigest()[:6]
+        return f"{scheme.without_exceptions.name} but {len(scheme.exceptions)} ({mark})"
+    return paper_name(scheme) or name
 
 
 def label(name: str, dtype: str) -> str:

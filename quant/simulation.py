@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 from jaxtyping import Float
 
@@ -35,7 +36,7 @@ from quant.carry import carry_store
 from quant.dot_general import STATIC_GRIDS, site_dot_general
 from quant.integer.model import IntegerModel, calibrated_model
 from quant.integer.reasoner import simulate_integers
-from quant.precision_plan import PrecisionPlan, Role, role_of
+from quant.precision_plan import PrecisionPlan
 from quant.ptq.calibrate import (
     RANGE,
     Calibration,
@@ -50,10 +51,10 @@ from quant.ptq.methods import quantise_weights
 from quant.ptq.weights import (
     QuantisedParams,
     dequantise_params,
-    leaf_name,
     round_floats,
 )
 from quant.scheme import Activations, Ranges, Scheme
+from quant.sites import Role, role_of
 from trm_jax.config import Config
 from trm_jax.evaluators import Trajectory, trajectory
 from trm_jax.models.act import predictions
@@ -191,24 +192,28 @@ def _simulate_tflm(
 def quantise_for(
     params: Params, plan: PrecisionPlan, calibration: Calibration | None = None
 ) -> QuantisedParams:
-    """Quantise every matrix by its role's scheme, everything else by the mixer's.
+    """Quantise every matrix by its own scheme, everything else by the mixer's.
 
     Args:
       calibration: needed by schemes that round by what goes through the model.
 
     Raises:
-      ValueError: as `quantise_weights`.
+      ValueError: as `quantise_weights`, or a plan names a matrix that the model lacks.
     """
-    trees = {s: quantise_weights(params, s, calibration) for s in set(plan.schemes)}
-
-    def pick(path: tuple, _: object, *leaves: object) -> object:
-        name = leaf_name(path).removesuffix("/kernel")
-        is_matrix = leaf_name(path) != name
-        scheme = plan.of(name) if is_matrix else plan.mixer
-        return leaves[list(trees).index(scheme)]
-
-    # a tree that has a QTensor where `params` has a matrix hands it over whole
-    return jax.tree_util.tree_map_with_path(pick, params, *trees.values())
+    sites = input_widths(params)
+    for scheme in plan.schemes:
+        scheme.check_sites(sites)
+    leaves: dict[str, Any] = dict(flatten_dict(params, sep="/"))
+    by_scheme: dict[Scheme, dict[str, Array]] = {}
+    for name, value in leaves.items():
+        site = name.removesuffix("/kernel")
+        scheme = plan.of(site) if site in sites else plan.mixer.without_exceptions
+        by_scheme.setdefault(scheme, {})[name] = value
+    quantised = {}
+    for scheme, part in by_scheme.items():
+        tree = quantise_weights(unflatten_dict(part, sep="/"), scheme, calibration)
+        quantised |= flatten_dict(tree, sep="/")
+    return unflatten_dict({name: quantised[name] for name in leaves}, sep="/")
 
 
 def plan_dot_general(

@@ -14,7 +14,8 @@ from typing import Any
 
 import jax
 
-from quant.scheme import PAPER_SCHEMES, Scheme, parse
+from quant.recipe import parse_given
+from quant.scheme import PAPER_SCHEMES, Scheme
 from trm_jax.config import Config
 from trm_jax.data.batches import CALIBRATION_PUZZLES
 
@@ -23,12 +24,13 @@ CPU_BYTES, DEVICE_BYTES = 2**30, 2**33  # for the two trajectories that are aliv
 
 
 def parse_schemes(text: str) -> tuple[str, ...]:
-    """Read names joined by commas: their long forms, full precision first, none twice.
+    """Read names and @FILEs of recipes joined by commas: their long forms, full precision first, none twice.
 
     Raises:
+      FileNotFoundError: no such recipe.
       ValueError: a name is unknown.
     """
-    names = [parse(name.strip()).name for name in text.split(",")]
+    names = [parse_given(name.strip()).name for name in text.split(",")]
     return tuple(dict.fromkeys([PAPER_SCHEMES["fp32"].name, *names]))
 
 

@@ -26,8 +26,9 @@ from dataclasses import dataclass, replace
 from export.graph.ir import DType
 from export.targets import DynamicRows, Int4Products, RuntimeFacts, Target
 from quant.affine import Symmetry
-from quant.precision_plan import PrecisionPlan, Role, join_names, parse_plan, role_of
+from quant.precision_plan import PrecisionPlan, join_names, parse_plan
 from quant.scheme import Activations, FloatDtype, Scheme, WeightScheme, device, paper_name
+from quant.sites import Role, role_of
 
 
 class Numerics(enum.Enum):
@@ -106,7 +107,10 @@ class StoragePlan:
 
     def of(self, site: str) -> MatrixPlan:
         """Choose the plan of a Dense by its site."""
-        return self.of_role(role_of(site))
+        plan = self.of_role(role_of(site))
+        if not plan.scheme.exceptions:
+            return plan
+        return matrix_plan(plan.scheme.of(site), self.target)
 
     def of_role(self, role: Role) -> MatrixPlan:
         """Choose the plan of a role."""
@@ -132,6 +136,12 @@ def plan_for(precision: PrecisionPlan | Scheme, target: Target) -> StoragePlan:
     """
     if isinstance(precision, Scheme):
         precision = PrecisionPlan.uniform(precision)
+    for scheme in precision.schemes:
+        for place, weights in scheme.exceptions:
+            try:
+                matrix_plan(replace(scheme, weights=weights, exceptions=()), target)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from error
     matrices = {role.value: matrix_plan(precision.of_role(role), target) for role in Role}
     return StoragePlan(**matrices, target=target)
 

@@ -67,7 +67,7 @@ def quantise_leaves(params: Params, scheme: Scheme, kernel: RoundKernel) -> Quan
         if scheme.weights is None or not is_kernel(path):
             return _cast(path, value, scheme.float_dtype)
         _check(path, value, float(jnp.finfo(jnp.float32).max))
-        return kernel(path, value, scheme.weights)
+        return kernel(path, value, weights_at(scheme, path))
 
     return jax.tree_util.tree_map_with_path(leaf, params)
 
@@ -153,7 +153,7 @@ def footprint(weights: Weights, scheme: Scheme) -> StoredSize:
 
     def row(path: tuple, value: Array | jax.ShapeDtypeStruct) -> TensorBytes:
         if scheme.weights and is_kernel(path):
-            stored = stored_bytes(value.shape, scheme.weights.grid)
+            stored = stored_bytes(value.shape, weights_at(scheme, path).grid)
         else:
             stored = StoredBytes(floats=value.size * itemsize)
         return TensorBytes(leaf_name(path), value.shape, stored)
@@ -167,6 +167,13 @@ def footprint(weights: Weights, scheme: Scheme) -> StoredSize:
 def leaf_name(path: tuple) -> str:
     """Join the keys of a tree path, `L_level/layers_0/mlp/down_proj/kernel`."""
     return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def weights_at(scheme: Scheme, path: tuple) -> WeightScheme:
+    """Choose the weights of a kernel under a scheme that has some."""
+    weights = scheme.of(leaf_name(path).removesuffix("/kernel")).weights
+    assert weights is not None, f"{scheme.name} has no weights"
+    return weights
 
 
 def is_kernel(path: tuple) -> bool:

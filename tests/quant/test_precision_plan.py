@@ -2,8 +2,9 @@
 
 import pytest
 
-from quant.precision_plan import PrecisionPlan, Role, parse_plan, role_of
+from quant.precision_plan import PrecisionPlan, parse_plan
 from quant.scheme import CarryPrecision, FloatDtype, parse
+from quant.sites import Role, role_of
 
 
 def test_roles_are_read_off_sites() -> None:

@@ -38,6 +38,7 @@ from export.cortex_m.instructions import count_instructions
 from export.cortex_m.memory import flash_of, sram_of
 from export.graph.ir import Graph
 from export.lowering.stages import stages_of
+from quant.recipe import parse_given
 from quant.scheme import parse
 from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
@@ -113,7 +114,9 @@ def prepare(args: argparse.Namespace) -> CortexJob:
     else:
         source = load_model(args.model, task=task)
         dataset = load_puzzles(source, args.data).ordered
-    schemes = tuple(dict.fromkeys(parse(name.strip()).name for name in args.schemes.split(",")))
+    schemes = tuple(
+        dict.fromkeys(parse_given(name.strip()).name for name in args.schemes.split(","))
+    )
     out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
     return CortexJob(
         task=task,
