@@ -32,7 +32,7 @@ Name = the parts that apply, joined by `_`, in this order:
     w4c-asym_a16s_tflm 4-bit weights, int16 activations and carry, as a microcontroller computes
 
 Matrices may differ: `w4t-sym-gptq[head=w8c-sym;L_level/layers_0/mlp/down_proj=w3t-sym-gptq]` gives
-the sites and roles in brackets (sites.py) other weights than the rest; recipe.py reads it from a file.
+the sites and roles in brackets (sites.py) other weights than the rest; recipe.py reads files.
 
 "Every Dense" means every leaf named `kernel`: the blocks and both heads (a fused gate_up_proj
 or qkv_proj is one matrix, as in the released code). Embeddings, H_init/L_init and the puzzle

@@ -24,7 +24,7 @@ CPU_BYTES, DEVICE_BYTES = 2**30, 2**33  # for the two trajectories that are aliv
 
 
 def parse_schemes(text: str) -> tuple[str, ...]:
-    """Read names and @FILEs of recipes joined by commas: their long forms, full precision first, none twice.
+    """Read names and @FILEs of recipes joined by commas: long forms, fp32 first, none twice.
 
     Raises:
       FileNotFoundError: no such recipe.
