@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from quant.recipe import MARK, parse_given
-from quant.scheme import CarryPrecision, FloatDtype, Scheme, parse
+from quant.scheme import CarryPrecision, FloatDtype, Ranges, Scheme, parse
 from quant.sites import Role, role_of
 
 
@@ -103,6 +103,10 @@ class PrecisionPlan:
     def needs_puzzles(self) -> bool:
         """Return whether it is calibrated on puzzles, for activations or for weights."""
         return any(scheme.needs_puzzles for scheme in self.schemes)
+
+    def folds(self, site: str) -> bool:
+        """Return whether the MLP that a Dense belongs to is folded (ptq/fold.py)."""
+        return self.of(site).ranges is Ranges.FOLDED_CELLS
 
     @property
     def rounds_with_puzzles(self) -> bool:

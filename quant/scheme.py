@@ -17,7 +17,9 @@ Name = the parts that apply, joined by `_`, in this order:
                                     time; a8d symmetric, a8da asymmetric), s static (calibrated
                                     range per tensor: a8s asymmetric, a16s symmetric int16;
                                     outputs are rounded alike). a8s-cells, a16s-cells: ranges of
-                                    the cells alone, where the puzzle prefix saturates
+                                    the cells alone, where the puzzle prefix saturates;
+                                    -cells-fold: likewise, after the channels inside every MLP
+                                    are brought to like sizes, exactly (ptq/fold.py)
     carrybf16 | carryfp16 | carry16 | carry8
                                     memory of z_H, z_L between H-cycles; left out if it is the
                                     arithmetic's; 16 and 8 are symmetric integers per token
@@ -91,6 +93,12 @@ class Ranges(enum.Enum):
 
     ALL = ""
     CELLS = "-cells"  # the puzzle prefix saturates
+    FOLDED_CELLS = "-cells-fold"  # likewise, with like channels inside MLPs (ptq/fold.py)
+
+    @property
+    def are_of_cells(self) -> bool:
+        """Return whether the puzzle prefix is left out."""
+        return self is not Ranges.ALL
 
 
 class FloatDtype(enum.Enum):
@@ -367,7 +375,7 @@ _WEIGHTS = re.compile(
 _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
     " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym|auto>[-mse|-gptq[-first|-norm]]]"
-    "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s[-cells]|a16s[-cells]>][_carry<bf16|fp16|16|8>][_tflm],"
+    "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s|a16s[-cells[-fold]]>][_carry<bf16|fp16|16|8>][_tflm],"
     " e.g. w4c-asym_a8d"
 )
 
@@ -393,9 +401,9 @@ def parse(name: str) -> Scheme:
     )
     for field, kind in choices:
         tokens = {member.value for member in kind if member.value}
-        if kind is Activations and rest and rest[0].endswith(Ranges.CELLS.value):
-            fields["ranges"] = Ranges.CELLS
-            rest[0] = rest[0].removesuffix(Ranges.CELLS.value)
+        if kind is Activations and rest:
+            rest[0], ranges = _split_ranges(rest[0])
+            fields |= {"ranges": ranges} if ranges is not Ranges.ALL else {}
         if rest and rest[0] in tokens:
             fields[field] = kind(rest.pop(0))
     if rest or len(fields) == 1:
@@ -438,6 +446,14 @@ def _split_exceptions(name: str) -> tuple[str, tuple[tuple[str, WeightScheme], .
         )
     parts = [part.partition("=") for part in (match[2] or "").split(";") if part]
     return match[1] + match[3], tuple((place, parse_weights(w)) for place, _, w in parts)
+
+
+def _split_ranges(token: str) -> tuple[str, Ranges]:
+    """Take the suffix of ranges off a token."""
+    for ranges in (Ranges.FOLDED_CELLS, Ranges.CELLS):
+        if token.endswith(ranges.value):
+            return token.removesuffix(ranges.value), ranges
+    return token, Ranges.ALL
 
 
 def paper_name(scheme: Scheme) -> str | None:

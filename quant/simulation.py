@@ -47,6 +47,7 @@ from quant.ptq.calibrate import (
     observed_rollout,
 )
 from quant.ptq.cells import select_inputs, select_outputs
+from quant.ptq.fold import fold, fold_factors
 from quant.ptq.methods import quantise_weights
 from quant.ptq.weights import (
     QuantisedParams,
@@ -137,10 +138,14 @@ def simulate(
         raise ValueError(f"{plan.name} is calibrated on puzzles, and there are none")
     config = dataclasses.replace(model.config, forward_dtype=plan.forward_dtype(dtype))
     steps = calibration.steps
-    quantised = quantise_for(model.weights.params, plan, calibration)
+    weights = model.weights
+    if any(scheme.ranges is Ranges.FOLDED_CELLS for scheme in plan.schemes):
+        calibration = _folded(calibration, plan)
+        weights = calibration.weights
+    quantised = quantise_for(weights.params, plan, calibration)
     if plan.is_integer:
-        return _simulate_tflm(config, model.weights, plan, quantised, puzzles, steps)
-    buffers, puzzle_emb = round_floats(model.weights, plan.mixer.float_dtype)
+        return _simulate_tflm(config, weights, plan, quantised, puzzles, steps)
+    buffers, puzzle_emb = round_floats(weights, plan.mixer.float_dtype)
     weights = Weights(dequantise_params(quantised), buffers, puzzle_emb)
     store = carry_store(plan.mixer)  # the roles share it
     ranges: Mapping[str, ProductRange] = {}
@@ -154,6 +159,14 @@ def simulate(
         ranges=ranges,
         quantised=quantised,
     )
+
+
+def _folded(calibration: Calibration, plan: PrecisionPlan) -> Calibration:
+    """Calibrate the same network with the MLPs folded that a plan names."""
+    weights, batches, steps = calibration.weights, calibration.batches, calibration.steps
+    factors = fold_factors(calibration.reasoner, weights, batches, steps=steps)
+    weights = weights._replace(params=fold(weights.params, factors, plan.folds))
+    return Calibration(calibration.reasoner.config, weights, batches, steps=steps)
 
 
 def calibrate_on(

@@ -34,7 +34,7 @@ from quant.integer.encoding import Encoding
 from quant.integer.operators import DenseWeights, Encodings, IntegerOps, Products, products_of
 from quant.integer.tensor_names import INT16, int8_widths
 from quant.ptq.weights import QuantisedParams, round_unquantised
-from quant.scheme import Activations, Ranges, Scheme
+from quant.scheme import Activations, Scheme
 from trm_jax.config import Config, Mixer, Positions
 from trm_jax.types import Batch, Weights
 
@@ -180,7 +180,7 @@ def headroom_for(config: Config, scheme: Scheme) -> float:
     that saturates is only a little off, while a coarser grid makes every number worse.
     """
     is_int8 = scheme.activations is Activations.STATIC_INT8
-    is_even = config.mixer is Mixer.ATTENTION or scheme.ranges is Ranges.CELLS
+    is_even = config.mixer is Mixer.ATTENTION or scheme.ranges.are_of_cells
     return 1.0 if is_int8 and is_even else HEADROOM
 
 
