@@ -76,6 +76,15 @@ def parse_given(text: str) -> Scheme:
     Raises:
       FileNotFoundError, ValueError: as `read_recipe` and `parse`.
     """
-    if text.startswith(MARK):
-        return read_recipe(Path(text.removeprefix(MARK)).expanduser())
-    return parse(text)
+    return parse(given_name(text))
+
+
+def given_name(text: str) -> str:
+    """Read `@FILE` as the name of its recipe's scheme, and leave other names as they are.
+
+    Raises:
+      FileNotFoundError, ValueError: as `read_recipe`.
+    """
+    if not text.startswith(MARK):
+        return text
+    return read_recipe(Path(text.removeprefix(MARK)).expanduser()).name

@@ -8,6 +8,7 @@ from experiments.footprint.job import config_of
 from experiments.measurement.folders import FOOTPRINT
 from experiments.render import tables as render_tables
 from experiments.render.console import make_console
+from quant.recipe import given_name
 from trm_jax.output.folder import writing
 
 
@@ -22,7 +23,9 @@ def run_footprint(models: str, schemes: str, out: Path) -> None:
       ValueError, OSError: unknown names, or nothing can be written.
     """
     configs = {name: config_of(name) for name in (text.strip() for text in models.split(","))}
-    rows = footprint_rows.records(configs, [scheme.strip() for scheme in schemes.split(",")])
+    rows = footprint_rows.records(
+        configs, [given_name(scheme.strip()) for scheme in schemes.split(",")]
+    )
     printed = [*tables.all_tables(rows), paper_check.table(paper_check.checks())]
     text = "\n".join([*map(render_tables.to_markdown, printed), tables.energy_note(), ""])
     with writing(out, FOOTPRINT):

@@ -148,6 +148,9 @@ def footprint(weights: Weights, scheme: Scheme) -> StoredSize:
 
     Args:
       weights: arrays, or the `jax.ShapeDtypeStruct`s of `jax.eval_shape`.
+
+    Raises:
+      ValueError: the scheme names a matrix that the model lacks.
     """
     itemsize = jnp.dtype(scheme.float_dtype.dtype).itemsize
 
@@ -160,6 +163,7 @@ def footprint(weights: Weights, scheme: Scheme) -> StoredSize:
 
     trees = (weights.params, {"buffers": weights.buffers})
     leaves = [leaf for tree in trees for leaf in jax.tree_util.tree_leaves_with_path(tree)]
+    scheme.check_sites(leaf_name(p).removesuffix("/kernel") for p, _ in leaves if is_kernel(p))
     table = (jax.tree_util.DictKey("puzzle_emb"),)
     return StoredSize(tuple(row(*leaf) for leaf in leaves), row(table, weights.puzzle_emb))
 

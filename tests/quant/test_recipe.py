@@ -8,13 +8,15 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.deploy.aihub.variants import variant_named
+from experiments.footprint.runner import run_footprint
 from export.lowering.storage import plan_for
 from export.targets import Target
 from quant.affine import QTensor
 from quant.precision_plan import PrecisionPlan, parse_plan
 from quant.ptq.calibrate import input_widths
 from quant.ptq.weights import footprint, quantise_params
-from quant.recipe import parse_given, read_recipe, write_recipe
+from quant.recipe import given_name, parse_given, read_recipe, write_recipe
 from quant.scheme import Scheme, label, parse, parse_weights, short_name
 from quant.simulation import quantise_for, simulate
 from tests.support.samples import random_batch, random_weights, small
@@ -106,6 +108,21 @@ def test_a_matrix_that_the_model_lacks_is_refused() -> None:
     plan = parse("w4t-sym[L_level/layers_9/mlp/down_proj=w8c-sym]")
     with pytest.raises(ValueError, match="no matrix 'L_level/layers_9/mlp/down_proj'"):
         simulate(TinyModel(), plan)
+    with pytest.raises(ValueError, match="no matrix 'L_level/layers_9/mlp/down_proj'"):
+        footprint(TinyModel.weights, plan)
+
+
+def test_every_command_line_takes_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.json"
+    write_recipe(file, parse("w4t-sym[head=w8c-sym]"), {})
+    assert given_name(f"@{file}") == "w4t-sym[head=w8c-sym]"
+    assert given_name("int8") == "int8"
+    run_footprint("sudoku-trm-mlp", f"fp32,@{file}", tmp_path / "counted")
+    assert "w4t-sym but 1 (" in "".join(
+        written.read_text() for written in (tmp_path / "counted").glob("*.md")
+    )
+    with pytest.raises(ValueError, match="takes all matrices alike"):
+        variant_named(f"@{file}")
 
 
 def test_puzzles_are_needed_where_one_matrix_needs_them() -> None:

@@ -26,6 +26,7 @@ from export.lowering.model import parameters_sha256
 from export.lowering.storage import Numerics, StoragePlan, plan_for
 from export.pipeline import keep_artifact
 from export.targets import Target
+from quant.recipe import parse_given
 from quant.scheme import CarryPrecision, parse, short_name
 from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
@@ -101,7 +102,9 @@ def variant_named(name: str) -> AiHubVariant:
             precision=precisions[name.removeprefix(HUB)],
             plan=plan_for(parse("fp32"), Target.ONNX),
         )
-    scheme = parse(name)
+    scheme = parse_given(name)
+    if scheme.exceptions:
+        raise ValueError(f"{name}: AI Hub takes all matrices alike; leave the exceptions out")
     if scheme.carry is not CarryPrecision.ARITHMETIC:
         raise ValueError(f"{name}: the carry between H-cycles lies inside the file; leave it out")
     try:
