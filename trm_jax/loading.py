@@ -343,7 +343,7 @@ def gather_calibration(dataset: PuzzleDataset) -> Iterator[Batch]:
     Which ones: data/batches.py.
 
     Raises:
-      ValueError: the data set has too few.
+      ValueError: the data set has too few, or all of them are the same puzzle.
     """
     for host in calibration_batches(dataset):
         yield to_batch(host)

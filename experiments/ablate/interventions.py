@@ -153,7 +153,7 @@ def put_under(context: Context, scheme: Scheme, model: LoadedModel | None = None
     """
     model = model or context.model
     dataset, steps = context.puzzles.dataset, model.config.halt_max_steps
-    check_calibration((scheme,), context.num_puzzles, len(dataset))
+    check_calibration((scheme,), context.num_puzzles, context.puzzles)
     simulation = simulate(
         model, scheme, gather_calibration(dataset), steps=steps, dtype=context.dtype
     )

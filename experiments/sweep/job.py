@@ -55,7 +55,7 @@ def prepare(args: argparse.Namespace) -> SweepJob:
     data = load_puzzles(model, common.data)
     grid = parse_depths(args.depths, model.config)
     num_puzzles = choose_limit(common.limit or 0, len(data.dataset))
-    check_calibration([parse(name) for name in schemes], num_puzzles, len(data.dataset))
+    check_calibration([parse(name) for name in schemes], num_puzzles, data)
     spec = SweepSpec(
         task=task.name,
         model=model.name,

@@ -217,15 +217,35 @@ def train_batches(
         yield batch
 
 
-def calibration_batches(dataset: PuzzleDataset) -> Iterator[PuzzleBatch]:
-    """Gather them, in batches of one size without padding.
+def calibration_rows(dataset: PuzzleDataset) -> np.ndarray:
+    """Choose the puzzles that a model is calibrated on.
+
+    Returns:
+      Rows of the data set, the last in the order of evaluation.
 
     Raises:
-      ValueError: there are too few.
+      ValueError: there are too few, or all of them are the same puzzle.
     """
     total = len(dataset)
     if total < CALIBRATION_PUZZLES:
         raise ValueError(f"calibration takes {CALIBRATION_PUZZLES} puzzles, the data has {total}")
     rows = evaluation_order(dataset)[-CALIBRATION_PUZZLES:]
+    inputs = dataset.inputs[rows]
+    if (inputs == inputs[0]).all():
+        raise ValueError(
+            f"the last {CALIBRATION_PUZZLES} puzzles, which calibration takes, are all the same"
+            " puzzle; a model calibrated on one puzzle says nothing of others: name data with"
+            " different ones"
+        )
+    return rows
+
+
+def calibration_batches(dataset: PuzzleDataset) -> Iterator[PuzzleBatch]:
+    """Gather them, in batches of one size without padding.
+
+    Raises:
+      ValueError: there are too few, or all of them are the same puzzle.
+    """
+    rows = calibration_rows(dataset)
     for start in range(0, CALIBRATION_PUZZLES, CALIBRATION_BATCH):
         yield gather(dataset, rows[start : start + CALIBRATION_BATCH], CALIBRATION_BATCH)

@@ -7,6 +7,8 @@ each with a puzzle identifier), and they have no text form: an answer needs its 
 Not here: votes over augmentations (experiments/arc).
 """
 
+import numpy as np
+
 from trm_jax.data.arc import canvas
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.tasks.task import Task
@@ -23,12 +25,22 @@ def no_augmentation(facts: PuzzleFacts) -> None:
     del facts
 
 
+def image_ids(questions: np.ndarray, facts: PuzzleFacts) -> np.ndarray:
+    """Name questions so that equal canvases share their name.
+
+    Augmentations of a task are questions of their own: they are data of an ARC split.
+    """
+    del facts
+    return np.array([question.tobytes() for question in questions], object)
+
+
 ARC = Task(
     name="arc",
     vocab_size=vocab_size,
     lenient=None,
     augmentation=no_augmentation,
     generator=None,
+    image_ids=image_ids,
     text=None,
     data_command="trm_jax.data.arc",
 )

@@ -58,6 +58,11 @@ def generator(facts: PuzzleFacts) -> PuzzleGenerator:
     return PuzzleGenerator(_generate, partial(symmetry.new_classes, shape=facts.grid))
 
 
+def image_ids(mazes: np.ndarray, facts: PuzzleFacts) -> np.ndarray:
+    """Name mazes so that turned and mirrored ones share their name."""
+    return np.array(symmetry.least_images(mazes, facts.grid), object)
+
+
 def read_text(text: str, facts: PuzzleFacts) -> np.ndarray:
     """Read one maze.
 
@@ -126,6 +131,7 @@ MAZE = Task(
     lenient=any_shortest_path,
     augmentation=augmentation,
     generator=generator,
+    image_ids=image_ids,
     text=TextForm(read_text, show_text, fault, is_right),
     data_command="trm_jax.data.maze",
 )

@@ -12,7 +12,7 @@ from trm_jax.data.facts import PuzzleFacts, parse_by
 from trm_jax.data.sudoku import tokens
 from trm_jax.data.sudoku.generator import generate_sudoku
 from trm_jax.data.sudoku.solver import Box, SearchTooLong, solve
-from trm_jax.data.sudoku.symmetry import new_classes
+from trm_jax.data.sudoku.symmetry import invariants, new_classes
 from trm_jax.data.sudoku.tokens import DIGITS, valid_grids
 from trm_jax.tasks.task import (
     NamedAugmentation,
@@ -70,6 +70,11 @@ def generator(facts: PuzzleFacts) -> PuzzleGenerator:
         return new_classes(tokens.decode(candidates), tokens.decode(known), box)
 
     return PuzzleGenerator(_generate, new)
+
+
+def image_ids(puzzles: np.ndarray, facts: PuzzleFacts) -> np.ndarray:
+    """Number puzzles so that symmetric ones agree; others agree almost never (symmetry.py)."""
+    return invariants(tokens.decode(puzzles), box_of(facts))
 
 
 def read_text(text: str, facts: PuzzleFacts) -> np.ndarray:
@@ -134,6 +139,7 @@ SUDOKU = Task(
     lenient=None,
     augmentation=augmentation,
     generator=generator,
+    image_ids=image_ids,
     text=TextForm(read_text, show_text, fault, is_right),
     data_command="trm_jax.data.sudoku",
 )

@@ -78,6 +78,8 @@ class Task:
       lenient: facts -> second score beside exact match; None where only one answer is right.
       augmentation: facts -> symmetries for training; None where the data set holds its images.
       generator: facts -> generator of fresh puzzles; None: the task has none.
+      image_ids: (inputs, facts) -> a number or name for each puzzle that all its images under the
+        task's symmetries share; where a task has no symmetries, equal inputs share it.
       text: None: the puzzles have no text form.
       data_command: module that makes data sets, for `python -m`.
     """
@@ -87,6 +89,7 @@ class Task:
     lenient: Callable[[PuzzleFacts], Lenient] | None
     augmentation: Callable[[PuzzleFacts], NamedAugmentation | None]
     generator: Callable[[PuzzleFacts], PuzzleGenerator] | None
+    image_ids: Callable[[np.ndarray, PuzzleFacts], np.ndarray]
     text: TextForm | None
     data_command: str
 

@@ -54,7 +54,7 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
     """
     static_schemes = [parse(name) for name in STATIC]
     try:
-        check_calibration(static_schemes, context.num_puzzles, len(context.puzzles.dataset))
+        check_calibration(static_schemes, context.num_puzzles, context.puzzles)
     except ValueError as error:
         raise NotApplicable(str(error)) from error
     simulate_once = functools.cache(functools.partial(calibrate, context))

@@ -21,7 +21,7 @@ from experiments.deploy.aihub.rows import LAYOUT, AiHubKey, AiHubRow, AiHubSpec,
 from experiments.deploy.aihub.runner import DeviceRun
 from experiments.deploy.aihub.step_inputs import States, calibration_inputs, simulated_states
 from experiments.deploy.aihub.variants import AiHubVariant, Prepared, Route, prepare, variant_named
-from experiments.measurement.choices import environment
+from experiments.measurement.choices import check_unseen, environment
 from experiments.measurement.spec import pending
 from experiments.render import tables
 from experiments.render.console import make_console, progress
@@ -101,6 +101,8 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
     steps = source.config.halt_max_steps if args.steps is None else args.steps
     if not 1 <= args.limit <= most:
         raise ValueError(f"--limit must be 1 to {most}, got {args.limit}")
+    if calibrated:
+        check_unseen(puzzles, args.limit)
     if steps < 1 or args.timeout <= 0 or args.poll < 0:
         raise ValueError(
             f"--steps, --timeout and --poll must be positive, got {steps},"

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from experiments.deploy.host import tables
 from experiments.deploy.host.rows import FULL, LAYOUT
 from experiments.deploy.host.runner import HostJob, References, open_files, run_scheme
-from experiments.measurement.choices import environment, parse_schemes
+from experiments.measurement.choices import check_calibration, environment, parse_schemes
 from experiments.render.console import make_console
 from export.targets import Target
 from quant.scheme import parse
@@ -50,6 +50,7 @@ def prepare(args: argparse.Namespace) -> HostJob:
         raise ValueError(
             f"--limit must be 1 to {most} (calibration takes its own), got {args.limit}"
         )
+    check_calibration([parse(name) for name in schemes], args.limit, puzzles)
     out = args.out or Path("runs") / f"deploy-{puzzles.task.name}-{source.name}-{args.target}"
     return HostJob(
         source=source,

@@ -1,0 +1,108 @@
+"""Calibration puzzles: none is evaluated, not even in disguise, and they differ.
+
+Images are made by the symmetries that training draws from, which share no code with the numbers
+and names by which images are found.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.measurement.choices import check_calibration, check_unseen
+from experiments.sweep.__main__ import main as sweep
+from quant.scheme import parse
+from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.data.format import save_dataset
+from trm_jax.data.maze.symmetry import augment_maze
+from trm_jax.data.sudoku.symmetry import augment_sudoku
+from trm_jax.loading import Puzzles, load_puzzles
+
+CALIBRATED = parse("w4t-sym-gptq")
+SPOILT, EVALUATED = -5, 3  # places in the order of measuring
+
+
+def with_inputs(puzzles: Puzzles, rows: np.ndarray | int, inputs: np.ndarray) -> Puzzles:
+    """Put other inputs into rows of a data set."""
+    changed = np.array(puzzles.dataset.inputs)
+    changed[rows] = inputs
+    return dataclasses.replace(
+        puzzles, dataset=dataclasses.replace(puzzles.dataset, inputs=changed)
+    )
+
+
+def sudoku_image(puzzles: Puzzles, row: int) -> np.ndarray:
+    """Draw a symmetric Sudoku."""
+    one = np.array(puzzles.dataset.inputs[row : row + 1])
+    box = puzzles.facts.box
+    assert box is not None
+    return augment_sudoku(np.random.default_rng(1), one, one, box)[0][0]
+
+
+def maze_image(puzzles: Puzzles, row: int) -> np.ndarray:
+    """Draw a turned or mirrored maze."""
+    one = np.array(puzzles.dataset.inputs[row : row + 1])
+    return augment_maze(np.random.default_rng(2), one, one, puzzles.facts.grid)[0][0]
+
+
+def planted(task: str, image: Callable[[Puzzles, int], np.ndarray]) -> Puzzles:
+    """Put an image of an evaluated puzzle among the calibration puzzles."""
+    puzzles = load_puzzles(task)
+    row = int(puzzles.order[EVALUATED])
+    drawn = image(puzzles, row)
+    assert (drawn != puzzles.dataset.inputs[row]).any()
+    return with_inputs(puzzles, int(puzzles.order[SPOILT]), drawn)
+
+
+@pytest.mark.parametrize(("task", "image"), [("sudoku", sudoku_image), ("maze", maze_image)])
+def test_an_image_of_an_evaluated_puzzle_is_refused(
+    task: str, image: Callable[[Puzzles, int], np.ndarray]
+) -> None:
+    puzzles = planted(task, image)
+    rows = puzzles.order[SPOILT], puzzles.order[EVALUATED]
+    message = "1 of the last 128 .* puzzle {} is a symmetric image of puzzle {};".format(*rows)
+    with pytest.raises(ValueError, match=message):
+        check_calibration([CALIBRATED], EVALUATED + 1, puzzles)
+    check_calibration([CALIBRATED], EVALUATED, puzzles)  # the puzzle itself is not evaluated
+    check_calibration([parse("fp32")], EVALUATED + 1, puzzles)  # nothing is calibrated
+
+
+def test_an_equal_arc_question_is_refused_under_its_own_identifier_alone() -> None:
+    puzzles = load_puzzles("arc")
+    check_unseen(puzzles, len(puzzles) - CALIBRATION_PUZZLES)  # equal under other identifiers
+    dataset, order = puzzles.dataset, puzzles.order
+    of_row = np.searchsorted(dataset.puzzle_indices, np.arange(len(dataset)), side="right") - 1
+    identifiers = np.array(dataset.puzzle_identifiers)
+    identifiers[of_row[order[SPOILT]]] = identifiers[of_row[order[EVALUATED]]]
+    copied = with_inputs(puzzles, int(order[SPOILT]), dataset.inputs[order[EVALUATED]])
+    check_unseen(copied, EVALUATED + 1)
+    same = dataclasses.replace(copied.dataset, puzzle_identifiers=identifiers)
+    with pytest.raises(ValueError, match="is the same as puzzle"):
+        check_unseen(dataclasses.replace(copied, dataset=same), EVALUATED + 1)
+
+
+@pytest.mark.parametrize("task", ["sudoku", "maze", "arc"])
+def test_bundled_puzzles_can_all_be_evaluated_but_those(task: str) -> None:
+    puzzles = load_puzzles(task)
+    left = len(puzzles) - CALIBRATION_PUZZLES
+    check_calibration([CALIBRATED], left, puzzles)
+    with pytest.raises(ValueError, match=f"at most {left} can be evaluated, got {left + 1}"):
+        check_calibration([CALIBRATED], left + 1, puzzles)
+
+
+def test_copies_of_one_puzzle_are_refused_by_the_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    puzzles = load_puzzles("sudoku", cells=36)
+    last = puzzles.order[-CALIBRATION_PUZZLES:]
+    copies = with_inputs(puzzles, last, puzzles.dataset.inputs[last[0]])
+    save_dataset(copies.dataset, tmp_path / "data" / "test")
+    names = ["--task", "sudoku", "--model", "sudoku-trm-mlp-mini", "--limit", "1"]
+    folders = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    assert sweep([*names, *folders, "--schemes", CALIBRATED.name]) == 2
+    printed = capsys.readouterr().err.strip()
+    assert printed.startswith("error: the last 128 puzzles")
+    assert len(printed.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
