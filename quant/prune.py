@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from quant.ptq.weights import is_kernel, leaf_name
+from quant.ptq.weights import is_kernel, site_of
 from trm_jax.types import Params
 
 Sites = Callable[[str], bool]
@@ -47,7 +47,7 @@ def prune(params: Params, share: float, sites: Sites = every_linear) -> Params:
         raise ValueError(f"share must lie in [0, 1), got share={share}")
 
     def leaf(path: tuple, value: Array) -> Array:
-        if not is_kernel(path) or not sites(leaf_name(path).removesuffix("/kernel")):
+        if not is_kernel(path) or not sites(site_of(path)):
             return value
         return value * keep_mask(value, share)[None]
 

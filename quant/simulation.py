@@ -24,10 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 from jaxtyping import Float
 
@@ -43,15 +41,17 @@ from quant.ptq.calibrate import (
     ProductRange,
     Statistic,
     check_headroom,
+    collect_from,
     input_widths,
-    observed_rollout,
+    own_start,
 )
-from quant.ptq.cells import select_inputs, select_outputs
+from quant.ptq.cells import RangedSite
 from quant.ptq.fold import fold, fold_factors
-from quant.ptq.methods import quantise_weights
+from quant.ptq.methods import by_method
 from quant.ptq.weights import (
     QuantisedParams,
     dequantise_params,
+    quantise_leaves,
     round_floats,
 )
 from quant.scheme import Activations, Ranges, Scheme
@@ -216,17 +216,7 @@ def quantise_for(
     sites = input_widths(params)
     for scheme in plan.schemes:
         scheme.check_sites(sites)
-    leaves: dict[str, Any] = dict(flatten_dict(params, sep="/"))
-    by_scheme: dict[Scheme, dict[str, Array]] = {}
-    for name, value in leaves.items():
-        site = name.removesuffix("/kernel")
-        scheme = plan.of(site) if site in sites else plan.mixer.without_exceptions
-        by_scheme.setdefault(scheme, {})[name] = value
-    quantised = {}
-    for scheme, part in by_scheme.items():
-        tree = quantise_weights(unflatten_dict(part, sep="/"), scheme, calibration)
-        quantised |= flatten_dict(tree, sep="/")
-    return unflatten_dict({name: quantised[name] for name in leaves}, sep="/")
+    return quantise_leaves(params, plan.of, plan.mixer.float_dtype, by_method(calibration))
 
 
 def plan_dot_general(
@@ -302,22 +292,6 @@ def _round_output(
     return jnp.asarray(fake_quantise(y.astype(jnp.float32), affine, grid), y.dtype)
 
 
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class RangedSite:
-    """A product and what its ranges cover: static beside the ranges so far."""
-
-    name: str
-    ranges: Ranges
-    prefix_len: int
-
-    def input(self, x: Array) -> Array:
-        return select_inputs(self.ranges, self.prefix_len)(self.name, x)
-
-    def output(self, y: Array) -> Array:
-        return select_outputs(self.ranges, self.prefix_len)(self.name, y)
-
-
 class ProductSummary(NamedTuple):
     """The ranges of inputs and of inputs @ kernel so far."""
 
@@ -336,11 +310,7 @@ def _add_product(summary: ProductSummary, x: Float[Array, "*lead inputs"]) -> Pr
     )
 
 
-def _no_kernel(width: int) -> ProductSummary:
-    raise ValueError(f"the range of an output starts from a kernel, not from a width ({width})")
-
-
-PRODUCT_RANGE = Statistic(_no_kernel, _add_product)
+PRODUCT_RANGE = Statistic(own_start, _add_product)
 
 
 def product_ranges(
@@ -362,7 +332,7 @@ def product_ranges(
       ValueError: no batch, or headroom not positive.
     """
     check_headroom(headroom)
-    summary = {
+    start = {
         site: ProductSummary(
             _ranged_site(site, plan, reasoner.config),
             _kernel_of(weights, site),
@@ -371,14 +341,10 @@ def product_ranges(
         )
         for site, width in input_widths(weights.params).items()
     }
-    puzzles = list(batches)
-    if not puzzles:
-        raise ValueError("calibration needs at least one batch, got none")
-    for batch in puzzles:
-        _, summary = observed_rollout(reasoner, weights, batch, summary, steps, PRODUCT_RANGE)
+    products = collect_from(start, reasoner, weights, batches, steps=steps, statistic=PRODUCT_RANGE)
     return {
         site: ProductRange(_ends(each.input, headroom), _ends(each.output, headroom))
-        for site, each in summary.items()
+        for site, each in products.items()
     }
 
 

@@ -16,7 +16,7 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from jax import Array
 from jaxtyping import Float
 
 from quant.affine import Range
-from quant.ptq.weights import is_kernel, leaf_name
+from quant.ptq.weights import is_kernel, leaf_name, site_of
 from trm_jax.config import Config
 from trm_jax.models.act import inject
 from trm_jax.models.build import build
@@ -137,14 +137,19 @@ def _add_normed_products(summary: NormedSums, x: Inputs) -> NormedSums:
     return summary._replace(sums=_add_products(summary.sums, weighted))
 
 
-def _no_kernel(width: int) -> NormedSums:
-    raise ValueError(f"weighted sums start from a kernel, not from a width ({width})")
+def own_start(width: int) -> NoReturn:
+    """Stand for the start of a statistic whose summaries hold more than a width tells.
+
+    Raises:
+      ValueError: always; such a statistic is folded by `collect_from`.
+    """
+    raise ValueError(f"this statistic starts from summaries, not from a width ({width})")
 
 
 RANGE = Statistic(lambda _: Range(jnp.float32(jnp.inf), jnp.float32(-jnp.inf)), _widen)
 EVERY_RANGE = RANGE._replace(seen=(Seen.INPUTS, Seen.STATES))
 HESSIAN = Statistic(lambda width: jnp.zeros((width, width), jnp.float32), _add_products)
-NORMED_HESSIAN = Statistic(_no_kernel, _add_normed_products)
+NORMED_HESSIAN = Statistic(own_start, _add_normed_products)
 
 
 def activation_ranges(
@@ -250,16 +255,13 @@ def normed_hessians(
     Raises:
       ValueError: no batch.
     """
-
-    def observe(batch: Batch, summary: PerSite) -> PerSite:
-        return observed_rollout(reasoner, weights, batch, summary, steps, NORMED_HESSIAN)[1]
-
-    empty = {
-        leaf_name(path).removesuffix("/kernel"): NormedSums(kernel, HESSIAN.empty(len(kernel)))
+    start = {
+        site_of(path): NormedSums(kernel, HESSIAN.empty(len(kernel)))
         for path, kernel in jax.tree_util.tree_leaves_with_path(weights.params)
         if is_kernel(path)
     }
-    return {site: each.sums for site, each in _fold_batches(batches, empty, observe).items()}
+    sums = collect_from(start, reasoner, weights, batches, steps=steps, statistic=NORMED_HESSIAN)
+    return {site: each.sums for site, each in sums.items()}
 
 
 def collect(
@@ -276,21 +278,38 @@ def collect(
       ValueError: no batch.
     """
     widths = (WIDTHS[seen](reasoner, weights.params) for seen in statistic.seen)
-    empty = {site: statistic.empty(n) for sites in widths for site, n in sites.items()}
+    start = {site: statistic.empty(n) for sites in widths for site, n in sites.items()}
+    return collect_from(start, reasoner, weights, batches, steps=steps, statistic=statistic)
+
+
+def collect_from(
+    start: PerSite,
+    reasoner: Reasoner,
+    weights: Weights,
+    batches: Iterable[Batch],
+    *,
+    steps: int,
+    statistic: Statistic,
+) -> PerSite:
+    """Fold a statistic over the trajectories of all batches, from summaries of no input.
+
+    Raises:
+      ValueError: no batch.
+    """
 
     def observe(batch: Batch, summary: PerSite) -> PerSite:
         return observed_rollout(reasoner, weights, batch, summary, steps, statistic)[1]
 
-    return _fold_batches(batches, empty, observe)
+    return _fold_batches(batches, start, observe)
 
 
 def _fold_batches(
-    batches: Iterable[Batch], empty: PerSite, observe: Callable[[Batch, PerSite], PerSite]
+    batches: Iterable[Batch], start: PerSite, observe: Callable[[Batch, PerSite], PerSite]
 ) -> PerSite:
     """Add every batch to a summary; no batch is an error."""
     summary = None
     for batch in batches:
-        summary = observe(batch, empty if summary is None else summary)
+        summary = observe(batch, start if summary is None else summary)
     if summary is None:
         raise ValueError("calibration needs at least one batch, got none")
     return summary
@@ -299,11 +318,7 @@ def _fold_batches(
 def input_widths(params: Params) -> PerSite[int]:
     """List the sites of a parameter tree and the widths of their inputs."""
     leaves = jax.tree_util.tree_leaves_with_path(params)
-    return {
-        leaf_name(path).removesuffix("/kernel"): kernel.shape[0]
-        for path, kernel in leaves
-        if is_kernel(path)
-    }
+    return {site_of(path): kernel.shape[0] for path, kernel in leaves if is_kernel(path)}
 
 
 def state_widths(reasoner: Reasoner, params: Params) -> PerSite[int]:

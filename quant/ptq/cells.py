@@ -14,8 +14,10 @@ Source: massive activations in gated linear units (arXiv 2405.14428), prefixes t
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
+import jax
 from jax import Array
 from jaxtyping import Float
 
@@ -62,3 +64,19 @@ def _without_prefix(
     if MIXING in words:
         return x[..., prefix_len:] if words[-1] in mixed else x
     return x if words[-1] in WITHOUT_POSITIONS else x[..., prefix_len:, :]
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class RangedSite:
+    """A product and what its ranges cover: static beside what is measured of it."""
+
+    name: str
+    ranges: Ranges
+    prefix_len: int
+
+    def input(self, x: Array) -> Array:
+        return select_inputs(self.ranges, self.prefix_len)(self.name, x)
+
+    def output(self, y: Array) -> Array:
+        return select_outputs(self.ranges, self.prefix_len)(self.name, y)

@@ -15,7 +15,6 @@ Source: equivalence of scales between layers, as in SmoothQuant (arXiv 2211.1043
 positions a range covers (cells.py), the grids (quant/affine.py).
 """
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -25,8 +24,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from quant.ptq.calibrate import Statistic, input_widths, observed_rollout
-from quant.ptq.cells import select_inputs
+from quant.ptq.calibrate import Statistic, collect_from, input_widths, own_start
+from quant.ptq.cells import RangedSite
 from quant.scheme import Ranges
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, Params, Weights
@@ -38,36 +37,25 @@ Factors = Mapping[str, np.ndarray]
 """A power of two for every channel inside an MLP, by the site of its `down_proj`."""
 
 
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
-class FoldedSite:
-    """An input whose channels are measured: static beside their maxima so far."""
-
-    name: str
-    prefix_len: int
-
-
 class ChannelMaxima(NamedTuple):
     """Largest absolute value of every channel so far, over the cells."""
 
-    site: FoldedSite
+    site: RangedSite
     largest: Float[Array, " channels"]
 
 
 def _add_maxima(summary: ChannelMaxima, x: Float[Array, "*lead channels"]) -> ChannelMaxima:
-    site = summary.site
-    if site.name.split("/")[-1] != DOWN:
+    if not _is_down(summary.site.name):
         return summary
-    covered = select_inputs(Ranges.CELLS, site.prefix_len)(site.name, x.astype(jnp.float32))
-    rows = jnp.abs(covered).reshape(-1, x.shape[-1])
+    rows = jnp.abs(summary.site.input(x.astype(jnp.float32))).reshape(-1, x.shape[-1])
     return summary._replace(largest=jnp.maximum(summary.largest, jnp.max(rows, axis=0)))
 
 
-def _no_site(width: int) -> ChannelMaxima:
-    raise ValueError(f"maxima of channels start from a site, not from a width ({width})")
+def _is_down(site: str) -> bool:
+    return site.split("/")[-1] == DOWN
 
 
-CHANNEL_MAXIMA = Statistic(_no_site, _add_maxima)
+CHANNEL_MAXIMA = Statistic(own_start, _add_maxima)
 
 
 def fold_factors(
@@ -81,19 +69,16 @@ def fold_factors(
     Raises:
       ValueError: no batch.
     """
-    summary = {
-        site: ChannelMaxima(FoldedSite(site, reasoner.config.prefix_len), jnp.zeros(width))
+    prefix_len = reasoner.config.prefix_len
+    start = {
+        site: ChannelMaxima(RangedSite(site, Ranges.CELLS, prefix_len), jnp.zeros(width))
         for site, width in input_widths(weights.params).items()
     }
-    puzzles = list(batches)
-    if not puzzles:
-        raise ValueError("calibration needs at least one batch, got none")
-    for batch in puzzles:
-        _, summary = observed_rollout(reasoner, weights, batch, summary, steps, CHANNEL_MAXIMA)
+    maxima = collect_from(start, reasoner, weights, batches, steps=steps, statistic=CHANNEL_MAXIMA)
     return {
         site: powers_of_two(np.asarray(each.largest))
-        for site, each in summary.items()
-        if site.split("/")[-1] == DOWN
+        for site, each in maxima.items()
+        if _is_down(site)
     }
 
 

@@ -16,14 +16,12 @@ or are those of several that leave the least change (grids.py).
 
     round_with_hessian   the mathematics: kernel, Hessian, grid -> integers
     round_site           one kernel by its scheme
-    quantise_with_hessians   every kernel of a model
 
 Source: Frantar et al., GPTQ (arXiv 2210.17323), sections 3 and 4. Not here: the other roundings
 (weights.py), and Hessians (calibrate.py).
 """
 
 import functools
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -35,31 +33,9 @@ from jaxtyping import Float, Int
 
 from quant.affine import Affine, Grid, QTensor, dequantise, quantise
 from quant.ptq.grids import REACHES, candidate_grids, keep_least, output_error
-from quant.ptq.weights import QuantisedParams, leaf_name, quantise_leaves
-from quant.scheme import Scheme, WeightScheme
-from trm_jax.types import Params
+from quant.scheme import WeightScheme
 
 DAMPING = 0.01  # of the mean of the Hessian's diagonal, as in the paper's code
-
-
-def quantise_with_hessians(
-    params: Params, scheme: Scheme, hessians: Mapping[str, Float[Array, "inputs inputs"]]
-) -> QuantisedParams:
-    """Quantise every kernel by the Hessian of its inputs, and cast the other leaves.
-
-    Args:
-      hessians: by site, of the full-precision model (`calibrate.hessians`).
-
-    Raises:
-      ValueError: a leaf is not finite, float16 cannot hold it, or a Hessian is not finite; the
-        message names it.
-    """
-
-    def kernel(path: tuple, value: Array, weights: WeightScheme) -> QTensor:
-        site = leaf_name(path).removesuffix("/kernel")
-        return round_site(site, value, weights, hessians[site])
-
-    return quantise_leaves(params, scheme, kernel)
 
 
 def round_site(

@@ -12,7 +12,7 @@ from jax import Array
 from quant.affine import QTensor
 from quant.ptq.calibrate import Calibration, PerSite
 from quant.ptq.gptq import round_site
-from quant.ptq.weights import QuantisedParams, leaf_name, quantise_kernel, quantise_leaves
+from quant.ptq.weights import QuantisedParams, RoundKernel, quantise_kernel, quantise_leaves
 from quant.scheme import Rounding, Scheme, WeightScheme
 from trm_jax.types import Params
 
@@ -65,9 +65,17 @@ def quantise_weights(
       ValueError: the method needs a calibration; a leaf is not finite, or the format cannot hold
         it, or a Hessian is not finite; the message names it.
     """
+    return quantise_leaves(params, scheme.of, scheme.float_dtype, by_method(calibration))
 
-    def kernel(path: tuple, value: Array, weights: WeightScheme) -> QTensor:
-        site = leaf_name(path).removesuffix("/kernel")
+
+def by_method(calibration: Calibration | None) -> RoundKernel:
+    """Round each kernel by the method of its own weights.
+
+    Args:
+      calibration: needed by methods that look at what goes through the model.
+    """
+
+    def kernel(site: str, value: Array, weights: WeightScheme) -> QTensor:
         return METHODS[weights.rounding](site, value, weights, calibration)
 
-    return quantise_leaves(params, scheme, kernel)
+    return kernel

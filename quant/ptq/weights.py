@@ -27,8 +27,8 @@ from trm_jax.types import Buffers, Params, PuzzleTable, Weights
 
 QuantisedParams = dict[str, Any]
 """A parameter tree with a QTensor where the kernels were."""
-RoundKernel = Callable[[tuple, Array, WeightScheme], QTensor]
-"""(path, kernel, scheme) -> integers: how a method rounds one kernel."""
+RoundKernel = Callable[[str, Array, WeightScheme], QTensor]
+"""(site, kernel, scheme) -> integers: how one kernel is rounded."""
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -53,21 +53,33 @@ def quantise_params(params: Params, scheme: Scheme) -> QuantisedParams:
             f"{scheme.name} rounds weights by what puzzles drive through the model; give"
             " calibration puzzles to quant.simulate, or leave the suffix out"
         )
-    return quantise_leaves(params, scheme, lambda path, value, w: quantise_kernel(value, w))
+    return quantise_leaves(
+        params, scheme.of, scheme.float_dtype, lambda site, value, w: quantise_kernel(value, w)
+    )
 
 
-def quantise_leaves(params: Params, scheme: Scheme, kernel: RoundKernel) -> QuantisedParams:
-    """Quantise every kernel by a method of its own and cast the other leaves.
+def quantise_leaves(
+    params: Params, scheme_of: Callable[[str], Scheme], floats: FloatDtype, kernel: RoundKernel
+) -> QuantisedParams:
+    """Quantise every kernel by a scheme and method of its own and cast the other leaves.
+
+    Args:
+      scheme_of: the scheme of a site, without exceptions.
+      floats: format of the leaves that are no kernels.
 
     Raises:
       ValueError: a leaf is not finite, or float16 cannot hold it; the message names it.
     """
 
     def leaf(path: tuple, value: Array) -> Array | QTensor:
-        if scheme.weights is None or not is_kernel(path):
+        if not is_kernel(path):
+            return _cast(path, value, floats)
+        site = site_of(path)
+        scheme = scheme_of(site)
+        if scheme.weights is None:
             return _cast(path, value, scheme.float_dtype)
         _check(path, value, float(jnp.finfo(jnp.float32).max))
-        return kernel(path, value, weights_at(scheme, path))
+        return kernel(site, value, scheme.weights)
 
     return jax.tree_util.tree_map_with_path(leaf, params)
 
@@ -155,15 +167,15 @@ def footprint(weights: Weights, scheme: Scheme) -> StoredSize:
     itemsize = jnp.dtype(scheme.float_dtype.dtype).itemsize
 
     def row(path: tuple, value: Array | jax.ShapeDtypeStruct) -> TensorBytes:
-        if scheme.weights and is_kernel(path):
-            stored = stored_bytes(value.shape, weights_at(scheme, path).grid)
+        if is_kernel(path) and (own := scheme.of(site_of(path)).weights):
+            stored = stored_bytes(value.shape, own.grid)
         else:
             stored = StoredBytes(floats=value.size * itemsize)
         return TensorBytes(leaf_name(path), value.shape, stored)
 
     trees = (weights.params, {"buffers": weights.buffers})
     leaves = [leaf for tree in trees for leaf in jax.tree_util.tree_leaves_with_path(tree)]
-    scheme.check_sites(leaf_name(p).removesuffix("/kernel") for p, _ in leaves if is_kernel(p))
+    scheme.check_sites(site_of(path) for path, _ in leaves if is_kernel(path))
     table = (jax.tree_util.DictKey("puzzle_emb"),)
     return StoredSize(tuple(row(*leaf) for leaf in leaves), row(table, weights.puzzle_emb))
 
@@ -173,11 +185,9 @@ def leaf_name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def weights_at(scheme: Scheme, path: tuple) -> WeightScheme:
-    """Choose the weights of a kernel under a scheme that has some."""
-    weights = scheme.of(leaf_name(path).removesuffix("/kernel")).weights
-    assert weights is not None, f"{scheme.name} has no weights"
-    return weights
+def site_of(path: tuple) -> str:
+    """Name the Dense that a tree path to a kernel leads to, `L_level/layers_0/mlp/down_proj`."""
+    return leaf_name(path).removesuffix("/kernel")
 
 
 def is_kernel(path: tuple) -> bool:

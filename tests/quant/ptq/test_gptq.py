@@ -20,7 +20,7 @@ from quant.affine import (
     validate,
 )
 from quant.ptq.calibrate import Calibration
-from quant.ptq.gptq import quantise_with_hessians, round_with_hessian
+from quant.ptq.gptq import round_with_hessian
 from quant.ptq.methods import quantise_weights
 from quant.ptq.weights import quantise_params
 from quant.scheme import parse
@@ -177,10 +177,10 @@ def calibration() -> Calibration:
 
 
 def test_a_hessian_that_overflowed_names_its_site() -> None:
-    hessians = dict(calibration().hessians)
-    hessians["lm_head"] = hessians["lm_head"] * jnp.inf
+    seen = calibration()
+    seen.hessians = {**seen.hessians, "lm_head": seen.hessians["lm_head"] * jnp.inf}
     with pytest.raises(ValueError, match="lm_head: the calibration puzzles drive its inputs"):
-        quantise_with_hessians(TinyModel.weights.params, parse("w4t-sym-gptq"), hessians)
+        quantise_weights(TinyModel.weights.params, parse("w4t-sym-gptq"), seen)
 
 
 def test_rounding_asks_for_puzzles() -> None:
@@ -195,10 +195,10 @@ def test_rounding_asks_for_puzzles() -> None:
 
 def test_the_first_calls_round_otherwise_than_all_cycles() -> None:
     shared, params = calibration(), TinyModel.weights.params
-    by_first, by_all = (
-        quantise_with_hessians(params, parse("w3t-sym-gptq"), hessians)
-        for hessians in (shared.first_call_hessians, shared.hessians)
-    )
+    seen = calibration()
+    by_all = quantise_weights(params, parse("w3t-sym-gptq"), seen)
+    seen.hessians = shared.first_call_hessians  # one method, that of the other's Hessians
+    by_first = quantise_weights(params, parse("w3t-sym-gptq"), seen)
     first, every = (quantise_weights(params, parse(f"w3t-sym-{m}"), shared) for m in METHODS_OF)
     for expected, got in ((by_first, first), (by_all, every)):
         jax.tree.map(np.testing.assert_array_equal, expected, got)
