@@ -18,7 +18,7 @@ import numpy as np
 from quant.recipe import parse_given
 from quant.scheme import PAPER_SCHEMES, Scheme
 from trm_jax.config import Config
-from trm_jax.data.batches import CALIBRATION_PUZZLES, calibration_rows, gather
+from trm_jax.data.batches import CALIBRATION_PUZZLES, calibration_rows, identifiers_of
 from trm_jax.loading import Puzzles
 
 CPU_BATCH, DEVICE_BATCH = 50, 250  # divide round limits: a padded shard costs like a full one
@@ -101,8 +101,7 @@ def check_unseen(puzzles: Puzzles, num_puzzles: int) -> None:
     evaluated, calibration = puzzles.order[:num_puzzles], calibration_rows(dataset)
     rows = np.concatenate([evaluated, calibration])
     ids = puzzles.task.image_ids(dataset.inputs[rows], puzzles.facts)
-    identifiers = gather(dataset, rows, len(rows)).puzzle_identifiers
-    names = list(zip(ids, identifiers.tolist(), strict=True))
+    names = list(zip(ids, identifiers_of(dataset, rows).tolist(), strict=True))
     first = dict(zip(names[:num_puzzles], evaluated.tolist(), strict=True))
     calibrated = zip(names[num_puzzles:], calibration.tolist(), strict=True)
     pairs = [(row, first[name]) for name, row in calibrated if name in first]

@@ -57,9 +57,14 @@ def gather(dataset: PuzzleDataset, examples: np.ndarray, batch_size: int) -> Puz
     labels[:num] = dataset.labels[examples]
     if meta.ignore_label_id is not None:
         labels[labels == meta.ignore_label_id] = IGNORE_LABEL
-    puzzles = np.searchsorted(dataset.puzzle_indices, examples, side="right") - 1
-    identifiers[:num] = dataset.puzzle_identifiers[puzzles]
+    identifiers[:num] = identifiers_of(dataset, examples)
     return PuzzleBatch(inputs, labels, identifiers, num)
+
+
+def identifiers_of(dataset: PuzzleDataset, examples: np.ndarray) -> np.ndarray:
+    """Look up the puzzle identifiers of examples."""
+    puzzles = np.searchsorted(dataset.puzzle_indices, examples, side="right") - 1
+    return dataset.puzzle_identifiers[puzzles]
 
 
 def evaluation_order(dataset: PuzzleDataset) -> np.ndarray:
