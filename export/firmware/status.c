@@ -6,21 +6,21 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
         "no row file in flash: it must begin with TRMROWS1; load the package's flash.bin",
     [TRM_ROW_FILE_SIZE] =
         "row file says %g bytes, flash has room for %w; enlarge DATA in the linker script",
-    [TRM_ROW_FILE_DAMAGED] = "row file damaged: checksum %g, stored %w; load flash.bin again",
+    [TRM_ROW_FILE_DAMAGED] = "row file damaged: checksum %G, stored %W; load flash.bin again",
     [TRM_ROW_FILE_FIELD] =
         "row file: the value %g at byte %w is not supported; write it again with this version",
     [TRM_ROW_DAMAGED] = "row of puzzle %g damaged (stored checksum %w); load flash.bin again",
     [TRM_NO_VECTOR_FILE] =
         "no test vectors behind the row file: they must begin with TRMVECT1; load flash.bin",
     [TRM_VECTOR_FILE_DAMAGED] =
-        "test vectors damaged: checksum %g, stored %w; load flash.bin again",
+        "test vectors damaged: checksum %G, stored %W; load flash.bin again",
     [TRM_VECTOR_FILE_FIELD] =
         "test vectors: the value %g at byte %w is not supported; write them again",
     [TRM_OTHER_MODEL] =
-        "flash is for another model: its id begins %g, this firmware's %w; load flash.bin and"
+        "flash is for another model: its id begins %G, this firmware's %W; load flash.bin and"
         " firmware of one package",
     [TRM_GRAPH_DAMAGED] =
-        "graph %g damaged in flash: its checksum is not the package's %x; load the firmware again",
+        "graph %g damaged in flash: its checksum is not the package's %W; load the firmware again",
     [TRM_NO_ROOM] = "states need %g more bytes than the %w given; raise STATE_BYTES",
     [TRM_OTHER_SHAPE] =
         "row file and model differ in size: %g against %w; load flash.bin of this model's package",
@@ -41,7 +41,7 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
         " inputs; write the package again (graphs: %w)",
     [TRM_INVOKE] = "TFLM failed in graph %g",
     [TRM_LINE_TOO_LONG] = "line longer than %w characters",
-    [TRM_CHECKSUM] = "the line's checksum is %w, not what it says: send it again",
+    [TRM_CHECKSUM] = "the line's checksum is %W, not what it says: send it again",
     [TRM_UNKNOWN_COMMAND] = "unknown command; known: info, set, solve, once, test, profile, quit",
     [TRM_BAD_SETTING] = "unknown setting; known: H=1.. L=1.. steps=1.. halt=never|q|qc",
     [TRM_DEPTH_RANGE] = "H, L and steps must be 1 to %w, got %g",

@@ -1,7 +1,7 @@
 /* What can go wrong, in words: every refusal says what was found, what is right, what to do.
 
    A status is a code and two numbers; the words stand in status.c with %g for `got` and %w for
-   `wanted` (%x in hexadecimal). Nothing here allocates. */
+   `wanted`, %G and %W in hexadecimal. Nothing here allocates. */
 #ifndef TRM_STATUS_H
 #define TRM_STATUS_H
 
@@ -69,7 +69,7 @@ static inline trm_status trm_fail(trm_code code, uint32_t got, uint32_t wanted) 
 
 static inline trm_status trm_fine(void) { return trm_fail(TRM_OK, 0, 0); }
 
-/* Words of a code, with %g and %w where the numbers go (%x: `wanted` as a checksum). */
+/* Words of a code, with %g, %w, %G or %W where the numbers go. */
 const char *trm_words(trm_code code);
 
 #ifdef __cplusplus

@@ -1,5 +1,7 @@
 #include "text.h"
 
+#include <string.h>
+
 void trm_put(trm_text *text, char c) {
   if (text->used + 1 >= text->room) {
     text->full = 1;
@@ -35,20 +37,15 @@ void trm_put_field(trm_text *text, const char *name, uint64_t number) {
   trm_put_number(text, number);
 }
 
-static int is_hexadecimal(trm_code code) {
-  return code == TRM_ROW_FILE_DAMAGED || code == TRM_VECTOR_FILE_DAMAGED || code == TRM_CHECKSUM ||
-         code == TRM_OTHER_MODEL;
-}
-
 void trm_put_status(trm_text *text, trm_status status) {
   for (const char *words = trm_words(status.code); *words; words++) {
-    int number = words[0] == '%' && (words[1] == 'g' || words[1] == 'w' || words[1] == 'x');
+    int number = words[0] == '%' && words[1] && strchr("gGwW", words[1]);
     if (!number) {
       trm_put(text, *words);
       continue;
     }
-    uint32_t value = *++words == 'g' ? status.got : status.wanted;
-    if (is_hexadecimal(status.code) || *words == 'x')
+    uint32_t value = *++words == 'g' || *words == 'G' ? status.got : status.wanted;
+    if (*words == 'G' || *words == 'W')
       trm_put_hex(text, value);
     else
       trm_put_number(text, value);
