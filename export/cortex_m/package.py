@@ -35,6 +35,7 @@ from export.lowering.stages import network_graphs, stages_of, work_bytes
 from export.targets import Target
 from trm_jax.config import Positions
 from trm_jax.output.staging import staged
+from trm_jax.tasks import TASKS
 
 UPDATES = ("update_L", "update_H")
 
@@ -183,12 +184,8 @@ compare answers with `set halt=never` before trusting it. `set H=3 L=6 steps=16`
 
 def _tokens_of(export: Export) -> str:
     """Tell the alphabet of the task, where it is known."""
-    known = {
-        "sudoku": "Sudoku: an empty cell is 1, a digit d is d + 1 (5 is 6, 9 is a); 0 is padding.",
-        "maze": "Mazes: wall 1, free 2, start 3, goal 4, path 5; 0 is padding.",
-    }
-    text = known.get(export.manifest.task)
-    return f"\n{text}" if text else ""
+    task = TASKS.get(export.manifest.task)
+    return f"\n{task.text.tokens}" if task and task.text else ""
 
 
 def _check_export(export: Export) -> None:

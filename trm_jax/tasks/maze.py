@@ -32,6 +32,7 @@ else:  # both need JAX, which is not imported here
     Lenient = Augment = Any
 
 ALPHABET = {**symmetry.SYMBOLS, ".": FREE}
+TOKENS = "Mazes: wall 1, free 2, start 3, goal 4, path 5; 0 is padding."
 SHOWN = {0: "? ", WALL: "██", FREE: "  ", START: "S ", GOAL: "G ", PATH: "· "}
 
 
@@ -132,6 +133,6 @@ MAZE = Task(
     augmentation=augmentation,
     generator=generator,
     image_ids=image_ids,
-    text=TextForm(read_text, show_text, fault, is_right),
+    text=TextForm(read_text, show_text, fault, is_right, TOKENS),
     data_command="trm_jax.data.maze",
 )

@@ -31,6 +31,7 @@ else:  # needs JAX, which is not imported here
 
 MAX_GUESSES = 20_000  # a few seconds; published 9x9 puzzles need fewer than 1,000
 AUGMENTATION = "sudoku-"
+TOKENS = "Sudoku: an empty cell is 1, a digit d is d + 1 (5 is 6, 9 is a); 0 is padding."
 """Start of the symmetries' name; the box follows: sudoku-2x3."""
 
 
@@ -140,6 +141,6 @@ SUDOKU = Task(
     augmentation=augmentation,
     generator=generator,
     image_ids=image_ids,
-    text=TextForm(read_text, show_text, fault, is_right),
+    text=TextForm(read_text, show_text, fault, is_right, TOKENS),
     data_command="trm_jax.data.sudoku",
 )

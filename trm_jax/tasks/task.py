@@ -60,12 +60,14 @@ class TextForm(NamedTuple):
       fault: (puzzle, facts) -> why no answer exists, or several do where one may; None: neither.
       is_right: (puzzle, answer, facts) -> whether the answer obeys the rules; no solution is
         needed.
+      tokens: which numbers stand for what in a cell, for people who write them by hand.
     """
 
     read: Callable[[str, PuzzleFacts], np.ndarray]
     show: Callable[[np.ndarray, PuzzleFacts], str]
     fault: Callable[[np.ndarray, PuzzleFacts], str | None]
     is_right: Callable[[np.ndarray, np.ndarray, PuzzleFacts], bool]
+    tokens: str
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
