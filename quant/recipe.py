@@ -14,7 +14,7 @@ other matrix has the weights of `scheme`. What stands under `notes` is for peopl
 `@FILE` stands for the recipe's scheme, whose own name says all of it: results and exports are
 understood without the file.
 
-Not here: how a recipe is found (quant/ptq/mixed_precision.py).
+Not here: what a scheme is, and its name (scheme.py).
 """
 
 import json
@@ -51,7 +51,7 @@ def read_recipe(file: Path) -> Scheme:
       ValueError: it is no recipe; the message names the file and the entry.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"no recipe {file}; `python -m experiments.recipe` writes one")
+        raise FileNotFoundError(f"no recipe {file}; give a JSON file with \"scheme\" and \"matrices\"")
     try:
         recipe = read_fields(RecipeFile, read_json(file))
         parts = ";".join(f"{site}={weights}" for site, weights in recipe.matrices.items())
