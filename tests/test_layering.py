@@ -124,6 +124,7 @@ PLACES = {
     "experiments.arc": ("experiments.jobs",),
     "experiments.train": ("experiments.jobs",),
     "experiments.footprint": ("experiments.jobs",),
+    "experiments.recipe": ("experiments.jobs",),
     "experiments.deploy.host": ("experiments.jobs",),
     "experiments.deploy.cortex_m": ("experiments.jobs",),
     "experiments.deploy.aihub": ("experiments.jobs",),

@@ -19,6 +19,7 @@ FOOTPRINT = OutputKind(
     "experiments.footprint", "a folder of footprints", ("footprint.jsonl",), frozenset({"config"})
 )
 PREDICTOR = OutputKind("experiments.predictor", "a study of predictors", ("predictor.md",))
+RECIPE = OutputKind("experiments.recipe", "a search for a recipe", ("recipe.json",))
 TRAINING = OutputKind("experiments.train", "a training run", ("spec.json",))
 REPORT = OutputKind(
     "experiments.report", "a report", ("jobs.jsonl",), frozenset({"command", "seconds"})

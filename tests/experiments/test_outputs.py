@@ -19,6 +19,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "experiments.arc": ("--out", "OUT"),
     "experiments.predictor": ("somewhere", "--out", "OUT"),
     "experiments.footprint": ("--models", "maze-trm-att", "--out", "OUT"),
+    "experiments.recipe": ("--task", "sudoku", "--budget", "4bits", "--out", "OUT"),
     "experiments.deploy": ("--task", "sudoku", "--out", "OUT"),
     "experiments.deploy --target cortex-m55": ("--task", "sudoku", "--out", "OUT"),
     "experiments.deploy --target aihub": ("--task", "sudoku", "--out", "OUT"),

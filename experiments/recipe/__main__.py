@@ -1,0 +1,79 @@
+r"""Find the weights of every matrix that cost least under a budget of bytes.
+
+    python -m experiments.recipe --task sudoku --budget 3.5bits
+    python -m experiments.recipe --task sudoku --model sudoku-trm-att-mini --budget 0.2MB \
+        --target litert --max-drop 2pp --limit 100 --out runs/recipe-att
+
+Every matrix is quantised alone, in each way that the target takes (2, 3, 4 and 8 bits, a scale per
+tensor or per channel, rounded with Hessians), and the change of one supervision step is measured
+on calibration puzzles: states, answers and halting. Losses nearly add up (the sum is printed beside
+what was measured), so an exact search finds the best mix of every size. The best within --budget
+then solves puzzles it was not calibrated on, beside full precision and the best single scheme of
+that size.
+
+A budget in MB or kB is that of the whole stored model, as the sweep's sizes are; one in bits is
+what a scheme of that width with one scale per matrix takes. Without --target integers are counted
+densely packed, 3 bits as 3; a runtime stores them in the types it multiplies by.
+
+Into --out go recipe.json, a file to be read and edited, which `--schemes @OUT/recipe.json` takes in
+every program; recipe.md and front.csv (every size), and the front as PNG and SVG. Nothing is
+written if the budget is too small, or if more puzzles are lost than --max-drop allows.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from experiments.measurement.folders import RECIPE
+from experiments.measurement.options import DEFAULT_LIMIT, add_data, subject_parent
+from trm_jax.command_line import exit_code, make_parser, natural_int, positive_int, user_path
+from trm_jax.output.folder import check_named
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = make_parser("experiments.recipe", __doc__, subject_parent())
+    add_data(p)
+    p.add_argument(
+        "--budget",
+        required=True,
+        metavar="SIZE",
+        help="of the stored model: 0.15MB, 150kB, 3.5bits",
+    )
+    p.add_argument(
+        "--target",
+        metavar="NAME",
+        help="litert, onnx, tflm, ... (default: densely packed integers)",
+    )
+    p.add_argument(
+        "--max-drop",
+        metavar="X",
+        help="refuse a recipe that loses more puzzles than this, in points: 0.5pp",
+    )
+    p.add_argument(
+        "--limit",
+        type=natural_int,
+        default=DEFAULT_LIMIT,
+        metavar="N",
+        help="first N puzzles are solved; 0 is all (%(default)s)",
+    )
+    p.add_argument("--batch-size", type=positive_int, metavar="N", help="puzzles computed together")
+    p.add_argument("--out", type=user_path, metavar="DIR", help="default: runs/recipe-TASK-MODEL")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+
+    def action() -> None:
+        check_named(args.out, RECIPE)
+        from experiments.recipe.runner import find_recipe  # imports jax: after parsing
+
+        find_recipe(args)
+
+    return exit_code(action, (OSError, ValueError, ModuleNotFoundError))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

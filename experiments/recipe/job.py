@@ -1,0 +1,209 @@
+"""From a command line to a checked search: a model, puzzles, a budget, and what a target stores."""
+
+import argparse
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from experiments.measurement.choices import check_calibration, choose_batch_size, choose_limit
+from export.graph.ir import DType
+from export.lowering.storage import ZeroPoints, matrix_plan
+from export.targets import Target
+from quant.affine import Symmetry
+from quant.packing import SCALE_BYTES, stored_bytes
+from quant.ptq.calibrate import input_widths
+from quant.ptq.weights import footprint
+from quant.scheme import Activations, Arithmetic, Scheme, WeightScheme, parse_weights
+from trm_jax.convert.hints import Hints
+from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
+from trm_jax.names import unknown_name
+from trm_jax.tasks.table import task_named
+
+CANDIDATES = tuple(
+    parse_weights(f"w{bits}{grid}-gptq")
+    for bits in (2, 3, 4, 8)
+    for grid in ("t-sym", "c-sym", "c-asym")
+    if (bits, grid) != (8, "c-asym")  # 8 bits lose nothing that a zero point would save
+)
+UNITS = {"MB": 1e6, "kB": 1e3}
+TABLE_BYTES = 16  # per output: what TFLite Micro's decoder turns a 4-bit code into
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeJob:
+    """A search, checked.
+
+    Attributes:
+      target: None counts densely packed integers.
+      sites: the matrices.
+      rest: bytes of everything that is not a matrix.
+      budget: bytes of everything.
+      max_drop: share of puzzles that may be lost, None: any.
+      num_puzzles, batch_size: that are solved, and computed together.
+    """
+
+    model: LoadedModel
+    puzzles: Puzzles
+    target: Target | None
+    sites: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    rest: int
+    budget: int
+    max_drop: float | None
+    num_puzzles: int
+    batch_size: int
+    out: Path
+
+    @property
+    def candidates(self) -> tuple[WeightScheme, ...]:
+        """The weights that the target takes."""
+        return tuple(w for w in CANDIDATES if refusal(w, self.target) is None)
+
+    def scheme(self, matrices: dict[str, WeightScheme]) -> Scheme:
+        """Make the scheme of a mix: what most matrices have, and exceptions."""
+        usual = max(matrices.values(), key=list(matrices.values()).count)
+        return replace(deployed(usual, self.target), exceptions=tuple(matrices.items()))
+
+
+def prepare(args: argparse.Namespace) -> RecipeJob:
+    """Load and check everything that a command line names.
+
+    Raises:
+      ValueError: unknown names or sizes, or parts that do not fit.
+      OSError: missing files.
+    """
+    target = read_target(args.target)
+    max_drop = read_drop(args.max_drop)
+    read_budget(args.budget, 1, 1)  # a mistyped one is refused before a model is loaded
+    task = task_named(args.task)
+    model = load_model(args.model, Hints(), task=task)
+    puzzles = load_puzzles(model, args.data)
+    num_puzzles = choose_limit(args.limit, len(puzzles.dataset))
+    check_calibration([Scheme(weights=CANDIDATES[0])], num_puzzles, puzzles)
+    stored = footprint(model.weights, Scheme())
+    sites = tuple(input_widths(model.weights.params))
+    shapes = {t.name.removesuffix("/kernel"): t.shape for t in stored.backbone}
+    weights = [int(4 * shapes[s][0] * shapes[s][1]) for s in sites]
+    rest = stored.total - sum(weights)
+    job = RecipeJob(
+        model=model,
+        puzzles=puzzles,
+        target=target,
+        sites=sites,
+        shapes=tuple(shapes[site] for site in sites),
+        rest=rest,
+        budget=read_budget(args.budget, sum(weights) // 4, len(sites), rest),
+        max_drop=max_drop,
+        num_puzzles=num_puzzles,
+        batch_size=choose_batch_size(args.batch_size, model.config, model.config.halt_max_steps),
+        out=args.out or Path("runs") / f"recipe-{task.name}-{model.name}",
+    )
+    _check_budget(job)
+    return job
+
+
+def _check_budget(job: RecipeJob) -> None:
+    """Refuse a budget below the smallest model, before anything is measured."""
+    each = (min(matrix_bytes(s, w, job.target) for w in job.candidates) for s in job.shapes)
+    least = job.rest + sum(each)
+    if least > job.budget:
+        stored = f"as {job.target.value} stores it" if job.target else "densely packed"
+        raise ValueError(
+            f"--budget leaves {job.budget:,} bytes for the whole model, which takes at least"
+            f" {least:,} {stored}; raise it"
+        )
+
+
+def read_budget(text: str, count: int, matrices: int, rest: int = 0) -> int:
+    """Read a size as bytes of the whole model.
+
+    Args:
+      text: 0.15MB, 150kB, or 3.5bits.
+      count, matrices: weights of all matrices, and how many these are.
+      rest: bytes of everything else.
+
+    Raises:
+      ValueError: not a size.
+    """
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(MB|kB|bits)", text)
+    if match is None or not float(match[1]) > 0:
+        raise ValueError(f"--budget is a size such as 0.15MB, 150kB or 3.5bits, got {text[:24]!r}")
+    number = float(match[1])
+    if match[2] == "bits":
+        return int(number * count / 8) + matrices * SCALE_BYTES + rest
+    return int(number * UNITS[match[2]])
+
+
+def read_drop(text: str | None) -> float | None:
+    """Read a difference of rates in percentage points, `0.5pp`, as a share.
+
+    Raises:
+      ValueError: not one.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?pp", text)
+    if match is None or float(match[1]) > 100:
+        raise ValueError(f"--max-drop is in percentage points, 0.5pp, 0 to 100; got {text[:24]!r}")
+    return float(match[1]) / 100
+
+
+def read_target(name: str | None) -> Target | None:
+    """Read a target that stores some of the candidates.
+
+    Raises:
+      ValueError: unknown, or it leaves nothing to choose.
+    """
+    if name is None:
+        return None
+    known = {target.value: target for target in Target}
+    if name not in known:
+        raise ValueError(unknown_name("target", name[:24], known))
+    target = known[name]
+    refused = [refusal(weights, target) for weights in CANDIDATES]
+    if target.facts.w8a8_only or all(refused):
+        reason = next(filter(None, refused), "it takes int8 weights with int8 inputs alone")
+        raise ValueError(f"no recipe for target {name}, there is nothing to choose: {reason}")
+    return target
+
+
+def deployed(weights: WeightScheme, target: Target | None) -> Scheme:
+    """Make the scheme that a target computes with such weights: integers of int16 on TFLM."""
+    scheme = Scheme(weights=weights)
+    if target is None or not target.facts.integer_graphs:
+        return scheme
+    return replace(scheme, activations=Activations.STATIC_INT16, arithmetic=Arithmetic.TFLM)
+
+
+def refusal(weights: WeightScheme, target: Target | None) -> str | None:
+    """Say why a target does not take weights; None if it does."""
+    try:
+        if target is not None:
+            matrix_plan(deployed(weights, target), target)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def matrix_bytes(shape: tuple[int, ...], weights: WeightScheme, target: Target | None) -> int:
+    """Count what a matrix takes: densely packed, or in the type that a target multiplies by."""
+    packed = stored_bytes(shape, weights.grid)
+    if target is None:
+        return packed.total
+    plan = matrix_plan(deployed(weights, target), target)
+    inputs, outputs = shape
+    integers = -(-inputs * outputs * plan.carrier.bits // 8)
+    if target.facts.integer_graphs:  # a scale per output, whatever the scheme
+        tables = TABLE_BYTES * outputs if plan.zero_points is ZeroPoints.TABLE else 0
+        return integers + SCALE_BYTES * outputs + tables
+    shifted = weights.symmetry is Symmetry.SYMMETRIC or plan.zero_points is ZeroPoints.SHIFTED
+    points = 0 if shifted else packed.zero_points
+    return integers + packed.scales + points
+
+
+def carrier(weights: WeightScheme, target: Target | None) -> str:
+    """Name the type that weights are stored in."""
+    if target is None:
+        return f"{weights.bits} bits"
+    stored: DType = matrix_plan(deployed(weights, target), target).carrier
+    return stored.value.lower()

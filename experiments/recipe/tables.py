@@ -1,0 +1,161 @@
+"""Tables, files and the figure of a finished search."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from experiments.recipe.job import RecipeJob
+from experiments.recipe.outcomes import FrontMeasurement, RecipeOutcome
+from experiments.render import figures
+from experiments.render.tables import (
+    Record,
+    Table,
+    points_text,
+    size_text,
+    to_csv,
+    to_markdown,
+    with_interval,
+)
+from quant.recipe import write_recipe
+
+
+def header(job: RecipeJob) -> str:
+    """Say what is about to be searched."""
+    stored = f"as {job.target.value} stores them" if job.target else "densely packed"
+    return (
+        f"{job.model.name}: {len(job.sites)} matrices, {len(job.candidates)} kinds of weights each,"
+        f" {stored}; {size_text(job.budget)} for the whole model, of which {size_text(job.rest)}"
+        f" are no matrix; {job.puzzles.name}: first {job.num_puzzles} puzzles are solved, the last"
+        " calibrate"
+    )
+
+
+def notes(job: RecipeJob, outcome: RecipeOutcome) -> dict[str, Any]:
+    """Collect what a recipe's file says for people."""
+    return {
+        "model": job.model.name,
+        "model_sha256": job.model.sha256,
+        "target": job.target.value if job.target else None,
+        "bytes": outcome.chosen.stored,
+        "budget": job.budget,
+        "predicted_loss": outcome.chosen.predicted,
+        "measured_loss": outcome.chosen.measured,
+        "puzzles": job.num_puzzles,
+        "exact": {each.name: each.rate.value for each in outcome.solved},
+    }
+
+
+def write_files(job: RecipeJob, outcome: RecipeOutcome, said: dict[str, Any], folder: Path) -> None:
+    """Write everything into a folder."""
+    write_recipe(folder / "recipe.json", outcome.solved[1].scheme, said)
+    text = "\n".join(map(to_markdown, all_tables(outcome)))
+    (folder / "recipe.md").write_text(text, encoding="utf-8")
+    (folder / "front.csv").write_text(to_csv(front_records(job, outcome)), encoding="utf-8")
+    with mpl.rc_context(figures.STYLE):
+        figures.save(front_figure(job, outcome), folder / "recipe")
+
+
+def all_tables(outcome: RecipeOutcome) -> list[Table]:
+    """Make the tables in the order in which they are printed."""
+    return [matrices_table(outcome), front_table(outcome), solved_table(outcome)]
+
+
+def matrices_table(outcome: RecipeOutcome) -> Table:
+    """Lay out what every matrix gets."""
+    rows = tuple(
+        (site, name, stored_in, f"{stored:,}", f"{loss:.5f}")
+        for site, name, stored_in, stored, loss in outcome.matrices
+    )
+    header = ("Matrix", "Weights", "Stored in", "Bytes", "Loss alone")
+    return Table("The recipe", header, rows, frozenset())
+
+
+def front_table(outcome: RecipeOutcome) -> Table:
+    """Lay out mixes and single schemes: bytes, the sum of losses, and the loss of all together."""
+    rows = [*outcome.front, *sorted(outcome.uniform, key=lambda point: point.stored)]
+    body = tuple(
+        (
+            point.name or ("the recipe" if point is outcome.chosen else "mix"),
+            size_text(point.stored),
+            f"{point.predicted:.5f}",
+            f"{point.measured:.5f}",
+        )
+        for point in rows
+    )
+    title = (
+        "Loss of one supervision step: 1 - fidelity of z_H, of z_L and of logits, and KL of halting"
+    )
+    header = ("", "Size", "Sum of\nlosses alone", "Measured")
+    return Table(title, header, body, frozenset({len(outcome.front)}))
+
+
+def solved_table(outcome: RecipeOutcome) -> Table:
+    """Lay out puzzles solved at full depth."""
+    reference = outcome.solved[0]
+    body = tuple(
+        (
+            each.name,
+            size_text(each.stored),
+            with_interval(each.rate),
+            points_text(each.difference(reference)) if each is not reference else "",
+        )
+        for each in outcome.solved
+    )
+    title = f"Puzzles solved of {len(reference.exact)} that did not calibrate"
+    header = ("", "Size", "PExact", "- full precision,\npp, in pairs")
+    return Table(title, header, body, frozenset())
+
+
+def front_records(job: RecipeJob, outcome: RecipeOutcome) -> list[Record]:
+    """Flatten the whole front, the smallest first."""
+    measured = {point.stored: point.measured for point in outcome.front}
+    return [
+        {
+            "bytes": point.stored + job.rest,
+            "predicted_loss": point.loss,
+            "measured_loss": measured.get(point.stored + job.rest, ""),
+        }
+        for point in outcome.every
+    ]
+
+
+def front_figure(job: RecipeJob, outcome: RecipeOutcome) -> Figure:
+    """Draw losses over bytes: the front, what was measured of it, and single schemes."""
+    figure = figures.figure_of(7, 4.2)
+    ax = figure.add_subplot()
+    sizes = [(point.stored + job.rest) / 1e3 for point in outcome.every]
+    ax.plot(
+        *(sizes, [max(point.loss, figures.FLOOR) for point in outcome.every]),
+        color=figures.colour(5),
+        label="mixes, sum of losses alone",
+    )
+    _points(ax, outcome.front, 4, "mixes, measured")
+    _points(ax, outcome.uniform, 7, "one scheme for all, measured")
+    _points(ax, (outcome.chosen,), 0, "the recipe")
+    for point in outcome.uniform:
+        name = point.name.removesuffix("-gptq")
+        at = (point.stored / 1e3, max(point.measured, figures.FLOOR))
+        below = "c-sym" in name  # neighbours on the axis of bytes
+        offset, side = ((-5, -10), "right") if below else ((5, 4), "left")
+        ax.annotate(name, at, offset, textcoords="offset points", fontsize=7, ha=side)
+    ax.axvline(job.budget / 1e3, color=figures.INK, linestyle=":", linewidth=1)
+    ax.set(xscale="log", yscale="log", xlabel="kB of the stored model", ylabel="loss of one step")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("{x:g}")
+    where = job.target.value if job.target else "densely packed"
+    ax.set_title(f"{job.model.name}, {where}; dotted: the budget", loc="left")
+    ax.legend(frameon=False)
+    return figure
+
+
+def _points(ax: Any, points: tuple[FrontMeasurement, ...], index: int, name: str) -> None:
+    ax.plot(
+        [point.stored / 1e3 for point in points],
+        [max(point.measured, figures.FLOOR) for point in points],
+        marker=figures.marker(index),
+        color=figures.colour(index),
+        linestyle="none",
+        label=name,
+    )

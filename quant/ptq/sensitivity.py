@@ -1,0 +1,118 @@
+"""What quantising one matrix costs: the change of one supervision step on calibration puzzles.
+
+    loss = (1 - fidelity of z_H) + (1 - fidelity of z_L) + (1 - fidelity of logits) + KL of halting
+
+A fidelity is the mean cosine to full precision (Eq. 4 of the paper), of a state or of a cell's
+logits minus their mean. The states do not see the heads, which read them out: without the last two
+terms a search by states would give lm_head and q_head the fewest bits there are. Halting is one
+number, so it has no cosine: KL of its full-precision distribution to the quantised one, in nats.
+
+Why no KL of the answers: it is a matter of a few cells. On the bundled Sudoku TRM-MLP at 3 bits
+per channel its mean over cells is 0.53 nats, its median 1e-13 and its largest 23, so that the
+fidelity of states (0.98) would count for nothing.
+
+Weights are arguments of one compiled step, so a search compiles once.
+
+Not here: the choice under a budget (mixed_precision.py).
+"""
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax import Array
+from jaxtyping import Float
+
+from quant.affine import dequantise
+from quant.ptq.calibrate import Calibration
+from quant.ptq.methods import METHODS
+from quant.scheme import WeightScheme
+from trm_jax.metrics import token_cosine
+from trm_jax.models.act import rollout
+from trm_jax.models.reasoner import Reasoner
+from trm_jax.types import Batch, Latents, Outputs, Weights
+
+
+class Sensitivity:
+    """Measures mixes of quantised matrices against full precision; every kernel is rounded once.
+
+    Args:
+      calibration: its model is the reference, its first batch is what is measured on, and its
+        Hessians serve all methods.
+
+    Raises:
+      ValueError: no batch.
+    """
+
+    def __init__(self, calibration: Calibration) -> None:
+        if not calibration.batches:
+            raise ValueError("sensitivities are measured on calibration puzzles, got none")
+        self._calibration = calibration
+        self._batch = calibration.batches[0]
+        self._kernels: dict[str, Any] = dict(flatten_dict(calibration.weights.params, sep="/"))
+        self._rounded: dict[tuple[str, WeightScheme], Array] = {}
+        self._reference = one_step(calibration.reasoner, calibration.weights, self._batch)
+
+    def shape(self, site: str) -> tuple[int, ...]:
+        """Return the shape of a kernel."""
+        return self._kernels[f"{site}/kernel"].shape
+
+    def loss(self, matrices: Mapping[str, WeightScheme]) -> float:
+        """Measure what a mix costs; matrices that are not named stay in full precision."""
+        kernels = {f"{s}/kernel": self._kernel(s, weights) for s, weights in matrices.items()}
+        params: Any = unflatten_dict({**self._kernels, **kernels}, sep="/")
+        weights = self._calibration.weights._replace(params=params)
+        step = one_step(self._calibration.reasoner, weights, self._batch)
+        # 1 - cosine is rounded to 6e-8, below which the sign says nothing
+        return max(float(step_loss(self._reference, step)), 0.0)
+
+    def losses(
+        self, sites: Iterable[str], choices: Sequence[WeightScheme]
+    ) -> Iterable[tuple[str, WeightScheme, float]]:
+        """Measure every matrix alone under every choice."""
+        for site in sites:
+            for weights in choices:
+                yield site, weights, self.loss({site: weights})
+
+    def _kernel(self, site: str, weights: WeightScheme) -> Array:
+        key = site, weights
+        if key not in self._rounded:
+            kernel = self._kernels[f"{site}/kernel"]
+            rounded = METHODS[weights.rounding](site, kernel, weights, self._calibration)
+            self._rounded[key] = dequantise(rounded)
+        return self._rounded[key]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def one_step(reasoner: Reasoner, weights: Weights, batch: Batch) -> tuple[Latents, Outputs]:
+    """Run one supervision step and read it out."""
+    latents, _ = rollout(reasoner, weights, batch, steps=1, observe=lambda _: None)
+    return latents, reasoner.read_out(weights.params, latents.z_H)
+
+
+def step_loss(
+    reference: tuple[Latents, Outputs], step: tuple[Latents, Outputs]
+) -> Float[Array, ""]:
+    """Compare a step with the full-precision one; not compiled, so that equal ones give 0."""
+    (exact, exact_out), (latents, out) = reference, step
+    pairs = [*zip(latents, exact, strict=True), (_centred(out), _centred(exact_out))]
+    distances = sum(1 - jnp.mean(token_cosine(a, b)) for a, b in pairs)
+    return distances + _halting_divergence(exact_out.q_halt, out.q_halt)
+
+
+def _centred(out: Outputs) -> Float[Array, "batch seq vocab"]:
+    """Take off what all tokens have in common, which no answer depends on."""
+    logits = out.logits.astype(jnp.float32)
+    return logits - jnp.mean(logits, axis=-1, keepdims=True)
+
+
+def _halting_divergence(
+    exact: Float[Array, " batch"], other: Float[Array, " batch"]
+) -> Float[Array, ""]:
+    p = jax.nn.sigmoid(exact)
+    yes = jax.nn.log_sigmoid(exact) - jax.nn.log_sigmoid(other)
+    no = jax.nn.log_sigmoid(-exact) - jax.nn.log_sigmoid(-other)
+    return jnp.mean(p * yes + (1 - p) * no)

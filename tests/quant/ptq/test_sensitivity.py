@@ -1,0 +1,77 @@
+"""What quantising a matrix costs: heads are seen, and full precision costs nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+
+from quant.ptq.calibrate import Calibration, input_widths
+from quant.ptq.methods import quantise_weights
+from quant.ptq.sensitivity import Sensitivity, one_step, step_loss
+from quant.ptq.weights import dequantise_params
+from quant.scheme import parse, parse_weights
+from tests.support.samples import random_batch, random_weights, small
+from trm_jax.config import Mixer, Positions, TRMConfig
+
+CONFIG = TRMConfig(
+    **small(), mixer=Mixer.MLP, positions=Positions.NONE, L_layers=1, puzzle_emb_len=1
+)
+GPTQ = parse_weights("w3t-sym-gptq")
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    weights = random_weights(CONFIG)
+    return Calibration(CONFIG, weights, [random_batch(CONFIG, 3)], steps=1)
+
+
+def test_nothing_quantised_costs_nothing(calibration: Calibration) -> None:
+    """The cosine of a state to itself is exactly 1, and the KL of equal numbers 0."""
+    assert Sensitivity(calibration).loss({}) == 0.0
+
+
+def test_every_matrix_is_seen(calibration: Calibration) -> None:
+    """Also the heads, which the states do not see."""
+    of = Sensitivity(calibration)
+    coarse = parse_weights("w2t-sym")
+    assert all(of.loss({site: coarse}) > 0 for site in input_widths(calibration.weights.params))
+
+
+def test_all_matrices_are_what_quantise_weights_makes(calibration: Calibration) -> None:
+    """Both round the same kernels by the same calibration and run the same compiled step."""
+    weights, batch = calibration.weights, calibration.batches[0]
+    mixed = dequantise_params(quantise_weights(weights.params, parse(GPTQ.name), calibration))
+    exact = one_step(calibration.reasoner, weights, batch)
+    step = one_step(calibration.reasoner, weights._replace(params=mixed), batch)
+    sites = input_widths(weights.params)
+    assert Sensitivity(calibration).loss(dict.fromkeys(sites, GPTQ)) == float(
+        step_loss(exact, step)
+    )
+
+
+def test_the_loss_is_cosines_and_divergences(calibration: Calibration) -> None:
+    """Against float64 NumPy; 1 - cosine cancels, so float32 leaves some 1e-6 of each term."""
+    weights, batch = calibration.weights, calibration.batches[0]
+    other = dequantise_params(quantise_weights(weights.params, parse("w2t-sym")))
+    exact = one_step(calibration.reasoner, weights, batch)
+    step = one_step(calibration.reasoner, weights._replace(params=other), batch)
+
+    def cosine(a: Any, b: Any) -> float:
+        x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        norms = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
+        return float(np.mean(np.sum(x * y, axis=-1) / norms))
+
+    p, q = (np.asarray(s[1].logits, np.float64) for s in (exact, step))
+    logits = 1 - cosine(*(x - x.mean(axis=-1, keepdims=True) for x in (p, q)))
+    a, b = (scipy.special.expit(np.asarray(s[1].q_halt, np.float64)) for s in (exact, step))
+    halting = np.mean(scipy.special.rel_entr(a, b) + scipy.special.rel_entr(1 - a, 1 - b))
+    states = sum(1 - cosine(x, y) for x, y in zip(exact[0], step[0], strict=True))
+    expected = states + logits + halting
+    assert float(step_loss(exact, step)) == pytest.approx(expected, rel=1e-4, abs=4e-6)
+
+
+def test_no_puzzles_are_refused() -> None:
+    empty = Calibration(CONFIG, random_weights(CONFIG), [], steps=1)
+    with pytest.raises(ValueError, match="measured on calibration puzzles, got none"):
+        Sensitivity(empty)
