@@ -1,7 +1,7 @@
 """The paper's claims as functions of results, each with the number of ours that decides it.
 
-    sweeps      precision (Tables 3, 9, 10), recovery by calibration (section 4.5), depth (4.2),
-                signals (4.3, Table 7)
+    sweeps      precision (Tables 3, 9, 10), recovery by calibration (section 4.5), whether collapse
+                is architectural (4.2, 4.4), depth (4.2), signals (4.3, Table 7)
     ablations   interventions beside precision (Tables 1, 12-14, App. J, sections 4.2 and 4.6)
     shapes      the two deployments of Table 2
 
@@ -14,11 +14,12 @@ from collections.abc import Callable
 from experiments.predictor.ranking import judged_pairs
 from experiments.render.tables import Record, points_text, with_interval
 from experiments.report.inputs import PUBLISHED, Results, architecture_of
+from experiments.report.quantisers import Rescue, find_rescue, group_quantisers
 from experiments.report.verdicts import Claim, ClaimVerdict, destroyed, gains, loses, lossless
 from experiments.sweep.outcomes import Sweep, compare
 from export.footprint.estimate import BUDGETS, estimate_footprint
 from export.footprint.sram import Residency
-from quant.scheme import parse
+from quant.scheme import parse, short_name
 from trm_jax import intervals
 from trm_jax.config import ARC_TRM_ATT
 from trm_jax.intervals import Interval, interval_of
@@ -40,7 +41,7 @@ DESTROYS = (
 
 def collect_claims(results: Results) -> list[Claim]:
     """Collect every claim that the results can decide, the memory's always."""
-    per_sweep = (_precision, _recovery, _depth, _signals)
+    per_sweep = (_precision, _recovery, _collapse, _depth, _signals)
     swept = [claim for make in per_sweep for sweep in results.sweeps for claim in make(sweep)]
     return [*swept, *_studies(results), *_memory()]
 
@@ -73,6 +74,34 @@ def _recovery(sweep: Sweep) -> list[Claim]:
     gain = intervals.paired_difference(pairs)
     text = "Calibrating per channel recovers what naive INT4 lost"
     return [_changed(sweep, text, "Sec. 4.5", gain, gains)]
+
+
+def _collapse(sweep: Sweep) -> list[Claim]:
+    """Whether what MLP mixing loses is the architecture's: then no quantiser would bring it back.
+
+    Decided where min/max surely loses, by whether another quantiser of the same grid brings back
+    more than half of the loss.
+    """
+    if architecture_of(sweep) != "TRM-MLP":
+        return []
+    rescues = (find_rescue(sweep, group) for group in group_quantisers(sweep.outcomes))
+    return [
+        _architectural(sweep, rescue)
+        for rescue in rescues
+        if rescue and lossless(rescue.naive) is not ClaimVerdict.SAME
+    ]
+
+
+def _architectural(sweep: Sweep, rescue: Rescue) -> Claim:
+    opposite = {ClaimVerdict.SAME: ClaimVerdict.OTHER, ClaimVerdict.OTHER: ClaimVerdict.SAME}
+    is_lost = loses(rescue.naive) is ClaimVerdict.SAME
+    verdict = opposite.get(gains(rescue.beyond_half)) if is_lost else None
+    lost, left = (-100 * change.value for change in (rescue.naive, rescue.better))
+    why = f"same grid: min/max loses {lost:.1f} pp, {short_name(rescue.scheme)} {left:.1f} pp"
+    ours = points_text(rescue.beyond_half).replace("\n", " pp beyond half of the loss\n")
+    text = "Collapse under coarse grids is architectural"
+    name = f"{_name(sweep)}, {short_name(rescue.plain)}"
+    return Claim(text, "Sec. 4.2, 4.4", name, ours, verdict or ClaimVerdict.OPEN, why)
 
 
 def _depth(sweep: Sweep) -> list[Claim]:

@@ -21,7 +21,8 @@ WEIGHTS = (
     "fp32,bf16,fp16,int8,w5t-sym,int4_naive,int4_calibrated,int3_naive,w3c-sym,int3_calibrated,"
     "int2_calibrated"
 )
-INPUTS = "w8c-sym_a8da,w8c-sym_a8s"
+LOOP_AWARE = "w4t-sym-gptq-first,w4t-sym-gptq,w3t-sym-gptq"
+INPUTS = "w8c-sym_a8da,w8c-sym_a8s,w8c-sym_a8s-cells-fold"
 INTEGERS = "tflm_int8_int8,tflm_int4_int8,tflm_int4_int16"
 QUICK_SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive"
 QUICK_STUDIES = {"maze": "linear_attention", "arc": "embedding"}
@@ -101,10 +102,11 @@ def is_large(subject: ReportSubject) -> bool:
 
 def schemes(subject: ReportSubject) -> str:
     """Name the schemes that a full sweep takes of a model."""
+    weights = f"{WEIGHTS},{LOOP_AWARE}"
     if is_large(subject):
-        return WEIGHTS
+        return weights
     config = subject.config
-    return ",".join([WEIGHTS, INPUTS, *([INTEGERS] if config and has_integers(config) else [])])
+    return ",".join([weights, INPUTS, *([INTEGERS] if config and has_integers(config) else [])])
 
 
 def _name(kind: str, subject: ReportSubject) -> str:

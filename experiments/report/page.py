@@ -18,6 +18,7 @@ from experiments.report.sections.claims import claims_section
 from experiments.report.sections.depth import depth_section
 from experiments.report.sections.devices import device_section, recommendation_section
 from experiments.report.sections.memory import memory_section, pareto_section
+from experiments.report.sections.quantisation import quantisation_section
 
 TITLE = "What survives when a recursive reasoner is compressed"
 SECTIONS = (
@@ -25,6 +26,7 @@ SECTIONS = (
     recommendation_section,
     precision_section,
     architecture_section,
+    quantisation_section,
     depth_section,
     similarity_section,
     predictor_section,

@@ -59,7 +59,6 @@ def make_row(scheme: str, shard: int, wrong: float = 0.25) -> SweepRow:
 
 ROWS = [make_row(scheme, shard) for shard in range(3) for scheme in SPEC.schemes]
 
-SCHEMES = ("fp32", "w8c-sym", "w4t-sym", "w3t-sym")
 SOLVED_OF_TEN = {"fp32": 7, "w8c-sym": 7, "w4t-sym": 5, "w3t-sym": 1}
 """How many of every 10 puzzles each scheme solves."""
 
@@ -67,24 +66,32 @@ LOST = {"fp32": 0.0, "w8c-sym": 0.001, "w4t-sym": 0.05, "w3t-sym": 0.3}
 """How much fidelity each scheme loses."""
 
 
-def make_sweep(model: str = "m", lost: dict[str, float] = LOST, tens: int = 1) -> Sweep:
+def make_sweep(
+    model: str = "m",
+    lost: dict[str, float] = LOST,
+    tens: int = 1,
+    solved: dict[str, int] = SOLVED_OF_TEN,
+) -> Sweep:
     """Make a sweep in which each scheme solves the first so many of every 10 puzzles."""
-    spec, rows = make_rows(model, lost, tens)
+    spec, rows = make_rows(model, lost, tens, solved)
     return Sweep(spec, outcomes(spec, rows))
 
 
 def make_rows(
-    model: str = "m", lost: dict[str, float] = LOST, tens: int = 1
+    model: str = "m",
+    lost: dict[str, float] = LOST,
+    tens: int = 1,
+    solved: dict[str, int] = SOLVED_OF_TEN,
 ) -> tuple[SweepSpec, list[SweepRow]]:
     """Make the rows of such a sweep."""
     spec = dataclasses.replace(
-        SPEC, model=model, schemes=SCHEMES, bytes=(9,) * len(SCHEMES), num_puzzles=10 * tens
+        SPEC, model=model, schemes=tuple(solved), bytes=(9,) * len(solved), num_puzzles=10 * tens
     )
     rows = []
-    for scheme in SCHEMES:
+    for scheme in solved:
         for start, stop in spec.shards:
             count = stop - start
-            bits = np.asarray([[i % 10 < SOLVED_OF_TEN[scheme] for i in range(start, stop)]])
+            bits = np.asarray([[i % 10 < solved[scheme] for i in range(start, stop)]])
             moment = Moments(lost[scheme] * count, lost[scheme] ** 2 * count)
             rows.append(
                 dataclasses.replace(

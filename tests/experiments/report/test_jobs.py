@@ -49,6 +49,7 @@ def test_schemes_of_integers_are_asked_only_of_models_that_have_them(tmp_path: P
     models = ["sudoku-trm-mlp-mini", "sudoku-hrm-mini", str(tmp_path / "hrm"), "hf:a/b/c"]
     asked = [schemes(ReportSubject(task="sudoku", model=m, data=None)) for m in models]
     assert ["tflm_int8_int8" in names for names in asked] == [True, False, False, False]
+    assert all("w4t-sym-gptq" in names.split(",") for names in asked)  # the report's quantisers
     assert ["w8c-sym_a8s" in names for names in asked] == [True, True, True, False]
     assert is_large(ReportSubject(task="sudoku", model="hf:a/b/c", data=None))
 

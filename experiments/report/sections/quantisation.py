@@ -1,0 +1,155 @@
+"""Section on the quantiser: what the same bits keep when ranges and integers are chosen otherwise.
+
+The paper's numbers beside ours: naive INT4 (Tables 8-10), calibrated INT4 (Table 9), static INT8
+(section 4.2). Schemes that differ in the quantiser alone stand together (report/quantisers.py).
+
+Not here: other toolkits (experiments/toolkits), the claim (report/evidence.py).
+"""
+
+from collections.abc import Sequence
+
+from experiments.paper import tables
+from experiments.render.charts import Series, lines
+from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
+from experiments.render.tables import Table, points_text, size_text, with_error, with_interval
+from experiments.report.cells import NONE, number, printed
+from experiments.report.inputs import Results, architecture_of
+from experiments.report.quantisers import Quantisers, group_quantisers, method_text
+from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
+from quant.affine import Symmetry
+from quant.scheme import Activations, Granularity, Ranges, Scheme, parse, short_name
+from trm_jax import intervals
+from trm_jax.intervals import Interval
+
+TITLE = "Loop-aware quantisation (Sec. 3.4, 4.2, 4.5)"
+SCHEMES = "int4_naive,w4t-sym-mse,w4t-sym-gptq-first,w4t-sym-gptq,int3_naive,w3t-sym-gptq"
+COMMAND = f"python -m experiments.sweep --task sudoku --schemes {SCHEMES}"
+PAPER_GRIDS = (
+    (Granularity.PER_TENSOR, Symmetry.SYMMETRIC, "one scale per tensor, as naive"),
+    (Granularity.PER_CHANNEL, Symmetry.ASYMMETRIC, "one scale per channel, as calibrated"),
+)
+CREDITS = (
+    "GPTQ, rounding by Hessians: arXiv 2210.17323; QEP, its errors carried forward: 2504.09629.",
+    "LoopQ, quantisation of looped language models: arXiv 2605.16343.",
+    "Activation spikes of gated linear units: arXiv 2405.14428; prefixes that hold them,"
+    " PrefixQuant: 2410.05265. Here the spike is at the puzzle prefix.",
+)
+HEADER = (
+    "Scheme",
+    "How ranges and\nintegers are chosen",
+    "Size",
+    "Exact",
+    "Against full\nprecision, pp",
+    "Against min/max\nof this width, pp",
+    "Fidelity,\n1 step",
+    "Exact,\npaper",
+    "Fidelity,\npaper",
+)
+
+
+def quantisation_section(results: Results) -> Section:
+    """Compare quantisers on the same grids, model by model."""
+    text = (
+        "One network is applied in every cycle, so that an error of its weights or ranges returns"
+        " at every step. Loop-aware means: Hessians and ranges are summed over every L-cycle,"
+        " H-cycle and supervision step of calibration puzzles, and the puzzle prefix, which the"
+        " answer hardly depends on, does not decide ranges. Schemes of one group have the same"
+        " bits, granularity and arithmetic. Exact match has 95 % Wilson intervals; changes"
+        " are paired on the same puzzles (Bonett and Price)."
+    )
+    groups = [(sweep, group_quantisers(sweep.outcomes)) for sweep in results.sweeps]
+    shown = [(sweep, some) for sweep, some in groups if some]
+    blocks: list[Block] = [Paragraph(text)]
+    for sweep, some in shown:
+        blocks += [quantiser_table(sweep, some), *_figure(sweep, some)]
+    if not shown:
+        blocks.append(
+            Command("No two quantisers of one width were given; measure some with:", COMMAND)
+        )
+    blocks += [Paragraph("What this stands on:"), Items(CREDITS)]
+    return Section("quantisers", TITLE, tuple(blocks))
+
+
+def quantiser_table(sweep: Sweep, groups: Sequence[Quantisers]) -> Table:
+    """Lay out one sweep's groups, full precision above them."""
+    spec, full = sweep.spec, sweep.reference
+    rows, sections = [_row(sweep, None, full)], set()
+    for group in groups:
+        sections.add(len(rows))
+        rows += [_row(sweep, group, outcome) for outcome in group.outcomes]
+    title = (
+        f"{spec.model} ({architecture_of(sweep)}) on {spec.data}, {full.num_puzzles} puzzles,"
+        f" {spec.grid.deepest} H-cycles"
+    )
+    return Table(title, HEADER, tuple(rows), frozenset(sections))
+
+
+def _row(sweep: Sweep, group: Quantisers | None, outcome: SweepOutcome) -> tuple[str, ...]:
+    spec, deepest, scheme = sweep.spec, sweep.spec.grid.deepest, parse(outcome.scheme)
+    size = dict(zip(spec.schemes, spec.bytes, strict=True))[outcome.scheme]
+    naive = group.naive if group else None
+    gain = NONE
+    if naive is not None and naive is not outcome:
+        gain = points_text(intervals.paired_difference(compare(naive, outcome, deepest)))
+    return (
+        short_name(outcome.scheme),
+        method_text(scheme) or NONE,
+        size_text(size),
+        with_interval(outcome.exact(deepest)),
+        NONE if outcome is sweep.reference else points_text(sweep.change(outcome, deepest)),
+        gain,
+        with_error(outcome.fidelity(spec.grid.H_cycles)),
+        *_papers(sweep, outcome),
+    )
+
+
+def _papers(sweep: Sweep, outcome: SweepOutcome) -> tuple[str, str]:
+    """Write what the paper prints of a scheme: exact match and one-step fidelity."""
+    task, architecture, scheme = sweep.spec.task, architecture_of(sweep), parse(outcome.scheme)
+    theirs = printed(task, architecture, short_name(outcome.scheme))
+    if theirs is not None:
+        return number(theirs.exact), number(theirs.fidelity)
+    static = scheme.activations is Activations.STATIC_INT8 and scheme.ranges is Ranges.ALL
+    if static and (task, architecture) == ("sudoku", "TRM-MLP"):
+        return number(tables.STATIC.fraction(("sudoku",), "PExact")), NONE
+    return NONE, NONE
+
+
+def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
+    """Draw exact match against width on the paper's two grids, where two widths were measured."""
+    pictures = []
+    for granularity, symmetry, words in PAPER_GRIDS:
+        series = _series(sweep, groups, granularity, symmetry)
+        if series:
+            title = f"{sweep.spec.model}: {words}"
+            pictures.append(lines(title, series, "bits of a weight", "exact match"))
+    if not pictures:
+        return []
+    caption = (
+        f"Exact match against the width of weights, by quantiser; {sweep.reference.num_puzzles}"
+        " puzzles, full depth; bands are 95 % intervals. An auto grid is the symmetric or the"
+        " asymmetric one, whichever leaves less error."
+    )
+    return [Figure(f"quantisers-{sweep.spec.model}", tuple(pictures), caption)]
+
+
+def _series(
+    sweep: Sweep, groups: Sequence[Quantisers], granularity: Granularity, symmetry: Symmetry
+) -> list[Series]:
+    """Collect the methods that were measured at two widths or more."""
+    points: dict[str, dict[float, Interval]] = {}
+    for outcome in (o for group in groups for o in group.outcomes):
+        scheme = parse(outcome.scheme)
+        weights = scheme.weights
+        if weights is None or scheme != Scheme(weights=weights):
+            continue
+        if weights.granularity is granularity and (
+            weights.adaptive or weights.symmetry is symmetry
+        ):
+            rate = outcome.exact(sweep.spec.grid.deepest)
+            points.setdefault(method_text(scheme), {})[weights.bits] = rate
+    return [
+        Series(method, i, sorted(rates), [rates[bits] for bits in sorted(rates)])
+        for i, (method, rates) in enumerate(points.items())
+        if len(rates) > 1
+    ]

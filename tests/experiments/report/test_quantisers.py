@@ -1,0 +1,146 @@
+"""Schemes that differ in the quantiser alone: grouped, named, and the claim that they decide."""
+
+import numpy as np
+import pytest
+
+from experiments.render.tables import Table
+from experiments.report.evidence import collect_claims
+from experiments.report.inputs import Results
+from experiments.report.quantisers import find_rescue, group_quantisers, is_plain, method_text
+from experiments.report.sections.quantisation import quantisation_section, quantiser_table
+from experiments.sweep.outcomes import Sweep
+from quant.scheme import parse
+from tests.support.sweep_rows import make_sweep
+from trm_jax import intervals
+
+MODEL = "sudoku-trm-mlp-mini"
+CLAIM = "Collapse under coarse grids is architectural"
+SOLVED = {
+    "fp32": 7,
+    "w4t-sym": 1,
+    "w4t-sym-mse": 2,
+    "w4t-sym-gptq-first": 7,
+    "w4t-sym-gptq": 6,
+    "w4c-asym": 6,
+    "w3t-sym": 1,
+    "w3t-sym-gptq": 2,
+    "w8c-sym_a8s": 0,
+    "w8c-sym_a8s-cells": 3,
+    "w8c-sym_a8s-cells-fold": 7,
+}
+"""How many of every 10 puzzles each scheme solves."""
+
+
+def swept(solved: dict[str, int] = SOLVED, tens: int = 20, model: str = MODEL) -> Sweep:
+    return make_sweep(model, dict.fromkeys(solved, 0.1), tens, solved)
+
+
+def claims(sweep: Sweep) -> dict[str, tuple[str, str, str]]:
+    """Map the plain scheme of each row of the claim to its number, verdict and reason."""
+    results = Results([sweep], [], [], [], [])
+    rows = [claim for claim in collect_claims(results) if claim.text == CLAIM]
+    return {c.model.rpartition(", ")[2]: (c.ours, c.verdict.value, c.why) for c in rows}
+
+
+def test_groups_differ_in_the_quantiser_alone():
+    groups = [[o.scheme for o in g.outcomes] for g in group_quantisers(swept().outcomes)]
+    assert groups == [
+        ["w4t-sym", "w4t-sym-mse", "w4t-sym-gptq-first", "w4t-sym-gptq"],
+        ["w3t-sym", "w3t-sym-gptq"],
+        ["w8c-sym_a8s", "w8c-sym_a8s-cells", "w8c-sym_a8s-cells-fold"],
+    ]  # a channel's scale, full precision and a scheme alone stand nowhere
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("w4t-sym", "min/max"),
+        ("w4c-asym-mse", "least squares clipping"),
+        ("w3t-auto-gptq-norm", "GPTQ, norm-weighted, auto grid"),
+        ("w4t-auto", "min/max, auto grid"),
+        ("w8c-sym_a8s", "min/max; ranges of all positions"),
+        ("w4t-sym-gptq_a8s-cells-fold_tflm", "GPTQ, all cycles; ranges of cells, fold"),
+        ("w4t-sym-gptq[head=w8c-sym]", "one for each matrix"),
+        ("fp32", ""),
+    ],
+)
+def test_methods_are_told_in_words(name, text):
+    assert method_text(parse(name)) == text
+
+
+def test_plain_schemes_are_the_papers():
+    assert all(is_plain(parse(name)) for name in ("fp32", "int4_naive", "int4_calibrated", "int8"))
+    assert is_plain(parse("tflm_int8_int8"))
+    for name in ("w4t-sym-mse", "w4t-auto", "w8c-sym_a8s-cells", "w4t-sym[head=w8c-sym-mse]"):
+        assert not is_plain(parse(name))
+
+
+def test_a_rescue_is_counted_puzzle_by_puzzle():
+    """The scheme is chosen beforehand: the first call solves more here, and is not taken."""
+    sweep = swept()
+    weights, _, static = group_quantisers(sweep.outcomes)
+    rescue = find_rescue(sweep, weights)
+    assert rescue is not None
+    assert (rescue.plain, rescue.scheme) == ("w4t-sym", "w4t-sym-gptq")
+    assert (rescue.naive.value, rescue.better.value) == pytest.approx((-0.6, -0.1), rel=1e-12)
+    each = [[0.0] + [0.5] * 5 + [-0.5] + [0.0] * 3] * 20  # solved by both, gptq, fp32, none
+    assert rescue.beyond_half == intervals.paired_mean(np.ravel(each))
+    assert rescue.beyond_half.value == pytest.approx(0.2, rel=1e-12)
+    found = find_rescue(sweep, static)
+    assert found is not None
+    assert found.scheme == "w8c-sym_a8s-cells-fold"
+
+
+def test_a_quantiser_that_brings_the_loss_back_contradicts_the_architecture():
+    found = claims(swept())
+    assert set(found) == {"int4_naive", "int3_naive", "w8c-sym_a8s"}
+    ours, verdict, why = found["int4_naive"]
+    assert verdict == "contradicted"
+    assert ours.startswith("+20.0 pp beyond half of the loss\n[")
+    assert why == "same grid: min/max loses 60.0 pp, w4t-sym-gptq 10.0 pp"
+    assert found["int3_naive"][1] == "confirmed"
+    assert found["int3_naive"][0].startswith("-20.0 pp")
+    assert found["w8c-sym_a8s"][1] == "contradicted"
+
+
+def test_few_puzzles_and_small_losses_leave_the_claim_open():
+    assert claims(swept(tens=1))["int4_naive"][1] == "open"
+    half = swept({"fp32": 8, "w4t-sym": 2, "w4t-sym-gptq": 5})
+    assert claims(half)["int4_naive"][1] == "open"  # exactly half came back
+    same = swept({"fp32": 7, "w4t-sym": 7, "w4t-sym-gptq": 7})
+    assert claims(same) == {}  # nothing collapsed, so nothing is the architecture's
+    assert claims(swept(model="sudoku-trm-att-mini")) == {}
+
+
+def test_the_table_has_every_scheme_of_a_group_and_the_papers_numbers():
+    sweep = swept()
+    table = quantiser_table(sweep, group_quantisers(sweep.outcomes))
+    rows = {row[0]: row for row in table.rows}
+    assert [row[0] for row in table.rows][:3] == ["fp32", "int4_naive", "w4t-sym-mse"]
+    assert table.sections == {1, 5, 7}
+    assert rows["int4_naive"][-2:] == ("0.102", "0.353")  # Table 9
+    assert rows["w8c-sym_a8s"][-2] == "0.053"  # section 4.2
+    assert rows["w8c-sym_a8s-cells"][-2:] == ("-", "-")
+    assert rows["w4t-sym-gptq"][4].startswith("-10.0\n[")
+    assert rows["w4t-sym-gptq"][5].startswith("+50.0\n[")
+    assert rows["int4_naive"][5] == "-"
+    assert rows["fp32"][4] == "-"
+
+
+def test_the_section_draws_methods_over_widths():
+    results = Results([swept()], [], [], [], [])
+    blocks = quantisation_section(results).blocks
+    figures = [block for block in blocks if hasattr(block, "pictures")]
+    assert len(figures) == 1
+    (picture,) = figures[0].pictures  # of the channels' grid there is one width
+    assert "GPTQ, all cycles" in picture
+    assert "least squares" not in picture  # one width is no line
+    assert sum(isinstance(block, Table) for block in blocks) == 1
+
+
+def test_without_two_quantisers_the_section_says_how_to_measure_them():
+    results = Results([swept({"fp32": 7, "w4t-sym": 1, "w3t-sym": 1})], [], [], [], [])
+    blocks = quantisation_section(results).blocks
+    lines = [block.line for block in blocks if hasattr(block, "line")]
+    assert len(lines) == 1
+    assert "w4t-sym-gptq" in lines[0]
