@@ -14,13 +14,15 @@ import numpy as np
 from export.artifact.host_state import input_tensor, integer_rows
 from export.artifact.manifest import Expected
 from export.artifact.open import Export
-from export.cortex_m.row_file import Depth, Halting, RowFile
+from export.cortex_m.row_file import NO_SHAPE, Depth, Halting, PuzzleKind, PuzzleShape, RowFile
 from export.cortex_m.test_vectors import Vector, VectorFile
 from export.graph.ir import DType
 from export.lowering.model import blocks_of
 from quant.integer.carry import scaled_rows
 from trm_jax.config import Config
+from trm_jax.data.facts import PuzzleFacts
 
+MOST_SIDE = 255  # a byte of the row file's header
 LINE_ROOM = 256  # commands and numbers around the tokens (firmware/protocol.c)
 
 
@@ -40,6 +42,7 @@ def make_row_file(export: Export, model_id: bytes) -> RowFile:
         L_init=np.asarray(export.host["L_init"], np.float32),
         token_rows=scaled_rows(export.host["embed_tokens"], c.hidden_size),
         puzzle_rows=scaled_rows(export.host["puzzle_emb"], c.hidden_size),
+        puzzles=shape_of(export.manifest.puzzles),
     )
     update_L = export.model.graph(blocks_of(c)[0])
     if input_tensor(update_L, "z").dtype is DType.FLOAT32:
@@ -54,6 +57,15 @@ def make_row_file(export: Export, model_id: bytes) -> RowFile:
         combine_L=rows.combine_L,
         combine_H=rows.combine_H,
     )
+
+
+def shape_of(facts: PuzzleFacts | None) -> PuzzleShape:
+    """Take what a firmware knows of puzzles from what an export says of them."""
+    if facts is not None and facts.box is not None:
+        return PuzzleShape(PuzzleKind.SUDOKU, *facts.box)
+    if facts is not None and facts.task == "maze" and max(facts.grid) <= MOST_SIDE:
+        return PuzzleShape(PuzzleKind.MAZE, *facts.grid)
+    return NO_SHAPE
 
 
 def depth_of(config: Config) -> Depth:

@@ -169,13 +169,14 @@ baud, or let QEMU do all of it:
     info                what it is
     test                solves the test vectors and compares
     set halt=never      every step; `set halt=q` ends a solve when the model says that it is done
-    solve ID TOKENS     one character 0-9a-z a cell
-    once ID TOKENS      one update of each state and a read-out, in ticks
+    solve ID PUZZLE     a Sudoku as 53..7...., a maze as ##.S/...; or one character 0-9a-z a cell
+    once ID PUZZLE      one update of each state and a read-out, in ticks
     quit                starts the board again; QEMU ends
 
-ID is the row of the puzzle table, 0 where there is one. TOKENS are numbers of the model's alphabet,
-not what is printed in a puzzle: 0 to 9, then a for 10 to z for 35. A cell's token is the number
-that the puzzle file of the data set has for it.{_tokens_of(export)}
+ID is the row of the puzzle table, 0 where there is one. A Sudoku with a blank (. or 0) and a maze
+with anything but digits are read as people write them. All else are TOKENS, numbers of the model's
+alphabet: 0 to 9, then a for 10 to z for 35. A cell's token is the number that the puzzle file of
+the data set has for it.{_tokens_of(export)}
 
 Halting by q (`halt=q`, the start's setting for most models) is as good as the model's q head:
 compare answers with `set halt=never` before trusting it. `set H=3 L=6 steps=16` sets the depth.

@@ -19,7 +19,8 @@ Bytes, little endian; u unsigned, i signed, number of bits:
     72   u32      elements of a puzzle row
     76   u16 x 4  H_cycles, L_cycles, halt_max_steps, halting (0 never, 1 q_halt > 0,
                   2 q_halt > q_continue)
-    84   u32      0
+    84   u16      what a puzzle is: 0 not said, 1 Sudoku, 2 maze
+    86   u8, u8   rows and columns: of a Sudoku's box, of a maze's grid, else 0
     88   24 bytes injection of z_L: i32 z_factor, i32 e_factor, i64 offset, u32 0, u32 shift
     112  24 bytes injection of z_H, the same (e_factor 0)
     136  8 bytes  0
@@ -45,14 +46,15 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from quant.integer.carry import Combine
 
 MAGIC = b"TRMROWS1"
-HEADER = struct.Struct("<8sII32s7I4HI iiqII iiqII 8x")
-RESERVED = ((84, 88), (104, 108), (128, 132), (136, 144))
+HEADER = struct.Struct("<8sII32s7I4HHBB iiqII iiqII 8x")
+RESERVED = ((104, 108), (128, 132), (136, 144))
 """First byte and end of what is zero in a header."""
 CHECKED_FROM = 16
 MOST_TOKENS = 36
@@ -71,6 +73,31 @@ class Halting(enum.IntEnum):
     Q = 1  # q_halt > 0
     Q_CONTINUE = 2  # q_halt > q_continue
 
+
+class PuzzleKind(enum.IntEnum):
+    """What a puzzle is; of others the firmware knows tokens only."""
+
+    UNKNOWN = 0
+    SUDOKU = 1
+    MAZE = 2
+
+
+class PuzzleShape(NamedTuple):
+    """What a puzzle is, and its shape: rows and columns of a Sudoku's box, of a maze's grid."""
+
+    kind: PuzzleKind = PuzzleKind.UNKNOWN
+    rows: int = 0
+    columns: int = 0
+
+    def sizes(self) -> tuple[int, int] | None:
+        """Count cells and tokens; None where the kind leaves them open."""
+        cells = self.rows * self.columns
+        return {PuzzleKind.SUDOKU: (cells**2, cells + 2), PuzzleKind.MAZE: (cells, 6)}.get(
+            self.kind
+        )
+
+
+NO_SHAPE = PuzzleShape()
 
 PLAIN = Combine(z_factor=1, e_factor=1, offset=0, shift=0)
 """A saturating addition: all on one scale."""
@@ -103,6 +130,7 @@ class RowFile:
       token_rows: vocab x emb.
       puzzle_rows: ids x width; a row fills the prefix positions, zeros behind it.
       combine_L, combine_H: injections, for integers.
+      puzzles: what a puzzle is.
 
     Raises:
       ValueError: shapes or types do not fit together, or a size or constant that the format cannot
@@ -119,6 +147,7 @@ class RowFile:
     puzzle_rows: np.ndarray
     combine_L: Combine = field(default=PLAIN)
     combine_H: Combine = field(default=Z_ONLY)
+    puzzles: PuzzleShape = NO_SHAPE
 
     def __post_init__(self) -> None:
         arrays = (self.H_init, self.L_init, self.token_rows, self.puzzle_rows)
@@ -144,6 +173,12 @@ class RowFile:
             raise ValueError("a row file needs a puzzle row and a cell")
         if len(self.model_id) != MODEL_ID_BYTES:
             raise ValueError(f"model_id must be a SHA-256, got {len(self.model_id)} bytes")
+        sizes = self.puzzles.sizes()
+        if (self.seq, vocab) != sizes if sizes else any(self.puzzles):
+            raise ValueError(
+                f"{tuple(self.puzzles)} is no shape of puzzles of {self.seq} cells and"
+                f" {vocab} tokens"
+            )
         for name in ("combine_L", "combine_H"):
             _check_combine(name, getattr(self, name))
         if self.combine_H.e_factor:
@@ -178,7 +213,7 @@ def write_rows(file: RowFile) -> bytes:
             depth.L_cycles,
             depth.halt_max_steps,
             depth.halting,
-            0,
+            *file.puzzles,
             *_combine_fields(file.combine_L),
             *_combine_fields(file.combine_H),
         )
@@ -208,6 +243,8 @@ def read_rows(data: bytes) -> RowFile:
         raise ValueError("row file is damaged: its checksum differs")
     if any(data[at:end] != bytes(end - at) for at, end in RESERVED):
         raise ValueError(f"reserved bytes of a row file's header must be zero: {RESERVED}")
+    if values[15] not in set(PuzzleKind):
+        raise ValueError(f"kind of puzzle must be 0 to {max(PuzzleKind)}, got {values[15]}")
     shared = np.frombuffer(data, dtype, (2 + vocab) * emb, HEADER.size).reshape(-1, emb)
     puzzles = np.frombuffer(data, dtype, ids * width, first).reshape(ids, width)
     stored = np.frombuffer(data, "<u4", ids, sums)
@@ -222,8 +259,9 @@ def read_rows(data: bytes) -> RowFile:
         H_init=shared[1],
         token_rows=shared[2:],
         puzzle_rows=puzzles,
-        combine_L=_combine(values[16:21]),
-        combine_H=_combine(values[21:26]),
+        puzzles=PuzzleShape(PuzzleKind(values[15]), *values[16:18]),
+        combine_L=_combine(values[18:23]),
+        combine_H=_combine(values[23:28]),
     )
 
 

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "board.h"
+#include "notation.h"
 #include "text.h"
 
 enum { MOST_CYCLES = 1024 };
 
-static const char DIGITS[] = "0123456789abcdefghijklmnopqrstuvwxyz";
 static const char *const HALTING[TRM_HALTING_COUNT] = {"never", "q", "qc"};
 static const char *const TYPES[TRM_TYPE_COUNT] = {"float32", "int16", "int8"};
 
@@ -86,18 +86,11 @@ static trm_status set(trm_session *session, const char *arguments) {
   return trm_fine();
 }
 
-static trm_status read_puzzle(trm_session *session, const char *at, uint32_t *id) {
+static trm_status read_puzzle(trm_session *session, const char *at, uint32_t *id, int *written) {
   trm_machine *m = session->machine;
   if (!skip(&at, " ") || !trm_get_number(&at, id) || !skip(&at, " "))
     return trm_fail(TRM_BAD_NUMBER, 0, 0);
-  uint32_t cells = (uint32_t)strlen(at);
-  if (cells != m->rows->seq) return trm_fail(TRM_PUZZLE_SIZE, cells, m->rows->seq);
-  for (uint32_t t = 0; t < cells; t++) {
-    const char *digit = strchr(DIGITS, at[t]);
-    if (!digit) return trm_fail(TRM_BAD_TOKEN, t, m->rows->vocab);
-    m->inputs[t] = (uint8_t)(digit - DIGITS);
-  }
-  return trm_fine();
+  return trm_read_puzzle(m->rows, at, m->inputs, written);
 }
 
 static void put_states(trm_text *text, const trm_machine *m) {
@@ -108,7 +101,7 @@ static void put_states(trm_text *text, const trm_machine *m) {
   trm_put_hex(text, trm_crc32(0, m->z_L, bytes));
 }
 
-static void tell(trm_session *session, const trm_outcome *outcome, uint64_t ticks) {
+static void tell(trm_session *session, const trm_outcome *outcome, uint64_t ticks, int written) {
   trm_machine *m = session->machine;
   trm_text text = trm_reply(session);
   uint32_t bits;
@@ -121,26 +114,29 @@ static void tell(trm_session *session, const trm_outcome *outcome, uint64_t tick
   trm_put_field(&text, "saturated", outcome->saturated);
   put_states(&text, m);
   trm_put_field(&text, "ticks", ticks);
-  trm_put_words(&text, " tokens=");
-  for (uint32_t t = 0; t < m->rows->seq; t++) trm_put(&text, DIGITS[m->answer[t]]);
+  trm_put_words(&text, written ? " answer=" : " tokens=");
+  for (uint32_t t = 0; t < m->rows->seq; t++)
+    trm_put(&text, trm_character(m->rows, m->answer[t], written));
   trm_send(&text);
 }
 
 static trm_status solve(trm_session *session, const char *arguments) {
   trm_outcome outcome;
   uint32_t id;
-  trm_status status = read_puzzle(session, arguments, &id);
+  int written;
+  trm_status status = read_puzzle(session, arguments, &id, &written);
   if (status.code) return status;
   uint64_t start = board_ticks();
   status = trm_solve(session->machine, &session->depth, id, &outcome);
-  if (!status.code) tell(session, &outcome, board_ticks() - start);
+  if (!status.code) tell(session, &outcome, board_ticks() - start, written);
   return status;
 }
 
 static trm_status once(trm_session *session, const char *arguments) {
   trm_times times;
   uint32_t id;
-  trm_status status = read_puzzle(session, arguments, &id);
+  int written;
+  trm_status status = read_puzzle(session, arguments, &id, &written);
   if (!status.code) status = trm_time_once(session->machine, id, &times);
   if (status.code) return status;
   trm_text text = trm_reply(session);

@@ -4,7 +4,8 @@
    Lines are printable ASCII and end in \n (a \r before it is ignored). Every line of the device ends in
    ` *XXXXXXXX`, the CRC-32 of what stands before the blank, as eight lowercase hexadecimal
    digits; a line to the device may end so too and is then checked. Tokens are single characters,
-   0-9 then a-z for 0 to 35.
+   0-9 then a-z for 0 to 35; a puzzle may also come as people write it (notation.h), and its
+   answer then does.
 
      info                              info seq=81 vocab=11 ids=1 emb=512 positions=97 type=int16
                                         model=1f2e3d4c state_bytes=198656 arena_bytes=993280
@@ -13,6 +14,7 @@
                                        set H=3 L=6 steps=16 halt=q
      solve ID TOKENS                   solved steps=5 halted=1 q_bits=3f800000 saturated=0
                                         states=0badcafe,0badcafe ticks=123456 tokens=2345...
+     solve ID 53..7....                solved ... answer=534678912...
      once ID TOKENS                    once update_L=123456 update_H=123456 read_out=1234
                                         states=0badcafe,0badcafe
      test                              vector 0 passed ...; tested 4 failed 0 ticks=123456

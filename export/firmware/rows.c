@@ -20,10 +20,10 @@ static trm_status check_fields(const uint8_t *header) {
     uint8_t at;
     uint32_t low, high;
   } FIELDS[] = {
-      {48, 0, TRM_TYPE_COUNT - 1}, {52, 1, 36} ,  {56, 1, 1 << 16}, {60, 0, 1 << 16},
-      {64, 1, 1 << 16},            {68, 1, MOST}, {72, 0, MOST},    {84, 0, 0},
-      {104, 0, 0},                 {108, 0, 62},  {116, 0, 0},      {128, 0, 0},
-      {132, 0, 62},                {136, 0, 0},   {140, 0, 0},
+      {48, 0, TRM_TYPE_COUNT - 1}, {52, 1, 36},    {56, 1, 1 << 16}, {60, 0, 1 << 16},
+      {64, 1, 1 << 16},            {68, 1, MOST},  {72, 0, MOST},    {104, 0, 0},
+      {108, 0, 62},                {116, 0, 0},    {128, 0, 0},      {132, 0, 62},
+      {136, 0, 0},                 {140, 0, 0},
   };
   for (unsigned i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++) {
     trm_status status = check_field(header, FIELDS[i].at, FIELDS[i].low, FIELDS[i].high);
@@ -35,6 +35,17 @@ static trm_status check_fields(const uint8_t *header) {
   }
   trm_status status = check_offset(header, 96);
   return status.code ? status : check_offset(header, 120);
+}
+
+/* Sizes that a kind of puzzle has at its shape. */
+static int fits_shape(const trm_rows *rows) {
+  uint32_t cells = rows->puzzles.rows * rows->puzzles.columns;
+  switch (rows->puzzles.kind) {
+    case TRM_UNKNOWN: return !rows->puzzles.rows && !rows->puzzles.columns;
+    case TRM_SUDOKU: return rows->seq == cells * cells && rows->vocab == cells + 2;
+    case TRM_MAZE: return rows->seq == cells && rows->vocab == 6;
+    default: return 0;
+  }
 }
 
 static trm_combine read_combine(const uint8_t *at) {
@@ -57,6 +68,8 @@ static void read_fields(trm_rows *rows, const uint8_t *header) {
                             .L_cycles = trm_u16(header + 78),
                             .max_steps = trm_u16(header + 80),
                             .halting = (trm_halting)trm_u16(header + 82)};
+  rows->puzzles = (trm_puzzles){
+      .kind = (trm_kind)trm_u16(header + 84), .rows = header[86], .columns = header[87]};
   rows->combine_L = read_combine(header + 88);
   rows->combine_H = read_combine(header + 112);
 }
@@ -97,6 +110,7 @@ trm_status trm_rows_open(trm_rows *rows, trm_flash flash) {
   trm_status status = check_fields(header);
   if (status.code) return status;
   read_fields(rows, header);
+  if (!fits_shape(rows)) return trm_fail(TRM_ROW_FILE_FIELD, trm_u32(header + 84), 84);
   if (lay_out(rows) != rows->file_bytes || (uint64_t)rows->prefix * rows->emb < rows->id_emb)
     return trm_fail(TRM_ROW_FILE_FIELD, rows->file_bytes, 8);
   uint32_t found = checksum(&flash, CHECKED_FROM, rows->puzzles_at);

@@ -20,6 +20,14 @@ typedef enum {
   TRM_HALTING_COUNT
 } trm_halting;
 
+/* What a puzzle is, and its shape: rows and columns of a Sudoku's box, of a maze's grid. */
+typedef enum { TRM_UNKNOWN = 0, TRM_SUDOKU = 1, TRM_MAZE = 2, TRM_KIND_COUNT } trm_kind;
+
+typedef struct {
+  trm_kind kind;
+  uint32_t rows, columns; /* 0 where the kind is unknown */
+} trm_puzzles;
+
 /* How far to think; all free at run time. */
 typedef struct {
   uint32_t H_cycles, L_cycles, max_steps;
@@ -33,6 +41,7 @@ typedef struct {
   trm_type type;
   uint32_t vocab, seq, prefix, emb, ids, id_emb;
   trm_depth depth;
+  trm_puzzles puzzles;
   trm_combine combine_L, combine_H;
   uint32_t rows_at, puzzles_at, checksums_at; /* byte offsets; the first row is L_init */
 } trm_rows;

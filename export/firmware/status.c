@@ -51,6 +51,9 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_BAD_TOKEN] = "cell %g holds no token of this model; tokens are the first %w of 0-9a-z",
     [TRM_BAD_CHARACTER] =
         "the line has the byte %g, lines are ASCII characters 32 to %w: send it again",
+    [TRM_BAD_SYMBOL] =
+        "cell %g holds no symbol of this puzzle; Sudoku: . or 0 for blanks, 1-9, A-Z; mazes: # wall,"
+        " . free, S, G",
     [TRM_NO_ARGUMENTS] = "info, test, profile and quit stand alone on their line: send it again",
 };
 

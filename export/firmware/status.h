@@ -47,6 +47,7 @@ typedef enum {
   TRM_BAD_TOKEN,
   TRM_BAD_CHARACTER,
   TRM_NO_ARGUMENTS,
+  TRM_BAD_SYMBOL,
   TRM_STATUS_COUNT
 } trm_code;
 

@@ -23,6 +23,7 @@ from quant.scheme import CarryPrecision
 from tests.support.export.runtimes import skip_without
 from tests.support.tiny import export as tiny
 from trm_jax.config import Config, Positions
+from trm_jax.data.facts import PuzzleFacts
 from trm_jax.data.maze.symmetry import SYMBOLS
 from trm_jax.data.sudoku.tokens import symbols
 
@@ -118,6 +119,23 @@ def made(config: Config, dtype: DType = DType.INT8, /, **changes: object) -> Exp
     host = {name: value.astype(np.float32) for name, value in host.items()}
     manifest = dataclasses.replace(manifest, **changes)  # type: ignore[arg-type]
     return Export(manifest=manifest, model=GraphModel(graphs=tuple(graphs)), host=host)
+
+
+@pytest.mark.parametrize(
+    ("task", "grid", "box", "shape"),
+    [
+        ("sudoku", (6, 6), (2, 3), (1, 2, 3)),
+        ("maze", (9, 12), None, (2, 9, 12)),
+        ("maze", (2, 256), None, (0, 0, 0)),  # a side is a byte
+        ("arc", (30, 30), None, (0, 0, 0)),
+    ],
+)
+def test_flash_says_what_a_puzzle_is(
+    task: str, grid: tuple[int, int], box: tuple[int, int] | None, shape: tuple[int, ...]
+) -> None:
+    facts = PuzzleFacts(task=task, grid=grid, box=box, identifiers_sha256="")
+    assert tuple(flash_contents.shape_of(facts)) == shape
+    assert not any(flash_contents.shape_of(None))
 
 
 @pytest.mark.parametrize("dtype", [DType.INT8, DType.INT16])

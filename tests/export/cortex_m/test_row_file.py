@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from export.cortex_m.row_file import Depth, read_rows, write_rows
+from export.cortex_m.row_file import Depth, PuzzleKind, PuzzleShape, read_rows, write_rows
 from quant.integer.carry import combine_for, scaled_rows
 from tests.support.export.board import small_row_file
 
@@ -49,7 +49,7 @@ def test_what_was_written_is_read_back(dtype: type) -> None:
     for name in ("H_init", "L_init", "token_rows", "puzzle_rows"):
         np.testing.assert_array_equal(getattr(again, name), getattr(file, name))
         assert getattr(again, name).dtype == dtype
-    for name in ("model_id", "seq", "prefix", "depth", "combine_L", "combine_H"):
+    for name in ("model_id", "seq", "prefix", "depth", "combine_L", "combine_H", "puzzles"):
         assert getattr(again, name) == getattr(file, name)
     assert write_rows(again) == data
 
@@ -132,7 +132,7 @@ def test_rows_are_scaled_as_the_model_does() -> None:
     assert scaled_rows(table, 512).dtype == np.float32
 
 
-@pytest.mark.parametrize("at", [84, 107, 128, 136, 143])
+@pytest.mark.parametrize("at", [104, 107, 128, 136, 143])
 def test_reserved_bytes_are_zero(at: int) -> None:
     data = bytearray(write_rows(small_row_file()))
     data[at] = 1
@@ -147,4 +147,35 @@ def test_an_unknown_rule_of_halting_is_named() -> None:
     data[82] = 3
     data[12:16] = zlib.crc32(data[16:160]).to_bytes(4, "little")
     with pytest.raises(ValueError, match="halting must be 0 to 2, got 3"):
+        read_rows(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("shape", "stored"),
+    [
+        (PuzzleShape(PuzzleKind.SUDOKU, 2, 3), "01000203"),
+        (PuzzleShape(PuzzleKind.MAZE, 3, 12), "0200030c"),
+        (PuzzleShape(), "00000000"),
+    ],
+)
+def test_a_puzzle_s_shape_is_read_back(shape: PuzzleShape, stored: str) -> None:
+    seq, vocab = shape.sizes() or (5, 7)
+    rows = np.zeros((vocab, 2), np.int16)
+    data = write_rows(small_row_file(seq=seq, token_rows=rows, puzzles=shape))
+    assert data[84:88] == bytes.fromhex(stored)
+    assert read_rows(data).puzzles == shape
+
+
+def test_a_shape_of_other_sizes_is_refused() -> None:
+    with pytest.raises(ValueError, match="no shape of puzzles of 1 cells and 2 tokens"):
+        small_row_file(puzzles=PuzzleShape(PuzzleKind.SUDOKU, 2, 2))
+    with pytest.raises(ValueError, match="no shape of puzzles"):
+        small_row_file(puzzles=PuzzleShape(PuzzleKind.UNKNOWN, 1, 0))
+
+
+def test_an_unknown_kind_of_puzzle_is_refused() -> None:
+    data = bytearray(write_rows(small_row_file()))
+    data[84] = 3
+    data[12:16] = zlib.crc32(data[16:160]).to_bytes(4, "little")
+    with pytest.raises(ValueError, match="kind of puzzle must be 0 to 2, got 3"):
         read_rows(bytes(data))

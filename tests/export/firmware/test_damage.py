@@ -38,6 +38,7 @@ def damage(data: bytes, at: int, new: bytes) -> bytes:
         (68, b"\xff\xff", "the value"),
         (76, b"\0\0", "the value 0 at byte 76"),
         (82, b"\3", "the value 3 at byte 82"),
+        (84, b"\1", "the value 1 at byte 84"),
         (108, b"\x3f", "the value 63 at byte 108"),
         (200, b"\1\2\3", "row file damaged"),
     ],

@@ -7,7 +7,7 @@ import numpy as np
 
 from export.artifact.host_state import state_checksum
 from export.cortex_m import row_file, test_vectors
-from export.cortex_m.row_file import RowFile
+from export.cortex_m.row_file import PuzzleKind, PuzzleShape, RowFile
 from export.cortex_m.test_vectors import Vector, VectorFile
 from quant.integer.carry import combine_for
 from tests.support.firmware.oracle import DEPTH, DOUBLE_ID, Rollout, Update, rollout, update
@@ -16,8 +16,18 @@ DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 TYPES = {"float32": np.float32, "int16": np.int16, "int8": np.int8}
 
 
-def random_rows(kind: str, seed: int = 0) -> RowFile:
-    """A small model's rows; integers as large as they get, so that injections saturate."""
+SUDOKU = PuzzleShape(PuzzleKind.SUDOKU, 2, 2)
+MAZE = PuzzleShape(PuzzleKind.MAZE, 3, 4)
+
+
+def random_rows(kind: str, seed: int = 0, puzzles: PuzzleShape | None = None) -> RowFile:
+    """A small model's rows; integers as large as they get, so that injections saturate.
+
+    Args:
+      puzzles: what it solves; None: nothing that has a name, in 11 cells of 7 tokens.
+    """
+    puzzles = puzzles or PuzzleShape()
+    seq, vocab = puzzles.sizes() or (11, 7)
     rng = np.random.default_rng(seed)
     dtype = np.dtype(TYPES[kind])
 
@@ -29,15 +39,16 @@ def random_rows(kind: str, seed: int = 0) -> RowFile:
 
     return RowFile(
         model_id=DOUBLE_ID,
-        seq=11,
+        seq=seq,
         prefix=2,
         depth=DEPTH,
         H_init=rows(6),
         L_init=rows(6),
-        token_rows=rows(7, 6),
+        token_rows=rows(vocab, 6),
         puzzle_rows=rows(3, 8),
         combine_L=combine_for(z=(0.7, 3), e=0.9, injection=(0.6, -5)),
         combine_H=combine_for(z=(0.7, 3), e=None, injection=(0.6, -5)),
+        puzzles=puzzles,
     )
 
 
