@@ -175,8 +175,8 @@ baud, or let QEMU do all of it:
 
 ID is the row of the puzzle table, 0 where there is one. A Sudoku with a blank (. or 0) and a maze
 with anything but digits are read as people write them. All else are TOKENS, numbers of the model's
-alphabet: 0 to 9, then a for 10 to z for 35. A cell's token is the number that the puzzle file of
-the data set has for it.{_tokens_of(export)}
+alphabet: 0 to 9, then a for 10 to z for 35. A cell's token is the number that
+the puzzle file of the data set has for it.{_tokens_of(export)}
 
 Halting by q (`halt=q`, the start's setting for most models) is as good as the model's q head:
 compare answers with `set halt=never` before trusting it. `set H=3 L=6 steps=16` sets the depth.
