@@ -11,10 +11,11 @@ it. Read in this order:
     runtimes/     running a graph
     artifact/     an export on disk: opened, run, checked
     cortex_m/     a package for a board; firmware/ is its C
+    board/        a puzzle solved by a board: emulated, or behind a serial port
     aihub/        Qualcomm AI Hub
     footprint/    bytes, work and energy from shapes alone
 
-Programs: `python -m export.{tflite,onnx,verify,solve,micro}`; options.py has what they share, and
+Programs: `python -m export.{tflite,onnx,verify,solve,micro,board}`; options.py has what they share,
 job.py what the first two do. The names that a whole way needs, from a model's name to a solved
 puzzle, are all here: those of `trm_jax` and `quant` too (examples/quickstart.py). Not here:
 measuring whole data sets (`experiments.deploy`).

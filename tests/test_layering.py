@@ -112,6 +112,7 @@ PLACES = {
     "export.verify": ("export.options", "export.pipeline"),
     "export.solve": ("export.options", "export.pipeline"),
     "export.micro": ("export.cortex_m", "export.options"),
+    "export.board": ("export.cortex_m",),
     "export.aihub": (),
     "export.footprint": (),
     # experiments: what programs share, then programs, then readers of results

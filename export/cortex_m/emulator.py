@@ -7,21 +7,19 @@ an update of either state and a read-out; a puzzle is as many of each as its dep
 Not here: building the firmware (build.py), and a model of instruction counts (instructions.py).
 """
 
-import re
 import shutil
 import subprocess
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from export.cortex_m.console import DIGITS, MESSAGE, check_line, read_fields
 from export.cortex_m.package import Package, reserved_arena_bytes
 
 FLASH_BASE = 0x28700000  # DATA in firmware/boards/mps3_an547/memory.ld
 UART = ("-serial", "stdio")
 EMULATOR = "qemu-system-arm"
 NANOSECONDS = 1_000_000_000
-DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 ROOM = {"graphs": 7 << 20, "flash file": 1 << 20, "arena and states": 4 << 20}
@@ -102,7 +100,7 @@ def ask_firmware(elf: Path, flash: Path, lines: Sequence[str], seconds: float) -
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"the emulated board gave no answer in {seconds:.0f} s") from error
-    lines_sent = [line for line in done.stdout.splitlines() if not line.startswith(b"# ")]
+    lines_sent = [line for line in done.stdout.splitlines() if not line.startswith(MESSAGE)]
     replies = [_checked(line) for line in lines_sent]
     if refused := [line for line in replies if line.startswith("error ")]:
         raise RuntimeError(f"the emulated board refuses: {refused[0]}")
@@ -138,14 +136,14 @@ def measure_instructions(
 
 
 def _checked(line: bytes) -> str:
-    content, _, crc = line.rpartition(b" *")
-    if crc != b"%08x" % zlib.crc32(content):
+    content = check_line(line)
+    if content is None:
         raise RuntimeError(f"the emulated board sent a damaged line: {line[:80]!r}")
-    return content.decode()
+    return content
 
 
 def _number(line: str, name: str) -> int:
-    match = re.search(rf"\b{name}=(\d+)", line)
-    if match is None:
+    value = read_fields(line).get(name, "")
+    if not value.isdecimal():
         raise RuntimeError(f"the emulated board did not say {name}: {line[:80]}")
-    return int(match[1])
+    return int(value)

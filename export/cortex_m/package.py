@@ -11,6 +11,7 @@ writes what it holds, `save_package` puts it into a folder:
 Not here: the command line (export/micro.py) and the firmware (export/firmware).
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -34,10 +35,35 @@ from export.lowering.model import blocks_of
 from export.lowering.stages import network_graphs, stages_of, work_bytes
 from export.targets import Target
 from trm_jax.config import Positions
+from trm_jax.data.facts import PuzzleFacts
 from trm_jax.output.staging import staged
 from trm_jax.tasks import TASKS
 
 UPDATES = ("update_L", "update_H")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageFacts:
+    """What package.json says.
+
+    Attributes:
+      puzzles: what they are; None where the export does not say.
+      graphs: name -> SHA-256 of its .tflite, in the order of the firmware.
+    """
+
+    model: str
+    scheme: str
+    puzzles: PuzzleFacts | None
+    graph_bytes: int
+    graphs: dict[str, str]
+    arena_measured_bytes: int
+    arena_head_bytes: int
+    arena_tail_bytes: int
+    arena_bytes: int
+    state_bytes: int
+    work_bytes: int
+    flash_bytes: int
+    flash_sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +118,9 @@ def make_package(export: Export) -> Package:
       RuntimeError: TFLM is not installed or refuses a graph.
     """
     _check_export(export)
-    updates: dict[str, str] = dict(zip(UPDATES, blocks_of(export.config), strict=True))
-    networks = {role: network_graphs(export.model, name) for role, name in updates.items()}
-    used = [*networks["update_L"], *networks["update_H"], export.model.graph("head")]
-    graphs = {graph.name: write_board_graph(graph) for graph in used}
-    files = [graphs[graph.name] for graph in networks["update_L"]]
-    model_id = hashlib.sha256(b"".join(files)).digest()
+    networks = networks_of(export)
+    graphs = write_board_graphs(export)
+    model_id = hashlib.sha256(b"".join(graphs.values())).digest()
     rows = make_row_file(export, model_id)
     expected = export.manifest.expected
     vectors = b""
@@ -114,9 +137,22 @@ def make_package(export: Export) -> Package:
     )
 
 
+def networks_of(export: Export) -> dict[str, tuple[Graph, ...]]:
+    """Find the graphs of the updates of z_L and z_H, in the order of their first call."""
+    updates = dict(zip(UPDATES, blocks_of(export.config), strict=True))
+    return {role: network_graphs(export.model, name) for role, name in updates.items()}
+
+
+def write_board_graphs(export: Export) -> dict[str, bytes]:
+    """Write the graphs as a board gets them: name -> .tflite of its own; the head is the last."""
+    networks = networks_of(export)
+    used = [*networks["update_L"], *networks["update_H"], export.model.graph("head")]
+    return {graph.name: write_board_graph(graph) for graph in used}
+
+
 def package_files(package: Package) -> dict[str, bytes]:
     """Write a package: name -> content."""
-    facts = _facts(package)
+    facts = dataclasses.asdict(facts_of(package))
     sizes = Sizes(reserved_arena_bytes(package.arena), package.state_bytes, package.work_bytes)
     updates = [stages_of(package.networks[role]) for role in UPDATES]
     texts = {
@@ -138,6 +174,32 @@ def save_package(package: Package, folder: Path) -> None:
     with staged(folder) as work:
         for name, content in package_files(package).items():
             (work / name).write_bytes(content)
+
+
+def facts_of(package: Package) -> PackageFacts:
+    """Say what a package is and what it takes."""
+    arena, flash, graphs = package.arena, package.flash, package.graphs
+    manifest = package.export.manifest
+    return PackageFacts(
+        model=manifest.model,
+        scheme=manifest.scheme,
+        puzzles=manifest.puzzles,
+        graph_bytes=sum(map(len, graphs.values())),
+        graphs=hash_graphs(graphs),
+        arena_measured_bytes=arena.head + arena.tail,
+        arena_head_bytes=arena.head,
+        arena_tail_bytes=arena.tail,
+        arena_bytes=reserved_arena_bytes(arena),
+        state_bytes=package.state_bytes,
+        work_bytes=package.work_bytes,
+        flash_bytes=len(flash),
+        flash_sha256=hashlib.sha256(flash).hexdigest(),
+    )
+
+
+def hash_graphs(graphs: Mapping[str, bytes]) -> dict[str, str]:
+    """Hash each graph's file."""
+    return {name: hashlib.sha256(data).hexdigest() for name, data in graphs.items()}
 
 
 def reserved_arena_bytes(arena: Arena) -> int:
@@ -165,6 +227,9 @@ baud, or let QEMU do all of it:
 
     qemu-system-arm -machine mps3-an547 -display none -monitor none -serial stdio -no-reboot \\
         -kernel firmware.elf -device loader,file=flash.bin,addr=0x28700000,force-raw=on
+
+`python -m export.board THIS_FOLDER 53..7....` asks for you, emulated or with --port, and says
+whether the answer is right. By hand:
 
     info                what it is
     test                solves the test vectors and compares
@@ -204,21 +269,3 @@ def _check_export(export: Export) -> None:
     if len(types) > 1 or not types <= {DType.FLOAT32, *BITS}:
         names = ", ".join(sorted(dtype.value for dtype in types))
         raise ValueError(f"states must all be float32, int16 or int8, got {names}")
-
-
-def _facts(package: Package) -> dict[str, object]:
-    arena, flash, graphs = package.arena, package.flash, package.graphs
-    return {
-        "model": package.export.manifest.model,
-        "scheme": package.export.manifest.scheme,
-        "graph_bytes": sum(map(len, graphs.values())),
-        "graphs": {name: hashlib.sha256(data).hexdigest() for name, data in graphs.items()},
-        "arena_measured_bytes": arena.head + arena.tail,
-        "arena_head_bytes": arena.head,
-        "arena_tail_bytes": arena.tail,
-        "arena_bytes": reserved_arena_bytes(arena),
-        "state_bytes": package.state_bytes,
-        "work_bytes": package.work_bytes,
-        "flash_bytes": len(flash),
-        "flash_sha256": hashlib.sha256(flash).hexdigest(),
-    }

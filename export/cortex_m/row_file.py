@@ -9,7 +9,7 @@ Bytes, little endian; u unsigned, i signed, number of bits:
     0    8 bytes  TRMROWS1
     8    u32      size of the file, a multiple of 16
     12   u32      CRC-32 (zlib's) of bytes 16 up to the puzzle rows
-    16   32 bytes model id: SHA-256 of the file of the block graph
+    16   32 bytes model id: SHA-256 of the files of all graphs, in order
     48   u32      element type: 0 float32, 1 int16, 2 int8
     52   u32      vocab, at most 36 (the line protocol has one character a token)
     56   u32      seq
@@ -125,7 +125,7 @@ class RowFile:
     """Content of a row file; rows are float32, int16 or int8, all of one type.
 
     Attributes:
-      model_id: SHA-256 of the block graph's file.
+      model_id: SHA-256 of all graphs' files.
       H_init, L_init: vectors of emb elements.
       token_rows: vocab x emb.
       puzzle_rows: ids x width; a row fills the prefix positions, zeros behind it.

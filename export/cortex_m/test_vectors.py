@@ -8,7 +8,7 @@ Bytes, little endian; u unsigned, number of bits; the file comes right after the
     0    8 bytes  TRMVECT1
     8    u32      size of the file, a multiple of 16
     12   u32      CRC-32 (zlib's) of bytes 16 to the end
-    16   32 bytes model id: SHA-256 of the file of the block graph
+    16   32 bytes model id: SHA-256 of the files of all graphs, in order
     48   u16      seq
     50   u16      1: the states' checksums count, 0: they are not compared
     52   u32      number of vectors

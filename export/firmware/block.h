@@ -32,7 +32,7 @@ typedef struct {
 
 typedef struct {
   void *context;
-  const uint8_t *model_id; /* 32 bytes, SHA-256 of the block graph's file */
+  const uint8_t *model_id; /* 32 bytes, SHA-256 of all graphs' files, in order */
   trm_type carry, logits;
   uint32_t positions, emb, seq, vocab;
   uint32_t arena_bytes; /* of the arena: what the networks use */

@@ -25,6 +25,8 @@ static trm_status info(trm_session *session, const char *arguments) {
   trm_put_words(&text, TYPES[rows->type]);
   trm_put_words(&text, " model=");
   trm_put_hex(&text, trm_hash_begin(rows->model_id));
+  trm_put_words(&text, " rows=");
+  trm_put_hex(&text, rows->crc);
   trm_put_field(&text, "state_bytes", 2 * (uint64_t)trm_state_bytes(rows));
   trm_put_field(&text, "arena_bytes", session->machine->block->arena_bytes);
   trm_put_field(&text, "stack_used", board_stack_used());

@@ -8,8 +8,8 @@
    answer then does.
 
      info                              info seq=81 vocab=11 ids=1 emb=512 positions=97 type=int16
-                                        model=1f2e3d4c state_bytes=198656 arena_bytes=993280
-                                        stack_used=1976 vectors=4 ticks_per_second=32000000
+                                        model=1f2e3d4c rows=5e6f7a8b state_bytes=198656
+                                        arena_bytes=993280 stack_used=1976 vectors=4 ticks_per_second=32000000
      set [H=3] [L=6] [steps=16] [halt=never|q|qc]
                                        set H=3 L=6 steps=16 halt=q
      solve ID TOKENS                   solved steps=5 halted=1 q_bits=3f800000 saturated=0

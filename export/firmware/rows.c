@@ -114,9 +114,8 @@ trm_status trm_rows_open(trm_rows *rows, trm_flash flash) {
   if (lay_out(rows) != rows->file_bytes || (uint64_t)rows->prefix * rows->emb < rows->id_emb)
     return trm_fail(TRM_ROW_FILE_FIELD, rows->file_bytes, 8);
   uint32_t found = checksum(&flash, CHECKED_FROM, rows->puzzles_at);
-  if (found != trm_u32(header + 12))
-    return trm_fail(TRM_ROW_FILE_DAMAGED, found, trm_u32(header + 12));
-  return trm_fine();
+  rows->crc = trm_u32(header + 12);
+  return found == rows->crc ? trm_fine() : trm_fail(TRM_ROW_FILE_DAMAGED, found, rows->crc);
 }
 
 static uint32_t puzzle_at(const trm_rows *rows, uint32_t id) {

@@ -37,6 +37,7 @@ typedef struct {
 typedef struct {
   trm_flash flash;
   uint32_t file_bytes;
+  uint32_t crc; /* of all but the puzzle rows */
   uint8_t model_id[TRM_MODEL_ID_BYTES];
   trm_type type;
   uint32_t vocab, seq, prefix, emb, ids, id_emb;

@@ -21,7 +21,7 @@ struct TflmGraph {
 };
 
 struct TflmPackage {
-  const uint8_t *model_id; /* SHA-256 of the files of the graphs that update z_L, in order */
+  const uint8_t *model_id; /* SHA-256 of the files of all graphs, in order */
   const TflmGraph *graphs; /* TRM_GRAPHS of them; the last is the head */
   TflmSequence updates[2]; /* of z_L and of z_H; of TRM the same */
 };

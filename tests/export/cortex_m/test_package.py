@@ -1,6 +1,7 @@
 """Packages for boards: sources that say what the graphs are, flash in the graphs' formats."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -224,7 +225,12 @@ def test_a_package_is_consistent(kind: str) -> None:
     rows = row_file.read_rows(flash)
     vectors = test_vectors.read_vectors(flash[len(row_file.write_rows(rows)) :])
     assert rows.model_id == vectors.model_id
-    assert facts["graphs"][lowering_model.blocks_of(export.config)[0]] == rows.model_id.hex()
+    written = [package.graphs[name] for name in facts["graphs"]]
+    assert hashlib.sha256(b"".join(written)).digest() == rows.model_id
+    assert list(facts["graphs"])[-1] == "head"
+    assert facts["graphs"].keys() == package.graphs.keys()
+    hashes = [hashlib.sha256(data).hexdigest() for data in written]
+    assert hashes == list(facts["graphs"].values())
     assert not vectors.has_states  # floats may differ between compilers
     np.testing.assert_array_equal(vectors.vectors[0].tokens, export.manifest.expected.tokens[0])
     assert facts["arena_bytes"] >= facts["arena_measured_bytes"] + arena.MARGIN

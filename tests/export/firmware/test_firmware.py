@@ -105,6 +105,7 @@ def test_info_and_settings(machine: Machine, tmp_path: Path) -> None:
     rows = random_rows("int16")
     lines = ["info", "set", "set steps=9 halt=never", "", "set H=2 L=0", "set", "quit"]
     said = machine.talk(write_flash(tmp_path, rows, vectors_of(rows)), lines).lines
+    crc = int.from_bytes(row_file.write_rows(rows)[12:16], "little")
     state_bytes = 2 * 13 * 6 * 2
     arena_bytes = 2 * 160 + 160  # the double's: two states of 156 bytes, 11 x 7 logits of 2
     stack = re.search(r" stack_used=(\d+)", said[0])
@@ -114,7 +115,7 @@ def test_info_and_settings(machine: Machine, tmp_path: Path) -> None:
         assert 256 <= int(stack[1]) <= 4096
     assert said[0].replace(stack[0], "").rpartition(" ")[0] == (
         f"info seq=11 vocab=7 ids=3 emb=6 positions=13 type=int16 model={DOUBLE_ID[:4].hex()}"
-        f" state_bytes={state_bytes} arena_bytes={arena_bytes} vectors=4"
+        f" rows={crc:08x} state_bytes={state_bytes} arena_bytes={arena_bytes} vectors=4"
     )
     assert said[1:] == [
         "set H=2 L=3 steps=5 halt=q",
