@@ -42,6 +42,7 @@ from quant.ptq.calibrate import (
     Statistic,
     check_headroom,
     collect_from,
+    finite_ends,
     input_widths,
     own_start,
 )
@@ -94,6 +95,14 @@ class Simulation:
     quantised: QuantisedParams
     integers: IntegerModel | None = None
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Sites of static products whose inputs are zero on every calibration puzzle.
+
+        Their range is zero alone, so that whatever other puzzles bring there becomes zero.
+        """
+        return tuple(site for site, span in self.ranges.items() if span.input == (0.0, 0.0))
+
     def trajectory(self, batch: Batch, *, steps: int) -> Trajectory:
         """Roll out: z_H after every H-cycle of `steps` supervision steps."""
         return trajectory(self.reasoner, self.weights, batch, steps=steps)
@@ -126,8 +135,9 @@ def simulate(
       dtype: arithmetic of a plan that names none.
 
     Raises:
-      ValueError: weights that the plan's format cannot hold, no puzzles where the plan needs some,
-        or a model without integers (linear attention, learned positions) under tflm.
+      ValueError: weights that the plan's format cannot hold, no puzzles where the plan needs some
+        or none that leave a model's values finite, or a model without integers (linear attention,
+        learned positions) under tflm.
     """
     plan = PrecisionPlan.uniform(plan) if isinstance(plan, Scheme) else plan
     calibration = (
@@ -162,11 +172,20 @@ def simulate(
 
 
 def _folded(calibration: Calibration, plan: PrecisionPlan) -> Calibration:
-    """Calibrate the same network with the MLPs folded that a plan names."""
+    """Calibrate the same network with the MLPs folded that a plan names, once for all plans."""
     weights, batches, steps = calibration.weights, calibration.batches, calibration.steps
-    factors = fold_factors(calibration.reasoner, weights, batches, steps=steps)
-    weights = weights._replace(params=fold(weights.params, factors, plan.folds))
-    return Calibration(calibration.reasoner.config, weights, batches, steps=steps)
+    factors = calibration.once(
+        "fold factors",
+        lambda: fold_factors(calibration.reasoner, weights, batches, steps=steps),
+    )
+    sites = frozenset(filter(plan.folds, factors))
+
+    def folded() -> Calibration:
+        params = fold(weights.params, factors, sites.__contains__)
+        config = calibration.reasoner.config
+        return Calibration(config, weights._replace(params=params), batches, steps=steps)
+
+    return calibration.once(("folded", sites), folded)
 
 
 def calibrate_on(
@@ -343,17 +362,16 @@ def product_ranges(
     }
     products = collect_from(start, reasoner, weights, batches, steps=steps, statistic=PRODUCT_RANGE)
     return {
-        site: ProductRange(_ends(each.input, headroom), _ends(each.output, headroom))
+        site: ProductRange(
+            finite_ends(site, each.input, headroom),
+            finite_ends(site, each.output, headroom, "outputs"),
+        )
         for site, each in products.items()
     }
 
 
 def _ranged_site(site: str, plan: PrecisionPlan | None, config: Config) -> RangedSite:
     return RangedSite(site, plan.of(site).ranges if plan else Ranges.ALL, config.prefix_len)
-
-
-def _ends(span: Range, headroom: float) -> tuple[float, float]:
-    return float(span.low) * headroom, float(span.high) * headroom
 
 
 def _kernel_of(weights: Weights, site: str) -> Array:

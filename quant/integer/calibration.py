@@ -29,6 +29,7 @@ from quant.integer.encoding import BITS, Encoding, short_scale
 from quant.integer.network import apply_level, last_norm, layer_sites, mixed_name, read_out
 from quant.integer.operators import ALL, SIGMOID, Products
 from quant.integer.tensor_names import INJECTION, ROTARY, STATE, BitWidths, Head, TensorName
+from quant.ptq.calibrate import finite_ends, with_nan_as_infinity
 from quant.ptq.cells import Select, all_values, select_outputs
 from quant.scheme import Ranges
 from trm_jax.config import Config, ReasonerConfig
@@ -42,7 +43,9 @@ Spans = dict[TensorName, Range]
 Ends = dict[TensorName, tuple[float, float]]
 """Range of every tensor, on the host."""
 HEADROOM = 1.5
-SMALLEST_RANGE = 1e-30  # of a tensor that is always zero
+SMALLEST_RANGE = 1e-6
+"""Of a tensor that is always zero: far below states of unit mean square, and not so far that the
+ratio of a product's scales to it leaves the 2^31 that a multiplier holds."""
 UNIT_RESULTS = {"scores": "share", "silu": "sigmoid"}
 """Results of SOFTMAX and LOGISTIC beside a tensor that is ranged; their encodings are fixed."""
 
@@ -68,7 +71,7 @@ class RangeOps:
 
     def noted(self, name: TensorName, x: Array) -> Array:
         """Remember the range of a tensor, and return it."""
-        covered = self.select(name.site, x)
+        covered = with_nan_as_infinity(self.select(name.site, x))
         span = Range(jnp.min(covered), jnp.max(covered))
         self.spans[name] = merged(self.spans[name], span) if name in self.spans else span
         return x
@@ -289,7 +292,7 @@ def _attention_encoding(name: TensorName, span: tuple[float, float], bits: int) 
 def _with_headroom(spans: Mapping[TensorName, Range], headroom: float) -> Ends:
     if not headroom >= 1:
         raise ValueError(f"headroom must be at least 1, got headroom={headroom}")
-    return {n: (float(low) * headroom, float(high) * headroom) for n, (low, high) in spans.items()}
+    return {name: finite_ends(str(name), span, headroom, "values") for name, span in spans.items()}
 
 
 def _share_range(ends: Ends, names: Sequence[TensorName]) -> None:

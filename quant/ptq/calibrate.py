@@ -15,7 +15,8 @@ carry stays wrong for all later cycles, so ranges get headroom instead.
 import dataclasses
 import enum
 import functools
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import jax
@@ -58,11 +59,22 @@ class Calibration:
         self.weights = weights
         self.steps = steps
         self._batches = batches
+        self._measured: dict[Hashable, Any] = {}
 
     @functools.cached_property
     def batches(self) -> tuple[Batch, ...]:
-        """The puzzles."""
-        return tuple(self._batches)
+        """The puzzles.
+
+        Raises:
+          ValueError: a batch without puzzles.
+        """
+        return tuple(_with_puzzles(self._batches))
+
+    def once(self, name: Hashable, measure: Callable[[], Value]) -> Value:
+        """Return what was measured under a name; it is measured when first asked for."""
+        if name not in self._measured:
+            self._measured[name] = measure()
+        return self._measured[name]
 
     @functools.cached_property
     def hessians(self) -> PerSite[Float[Array, "inputs inputs"]]:
@@ -113,8 +125,14 @@ class Statistic(NamedTuple):
     seen: tuple[Seen, ...] = (Seen.INPUTS,)
 
 
-def _widen(span: Range, x: Inputs) -> Range:
+def with_nan_as_infinity(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Turn what is not a number into infinity, which XLA's minimum and maximum do not pass over."""
     x = x.astype(jnp.float32)
+    return jnp.where(jnp.isnan(x), jnp.inf, x)
+
+
+def _widen(span: Range, x: Inputs) -> Range:
+    x = with_nan_as_infinity(x)
     return Range(jnp.minimum(span.low, jnp.min(x)), jnp.maximum(span.high, jnp.max(x)))
 
 
@@ -174,7 +192,38 @@ def activation_ranges(
     """
     check_headroom(headroom)
     spans = collect(reasoner, weights, batches, steps=steps, statistic=RANGE)
-    return {s: (float(r.low) * headroom, float(r.high) * headroom) for s, r in spans.items()}
+    return {site: finite_ends(site, span, headroom) for site, span in spans.items()}
+
+
+def finite_ends(
+    site: str, span: Range, headroom: float = 1.0, what: str = "inputs"
+) -> tuple[float, float]:
+    """Read off what was measured at a site.
+
+    Args:
+      headroom: factor on both ends.
+      what: was measured, for the message.
+
+    Raises:
+      ValueError: nothing was seen, or what is not finite; the message names the site.
+    """
+    low, high = float(span.low), float(span.high)
+    if low > high:  # the summary of no input
+        raise ValueError(
+            f"{site}: no calibration puzzle reaches it, so that its {what} have no range; repair"
+            " the model, or leave its activations in float"
+        )
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(not_finite(site, what))
+    return low * headroom, high * headroom
+
+
+def not_finite(site: str, what: str = "inputs") -> str:
+    """Say that calibration puzzles drive what a site reads or gives beyond float32."""
+    return (
+        f"{site}: the calibration puzzles drive its {what} beyond float32; repair the checkpoint,"
+        " or take a scheme that is calibrated on no puzzles (int8, int4_calibrated)"
+    )
 
 
 def check_headroom(headroom: float) -> None:
@@ -199,9 +248,8 @@ def input_and_state_ranges(
       ValueError: no batch.
     """
     spans = collect(reasoner, weights, batches, steps=steps, statistic=EVERY_RANGE)
-    ends = {site: (float(span.low), float(span.high)) for site, span in spans.items()}
-    inputs = {site: ends.pop(site) for site in input_widths(weights.params)}
-    return inputs, ends
+    inputs = {site: finite_ends(site, spans.pop(site)) for site in input_widths(weights.params)}
+    return inputs, {site: finite_ends(site, span, what="values") for site, span in spans.items()}
 
 
 def hessians(
@@ -306,13 +354,21 @@ def collect_from(
 def _fold_batches(
     batches: Iterable[Batch], start: PerSite, observe: Callable[[Batch, PerSite], PerSite]
 ) -> PerSite:
-    """Add every batch to a summary; no batch is an error."""
+    """Add every batch to a summary; no batch is an error, and one without puzzles too."""
     summary = None
-    for batch in batches:
+    for batch in _with_puzzles(batches):
         summary = observe(batch, start if summary is None else summary)
     if summary is None:
         raise ValueError("calibration needs at least one batch, got none")
     return summary
+
+
+def _with_puzzles(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Pass batches on; one without puzzles is an error."""
+    for number, batch in enumerate(batches):
+        if not len(batch.inputs):
+            raise ValueError(f"batch {number} of the calibration holds no puzzles; leave it out")
+        yield batch
 
 
 def input_widths(params: Params) -> PerSite[int]:

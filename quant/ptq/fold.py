@@ -24,7 +24,14 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from quant.ptq.calibrate import Statistic, collect_from, input_widths, own_start
+from quant.ptq.calibrate import (
+    Statistic,
+    collect_from,
+    input_widths,
+    not_finite,
+    own_start,
+    with_nan_as_infinity,
+)
 from quant.ptq.cells import RangedSite
 from quant.scheme import Ranges
 from trm_jax.models.reasoner import Reasoner
@@ -47,7 +54,7 @@ class ChannelMaxima(NamedTuple):
 def _add_maxima(summary: ChannelMaxima, x: Float[Array, "*lead channels"]) -> ChannelMaxima:
     if not _is_down(summary.site.name):
         return summary
-    rows = jnp.abs(summary.site.input(x.astype(jnp.float32))).reshape(-1, x.shape[-1])
+    rows = jnp.abs(summary.site.input(with_nan_as_infinity(x))).reshape(-1, x.shape[-1])
     return summary._replace(largest=jnp.maximum(summary.largest, jnp.max(rows, axis=0)))
 
 
@@ -67,7 +74,7 @@ def fold_factors(
       reasoner, weights, batches, steps: as for `quant.ptq.calibrate.activation_ranges`.
 
     Raises:
-      ValueError: no batch.
+      ValueError: no batch, or values that are not finite.
     """
     prefix_len = reasoner.config.prefix_len
     start = {
@@ -75,11 +82,11 @@ def fold_factors(
         for site, width in input_widths(weights.params).items()
     }
     maxima = collect_from(start, reasoner, weights, batches, steps=steps, statistic=CHANNEL_MAXIMA)
-    return {
-        site: powers_of_two(np.asarray(each.largest))
-        for site, each in maxima.items()
-        if _is_down(site)
-    }
+    largest = {site: np.asarray(each.largest) for site, each in maxima.items() if _is_down(site)}
+    for site, channels in largest.items():
+        if not np.isfinite(channels).all():
+            raise ValueError(not_finite(site))
+    return {site: powers_of_two(channels) for site, channels in largest.items()}
 
 
 def powers_of_two(largest: np.ndarray) -> np.ndarray:

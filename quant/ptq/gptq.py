@@ -32,6 +32,7 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from quant.affine import Affine, Grid, QTensor, dequantise, quantise
+from quant.ptq.calibrate import not_finite
 from quant.ptq.grids import REACHES, candidate_grids, keep_least, output_error
 from quant.scheme import WeightScheme
 
@@ -51,10 +52,7 @@ def round_site(
     """
     exact = np.asarray(hessian, np.float64)
     if not np.isfinite(exact).all():
-        raise ValueError(
-            f"{site}: the calibration puzzles drive its inputs beyond float32; repair the"
-            " checkpoint or round to nearest (leave -gptq out)"
-        )
+        raise ValueError(not_finite(site))
     factor = factorise(exact, DAMPING)
     tried = [
         _round(kernel, factor, affine, weights.grid)

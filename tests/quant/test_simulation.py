@@ -1,24 +1,30 @@
 """Simulations: calibrated ranges against a watched rollout, rounded outputs, what is refused."""
 
+from types import ModuleType
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import quant.simulation
 from quant.affine import Grid, Symmetry
 from quant.dot_general import site_dot_general
 from quant.precision_plan import PrecisionPlan
+from quant.ptq import calibrate
 from quant.ptq.calibrate import ProductRange, activation_ranges
 from quant.ptq.weights import round_weights
 from quant.scheme import Scheme, parse
-from quant.simulation import plan_dot_general, product_ranges, quantise_for, simulate
+from quant.simulation import calibrate_on, plan_dot_general, product_ranges, quantise_for, simulate
 from tests.support.samples import random_batch, random_weights, small
+from tests.support.slow import slow_except
 from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.models.act import rollout
 from trm_jax.models.build import build
 from trm_jax.models.layers import exact_dot_general
 from trm_jax.models.trm import trm
-from trm_jax.types import DotGeneral, Weights
+from trm_jax.types import Batch, DotGeneral, Weights
 
 CONFIG = TRMConfig(**small(mixer=Mixer.MLP, positions=Positions.NONE), puzzle_emb_len=1)
 STEPS = 2
@@ -212,3 +218,65 @@ def test_static_plans_ask_for_puzzles_and_ranges() -> None:
     product = plan_dot_general(plan, {SITE: ProductRange((0.0, 1.0), (0.0, 1.0))})
     with pytest.raises(ValueError, match="no calibrated range for 'q_head'; calibrated sites: lm"):
         product("q_head")
+
+
+CALIBRATED = ["w4t-sym-gptq", "w8c-sym_a8s", "w8c-sym_a8s-cells-fold", "w8c-sym_a8s_tflm"]
+
+
+def scaled_mlps(factor: float) -> Weights:
+    """Scale what the MLPs multiply by silu."""
+
+    def scaled(path: tuple, leaf: jax.Array) -> jax.Array:
+        return leaf * factor if any(key.key == "gate_up_proj" for key in path) else leaf
+
+    params = jax.tree_util.tree_map_with_path(scaled, TinyModel.weights.params)
+    return TinyModel.weights._replace(params=params)
+
+
+class ChangedModel(NamedTuple):
+    """The tiny model with other weights."""
+
+    weights: Weights
+    config: TRMConfig = CONFIG
+
+
+@pytest.mark.parametrize("scheme", slow_except(CALIBRATED))
+def test_mlps_that_never_fire_leave_everything_finite(scheme: str) -> None:
+    batch = random_batch(CONFIG, 2)
+    silent = simulate(ChangedModel(scaled_mlps(0.0)), parse(scheme), [batch], steps=1)
+    assert np.isfinite(np.asarray(silent.trajectory(batch, steps=1), np.float32)).all()
+    if parse(scheme).activations.is_static and not parse(scheme).is_integer:
+        assert {site.rsplit("/", 1)[-1] for site in silent.silent} == {"down_proj"}
+
+
+@pytest.mark.parametrize("scheme", slow_except(CALIBRATED))
+def test_models_beyond_float32_name_what_is_not_finite(scheme: str) -> None:
+    with pytest.raises(ValueError, match=r": the calibration puzzles drive its (in|val)\w+ beyond"):
+        simulate(ChangedModel(scaled_mlps(1e25)), parse(scheme), [random_batch(CONFIG, 2)], steps=1)
+
+
+@pytest.mark.parametrize("scheme", slow_except(CALIBRATED))
+def test_batches_without_puzzles_are_refused(scheme: str) -> None:
+    empty = Batch(*(x[:0] for x in random_batch(CONFIG, 1)))
+    with pytest.raises(ValueError, match="batch 0 of the calibration holds no puzzles"):
+        simulate(TinyModel(), parse(scheme), [empty], steps=1)
+
+
+@pytest.mark.slow
+def test_schemes_share_folded_weights_and_their_hessians(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, measured = calibrate_on(TinyModel(), [random_batch(CONFIG, 2)], 1), list[str]()
+
+    def count(home: ModuleType, name: str) -> None:
+        measure = getattr(home, name)
+
+        def counted(*arguments: Any, **options: Any) -> Any:
+            measured.append(name)
+            return measure(*arguments, **options)
+
+        monkeypatch.setattr(home, name, counted)
+
+    count(quant.simulation, "fold_factors")
+    count(calibrate, "hessians")
+    for scheme in ("w4t-sym-gptq_a8s-cells-fold", "w8c-sym-gptq_a16s-cells-fold"):
+        simulate(TinyModel(), parse(scheme), seen)
+    assert measured == ["fold_factors", "hessians"]

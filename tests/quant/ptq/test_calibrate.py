@@ -8,9 +8,12 @@ import pytest
 from quant.carry import CarryStore
 from quant.ptq.calibrate import (
     RANGE,
+    Calibration,
     activation_ranges,
+    finite_ends,
     first_call_hessians,
     hessians,
+    input_and_state_ranges,
     input_widths,
     normed_hessians,
     observed_rollout,
@@ -170,3 +173,40 @@ def test_misuse_is_explained():
         activation_ranges(build(TRM), weights, [], steps=1)
     with pytest.raises(ValueError, match=r"headroom must be positive, got headroom=0.0"):
         activation_ranges(build(TRM), weights, batches(), steps=1, headroom=0.0)
+
+
+def broken(factor: float, name: str = "gate_up_proj"):
+    """Scale the kernels of one name."""
+    weights = random_weights(TRM)
+
+    def scaled(path, leaf):
+        return leaf * factor if any(key.key == name for key in path) else leaf
+
+    return weights._replace(params=jax.tree_util.tree_map_with_path(scaled, weights.params))
+
+
+@pytest.mark.parametrize("measure", [activation_ranges, input_and_state_ranges])
+def test_trajectories_beyond_float32_name_a_site(measure):
+    weights = broken(1e25)  # silu(gate) * up is a product of two of them
+    with pytest.raises(ValueError, match=r"down_proj: the calibration puzzles drive its inputs"):
+        measure(build(TRM), weights, batches(), steps=1)
+
+
+def test_a_site_that_nothing_reaches_has_no_range():
+    with pytest.raises(ValueError, match=r"lm_head: no calibration puzzle reaches it"):
+        finite_ends("lm_head", RANGE.empty(4))
+
+
+def test_a_batch_without_puzzles_is_refused():
+    empty = Batch(*(x[:0] for x in batches()[0]))
+    weights = random_weights(TRM)
+    for measure in (activation_ranges, hessians):
+        with pytest.raises(ValueError, match="batch 1 of the calibration holds no puzzles"):
+            measure(build(TRM), weights, [batches()[0], empty], steps=1)
+    with pytest.raises(ValueError, match="batch 0 of the calibration holds no puzzles"):
+        Calibration(TRM, weights, [empty], steps=1).batches  # noqa: B018
+
+
+def test_what_is_measured_once_is_kept():
+    seen, values = Calibration(TRM, random_weights(TRM), batches(), steps=1), iter("xy")
+    assert [seen.once(name, lambda: next(values)) for name in "aba"] == ["x", "y", "x"]
