@@ -33,8 +33,8 @@ from experiments.measurement.row_files import FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import MeasurementSpec, differences, digest_of
 
-Facts = dict[str, float | str]
-"""Named numbers and words: `bytes`, `parameters`, `train_seconds`, ..."""
+Facts = dict[str, float | str | bool]
+"""Named numbers, words and choices: `bytes`, `parameters`, `train_seconds`, ..."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +65,10 @@ def check_facts(name: str, facts: Facts, numbers: Sequence[str]) -> None:
       ValueError: names the field.
     """
     for key in numbers:
-        if isinstance(facts.get(key), str | None):
+        if isinstance(facts.get(key), str | bool | None):
             raise ValueError(f"field {name}.{key} must be a number, got {facts.get(key)!r}")
     for key, value in facts.items():
-        if not isinstance(value, str):
+        if not isinstance(value, str | bool):
             check_within(f"{name}.{key}", value, -MOST)
 
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+from dataclasses import asdict
 
 import pytest
 
+from experiments.ablate.retraining import brief
 from experiments.ablate.rows import (
     AblationRow,
     AblationSpec,
@@ -53,6 +55,20 @@ def row(spec: AblationSpec, variant: str, start: int, stop: int) -> AblationRow:
         infidelity=Moments(0.5, 0.125),  # (1/4, 1/4, 0) or (1/4, 1/4)
         facts={"bytes": 40.0},
     )
+
+
+def test_settings_of_a_training_are_read_back(tmp_path):
+    """Its recipe has choices that are true or false beside numbers."""
+    settings = asdict(brief(3, 2, 1e-3, 0)) | {"augment": True}
+    entries = (BASE.plan("qat", "fp32", "fp32", {}), BASE.plan("qat", "QAT", "fp32", settings))
+    spec = dataclasses.replace(BASE, planned=entries)
+    ablation_folder(tmp_path / "out").open(spec, {})
+    assert ablation_folder(tmp_path / "out").read_spec() == spec
+
+
+def test_bytes_that_are_true_are_no_number(tmp_path):
+    with pytest.raises(ValueError, match=r"facts\.bytes must be a number, got True"):
+        dataclasses.replace(row(planned(), "half", 0, 3), facts={"bytes": True})
 
 
 @pytest.fixture
