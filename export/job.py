@@ -7,13 +7,14 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.artifact.manifest import IntegerFacts, Manifest
+from export.artifact.manifest import Expected, IntegerFacts, Manifest
 from export.lowering.stages import parse_cut
 from export.lowering.storage import plan_for
 from export.pipeline import export_model
 from export.targets import Target
 from quant.precision_plan import parse_plan
 from trm_jax.command_line import progress_bar
+from trm_jax.halting import Halting
 from trm_jax.loading import load_model, load_puzzles
 
 
@@ -28,6 +29,7 @@ class ExportJob:
       batch: puzzles per call of the graphs.
       steps: supervision steps of the expected answers; None: the model's.
       cut: attention in integers in graphs that share one arena (lowering/stages.py).
+      halting: what a board's self-test halts by; None: the default of the task.
     """
 
     model: str
@@ -39,6 +41,7 @@ class ExportJob:
     batch: int
     steps: int | None
     cut: str | None
+    halting: Halting | None = None
 
 
 def run_job(job: ExportJob) -> Manifest:
@@ -62,6 +65,7 @@ def run_job(job: ExportJob) -> Manifest:
             puzzles=puzzles,
             batch=job.batch,
             steps=job.steps,
+            halting=job.halting,
             cut=cut,
             on_stage=lambda stage: advance(next(begun), stage),
         )
@@ -78,9 +82,15 @@ def describe_export(manifest: Manifest, folder: Path) -> str:
         f" with host tensors {manifest.total_bytes:,} bytes\n"
         f"{integers}"
         f"expected answers: {len(expected.tokens)} puzzles at {expected.steps} steps,"
-        f" confirmed by {expected.confirmed_by or 'nothing here'}\n"
+        f" confirmed by {expected.confirmed_by or 'nothing here'}{describe_halted(expected)}\n"
         f"next: python -m export.verify {folder}"
     )
+
+
+def describe_halted(expected: Expected) -> str:
+    """Say when the expected puzzles halt."""
+    halted = expected.halted
+    return "" if halted is None else f"; by {halted.halting} at {', '.join(map(str, halted.steps))}"
 
 
 def describe_room(integers: IntegerFacts) -> str:

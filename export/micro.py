@@ -11,6 +11,10 @@ Into the folder go
     FOLDER/package.json   sizes: arena measured and margin, states, flash; operators; hashes
     FOLDER/README.md      how to build, load and use it
 
+The firmware halts as the export was tried (export.tflite --halt): by the rules of the puzzles where
+they are known, else never, and its self-test holds right answers under that rule. An export whose
+answers are all wrong is refused.
+
 The arena is measured by TFLM's host interpreter (cortex_m/arena.py). Not here: making the export
 (tflite.py), the firmware (firmware/).
 """
@@ -44,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from export.artifact.open import open_artifact
         from export.cortex_m.arena import MARGIN
         from export.cortex_m.package import (
+            check_answers,
+            count_vectors,
             make_package,
             package_files,
             reserved_arena_bytes,
@@ -51,12 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
 
         package = make_package(open_artifact(args.export))
+        check_answers(package)
         with writing_whole(folder, PACKAGE):
             save_package(package, folder)
         sys.stdout.write(
             f"{folder}: {len(package_files(package))} files, arena"
             f" {reserved_arena_bytes(package.arena)} bytes of which {MARGIN} margin,"
-            f" states {package.state_bytes} bytes\n"
+            f" states {package.state_bytes} bytes; halts by {package.rows.depth.halting.name},"
+            f" self-test of {count_vectors(package)} puzzles\n"
         )
 
     return exit_code(action, (ValueError, RuntimeError, OSError))

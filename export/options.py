@@ -7,6 +7,7 @@ import argparse
 
 from export.targets import BATCH, Target
 from trm_jax.command_line import make_parser, positive_int, user_path
+from trm_jax.halting import Halting, parse_halting
 from trm_jax.output.ownership import OutputKind
 from trm_jax.tasks.table import TASKS
 
@@ -54,7 +55,27 @@ def export_parser(program: str, description: str | None) -> argparse.ArgumentPar
     p.add_argument(
         "--steps", type=positive_int, metavar="N", help="supervision steps (the model's)"
     )
+    add_halt(p, "of a second set of expected answers, for a board's self-test")
     return p
+
+
+def add_halt(parser: argparse.ArgumentParser, what: str) -> None:
+    """Declare --halt; `take_halting` reads it."""
+    parser.add_argument(
+        "--halt",
+        metavar="RULE",
+        help=f"{what}: never, q[:B], qc[:B], rules, unchanged[:K] or residual:B (default: rules"
+        " where the task has some, else never)",
+    )
+
+
+def take_halting(args: argparse.Namespace) -> Halting | None:
+    """Read --halt; None where it was not given.
+
+    Raises:
+      ValueError: no rule has this name.
+    """
+    return None if args.halt is None else parse_halting(args.halt)
 
 
 def artifact_parser(

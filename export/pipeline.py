@@ -18,7 +18,7 @@ board needs (cortex_m/package.py).
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ import numpy as np
 from export.artifact.host_state import state_checksum
 from export.artifact.manifest import (
     Expected,
+    HaltedAnswers,
     IntegerFacts,
     Manifest,
     dump_manifest,
@@ -53,6 +54,7 @@ from quant.simulation import Simulation, simulate
 from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.halting import NEVER, Halting, StepReading, halting_steps
 from trm_jax.loading import LoadedModel, Puzzles, gather_batch, gather_calibration, load_puzzles
 from trm_jax.output.staging import staged
 from trm_jax.types import Batch
@@ -69,6 +71,7 @@ def export_model(
     puzzles: Puzzles | None = None,
     batch: int = BATCH,
     steps: int | None = None,
+    halting: Halting | None = None,
     cut: PartitionSpec | None = None,
     on_stage: Callable[[str], object] = lambda stage: None,
 ) -> Manifest:
@@ -81,6 +84,7 @@ def export_model(
         become the expected answers; None: the bundled ones that the model reads.
       batch: puzzles per call of the graphs.
       steps: supervision steps of calibration and of the expected answers; None: the model's.
+      halting: as of `write_artifact`.
       cut: attention in integers, in graphs that share one arena (lowering/stages.py).
       on_stage: is told what begins.
 
@@ -98,7 +102,15 @@ def export_model(
     on_stage("lowering and trying")
     tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
     return write_artifact(
-        Path(folder), model, plan, simulation, tried, batch=batch, steps=steps, cut=cut
+        Path(folder),
+        model,
+        plan,
+        simulation,
+        tried,
+        batch=batch,
+        steps=steps,
+        halting=halting,
+        cut=cut,
     )
 
 
@@ -112,6 +124,7 @@ def keep_artifact(
     batch: int,
     steps: int,
     tried: int = TRIED,
+    halting: Halting | None = None,
     cut: PartitionSpec | None = None,
 ) -> Export:
     """Open the export of a folder; make it first where it is not there.
@@ -120,14 +133,24 @@ def keep_artifact(
       make: gives the simulation, where the export is to be made.
       dataset: its first puzzles are tried for the expected answers.
       tried: how many of them at most.
-      batch, steps, cut: as of `write_artifact`.
+      batch, steps, halting, cut: as of `write_artifact`.
 
     Raises:
       As `write_artifact` and `open_artifact`.
     """
     if not (folder / MANIFEST_FILE).exists():
         first = gather_batch(dataset, np.arange(min(tried, len(dataset))))
-        write_artifact(folder, source, plan, make(), first, batch=batch, steps=steps, cut=cut)
+        write_artifact(
+            folder,
+            source,
+            plan,
+            make(),
+            first,
+            batch=batch,
+            steps=steps,
+            halting=halting,
+            cut=cut,
+        )
     return open_artifact(folder)
 
 
@@ -140,6 +163,7 @@ def write_artifact(
     *,
     batch: int,
     steps: int,
+    halting: Halting | None = None,
     cut: PartitionSpec | None = None,
 ) -> Manifest:
     """Write an export.
@@ -149,6 +173,8 @@ def write_artifact(
       tried: puzzles for the expected answers (TRIED of them are enough).
       batch: puzzles per call of the graphs.
       steps: supervision steps of the expected answers.
+      halting: the rule of a second set of expected answers, which a board's self-test repeats;
+        None: by the rules of the puzzles, where they are known, else never.
       cut: as in `lower_model`; the stages then give the expected answers.
 
     Raises:
@@ -164,9 +190,10 @@ def write_artifact(
         contents[HOST_FILE] = (work / HOST_FILE).read_bytes()
         first = draft_manifest(source, plan, simulation, model, contents, batch=batch, steps=steps)
         draft = Export(manifest=first, model=model, host=host)
+        rule = draft.default_halting if halting is None else halting
         final = dataclasses.replace(
             first,
-            expected=choose_expected(draft, simulation, tried, steps),
+            expected=choose_expected(draft, simulation, tried, steps, rule),
             integers=count_saturated(first, simulation, tried, steps),
         )
         (work / MANIFEST_FILE).write_text(dump_manifest(final), encoding="utf-8")
@@ -257,15 +284,21 @@ def draft_manifest(
     )
 
 
-def choose_expected(export: Export, simulation: Simulation, tried: Batch, steps: int) -> Expected:
+def choose_expected(
+    export: Export, simulation: Simulation, tried: Batch, steps: int, halting: Halting = NEVER
+) -> Expected:
     """Choose puzzles on which simulation and runtime agree, and record their answers.
+
+    Args:
+      halting: a rule under which they are recorded as well.
 
     Raises:
       ValueError: they agree on none of them; or not on all, where both compute in integers.
       RuntimeError: the runtime refuses the file.
     """
     first = Batch(*(x[:TRIED] for x in tried))
-    simulated = simulation.answers(first, steps=steps)
+    readings = simulation.readings(first, steps=steps)
+    simulated = readings[-1].tokens
     agree, confirmed = np.ones(len(simulated), bool), ""
     states: list[tuple[int, int]] = []
     target = export.manifest.target
@@ -287,6 +320,10 @@ def choose_expected(export: Export, simulation: Simulation, tried: Batch, steps:
             f" little trained that {steps} steps make other answers of roundings (--steps 1 tells)"
         )
     chosen = np.flatnonzero(agree)[:EXPECTED]
+    halted = None
+    if halting != NEVER:
+        some = Batch(*(x[chosen] for x in first))
+        halted = answer_halted(export, some, [r.only(chosen) for r in readings], halting)
     return Expected(
         steps=steps,
         inputs=_rows(np.asarray(first.inputs)[chosen]),
@@ -294,15 +331,51 @@ def choose_expected(export: Export, simulation: Simulation, tried: Batch, steps:
         tokens=_rows(simulated[chosen]),
         confirmed_by=confirmed,
         states=tuple(states[i] for i in chosen) if states else (),
+        halted=halted,
     )
 
 
-def _solve_here(export: Export, puzzles: Batch, steps: int) -> Solution:
+def answer_halted(
+    export: Export, puzzles: Batch, readings: Sequence[StepReading], halting: Halting
+) -> HaltedAnswers:
+    """Record the simulation's answers at the step at which a rule halts each puzzle.
+
+    Args:
+      readings: of the simulation, after every step.
+
+    Raises:
+      ValueError: halting by rules that are unknown, or integers that halt elsewhere here.
+    """
+    inputs = np.asarray(puzzles.inputs)
+    steps = halting_steps(halting, inputs, readings, export.rules)
+    tokens = np.stack([readings[step - 1].tokens[i] for i, step in enumerate(steps)])
+    states: tuple[tuple[int, int], ...] = ()
+    if export.manifest.integers is not None and export.manifest.target.facts.runs_here:
+        solved = _solve_here(export, puzzles, len(readings), halting)
+        if (solved.steps != steps).any() or (solved.tokens != tokens).any():
+            raise ValueError(
+                f"{export.manifest.target.value} halts by {halting.name} after"
+                f" {solved.steps.tolist()} steps, the same integers in JAX after {steps.tolist()}"
+            )
+        pairs = zip(solved.z_H, solved.z_L, strict=True)
+        states = tuple((state_checksum(z_H), state_checksum(z_L)) for z_H, z_L in pairs)
+    return HaltedAnswers(
+        halting=halting.name,
+        steps=tuple(int(step) for step in steps),
+        tokens=_rows(tokens),
+        states=states,
+    )
+
+
+def _solve_here(export: Export, puzzles: Batch, steps: int, halting: Halting = NEVER) -> Solution:
     """Solve puzzles on the runtime of an export."""
     runtime = run_by_stages(open_runtime(export.manifest.target, export.model), export.model)
     try:
         return Solver(export, runtime).solve(
-            np.asarray(puzzles.inputs), np.asarray(puzzles.puzzle_identifiers), steps=steps
+            np.asarray(puzzles.inputs),
+            np.asarray(puzzles.puzzle_identifiers),
+            steps=steps,
+            halting=halting,
         )
     finally:
         runtime.close()

@@ -10,8 +10,9 @@ PUZZLE is a string, or a file that holds one. Sudoku: row by row, blanks ., 0 or
 several, is said to be so. ARC: the name of a task, or of one of its augmentations, that the model
 was trained on; its question comes from the data's test split or from --task-file.
 
-The model thinks for all its steps, as it is evaluated, or for --steps; with --halt it stops when
-it believes itself done, which is only as good as its halting head (the model's card says).
+The model thinks until its answer obeys the rules of the puzzle, for all its steps at most (or for
+--steps); a task without rules gets them all. --halt q stops when the model believes itself done,
+which is only as good as its halting head (the model's card says).
 """
 
 import argparse
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from export.options import artifact_parser
+from export.options import add_halt, artifact_parser, take_halting
 from export.targets import Target
 from trm_jax.command_line import exit_code, positive_int, seed_int, user_path
 
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--steps", type=positive_int, metavar="N", help="supervision steps, at most (the model's)"
     )
-    p.add_argument("--halt", action="store_true", help="stop when the model believes itself done")
+    add_halt(p, "when to stop thinking")
     return p
 
 
@@ -70,7 +71,12 @@ def solve(args: argparse.Namespace) -> str:
             f"--task-file and --question are for ARC; {args.folder} solves {task.name}"
         )
     target = Target(args.runtime) if args.runtime else export.manifest.target
-    options = {"threads": args.threads, "steps": args.steps, "halt": args.halt, "target": target}
+    options = {
+        "threads": args.threads,
+        "steps": args.steps,
+        "halting": take_halting(args),
+        "target": target,
+    }
     solved = (solve_text if task.text is not None else solve_arc)(args, export, task, options)
     return (
         f"{solved.question}\n\n{solved.answer}\n\n"

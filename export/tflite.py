@@ -20,7 +20,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from export.options import EXPORT, export_parser
+from export.options import EXPORT, export_parser, take_halting
 from export.targets import Target
 from trm_jax.command_line import exit_code
 from trm_jax.output.folder import check_named, writing_whole
@@ -66,6 +66,7 @@ def run_export(args: argparse.Namespace) -> int:
             batch=args.batch_size,
             steps=args.steps,
             cut=args.cut,
+            halting=take_halting(args),
         )
         with writing_whole(args.out, EXPORT):
             manifest = run_job(job)

@@ -58,7 +58,8 @@ from quant.ptq.weights import (
 from quant.scheme import Activations, Ranges, Scheme
 from quant.sites import Role, role_of
 from trm_jax.config import Config
-from trm_jax.evaluators import Trajectory, trajectory
+from trm_jax.evaluators import Trajectory, step_readings, trajectory
+from trm_jax.halting import StepReading
 from trm_jax.models.act import predictions
 from trm_jax.models.build import build
 from trm_jax.models.layers import exact_dot_general
@@ -106,6 +107,11 @@ class Simulation:
     def trajectory(self, batch: Batch, *, steps: int) -> Trajectory:
         """Roll out: z_H after every H-cycle of `steps` supervision steps."""
         return trajectory(self.reasoner, self.weights, batch, steps=steps)
+
+    def readings(self, batch: Batch, *, steps: int) -> list[StepReading]:
+        """Read out after every supervision step, for rules of halting."""
+        states = self.trajectory(batch, steps=steps)
+        return step_readings(self.reasoner, self.weights, states)
 
     def tokens(self, z_H: State) -> Tokens:
         """Read the answers out of a state."""

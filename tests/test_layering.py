@@ -46,10 +46,16 @@ PLACES = {
     "trm_jax.command_line": ("trm_jax.names",),
     "trm_jax.output": ("trm_jax.typed_json",),  # folders that programs write
     "trm_jax.intervals": (),
+    "trm_jax.halting": (),
     "trm_jax.metrics": ("trm_jax.types",),
     "trm_jax.sharding": ("trm_jax.types",),
     "trm_jax.models": ("trm_jax.types", "trm_jax.config"),
-    "trm_jax.evaluators": ("trm_jax.models", "trm_jax.metrics", "trm_jax.sharding"),
+    "trm_jax.evaluators": (
+        "trm_jax.models",
+        "trm_jax.metrics",
+        "trm_jax.sharding",
+        "trm_jax.halting",
+    ),
     "trm_jax.training.augment": ("trm_jax.types",),  # the symmetries that a task has
     "trm_jax.training": (
         "trm_jax.models",
@@ -67,6 +73,7 @@ PLACES = {
         "trm_jax.data.maze",
         "trm_jax.data.arc",
         "trm_jax.evaluators",
+        "trm_jax.halting",
         "trm_jax.training.augment",
     ),
     "trm_jax.checkpoints": (

@@ -15,6 +15,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from trm_jax import metrics
+from trm_jax.halting import StepReading
 from trm_jax.models.act import inject, predictions, rollout
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, State, Tokens, Weights
@@ -95,6 +96,27 @@ def measure(
         )
 
     return jax.lax.map(at, jnp.asarray(depths, jnp.int32))
+
+
+def step_readings(reasoner: Reasoner, weights: Weights, states: Trajectory) -> list[StepReading]:
+    """Read a trajectory out after every supervision step: all that a rule of halting looks at."""
+    tokens, *rest = jax.device_get(_read_steps(reasoner, weights, states))
+    return [StepReading(tokens[step], *(x[step] for x in rest)) for step in range(len(tokens))]
+
+
+@partial(jax.jit, static_argnames="reasoner")
+def _read_steps(reasoner: Reasoner, weights: Weights, states: Trajectory) -> tuple[Array, ...]:
+    cycles = reasoner.config.H_cycles
+    start = reasoner.start(weights.buffers, states.shape[1]).z_H
+
+    def at(last: Int[Array, ""]) -> tuple[Array, ...]:
+        z_H = states[last]
+        out = reasoner.read_out(weights.params, z_H)
+        before = jnp.where(last > 0, states[last - 1], start)
+        change = metrics.residual(z_H, before)
+        return predictions(out.logits), out.q_halt, out.q_continue, change
+
+    return jax.lax.map(at, jnp.arange(cycles - 1, len(states), cycles, dtype=jnp.int32))
 
 
 @partial(jax.jit, static_argnames="reasoner")

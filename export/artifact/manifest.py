@@ -25,6 +25,7 @@ from quant.scheme import CarryPrecision
 from trm_jax import config as configs
 from trm_jax.config import Config
 from trm_jax.data.facts import PuzzleFacts
+from trm_jax.halting import Halting, parse_halting
 from trm_jax.typed_json import parse_json, read_fields
 
 FORMAT = 1
@@ -39,6 +40,27 @@ class FileFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HaltedAnswers:
+    """Answers at the step at which a rule halts a puzzle; rows are the expected puzzles.
+
+    Attributes:
+      halting: name of the rule (trm_jax/halting).
+      steps: supervision steps of each.
+      states: as in `Expected`.
+    """
+
+    halting: str
+    steps: tuple[int, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    states: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def rule(self) -> Halting:
+        """The rule itself."""
+        return parse_halting(self.halting)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Expected:
     """Puzzles and the answers of the simulation; rows are puzzles.
 
@@ -47,6 +69,8 @@ class Expected:
       confirmed_by: runtime that gave the same answers during the export, or empty.
       states: CRC-32 of the bytes of z_H and z_L after the last step, by puzzle, where they are
         integers (host_state.state_checksum); empty where they are floats.
+      halted: the same puzzles under the export's default rule of halting; None where that is
+        never to halt, and in exports of earlier versions.
     """
 
     steps: int
@@ -55,6 +79,7 @@ class Expected:
     tokens: tuple[tuple[int, ...], ...]
     confirmed_by: str
     states: tuple[tuple[int, int], ...] = ()
+    halted: HaltedAnswers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +244,20 @@ def _check_expected(expected: Expected, c: Config) -> None:
         raise ValueError(f"expected inputs, tokens and identifiers differ in number: {lengths}")
     if len(expected.states) not in (0, len(expected.inputs)):
         raise ValueError(f"{len(expected.states)} states for {len(expected.inputs)} puzzles")
+    if expected.halted is not None:
+        _check_halted(expected.halted, expected, c)
+
+
+def _check_halted(halted: HaltedAnswers, expected: Expected, c: Config) -> None:
+    _ = halted.rule  # refuses other names
+    if any(len(row) != c.seq_len or not _is_below(row, c.vocab_size) for row in halted.tokens):
+        raise ValueError(f"expected.halted must have {c.seq_len} tokens below {c.vocab_size}")
+    if any(not 1 <= steps <= expected.steps for steps in halted.steps):
+        raise ValueError(f"expected.halted.steps must be 1 to {expected.steps}, got {halted.steps}")
+    num = len(expected.inputs)
+    lengths = {len(halted.steps), len(halted.tokens), len(halted.states) or num}
+    if lengths != {num}:
+        raise ValueError(f"expected.halted has {lengths} answers for {num} puzzles")
 
 
 def _check_integers(integers: IntegerFacts) -> None:

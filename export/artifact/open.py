@@ -21,6 +21,7 @@ from export.lowering.model import METADATA, blocks_of
 from trm_jax.checkpoints.tensor_files import load_tensors
 from trm_jax.config import Config, Positions, to_dict
 from trm_jax.data.facts import PuzzleFacts, settle_facts
+from trm_jax.halting import BY_RULES, NEVER, Halting, Rules
 from trm_jax.loading import Puzzles, check_config_fits, check_facts_fit, load_puzzles
 from trm_jax.tasks.table import need_task, task_named
 from trm_jax.tasks.task import Task
@@ -53,6 +54,17 @@ class Export:
         """
         name = asked or self.manifest.task
         return need_task(task_named(name) if name else None, f"export {self.manifest.model}")
+
+    @property
+    def rules(self) -> Rules | None:
+        """The check of an answer against its puzzle; None where none is known."""
+        facts = self.manifest.puzzles
+        return None if facts is None else self.need_task().rules(facts)
+
+    @property
+    def default_halting(self) -> Halting:
+        """How a solver halts unless told otherwise: by the rules, where they are known."""
+        return NEVER if self.rules is None else BY_RULES
 
     def load_puzzles(self, folder: Path | None, task: Task) -> Puzzles:
         """Load puzzles that the export can read.

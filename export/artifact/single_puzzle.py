@@ -15,6 +15,7 @@ from export.artifact.solver import Solver
 from export.graph.files import check_format
 from export.runtimes.registry import open_runtime
 from export.targets import Target
+from trm_jax.halting import Halting
 from trm_jax.tasks.task import Task
 
 MAX_TEXT = 1 << 22  # characters of a puzzle's file
@@ -109,7 +110,7 @@ def run_once(
     target: Target | None = None,
     threads: int = 1,
     steps: int | None = None,
-    halt: bool = False,
+    halting: Halting | None = None,
 ) -> RawAnswer:
     """Let an export answer one puzzle.
 
@@ -117,19 +118,20 @@ def run_once(
       identifier: row of the puzzle table.
       target: runs the graphs; None: what they were exported for.
       steps: supervision steps, at most; None: the model's.
-      halt: stop when the model believes itself done.
+      halting: when to stop thinking; None: the export's default.
 
     Raises:
       ValueError: the target does not take the format of the export, or another size of puzzle.
       RuntimeError: the runtime is missing or refuses the graphs.
     """
     target = export.manifest.target if target is None else target
+    rule = export.default_halting if halting is None else halting
     check_format(export.manifest.target, target)
     runtime = open_runtime(target, export.model, threads=threads)
     try:
         start = time.perf_counter()
         rows = np.array([identifier], np.int32)
-        solution = Solver(export, runtime).solve(puzzle[None], rows, steps=steps, halt=halt)
+        solution = Solver(export, runtime).solve(puzzle[None], rows, steps=steps, halting=rule)
         seconds = time.perf_counter() - start
     finally:
         runtime.close()
@@ -144,7 +146,7 @@ def answer_puzzle(
     target: Target | None = None,
     threads: int = 1,
     steps: int | None = None,
-    halt: bool = False,
+    halting: Halting | None = None,
 ) -> PuzzleAnswer:
     """Solve a puzzle.
 
@@ -152,7 +154,7 @@ def answer_puzzle(
       task: what the puzzle is; None: what the export says.
       target: runs the graphs; None: what they were exported for.
       steps: supervision steps, at most; None: the model's.
-      halt: stop when the model believes itself done.
+      halting: when to stop thinking; None: the export's default.
 
     Raises:
       ValueError: the target does not take the format of the export, or the task has no text form.
@@ -160,7 +162,7 @@ def answer_puzzle(
     """
     task = export.need_task() if task is None else task
     form, facts = task.need_text(), export.need_facts(task)
-    raw = run_once(export, puzzle, target=target, threads=threads, steps=steps, halt=halt)
+    raw = run_once(export, puzzle, target=target, threads=threads, steps=steps, halting=halting)
     return PuzzleAnswer(
         question=form.show(puzzle, facts),
         answer=form.show(raw.tokens, facts),

@@ -1,9 +1,9 @@
 """The host loop: puzzles in, answers out, over any runtime (sections 3.1 and 4.1).
 
 The host embeds the puzzle, repeats the block graph as the recursion says, keeps the carry in
-memory in its precision, runs the head graph and decides when to halt. Only matrix products are in
-the runtime, so that cycle counts and halting stay free. States are float32 or a device's
-integers (host_state.py). All of it is NumPy:
+memory in its precision, runs the head graph and decides when to halt (trm_jax/halting). Only
+matrix products are in the runtime, so that cycle counts and halting stay free. States are float32
+or a device's integers (host_state.py). All of it is NumPy:
 
     one H-cycle:   z_L <- block_L(z_L, z_H + e), L_cycles times;   z_H <- block_H(z_H, z_L)
 
@@ -28,6 +28,7 @@ from export.lowering.model import blocks_of
 from export.lowering.stages import cut_graphs, run_stages, stages_of
 from export.runtimes.contract import Arrays, Runtime
 from trm_jax.config import Config
+from trm_jax.halting import NEVER, HaltDecision, Halting, HaltRule, StepReading
 
 BLOCK = "block"
 Observe = Callable[[slice, int, np.ndarray], None]
@@ -42,7 +43,7 @@ class Solution:
       tokens: most likely token of every cell.
       q_halt, q_continue: halting logits at the last step of a puzzle.
       steps: supervision steps that a puzzle used.
-      z_H, z_L: states after the last step of all, in the number format of the graphs.
+      z_H, z_L: states after a puzzle's own last step, in the number format of the graphs.
     """
 
     tokens: Int[np.ndarray, "batch seq"]
@@ -58,7 +59,7 @@ class Solver:
 
     def __init__(self, export: Export, runtime: Runtime) -> None:
         self.config, self.batch = export.config, export.manifest.batch
-        self.states, self._runtime = states_of(export), runtime
+        self.states, self._runtime, self._rules = states_of(export), runtime, export.rules
 
     def solve(
         self,
@@ -68,7 +69,7 @@ class Solver:
         steps: int | None = None,
         H_cycles: int | None = None,
         L_cycles: int | None = None,
-        halt: bool = False,
+        halting: Halting = NEVER,
         observe: Observe | None = None,
     ) -> Solution:
         """Answer puzzles.
@@ -77,11 +78,12 @@ class Solver:
           puzzle_identifiers: rows of the puzzle table; None: 0.
           steps: supervision steps, at most; None: the configuration's.
           H_cycles, L_cycles: None: the configuration's.
-          halt: freeze a puzzle at the first step whose halting logit says so.
+          halting: freeze a puzzle at the first step at which the rule is met.
           observe: sees z_H after every H-cycle.
 
         Raises:
-          ValueError: puzzles of another size or alphabet, unknown identifiers, no steps.
+          ValueError: puzzles of another size or alphabet, unknown identifiers, no steps, or
+            halting by rules that are unknown.
         """
         c = self.config
         if puzzle_identifiers is None:
@@ -94,7 +96,7 @@ class Solver:
                 f"puzzles, steps and cycles must be at least 1, got {len(inputs)} and {depth}"
             )
         parts = [
-            self._group(inputs, puzzle_identifiers, rows, depth, halt, observe)
+            self._group(inputs, puzzle_identifiers, rows, depth, halting, observe)
             for rows in split_groups(len(inputs), self.batch)
         ]
         return join_solutions(parts)
@@ -105,30 +107,34 @@ class Solver:
         identifiers: np.ndarray,
         rows: slice,
         depth: tuple[int, ...],
-        halt: bool,
+        halting: Halting,
         observe: Observe | None,
     ) -> Solution:
         """Answer at most `batch` puzzles."""
         num = rows.stop - rows.start
+        decision = HaltDecision(halting, inputs[rows], self._rules)
         steps, H_cycles, L_cycles = depth
         e = self.states.embed(self._padded(inputs[rows]), self._padded(identifiers[rows]))
         z_H, z_L = self.states.start(self.batch)
         answers: Arrays = {}
         running, used = np.arange(self.batch) < num, np.zeros(self.batch, np.int32)
         for step in range(1, steps + 1):
+            before = z_H
             for cycle in range(H_cycles):
+                before = z_H
                 z_H, z_L = self.h_cycle(z_H, z_L, e, L_cycles)
                 if observe is not None:
                     real = self.states.real(z_H[:num])
                     observe(rows, (step - 1) * H_cycles + cycle + 1, real)
             used[running] = step
-            if halt or step == steps:
+            if halting.rule is not HaltRule.NEVER or step == steps:
                 out = self.states.outputs(self._runtime.run("head", {"z_H": z_H}))
-                # a puzzle that has halted keeps the answer of its own last step
+                # a puzzle that has halted keeps the answer and states of its own last step
+                out |= {"z_H": z_H, "z_L": z_L}
                 answers = {
                     k: np.where(_like(running, v), v, answers.get(k, v)) for k, v in out.items()
                 }
-                running &= ~(wants_to_halt(out["q"], self.config) & halt)
+                running[:num] &= ~decision.step(self._reading(out, before, num, halting))
             if not running.any():
                 break
         return Solution(
@@ -136,8 +142,22 @@ class Solver:
             q_halt=answers["q"][:num, 0],
             q_continue=answers["q"][:num, 1],
             steps=used[:num],
-            z_H=z_H[:num],
-            z_L=z_L[:num],
+            z_H=answers["z_H"][:num],
+            z_L=answers["z_L"][:num],
+        )
+
+    def _reading(self, out: Arrays, before: np.ndarray, num: int, halting: Halting) -> StepReading:
+        """Collect what a rule of halting looks at."""
+        residual = None
+        if halting.rule is HaltRule.RESIDUAL:
+            residual = relative_change(
+                self.states.real(out["z_H"][:num]), self.states.real(before[:num])
+            )
+        return StepReading(
+            tokens=np.argmax(out["logits"][:num], axis=-1).astype(np.int32),
+            q_halt=out["q"][:num, 0],
+            q_continue=out["q"][:num, 1],
+            residual=residual,
         )
 
     def h_cycle(
@@ -181,9 +201,11 @@ def split_groups(total: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, total))
 
 
-def wants_to_halt(q: Float[np.ndarray, "batch two"], config: Config) -> np.ndarray:
-    """Apply the halting rule of trm_jax/models/act.py."""
-    return q[:, 0] > (0.0 if config.no_ACT_continue else q[:, 1])
+def relative_change(now: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Compute |now - before| / |now| of every state, as trm_jax/metrics.py:residual does."""
+    now32, before32 = now.astype(np.float32), before.astype(np.float32)
+    change = np.sqrt(np.square(now32 - before32).sum((1, 2)))
+    return change / np.sqrt(np.square(now32).sum((1, 2)))
 
 
 def check_puzzles(inputs: np.ndarray, identifiers: np.ndarray, config: Config) -> None:

@@ -12,15 +12,15 @@ import dataclasses
 import numpy as np
 
 from export.artifact.host_state import input_tensor, integer_rows
-from export.artifact.manifest import Expected
+from export.artifact.manifest import HaltedAnswers
 from export.artifact.open import Export
-from export.cortex_m.row_file import NO_SHAPE, Depth, Halting, PuzzleKind, PuzzleShape, RowFile
+from export.cortex_m.row_file import NO_SHAPE, Depth, PuzzleKind, PuzzleShape, RowFile
 from export.cortex_m.test_vectors import Vector, VectorFile
 from export.graph.ir import DType
 from export.lowering.model import blocks_of
 from quant.integer.carry import scaled_rows
-from trm_jax.config import Config
 from trm_jax.data.facts import PuzzleFacts
+from trm_jax.halting import NEVER
 
 MOST_SIDE = 255  # a byte of the row file's header
 LINE_ROOM = 256  # commands and numbers around the tokens (firmware/protocol.c)
@@ -35,7 +35,7 @@ def make_row_file(export: Export, model_id: bytes) -> RowFile:
     c = export.config
     row_file = RowFile(
         model_id=model_id,
-        depth=depth_of(c),
+        depth=depth_of(export),
         seq=c.seq_len,
         prefix=c.prefix_len,
         H_init=np.asarray(export.host["H_init"], np.float32),
@@ -68,33 +68,50 @@ def shape_of(facts: PuzzleFacts | None) -> PuzzleShape:
     return NO_SHAPE
 
 
-def depth_of(config: Config) -> Depth:
-    """Take the configured depth and halting rule."""
+def depth_of(export: Export) -> Depth:
+    """Take the configured depth, and the rule of halting that the export was tried with."""
+    c, halted = export.config, export.manifest.expected.halted
     return Depth(
-        H_cycles=config.H_cycles,
-        L_cycles=config.L_cycles,
-        halt_max_steps=config.halt_max_steps,
-        halting=Halting.Q if config.no_ACT_continue else Halting.Q_CONTINUE,
+        H_cycles=c.H_cycles,
+        L_cycles=c.L_cycles,
+        halt_max_steps=c.halt_max_steps,
+        halting=NEVER if halted is None else halted.rule,
     )
 
 
-def make_vector_file(expected: Expected, depth: Depth, model_id: bytes) -> VectorFile:
-    """Make test vectors of an export's expected answers: all steps, no early halt."""
-    fixed = dataclasses.replace(depth, halt_max_steps=expected.steps, halting=Halting.NEVER)
-    states = expected.states or (None,) * len(expected.inputs)
+def make_vectors(export: Export) -> list[Vector]:
+    """Make test vectors of an export's expected answers, at the step at which the board halts.
+
+    Where the rules of the puzzles are known, answers that break them are left out: a board that
+    repeats a wrong answer has passed nothing.
+    """
+    expected, rules = export.manifest.expected, export.rules
+    num = len(expected.inputs)
+    halted = expected.halted or HaltedAnswers(
+        halting=NEVER.name,
+        steps=(expected.steps,) * num,
+        tokens=expected.tokens,
+        states=expected.states,
+    )
+    states = halted.states or (None,) * num
     vectors = [
         Vector(
-            puzzle=puzzle,
-            inputs=np.asarray(inputs),
-            tokens=np.asarray(tokens),
-            steps=expected.steps,
-            states=checksums,
+            puzzle=expected.puzzle_identifiers[i],
+            inputs=np.asarray(expected.inputs[i]),
+            tokens=np.asarray(halted.tokens[i]),
+            steps=halted.steps[i],
+            states=states[i],
         )
-        for puzzle, inputs, tokens, checksums in zip(
-            expected.puzzle_identifiers, expected.inputs, expected.tokens, states, strict=True
-        )
+        for i in range(num)
     ]
-    return VectorFile(model_id=model_id, depth=fixed, vectors=vectors)
+    return [v for v in vectors if rules is None or rules(v.inputs, v.tokens)]
+
+
+def make_vector_file(export: Export, depth: Depth, model_id: bytes) -> VectorFile | None:
+    """Make the file of an export's test vectors; None where no answer is worth repeating."""
+    vectors = make_vectors(export)
+    tried = dataclasses.replace(depth, halt_max_steps=export.manifest.expected.steps)
+    return VectorFile(model_id=model_id, depth=tried, vectors=vectors) if vectors else None
 
 
 def count_state_bytes(rows: RowFile) -> int:
@@ -109,9 +126,10 @@ def carry_bytes(rows: RowFile) -> int:
 
 
 def buffer_bytes(rows: RowFile) -> int:
-    """Count a row, puzzle and answer, and a line."""
+    """Count a row, three bytes a cell, and a line."""
     emb, size = rows.token_rows.shape[1], rows.token_rows.itemsize
-    return sum(map(padded_size, (emb * size, rows.seq, rows.seq, rows.seq + LINE_ROOM)))
+    cells = (rows.seq,) * 3  # puzzle, answer, and what the rule of halting remembers
+    return sum(map(padded_size, (emb * size, *cells, rows.seq + LINE_ROOM)))
 
 
 def padded_size(size: int) -> int:

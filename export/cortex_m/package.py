@@ -1,7 +1,8 @@
 """What a board gets from an export: C++ sources, flash file, sizes, a README.
 
-`make_package` takes an opened export for TFLM with one puzzle per call; `package_files` names and
-writes what it holds, `save_package` puts it into a folder:
+`make_package` takes an opened export for TFLM with one puzzle per call; `check_answers` refuses one
+whose answers are all wrong; `package_files` names and writes what it holds, `save_package` puts it
+into a folder:
 
     g_GRAPH_model_data.h/.cc, trm_op_resolver.h, trm_package.h/.cc    (sources.py)
     flash.bin      row file (row_file.py), then test vectors (test_vectors.py)
@@ -36,6 +37,7 @@ from export.lowering.stages import network_graphs, stages_of, work_bytes
 from export.targets import Target
 from trm_jax.config import Positions
 from trm_jax.data.facts import PuzzleFacts
+from trm_jax.halting import NEVER
 from trm_jax.output.staging import staged
 from trm_jax.tasks import TASKS
 
@@ -49,6 +51,7 @@ class PackageFacts:
     Attributes:
       puzzles: what they are; None where the export does not say.
       graphs: name -> SHA-256 of its .tflite, in the order of the firmware.
+      halting: the rule that the firmware begins with (trm_jax/halting).
     """
 
     model: str
@@ -64,6 +67,7 @@ class PackageFacts:
     work_bytes: int
     flash_bytes: int
     flash_sha256: str
+    halting: str = NEVER.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,8 @@ class Package:
       export: what it was made from.
       networks: of the updates of z_L and z_H, the graphs in the order of their first call.
       graphs: name -> bytes of a .tflite of its own; the head is the last.
-      vectors: bytes of the test vectors; none where the export expects no answers.
+      vectors: bytes of the test vectors; none where the export expects no answers, or only
+        wrong ones.
     """
 
     export: Export
@@ -122,17 +127,14 @@ def make_package(export: Export) -> Package:
     graphs = write_board_graphs(export)
     model_id = hashlib.sha256(b"".join(graphs.values())).digest()
     rows = make_row_file(export, model_id)
-    expected = export.manifest.expected
-    vectors = b""
-    if expected.tokens:
-        vectors = test_vectors.write_vectors(make_vector_file(expected, rows.depth, model_id))
+    vectors = make_vector_file(export, rows.depth, model_id)
     return Package(
         export=export,
         networks=networks,
         graphs=graphs,
         model_id=model_id,
         rows=rows,
-        vectors=vectors,
+        vectors=b"" if vectors is None else test_vectors.write_vectors(vectors),
         arena=measure_shared_arena(graphs.values()),
     )
 
@@ -148,6 +150,27 @@ def write_board_graphs(export: Export) -> dict[str, bytes]:
     networks = networks_of(export)
     used = [*networks["update_L"], *networks["update_H"], export.model.graph("head")]
     return {graph.name: write_board_graph(graph) for graph in used}
+
+
+def count_vectors(package: Package) -> int:
+    """Count the puzzles of the self-test."""
+    return len(test_vectors.read_vectors(package.vectors).vectors) if package.vectors else 0
+
+
+def check_answers(package: Package) -> None:
+    """Check that a board would answer right at least once.
+
+    Raises:
+      ValueError: the export expects answers, and all of them break the rules of their puzzles.
+    """
+    m = package.export.manifest
+    if m.expected.tokens and not package.vectors:
+        raise ValueError(
+            f"none of the {len(m.expected.tokens)} expected answers of {m.model} as {m.scheme} is"
+            f" right by the rules of {m.task}: a board would answer wrong, and its self-test would"
+            " call that passed; export another --scheme (experiments.deploy --target cortex-m55"
+            " compares them)"
+        )
 
 
 def package_files(package: Package) -> dict[str, bytes]:
@@ -194,6 +217,7 @@ def facts_of(package: Package) -> PackageFacts:
         work_bytes=package.work_bytes,
         flash_bytes=len(flash),
         flash_sha256=hashlib.sha256(flash).hexdigest(),
+        halting=package.rows.depth.halting.name,
     )
 
 
@@ -233,7 +257,7 @@ whether the answer is right. By hand:
 
     info                what it is
     test                solves the test vectors and compares
-    set halt=never      every step; `set halt=q` ends a solve when the model says that it is done
+    set halt=never      every step; this package begins with halt={facts["halting"]}
     solve ID PUZZLE     a Sudoku as 53..7...., a maze as ##.S/...; or one character 0-9a-z a cell
     once ID PUZZLE      one update of each state and a read-out, in ticks
     quit                starts the board again; QEMU ends
@@ -243,8 +267,10 @@ with anything but digits are read as people write them. All else are TOKENS, num
 alphabet: 0 to 9, then a for 10 to z for 35. A cell's token is the number that
 the puzzle file of the data set has for it.{_tokens_of(export)}
 
-Halting by q (`halt=q`, the start's setting for most models) is as good as the model's q head:
-compare answers with `set halt=never` before trusting it. `set H=3 L=6 steps=16` sets the depth.
+`halt=rules` ends a solve when the answer obeys the rules of the puzzle, `halt=unchanged:2` when it
+has not changed for two steps. Halting by q (`halt=q`, `halt=q:1.5`) is as good as the model's q
+head: compare answers with `set halt=never` before trusting it. `set H=3 L=6 steps=16` sets the
+depth.
 """
 
 

@@ -17,13 +17,14 @@ Bytes, little endian; u unsigned, i signed, number of bits:
     64   u32      emb, elements of a position
     68   u32      ids, puzzle rows
     72   u32      elements of a puzzle row
-    76   u16 x 4  H_cycles, L_cycles, halt_max_steps, halting (0 never, 1 q_halt > 0,
-                  2 q_halt > q_continue)
+    76   u16 x 4  H_cycles, L_cycles, halt_max_steps, halting (trm_jax/halting): 0 never, 1 q,
+                  2 qc, 3 rules (of a kind of puzzle that is said), 4 unchanged
     84   u16      what a puzzle is: 0 not said, 1 Sudoku, 2 maze
     86   u8, u8   rows and columns: of a Sudoku's box, of a maze's grid, else 0
     88   24 bytes injection of z_L: i32 z_factor, i32 e_factor, i64 offset, u32 0, u32 shift
     112  24 bytes injection of z_H, the same (e_factor 0)
-    136  8 bytes  0
+    136  i32      bound of the halting: ten-thousandths for q and qc, steps for unchanged, else 0
+    140  u32      0
     144           rows of emb elements: L_init, H_init, one per token; zeros up to 16
                   puzzle rows; zeros up to 16
                   u32 per puzzle row: its CRC-32; zeros up to 16
@@ -51,10 +52,11 @@ from typing import NamedTuple
 import numpy as np
 
 from quant.integer.carry import Combine
+from trm_jax.halting import BY_RULES, NEVER, PER_UNIT, Halting, HaltRule
 
 MAGIC = b"TRMROWS1"
-HEADER = struct.Struct("<8sII32s7I4HHBB iiqII iiqII 8x")
-RESERVED = ((104, 108), (128, 132), (136, 144))
+HEADER = struct.Struct("<8sII32s7I4HHBB iiqII iiqII i4x")
+RESERVED = ((104, 108), (128, 132), (140, 144))
 """First byte and end of what is zero in a header."""
 CHECKED_FROM = 16
 MOST_TOKENS = 36
@@ -66,12 +68,14 @@ MOST_SHIFT = 62
 DTYPES = (np.dtype("<f4"), np.dtype("<i2"), np.dtype("i1"))
 
 
-class Halting(enum.IntEnum):
-    """When a rollout ends before halt_max_steps."""
-
-    NEVER = 0
-    Q = 1  # q_halt > 0
-    Q_CONTINUE = 2  # q_halt > q_continue
+HALT_NUMBERS = (
+    HaltRule.NEVER,
+    HaltRule.Q,
+    HaltRule.Q_CONTINUE,
+    HaltRule.RULES,
+    HaltRule.UNCHANGED,
+)
+"""Rules that a board knows, by number: the last H-cycle's change would cost it a second z_H."""
 
 
 class PuzzleKind(enum.IntEnum):
@@ -112,9 +116,12 @@ class Depth:
     H_cycles: int
     L_cycles: int
     halt_max_steps: int
-    halting: Halting = Halting.NEVER
+    halting: Halting = NEVER
 
     def __post_init__(self) -> None:
+        if self.halting.rule not in HALT_NUMBERS:
+            known = ", ".join(rule.value for rule in HALT_NUMBERS)
+            raise ValueError(f"a board halts by {known}, got {self.halting.name}")
         for name in ("H_cycles", "L_cycles", "halt_max_steps"):
             if not 1 <= getattr(self, name) <= MOST_CYCLES:
                 raise ValueError(f"{name} must be 1 to {MOST_CYCLES}, got {getattr(self, name)}")
@@ -133,8 +140,8 @@ class RowFile:
       puzzles: what a puzzle is.
 
     Raises:
-      ValueError: shapes or types do not fit together, or a size or constant that the format cannot
-        hold.
+      ValueError: shapes or types do not fit together, a size or constant that the format cannot
+        hold, or halting by rules of a puzzle that is not said.
     """
 
     model_id: bytes
@@ -179,6 +186,8 @@ class RowFile:
                 f"{tuple(self.puzzles)} is no shape of puzzles of {self.seq} cells and"
                 f" {vocab} tokens"
             )
+        if self.depth.halting == BY_RULES and self.puzzles == NO_SHAPE:
+            raise ValueError("halting by rules needs to know what the puzzles are")
         for name in ("combine_L", "combine_H"):
             _check_combine(name, getattr(self, name))
         if self.combine_H.e_factor:
@@ -197,6 +206,7 @@ def write_rows(file: RowFile) -> bytes:
     depth = file.depth
 
     def header(crc: int) -> bytes:
+        number, bound = halting_fields(depth.halting)
         return HEADER.pack(
             MAGIC,
             head_size + len(tail),
@@ -212,10 +222,11 @@ def write_rows(file: RowFile) -> bytes:
             depth.H_cycles,
             depth.L_cycles,
             depth.halt_max_steps,
-            depth.halting,
+            number,
             *file.puzzles,
             *_combine_fields(file.combine_L),
             *_combine_fields(file.combine_H),
+            bound,
         )
 
     checked = padded(header(0) + shared)[CHECKED_FROM:]
@@ -254,7 +265,7 @@ def read_rows(data: bytes) -> RowFile:
         model_id=model_id,
         seq=seq,
         prefix=prefix,
-        depth=_depth(values[11:15]),
+        depth=_depth((*values[11:15], values[28])),
         L_init=shared[0],
         H_init=shared[1],
         token_rows=shared[2:],
@@ -283,21 +294,27 @@ def padded(data: bytes) -> bytes:
     return data + bytes(padding(len(data)))
 
 
-def read_halting(value: int) -> Halting:
-    """Read the number of a rule of halting.
+def halting_fields(halting: Halting) -> tuple[int, int]:
+    """Return number and bound of a rule as files for boards hold them."""
+    return HALT_NUMBERS.index(halting.rule), halting.units
+
+
+def read_halting(number: int, bound: int) -> Halting:
+    """Read number and bound of a rule.
 
     Raises:
-      ValueError: no rule has it.
+      ValueError: no rule has the number, or the rule not the bound.
     """
-    if value not in set(Halting):
-        raise ValueError(f"halting must be 0 to {max(Halting)}, got {value}")
-    return Halting(value)
+    if number >= len(HALT_NUMBERS):
+        raise ValueError(f"halting must be 0 to {len(HALT_NUMBERS) - 1}, got {number}")
+    rule = HALT_NUMBERS[number]
+    return Halting(rule, float(bound) if rule is HaltRule.UNCHANGED else bound / PER_UNIT)
 
 
 def _depth(fields: tuple[int, ...]) -> Depth:
-    H_cycles, L_cycles, steps, halting = fields
+    H_cycles, L_cycles, steps, *halting = fields
     return Depth(
-        H_cycles=H_cycles, L_cycles=L_cycles, halt_max_steps=steps, halting=read_halting(halting)
+        H_cycles=H_cycles, L_cycles=L_cycles, halt_max_steps=steps, halting=read_halting(*halting)
     )
 
 

@@ -1,11 +1,12 @@
 """Test vectors: puzzles with the simulation's answers, for a device's self-test.
 
-A vector has tokens and supervision steps; where the arithmetic is integer also the CRC-32 of
-both final states, so that one wrong bit anywhere in a rollout shows on the device.
+A vector has the tokens, and the supervision step at which the rule of halting ends it; where the
+arithmetic is integer also the CRC-32 of both states at that step, so that one wrong bit anywhere in
+a rollout shows on the device.
 
 Bytes, little endian; u unsigned, number of bits; the file comes right after the row file:
 
-    0    8 bytes  TRMVECT1
+    0    8 bytes  TRMVECT2
     8    u32      size of the file, a multiple of 16
     12   u32      CRC-32 (zlib's) of bytes 16 to the end
     16   32 bytes model id: SHA-256 of the files of all graphs, in order
@@ -13,7 +14,9 @@ Bytes, little endian; u unsigned, number of bits; the file comes right after the
     50   u16      1: the states' checksums count, 0: they are not compared
     52   u32      number of vectors
     56   u16 x 4  H_cycles, L_cycles, halt_max_steps, halting, as in the row file
-    64            vectors, each:
+    64   i32      bound of the halting, as in the row file
+    68   12 bytes 0
+    80            vectors, each:
                     u32        puzzle row
                     u32        supervision steps used
                     u32, u32   CRC-32 of z_H and of z_L (positions x emb, row-major)
@@ -36,12 +39,13 @@ from export.cortex_m.row_file import (
     MODEL_ID_BYTES,
     MOST_TOKENS,
     Depth,
+    halting_fields,
     padded,
     read_halting,
 )
 
-MAGIC = b"TRMVECT1"
-HEADER = struct.Struct("<8sII32sHHI4H")
+MAGIC = b"TRMVECT2"
+HEADER = struct.Struct("<8sII32sHHI4Hi12x")
 RECORD = struct.Struct("<IIII")
 
 
@@ -115,7 +119,7 @@ def write_vectors(file: VectorFile) -> bytes:
             depth.H_cycles,
             depth.L_cycles,
             depth.halt_max_steps,
-            depth.halting,
+            *halting_fields(depth.halting),
         )
 
     checked = padded(header(0) + body)[CHECKED_FROM:]
@@ -130,7 +134,8 @@ def read_vectors(data: bytes) -> VectorFile:
     """
     if len(data) < HEADER.size or data[:8] != MAGIC:
         raise ValueError(f"not a vector file: it must begin with {MAGIC.decode()}")
-    _, size, crc, model_id, seq, states, count, H, L, steps, halting = HEADER.unpack_from(data)
+    values = HEADER.unpack_from(data)
+    _, size, crc, model_id, seq, states, count, H, L, steps, *halting = values
     stride = RECORD.size + -(-2 * seq // 4) * 4
     if size > len(data) or size != HEADER.size + count * stride + -(count * stride) % 16:
         raise ValueError(f"vector file of {size} bytes does not fit its fields, or is cut short")
@@ -140,7 +145,7 @@ def read_vectors(data: bytes) -> VectorFile:
         raise ValueError("vector file is damaged: its checksum differs")
     file = VectorFile(
         model_id=model_id,
-        depth=Depth(H_cycles=H, L_cycles=L, halt_max_steps=steps, halting=read_halting(halting)),
+        depth=Depth(H_cycles=H, L_cycles=L, halt_max_steps=steps, halting=read_halting(*halting)),
         vectors=[_vector(data, HEADER.size + i * stride, seq, bool(states)) for i in range(count)],
     )
     if write_vectors(file) != data[:size]:

@@ -8,7 +8,6 @@
 
 enum { MOST_CYCLES = 1024 };
 
-static const char *const HALTING[TRM_HALTING_COUNT] = {"never", "q", "qc"};
 static const char *const TYPES[TRM_TYPE_COUNT] = {"float32", "int16", "int8"};
 
 static trm_status info(trm_session *session, const char *arguments) {
@@ -52,20 +51,18 @@ static trm_status set_count(const char **at, uint32_t *value) {
   return trm_fine();
 }
 
-static trm_status set_halting(const char **at, trm_halting *halting) {
-  for (int i = TRM_HALTING_COUNT - 1; i >= 0; i--) /* qc before q */
-    if (skip(at, HALTING[i])) {
-      *halting = (trm_halting)i;
-      return trm_fine();
-    }
-  return trm_fail(TRM_BAD_SETTING, 0, 0);
+static trm_status set_halting(const char **at, const trm_puzzles *puzzles, trm_halting *halting) {
+  if (!trm_get_halting(at, halting)) return trm_fail(TRM_BAD_SETTING, 0, 0);
+  if (halting->rule == TRM_HALT_RULES && puzzles->kind == TRM_UNKNOWN)
+    return trm_fail(TRM_NO_RULES, 0, 0);
+  return trm_fine();
 }
 
-static trm_status set_one(const char **at, trm_depth *depth) {
+static trm_status set_one(const char **at, const trm_puzzles *puzzles, trm_depth *depth) {
   if (skip(at, "H=")) return set_count(at, &depth->H_cycles);
   if (skip(at, "L=")) return set_count(at, &depth->L_cycles);
   if (skip(at, "steps=")) return set_count(at, &depth->max_steps);
-  if (skip(at, "halt=")) return set_halting(at, &depth->halting);
+  if (skip(at, "halt=")) return set_halting(at, puzzles, &depth->halting);
   return trm_fail(TRM_BAD_SETTING, 0, 0);
 }
 
@@ -73,7 +70,7 @@ static trm_status set(trm_session *session, const char *arguments) {
   trm_depth depth = session->depth; /* all or nothing */
   while (*arguments) {
     if (!skip(&arguments, " ")) return trm_fail(TRM_BAD_SETTING, 0, 0);
-    trm_status status = set_one(&arguments, &depth);
+    trm_status status = set_one(&arguments, &session->machine->rows->puzzles, &depth);
     if (status.code) return status;
   }
   session->depth = depth;
@@ -83,7 +80,7 @@ static trm_status set(trm_session *session, const char *arguments) {
   trm_put_field(&text, "L", depth.L_cycles);
   trm_put_field(&text, "steps", depth.max_steps);
   trm_put_words(&text, " halt=");
-  trm_put_words(&text, HALTING[depth.halting]);
+  trm_put_halting(&text, depth.halting);
   trm_send(&text);
   return trm_fine();
 }

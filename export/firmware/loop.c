@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "board.h"
+#include "rules.h"
 
 uint32_t trm_state_bytes(const trm_rows *rows) {
   uint64_t bytes = ((uint64_t)rows->prefix + rows->seq) * rows->emb * trm_size(rows->type);
@@ -26,13 +27,13 @@ static trm_status check_pair(const trm_rows *rows, const trm_block *block) {
 
 trm_status trm_machine_start(trm_machine *machine, const trm_rows *rows, const trm_block *block,
                              trm_memory *memory) {
-  uint32_t sizes[5] = {trm_state_bytes(rows), trm_state_bytes(rows),
-                       rows->emb * trm_size(rows->type), rows->seq, rows->seq};
-  void *taken[5] = {0};
+  uint32_t sizes[6] = {trm_state_bytes(rows), trm_state_bytes(rows),
+                       rows->emb * trm_size(rows->type), rows->seq, rows->seq, rows->seq};
+  void *taken[6] = {0};
   trm_status status = check_pair(rows, block);
-  for (unsigned i = 0; i < 5 && !status.code; i++) status = trm_take(memory, sizes[i], &taken[i]);
+  for (unsigned i = 0; i < 6 && !status.code; i++) status = trm_take(memory, sizes[i], &taken[i]);
   *machine = (trm_machine){.rows = rows, .block = block, .z_H = taken[0], .z_L = taken[1],
-                           .row = taken[2], .inputs = taken[3], .answer = taken[4]};
+                           .row = taken[2], .inputs = taken[3], .answer = taken[4], .scratch = taken[5]};
   return status;
 }
 
@@ -81,17 +82,33 @@ static trm_status supervision_step(trm_machine *m, const trm_depth *depth, uint3
   return status;
 }
 
-static int wants_to_halt(const trm_outputs *outputs, trm_halting halting) {
-  if (halting == TRM_HALT_NEVER) return 0;
-  return outputs->q_halt > (halting == TRM_HALT_Q ? 0.0f : outputs->q_continue);
-}
-
 static void decode(trm_machine *m, const trm_outputs *outputs) {
   uint32_t bytes = m->rows->vocab * trm_size(m->block->logits);
   for (uint32_t t = 0; t < m->rows->seq; t++)
     m->answer[t] = (uint8_t)trm_argmax(m->block->logits,
                                        (const uint8_t *)outputs->logits + t * bytes,
                                        m->rows->vocab);
+}
+
+/* Whether the answer is that of the step before for so many steps in a row; `scratch` keeps it. */
+static int is_unchanged(trm_machine *m, const trm_outcome *outcome, uint32_t wanted,
+                        uint32_t *unchanged) {
+  int same = outcome->steps > 1 && !memcmp(m->answer, m->scratch, m->rows->seq);
+  *unchanged = same ? *unchanged + 1 : 0;
+  memcpy(m->scratch, m->answer, m->rows->seq);
+  return *unchanged >= wanted;
+}
+
+/* Decide after a step, with its answer decoded where the rule looks at it. */
+static int wants_to_halt(trm_machine *m, trm_halting halting, const trm_outputs *outputs,
+                         const trm_outcome *outcome, uint32_t *unchanged) {
+  const trm_rows *rows = m->rows;
+  if (halting.rule == TRM_HALT_NEVER) return 0;
+  if (halting.rule == TRM_HALT_RULES)
+    return trm_is_right(&rows->puzzles, rows->seq, m->inputs, m->answer, m->scratch);
+  if (halting.rule == TRM_HALT_UNCHANGED)
+    return is_unchanged(m, outcome, (uint32_t)halting.bound, unchanged);
+  return trm_q_halts(halting, outputs->q_halt, outputs->q_continue);
 }
 
 static trm_status check_puzzle(const trm_machine *m, uint32_t id) {
@@ -114,6 +131,7 @@ static trm_status begin(trm_machine *m, uint32_t id) {
 trm_status trm_solve(trm_machine *machine, const trm_depth *depth, uint32_t id,
                      trm_outcome *outcome) {
   trm_outputs outputs = {0};
+  uint32_t unchanged = 0;
   *outcome = (trm_outcome){0};
   trm_status status = begin(machine, id);
   if (status.code) return status;
@@ -123,10 +141,12 @@ trm_status trm_solve(trm_machine *machine, const trm_depth *depth, uint32_t id,
       status = machine->block->read_out(machine->block->context, machine->z_H, &outputs);
     if (status.code) return status;
     outcome->steps++;
-    outcome->halted = (uint32_t)wants_to_halt(&outputs, depth->halting);
+    if (trm_halting_reads_answer(depth->halting)) decode(machine, &outputs);
+    outcome->halted =
+        (uint32_t)wants_to_halt(machine, depth->halting, &outputs, outcome, &unchanged);
   }
   outcome->q_halt = outputs.q_halt;
-  decode(machine, &outputs);
+  if (!trm_halting_reads_answer(depth->halting)) decode(machine, &outputs);
   return trm_fine();
 }
 

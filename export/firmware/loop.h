@@ -3,7 +3,7 @@
    Equations as in trm_jax/models/recursion.py and act.py:
 
      one H-cycle:  z_L <- net(z_L, z_H + e), L_cycles times;   z_H <- net(z_H, z_L)
-     after a step: halt on q_halt > 0 (or > q_continue), else go on to max_steps
+     after a step: halt by a rule (halting.h), else go on to max_steps
 
    e is never held: its rows are streamed from flash at every injection. */
 #ifndef TRM_LOOP_H
@@ -17,12 +17,12 @@ typedef struct {
   const trm_rows *rows;
   const trm_block *block;
   void *z_H, *z_L, *row;
-  uint8_t *inputs, *answer; /* seq tokens each */
+  uint8_t *inputs, *answer, *scratch; /* seq bytes each: two of tokens, one for the rule of halting */
 } trm_machine;
 
 typedef struct {
   uint32_t steps;     /* supervision steps used */
-  uint32_t halted;    /* 1: by q; 0: max_steps reached */
+  uint32_t halted;    /* 1: by the rule; 0: max_steps reached */
   float q_halt;       /* of the last step */
   uint32_t saturated; /* clamped elements of all injections; stops counting at 2^32 - 1 */
 } trm_outcome;

@@ -8,10 +8,17 @@
    answer then does.
 
      info                              info seq=81 vocab=11 ids=1 emb=512 positions=97 type=int16
+<<<<<<< HEAD
                                         model=1f2e3d4c rows=5e6f7a8b state_bytes=198656
                                         arena_bytes=993280 stack_used=1976 vectors=4 ticks_per_second=32000000
      set [H=3] [L=6] [steps=16] [halt=never|q|qc]
                                        set H=3 L=6 steps=16 halt=q
+=======
+                                        model=1f2e3d4c state_bytes=198656 arena_bytes=993280
+                                        stack_used=1976 vectors=4 ticks_per_second=32000000
+     set [H=3] [L=6] [steps=16] [halt=never|q[:B]|qc[:B]|rules|unchanged[:K]]
+                                       set H=3 L=6 steps=16 halt=rules
+>>>>>>> cc3acf7 (fixup)
      solve ID TOKENS                   solved steps=5 halted=1 q_bits=3f800000 saturated=0
                                         states=0badcafe,0badcafe ticks=123456 tokens=2345...
      solve ID 53..7....                solved ... answer=534678912...

@@ -23,14 +23,14 @@ static trm_status check_fields(const uint8_t *header) {
       {48, 0, TRM_TYPE_COUNT - 1}, {52, 1, 36},    {56, 1, 1 << 16}, {60, 0, 1 << 16},
       {64, 1, 1 << 16},            {68, 1, MOST},  {72, 0, MOST},    {104, 0, 0},
       {108, 0, 62},                {116, 0, 0},    {128, 0, 0},      {132, 0, 62},
-      {136, 0, 0},                 {140, 0, 0},
+      {140, 0, 0},
   };
   for (unsigned i = 0; i < sizeof FIELDS / sizeof FIELDS[0]; i++) {
     trm_status status = check_field(header, FIELDS[i].at, FIELDS[i].low, FIELDS[i].high);
     if (status.code) return status;
   }
   for (uint32_t at = 76; at < 84; at += 2) {
-    uint32_t value = trm_u16(header + at), low = at < 82, high = at < 82 ? MOST_CYCLES : 2;
+    uint32_t value = trm_u16(header + at), low = at < 82, high = at < 82 ? MOST_CYCLES : TRM_HALT_COUNT - 1;
     if (value < low || value > high) return trm_fail(TRM_ROW_FILE_FIELD, value, at);
   }
   trm_status status = check_offset(header, 96);
@@ -67,7 +67,8 @@ static void read_fields(trm_rows *rows, const uint8_t *header) {
   rows->depth = (trm_depth){.H_cycles = trm_u16(header + 76),
                             .L_cycles = trm_u16(header + 78),
                             .max_steps = trm_u16(header + 80),
-                            .halting = (trm_halting)trm_u16(header + 82)};
+                            .halting = {.rule = (trm_halt_rule)trm_u16(header + 82),
+                                        .bound = (int32_t)trm_u32(header + 136)}};
   rows->puzzles = (trm_puzzles){
       .kind = (trm_kind)trm_u16(header + 84), .rows = header[86], .columns = header[87]};
   rows->combine_L = read_combine(header + 88);
@@ -111,6 +112,10 @@ trm_status trm_rows_open(trm_rows *rows, trm_flash flash) {
   if (status.code) return status;
   read_fields(rows, header);
   if (!fits_shape(rows)) return trm_fail(TRM_ROW_FILE_FIELD, trm_u32(header + 84), 84);
+  if (!trm_halting_fits(rows->depth.halting))
+    return trm_fail(TRM_ROW_FILE_FIELD, trm_u32(header + 136), 136);
+  if (rows->depth.halting.rule == TRM_HALT_RULES && rows->puzzles.kind == TRM_UNKNOWN)
+    return trm_fail(TRM_ROW_FILE_FIELD, TRM_HALT_RULES, 82);
   if (lay_out(rows) != rows->file_bytes || (uint64_t)rows->prefix * rows->emb < rows->id_emb)
     return trm_fail(TRM_ROW_FILE_FIELD, rows->file_bytes, 8);
   uint32_t found = checksum(&flash, CHECKED_FROM, rows->puzzles_at);

@@ -9,16 +9,10 @@
 #include "bytes.h"
 #include "carry.h"
 #include "flash.h"
+#include "halting.h"
 #include "status.h"
 
 #define TRM_MODEL_ID_BYTES 32
-
-typedef enum {
-  TRM_HALT_NEVER = 0,
-  TRM_HALT_Q = 1,          /* q_halt > 0 */
-  TRM_HALT_Q_CONTINUE = 2, /* q_halt > q_continue (HRM, learned) */
-  TRM_HALTING_COUNT
-} trm_halting;
 
 /* What a puzzle is, and its shape: rows and columns of a Sudoku's box, of a maze's grid. */
 typedef enum { TRM_UNKNOWN = 0, TRM_SUDOKU = 1, TRM_MAZE = 2, TRM_KIND_COUNT } trm_kind;

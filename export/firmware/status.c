@@ -11,7 +11,7 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
         "row file: the value %g at byte %w is not supported; write it again with this version",
     [TRM_ROW_DAMAGED] = "row of puzzle %g damaged (stored checksum %w); load flash.bin again",
     [TRM_NO_VECTOR_FILE] =
-        "no test vectors behind the row file: they must begin with TRMVECT1; load flash.bin",
+        "no test vectors behind the row file: they must begin with TRMVECT2; load flash.bin",
     [TRM_VECTOR_FILE_DAMAGED] =
         "test vectors damaged: checksum %G, stored %W; load flash.bin again",
     [TRM_VECTOR_FILE_FIELD] =
@@ -43,7 +43,9 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_LINE_TOO_LONG] = "line longer than %w characters",
     [TRM_CHECKSUM] = "the line's checksum is %W, not what it says: send it again",
     [TRM_UNKNOWN_COMMAND] = "unknown command; known: info, set, solve, once, test, profile, quit",
-    [TRM_BAD_SETTING] = "unknown setting; known: H=1.. L=1.. steps=1.. halt=never|q|qc",
+    [TRM_BAD_SETTING] = "unknown setting; known: H=1.. L=1.. steps=1.. halt=never|q[:B]|qc[:B]|rules|"
+        "unchanged[:K]",
+    [TRM_NO_RULES] = "flash does not say what the puzzles are, so no rules are known: use another halt",
     [TRM_DEPTH_RANGE] = "H, L and steps must be 1 to %w, got %g",
     [TRM_BAD_NUMBER] = "not a number; say: solve PUZZLE_ID TOKENS (or once)",
     [TRM_PUZZLE_ID] = "no puzzle row %g, flash has %w rows (the first is 0)",

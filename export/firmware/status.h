@@ -48,6 +48,7 @@ typedef enum {
   TRM_BAD_CHARACTER,
   TRM_NO_ARGUMENTS,
   TRM_BAD_SYMBOL,
+  TRM_NO_RULES,
   TRM_STATUS_COUNT
 } trm_code;
 

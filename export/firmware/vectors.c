@@ -1,9 +1,14 @@
 #include "vectors.h"
 
-enum { HEADER_BYTES = 64, RECORD_BYTES = 16, CHECKED_FROM = 16 };
+enum { HEADER_BYTES = 80, RECORD_BYTES = 16, CHECKED_FROM = 16 };
 
 static void read_at(const trm_vectors *v, uint32_t offset, void *to, uint32_t bytes) {
   v->flash.read(v->flash.context, v->at + offset, to, bytes);
+}
+
+static trm_halting read_halting(const uint8_t *header) {
+  return (trm_halting){.rule = (trm_halt_rule)trm_u16(header + 62),
+                       .bound = (int32_t)trm_u32(header + 64)};
 }
 
 static trm_status check_fields(const trm_rows *rows, const uint8_t *header, uint32_t bytes) {
@@ -17,9 +22,15 @@ static trm_status check_fields(const trm_rows *rows, const uint8_t *header, uint
   uint64_t end = (HEADER_BYTES + trm_u32(header + 52) * stride + 15) & ~(uint64_t)15;
   if (end != bytes) return trm_fail(TRM_VECTOR_FILE_FIELD, trm_u32(header + 52), 52);
   for (uint32_t at = 56; at < 64; at += 2) {
-    uint32_t value = trm_u16(header + at), low = at < 62, high = at < 62 ? 1024 : 2;
+    uint32_t value = trm_u16(header + at), low = at < 62, high = at < 62 ? 1024 : TRM_HALT_COUNT - 1;
     if (value < low || value > high) return trm_fail(TRM_VECTOR_FILE_FIELD, value, at);
   }
+  if (!trm_halting_fits(read_halting(header)))
+    return trm_fail(TRM_VECTOR_FILE_FIELD, trm_u32(header + 64), 64);
+  if (rows->puzzles.kind == TRM_UNKNOWN && trm_u16(header + 62) == TRM_HALT_RULES)
+    return trm_fail(TRM_VECTOR_FILE_FIELD, TRM_HALT_RULES, 62);
+  for (uint32_t at = 68; at < HEADER_BYTES; at += 4)
+    if (trm_u32(header + at)) return trm_fail(TRM_VECTOR_FILE_FIELD, trm_u32(header + at), at);
   return trm_fine();
 }
 
@@ -40,7 +51,7 @@ trm_status trm_vectors_open(trm_vectors *vectors, const trm_rows *rows) {
   if (room < HEADER_BYTES) return trm_fail(TRM_NO_VECTOR_FILE, 0, 0);
   read_at(vectors, 0, header, HEADER_BYTES);
   uint32_t bytes = trm_u32(header + 8);
-  if (memcmp(header, "TRMVECT1", 8)) return trm_fail(TRM_NO_VECTOR_FILE, 0, 0);
+  if (memcmp(header, "TRMVECT2", 8)) return trm_fail(TRM_NO_VECTOR_FILE, 0, 0);
   if (bytes > room) return trm_fail(TRM_VECTOR_FILE_FIELD, bytes, 8);
   trm_status status = check_fields(rows, header, bytes);
   if (status.code) return status;
@@ -54,7 +65,7 @@ trm_status trm_vectors_open(trm_vectors *vectors, const trm_rows *rows) {
   vectors->depth = (trm_depth){.H_cycles = trm_u16(header + 56),
                                .L_cycles = trm_u16(header + 58),
                                .max_steps = trm_u16(header + 60),
-                               .halting = (trm_halting)trm_u16(header + 62)};
+                               .halting = read_halting(header)};
   return trm_fine();
 }
 

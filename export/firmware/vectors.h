@@ -1,7 +1,7 @@
 /* Golden vectors: puzzles in flash with the answers that the simulation gave, and the self-test.
 
    Bytes are written down in export/cortex_m/test_vectors.py. The file stands right behind the row file.
-   A vector says tokens and steps, and where the arithmetic is integer the CRC-32 of both final
+   A vector says tokens and the step at which the rule of halting ends it, and where the arithmetic is integer the CRC-32 of both final
    states, so that one wrong bit anywhere in a rollout shows. */
 #ifndef TRM_VECTORS_H
 #define TRM_VECTORS_H

@@ -95,15 +95,15 @@ def fault(maze: np.ndarray, facts: PuzzleFacts) -> str | None:
 
 
 def is_right(maze: np.ndarray, answer: np.ndarray, facts: PuzzleFacts) -> bool:
-    """Check that an answer keeps the maze and marks a chain of free cells from start to goal.
-
-    That the path is a shortest one is not checked.
-    """
+    """Check that an answer keeps the maze and marks one of the shortest paths to the goal."""
     columns = facts.grid[1]
     fixed = maze != FREE
+    if any(np.count_nonzero(maze == token) != 1 for token in (START, GOAL)):
+        return False
     if (answer[fixed] != maze[fixed]).any():
         return False
     cells = {divmod(int(i), columns) for i in np.flatnonzero((answer == PATH) | (answer == GOAL))}
+    length = len(cells)
     at = divmod(int(np.flatnonzero(maze == START)[0]), columns)
     goal = divmod(int(np.flatnonzero(maze == GOAL)[0]), columns)
     while at != goal:
@@ -113,7 +113,7 @@ def is_right(maze: np.ndarray, answer: np.ndarray, facts: PuzzleFacts) -> bool:
             return False
         at = near.pop()
         cells.remove(at)
-    return not cells
+    return not cells and length == len(shortest_path(maze.reshape(facts.grid))) - 1
 
 
 def _symmetries(rows: int, columns: int) -> Augment:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from trm_jax.data.facts import PuzzleFacts, by
+from trm_jax.halting import BY_RULES, NEVER, Halting, Rules
 
 if TYPE_CHECKING:
     from trm_jax.evaluators import Lenient
@@ -110,6 +111,21 @@ class Task:
         from trm_jax.evaluators import strict
 
         return strict
+
+    @property
+    def default_halting(self) -> Halting:
+        """Return how a solver halts unless told otherwise: by the rules, where there are some.
+
+        Never by the model's own q head: no bundled model's is calibrated (docs/halting.md).
+        """
+        return NEVER if self.text is None else BY_RULES
+
+    def rules(self, facts: PuzzleFacts) -> Rules | None:
+        """Make the check of an answer against its puzzle; None where a task has no rules."""
+        text = self.text
+        if text is None:
+            return None
+        return lambda puzzle, answer: text.is_right(puzzle, answer, facts)
 
     def check_alphabet(self, facts: PuzzleFacts, vocab_size: int, where: str) -> None:
         """Check that puzzles have the tokens of the task.

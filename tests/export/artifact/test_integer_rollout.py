@@ -28,6 +28,7 @@ from tests.support.samples import random_batch, random_weights
 from tests.support.slow import slow_except
 from trm_jax import zoo
 from trm_jax.evaluators import trajectory
+from trm_jax.halting import BY_Q
 from trm_jax.loading import LoadedModel
 from trm_jax.models.act import rollout_until_halted
 from trm_jax.types import Batch, Weights
@@ -96,7 +97,7 @@ def test_rollouts_have_the_bits_of_the_simulation(tiny: tuple[Export, Simulation
 def test_halting_is_the_simulations(tiny: tuple[Export, Simulation]) -> None:
     made, simulation = tiny
     batch = random_batch(integers.TINY, 6, seed=11)
-    solution, _ = solved(made, batch, halt=True)
+    solution, _ = solved(made, batch, halting=BY_Q)
     halted = jax.jit(rollout_until_halted, static_argnames=("reasoner", "max_steps"))(
         simulation.reasoner, simulation.weights, batch, max_steps=integers.TINY.halt_max_steps
     )

@@ -25,6 +25,7 @@ from tests.support.slow import slow_except
 from tests.support.thresholds import between
 from tests.support.tiny import export as tiny
 from trm_jax.config import Config
+from trm_jax.halting import BY_Q, BY_Q_CONTINUE, halting_steps, parse_halting
 from trm_jax.models.act import rollout_until_halted
 from trm_jax.types import Weights
 
@@ -64,7 +65,7 @@ def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulat
     model, host = lower_model(tiny.source(config), plan, simulation, batch=tiny.BATCH)
 
     class Facts:
-        batch, carry = tiny.BATCH, plan.precision.carry
+        batch, carry, puzzles = tiny.BATCH, plan.precision.carry, None
 
     export = Export.__new__(Export)
     for name, value in {"manifest": Facts, "model": model, "host": host}.items():
@@ -117,12 +118,31 @@ def test_halting_freezes_every_puzzle_at_its_own_step(kind: str) -> None:
     solver._runtime = InJax(
         Simulation(reasoner=simulation.reasoner, weights=shifted, ranges={}, quantised={})
     )
-    solution = solver.solve(inputs, ids, steps=tiny.STEPS, halt=True)
+    rule = BY_Q if config.no_ACT_continue else BY_Q_CONTINUE
+    solution = solver.solve(inputs, ids, steps=tiny.STEPS, halting=rule)
     halted = rollout_until_halted(simulation.reasoner, shifted, batch, max_steps=tiny.STEPS)
     np.testing.assert_array_equal(solution.steps, halted.steps)
     assert len(set(solution.steps.tolist())) > 1
     np.testing.assert_allclose(solution.q_halt, halted.q_halt, atol=ROUNDING)
     np.testing.assert_array_equal(solution.tokens, np.argmax(halted.logits, -1))
+
+
+@pytest.mark.parametrize("rule", ["unchanged", "residual:0.135"])
+def test_every_puzzle_ends_with_its_own_states(rule: str) -> None:
+    """As the simulation's readings of all steps say, whatever others do in the meantime."""
+    config, halting = KINDS["mlp"], parse_halting(rule)
+    solver, simulation = solver_in_jax(config)
+    batch = tiny.puzzles(config, 7)
+    inputs, ids = tiny.arrays(batch)
+    wanted = halting_steps(halting, inputs, simulation.readings(batch, steps=tiny.STEPS))
+    solution = solver.solve(inputs, ids, steps=tiny.STEPS, halting=halting)
+    np.testing.assert_array_equal(solution.steps, wanted)
+    for row, steps in enumerate(wanted):
+        alone = solver.solve(inputs[row : row + 1], ids[row : row + 1], steps=int(steps))
+        np.testing.assert_array_equal(solution.tokens[row], alone.tokens[0])
+        np.testing.assert_allclose(solution.z_H[row], alone.z_H[0], atol=ROUNDING)
+        np.testing.assert_allclose(solution.z_L[row], alone.z_L[0], atol=ROUNDING)
+    assert len(set(wanted.tolist())) > 1
 
 
 @pytest.mark.slow

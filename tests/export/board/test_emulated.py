@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from export.board.__main__ import main
-from export.cortex_m.row_file import Halting
 from tests.support.firmware.cases import SUDOKU, random_rows
 from tests.support.firmware.machines import FIRMWARE, Emulated, need
 from tests.support.firmware.oracle import rollout
 from tests.support.firmware.packages import COMPLETE, FACTS, copying_rows, write_package
+from trm_jax.halting import BY_Q
 from trm_jax.tasks.sudoku import show_text
 
 GIVEN = "1234341221434321"
@@ -71,7 +71,7 @@ def test_a_rule_of_halting_is_the_board_s_to_judge(
 ) -> None:
     rows = copying_rows()
     folder = write_package(tmp_path, rows)
-    asked = dataclasses.replace(rows.depth, halting=Halting.Q)
+    asked = dataclasses.replace(rows.depth, halting=BY_Q)
     wanted = rollout(rows, 0, COMPLETE, asked)
     assert wanted.halted
     assert main([str(folder), GIVEN, "--elf", elf, "--halt", "q"]) == 0

@@ -50,13 +50,13 @@ def test_decoded_filters_count_as_their_codes() -> None:
 def test_sram_is_arena_states_and_what_is_linked() -> None:
     rows = small_row_file()  # int16, 2 positions of 2 elements: states of 8 bytes, in 16 each
     found = sram_of(Arena(head=100, tail=30), rows, LINKED)
-    # a row of 4 bytes and the bytes of 1 puzzle and 1 answer in 16 each; a line of 257 in 272
+    # a row of 4 bytes, and 1 cell of puzzle, answer and halting, in 16 each; a line of 257 in 272
     assert found == BoardSram(
         arena_head=100,
         arena_tail=30,
         arena_margin=MARGIN,
         carry=32,
-        buffers=16 + 16 + 16 + 272,
+        buffers=16 + 16 + 16 + 16 + 272,
         statics=20,
         stack=512,
     )

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from export import micro
-from export.artifact.manifest import Expected, Manifest
+from export.artifact.manifest import Expected, HaltedAnswers, Manifest
 from export.artifact.open import Export
 from export.cortex_m import arena, flash_contents, row_file, sources, test_vectors
 from export.cortex_m import package as cortex_m_package
 from export.cortex_m.arena import Arena, measure_arena, measure_shared_arena
-from export.cortex_m.row_file import Halting
 from export.graph.ir import DType, Graph, GraphModel, Op, Quant, Tensor
 from export.graph.tflite_writer import write_tflite
 from export.lowering import model as lowering_model
@@ -27,6 +26,7 @@ from trm_jax.config import Config, Positions
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.data.maze.symmetry import SYMBOLS
 from trm_jax.data.sudoku.tokens import symbols
+from trm_jax.halting import BY_RULES, NEVER
 
 KINDS = tiny.configs()
 SCALES = {"z": (0.05, -3), "injection": (0.11, 7)}
@@ -167,7 +167,7 @@ def test_float_rows_are_the_model_s() -> None:
     np.testing.assert_array_equal(rows.H_init, export.host["H_init"])
     wanted = np.float32(np.sqrt(export.config.hidden_size)) * export.host["puzzle_emb"]
     np.testing.assert_array_equal(rows.puzzle_rows, wanted)
-    assert rows.depth.halting is Halting.Q_CONTINUE
+    assert rows.depth.halting == NEVER  # of an export that names no task
 
 
 def test_arrays_are_aligned_and_complete() -> None:
@@ -255,14 +255,61 @@ def test_the_readme_says_what_tokens_are(task: str, words: str, drawn: str, toke
         ("graph_bytes", "flash_bytes", "arena_bytes", "arena_measured_bytes", "state_bytes"), 1
     )
     export = made(KINDS["mlp"], task=task)
-    text = cortex_m_package.write_readme(export, {**facts, "graphs": {}})
+    text = cortex_m_package.write_readme(export, {**facts, "graphs": {}, "halting": "rules"})
     assert words in text
-    assert "set halt=never" in text
+    assert "this package begins with halt=rules" in text
     digits = "0123456789abcdefghijklmnopqrstuvwxyz"
     if task == "sudoku":
         assert "".join(digits[symbols((3, 3))[symbol]] for symbol in drawn) == tokens
     if task == "maze":
         assert "".join(digits[SYMBOLS[symbol]] for symbol in drawn) == tokens
+
+
+SOLVED = (2, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2)
+"""A Sudoku of 4x4 cells, as tokens."""
+
+
+def solved_export(answers: tuple[tuple[int, ...], ...]) -> Export:
+    """A Sudoku's export that gives these answers to one puzzle, the second after one step."""
+    config = dataclasses.replace(KINDS["mlp"], seq_len=16, vocab_size=6)
+    puzzle = (1, *SOLVED[1:])
+    halted = HaltedAnswers(halting="rules", steps=(3, 1)[: len(answers)], tokens=answers)
+    expected = Expected(
+        steps=3,
+        inputs=(puzzle,) * len(answers),
+        puzzle_identifiers=(0,) * len(answers),
+        tokens=answers,
+        confirmed_by="tflm",
+        halted=halted,
+    )
+    facts = PuzzleFacts(task="sudoku", grid=(4, 4), box=(2, 2), identifiers_sha256="")
+    changes = {"expected": expected, "task": "sudoku", "puzzles": facts}
+    return made(config, DType.FLOAT32, **changes)
+
+
+def test_vectors_hold_right_answers_alone_at_the_step_of_their_halt() -> None:
+    wrong = (3, *SOLVED[1:])
+    export = solved_export((wrong, SOLVED))
+    depth = flash_contents.depth_of(export)
+    assert depth.halting == BY_RULES
+    file = flash_contents.make_vector_file(export, depth, bytes(32))
+    assert file is not None
+    assert file.depth.halting == BY_RULES
+    (vector,) = file.vectors
+    assert (vector.steps, tuple(vector.tokens)) == (1, SOLVED)
+    assert flash_contents.make_vector_file(solved_export((wrong,)), depth, bytes(32)) is None
+
+
+def test_a_package_of_wrong_answers_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skip_without(Target.TFLM)
+    wrong = solved_export(((3, *SOLVED[1:]),))
+    monkeypatch.setattr("export.artifact.open.open_artifact", lambda folder: wrong)
+    assert micro.main([str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: none of the 1 expected answers of tiny as w4 is right by the")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

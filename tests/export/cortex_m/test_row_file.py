@@ -9,6 +9,7 @@ import pytest
 from export.cortex_m.row_file import Depth, PuzzleKind, PuzzleShape, read_rows, write_rows
 from quant.integer.carry import combine_for, scaled_rows
 from tests.support.export.board import small_row_file
+from trm_jax.halting import parse_halting
 
 
 def test_bytes() -> None:
@@ -132,7 +133,7 @@ def test_rows_are_scaled_as_the_model_does() -> None:
     assert scaled_rows(table, 512).dtype == np.float32
 
 
-@pytest.mark.parametrize("at", [104, 107, 128, 136, 143])
+@pytest.mark.parametrize("at", [104, 107, 128, 140, 143])
 def test_reserved_bytes_are_zero(at: int) -> None:
     data = bytearray(write_rows(small_row_file()))
     data[at] = 1
@@ -144,9 +145,9 @@ def test_reserved_bytes_are_zero(at: int) -> None:
 
 def test_an_unknown_rule_of_halting_is_named() -> None:
     data = bytearray(write_rows(small_row_file()))
-    data[82] = 3
+    data[82] = 5
     data[12:16] = zlib.crc32(data[16:160]).to_bytes(4, "little")
-    with pytest.raises(ValueError, match="halting must be 0 to 2, got 3"):
+    with pytest.raises(ValueError, match="halting must be 0 to 4, got 5"):
         read_rows(bytes(data))
 
 
@@ -179,3 +180,32 @@ def test_an_unknown_kind_of_puzzle_is_refused() -> None:
     data[12:16] = zlib.crc32(data[16:160]).to_bytes(4, "little")
     with pytest.raises(ValueError, match="kind of puzzle must be 0 to 2, got 3"):
         read_rows(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("rule", "number", "bound"),
+    [
+        ("never", "0000", "00000000"),
+        ("q:-0.5", "0100", "78ecffff"),
+        ("qc", "0200", "00000000"),
+        ("rules", "0300", "00000000"),
+        ("unchanged:2", "0400", "02000000"),
+    ],
+)
+def test_a_rule_of_halting_is_read_back(rule: str, number: str, bound: str) -> None:
+    depth = Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=parse_halting(rule))
+    shape = PuzzleShape(PuzzleKind.MAZE, 1, 1)
+    rows = np.zeros((6, 2), np.int16)
+    data = write_rows(small_row_file(token_rows=rows, depth=depth, puzzles=shape))
+    assert (data[82:84], data[136:140]) == (bytes.fromhex(number), bytes.fromhex(bound))
+    assert read_rows(data).depth == depth
+
+
+def test_rules_that_a_board_cannot_check_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match="a board halts by never, q, qc, rules, unchanged, got res"
+    ):
+        Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=parse_halting("residual:0.1"))
+    depth = Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=parse_halting("rules"))
+    with pytest.raises(ValueError, match="needs to know what the puzzles are"):
+        small_row_file(depth=depth)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from export.artifact.host_state import state_checksum
-from export.cortex_m.row_file import Depth, Halting
+from export.cortex_m.row_file import Depth
 from export.cortex_m.test_vectors import Vector, VectorFile, read_vectors, write_vectors
+from trm_jax.halting import Halting, HaltRule
 
 ID = bytes(range(32))
-DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q)
+DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting(HaltRule.Q, -0.5))
 
 
 def vector(**changes: object) -> Vector:
@@ -28,9 +29,10 @@ def test_bytes() -> None:
     checked = bytes.fromhex(
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
         "0300 0100 01000000 0200 0300 1000 0100"  # seq, states, count, H, L, steps, halting
+        "78ecffff 000000000000000000000000"  # -5000 ten-thousandths; reserved
         "02000000 04000000 04030201 feffffff 010002 010302 0000"
     ) + bytes(8)
-    wanted = b"TRMVECT1" + (96).to_bytes(4, "little") + zlib.crc32(checked).to_bytes(4, "little")
+    wanted = b"TRMVECT2" + (112).to_bytes(4, "little") + zlib.crc32(checked).to_bytes(4, "little")
     file = VectorFile(model_id=ID, depth=DEPTH, vectors=[vector()])
     assert write_vectors(file) == wanted + checked
 
@@ -79,7 +81,9 @@ def test_checksums_are_of_the_bytes_of_a_state() -> None:
     assert state_checksum(np.asfortranarray(z)) == state_checksum(z)
 
 
-@pytest.mark.parametrize(("at", "words"), [(50, "0 or 1, got 2"), (86, "zeros"), (92, "zeros")])
+@pytest.mark.parametrize(
+    ("at", "words"), [(50, "0 or 1, got 2"), (70, "zeros"), (102, "zeros"), (108, "zeros")]
+)
 def test_what_holds_nothing_is_zero(at: int, words: str) -> None:
     data = bytearray(write_vectors(VectorFile(model_id=ID, depth=DEPTH, vectors=[vector()])))
     data[at] = 2

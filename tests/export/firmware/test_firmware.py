@@ -11,7 +11,7 @@ import pytest
 
 from export.artifact.host_state import state_checksum
 from export.cortex_m import row_file
-from export.cortex_m.row_file import Depth, Halting
+from export.cortex_m.row_file import Depth, PuzzleKind, PuzzleShape
 from quant.integer.carry import Combine
 from tests.support.firmware.cases import (
     TYPES,
@@ -24,6 +24,7 @@ from tests.support.firmware.cases import (
 )
 from tests.support.firmware.machines import FIRMWARE, Emulated, Host, Machine, make, need
 from tests.support.firmware.oracle import DEPTH, DOUBLE_ID, rollout
+from trm_jax.halting import BY_RULES, parse_halting
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -31,10 +32,13 @@ def test_rollouts_have_the_oracle_s_bits(kind: str, machine: Machine, tmp_path: 
     rows = random_rows(kind)
     rng = np.random.default_rng(1)
     lines, wanted = [], []
-    for halting, word in zip(Halting, ("never", "q", "qc"), strict=True):
+    for word in ("never", "q", "qc", "q:-12.5", "qc:1.0625", "unchanged", "unchanged:3"):
         for H_cycles, L_cycles, steps in ((2, 3, 5), (1, 1, 1), (1, 6, 8)):
             depth = Depth(
-                H_cycles=H_cycles, L_cycles=L_cycles, halt_max_steps=steps, halting=halting
+                H_cycles=H_cycles,
+                L_cycles=L_cycles,
+                halt_max_steps=steps,
+                halting=parse_halting(word),
             )
             lines.append(f"set H={H_cycles} L={L_cycles} steps={steps} halt={word}")
             for puzzle in range(3):
@@ -126,6 +130,41 @@ def test_info_and_settings(machine: Machine, tmp_path: Path) -> None:
     ]
 
 
+def test_settings_of_halting_are_said_as_python_names_them(host: Host, tmp_path: Path) -> None:
+    names = ("never", "q", "q:0.5", "q:-12.0625", "qc:1000", "unchanged", "unchanged:7", "q:0.0001")
+    flash = write_flash(tmp_path, random_rows("int8"))
+    said = host.talk(flash, [f"set halt={name}" for name in names]).lines
+    assert [line.partition("halt=")[2] for line in said] == list(names)
+    assert [parse_halting(name).name for name in names] == list(names)
+
+
+def test_a_right_answer_ends_a_solve(machine: Machine, tmp_path: Path) -> None:
+    """A maze of three cells, which the double solves by chance."""
+    shape = PuzzleShape(PuzzleKind.MAZE, 1, 3)
+    inputs, depth = np.array([3, 2, 4]), dataclasses.replace(DEPTH, halting=BY_RULES)
+    rows_of = (
+        dataclasses.replace(
+            random_rows("int8", seed),
+            seq=3,
+            puzzles=shape,
+            depth=depth,
+            token_rows=random_rows("int8", seed).token_rows[:6],
+        )
+        for seed in range(2000)
+    )
+    rows, wanted = next(
+        (rows, end) for rows in rows_of if 1 < (end := rollout(rows, 0, inputs, depth)).steps < 5
+    )
+    assert wanted.halted
+    assert wanted.tokens.tolist() == [3, 5, 4]
+    flash = write_flash(tmp_path, rows)
+    lines = [solve_line(0, inputs), "set", solve_line(0, np.array([3, 1, 4])), "quit"]
+    solved, said, unsolved, _ = machine.talk(flash, lines).lines
+    assert without_ticks(solved) == expected_line(wanted)
+    assert said.endswith(" halt=rules")
+    assert " steps=5 halted=0 " in unsolved
+
+
 REFUSED = {
     "solve 0 01234": "puzzle of 5 cells, this model takes 11",
     "solve 3 00000000000": "no puzzle row 3, flash has 3 rows",
@@ -137,6 +176,15 @@ REFUSED = {
     "set depth=3": "unknown setting",
     "set H=1 L=": "unknown setting",
     "set H=4294967297": "unknown setting",
+    "set halt=rules": "flash does not say what the puzzles are, so no rules are known",
+    "set halt=residual:0.1": "unknown setting",
+    "set halt=q:": "unknown setting",
+    "set halt=q:1.00001": "unknown setting",
+    "set halt=q:1001": "unknown setting",
+    "set halt=never:1": "unknown setting",
+    "set halt=unchanged:0": "unknown setting",
+    "set halt=unchanged:4294967297": "unknown setting",
+    "set halt=queen": "unknown setting",
     "set steps=2000": "must be 1 to 1024, got 2000",
     "restart": "unknown command; known: info, set, solve, once, test, profile, quit",
     "information": "unknown command",

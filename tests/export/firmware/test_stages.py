@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.cortex_m.row_file import Halting
 from export.lowering.stages import BUFFERS, Buffer, Partition, run_stages
 from tests.support.firmware.cases import (
     expected_line,
@@ -18,6 +17,7 @@ from tests.support.firmware.cases import (
 )
 from tests.support.firmware.machines import Emulated, Host, Machine, need
 from tests.support.firmware.oracle import DEPTH, rollout
+from trm_jax.halting import BY_Q
 
 DOUBLE = "NETWORKS=staged"
 
@@ -105,7 +105,7 @@ def test_the_self_test_and_the_profile_run_stages(machine: Machine, tmp_path: Pa
     # ceil(13 / 4) calls of injection and of each of two tails, 2 groups of heads in each of two
     # blocks; two updates
     assert after - before == 2 * (4 + 2 * (2 + 4))
-    assert DEPTH.halting is Halting.Q
+    assert DEPTH.halting == BY_Q
 
 
 def test_float_states_are_refused_by_the_double(machine: Machine, tmp_path: Path) -> None:

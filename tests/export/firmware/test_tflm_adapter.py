@@ -15,7 +15,7 @@ import pytest
 
 from export.artifact.host_state import state_checksum
 from export.cortex_m import row_file, sources
-from export.cortex_m.row_file import PLAIN, Z_ONLY, Depth, Halting, RowFile
+from export.cortex_m.row_file import PLAIN, Z_ONLY, Depth, RowFile
 from export.cortex_m.sources import Sizes
 from export.lowering.stages import Buffer, Partition
 from tests.support.firmware.machines import collect, make, need
@@ -54,7 +54,7 @@ def rows() -> RowFile:
     def draw(*shape: int) -> np.ndarray:
         return rng.integers(-9, 9, shape).astype(np.int8)
 
-    depth = Depth(H_cycles=2, L_cycles=2, halt_max_steps=1, halting=Halting.NEVER)
+    depth = Depth(H_cycles=2, L_cycles=2, halt_max_steps=1)
     return RowFile(
         model_id=MODEL_ID,
         seq=SEQ,

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from export.cortex_m.row_file import Depth, Halting, RowFile
+from export.cortex_m.row_file import Depth, RowFile
 from export.graph.builder import GraphBuilder
 from export.graph.ir import DType, Graph, Quant
 from quant.integer.carry import Combine
+from trm_jax.halting import BY_Q_CONTINUE
 
 ID = bytes(range(32))
-DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=Halting.Q_CONTINUE)
+DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=16, halting=BY_Q_CONTINUE)
 
 
 def small_row_file(**changes: object) -> RowFile:

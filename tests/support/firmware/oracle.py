@@ -5,11 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from export.cortex_m.row_file import Depth, Halting, RowFile
+from export.cortex_m.row_file import Depth, PuzzleKind, RowFile
 from quant.integer.carry import Combine
+from trm_jax.data.facts import settle_facts
+from trm_jax.halting import BY_Q, HaltDecision, Rules, StepReading
+from trm_jax.tasks import MAZE, SUDOKU
 
 DOUBLE_ID = b"affine test double, no real one."
-DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=5, halting=Halting.Q)
+DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=5, halting=BY_Q)
 
 
 class Rollout(NamedTuple):
@@ -65,13 +68,24 @@ def read_out(z_H: np.ndarray, file: RowFile) -> tuple[np.ndarray, np.float32, np
     return z_H[file.prefix :][:, columns], q_halt, np.float32(z_H[0, 0])
 
 
+def rules_of(file: RowFile) -> Rules | None:
+    """Take the rules of the tasks, which check hosts too."""
+    kind, rows, columns = file.puzzles
+    if kind is PuzzleKind.UNKNOWN:
+        return None
+    if kind is PuzzleKind.SUDOKU:
+        return SUDOKU.rules(settle_facts("sudoku", file.seq, "here", box=(rows, columns)))
+    return MAZE.rules(settle_facts("maze", file.seq, "here", grid=(rows, columns)))
+
+
 Update = Callable[[np.ndarray, np.ndarray, bool], np.ndarray]
 
 
 def rollout(
     file: RowFile, puzzle: int, inputs: np.ndarray, depth: Depth, update: Update = update
 ) -> Rollout:
-    """Run supervision steps until q says halt or the last step is done."""
+    """Run supervision steps until the rule says halt or the last step is done."""
+    decision = HaltDecision(depth.halting, inputs[None], rules_of(file))
     e = embedding(file, puzzle, inputs)
     z_L, z_H = (np.broadcast_to(row, e.shape).copy() for row in (file.L_init, file.H_init))
     saturated, halted, step = 0, False, 0
@@ -85,7 +99,7 @@ def rollout(
             saturated += clamped
             z_H = update(z_H, injection, True)
         logits, q_halt, q_continue = read_out(z_H, file)
-        bound = {Halting.NEVER: np.inf, Halting.Q: 0.0, Halting.Q_CONTINUE: q_continue}
-        halted = bool(q_halt > bound[depth.halting])
-        step += 1
-    return Rollout(np.argmax(logits, axis=1), step, halted, q_halt, saturated, z_H, z_L)
+        tokens, step = np.argmax(logits, axis=1), step + 1
+        reading = StepReading(tokens[None], np.array([q_halt]), np.array([q_continue]))
+        halted = bool(decision.step(reading)[0])
+    return Rollout(tokens, step, halted, q_halt, saturated, z_H, z_L)

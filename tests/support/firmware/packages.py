@@ -10,17 +10,18 @@ import numpy as np
 from export.artifact.host_state import state_checksum
 from export.cortex_m import row_file, test_vectors
 from export.cortex_m.package import PackageFacts
-from export.cortex_m.row_file import Depth, Halting, RowFile
+from export.cortex_m.row_file import Depth, RowFile
 from export.cortex_m.test_vectors import Vector, VectorFile
 from quant.integer.carry import Combine
 from tests.support.firmware.cases import SUDOKU, random_rows
 from tests.support.firmware.oracle import DOUBLE_ID, rollout
 from trm_jax.data.facts import ONE_BLANK, PuzzleFacts
+from trm_jax.halting import NEVER
 
 FACTS = PuzzleFacts(task="sudoku", grid=(4, 4), box=(2, 2), identifiers_sha256=ONE_BLANK)
 COMPLETE = np.array([int(c) for c in "1234341221434321"], np.int32) + 1
 """A Sudoku that is its own answer; the network copies it."""
-DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=5, halting=Halting.NEVER)
+DEPTH = Depth(H_cycles=2, L_cycles=3, halt_max_steps=5, halting=NEVER)
 
 
 def copying_rows() -> RowFile:
@@ -56,8 +57,9 @@ def write_package(folder: Path, rows: RowFile, puzzle: np.ndarray = COMPLETE) ->
         scheme="double",
         puzzles=FACTS,
         graphs={},
+        halting=rows.depth.halting.name,
         flash_sha256=hashlib.sha256(flash).hexdigest(),
-        **dict.fromkeys(sizes, 0),
+        **dict.fromkeys(sizes, 0),  # type: ignore[arg-type]
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "flash.bin").write_bytes(flash)
