@@ -51,7 +51,7 @@ def read_recipe(file: Path) -> Scheme:
       ValueError: it is no recipe; the message names the file and the entry.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"no recipe {file}; docs/numerics.md says what one holds")
+        raise FileNotFoundError(f"no recipe {file}; python -m experiments.recipe makes one")
     try:
         recipe = read_fields(RecipeFile, read_json(file))
         parts = ";".join(f"{site}={weights}" for site, weights in recipe.matrices.items())

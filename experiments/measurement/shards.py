@@ -53,8 +53,12 @@ def matmul_precision(dtype: str) -> contextlib.AbstractContextManager:
 
 def load_shard(puzzles: Puzzles, start: int, stop: int, size: int) -> tuple[PuzzleBatch, Batch]:
     """Load the puzzles of a shard, padded to one size for all shards, on host and devices."""
+    return load_rows(puzzles, puzzles.order[start:stop], size)
+
+
+def load_rows(puzzles: Puzzles, rows: np.ndarray, size: int) -> tuple[PuzzleBatch, Batch]:
+    """Load the puzzles of rows of the data set likewise."""
     devices = len(jax.local_devices())
-    rows = puzzles.order[start:stop]
     host = gather(puzzles.dataset, rows, -(-size // devices) * devices)
     return host, shard_batch(to_batch(host))
 

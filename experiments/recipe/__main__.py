@@ -1,19 +1,26 @@
 r"""Find the weights of every matrix that cost least under a budget of bytes.
 
     python -m experiments.recipe --task sudoku --budget 3.5bits
-    python -m experiments.recipe --task sudoku --model sudoku-trm-att-mini --budget 0.2MB \
-        --target litert --max-drop 2pp --limit 100 --out runs/recipe-att
+    python -m experiments.recipe --task sudoku --model sudoku-trm-att-mini --max-drop 2pp \
+        --target litert --limit 100 --out runs/recipe-att
 
-Every matrix is quantised alone, in each way that the target takes (2, 3, 4 and 8 bits, a scale per
-tensor or per channel, rounded with Hessians), and the change of one supervision step is measured
-on calibration puzzles: states, answers and halting. Losses nearly add up (the sum is printed beside
-what was measured), so an exact search finds the best mix of every size. The best within --budget
-then solves puzzles it was not calibrated on, beside full precision and the best single scheme of
-that size.
+Every matrix is quantised alone, in each way that the target takes and that none better makes as
+small (2 to 8 bits, a scale per tensor or per channel, rounded with Hessians), and the change of a
+supervision step is measured on calibration puzzles: states, answers and halting. Losses nearly add
+up (the sum is printed beside what was measured), so an exact search finds the best mix of every
+size. The one within --budget is then refined: the losses of matrices are measured again around it,
+as long as that lowers what all of them cost together. Calibration puzzles alone decide.
 
-A budget in MB or kB is that of the whole stored model, as the sweep's sizes are; one in bits is
-what a scheme of that width with one scale per matrix takes. Without --target integers are counted
-densely packed, 3 bits as 3; a runtime stores them in the types it multiplies by.
+With --max-drop the smallest mix is taken that loses no more puzzles than that against full
+precision. Up to 500 puzzles decide, which are neither solved for the report nor calibrated on
+(calibration puzzles decide too where fewer than those are left). That is a choice by a noisy
+number: the report says what other puzzles say of it.
+
+The recipe solves the first --limit puzzles beside full precision and the best single scheme of its
+size. A budget in MB or kB is that of the whole stored model, as the sweep's sizes are; one in bits
+is what a scheme of that width with one scale and zero point per matrix takes. Without --target
+integers are counted densely packed, 3 bits as 3; a runtime stores them in the types it multiplies
+by.
 
 Into --out go recipe.json, a file to be read and edited, which `--schemes @OUT/recipe.json` takes in
 every program; recipe.md and front.csv (every size), and the front as PNG and SVG. Nothing is
@@ -36,7 +43,6 @@ def parser() -> argparse.ArgumentParser:
     add_data(p)
     p.add_argument(
         "--budget",
-        required=True,
         metavar="SIZE",
         help="of the stored model: 0.15MB, 150kB, 3.5bits",
     )
@@ -48,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--max-drop",
         metavar="X",
-        help="refuse a recipe that loses more puzzles than this, in points: 0.5pp",
+        help="the smallest recipe that loses no more puzzles than this, in points: 0.5pp",
     )
     p.add_argument(
         "--limit",

@@ -1,35 +1,43 @@
 """From a command line to a checked search: a model, puzzles, a budget, and what a target stores."""
 
 import argparse
+import functools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Integer
+
 from experiments.measurement.choices import check_calibration, choose_batch_size, choose_limit
 from export.graph.ir import DType
 from export.lowering.storage import ZeroPoints, matrix_plan
-from export.targets import Target
-from quant.affine import Symmetry
-from quant.packing import SCALE_BYTES, stored_bytes
+from export.targets import FileFormat, Target
+from quant.packing import SCALE_BYTES, ZERO_POINT_BYTES, stored_bytes
 from quant.ptq.calibrate import input_widths
 from quant.ptq.weights import footprint
-from quant.scheme import Activations, Arithmetic, Scheme, WeightScheme, parse_weights
+from quant.scheme import Activations, Arithmetic, Granularity, Scheme, WeightScheme, parse_weights
 from trm_jax.convert.hints import Hints
+from trm_jax.data.batches import CALIBRATION_PUZZLES, identifiers_of
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
 from trm_jax.names import unknown_name
 from trm_jax.tasks.table import task_named
 
 CANDIDATES = tuple(
-    parse_weights(f"w{bits}{grid}-gptq")
-    for bits in (2, 3, 4, 8)
-    for grid in ("t-sym", "c-sym", "c-asym")
-    if (bits, grid) != (8, "c-asym")  # 8 bits lose nothing that a zero point would save
+    parse_weights(f"w{bits}{grid}-gptq-norm")
+    for bits in (2, 3, 4, 5, 6, 8)
+    for grid in ("t-auto", "t-sym", "c-auto", "c-sym")
+    if bits < 8 or "sym" in grid  # 8 bits lose nothing that a zero point would save
 )
+ZERO_POINTS = 1.1  # factor on bytes up to which an asymmetric grid stands for the symmetric one
+MOST_DECIDING = 500  # if 2 % of them change, the standard error of a drop is 0.6 pp
 UNITS = {"MB": 1e6, "kB": 1e3}
+TFLITE_SCALE_BYTES = SCALE_BYTES + 8  # the schema's zero points are int64, and always there
 TABLE_BYTES = 16  # per output: what TFLite Micro's decoder turns a 4-bit code into
+BIAS_BYTES = 4  # per output of a network of integers, which wants one where the model has none
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RecipeJob:
     """A search, checked.
 
@@ -37,9 +45,10 @@ class RecipeJob:
       target: None counts densely packed integers.
       sites: the matrices.
       rest: bytes of everything that is not a matrix.
-      budget: bytes of everything.
-      max_drop: share of puzzles that may be lost, None: any.
+      budget: bytes of everything, None: any.
+      max_drop: share of the deciding puzzles that may be lost, None: any.
       num_puzzles, batch_size: that are solved, and computed together.
+      deciding: rows of the puzzles that decide whether a recipe loses too many.
     """
 
     model: LoadedModel
@@ -48,21 +57,46 @@ class RecipeJob:
     sites: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     rest: int
-    budget: int
+    budget: int | None
     max_drop: float | None
     num_puzzles: int
     batch_size: int
+    deciding: np.ndarray
     out: Path
 
-    @property
+    @functools.cached_property
     def candidates(self) -> tuple[WeightScheme, ...]:
-        """The weights that the target takes."""
-        return tuple(w for w in CANDIDATES if refusal(w, self.target) is None)
+        """The weights that are worth a look: the target takes them, and none better is as small."""
+        sizes = {
+            weights: sum(matrix_bytes(shape, weights, self.target) for shape in self.shapes)
+            for weights in CANDIDATES
+            if refusal(weights, self.target) is None
+        }
+        return tuple(
+            weights
+            for weights, size in sizes.items()
+            if not any(_undercuts(w, s, weights, size) for w, s in sizes.items())
+        )
+
+    @property
+    def num_weights(self) -> int:
+        """Count the weights of all matrices."""
+        return sum(inputs * outputs for inputs, outputs in self.shapes)
 
     def scheme(self, matrices: dict[str, WeightScheme]) -> Scheme:
         """Make the scheme of a mix: what most matrices have, and exceptions."""
         usual = max(matrices.values(), key=list(matrices.values()).count)
         return replace(deployed(usual, self.target), exceptions=tuple(matrices.items()))
+
+
+def _undercuts(better: WeightScheme, stored: int, weights: WeightScheme, size: int) -> bool:
+    """Return whether weights with a finer grid take as few bytes, or hardly more a zero point."""
+    coarser = better.granularity is Granularity.PER_TENSOR
+    if better == weights or (weights.granularity is Granularity.PER_CHANNEL and coarser):
+        return False
+    if better.bits == weights.bits and better.granularity is weights.granularity:
+        return better.adaptive and stored <= ZERO_POINTS * size
+    return better.bits >= weights.bits and stored <= size
 
 
 def prepare(args: argparse.Namespace) -> RecipeJob:
@@ -74,7 +108,10 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
     """
     target = read_target(args.target)
     max_drop = read_drop(args.max_drop)
-    read_budget(args.budget, 1, 1)  # a mistyped one is refused before a model is loaded
+    if args.budget is None and max_drop is None:
+        raise ValueError("give --budget SIZE, --max-drop POINTS, or both")
+    if args.budget is not None:
+        read_budget(args.budget, 1, 1)  # a mistyped one is refused before a model is loaded
     task = task_named(args.task)
     model = load_model(args.model, Hints(), task=task)
     puzzles = load_puzzles(model, args.data)
@@ -92,18 +129,50 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
         sites=sites,
         shapes=tuple(shapes[site] for site in sites),
         rest=rest,
-        budget=read_budget(args.budget, sum(weights) // 4, len(sites), rest),
+        budget=args.budget and read_budget(args.budget, sum(weights) // 4, len(sites), rest),
         max_drop=max_drop,
         num_puzzles=num_puzzles,
         batch_size=choose_batch_size(args.batch_size, model.config, model.config.halt_max_steps),
+        deciding=choose_deciding(puzzles, num_puzzles),
         out=args.out or Path("runs") / f"recipe-{task.name}-{model.name}",
     )
     _check_budget(job)
     return job
 
 
+def choose_deciding(puzzles: Puzzles, num_puzzles: int) -> Integer[np.ndarray, " puzzles"]:
+    """Choose the puzzles that decide about a drop: neither solved for the report nor calibrated on.
+
+    Images of those that are solved are left out. Where fewer than the calibration puzzles are
+    left, these decide too.
+
+    Args:
+      num_puzzles: that are solved for the report, the first in their order.
+
+    Returns:
+      Rows of the data set.
+    """
+    stop = len(puzzles) - CALIBRATION_PUZZLES
+    if stop - num_puzzles < CALIBRATION_PUZZLES:
+        stop = len(puzzles)
+    first = max(num_puzzles, stop - MOST_DECIDING)
+    solved, rows = puzzles.order[:num_puzzles], puzzles.order[first:stop]
+    seen = set(_image_names(puzzles, solved))
+    new = [name not in seen for name in _image_names(puzzles, rows)]
+    return rows[new]
+
+
+def _image_names(puzzles: Puzzles, rows: np.ndarray) -> list[tuple]:
+    """Name puzzles so that symmetric images of a question to the same identifier are equal."""
+    inputs = puzzles.dataset.inputs[rows]
+    ids = puzzles.task.image_ids(inputs, puzzles.facts)
+    return list(zip(ids, identifiers_of(puzzles.dataset, rows).tolist(), strict=True))
+
+
 def _check_budget(job: RecipeJob) -> None:
     """Refuse a budget below the smallest model, before anything is measured."""
+    if job.budget is None:
+        return
     each = (min(matrix_bytes(s, w, job.target) for w in job.candidates) for s in job.shapes)
     least = job.rest + sum(each)
     if least > job.budget:
@@ -130,7 +199,7 @@ def read_budget(text: str, count: int, matrices: int, rest: int = 0) -> int:
         raise ValueError(f"--budget is a size such as 0.15MB, 150kB or 3.5bits, got {text[:24]!r}")
     number = float(match[1])
     if match[2] == "bits":
-        return int(number * count / 8) + matrices * SCALE_BYTES + rest
+        return int(number * count / 8) + matrices * (SCALE_BYTES + ZERO_POINT_BYTES) + rest
     return int(number * UNITS[match[2]])
 
 
@@ -157,13 +226,23 @@ def read_target(name: str | None) -> Target | None:
     if name is None:
         return None
     known = {target.value: target for target in Target}
+    if name == "ethos-u":
+        raise ValueError(
+            "no recipe for target ethos-u: Ethos-U multiplies by int8 weights alone, so there is"
+            " nothing to choose; use w8c-sym_a8s-cells_tflm, or --target tflm, whose kernels run on"
+            " the core beside it"
+        )
     if name not in known:
         raise ValueError(unknown_name("target", name[:24], known))
     target = known[name]
     refused = [refusal(weights, target) for weights in CANDIDATES]
     if target.facts.w8a8_only or all(refused):
-        reason = next(filter(None, refused), "it takes int8 weights with int8 inputs alone")
-        raise ValueError(f"no recipe for target {name}, there is nothing to choose: {reason}")
+        reason = "" if target.facts.w8a8_only else f": {next(filter(None, refused))}"
+        raise ValueError(
+            f"no recipe for target {name}, there is nothing to choose{reason}; beside float32 it"
+            " takes int8 weights with int8 inputs alone: use w8c-sym_a8s, or --target litert, which"
+            " runs on phones too"
+        )
     return target
 
 
@@ -186,19 +265,25 @@ def refusal(weights: WeightScheme, target: Target | None) -> str | None:
 
 
 def matrix_bytes(shape: tuple[int, ...], weights: WeightScheme, target: Target | None) -> int:
-    """Count what a matrix takes: densely packed, or in the type that a target multiplies by."""
+    """Count what a matrix takes: densely packed, or as the file of a target holds it.
+
+    Left out are the 16 bytes before every table of TFLite Micro's decoder, and the other half of a
+    bias of 64 bits.
+    """
     packed = stored_bytes(shape, weights.grid)
     if target is None:
         return packed.total
     plan = matrix_plan(deployed(weights, target), target)
     inputs, outputs = shape
     integers = -(-inputs * outputs * plan.carrier.bits // 8)
-    if target.facts.integer_graphs:  # a scale per output, whatever the scheme
-        tables = TABLE_BYTES * outputs if plan.zero_points is ZeroPoints.TABLE else 0
-        return integers + SCALE_BYTES * outputs + tables
-    shifted = weights.symmetry is Symmetry.SYMMETRIC or plan.zero_points is ZeroPoints.SHIFTED
-    points = 0 if shifted else packed.zero_points
-    return integers + packed.scales + points
+    scales = packed.scales // SCALE_BYTES
+    if target.facts.file_format is FileFormat.ONNX:  # zero points of the weights' type
+        return integers + SCALE_BYTES * scales + -(-scales * plan.carrier.bits // 8)
+    if not target.facts.integer_graphs:
+        return integers + TFLITE_SCALE_BYTES * scales
+    # a scale per output, whatever the scheme, and another of its bias
+    tables = TABLE_BYTES * outputs if plan.zero_points is ZeroPoints.TABLE else 0
+    return integers + (2 * TFLITE_SCALE_BYTES + BIAS_BYTES) * outputs + tables
 
 
 def carrier(weights: WeightScheme, target: Target | None) -> str:

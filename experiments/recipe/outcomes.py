@@ -1,7 +1,8 @@
 """What a search found: sizes, predicted and measured losses, and puzzles solved, with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from quant.scheme import Scheme
 from trm_jax.intervals import Interval, paired_difference, pairs, wilson
 
 SHOWN = 8  # points of the front that are measured
+STEP = 1.02  # between the sizes that a drop is looked for in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +49,41 @@ class SolvedScheme:
         return paired_difference(pairs(reference.exact, self.exact))
 
 
+@dataclass(frozen=True, kw_only=True)
+class TriedSize:
+    """A mix whose drop on the deciding puzzles was measured.
+
+    Attributes:
+      stored: bytes of the model.
+      difference: puzzles solved minus those in full precision, as a share, in pairs.
+    """
+
+    stored: int
+    difference: Interval
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecipeOutcome:
     """A finished search.
 
     Attributes:
+      budget: bytes of the model: what was asked for, or what --max-drop led to.
       matrices: (site, name of weights, stored type, bytes, loss alone) of the recipe.
       front: measured points, by bytes; the recipe is one of them.
       every: the whole front with predicted losses; bytes of the matrices alone.
       uniform: single schemes that the target takes.
       solved: full precision, the recipe, and the best single scheme that fits, if one does.
+      tried: what the deciding puzzles were asked; empty without --max-drop.
     """
 
+    budget: int
     matrices: tuple[tuple[str, str, str, int, float], ...]
     chosen: FrontMeasurement
     front: tuple[FrontMeasurement, ...]
     every: tuple[FrontPoint, ...]
     uniform: tuple[FrontMeasurement, ...]
     solved: tuple[SolvedScheme, ...]
+    tried: tuple[TriedSize, ...] = ()
 
 
 def shown_points(front: Sequence[FrontPoint], chosen: FrontPoint) -> list[FrontPoint]:
@@ -75,12 +94,41 @@ def shown_points(front: Sequence[FrontPoint], chosen: FrontPoint) -> list[FrontP
     return [p for i, p in enumerate(front) if i in near or p is chosen]
 
 
+Tried = TypeVar("Tried")
+
+
+def find_first(items: Sequence[Tried], holds: Callable[[Tried], bool]) -> Tried | None:
+    """Find the first item that holds by bisection, where all behind one that holds do too.
+
+    Measured rates are noisy, so neighbours of the boundary may disagree; what is returned has
+    been asked and holds.
+
+    Returns:
+      None if not even the last one holds.
+    """
+    if not holds(items[-1]):
+        return None
+    low, high = 0, len(items) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(items[middle]) else (middle + 1, high)
+    return items[high]
+
+
+def thinned(front: Sequence[FrontPoint], rest: int) -> list[FrontPoint]:
+    """Leave out points that are hardly larger than the one before, as models of `rest` more."""
+    kept = [front[0]]
+    for point in front[1:]:
+        if point.stored + rest > STEP * (kept[-1].stored + rest):
+            kept.append(point)
+    return kept if kept[-1] is front[-1] else [*kept, front[-1]]
+
+
 def find_uniform(
-    choices: Sequence[Sequence[WeightChoice]], rest: int, budget: int
-) -> list[tuple[str, int, float, bool]]:
-    """List the single schemes: name, bytes of the model, predicted loss, whether they fit."""
-    found = []
-    for same in zip(*choices, strict=True):
-        stored = rest + sum(choice.stored for choice in same)
-        found.append((same[0].name, stored, sum(c.loss for c in same), stored <= budget))
-    return found
+    choices: Sequence[Sequence[WeightChoice]], rest: int
+) -> list[tuple[str, int, float]]:
+    """List the single schemes: name, bytes of the model, predicted loss."""
+    return [
+        (same[0].name, rest + sum(c.stored for c in same), sum(c.loss for c in same))
+        for same in zip(*choices, strict=True)
+    ]

@@ -1,16 +1,19 @@
 """Measure sensitivities, choose, measure what was chosen, and write it down."""
 
 import argparse
+import itertools
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Integer
 from rich.console import Console
 
 from experiments.measurement.choices import environment
 from experiments.measurement.folders import RECIPE
-from experiments.measurement.shards import load_shard
+from experiments.measurement.shards import load_rows
 from experiments.measurement.spec import shards_of
 from experiments.recipe import tables
 from experiments.recipe.job import RecipeJob, carrier, deployed, matrix_bytes, prepare
@@ -18,22 +21,35 @@ from experiments.recipe.outcomes import (
     FrontMeasurement,
     RecipeOutcome,
     SolvedScheme,
+    TriedSize,
+    find_first,
     find_uniform,
     shown_points,
+    thinned,
 )
 from experiments.render.console import make_console
 from experiments.render.tables import print_tables
 from quant.ptq.calibrate import Calibration
-from quant.ptq.mixed_precision import FrontPoint, WeightChoice, best_within, pareto_front
+from quant.ptq.mixed_precision import (
+    PASSES,
+    FrontPoint,
+    Picks,
+    WeightChoice,
+    best_within,
+    pareto_front,
+    refine,
+)
 from quant.ptq.sensitivity import Sensitivity
 from quant.scheme import Scheme, WeightScheme, parse_weights
-from quant.simulation import calibrate_on, simulate
+from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
-from trm_jax.intervals import LEVEL
+from trm_jax.intervals import LEVEL, paired_difference, pairs
 from trm_jax.loading import gather_calibration
 from trm_jax.metrics import puzzle_exact
 from trm_jax.output.folder import writing_whole
 from trm_jax.output.staging import staged
+
+STEPS, BATCHES = 1, 4  # supervision steps and batches that losses are measured on
 
 
 def find_recipe(args: argparse.Namespace) -> None:
@@ -49,7 +65,6 @@ def find_recipe(args: argparse.Namespace) -> None:
         started = time.monotonic()
         console.print(tables.header(job), soft_wrap=True)
         outcome = search(job)
-        check_drop(job, outcome)
         notes = tables.notes(job, outcome) | environment()
         with staged(job.out) as work:
             tables.write_files(job, outcome, notes, work)
@@ -60,15 +75,24 @@ def search(job: RecipeJob) -> RecipeOutcome:
     """Find the recipe of a job and measure it.
 
     Raises:
-      ValueError: the budget is too small, or the calibration puzzles are too few.
+      ValueError: no recipe within the budget keeps to --max-drop.
     """
     calibration = calibrate_on(job.model, gather_calibration(job.puzzles.dataset))
-    sensitivity = Sensitivity(calibration)
+    sensitivity = Sensitivity(calibration, steps=STEPS, batches=BATCHES)
     choices = measure_choices(job, sensitivity)
     front = pareto_front(choices)
-    chosen = best_within(front, job.budget - job.rest)
-    measured = [_measure_point(job, sensitivity, choices, p) for p in shown_points(front, chosen)]
-    best = next(point for point in measured if point.stored == chosen.stored + job.rest)
+    largest = front[-1].stored if job.budget is None else job.budget - job.rest
+    start, tried = best_within(front, largest), ()
+    if job.max_drop is not None:
+        start, tried = find_smallest(job, calibration, sensitivity, choices, front, largest)
+        largest = start.stored
+    chosen = _refined(job, sensitivity, choices, start, largest)
+    measured = [
+        _measure_point(job, sensitivity, choices, point)
+        for point in shown_points(front, start)
+        if point is not start
+    ]
+    best = _measure_point(job, sensitivity, choices, chosen)
     uniform = [
         FrontMeasurement(
             stored=stored,
@@ -76,19 +100,98 @@ def search(job: RecipeJob) -> RecipeOutcome:
             measured=sensitivity.loss(dict.fromkeys(job.sites, parse_weights(name))),
             name=name,
         )
-        for name, stored, predicted, _ in find_uniform(choices, job.rest, job.budget)
+        for name, stored, predicted in find_uniform(choices, job.rest)
     ]
     picked = [of[i] for of, i in zip(choices, chosen.picks, strict=True)]
+    scheme, budget = job.scheme(_mix(job, choices, chosen.picks)), largest + job.rest
     return RecipeOutcome(
+        budget=budget,
         matrices=tuple(
             (site, c.name, carrier(parse_weights(c.name), job.target), c.stored, c.loss)
             for site, c in zip(job.sites, picked, strict=True)
         ),
         chosen=best,
-        front=tuple(measured),
+        front=tuple(sorted([*measured, best], key=lambda point: point.stored)),
         every=tuple(front),
         uniform=tuple(uniform),
-        solved=solve_all(job, calibration, job.scheme(_mix(job, choices, chosen)), best, uniform),
+        solved=solve_all(job, calibration, scheme, best, uniform, budget),
+        tried=tried,
+    )
+
+
+def _refined(
+    job: RecipeJob,
+    sensitivity: Sensitivity,
+    choices: Sequence[Sequence[WeightChoice]],
+    start: FrontPoint,
+    budget: int,
+) -> FrontPoint:
+    """Choose again around a recipe, by what its matrices cost together."""
+    total = PASSES * sum(map(len, choices))
+    with progress_bar("refining", total) as advance:
+        asked = itertools.count(1)
+
+        def measure(picks: Picks) -> float:
+            advance(min(next(asked), total), "")
+            return sensitivity.loss(_mix(job, choices, picks))
+
+        picks = refine(choices, start.picks, budget, measure).picks
+    picked = [of[i] for of, i in zip(choices, picks, strict=True)]
+    return FrontPoint(sum(c.stored for c in picked), sum(c.loss for c in picked), picks)
+
+
+def find_smallest(
+    job: RecipeJob,
+    calibration: Calibration,
+    sensitivity: Sensitivity,
+    choices: Sequence[Sequence[WeightChoice]],
+    front: Sequence[FrontPoint],
+    largest: int,
+) -> tuple[FrontPoint, tuple[TriedSize, ...]]:
+    """Find the smallest recipe that loses no more of the deciding puzzles than --max-drop.
+
+    Products are computed in floats: weights alone decide, whatever the target.
+
+    Args:
+      largest: bytes of the matrices.
+
+    Raises:
+      ValueError: even the largest loses more; the message says how many.
+    """
+    size = min(job.batch_size, len(job.deciding))
+    tried: list[TriedSize] = []
+    with progress_bar("deciding", 2 + math.ceil(math.log2(len(front)))) as advance:
+
+        def solve(matrices: dict[str, WeightScheme]) -> np.ndarray:
+            weights = sensitivity.weights_of(matrices)
+            model = Simulation(
+                reasoner=calibration.reasoner, weights=weights, ranges={}, quantised={}
+            )
+            return np.concatenate(list(solve_rows(job, model, job.deciding, size)))
+
+        exact = solve({})
+
+        def holds(point: FrontPoint) -> bool:
+            found = paired_difference(pairs(exact, solve(_mix(job, choices, point.picks))))
+            tried.append(TriedSize(stored=point.stored + job.rest, difference=found))
+            advance(len(tried), "")
+            return -found.value <= (job.max_drop or 0.0)
+
+        sizes = thinned([point for point in front if point.stored <= largest], job.rest)
+        found = find_first(sizes, holds)
+    if found is None:
+        raise ValueError(_refused_drop(job, tried[0]))
+    return found, tuple(sorted(tried, key=lambda each: each.stored))
+
+
+def _refused_drop(job: RecipeJob, best: TriedSize) -> str:
+    low, high = (f"{100 * end:+.1f}" for end in best.difference[1:])
+    within = f"within {job.budget:,} bytes" if job.budget else "with any weights of the target"
+    return (
+        f"--max-drop {100 * (job.max_drop or 0):g}pp is not reached {within}: the best recipe"
+        f" solves {100 * best.difference.value:+.1f} points [{low}, {high}] of the"
+        f" {len(job.deciding)} deciding puzzles against full precision ({LEVEL:.0%}); raise"
+        f" {'--budget' if job.budget else '--max-drop'}"
     )
 
 
@@ -107,9 +210,9 @@ def measure_choices(job: RecipeJob, sensitivity: Sensitivity) -> list[list[Weigh
 
 
 def _mix(
-    job: RecipeJob, choices: Sequence[Sequence[WeightChoice]], point: FrontPoint
+    job: RecipeJob, choices: Sequence[Sequence[WeightChoice]], picks: Picks
 ) -> dict[str, WeightScheme]:
-    picked = zip(job.sites, choices, point.picks, strict=True)
+    picked = zip(job.sites, choices, picks, strict=True)
     return {site: parse_weights(of[i].name) for site, of, i in picked}
 
 
@@ -122,7 +225,7 @@ def _measure_point(
     return FrontMeasurement(
         stored=point.stored + job.rest,
         predicted=point.loss,
-        measured=sensitivity.loss(_mix(job, choices, point)),
+        measured=sensitivity.loss(_mix(job, choices, point.picks)),
     )
 
 
@@ -132,56 +235,43 @@ def solve_all(
     recipe: Scheme,
     chosen: FrontMeasurement,
     uniform: Sequence[FrontMeasurement],
+    budget: int,
 ) -> tuple[SolvedScheme, ...]:
     """Solve puzzles in full precision, under the recipe, and under the best scheme that fits."""
-    full = Scheme()
     asked = [
-        ("full precision", job.rest + 4 * _count(job), full),
+        ("full precision", job.rest + 4 * job.num_weights, Scheme()),
         ("recipe", chosen.stored, recipe),
     ]
-    fitting = [point for point in uniform if point.stored <= job.budget]
+    fitting = [point for point in uniform if point.stored <= budget]
     if fitting:
         best = min(fitting, key=lambda point: point.measured)
         scheme = deployed(parse_weights(best.name), job.target)
         asked.append((best.name, best.stored, scheme))
     size = min(job.batch_size, job.num_puzzles)
-    shards = shards_of(job.num_puzzles, size)
+    rows = job.puzzles.order[: job.num_puzzles]
+    shards = -(-job.num_puzzles // size)
     solved = []
-    with progress_bar("solving", len(asked) * len(shards)) as advance:
+    with progress_bar("solving", len(asked) * shards) as advance:
         for name, stored, scheme in asked:
             model = simulate(job.model, scheme, calibration)
             flags = []
-            for start, stop in shards:
-                host, batch = load_shard(job.puzzles, start, stop, size)
-                tokens = jnp.asarray(model.answers(batch, steps=job.model.config.halt_max_steps))
-                flags.append(np.asarray(puzzle_exact(tokens, batch.labels))[: host.num_real])
-                advance(len(solved) * len(shards) + len(flags), name)
+            for exact in solve_rows(job, model, rows, size):
+                flags.append(exact)
+                advance(len(solved) * shards + len(flags), name)
             exact = np.concatenate(flags)
             solved.append(SolvedScheme(name=name, stored=stored, scheme=scheme, exact=exact))
     return tuple(solved)
 
 
-def _count(job: RecipeJob) -> int:
-    return sum(inputs * outputs for inputs, outputs in job.shapes)
-
-
-def check_drop(job: RecipeJob, outcome: RecipeOutcome) -> None:
-    """Refuse a recipe that loses more puzzles than allowed.
-
-    Raises:
-      ValueError: it does; the message says how many.
-    """
-    if job.max_drop is None:
-        return
-    reference, recipe, *_ = outcome.solved
-    difference = recipe.difference(reference)
-    if -difference.value > job.max_drop:
-        low, high = (f"{100 * end:+.1f}" for end in difference[1:])
-        raise ValueError(
-            f"--max-drop {100 * job.max_drop:g}pp is not reached within {job.budget:,} bytes: the"
-            f" best recipe solves {100 * difference.value:+.1f} points [{low}, {high}] of"
-            f" {job.num_puzzles} puzzles against full precision ({LEVEL:.0%}); raise --budget"
-        )
+def solve_rows(
+    job: RecipeJob, model: Simulation, rows: Integer[np.ndarray, " puzzles"], size: int
+) -> Iterator[Bool[np.ndarray, " shard"]]:
+    """Solve puzzles at full depth, so many at a time; gives which of them are right."""
+    steps = job.model.config.halt_max_steps
+    for start, stop in shards_of(len(rows), size):
+        host, batch = load_rows(job.puzzles, rows[start:stop], size)
+        tokens = jnp.asarray(model.answers(batch, steps=steps))
+        yield np.asarray(puzzle_exact(tokens, batch.labels))[: host.num_real]
 
 
 def _report(job: RecipeJob, outcome: RecipeOutcome, console: Console, seconds: float) -> None:

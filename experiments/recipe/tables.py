@@ -26,10 +26,20 @@ def header(job: RecipeJob) -> str:
     stored = f"as {job.target.value} stores them" if job.target else "densely packed"
     return (
         f"{job.model.name}: {len(job.sites)} matrices, {len(job.candidates)} kinds of weights each,"
-        f" {stored}; {size_text(job.budget)} for the whole model, of which {size_text(job.rest)}"
-        f" are no matrix; {job.puzzles.name}: first {job.num_puzzles} puzzles are solved, the last"
-        " calibrate"
+        f" {stored}; {_limits(job)}; {size_text(job.rest)} are no matrix; {job.puzzles.name}: first"
+        f" {job.num_puzzles} puzzles are solved, the last calibrate"
     )
+
+
+def _limits(job: RecipeJob) -> str:
+    """Say how large a recipe may be, and how many puzzles it may lose."""
+    parts = [f"{size_text(job.budget)} for the whole model"] if job.budget else []
+    if job.max_drop is not None:
+        parts.append(
+            f"the smallest that loses at most {100 * job.max_drop:g} pp of {len(job.deciding)}"
+            " puzzles that are neither solved for the report nor calibrate"
+        )
+    return ", ".join(parts)
 
 
 def notes(job: RecipeJob, outcome: RecipeOutcome) -> dict[str, Any]:
@@ -39,7 +49,7 @@ def notes(job: RecipeJob, outcome: RecipeOutcome) -> dict[str, Any]:
         "model_sha256": job.model.sha256,
         "target": job.target.value if job.target else None,
         "bytes": outcome.chosen.stored,
-        "budget": job.budget,
+        "budget": outcome.budget,
         "predicted_loss": outcome.chosen.predicted,
         "measured_loss": outcome.chosen.measured,
         "puzzles": job.num_puzzles,
@@ -59,7 +69,15 @@ def write_files(job: RecipeJob, outcome: RecipeOutcome, said: dict[str, Any], fo
 
 def all_tables(outcome: RecipeOutcome) -> list[Table]:
     """Make the tables in the order in which they are printed."""
-    return [matrices_table(outcome), front_table(outcome), solved_table(outcome)]
+    decided = [decided_table(outcome)] if outcome.tried else []
+    return [matrices_table(outcome), front_table(outcome), *decided, solved_table(outcome)]
+
+
+def decided_table(outcome: RecipeOutcome) -> Table:
+    """Lay out the sizes that the deciding puzzles were asked about."""
+    body = tuple((size_text(each.stored), points_text(each.difference)) for each in outcome.tried)
+    title = "Deciding puzzles, before the recipe was refined"
+    return Table(title, ("Size", "Solved - full precision,\npp, in pairs"), body, frozenset())
 
 
 def matrices_table(outcome: RecipeOutcome) -> Table:
@@ -93,18 +111,22 @@ def front_table(outcome: RecipeOutcome) -> Table:
 
 def solved_table(outcome: RecipeOutcome) -> Table:
     """Lay out puzzles solved at full depth."""
-    reference = outcome.solved[0]
+    reference, recipe, *_ = outcome.solved
     body = tuple(
         (
             each.name,
             size_text(each.stored),
             with_interval(each.rate),
             points_text(each.difference(reference)) if each is not reference else "",
+            points_text(recipe.difference(each)) if each is not recipe else "",
         )
         for each in outcome.solved
     )
     title = f"Puzzles solved of {len(reference.exact)} that did not calibrate"
-    header = ("", "Size", "PExact", "- full precision,\npp, in pairs")
+    header = (
+        *("", "Size", "PExact"),
+        *("- full precision,\npp, in pairs", "Recipe - it,\npp, in pairs"),
+    )
     return Table(title, header, body, frozenset())
 
 
@@ -135,12 +157,12 @@ def front_figure(job: RecipeJob, outcome: RecipeOutcome) -> Figure:
     _points(ax, outcome.uniform, 7, "one scheme for all, measured")
     _points(ax, (outcome.chosen,), 0, "the recipe")
     for point in outcome.uniform:
-        name = point.name.removesuffix("-gptq")
+        name = point.name.removesuffix("-gptq-norm")
         at = (point.stored / 1e3, max(point.measured, figures.FLOOR))
-        below = "c-sym" in name  # neighbours on the axis of bytes
+        below = "c-" in name  # neighbours on the axis of bytes
         offset, side = ((-5, -10), "right") if below else ((5, 4), "left")
         ax.annotate(name, at, offset, textcoords="offset points", fontsize=7, ha=side)
-    ax.axvline(job.budget / 1e3, color=figures.INK, linestyle=":", linewidth=1)
+    ax.axvline(outcome.budget / 1e3, color=figures.INK, linestyle=":", linewidth=1)
     ax.set(xscale="log", yscale="log", xlabel="kB of the stored model", ylabel="loss of one step")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.xaxis.set_minor_formatter("{x:g}")

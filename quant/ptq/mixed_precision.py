@@ -7,16 +7,27 @@ multiple-choice knapsack. It is solved for all budgets at once: matrix by matrix
 partial sums are kept that no other one of as few bytes undercuts. Nothing is rounded to a grid of
 bytes, so the result is exact.
 
+    pareto_front, best_within   the choice by losses of matrices alone
+    refine                      the choice again, by losses measured around a recipe: what matrices
+                                cost together is not quite the sum
+
 NumPy only. Not here: how losses are measured (sensitivity.py), and what a target stores a choice
-in (experiments/recipe/choices.py).
+in (experiments/recipe/job.py).
 
 Source: Kellerer, Pferschy and Pisinger, Knapsack Problems (2004), section 11.5 (dominance lists).
 """
 
-from collections.abc import Sequence
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+Picks = tuple[int, ...]
+"""Which choice every matrix takes, by position."""
+PASSES = 2  # of refining; each measures every matrix in every way
+SWAPS = 8  # that a pass tries where its sums mislead
 
 
 class WeightChoice(NamedTuple):
@@ -44,7 +55,14 @@ class FrontPoint(NamedTuple):
 
     stored: int
     loss: float
-    picks: tuple[int, ...]
+    picks: Picks
+
+
+class MeasuredRecipe(NamedTuple):
+    """A recipe and what all its matrices cost together."""
+
+    picks: Picks
+    loss: float
 
 
 def pareto_front(matrices: Sequence[Sequence[WeightChoice]]) -> list[FrontPoint]:
@@ -90,6 +108,71 @@ def best_within(front: Sequence[FrontPoint], budget: int) -> FrontPoint:
     return [point for point in front if point.stored <= budget][-1]
 
 
+def refine(
+    matrices: Sequence[Sequence[WeightChoice]],
+    picks: Picks,
+    budget: int,
+    measure: Callable[[Picks], float],
+    *,
+    passes: int = PASSES,
+) -> MeasuredRecipe:
+    """Choose again around a recipe, as long as that lowers the loss of all matrices together.
+
+    In every pass each matrix is measured in each way while the others stay as the recipe has them.
+    The choice by those changes is taken if its own measured loss is lower, else the most promising
+    exchange of at most two matrices that lowers it.
+
+    Args:
+      matrices: the choices of every matrix; their losses are not read.
+      picks: the recipe to start from.
+      budget: bytes of all matrices.
+      measure: the loss of a recipe.
+
+    Raises:
+      ValueError: a measured loss is not a finite number.
+    """
+    loss = functools.cache(measure)
+    best = MeasuredRecipe(picks, loss(picks))
+    for _ in range(passes):
+        around = [
+            [
+                choice._replace(loss=loss(_swapped(best.picks, {at: pick})) - best.loss)
+                for pick, choice in enumerate(choices)
+            ]
+            for at, choices in enumerate(matrices)
+        ]
+        tried = [best_within(pareto_front(around), budget).picks, *_swaps(around, best, budget)]
+        measured = (MeasuredRecipe(each, loss(each)) for each in tried)
+        lower = next((each for each in measured if each.loss < best.loss), None)
+        if lower is None:
+            break
+        best = lower
+    return best
+
+
+def _swaps(
+    around: Sequence[Sequence[WeightChoice]], best: MeasuredRecipe, budget: int
+) -> Iterator[Picks]:
+    """List exchanges of at most two matrices within a budget, the most promising first."""
+    room = budget - sum(choices[i].stored for choices, i in zip(around, best.picks, strict=True))
+    moves = [
+        (at, pick, choice.stored - choices[best.picks[at]].stored, choice.loss)
+        for at, choices in enumerate(around)
+        for pick, choice in enumerate(choices)
+    ]
+    exchanges = [
+        (a[3] + b[3], {a[0]: a[1], b[0]: b[1]})
+        for a, b in itertools.combinations(moves, 2)
+        if a[0] != b[0] and a[2] + b[2] <= room and a[3] + b[3] < 0
+    ]
+    for _, changes in sorted(exchanges, key=lambda exchange: exchange[0])[:SWAPS]:
+        yield _swapped(best.picks, changes)
+
+
+def _swapped(picks: Picks, changes: dict[int, int]) -> Picks:
+    return tuple(changes.get(at, pick) for at, pick in enumerate(picks))
+
+
 def _undominated(stored: np.ndarray, loss: np.ndarray) -> np.ndarray:
     """List the positions of sums that lose less than every sum of as few bytes, by bytes."""
     order = np.lexsort((loss, stored))
@@ -97,7 +180,7 @@ def _undominated(stored: np.ndarray, loss: np.ndarray) -> np.ndarray:
     return order[loss[order] < least_before]
 
 
-def _picks(steps: Sequence[tuple[np.ndarray, np.ndarray]], end: int) -> tuple[int, ...]:
+def _picks(steps: Sequence[tuple[np.ndarray, np.ndarray]], end: int) -> Picks:
     picks: list[int] = []
     for before, choice in reversed(steps):
         picks.append(int(choice[end]))

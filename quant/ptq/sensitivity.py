@@ -1,6 +1,8 @@
-"""What quantising one matrix costs: the change of one supervision step on calibration puzzles.
+"""What quantising one matrix costs: the change of supervision steps on calibration puzzles.
 
     loss = (1 - fidelity of z_H) + (1 - fidelity of z_L) + (1 - fidelity of logits) + KL of halting
+
+It is the mean over the ends of the first supervision steps, and over puzzles.
 
 A fidelity is the mean cosine to full precision (Eq. 4 of the paper), of a state or of a cell's
 logits minus their mean. The states do not see the heads, which read them out: without the last two
@@ -40,34 +42,41 @@ class Sensitivity:
     """Measures mixes of quantised matrices against full precision; every kernel is rounded once.
 
     Args:
-      calibration: its model is the reference, its first batch is what is measured on, and its
+      calibration: its model is the reference, its puzzles are what is measured on, and its
         Hessians serve all methods.
+      steps: supervision steps that are compared.
+      batches: of the calibration, the first so many.
 
     Raises:
       ValueError: no batch.
     """
 
-    def __init__(self, calibration: Calibration) -> None:
+    def __init__(self, calibration: Calibration, *, steps: int = 1, batches: int = 1) -> None:
         if not calibration.batches:
             raise ValueError("sensitivities are measured on calibration puzzles, got none")
         self._calibration = calibration
-        self._batch = calibration.batches[0]
+        self._batches = calibration.batches[:batches]
+        self._steps = steps
         self._kernels: dict[str, Any] = dict(flatten_dict(calibration.weights.params, sep="/"))
         self._rounded: dict[tuple[str, WeightScheme], Array] = {}
-        self._reference = one_step(calibration.reasoner, calibration.weights, self._batch)
+        self._reference = list(self._run(calibration.weights))
 
     def shape(self, site: str) -> tuple[int, ...]:
         """Return the shape of a kernel."""
         return self._kernels[f"{site}/kernel"].shape
 
-    def loss(self, matrices: Mapping[str, WeightScheme]) -> float:
-        """Measure what a mix costs; matrices that are not named stay in full precision."""
+    def weights_of(self, matrices: Mapping[str, WeightScheme]) -> Weights:
+        """Make the weights of a mix; matrices that are not named stay in full precision."""
         kernels = {f"{s}/kernel": self._kernel(s, weights) for s, weights in matrices.items()}
         params: Any = unflatten_dict({**self._kernels, **kernels}, sep="/")
-        weights = self._calibration.weights._replace(params=params)
-        step = one_step(self._calibration.reasoner, weights, self._batch)
+        return self._calibration.weights._replace(params=params)
+
+    def loss(self, matrices: Mapping[str, WeightScheme]) -> float:
+        """Measure what a mix costs; matrices that are not named stay in full precision."""
+        pairs = zip(self._reference, self._run(self.weights_of(matrices)), strict=True)
+        total = sum(float(step_loss(exact, steps)) for exact, steps in pairs)
         # 1 - cosine is rounded to 6e-8, below which the sign says nothing
-        return max(float(step_loss(self._reference, step)), 0.0)
+        return max(total / len(self._batches), 0.0)
 
     def losses(
         self, sites: Iterable[str], choices: Sequence[WeightScheme]
@@ -76,6 +85,10 @@ class Sensitivity:
         for site in sites:
             for weights in choices:
                 yield site, weights, self.loss({site: weights})
+
+    def _run(self, weights: Weights) -> Iterable[tuple[Latents, Outputs]]:
+        for batch in self._batches:
+            yield read_steps(self._calibration.reasoner, weights, batch, self._steps)
 
     def _kernel(self, site: str, weights: WeightScheme) -> Array:
         key = site, weights
@@ -86,17 +99,23 @@ class Sensitivity:
         return self._rounded[key]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def one_step(reasoner: Reasoner, weights: Weights, batch: Batch) -> tuple[Latents, Outputs]:
-    """Run one supervision step and read it out."""
-    latents, _ = rollout(reasoner, weights, batch, steps=1, observe=lambda _: None)
-    return latents, reasoner.read_out(weights.params, latents.z_H)
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def read_steps(
+    reasoner: Reasoner, weights: Weights, batch: Batch, steps: int
+) -> tuple[Latents, Outputs]:
+    """Run supervision steps and read every one out: a batch of all steps, one after the other."""
+
+    def observe(latents: Latents) -> tuple[Latents, Outputs]:
+        return latents, reasoner.read_out(weights.params, latents.z_H)
+
+    _, cycles = rollout(reasoner, weights, batch, steps=steps, observe=observe)
+    return jax.tree.map(lambda x: x[:, -1].reshape(-1, *x.shape[3:]), cycles)
 
 
 def step_loss(
     reference: tuple[Latents, Outputs], step: tuple[Latents, Outputs]
 ) -> Float[Array, ""]:
-    """Compare a step with the full-precision one; not compiled, so that equal ones give 0."""
+    """Compare steps with full-precision ones; not compiled, so that equal ones give 0."""
     (exact, exact_out), (latents, out) = reference, step
     pairs = [*zip(latents, exact, strict=True), (_centred(out), _centred(exact_out))]
     distances = sum(1 - jnp.mean(token_cosine(a, b)) for a, b in pairs)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from quant.ptq.mixed_precision import WeightChoice, best_within, pareto_front
+from quant.ptq.mixed_precision import Picks, WeightChoice, best_within, pareto_front, refine
 
 
 def matrices(seed: int, count: int = 5) -> list[list[WeightChoice]]:
@@ -46,6 +46,52 @@ def test_picks_have_the_bytes_and_the_loss_of_their_point(seed: int) -> None:
         assert sum(c.stored for c in picked) == point.stored
         assert sum(c.loss for c in picked) == point.loss
     assert all(a.stored < b.stored and a.loss > b.loss for a, b in itertools.pairwise(front))
+
+
+def start_of(of: list[list[WeightChoice]]) -> tuple[Picks, int]:
+    """Take the smallest choice of every matrix, and a budget with room for others."""
+    sizes = [[choice.stored for choice in choices] for choices in of]
+    picks = tuple(int(np.argmin(each)) for each in sizes)
+    return picks, sum(map(min, sizes)) + 10
+
+
+def stored(of: list[list[WeightChoice]], picks: Picks) -> int:
+    return sum(choices[i].stored for choices, i in zip(of, picks, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_refining_of_losses_that_add_up_ends_at_the_best(seed: int) -> None:
+    of = matrices(seed)
+    start, budget = start_of(of)
+
+    def measure(picks: Picks) -> float:
+        return sum(choices[i].loss for choices, i in zip(of, picks, strict=True))
+
+    found = refine(of, start, budget, measure)
+    assert found.loss == measure(found.picks) == best_within(pareto_front(of), budget).loss
+    assert stored(of, found.picks) <= budget
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_refining_never_raises_the_loss_nor_leaves_the_budget(seed: int) -> None:
+    """Losses are drawn for every recipe, so that sums say nothing."""
+    of = matrices(seed)
+    start, budget = start_of(of)
+
+    def measure(picks: Picks) -> float:
+        return float(np.random.default_rng([seed, *picks]).random())
+
+    found = refine(of, start, budget, measure)
+    assert found.loss == measure(found.picks) <= measure(start)
+    assert stored(of, found.picks) <= budget
+
+
+def test_an_exchange_is_found_where_sums_mislead() -> None:
+    """All three matrices gain alone; all together they lose, any two of them gain most."""
+    of = [[WeightChoice("small", 1, 0.0), WeightChoice("large", 2, 0.0)]] * 3
+    found = refine(of, (0, 0, 0), 6, lambda picks: (3.0, 2.0, 1.0, 9.0)[sum(picks)])
+    assert found.loss == 1.0
+    assert sum(found.picks) == 2
 
 
 def test_a_budget_too_small_is_told_the_least() -> None:

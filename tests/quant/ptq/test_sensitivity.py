@@ -8,11 +8,13 @@ import scipy.special
 
 from quant.ptq.calibrate import Calibration, input_widths
 from quant.ptq.methods import quantise_weights
-from quant.ptq.sensitivity import Sensitivity, one_step, step_loss
+from quant.ptq.sensitivity import Sensitivity, read_steps, step_loss
 from quant.ptq.weights import dequantise_params
 from quant.scheme import parse, parse_weights
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
+from trm_jax.models.act import rollout
+from trm_jax.types import Batch
 
 CONFIG = TRMConfig(
     **small(), mixer=Mixer.MLP, positions=Positions.NONE, L_layers=1, puzzle_emb_len=1
@@ -42,8 +44,8 @@ def test_all_matrices_are_what_quantise_weights_makes(calibration: Calibration) 
     """Both round the same kernels by the same calibration and run the same compiled step."""
     weights, batch = calibration.weights, calibration.batches[0]
     mixed = dequantise_params(quantise_weights(weights.params, parse(GPTQ.name), calibration))
-    exact = one_step(calibration.reasoner, weights, batch)
-    step = one_step(calibration.reasoner, weights._replace(params=mixed), batch)
+    exact = read_steps(calibration.reasoner, weights, batch, 1)
+    step = read_steps(calibration.reasoner, weights._replace(params=mixed), batch, 1)
     sites = input_widths(weights.params)
     assert Sensitivity(calibration).loss(dict.fromkeys(sites, GPTQ)) == float(
         step_loss(exact, step)
@@ -54,8 +56,8 @@ def test_the_loss_is_cosines_and_divergences(calibration: Calibration) -> None:
     """Against float64 NumPy; 1 - cosine cancels, so float32 leaves some 1e-6 of each term."""
     weights, batch = calibration.weights, calibration.batches[0]
     other = dequantise_params(quantise_weights(weights.params, parse("w2t-sym")))
-    exact = one_step(calibration.reasoner, weights, batch)
-    step = one_step(calibration.reasoner, weights._replace(params=other), batch)
+    exact = read_steps(calibration.reasoner, weights, batch, 1)
+    step = read_steps(calibration.reasoner, weights._replace(params=other), batch, 1)
 
     def cosine(a: Any, b: Any) -> float:
         x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -69,6 +71,31 @@ def test_the_loss_is_cosines_and_divergences(calibration: Calibration) -> None:
     states = sum(1 - cosine(x, y) for x, y in zip(exact[0], step[0], strict=True))
     expected = states + logits + halting
     assert float(step_loss(exact, step)) == pytest.approx(expected, rel=1e-4, abs=4e-6)
+
+
+def test_steps_and_puzzles_are_averaged() -> None:
+    """Two steps are those that rollouts of one and of two steps end with, of each batch alone."""
+    weights = random_weights(CONFIG)
+    batches = [random_batch(CONFIG, 3, seed) for seed in (1, 2)]
+    of = Calibration(CONFIG, weights, batches, steps=2)
+    coarse = dequantise_params(quantise_weights(weights.params, parse("w2t-sym")))
+
+    def loss(batch: Batch, steps: int) -> float:
+        ends = [
+            rollout(of.reasoner, used, batch, steps=steps, observe=lambda _: None)[0]
+            for used in (weights, weights._replace(params=coarse))
+        ]
+        params = (weights.params, coarse)
+        both = [
+            (end, of.reasoner.read_out(p, end.z_H)) for p, end in zip(params, ends, strict=True)
+        ]
+        return float(step_loss(*both))
+
+    expected = np.mean([loss(batch, steps) for batch in batches for steps in (1, 2)])
+    sites = input_widths(weights.params)
+    found = Sensitivity(of, steps=2, batches=2).loss(dict.fromkeys(sites, parse_weights("w2t-sym")))
+    # each of four cosines, and a sum in another order, is rounded to some 1e-6
+    assert found == pytest.approx(expected, rel=1e-4, abs=4e-6)
 
 
 def test_no_puzzles_are_refused() -> None:
