@@ -2,7 +2,7 @@
 
 Name = the parts that apply, joined by `_`, in this order:
 
-    w<bits><t|c>-<sym|asym|auto>[-mse|-gptq|-gptq-first|-gptq-norm]
+    w<bits><t|c>-<sym|asym|auto>[-mse|-gptq|-gptq-first|-gptq-norm|-learned]
                                     weights of every Dense: bits 2 to 8; t one scale per tensor,
                                     c per output channel; symmetric or asymmetric grid, or the
                                     one that leaves less error (auto; ptq/grids.py). Range
@@ -10,7 +10,9 @@ Name = the parts that apply, joined by `_`, in this order:
                                     clipped, and rounded with Hessians of calibration puzzles
                                     over all cycles (-gptq), or of the first call of each
                                     role alone (-gptq-first: a comparator), or of all cycles
-                                    with large outputs weighing less (-gptq-norm)
+                                    with large outputs weighing less (-gptq-norm); or like
+                                    that, then learned with scales along trajectories, all
+                                    matrices together (-learned; ptq/rounding.py)
     fp32 | bf16 | fp16              everything that is not quantised, and the arithmetic;
                                     left out if fp32 and the weights are quantised
     a8d | a8da | a8s | a16s         inputs of every Dense: d dynamic (one range per row at run
@@ -67,6 +69,7 @@ class Rounding(enum.Enum):
     GPTQ = "gptq"  # errors are compensated by the weights that follow (ptq/gptq.py)
     GPTQ_FIRST = "gptq-first"  # likewise, seeing the first call of each role alone
     GPTQ_NORM = "gptq-norm"  # all cycles; large outputs weigh less, since a norm follows
+    LEARNED = "learned"  # likewise, then learned along trajectories (ptq/rounding.py)
 
     @property
     def needs_puzzles(self) -> bool:
@@ -190,6 +193,7 @@ METHOD_SUFFIXES = {
     "-gptq": (Clipping.ALIGNED, Rounding.GPTQ),
     "-gptq-first": (Clipping.ALIGNED, Rounding.GPTQ_FIRST),
     "-gptq-norm": (Clipping.ALIGNED, Rounding.GPTQ_NORM),
+    "-learned": (Clipping.ALIGNED, Rounding.LEARNED),
 }
 """How weights are put onto their grid, by suffix of a scheme's name."""
 
@@ -374,7 +378,8 @@ _WEIGHTS = re.compile(
 )
 _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
-    " tflm_int4_int16 (8 likewise); or [w<2-8><t|c>-<sym|asym|auto>[-mse|-gptq[-first|-norm]]]"
+    " tflm_int4_int16 (8 likewise); or"
+    " [w<2-8><t|c>-<sym|asym|auto>[-mse|-gptq[-first|-norm]|-learned]]"
     "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s|a16s[-cells[-fold]]>][_carry<bf16|fp16|16|8>][_tflm],"
     " e.g. w4c-asym_a8d"
 )

@@ -48,11 +48,10 @@ from quant.ptq.calibrate import (
 )
 from quant.ptq.cells import RangedSite
 from quant.ptq.fold import fold, fold_factors
-from quant.ptq.methods import by_method
+from quant.ptq.methods import quantise_matrices
 from quant.ptq.weights import (
     QuantisedParams,
     dequantise_params,
-    quantise_leaves,
     round_floats,
 )
 from quant.scheme import Activations, Ranges, Scheme
@@ -241,7 +240,7 @@ def quantise_for(
     sites = input_widths(params)
     for scheme in plan.schemes:
         scheme.check_sites(sites)
-    return quantise_leaves(params, plan.of, plan.mixer.float_dtype, by_method(calibration))
+    return quantise_matrices(params, plan.of, plan.mixer.float_dtype, calibration)
 
 
 def plan_dot_general(

@@ -8,6 +8,7 @@ Methods differ in how they round. Read in this order:
     grids.py       grids chosen by the error they leave
     weights.py     rounding to nearest, every kernel on its scheme's grid; bytes of the result
     gptq.py        rounding by Hessians, so that the outputs of a product change least
+    rounding.py    rounding and scales learned along trajectories, after GPTQ
     methods.py     the table of methods
 
 Not here: the grid itself (quant/affine.py), schemes and their names (quant/scheme.py).

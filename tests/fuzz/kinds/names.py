@@ -24,7 +24,8 @@ SCHEMES = (
     "tflm_int8_int16",
 )
 PIECES = (
-    *("w4t", "w9c", "w04c", "-sym", "-asym", "-auto", "-mse", "-gptq", "-first", "-norm", "_a8d"),
+    *("w4t", "w9c", "w04c", "-sym", "-asym", "-auto", "-mse", "-gptq", "-first", "-norm"),
+    *("-learned", "_a8d"),
     *("_a8da", "_a8s", "_a16s", "_tflm"),
     *("_carry8", "_carry16", "_carrybf16", "_fp32", "_fp16", "int8", "mixer=", "channel=", "head="),
 )
@@ -75,7 +76,7 @@ def text_kind(
 # schemes and plans
 
 SCHEME = re.compile(
-    r"(?P<w>w[2-8][tc]-(?:sym|asym|auto)(?:-mse|-gptq-first|-gptq-norm|-gptq)?)?_?(?P<f>fp32|bf16|fp16)?_?(?P<a>a8da|a8d|a8s|a16s)?_?"
+    r"(?P<w>w[2-8][tc]-(?:sym|asym|auto)(?:-mse|-gptq-first|-gptq-norm|-gptq|-learned)?)?_?(?P<f>fp32|bf16|fp16)?_?(?P<a>a8da|a8d|a8s|a16s)?_?"
     r"(?P<c>carrybf16|carryfp16|carry16|carry8)?_?(?P<t>tflm)?"
 )
 SHORT = {
