@@ -12,6 +12,7 @@ it. Read in this order:
     artifact/     an export on disk: opened, run, checked
     cortex_m/     a package for a board; firmware/ is its C
     board/        a puzzle solved by a board: emulated, or behind a serial port
+    ethos_u/      graphs compiled for an NPU
     aihub/        Qualcomm AI Hub
     footprint/    bytes, work and energy from shapes alone
 

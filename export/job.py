@@ -4,10 +4,14 @@ Not here: the options (options.py, tflite.py, onnx.py), the stages of an export 
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.artifact.manifest import Expected, IntegerFacts, Manifest
+from export.artifact.open import open_artifact
+from export.ethos_u.accelerators import Accelerator
+from export.ethos_u.compiled import compile_export, describe_record, make_record, save_compiled
+from export.ethos_u.vela import vela_version
 from export.lowering.stages import parse_cut
 from export.lowering.storage import plan_for
 from export.pipeline import export_model
@@ -16,6 +20,7 @@ from quant.precision_plan import parse_plan
 from trm_jax.command_line import progress_bar
 from trm_jax.halting import Halting
 from trm_jax.loading import load_model, load_puzzles
+from trm_jax.output.staging import staged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,7 @@ class ExportJob:
       steps: supervision steps of the expected answers; None: the model's.
       cut: attention in integers in graphs that share one arena (lowering/stages.py).
       halting: what a board's self-test halts by; None: the default of the task.
+      accelerator: an Ethos-U that the graphs are compiled for; None for other targets.
     """
 
     model: str
@@ -42,6 +48,25 @@ class ExportJob:
     steps: int | None
     cut: str | None
     halting: Halting | None = None
+    accelerator: Accelerator | None = None
+
+
+def export_and_describe(job: ExportJob) -> str:
+    """Export, compile where an accelerator is asked for, and say what was made.
+
+    Raises:
+      As `run_job`, and where Vela refuses a graph; then nothing is left of the export.
+    """
+    if job.accelerator is None:
+        return describe_export(run_job(job), job.out)
+    vela_version()  # says how to install it, before anything is loaded
+    with staged(job.out) as work:
+        manifest = run_job(replace(job, out=work))
+        export = open_artifact(work)
+        compiled = compile_export(export, job.accelerator)
+        record = make_record(export, job.accelerator, compiled)
+        save_compiled(work, record, compiled)
+    return f"{describe_export(manifest, job.out)}\n{describe_record(record)}"
 
 
 def run_job(job: ExportJob) -> Manifest:

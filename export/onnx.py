@@ -28,7 +28,7 @@ from export.tflite import run_export
 def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = export_parser("export.onnx", __doc__)
-    p.set_defaults(target=Target.ONNX.value, cut=None)
+    p.set_defaults(target=Target.ONNX.value, cut=None, accelerator=None)
     return p
 
 

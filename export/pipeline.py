@@ -304,7 +304,7 @@ def choose_expected(
     target = export.manifest.target
     if target.facts.runs_here:
         solved = _solve_here(export, first, steps)
-        agree, confirmed = (solved.tokens == simulated).all(axis=1), target.value
+        agree, confirmed = (solved.tokens == simulated).all(axis=1), target.interpreter.value
         if simulation.integers is not None:
             pairs = zip(solved.z_H, solved.z_L, strict=True)
             states = [(state_checksum(z_H), state_checksum(z_L)) for z_H, z_L in pairs]

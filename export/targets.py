@@ -63,6 +63,8 @@ class RuntimeFacts:
       float16_weights: float16 weights are expanded to float32.
       w8a8_only: beside float32 it takes int8 weights with int8 inputs and nothing else.
       is_board: firmware runs it (export/firmware).
+      is_npu: a compiler, Vela, puts integer operators on an Ethos-U (export/ethos_u); floats and
+        int4 filters are not among them. TFLM's kernels compute the rest, and here all of it.
     """
 
     file_format: FileFormat
@@ -77,6 +79,7 @@ class RuntimeFacts:
     float16_weights: bool = True
     w8a8_only: bool = False
     is_board: bool = False
+    is_npu: bool = False
 
 
 class Target(enum.Enum):
@@ -89,6 +92,11 @@ class Target(enum.Enum):
         target = object.__new__(cls)
         target._value_, target.facts = name, facts
         return target
+
+    @property
+    def interpreter(self) -> "Target":
+        """Whose interpreter runs the file on this host: TFLM's, where a compiler comes after it."""
+        return Target.TFLM if self.facts.is_npu else self
 
     LITERT = (
         "litert",
@@ -123,6 +131,16 @@ class Target(enum.Enum):
             integer_graphs=True,
             float16_weights=False,
             is_board=True,
+        ),
+    )
+    ETHOS_U = (  # TFLite Micro with an NPU; what runs here is the file before its compiler
+        "ethos-u",
+        RuntimeFacts(
+            file_format=FileFormat.TFLITE,
+            kernels=Kernels.TFLM,
+            integer_graphs=True,
+            float16_weights=False,
+            is_npu=True,
         ),
     )
     AI_HUB = (  # LiteRT on phones; the rule is AI Hub's model zoo's

@@ -14,16 +14,25 @@ Schemes are the paper's names or long ones (quant/scheme.py): int8 and int4_cali
 integers and multiply in float32, w8c-sym_a8da multiplies int8 by int8 with dynamic ranges (the
 fast one on hosts), w8c-sym_a8s with calibrated ranges. Roles may differ:
 --scheme mixer=w8c-sym_a8da,channel=w4c-asym_a8da,head=w8c-sym_a8da.
+
+    python -m export.tflite --model sudoku-trm-mlp-mini --scheme w8c-sym_a8s-cells_tflm \\
+        --target ethos-u --accelerator ethos-u55-256 --batch-size 1 --out runs/ethos-u
+
+TFLM's interpreter checks the graphs, then Arm's compiler Vela puts them on an NPU
+(docs/deploy-ethos-u.md).
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from export.ethos_u.accelerators import DEFAULT_ACCELERATOR, Accelerator
 from export.options import EXPORT, export_parser, take_halting
 from export.targets import Target
 from trm_jax.command_line import exit_code
 from trm_jax.output.folder import check_named, writing_whole
+
+NPU = Target.ETHOS_U.value
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,6 +45,11 @@ def parser() -> argparse.ArgumentParser:
         help="what will run it (%(default)s)",
     )
     p.add_argument(
+        "--accelerator",
+        choices=[a.value for a in Accelerator],
+        help=f"of --target {NPU} ({DEFAULT_ACCELERATOR.value})",
+    )
+    p.add_argument(
         "--cut",
         metavar="CUT",
         help="attention in integers for a board, in graphs that"
@@ -46,7 +60,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    return run_export(parser().parse_args(argv))
+    p = parser()
+    args = p.parse_args(argv)
+    is_npu = Target(args.target).facts.is_npu
+    if args.accelerator and not is_npu:
+        p.error(f"--accelerator is of --target {NPU}, not of --target {args.target}")
+    if args.cut and is_npu:
+        p.error(f"--cut is of --target {Target.TFLM.value}, not of --target {args.target}")
+    if is_npu and args.batch_size != 1:
+        p.error(f"--target {NPU} solves one puzzle at a time; add --batch-size 1")
+    if is_npu:
+        args.accelerator = args.accelerator or DEFAULT_ACCELERATOR.value
+    return run_export(args)
 
 
 def run_export(args: argparse.Namespace) -> int:
@@ -54,7 +79,7 @@ def run_export(args: argparse.Namespace) -> int:
 
     def action() -> None:
         check_named(args.out, EXPORT)
-        from export.job import ExportJob, describe_export, run_job  # imports jax: after parsing
+        from export.job import ExportJob, export_and_describe  # imports jax: after parsing
 
         job = ExportJob(
             model=args.model,
@@ -67,10 +92,11 @@ def run_export(args: argparse.Namespace) -> int:
             steps=args.steps,
             cut=args.cut,
             halting=take_halting(args),
+            accelerator=Accelerator(args.accelerator) if args.accelerator else None,
         )
         with writing_whole(args.out, EXPORT):
-            manifest = run_job(job)
-        sys.stdout.write(describe_export(manifest, args.out) + "\n")
+            text = export_and_describe(job)
+        sys.stdout.write(text + "\n")
 
     return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
 

@@ -111,9 +111,11 @@ PLACES = {
     "export.runtimes": ("export.graph",),
     "export.artifact": ("export.lowering", "export.legality", "export.runtimes"),
     "export.cortex_m": ("export.artifact",),
+    "export.ethos_u.accelerators": (),
+    "export.ethos_u": ("export.artifact", "export.ethos_u.accelerators"),
     "export.pipeline": ("export.artifact",),
     "export.options": ("export.targets",),
-    "export.job": ("export.options", "export.pipeline"),
+    "export.job": ("export.options", "export.pipeline", "export.ethos_u"),
     "export.tflite": ("export.job",),
     "export.onnx": ("export.tflite",),  # the same command for another file format
     "export.verify": ("export.options", "export.pipeline"),

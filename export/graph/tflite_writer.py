@@ -82,6 +82,15 @@ class Buffers:
         return [AlignedBuffer(data=content or None) for content in self.contents]
 
 
+def write_graph(graph: Graph) -> bytes:
+    """Write a .tflite file of one graph: what TFLM's interpreter, boards and Vela are given.
+
+    Raises:
+      ValueError: as `write_tflite`.
+    """
+    return write_tflite(GraphModel(graphs=(graph,)))
+
+
 def write_tflite(model: GraphModel) -> bytes:
     """Write a .tflite file: its bytes; equal models give equal bytes.
 

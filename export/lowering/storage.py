@@ -215,7 +215,8 @@ def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
 def _integer_plan(scheme: Scheme, weights: WeightScheme, target: Target) -> MatrixPlan:
     """Plan for graphs of integers: packed filters where a kernel takes them, else tables.
 
-    int8 kernels take symmetric int4 filters; int16 ones take int8 that a table decodes.
+    int8 kernels take symmetric int4 filters; int16 ones take int8 that a table decodes. An NPU's
+    compiler takes neither, so their integers are stored as int8 there, and it compresses them.
     """
     if not target.facts.integer_graphs:
         raise ValueError(
@@ -223,8 +224,9 @@ def _integer_plan(scheme: Scheme, weights: WeightScheme, target: Target) -> Matr
             f" use target {Target.TFLM.value}"
         )
     int16 = scheme.activations is Activations.STATIC_INT16
+    packs = weights.bits <= 4 and not target.facts.is_npu
     symmetric = weights.symmetry is Symmetry.SYMMETRIC
-    if weights.bits > 4:
+    if not packs:
         if weights.bits == 8 and not symmetric:
             raise ValueError(
                 f"q - zero_point of {scheme.name} needs 9 bits; use w8c-sym, or 7 bits or fewer"
@@ -262,6 +264,11 @@ def _float_plan(scheme: Scheme, target: Target) -> MatrixPlan:
         raise ValueError(
             f"{scheme.name} quantises inputs but not weights, which no runtime computes;"
             " quantise the weights too, e.g. w8c-sym_a8da"
+        )
+    if target.facts.is_npu and scheme.float_dtype is not FloatDtype.BF16:
+        raise ValueError(
+            f"{target.value} multiplies integers only, and {scheme.name} would run on its CPU;"
+            f" use tflm_int8_int8, or target {Target.TFLM.value}"
         )
     if scheme.float_dtype is FloatDtype.FP32:
         return MatrixPlan(scheme=scheme, numerics=Numerics.FLOAT32, carrier=DType.FLOAT32)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from export.graph.ir import Graph, GraphModel
-from export.graph.tflite_writer import write_tflite
+from export.graph.tflite_writer import write_graph, write_tflite
 from export.runtimes.contract import Arrays, check_inputs
 from export.targets import Kernels
 from trm_jax.command_line import install_text
@@ -204,7 +204,7 @@ def _tflite_message(model: GraphModel, threads: int) -> Arrays:
 def _tflm_message(model: GraphModel, threads: int) -> Arrays:
     message: Arrays = {"arena": np.asarray(sum(map(_arena_bound, model.graphs)))}
     for graph in model.graphs:
-        content = write_tflite(GraphModel(graphs=(graph,)))
+        content = write_graph(graph)
         message[f"file:{graph.name}"] = np.frombuffer(content, np.uint8)
         message[f"in:{graph.name}"] = np.asarray(list(graph.inputs))
         message[f"out:{graph.name}"] = np.asarray(list(graph.outputs))

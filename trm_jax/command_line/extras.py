@@ -17,6 +17,7 @@ EXTRA_OF = {
     "requests": "aihub",  # comes with qai_hub
     "tensorflow": "tf",
     "tflite_micro": "tflm",
+    "ethosu": "ethos-u",
 }
 """Importable package -> extra."""
 

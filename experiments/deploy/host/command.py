@@ -17,7 +17,9 @@ from experiments.measurement.options import add_data, add_schemes
 from export.targets import Target
 from trm_jax.command_line import positive_int
 
-TARGETS = tuple(target.value for target in Target if target.facts.runs_here)
+TARGETS = tuple(
+    target.value for target in Target if target.facts.runs_here and not target.facts.is_npu
+)
 TITLE = ", ".join(TARGETS)
 DEFAULT_SCHEMES = (
     "fp32",

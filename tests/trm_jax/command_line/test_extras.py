@@ -100,6 +100,7 @@ NEEDS = {
     "onnx": ("export.onnx", *MODEL, "--steps", "1"),
     "onnxruntime": ("export.onnx", *MODEL, "--steps", "1"),
     "tflite_micro": ("experiments.deploy.cortex_m.arena", "--preset", "sudoku-trm-att-mini"),
+    "ethosu": ("export.tflite", *MODEL, "--target", "ethos-u", "--batch-size", "1"),
     "qai_hub": (
         *("experiments.deploy", "--target", "aihub", "--task", "sudoku", "--schemes", "fp32"),
         *("--limit", "1", "--steps", "1", "--out", "out"),
