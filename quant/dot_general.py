@@ -10,27 +10,24 @@ Operands are fake-quantised in float32 (a bfloat16 scale would move the grid), m
 float32, and the result takes the input's dtype. Gradients are straight-through: those of the
 product of the quantised operands. Who quantises:
 
-    AQT         symmetric min/max: weights, and dynamic int8 inputs per row
+    AQT         symmetric min/max: weights, and dynamic int8 inputs per row (aqt_quantiser.py)
     affine.py   asymmetric or MSE-clipped weights; static and asymmetric inputs
 
-The only file that knows AQT (0.9.0, the last release). Two of its defaults are not used: its
-scale, amax/(q_max + 1/2) unless `preserve_max_val` is set and an ulp apart between jit and
-eager, comes from affine.py instead; and its DotGeneral, which relies on a conversion that JAX
-has deprecated (array to dtype), gives way to `jax.lax.dot_general` on its fake-quantised
-operands.
+AQT's DotGeneral, which relies on a conversion that JAX has deprecated (array to dtype), gives way
+to `jax.lax.dot_general` on its fake-quantised operands. A machine that trains may lack AQT: there
+affine.py quantises symmetric grids too, to the same bits.
 
 Not here: the rounded outputs of static products and schemes per role (simulation.py), and
 products of integers (integer/operators.py).
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from aqt.jax.v2 import aqt_quantizer, calibration, utils
-from aqt.jax.v2.numerics import int_numerics
 from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
@@ -120,7 +117,7 @@ class SchemeDotGeneral:
             case Activations.NONE:
                 return x
             case Activations.DYNAMIC_INT8:
-                return aqt_fake_quantise(x, Grid(bits=8, channel_axes=rows))
+                return symmetric_fake_quantise(x, Grid(bits=8, channel_axes=rows))
             case Activations.DYNAMIC_INT8_ASYM:
                 grid = Grid(bits=8, symmetry=Symmetry.ASYMMETRIC, channel_axes=rows)
                 return fake_quantise(x, _affine(x, grid), grid)
@@ -134,7 +131,7 @@ class SchemeDotGeneral:
             return kernel
         grid = self.weights.grid
         if grid.is_symmetric and self.weights.clipping is Clipping.MINMAX:
-            return aqt_fake_quantise(kernel, grid)
+            return symmetric_fake_quantise(kernel, grid)
         return fake_quantise(kernel, _affine(kernel, grid, self.weights.clipping), grid)
 
     def range_of(self, site: str) -> Range:
@@ -186,55 +183,14 @@ def _affine(x: Array, grid: Grid, clipping: Clipping = Clipping.MINMAX) -> Affin
     return scale_zero_point(calibrate(jax.lax.stop_gradient(x), grid, clipping), grid)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def aqt_fake_quantise(x: Float[Array, "*axes"], grid: Grid) -> Float[Array, "*axes"]:
-    """Quantise and dequantise x over its own min/max range with AQT; straight-through gradient.
+def symmetric_fake_quantise(x: Float[Array, "*axes"], grid: Grid) -> Float[Array, "*axes"]:
+    """Quantise and dequantise x over its own min/max range; straight-through gradient.
 
     Args:
       grid: symmetric, at most 8 bits.
     """
-    return _aqt_forward(x, grid)[0]
+    if importlib.util.find_spec("aqt") is None:
+        return fake_quantise(x, _affine(x, grid), grid)
+    from quant.aqt_quantiser import aqt_fake_quantise
 
-
-def _aqt_forward(x: Array, grid: Grid) -> tuple[Array, Callable[[Array], tuple]]:
-    quantizer = _aqt_quantizer(grid.bits)
-    q, gradient = quantizer.quant(x, calibration_axes=grid.reduced_axes(x.ndim))
-    assert gradient is not None  # only numerics that do nothing have none
-    return q.dequant(), gradient
-
-
-def _aqt_backward(grid: Grid, gradient: Callable[[Array], tuple], g: Array) -> tuple[Array]:
-    del grid
-    return (gradient(g)[0],)
-
-
-aqt_fake_quantise.defvjp(_aqt_forward, _aqt_backward)
-
-
-@utils.flax_slots_kw_only_dataclass
-class AffineCalibration(calibration.Calibration):
-    """Hands AQT the scales of affine.py."""
-
-    def get_scale_and_bias_and_sparsity(
-        self,
-        x: Array,
-        shared_axes: Sequence[int] | None,
-        numerics_: int_numerics.IntSymmetric,  # pyright: ignore[reportIncompatibleMethodOverride]
-        context: utils.Context | None = None,
-    ) -> tuple[list[Array], list[Array], None]:
-        del context
-        channels = tuple(axis for axis in range(x.ndim) if axis not in (shared_axes or ()))
-        return [_affine(x, Grid(bits=numerics_.bits, channel_axes=channels)).scale], [], None
-
-
-def _aqt_quantizer(bits: int) -> aqt_quantizer.Quantizer:
-    """Make AQT's quantiser of a symmetric narrow grid.
-
-    A new one for every call: AQT's objects are mutable and may hold tracers.
-    """
-    quantizer = aqt_quantizer.quantizer_make(
-        bits, preserve_max_val=True, initialize_calibration=False
-    )
-    quantizer.calibration = AffineCalibration
-    quantizer.init_calibration()
-    return quantizer
+    return aqt_fake_quantise(x, grid)

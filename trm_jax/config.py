@@ -191,6 +191,8 @@ Config = TRMConfig | HRMConfig
 
 SUDOKU_TRM_MLP = TRMConfig(vocab_size=11, seq_len=81, mixer=Mixer.MLP, positions=Positions.NONE)
 SUDOKU_TRM_ATT = TRMConfig(vocab_size=11, seq_len=81)
+# as fast public reproductions train it: no puzzle embedding, no prefix in front of the cells
+SUDOKU_TRM_MLP_LEAN = dataclasses.replace(SUDOKU_TRM_MLP, puzzle_emb_ndim=0, puzzle_emb_len=0)
 MAZE_TRM_ATT = TRMConfig(vocab_size=6, seq_len=900, L_cycles=4)
 ARC_TRM_ATT = TRMConfig(vocab_size=12, seq_len=900, L_cycles=4, num_puzzle_identifiers=50_911)
 ARC_TRM_ATT_PUBLIC = dataclasses.replace(ARC_TRM_ATT, num_puzzle_identifiers=876_406)
@@ -252,6 +254,7 @@ MINI_ARC_TRM_ATT = dataclasses.replace(  # a canvas of 6 x 6; 40 tasks in 16 aug
 
 PRESETS: dict[str, Config] = {
     "sudoku-trm-mlp": SUDOKU_TRM_MLP,
+    "sudoku-trm-mlp-lean": SUDOKU_TRM_MLP_LEAN,
     "sudoku-trm-att": SUDOKU_TRM_ATT,
     "maze-trm-att": MAZE_TRM_ATT,
     "arc-trm-att": ARC_TRM_ATT,
@@ -269,6 +272,7 @@ PRESETS: dict[str, Config] = {
 
 PRESET_TASKS: dict[str, str] = {
     "sudoku-trm-mlp": "sudoku",
+    "sudoku-trm-mlp-lean": "sudoku",
     "sudoku-trm-att": "sudoku",
     "maze-trm-att": "maze",
     "arc-trm-att": "arc",
@@ -350,3 +354,22 @@ def blocks_per_step(config: Config) -> int:
 def flops_per_step(config: Config) -> float:
     """Floating point operations (2 per multiply-accumulate) of one supervision step, per puzzle."""
     return 2.0 * blocks_per_step(config) * (linear_macs(config) + attention_macs(config))
+
+
+def blocks_with_gradient(config: Config) -> int:
+    """Block applications of a supervision step that training differentiates.
+
+    TRM: the last H-cycle; HRM: the last call of either network (one-step gradient).
+    """
+    if isinstance(config, HRMConfig):
+        return config.L_layers + config.H_layers
+    return (config.L_cycles + 1) * config.L_layers
+
+
+def flops_per_update(config: Config) -> float:
+    """Floating point operations of one puzzle in one update of training.
+
+    A supervision step runs forward; what is differentiated costs its forward pass twice more (with
+    respect to inputs and to weights). The forward pass that learns q_continue is not counted.
+    """
+    return flops_per_step(config) * (1 + 2 * blocks_with_gradient(config) / blocks_per_step(config))

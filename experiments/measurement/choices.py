@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import jax
@@ -45,8 +45,16 @@ def environment() -> dict[str, Any]:
         "devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
         "processes": jax.process_count(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("jax", "flax", "numpy", "aqtp")},
+        **{name: _version(name) for name in ("jax", "flax", "numpy", "aqtp")},
     }
+
+
+def _version(package: str) -> str:
+    """Tell a package's version; a training machine may lack one."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def choose_limit(limit: int, total: int) -> int:

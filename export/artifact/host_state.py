@@ -229,7 +229,7 @@ def prefix_of(rows: np.ndarray, config: Config) -> np.ndarray:
     """Spread puzzle rows over the prefix positions, zeros after them."""
     room = config.prefix_len * config.hidden_size - rows.shape[-1]
     padded = np.pad(rows, ((0, 0), (0, room)))
-    return padded.reshape(-1, config.prefix_len, config.hidden_size)
+    return padded.reshape(rows.shape[0], config.prefix_len, config.hidden_size)
 
 
 def embed(

@@ -25,9 +25,10 @@ from trm_jax.types import DotGeneral, Injection, OnState, SiteDotGeneral
 def prefix_from_rows(
     rows: Float[Array, "batch id_emb"], config: ReasonerConfig
 ) -> Float[Array, "batch prefix emb"]:
-    """Lay puzzle rows out over the prefix positions, zeros behind them."""
+    """Lay puzzle rows out over the prefix positions (there may be none), zeros behind them."""
     room = config.prefix_len * config.hidden_size - rows.shape[-1]
-    return jnp.pad(rows, ((0, 0), (0, room))).reshape(-1, config.prefix_len, config.hidden_size)
+    padded = jnp.pad(rows, ((0, 0), (0, room)))
+    return padded.reshape(rows.shape[0], config.prefix_len, config.hidden_size)
 
 
 def combine(

@@ -100,19 +100,24 @@ def sign_sgd(
 
 
 def learning_rate(
-    step: Int[Array, ""], *, base: float, warmup_steps: int, total_steps: int, min_ratio: float
+    step: Int[Array, ""],
+    *,
+    base: float,
+    warmup_steps: int | Int[Array, ""],
+    total_steps: int | Int[Array, ""],
+    min_ratio: float,
 ) -> Float[Array, ""]:
     """Warm up linearly, then follow a cosine down to base * min_ratio (constant at 1.0).
 
     Args:
       step: counted from 1 at the first update.
     """
-    t = step.astype(jnp.float32)
-    progress = jnp.clip((t - warmup_steps) / max(1, total_steps - warmup_steps), 0.0, 1.0)
+    t, warmup, total = (jnp.asarray(x, jnp.float32) for x in (step, warmup_steps, total_steps))
+    progress = jnp.clip((t - warmup) / jnp.maximum(1.0, total - warmup), 0.0, 1.0)
     cosine = min_ratio + (1 - min_ratio) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
-    return base * jnp.minimum(t / max(1, warmup_steps), 1.0) * cosine
+    return base * jnp.minimum(t / jnp.maximum(1.0, warmup), 1.0) * cosine
 
 
-def ema_update(average: Params, params: Params, decay: float) -> Params:
+def ema_update(average: Params, params: Params, decay: float | Float[Array, ""]) -> Params:
     """Follow the parameters: average <- decay average + (1 - decay) params."""
     return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)

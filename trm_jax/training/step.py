@@ -9,6 +9,7 @@ network computes in. With a mesh the slots are spread over its devices. Where me
 the slots take turns (`in_turns`); every update is watched for infinities (`watched`).
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -40,6 +41,7 @@ Gradient = Callable[..., Any]
 
 
 Metrics = dict[str, Float[Array, ""]]
+ManyMetrics = dict[str, Float[Array, " updates"]]
 Objective = Callable[
     [Params, Float[Array, "batch id_emb"], Reasoner, Carry],
     tuple[Float[Array, ""], tuple[Latents, Outputs]],
@@ -104,6 +106,29 @@ class TrainState(NamedTuple):
 
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+class Schedule(NamedTuple):
+    """What an update does at its place in a run; numbers, or int32 and float32 scalars.
+
+    Attributes:
+      begin: updates done before the learning rate rises: of a run that goes on from another.
+      warmup_steps, total_steps: of the rise, and of rise and fall together, counted from `begin`.
+      ema: decay of the average.
+    """
+
+    begin: int | Int[Array, ""]
+    warmup_steps: int | Int[Array, ""]
+    total_steps: int | Int[Array, ""]
+    ema: float | Float[Array, ""]
+
+
+Update = Callable[[TrainState, Batch, Schedule], tuple[TrainState, Metrics]]
+
+
+def schedule_of(recipe: Recipe) -> Schedule:
+    """Read the schedule off a recipe."""
+    return Schedule(0, recipe.warmup_steps, recipe.total_steps, recipe.ema)
 
 
 def init_state(
@@ -175,28 +200,28 @@ def draw(key: Array, puzzles: Batch, size: int, augment: Augment) -> Batch:
     return Batch(inputs, labels, picked.puzzle_identifiers)
 
 
-def make_train_step(
+def make_update(
     reasoner: Reasoner,
     recipe: Recipe,
     augment: Augment,
     mesh: Mesh | None = None,
     objective: Objective = supervised,
-) -> jax.stages.Wrapped:
-    """Compile one update: draw, refill, one supervision step, gradients, optimisers, EMA.
+) -> Update:
+    """Make one update: draw, refill, one supervision step, gradients, optimisers, EMA.
 
     Args:
+      mesh: devices that share the slots.
       objective: what is minimised; it runs the supervision step itself.
-      mesh: devices that share the slots; the state must lie as `place` lays it.
 
     Returns:
-      A jitted `TrainStep`. The state that goes in is used up.
+      The pure function, not compiled. The recipe's own schedule is not looked at.
     """
     adam = direction(recipe)
     gradient = in_turns(
         jax.value_and_grad(objective, argnums=(0, 1), has_aux=True), recipe.accumulate
     )
 
-    def step(state: TrainState, puzzles: Batch) -> tuple[TrainState, Metrics]:
+    def update(state: TrainState, puzzles: Batch, schedule: Schedule) -> tuple[TrainState, Metrics]:
         count = state.step + 1
         key = jax.random.fold_in(jax.random.key(recipe.seed), count)
         data_key, halt_key = jax.random.split(key)
@@ -214,10 +239,10 @@ def make_train_step(
 
         def rate(base: float) -> Float[Array, ""]:
             return learning_rate(
-                count,
+                count - schedule.begin,
                 base=base,
-                warmup_steps=recipe.warmup_steps,
-                total_steps=recipe.total_steps,
+                warmup_steps=schedule.warmup_steps,
+                total_steps=schedule.total_steps,
                 min_ratio=recipe.lr_min_ratio,
             )
 
@@ -242,14 +267,66 @@ def make_train_step(
             count,
             moved,
             optimiser,  # type: ignore[arg-type]
-            ema_update(state.ema, params, recipe.ema),
+            ema_update(state.ema, params, schedule.ema),
             Carry(latents, steps, halted, carry.batch),
         )
         return new, metrics
 
+    return update
+
+
+def make_train_step(
+    reasoner: Reasoner,
+    recipe: Recipe,
+    augment: Augment,
+    mesh: Mesh | None = None,
+    objective: Objective = supervised,
+) -> jax.stages.Wrapped:
+    """Compile one update by the schedule of its recipe.
+
+    Args:
+      mesh: devices that share the slots; the state must lie as `place` lays it.
+
+    Returns:
+      A jitted `TrainStep`. The state that goes in is used up.
+    """
+    update = make_update(reasoner, recipe, augment, mesh, objective)
+    schedule = schedule_of(recipe)
+
+    def step(state: TrainState, puzzles: Batch) -> tuple[TrainState, Metrics]:
+        return update(state, puzzles, schedule)
+
+    return _jitted(step, mesh)
+
+
+def make_train_steps(
+    reasoner: Reasoner, recipe: Recipe, augment: Augment, count: int, mesh: Mesh | None = None
+) -> jax.stages.Wrapped:
+    """Compile `count` updates in a row as one program: the host is asked for nothing in between.
+
+    The program takes the schedule as an argument, so that a run whose length follows from its
+    measured speed is compiled once.
+
+    Returns:
+      A jitted (state, puzzles, schedule) -> (state, metrics), each metric of shape (count,). The
+      state that goes in is used up.
+    """
+    update = make_update(reasoner, recipe, augment, mesh)
+
+    def steps(
+        state: TrainState, puzzles: Batch, schedule: Schedule
+    ) -> tuple[TrainState, ManyMetrics]:
+        return jax.lax.scan(lambda s, _: update(s, puzzles, schedule), state, length=count)
+
+    return _jitted(steps, mesh)
+
+
+def _jitted(step: Callable[..., Any], mesh: Mesh | None) -> jax.stages.Wrapped:
+    """Compile with the state donated; its slots lie over the mesh, all else is on every device."""
     if mesh is None:
         return jax.jit(step, donate_argnums=0)
     layout, copy = shardings(mesh), everywhere(mesh)
+    others = (copy,) * (len(inspect.signature(step).parameters) - 1)
     return jax.jit(
-        step, donate_argnums=0, in_shardings=(layout, copy), out_shardings=(layout, copy)
+        step, donate_argnums=0, in_shardings=(layout, *others), out_shardings=(layout, copy)
     )

@@ -3,38 +3,14 @@
 import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.train.stand_ins import jaxtyping as stand_in
+from tests.support.bare_python import ABSENT, ROOT, bare_packages
 from tests.support.tiny.training import command, save_mazes
-
-ROOT = Path(__file__).resolve().parents[3]
-ABSENT = (
-    "jaxtyping",
-    "matplotlib",
-    "safetensors",
-    "huggingface_hub",
-    "aqt",
-    "beartype",
-    "hypothesis",
-    "qwix",
-    "torch",
-    "tensorflow",
-    "pytest",
-)
-
-
-def bare_packages(folder: Path) -> Path:
-    """Link everything installed but the packages that a training machine may lack."""
-    folder.mkdir()
-    for package in Path(sysconfig.get_paths()["purelib"]).iterdir():
-        if package.name.partition(".")[0] not in ABSENT:
-            (folder / package.name).symlink_to(package)
-    return folder
 
 
 @pytest.mark.slow

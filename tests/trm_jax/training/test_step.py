@@ -7,12 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.support.compiled_flops import count_flops
 from tests.support.samples import random_batch, small
-from trm_jax.config import HRMConfig, TRMConfig
+from trm_jax.config import HRMConfig, TRMConfig, flops_per_update
 from trm_jax.models.build import build
 from trm_jax.training.augment import no_augmentation
 from trm_jax.training.recipe import Optimizer, Recipe
-from trm_jax.training.step import TrainState, averaged, init_state, make_train_step
+from trm_jax.training.step import (
+    Schedule,
+    TrainState,
+    averaged,
+    init_state,
+    make_train_step,
+    make_train_steps,
+    schedule_of,
+)
 from trm_jax.types import IGNORE_LABEL, Batch
 
 CONFIG = TRMConfig(
@@ -67,6 +76,68 @@ def test_resumed_run_is_bit_for_bit_the_uninterrupted_one() -> None:
     saved = jax.tree.map(np.asarray, half)  # what a checkpoint keeps
     resumed = run(jax.tree.map(jnp.asarray, saved), 4)
     jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+
+
+def as_scalars(schedule: Schedule) -> Schedule:
+    """What a compiled program takes for a schedule."""
+    begin, warmup, total, ema = schedule
+    return Schedule(jnp.int32(begin), jnp.int32(warmup), jnp.int32(total), jnp.float32(ema))
+
+
+@pytest.mark.slow
+def test_updates_of_one_program_are_those_taken_one_by_one() -> None:
+    reasoner, count = build(CONFIG), 6
+    one = make_train_step(reasoner, RECIPE, no_augmentation)
+    many = make_train_steps(reasoner, RECIPE, no_augmentation, count)
+    state, losses = init_state(reasoner, RECIPE, puzzles()), []
+    for _ in range(count):
+        state, metrics = one(state, puzzles())
+        losses.append(metrics["loss"])
+    fresh = init_state(reasoner, RECIPE, puzzles())
+    together, metrics = many(fresh, puzzles(), as_scalars(schedule_of(RECIPE)))
+    # XLA fuses the body of a loop otherwise: sums of float32 in another order, six updates deep
+    np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-5)
+    assert int(together.step) == int(state.step) == count
+    for ours, theirs in zip(*map(jax.tree.leaves, (together.ema, state.ema)), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_schedule_begins_where_it_says() -> None:
+    reasoner = build(CONFIG)
+    many = make_train_steps(reasoner, RECIPE, no_augmentation, 4)
+    state = init_state(reasoner, RECIPE, puzzles())._replace(step=jnp.int32(1000))
+    state, metrics = many(state, puzzles(), as_scalars(Schedule(1000, 2, 4, 0.5)))
+    base, half = RECIPE.lr, 0.5 * RECIPE.lr
+    # two steps up, then a cosine from there down to lr_min_ratio, here 1: it stays
+    np.testing.assert_allclose(metrics["lr"], [half, base, base, base], rtol=1e-6)
+    assert int(state.step) == 1004
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config",
+    [
+        dataclasses.replace(CONFIG, H_cycles=3, L_cycles=4),
+        HRMConfig(
+            **small(num_puzzle_identifiers=1, H_cycles=3),
+            L_layers=1,
+            H_layers=2,
+            no_ACT_continue=True,
+        ),
+    ],
+    ids=["trm", "hrm"],
+)
+def test_flops_of_the_compiled_program_are_the_analytic_ones(
+    config: TRMConfig | HRMConfig,
+) -> None:
+    reasoner, count = build(config), 3
+    steps = make_train_steps(reasoner, RECIPE, no_augmentation, count)
+    state = init_state(reasoner, RECIPE, puzzles(config))
+    program = steps.lower(state, puzzles(config), as_scalars(schedule_of(RECIPE))).compile()
+    counted = count_flops(program.as_text()) / (count * RECIPE.batch_size)
+    # embeddings and heads are not in the analytic count
+    assert counted == pytest.approx(flops_per_update(config), rel=0.1)
 
 
 @pytest.mark.slow

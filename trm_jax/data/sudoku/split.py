@@ -103,8 +103,8 @@ def split(args: argparse.Namespace) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when done, 2 on bad input."""
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
     p = make_parser("trm_jax.data.sudoku.split", __doc__)
     p.add_argument("csv", nargs="+", metavar="CSV", help="file, or hf:owner/name/file[@revision]")
     p.add_argument("--out", type=user_path, metavar="PATH", help="folder of the data set")
@@ -122,6 +122,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     generate.add_check(p, "prove that every puzzle has exactly one solution")
     generate.add_workers(p)
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when done, 2 on bad input."""
+    p = parser()
     args = p.parse_args(argv)
     if args.out is None and len(args.csv) > 1:  # as earlier versions took it
         args.out = Path(args.csv.pop(0))
