@@ -74,10 +74,13 @@ def solver_in_jax(config: Config, scheme: str = "fp32") -> tuple[Solver, Simulat
     return Solver(export, InJax(simulation)), simulation
 
 
-@pytest.mark.parametrize("kind", slow_except(KINDS, "mlp"))
+LOOPED = KINDS | {"no prefix": tiny.without_prefix()}
+
+
+@pytest.mark.parametrize("kind", slow_except(LOOPED, "mlp"))
 def test_the_host_loop_is_the_rollout(kind: str) -> None:
-    solver, simulation = solver_in_jax(KINDS[kind])
-    batch = tiny.puzzles(KINDS[kind], 7)  # two full groups and a padded one
+    solver, simulation = solver_in_jax(LOOPED[kind])
+    batch = tiny.puzzles(LOOPED[kind], 7)  # two full groups and a padded one
     states = np.zeros(
         (tiny.STEPS * 2, 7, *solver.states.start(solver.batch)[0].shape[1:]), np.float32
     )

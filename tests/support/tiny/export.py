@@ -29,6 +29,12 @@ def configs() -> dict[str, Config]:
     }
 
 
+def without_prefix() -> Config:
+    """Name one without puzzle embedding: no position stands in front of the cells."""
+    fields = small(mixer=Mixer.MLP, positions=Positions.NONE, puzzle_emb_ndim=0)
+    return TRMConfig(**fields, puzzle_emb_len=0)
+
+
 def source(config: Config) -> LoadedModel:
     """Draw weights of half the usual size: then the recursion hardly amplifies rounding."""
     weights = random_weights(config, seed=2)
