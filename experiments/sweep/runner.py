@@ -24,7 +24,6 @@ from experiments.measurement.spec import pending
 from experiments.render.console import make_console
 from experiments.sweep.job import SweepJob, prepare
 from experiments.sweep.rows import LAYOUT, SweepKey, SweepRow, SweepSpec, sweep_folder
-from experiments.sweep.tables import write_report
 from quant.scheme import label, parse
 from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
@@ -173,4 +172,6 @@ def measure_and_report(
         run(job, folder, keys, facts)
     process.wait_for_others("measured")
     if process.reports:
+        from experiments.sweep.tables import write_report  # late: rows need no figures
+
         write_report(spec, folder.read_rows(spec), folder.path, console)

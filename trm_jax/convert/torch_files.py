@@ -28,7 +28,6 @@ from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
-from safetensors.flax import save_file
 
 from trm_jax.checkpoints.model_files import check_finite
 from trm_jax.checkpoints.tensor_files import map_tensors
@@ -289,6 +288,8 @@ def write_torch(file: Path, tensors: dict[str, np.ndarray]) -> None:
     with staging_folder(file) as folder:
         work = folder / file.name
         if file.suffix == ".safetensors":
+            from safetensors.flax import save_file  # late: a training machine may lack it
+
             save_file({k: jnp.asarray(v) for k, v in tensors.items()}, work)
         else:
             torch = _import_torch()

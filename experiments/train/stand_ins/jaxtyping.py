@@ -14,5 +14,6 @@ class _Annotation:
         return item[0]
 
 
-Bool = Float = Float32 = Int = Int8 = Int32 = Integer = Num = Shaped = _Annotation
+Bool = Float = Float32 = Float64 = Int = Int8 = Int16 = Int32 = Int64 = _Annotation
+Integer = Num = Shaped = _Annotation
 UInt8 = UInt32 = UInt64 = _Annotation

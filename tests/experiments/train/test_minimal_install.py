@@ -1,6 +1,7 @@
 """The training program where only jax, flax, optax, orbax-checkpoint and numpy are installed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,15 @@ def test_training_runs_without_optional_packages(tmp_path: Path) -> None:
 def test_stand_in_keeps_the_array_type() -> None:
     assert stand_in.Float[np.ndarray, "a b"] is np.ndarray
     assert (stand_in.Int[np.ndarray, ""] | None) == (np.ndarray | None)
+
+
+def test_stand_in_has_every_name_that_is_imported() -> None:
+    text = "\n".join(
+        file.read_text()
+        for package in ("trm_jax", "quant", "experiments")
+        for file in sorted((ROOT / package).rglob("*.py"))
+    )
+    lines = re.findall(r"^from jaxtyping import (.+)$", text, re.MULTILINE)
+    names = {name.strip() for line in lines for name in line.split(",")}
+    assert len(names) > 5
+    assert sorted(name for name in names if not hasattr(stand_in, name)) == []
