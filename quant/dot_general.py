@@ -10,12 +10,15 @@ Operands are fake-quantised in float32 (a bfloat16 scale would move the grid), m
 float32, and the result takes the input's dtype. Gradients are straight-through: those of the
 product of the quantised operands. Who quantises:
 
-    AQT         symmetric min/max: weights, and dynamic int8 inputs per row (aqt_quantiser.py)
+    AQT         symmetric min/max: weights, and dynamic int8 inputs per row
     affine.py   asymmetric or MSE-clipped weights; static and asymmetric inputs
 
-AQT's DotGeneral, which relies on a conversion that JAX has deprecated (array to dtype), gives way
-to `jax.lax.dot_general` on its fake-quantised operands. A machine that trains may lack AQT: there
-affine.py quantises symmetric grids too, to the same bits.
+The only file that knows AQT (0.9.0, the last release). Two of its defaults are not used: its
+scale, amax/(q_max + 1/2) unless `preserve_max_val` is set and an ulp apart between jit and
+eager, comes from affine.py instead; and its DotGeneral, which relies on a conversion that JAX
+has deprecated (array to dtype), gives way to `jax.lax.dot_general` on its fake-quantised
+operands. A machine that trains may lack AQT: there affine.py quantises symmetric grids too, to the
+same bits.
 
 Not here: the rounded outputs of static products and schemes per role (simulation.py), and
 products of integers (integer/operators.py).
@@ -23,8 +26,9 @@ products of integers (integer/operators.py).
 
 import functools
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -191,6 +195,65 @@ def symmetric_fake_quantise(x: Float[Array, "*axes"], grid: Grid) -> Float[Array
     """
     if importlib.util.find_spec("aqt") is None:
         return fake_quantise(x, _affine(x, grid), grid)
-    from quant.aqt_quantiser import aqt_fake_quantise
-
     return aqt_fake_quantise(x, grid)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def aqt_fake_quantise(x: Float[Array, "*axes"], grid: Grid) -> Float[Array, "*axes"]:
+    """Quantise and dequantise x over its own min/max range with AQT; straight-through gradient.
+
+    Args:
+      grid: symmetric, at most 8 bits.
+    """
+    return _aqt_forward(x, grid)[0]
+
+
+def _aqt_forward(x: Array, grid: Grid) -> tuple[Array, Callable[[Array], tuple]]:
+    quantizer = _aqt_quantizer(grid.bits)
+    q, gradient = quantizer.quant(x, calibration_axes=grid.reduced_axes(x.ndim))
+    assert gradient is not None  # only numerics that do nothing have none
+    return q.dequant(), gradient
+
+
+def _aqt_backward(grid: Grid, gradient: Callable[[Array], tuple], g: Array) -> tuple[Array]:
+    del grid
+    return (gradient(g)[0],)
+
+
+aqt_fake_quantise.defvjp(_aqt_forward, _aqt_backward)
+
+
+@functools.cache
+def _affine_calibration() -> type:
+    """Define what hands AQT the scales of affine.py: its base class is AQT's."""
+    from aqt.jax.v2 import calibration, utils
+
+    @utils.flax_slots_kw_only_dataclass
+    class AffineCalibration(calibration.Calibration):
+        def get_scale_and_bias_and_sparsity(
+            self,
+            x: Array,
+            shared_axes: Sequence[int] | None,
+            numerics_: Any,
+            context: Any = None,
+        ) -> tuple[list[Array], list[Array], None]:
+            del context
+            channels = tuple(axis for axis in range(x.ndim) if axis not in (shared_axes or ()))
+            return [_affine(x, Grid(bits=numerics_.bits, channel_axes=channels)).scale], [], None
+
+    return AffineCalibration
+
+
+def _aqt_quantizer(bits: int) -> Any:
+    """Make AQT's quantiser of a symmetric narrow grid.
+
+    A new one for every call: AQT's objects are mutable and may hold tracers.
+    """
+    from aqt.jax.v2 import aqt_quantizer  # late: a training machine may lack it
+
+    quantizer = aqt_quantizer.quantizer_make(
+        bits, preserve_max_val=True, initialize_calibration=False
+    )
+    quantizer.calibration = _affine_calibration()
+    quantizer.init_calibration()
+    return quantizer

@@ -19,8 +19,7 @@ from quant.affine import (
     quantise,
     scale_zero_point,
 )
-from quant.aqt_quantiser import aqt_fake_quantise
-from quant.dot_general import qat_dot_general, site_dot_general
+from quant.dot_general import aqt_fake_quantise, qat_dot_general, site_dot_general
 from quant.ptq.weights import quantise_kernel
 from quant.scheme import parse
 from tests.support.oracles import grid as oracle
