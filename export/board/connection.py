@@ -118,7 +118,7 @@ def start_emulator(elf: Path, flash: Path) -> BoardConnection:
     if not has_emulator():
         raise RuntimeError(f"{EMULATOR} is not installed; a board is named with --port")
     process = subprocess.Popen(
-        [*emulator_command(elf, flash), "-no-reboot"],
+        emulator_command(elf, flash),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

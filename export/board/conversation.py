@@ -8,6 +8,7 @@ Not here: bytes and timeouts (connection.py); the firmware's side (firmware/prot
 """
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,11 @@ import numpy as np
 from export.board.connection import SHOWN, BoardConnection, BoardError
 from export.board.package_folder import PackageFolder
 from export.cortex_m.console import DIGITS, MESSAGE, add_checksum, check_line, read_fields
+
+STOP = "\x03"
+"""Ends a solve between two updates."""
+StepListener = Callable[[int], None]
+"""Told how many supervision steps are done."""
 
 HELLO_SECONDS = 10.0  # until the board has said who it is
 REQUESTS = range(40, 90)
@@ -59,7 +65,7 @@ class BoardDepth(NamedTuple):
     @property
     def request(self) -> str:
         rule = f" halt={self.halt}" if self.halt is not None else ""
-        return f"set H={self.H} L={self.L} steps={self.steps}{rule}"
+        return f"set H={self.H} L={self.L} steps={self.steps}{rule} progress=1"
 
 
 def greet(connection: BoardConnection, seconds: float) -> BoardInfo:
@@ -68,7 +74,7 @@ def greet(connection: BoardConnection, seconds: float) -> BoardInfo:
     Raises:
       BoardError: nobody, noise, or a firmware that could not start.
     """
-    connection.send("", seconds)  # ends what an earlier client began
+    connection.send(STOP, seconds)  # ends a puzzle or half a line of an earlier client
     connection.send(add_checksum("info"), seconds)
     deadline, damaged = time.monotonic() + seconds, b""
     while (line := connection.receive(deadline - time.monotonic())) is not None:
@@ -129,19 +135,29 @@ def set_depth(connection: BoardConnection, depth: BoardDepth, seconds: float) ->
 
 
 def solve(
-    connection: BoardConnection, puzzle: np.ndarray, vocab: int, seconds: float
+    connection: BoardConnection,
+    puzzle: np.ndarray,
+    vocab: int,
+    seconds: float,
+    advance: StepListener,
 ) -> BoardAnswer:
     """Let the board solve a puzzle.
 
     Args:
       vocab: tokens that an answer can have.
-      seconds: to wait for it.
+      seconds: to wait for every step of it.
+      advance: told how many steps are done.
 
     Raises:
-      BoardError: refused, damaged on the way, or too slow.
+      BoardError: refused, damaged on the way, too slow, or the board started again.
     """
     start = time.monotonic()
-    line = _ask(connection, "solve 0 " + "".join(DIGITS[token] for token in puzzle), seconds)
+    request = "solve 0 " + "".join(DIGITS[token] for token in puzzle)
+    try:
+        line = _ask(connection, request, seconds, advance)
+    except KeyboardInterrupt:
+        connection.send(STOP, HELLO_SECONDS)
+        raise
     taken = time.monotonic() - start
     text = read_fields(line).get("tokens", "")
     tokens = np.array([DIGITS.find(symbol) for symbol in text], np.int32)
@@ -158,7 +174,9 @@ def solve(
     )
 
 
-def _ask(connection: BoardConnection, request: str, seconds: float) -> str:
+def _ask(
+    connection: BoardConnection, request: str, seconds: float, advance: StepListener | None = None
+) -> str:
     """Send a request and wait for the line that answers it: one of its first word."""
     verb = request.split()[0]
     wanted = {"set": "set", "solve": "solved"}[verb]
@@ -170,8 +188,16 @@ def _ask(connection: BoardConnection, request: str, seconds: float) -> str:
         content = check_line(line)
         if content is None:
             raise BoardError(f"a damaged line from the board: {line[:SHOWN]!r}; ask again")
-        if content.split(" ")[0] == wanted:
+        word, _, rest = content.partition(" ")
+        if word == wanted:
             return content
+        done = rest.partition(" ")[0]
+        if word == "step" and advance is not None and done.isdecimal():
+            advance(int(done))
+            deadline = time.monotonic() + seconds
+            continue
+        if word == "lost":
+            raise BoardError(f"the board started again in the middle of the puzzle: {rest}")
         if content.startswith("error "):
             raise BoardError(f"the board refuses: {content.split(' ', 2)[-1]}")
         raise BoardError(f"the board answers `{verb}` with `{content[:80]}`")

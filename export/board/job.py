@@ -26,6 +26,7 @@ from export.board.conversation import (
 from export.board.package_folder import PackageFolder, check_export, read_package
 from export.cortex_m.build import FIRMWARE
 from export.cortex_m.emulator import NANOSECONDS
+from trm_jax.command_line import progress_bar
 from trm_jax.loading import check_facts_fit, load_puzzles
 
 BUILT = FIRMWARE / "build" / "an547" / "firmware.elf"
@@ -146,7 +147,8 @@ def solve_on_board(
     steps = request.steps or depth.halt_max_steps
     wanted = BoardDepth(depth.H_cycles, depth.L_cycles, steps, request.halt)
     known = set_depth(connection, wanted, request.seconds)
-    answer = solve(connection, puzzle, info.vocab, request.seconds)
+    with progress_bar("supervision steps", steps) as advance:
+        answer = solve(connection, puzzle, info.vocab, request.seconds, advance)
     simulated = find_vector(package, puzzle, answer.steps)
     if export is not None:
         simulated = simulate_answer(export, puzzle, answer.steps, depth)

@@ -58,7 +58,16 @@ static trm_status set_halting(const char **at, const trm_puzzles *puzzles, trm_h
   return trm_fine();
 }
 
-static trm_status set_one(const char **at, const trm_puzzles *puzzles, trm_depth *depth) {
+static trm_status set_progress(const char **at, int *progress) {
+  uint32_t number;
+  if (!trm_get_number(at, &number) || number > 1) return trm_fail(TRM_BAD_SETTING, 0, 0);
+  *progress = (int)number;
+  return trm_fine();
+}
+
+static trm_status set_one(const char **at, const trm_puzzles *puzzles, trm_depth *depth,
+                          int *progress) {
+  if (skip(at, "progress=")) return set_progress(at, progress);
   if (skip(at, "H=")) return set_count(at, &depth->H_cycles);
   if (skip(at, "L=")) return set_count(at, &depth->L_cycles);
   if (skip(at, "steps=")) return set_count(at, &depth->max_steps);
@@ -68,12 +77,14 @@ static trm_status set_one(const char **at, const trm_puzzles *puzzles, trm_depth
 
 static trm_status set(trm_session *session, const char *arguments) {
   trm_depth depth = session->depth; /* all or nothing */
+  int progress = session->progress;
   while (*arguments) {
     if (!skip(&arguments, " ")) return trm_fail(TRM_BAD_SETTING, 0, 0);
-    trm_status status = set_one(&arguments, &session->machine->rows->puzzles, &depth);
+    trm_status status = set_one(&arguments, &session->machine->rows->puzzles, &depth, &progress);
     if (status.code) return status;
   }
   session->depth = depth;
+  session->progress = progress;
   trm_text text = trm_reply(session);
   trm_put_words(&text, "set");
   trm_put_field(&text, "H", depth.H_cycles);
@@ -81,6 +92,7 @@ static trm_status set(trm_session *session, const char *arguments) {
   trm_put_field(&text, "steps", depth.max_steps);
   trm_put_words(&text, " halt=");
   trm_put_halting(&text, depth.halting);
+  if (progress) trm_put_field(&text, "progress", 1);
   trm_send(&text);
   return trm_fine();
 }
@@ -119,14 +131,39 @@ static void tell(trm_session *session, const trm_outcome *outcome, uint64_t tick
   trm_send(&text);
 }
 
+/* A reset from here on loses a puzzle, and says so; the user may follow it. */
+static void tell_step(void *context, uint32_t steps) {
+  trm_session *session = context;
+  trm_keep(session->id, steps);
+  if (!session->progress) return;
+  trm_text text = trm_reply(session);
+  trm_put_words(&text, "step ");
+  trm_put_number(&text, steps);
+  trm_put_words(&text, " of ");
+  trm_put_number(&text, session->depth.max_steps);
+  trm_send(&text);
+}
+
+static trm_status run_solve(trm_session *session, trm_outcome *outcome) {
+  trm_machine *m = session->machine;
+  m->context = session;
+  m->tell_step = tell_step;
+  trm_keep(session->id, 0);
+  board_begin();
+  trm_status status = trm_solve(m, &session->depth, session->id, outcome);
+  board_end();
+  trm_keep_nothing();
+  m->tell_step = NULL;
+  return status;
+}
+
 static trm_status solve(trm_session *session, const char *arguments) {
   trm_outcome outcome;
-  uint32_t id;
   int written;
-  trm_status status = read_puzzle(session, arguments, &id, &written);
+  trm_status status = read_puzzle(session, arguments, &session->id, &written);
   if (status.code) return status;
   uint64_t start = board_ticks();
-  status = trm_solve(session->machine, &session->depth, id, &outcome);
+  status = run_solve(session, &outcome);
   if (!status.code) tell(session, &outcome, board_ticks() - start, written);
   return status;
 }
@@ -167,7 +204,9 @@ static trm_status test(trm_session *session, const char *arguments) {
   if (session->vectors_status.code) return session->vectors_status;
   for (uint32_t i = 0; i < session->vectors->count; i++) {
     trm_verdict verdict;
+    board_begin();
     trm_status status = trm_vectors_run(session->vectors, session->machine, i, &verdict);
+    board_end();
     if (status.code) return status;
     failed += !trm_passed(&verdict);
     tell_verdict(session, i, &verdict);

@@ -26,6 +26,16 @@ static trm_status start(trm_session *session) {
   return status;
 }
 
+static void tell_lost(trm_session *session) {
+  uint32_t puzzle, steps;
+  if (!trm_take_lost(&puzzle, &steps)) return;
+  trm_text text = trm_reply(session);
+  trm_put_words(&text, "lost");
+  trm_put_field(&text, "puzzle", puzzle);
+  trm_put_field(&text, "steps", steps);
+  trm_send(&text);
+}
+
 int trm_firmware(void) {
   trm_session session;
   trm_status status = start(&session);
@@ -33,6 +43,7 @@ int trm_firmware(void) {
     trm_report(status);
     return 1;
   }
+  tell_lost(&session);
   trm_serve(&session, trm_answer);
   return 0;
 }

@@ -71,13 +71,21 @@ static trm_status update_H(trm_machine *m, trm_outcome *outcome) {
   return m->block->apply(m->block->context, TRM_UPDATE_H, m->z_H);
 }
 
+/* Whether to go on: between any two updates. */
+static trm_status go_on(const trm_depth *depth, const trm_outcome *outcome) {
+  return board_goes_on() ? trm_fine() : trm_fail(TRM_STOPPED, outcome->steps, depth->max_steps);
+}
+
 static trm_status supervision_step(trm_machine *m, const trm_depth *depth, uint32_t id,
                                    trm_outcome *outcome) {
   trm_status status = trm_fine();
   for (uint32_t h = 0; h < depth->H_cycles && !status.code; h++) {
-    for (uint32_t l = 0; l < depth->L_cycles && !status.code; l++)
+    for (uint32_t l = 0; l < depth->L_cycles && !status.code; l++) {
       status = update_L(m, id, outcome);
+      if (!status.code) status = go_on(depth, outcome);
+    }
     if (!status.code) status = update_H(m, outcome);
+    if (!status.code) status = go_on(depth, outcome);
   }
   return status;
 }
@@ -141,6 +149,7 @@ trm_status trm_solve(trm_machine *machine, const trm_depth *depth, uint32_t id,
       status = machine->block->read_out(machine->block->context, machine->z_H, &outputs);
     if (status.code) return status;
     outcome->steps++;
+    if (machine->tell_step) machine->tell_step(machine->context, outcome->steps);
     if (trm_halting_reads_answer(depth->halting)) decode(machine, &outputs);
     outcome->halted =
         (uint32_t)wants_to_halt(machine, depth->halting, &outputs, outcome, &unchanged);

@@ -18,6 +18,8 @@ typedef struct {
   const trm_block *block;
   void *z_H, *z_L, *row;
   uint8_t *inputs, *answer, *scratch; /* seq bytes each: two of tokens, one for the rule of halting */
+  void (*tell_step)(void *context, uint32_t steps); /* after each; or NULL */
+  void *context;
 } trm_machine;
 
 typedef struct {

@@ -54,14 +54,18 @@ static int read_line(trm_session *session, trm_status *status) {
   int c, before = 0;
   session->line[0] = 0;
   *status = trm_fine();
-  while ((c = board_read()) >= 0 && c != '\n') {
+  while ((c = board_read()) != BOARD_END && c != '\n') {
+    if (c == BOARD_LOST) {
+      *status = trm_fail(TRM_INPUT_LOST, 0, 0);
+      continue;
+    }
     int bad = before == '\r' ? before : c != '\r' && (c < ' ' || c > '~') ? c : 0;
     if ((bad || !c) && !status->code) *status = trm_fail(TRM_BAD_CHARACTER, (uint32_t)bad, '~');
     if (c && c != '\r') trm_put(&text, (char)c);
     before = c;
   }
   if (text.full) *status = trm_fail(TRM_LINE_TOO_LONG, 0, session->room - 1);
-  return c >= 0;
+  return c != BOARD_END;
 }
 
 void trm_serve(trm_session *session, trm_answer_function answer) {

@@ -8,20 +8,15 @@
    answer then does.
 
      info                              info seq=81 vocab=11 ids=1 emb=512 positions=97 type=int16
-<<<<<<< HEAD
                                         model=1f2e3d4c rows=5e6f7a8b state_bytes=198656
-                                        arena_bytes=993280 stack_used=1976 vectors=4 ticks_per_second=32000000
-     set [H=3] [L=6] [steps=16] [halt=never|q|qc]
-                                       set H=3 L=6 steps=16 halt=q
-=======
-                                        model=1f2e3d4c state_bytes=198656 arena_bytes=993280
-                                        stack_used=1976 vectors=4 ticks_per_second=32000000
-     set [H=3] [L=6] [steps=16] [halt=never|q[:B]|qc[:B]|rules|unchanged[:K]]
-                                       set H=3 L=6 steps=16 halt=rules
->>>>>>> cc3acf7 (fixup)
+                                        arena_bytes=993280 stack_used=1976 vectors=4
+                                        ticks_per_second=32000000
+     set [H=3] [L=6] [steps=16] [halt=never|q[:B]|qc[:B]|rules|unchanged[:K]] [progress=0|1]
+                                       set H=3 L=6 steps=16 halt=rules progress=1
      solve ID TOKENS                   solved steps=5 halted=1 q_bits=3f800000 saturated=0
                                         states=0badcafe,0badcafe ticks=123456 tokens=2345...
      solve ID 53..7....                solved ... answer=534678912...
+     (with progress=1, before it)      step 3 of 16
      once ID TOKENS                    once update_L=123456 update_H=123456 read_out=1234
                                         states=0badcafe,0badcafe
      test                              vector 0 passed ...; tested 4 failed 0 ticks=123456
@@ -30,10 +25,16 @@
      anything that cannot be done      error CODE words
      (a fault of the processor)        error 90 processor fault exception=3 pc=... and registers;
                                         then the board stops
+     (the watchdog)                    error 91 the watchdog saw no update end in time ...;
+                                        then the board starts again
+     (a start after a solve was cut)   lost puzzle=0 steps=3
 
    `once` updates z_L and then z_H once, from their initial values, and reads out: what a puzzle
    repeats, in ticks. `profile` tells what the operators of every graph took since the start, by
    kind; a TFLM built with TF_LITE_STRIP_ERROR_STRINGS does not say.
+   A Ctrl-C (the byte 3) during `solve` or `test` ends it between two updates: error 53. What
+   else comes meanwhile is kept, 4,096 bytes of it, and answered afterwards; more
+   is lost, and the next line is refused with error 54: it may be the end of a lost one.
    q_bits is q_halt's float32 as bits; states the CRC-32 of z_H and z_L: equal numbers mean equal
    bits on any machine. */
 #ifndef TRM_PROTOCOL_H
@@ -48,6 +49,8 @@ typedef struct {
   const trm_vectors *vectors; /* with what `vectors_status` says about them */
   trm_status vectors_status;
   trm_depth depth;
+  int progress; /* tell every supervision step of a solve */
+  uint32_t id;  /* of the puzzle that is being solved */
   char *line; /* of `room` characters, used for requests and replies in turn */
   uint32_t room;
 } trm_session;

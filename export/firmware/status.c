@@ -44,7 +44,7 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_CHECKSUM] = "the line's checksum is %W, not what it says: send it again",
     [TRM_UNKNOWN_COMMAND] = "unknown command; known: info, set, solve, once, test, profile, quit",
     [TRM_BAD_SETTING] = "unknown setting; known: H=1.. L=1.. steps=1.. halt=never|q[:B]|qc[:B]|rules|"
-        "unchanged[:K]",
+        "unchanged[:K] progress=0|1",
     [TRM_NO_RULES] = "flash does not say what the puzzles are, so no rules are known: use another halt",
     [TRM_DEPTH_RANGE] = "H, L and steps must be 1 to %w, got %g",
     [TRM_BAD_NUMBER] = "not a number; say: solve PUZZLE_ID TOKENS (or once)",
@@ -56,6 +56,9 @@ static const char *const WORDS[TRM_STATUS_COUNT] = {
     [TRM_BAD_SYMBOL] =
         "cell %g holds no symbol of this puzzle; Sudoku: . or 0 for blanks, 1-9, A-Z; mazes: # wall,"
         " . free, S, G",
+    [TRM_STOPPED] = "stopped by Ctrl-C after %g of %w steps",
+    [TRM_INPUT_LOST] =
+        "more came than the console keeps, and the rest was lost: send less at a time, this line again",
     [TRM_NO_ARGUMENTS] = "info, test, profile and quit stand alone on their line: send it again",
 };
 

@@ -49,6 +49,8 @@ typedef enum {
   TRM_NO_ARGUMENTS,
   TRM_BAD_SYMBOL,
   TRM_NO_RULES,
+  TRM_STOPPED,
+  TRM_INPUT_LOST,
   TRM_STATUS_COUNT
 } trm_code;
 

@@ -15,7 +15,7 @@ static uint32_t flash_bytes, state_bytes = MOST_STATE;
 
 int board_read(void) {
   int c = getchar();
-  return c == EOF ? -1 : c;
+  return c == EOF ? BOARD_END : c;
 }
 
 void board_write(char c) { putchar(c); }
@@ -29,6 +29,14 @@ uint64_t board_ticks(void) {
 uint32_t board_ticks_per_second(void) { return 1000000; }
 
 uint32_t board_stack_used(void) { return 0; }
+
+void board_begin(void) {}
+
+int board_goes_on(void) { return 1; }
+
+void board_end(void) {}
+
+trm_kept *board_kept(void) { return NULL; }
 
 trm_flash board_flash(void) { return trm_flash_mapped(flash, flash_bytes); }
 

@@ -1,7 +1,10 @@
 """The board program over a serial port: the firmware behind a pseudo terminal, and failures."""
 
+import os
 import re
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,21 @@ def test_cycles_and_their_time_are_the_board_s(
     assert "64,000,000 cycles at 32 MHz, 2.000 s" in capsys.readouterr().out
 
 
+def test_every_step_is_waited_for(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Steps, each within the silence that is allowed, and more of it in all."""
+    answer = board(package)
+
+    def slowly(line: str) -> Iterator[bytes]:
+        for step in range(1, 5) if line.startswith("solve") else ():
+            time.sleep(0.2)
+            yield from checked(f"step {step} of 5")
+        yield from answer(line)
+
+    with scripted_port(slowly) as port:
+        assert ask(package, port) == 0
+    assert "right; equal" in capsys.readouterr().out
+
+
 def test_what_stood_on_the_line_before_is_skipped(
     package: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,7 +110,10 @@ FAILURES: dict[str, tuple[dict[str, list[bytes]], str]] = {
         "the board could not start: graph 0 damaged in flash",
     ),
     "older": ({"info": checked("info seq=16 vocab=6")}, "no checksum; is the board's firmware"),
-    "depth": ({"set": checked("set H=9 L=3 steps=5 halt=never")}, "answers `set H=2 L=3 steps=5`"),
+    "depth": (
+        {"set": checked("set H=9 L=3 steps=5 halt=never")},
+        "answers `set H=2 L=3 steps=5 progress=1`",
+    ),
     "damaged": ({"solve": [DAMAGED]}, r"a damaged line from the board: b'solved steps=4"),
     "refused": ({"solve": checked("error 5 row of puzzle 0 damaged")}, "refuses: row of puzzle 0"),
     "fault": ({"solve": checked("error 90 processor fault pc=0")}, "refuses: processor fault pc=0"),
@@ -105,6 +126,7 @@ FAILURES: dict[str, tuple[dict[str, list[bytes]], str]] = {
         {"solve": checked(f"solved steps=5 tokens={TOKENS[:-1]}9")},
         "the board's answer has not 16 tokens",
     ),
+    "lost": ({"solve": checked("lost puzzle=0 steps=3")}, "in the middle of the puzzle: .*steps=3"),
     "other verb": ({"solve": checked("bye")}, "the board answers `solve` with `bye`"),
 }
 
@@ -163,9 +185,6 @@ def test_a_port_that_is_pulled_out_is_one_line(
     package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A firmware that ends takes its end of the terminal with it."""
-    import os
-    import threading
-
     ours, theirs = os.openpty()
     port = os.ttyname(theirs)
     os.close(theirs)

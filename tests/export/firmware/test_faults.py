@@ -4,8 +4,6 @@ The linked program is changed where a function begins: an undefined instruction,
 grows for ever. So what is tested is what is shipped.
 """
 
-import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 from export.cortex_m import emulator
 from tests.support.firmware.cases import random_rows, solve_line, write_flash
 from tests.support.firmware.machines import Emulated, collect, make, need
+from tests.support.firmware.programs import address_of, change_code
 
 UNDEFINED = bytes.fromhex("00de")  # udf #0
 PUSH_FOR_EVER = bytes.fromhex("ffb4 fde7")  # push {r0-r7}; b to it
@@ -23,27 +22,6 @@ PUSH_FOR_EVER = bytes.fromhex("ffb4 fde7")  # push {r0-r7}; b to it
 def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need("make", "arm-none-eabi-gcc", "qemu-system-arm")
     return Emulated(tmp_path_factory.mktemp("faults")).elf
-
-
-def address_of(elf: Path, name: str) -> int:
-    text = subprocess.run(
-        ["arm-none-eabi-nm", str(elf)], capture_output=True, text=True, check=True
-    ).stdout
-    match = re.search(rf"^([0-9a-f]+) \w {name}$", text, re.MULTILINE)
-    assert match
-    return int(match[1], 16)
-
-
-def change_code(elf: Path, name: str, code: bytes, changed: Path) -> None:
-    """Write a program whose function `name` begins with other instructions."""
-    text = subprocess.run(
-        ["arm-none-eabi-objdump", "-h", str(elf)], capture_output=True, text=True, check=True
-    ).stdout
-    match = re.search(r" \.text +\w+ +(\w+) +\w+ +(\w+)", text)
-    assert match
-    at = int(match[2], 16) + address_of(elf, name) - int(match[1], 16)
-    data = elf.read_bytes()
-    changed.write_bytes(data[:at] + code + data[at + len(code) :])
 
 
 def solve_on(elf: Path, folder: Path) -> list[str]:
@@ -82,3 +60,15 @@ def test_quit_starts_a_board_without_a_debugger_again(tmp_path: Path) -> None:
     said = collect([*command, "-no-reboot"], ["set", "quit"])
     assert said.lines == ["set H=2 L=3 steps=5 halt=q", "bye"]
     assert said.status == 0
+
+
+def test_a_second_memory_map_links(tmp_path: Path) -> None:
+    """Of an Ensemble E7: by its public data, and without a stray section. It is not run."""
+    need("make", "arm-none-eabi-gcc")
+    make("double", "DEVICE=ensemble_e7", f"BUILD={tmp_path}", "SEMIHOSTING_EXIT=1")
+    elf = tmp_path / "ensemble_e7" / "double.elf"
+    assert address_of(elf, "trm_solve") >> 16 == 0x8000  # MRAM
+    assert address_of(elf, "states") == 0x02000000  # SRAM0
+    assert address_of(elf, "stack_top") == 0x20000000 + (1 << 20)  # the end of DTCM
+    assert address_of(elf, "flash_start") == 0x80480000
+    assert address_of(elf, "flash_end") + (64 << 10) == 0x80000000 + 0x580000  # 5.5 MB

@@ -12,7 +12,7 @@ import pytest
 from export.cortex_m import emulator
 
 FIRMWARE = Path(__file__).resolve().parents[3] / "export" / "firmware"
-SECONDS = 120  # a test machine may be busy; a firmware that hangs must still end
+SECONDS = 120.0  # a test machine may be busy; a firmware that hangs must still end
 
 
 class Talk(NamedTuple):

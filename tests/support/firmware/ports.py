@@ -6,12 +6,12 @@ import select
 import subprocess
 import threading
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from export.cortex_m.console import add_checksum
 
-Answer = Callable[[str], list[bytes]]
+Answer = Callable[[str], Iterable[bytes]]
 """A line, its checksum cut off -> bytes that are sent back."""
 
 

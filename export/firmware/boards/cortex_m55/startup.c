@@ -4,7 +4,8 @@
 
 #include "../../firmware.h"
 #include "../../protocol.h"
-#include "board.h"
+#include "device.h"
+#include "core.h"
 
 extern uint8_t data_start[], data_end[], data_load[], bss_start[], bss_end[];
 extern uint8_t stack_top[], stack_limit[];
@@ -13,13 +14,19 @@ extern function init_array_start[], init_array_end[];
 
 void reset(void);
 
-#define CONTROL(address) (*(volatile uint32_t *)(address))
+#ifdef RECEIVE_IRQ
+enum { IRQS = RECEIVE_IRQ + 1 };
+#else
+enum { IRQS = 0 };
+#endif
+
 #define VTOR CONTROL(0xE000ED08)
 #define CFSR CONTROL(0xE000ED28)
 #define HFSR CONTROL(0xE000ED2C)
 #define MMFAR CONTROL(0xE000ED34)
 #define BFAR CONTROL(0xE000ED38)
 enum { STACK_OVERFLOW = 1 << 20 }; /* in CFSR */
+enum { WATCHDOG_EXCEPTION = 2 };   /* NMI */
 
 static void put_register(trm_text *text, const char *name, uint32_t value) {
   trm_put(text, ' ');
@@ -34,8 +41,10 @@ __attribute__((noreturn, used)) void tell_fault(uint32_t exception, uint32_t pc,
   static char line[256];
   trm_text text = {.at = line, .room = sizeof line};
   int overflow = CFSR & STACK_OVERFLOW;
-  trm_put_words(&text, overflow ? "error 90 stack overflow; raise STACK_BYTES in memory.ld"
-                                : "error 90 processor fault");
+  trm_put_words(&text, exception == WATCHDOG_EXCEPTION
+                           ? "error 91 the watchdog saw no update end in time; raise WATCHDOG_SECONDS"
+                       : overflow ? "error 90 stack overflow; raise STACK_BYTES in memory.ld"
+                                  : "error 90 processor fault");
   trm_put_field(&text, "exception", exception);
   if (!overflow) { /* nothing was stacked */
     put_register(&text, "pc", pc);
@@ -47,6 +56,7 @@ __attribute__((noreturn, used)) void tell_fault(uint32_t exception, uint32_t pc,
   put_register(&text, "mmfar", MMFAR);
   put_register(&text, "bfar", BFAR);
   trm_send(&text);
+  if (exception == WATCHDOG_EXCEPTION) board_restart();
   board_exit(1);
 }
 
@@ -61,10 +71,13 @@ __attribute__((naked)) static void fault(void) {
 
 static void ignore(void) {}
 
-__attribute__((section(".vectors"), used)) static const void *const VECTORS[16] = {
+__attribute__((section(".vectors"), used)) static const void *const VECTORS[16 + IRQS] = {
     stack_top, (void *)reset, (void *)fault, (void *)fault, (void *)fault, (void *)fault,
     (void *)fault, (void *)fault, 0, 0, 0, (void *)ignore, (void *)fault, 0, (void *)ignore,
     (void *)board_tick_overflow,
+#ifdef RECEIVE_IRQ
+    [16 + RECEIVE_IRQ] = (void *)console_received,
+#endif
 };
 
 /* Coprocessor access control: the floating-point unit and MVE are off after reset. */
