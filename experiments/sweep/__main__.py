@@ -15,6 +15,9 @@ spec.json, both tables as CSV and Markdown, and two figures as PNG and SVG. A ki
 on with --resume, which also adds schemes or puzzles (a larger --limit) to a finished one;
 `python -m experiments.report DIR...` prints a finished sweep again and joins several.
 
+--halt q,rules,unchanged:2,residual:0.05 adds a table of rules of halting (trm_jax/halting), read
+off the same rollouts: exact match against the steps that puzzles take, paired with full depth.
+
 Schemes are the paper's names or long ones that decode themselves (quant/scheme.py), such as
 w4c-asym_a8d: 4-bit weights per channel, asymmetric, dynamic 8-bit activations. Full precision
 is always measured, as the reference.
@@ -69,6 +72,12 @@ def parser() -> argparse.ArgumentParser:
             "such as 1,3x1,2,4,8,16; `all` on either side (default: all T of the model, n in powers"
             " of two)"
         ),
+    )
+    p.add_argument(
+        "--halt",
+        default="",
+        metavar="RULE,..",
+        help="rules of halting: never, q[:B], qc[:B], rules, unchanged[:K], residual:B",
     )
     p.add_argument(
         "--coordinator", type=host_and_port, metavar="HOST:PORT", help="address of process 0"

@@ -17,6 +17,7 @@ from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax.config import flops_per_step
 from trm_jax.convert.hints import Hints
+from trm_jax.halting import BY_RULES, NEVER, parse_halting
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
 from trm_jax.tasks.table import task_named
 
@@ -39,6 +40,20 @@ class SweepJob(NamedTuple):
             f" shards of {spec.batch_size}; {spec.dtype} on {facts['devices']};"
             f" jax {facts['jax']}, Python {facts['python']}, seed {spec.seed}"
         )
+
+
+def parse_rules(text: str, puzzles: Puzzles) -> tuple[str, ...]:
+    """Read --halt: names of rules, each once, with `never` in front to compare with.
+
+    Raises:
+      ValueError: no rule has a name, or puzzles without rules are to be checked by them.
+    """
+    rules = [NEVER, *map(parse_halting, text.split(","))] if text else []
+    if BY_RULES in rules and puzzles.task.rules(puzzles.facts) is None:
+        raise ValueError(
+            f"--halt rules: {puzzles.task.name} has no rules to check; use unchanged:K"
+        )
+    return tuple(dict.fromkeys(rule.name for rule in rules))
 
 
 def prepare(args: argparse.Namespace) -> SweepJob:
@@ -70,6 +85,7 @@ def prepare(args: argparse.Namespace) -> SweepJob:
         schemes=schemes,
         bytes=tuple(weights.footprint(model.weights, parse(name)).total for name in schemes),
         grid=grid,
+        halting=parse_rules(args.halt, data),
         dtype=choose_dtype(common.dtype),
         seed=common.seed,
     )

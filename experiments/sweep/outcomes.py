@@ -18,6 +18,24 @@ from trm_jax import intervals
 from trm_jax.intervals import Interval, Pairs, one_minus_mean
 
 
+class HaltedOutcome(NamedTuple):
+    """Which puzzles were exact when a rule ended them, and after how many supervision steps."""
+
+    solved: np.ndarray
+    steps: np.ndarray
+
+    @property
+    def mean_steps(self) -> Interval:
+        """Estimate the mean number of steps."""
+        steps = self.steps.astype(np.float64)
+        return intervals.mean(float(steps.sum()), float(np.square(steps).sum()), steps.size)
+
+    @property
+    def late_steps(self) -> int:
+        """The 95th percentile of the steps: so many are enough for 19 of 20 puzzles."""
+        return int(np.quantile(self.steps, 0.95, method="inverted_cdf"))
+
+
 @dataclass(frozen=True)
 class SweepOutcome:
     """What one scheme did on all puzzles.
@@ -27,12 +45,14 @@ class SweepOutcome:
       cycles: the depths, in H-cycles.
       num_puzzles: n of every rate.
       rows: its shards, in order.
+      halting: rules of halting, by name.
     """
 
     scheme: str
     cycles: tuple[int, ...]
     num_puzzles: int
     rows: tuple[SweepRow, ...]
+    halting: tuple[str, ...] = ()
 
     def exact(self, cycles: int) -> Interval:
         """Estimate the share of puzzles without a wrong cell."""
@@ -67,6 +87,15 @@ class SweepOutcome:
         """Return which puzzles are exact, in order."""
         return self._flags("exact", cycles)
 
+    def halted(self, rule: str) -> "HaltedOutcome":
+        """Return what a rule of halting made of the puzzles, in order."""
+        at = self.halting.index(rule)
+        shards = [(row.halted[at], row.stop - row.start) for row in self.rows]
+        return HaltedOutcome(
+            solved=np.concatenate([from_hex(shard.exact, count) for shard, count in shards]),
+            steps=np.concatenate([np.asarray(shard.steps) for shard, _ in shards]),
+        )
+
     def _flags(self, name: str, cycles: int) -> np.ndarray:
         at = self.cycles.index(cycles)
         parts = [from_hex(getattr(row, name)[at], row.stop - row.start) for row in self.rows]
@@ -97,7 +126,11 @@ def outcomes(spec: SweepSpec, rows: Sequence[SweepRow]) -> list[SweepOutcome]:
     total = sum(stop - start for start, stop in shards)
     return [
         SweepOutcome(
-            s, spec.grid.cycles, total, tuple(by_key[SweepKey(s, *shard)] for shard in shards)
+            s,
+            spec.grid.cycles,
+            total,
+            tuple(by_key[SweepKey(s, *shard)] for shard in shards),
+            spec.halting,
         )
         for s in spec.schemes
     ]

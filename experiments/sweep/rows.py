@@ -34,6 +34,7 @@ from experiments.measurement.row_files import FolderLayout, ResultFolder, merge_
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import MeasurementSpec, digest_of
 from quant.scheme import parse
+from trm_jax.halting import NEVER, parse_halting
 
 REACH = {
     "cell_error": (0.0, 1.0),
@@ -62,6 +63,7 @@ class SweepSpec(MeasurementSpec):
       schemes: names as `quant.scheme.Scheme.name` writes them, full precision first.
       bytes: stored size of the model under each scheme, puzzle table included.
       grid: depths.
+      halting: names of rules (trm_jax/halting) that are read off the same rollouts.
     """
 
     gflops_per_cycle: float
@@ -69,6 +71,7 @@ class SweepSpec(MeasurementSpec):
     bytes: tuple[int, ...]
     grid: DepthGrid
     architecture: str = ""
+    halting: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the numbers, the schemes and their sizes.
@@ -79,6 +82,10 @@ class SweepSpec(MeasurementSpec):
         super().__post_init__()
         check_within("gflops_per_cycle", self.gflops_per_cycle, 0)
         check_different("schemes", map(parse, self.schemes))
+        if self.halting:
+            check_different("halting", map(parse_halting, self.halting))
+            if NEVER.name not in self.halting:
+                raise ValueError(f"field halting must have never, got {list(self.halting)}")
         check_length("bytes", self.bytes, len(self.schemes))
         check_all_within({f"bytes[{i}]": size for i, size in enumerate(self.bytes)}, 0)
 
@@ -90,7 +97,8 @@ class SweepSpec(MeasurementSpec):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of a row."""
-        return super().identity | {"cycles": list(self.grid.cycles)}
+        rules = {"halting": list(self.halting)} if self.halting else {}
+        return super().identity | {"cycles": list(self.grid.cycles)} | rules
 
     def digest_of_scheme(self, name: str) -> str:
         """Hash what decides the numbers of a scheme's rows.
@@ -112,6 +120,10 @@ class SweepSpec(MeasurementSpec):
         check_shard(row.start, row.stop, self.batch_size)
         for name, values in row.by_depth.items():
             check_length(name, values, len(self.grid.cycles))
+        check_length("halted", row.halted, len(self.halting))
+        for i, halted in enumerate(row.halted):
+            steps = {f"halted[{i}].steps[{k}]": n for k, n in enumerate(halted.steps)}
+            check_all_within(steps, 1, self.grid.steps)
 
     def lists(self, row: "SweepRow") -> bool:
         """Return whether a row is of one of the schemes and of puzzles of the sweep."""
@@ -134,6 +146,18 @@ class SweepSpec(MeasurementSpec):
         )
 
 
+class HaltedShard(NamedTuple):
+    """What a rule of halting made of a shard.
+
+    Attributes:
+      exact: one bit per puzzle, as in `SweepRow`.
+      steps: supervision steps of each puzzle.
+    """
+
+    exact: str
+    steps: tuple[int, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class SweepRow:
     """What one scheme did on one shard; lists run over `DepthGrid.cycles`.
@@ -146,6 +170,7 @@ class SweepRow:
       infidelity: 1 - cosine to full precision at the same depth.
       similarity, residual: cosine to and relative change since one H-cycle before.
       call_similarity: cosine of successive network outputs in the first supervision step.
+      halted: by rule, in the order of `SweepSpec.halting`.
     """
 
     digest: str
@@ -161,6 +186,7 @@ class SweepRow:
     similarity: tuple[Moments, ...]
     residual: tuple[Moments, ...]
     call_similarity: Moments
+    halted: tuple[HaltedShard, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the numbers against each other.
@@ -179,6 +205,9 @@ class SweepRow:
         for name, (least, most) in REACH.items():
             for i, moments in enumerate(getattr(self, name)):
                 check_moments(f"{name}[{i}]", moments, count, least, most)
+        for i, halted in enumerate(self.halted):
+            check_flags(f"halted[{i}].exact", halted.exact, count)
+            check_length(f"halted[{i}].steps", halted.steps, count)
         check_moments("call_similarity", self.call_similarity, count, *REACH["similarity"])
 
     @property

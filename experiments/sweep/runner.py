@@ -7,6 +7,7 @@ of a shard lie over all local devices.
 """
 
 import argparse
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,12 +24,19 @@ from experiments.measurement.shards import load_shard, matmul_precision, moments
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console
 from experiments.sweep.job import SweepJob, prepare
-from experiments.sweep.rows import LAYOUT, SweepKey, SweepRow, SweepSpec, sweep_folder
+from experiments.sweep.rows import LAYOUT, HaltedShard, SweepKey, SweepRow, SweepSpec, sweep_folder
 from quant.scheme import label, parse
 from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.data.batches import PuzzleBatch
-from trm_jax.evaluators import Readout, Trajectory, consecutive_similarity, measure
+from trm_jax.evaluators import (
+    Readout,
+    Trajectory,
+    consecutive_similarity,
+    measure,
+    step_readings,
+)
+from trm_jax.halting import Halting, StepReading, halting_steps, parse_halting
 from trm_jax.loading import LoadedModel, Puzzles, gather_calibration
 from trm_jax.output.folder import writing
 from trm_jax.types import IGNORE_LABEL, Batch
@@ -48,6 +56,7 @@ class Runner:
     def __init__(self, spec: SweepSpec, model: LoadedModel, puzzles: Puzzles) -> None:
         self.spec = spec
         self.puzzles = puzzles
+        self.rules = puzzles.task.rules(puzzles.facts)
         self.lenient = puzzles.task.second_score(puzzles.facts)
         puzzles_aside = gather_calibration(puzzles.dataset)
         calibration = calibrate_on(model, puzzles_aside, spec.grid.steps)
@@ -89,7 +98,26 @@ class Runner:
         )
         calls = consecutive_similarity(*model, shard.batch)
         readout, calls = jax.device_get((readout, calls))
-        return make_row(self.spec.digest_of_scheme(key.scheme), key, shard.host, readout, calls)
+        row = make_row(self.spec.digest_of_scheme(key.scheme), key, shard.host, readout, calls)
+        if not self.spec.halting:
+            return row
+        readings = step_readings(*model, states)
+        halted = (
+            self.halt(parse_halting(name), shard.host, readings) for name in self.spec.halting
+        )
+        return dataclasses.replace(row, halted=tuple(halted))
+
+    def halt(
+        self, halting: Halting, host: PuzzleBatch, readings: Sequence[StepReading]
+    ) -> HaltedShard:
+        """Find when a rule ends the puzzles of a shard, and whether they are right then."""
+        real = np.arange(host.num_real)
+        inputs, labels = host.inputs[real], host.labels[real]
+        some = [reading.only(real) for reading in readings]
+        steps = halting_steps(halting, inputs, some, self.rules)
+        answers = np.stack([some[step - 1].tokens[i] for i, step in enumerate(steps)])
+        exact = ((answers == labels) | (labels == IGNORE_LABEL)).all(axis=1)
+        return HaltedShard(to_hex(exact[None])[0], tuple(int(step) for step in steps))
 
 
 def make_row(

@@ -4,6 +4,8 @@
                               every depth, in the shape of Tables 16-18, with the cost of each cell
     summary.md, summary.csv   one row per scheme at the deepest cell, in the shape of Table 9, with
                               fidelity, stored bytes and the paired comparison with full precision
+    halting.md, halting.csv   with --halt: exact match and steps under every rule of halting, paired
+                              with full depth of the same scheme
     accuracy.png/.svg         accuracy against depth
     fidelity.png/.svg         fidelity against accuracy loss
 
@@ -46,6 +48,7 @@ from experiments.sweep.outcomes import SweepOutcome, compare, outcomes
 from experiments.sweep.rows import SweepRow, SweepSpec
 from quant.scheme import label
 from trm_jax import intervals
+from trm_jax.halting import NEVER
 from trm_jax.intervals import interval_fields, interval_of
 from trm_jax.tasks.table import task_named
 
@@ -307,6 +310,66 @@ def summary_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
     return Table(title, tuple(header), tuple(map(tuple, rows)), frozenset())
 
 
+def halting_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[Record]:
+    """List one record per scheme and rule of halting."""
+    records = []
+    for outcome in outcomes:
+        full = outcome.halted(NEVER.name).solved
+        for rule in spec.halting:
+            halted = outcome.halted(rule)
+            pairs = intervals.pairs(full, halted.solved)
+            difference = intervals.bootstrap_difference(pairs, spec.seed)
+            records.append(
+                {
+                    "scheme": label(outcome.scheme, spec.dtype),
+                    "halting": rule,
+                    "puzzles": outcome.num_puzzles,
+                    **interval_fields(
+                        "exact", intervals.wilson(int(halted.solved.sum()), halted.solved.size)
+                    ),
+                    **interval_fields("mean_steps", halted.mean_steps),
+                    "late_steps": halted.late_steps,
+                    **interval_fields("exact_difference", difference),
+                    "lost": pairs.lost,
+                    "gained": pairs.gained,
+                    "mcnemar_p": intervals.mcnemar(pairs),
+                }
+            )
+    return records
+
+
+def halting_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
+    """Lay out what every rule of halting saves, and what it costs against full depth."""
+    header = (
+        "Variant",
+        "Halting",
+        "PExact",
+        "Steps\nmean",
+        "Steps\n95th percentile",
+        "PExact - full\ndepth, pp",
+        "McNemar p",
+    )
+    rows = tuple(
+        (
+            r["scheme"],
+            r["halting"],
+            with_interval(interval_of(r, "exact")),
+            _steps_text(interval_of(r, "mean_steps")),
+            str(r["late_steps"]),
+            points_text(interval_of(r, "exact_difference")),
+            p_text(r["mcnemar_p"]),
+        )
+        for r in halting_records(spec, outcomes)
+    )
+    title = f"Halting within n={spec.grid.steps}: {heading(spec, outcomes)}"
+    breaks = range(0, len(rows), len(spec.halting))
+    return Table(title, header, rows, frozenset(breaks))
+
+
+def _steps_text(steps: intervals.Interval) -> str:
+    return f"{steps.value:.2f} [{steps.low:.2f}, {steps.high:.2f}]"
+
+
 def heading(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> str:
     """Say what was measured on what, and how often."""
     return f"{spec.model} on {spec.data}, {outcomes[0].num_puzzles} puzzles"
@@ -320,7 +383,8 @@ def write_report(spec: SweepSpec, rows: Sequence[SweepRow], out: Path, console: 
     """
     measured = outcomes(spec, rows)
     grid, summary = grid_table(spec, measured), summary_table(spec, measured)
-    tables.print_tables((grid, summary), console)
+    halting = halting_table(spec, measured) if spec.halting else None
+    tables.print_tables((grid, summary, *([halting] if halting else [])), console)
     if measured[0].num_puzzles < spec.num_puzzles:
         left = spec.num_puzzles - measured[0].num_puzzles
         console.print(
@@ -334,6 +398,9 @@ def write_report(spec: SweepSpec, rows: Sequence[SweepRow], out: Path, console: 
         "grid.csv": tables.to_csv(grid_records(spec, measured)),
         "summary.csv": tables.to_csv(summary_records(spec, measured)),
     }
+    if halting is not None:
+        files["halting.md"] = tables.to_markdown(halting)
+        files["halting.csv"] = tables.to_csv(halting_records(spec, measured))
     for name, text in files.items():
         (out / name).write_text(text, encoding="utf-8")
     figures.save(accuracy_figure(spec, measured), out / "accuracy")
