@@ -96,7 +96,7 @@ def _architectural(sweep: Sweep, rescue: Rescue) -> Claim:
     opposite = {ClaimVerdict.SAME: ClaimVerdict.OTHER, ClaimVerdict.OTHER: ClaimVerdict.SAME}
     is_lost = loses(rescue.naive) is ClaimVerdict.SAME
     verdict = opposite.get(gains(rescue.beyond_half)) if is_lost else None
-    lost, left = (-100 * change.value for change in (rescue.naive, rescue.better))
+    lost, left = (0.0 - 100 * change.value for change in (rescue.naive, rescue.better))
     why = f"same grid: min/max loses {lost:.1f} pp, {short_name(rescue.scheme)} {left:.1f} pp"
     ours = points_text(rescue.beyond_half).replace("\n", " pp beyond half of the loss\n")
     text = "Collapse under coarse grids is architectural"

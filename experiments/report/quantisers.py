@@ -24,6 +24,7 @@ METHODS = {
     "-gptq-first": "GPTQ, first call",
     "-gptq": "GPTQ, all cycles",
     "-gptq-norm": "GPTQ, norm-weighted",
+    "-learned": "learned along trajectories",
 }
 """Suffix of a scheme's weights -> words; a suffix that is not listed stands for itself."""
 RANGES = {
