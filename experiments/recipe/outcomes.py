@@ -74,6 +74,8 @@ class RecipeOutcome:
       uniform: single schemes that the target takes.
       solved: full precision, the recipe, and the best single scheme that fits, if one does.
       tried: what the deciding puzzles were asked; empty without --max-drop.
+      states: (site, loss as int8, loss as int16) of static activations, each rounded alone; empty
+        where a target computes in floats between products.
     """
 
     budget: int
@@ -84,6 +86,7 @@ class RecipeOutcome:
     uniform: tuple[FrontMeasurement, ...]
     solved: tuple[SolvedScheme, ...]
     tried: tuple[TriedSize, ...] = ()
+    states: tuple[tuple[str, float, float], ...] = ()
 
 
 def shown_points(front: Sequence[FrontPoint], chosen: FrontPoint) -> list[FrontPoint]:

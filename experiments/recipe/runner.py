@@ -39,8 +39,8 @@ from quant.ptq.mixed_precision import (
     pareto_front,
     refine,
 )
-from quant.ptq.sensitivity import Sensitivity
-from quant.scheme import Scheme, WeightScheme, parse_weights
+from quant.ptq.sensitivity import Sensitivity, state_losses
+from quant.scheme import Activations, Scheme, WeightScheme, parse_weights
 from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.intervals import LEVEL, paired_difference, pairs
@@ -116,7 +116,19 @@ def search(job: RecipeJob) -> RecipeOutcome:
         uniform=tuple(uniform),
         solved=solve_all(job, calibration, scheme, best, uniform, budget),
         tried=tried,
+        states=measure_states(job, calibration),
     )
+
+
+def measure_states(
+    job: RecipeJob, calibration: Calibration
+) -> tuple[tuple[str, float, float], ...]:
+    """Measure what each static activation costs alone, where a target has any."""
+    if job.target is None or not job.target.facts.integer_graphs:
+        return ()
+    int8, int16 = Activations.STATIC_INT8, Activations.STATIC_INT16
+    losses = state_losses(calibration, (int8, int16))
+    return tuple((site, of[int8], of[int16]) for site, of in losses.items())
 
 
 def _refined(

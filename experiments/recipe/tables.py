@@ -69,8 +69,23 @@ def write_files(job: RecipeJob, outcome: RecipeOutcome, said: dict[str, Any], fo
 
 def all_tables(outcome: RecipeOutcome) -> list[Table]:
     """Make the tables in the order in which they are printed."""
+    states = [states_table(outcome)] if outcome.states else []
     decided = [decided_table(outcome)] if outcome.tried else []
-    return [matrices_table(outcome), front_table(outcome), *decided, solved_table(outcome)]
+    return [
+        *(matrices_table(outcome), *states, front_table(outcome), *decided),
+        solved_table(outcome),
+    ]
+
+
+def states_table(outcome: RecipeOutcome) -> Table:
+    """Lay out what static activations cost, the dearest first."""
+    dearest = sorted(outcome.states, key=lambda state: -state[1])
+    body = tuple((site, f"{int8:.5f}", f"{int16:.7f}") for site, int8, int16 in dearest)
+    title = (
+        "Inputs of products (named after their matrix) and states between operators, each rounded"
+        " alone over the range of its cells: loss of one supervision step"
+    )
+    return Table(title, ("Site", "As int8", "As int16"), body, frozenset())
 
 
 def decided_table(outcome: RecipeOutcome) -> Table:

@@ -13,14 +13,16 @@ Why no KL of the answers: it is a matter of a few cells. On the bundled Sudoku T
 per channel its mean over cells is 0.53 nats, its median 1e-13 and its largest 23, so that the
 fidelity of states (0.98) would count for nothing.
 
-Weights are arguments of one compiled step, so a search compiles once.
+Weights are arguments of one compiled step, so a search compiles once. What static activations cost
+is measured alike (`state_losses`): each input of a product, and each state between operators, is
+rounded alone.
 
 Not here: the choice under a budget (mixed_precision.py).
 """
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,14 +30,27 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 from jaxtyping import Float
 
-from quant.affine import dequantise
-from quant.ptq.calibrate import Calibration
+from quant.affine import Affine, Grid, Range, dequantise, fake_quantise, scale_zero_point
+from quant.dot_general import STATIC_GRIDS
+from quant.ptq.calibrate import (
+    RANGE,
+    Calibration,
+    Seen,
+    Statistic,
+    collect_from,
+    input_widths,
+    own_start,
+    state_widths,
+)
+from quant.ptq.cells import RangedSite
 from quant.ptq.methods import METHODS
-from quant.scheme import WeightScheme
+from quant.scheme import Activations, Ranges, WeightScheme
+from trm_jax.config import Config
 from trm_jax.metrics import token_cosine
 from trm_jax.models.act import rollout
+from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
-from trm_jax.types import Batch, Latents, Outputs, Weights
+from trm_jax.types import Batch, DotGeneral, Latents, Outputs, Weights
 
 
 class Sensitivity:
@@ -99,12 +114,108 @@ class Sensitivity:
         return self._rounded[key]
 
 
+def state_losses(
+    calibration: Calibration, activations: Sequence[Activations]
+) -> dict[str, dict[Activations, float]]:
+    """Measure what rounding each input of a product, and each state between operators, costs alone.
+
+    Weights stay in full precision, and ranges are those of the cells over whole trajectories. What
+    lies inside attention and SwiGLU is not rounded.
+
+    Args:
+      activations: static ones.
+
+    Returns:
+      By site, `L_level/layers_0/mlp/down_proj` for its input, `.../mlp_sum` for a state.
+
+    Raises:
+      ValueError: no batch.
+    """
+    spans = _state_spans(calibration)
+    batch, losses = calibration.batches[0], {site: {} for site in spans}
+    for each in activations:
+        grid = STATIC_GRIDS[each]
+        affines = {site: scale_zero_point(span, grid) for site, span in spans.items()}
+
+        def run(index: int, affines: Mapping[str, Affine] = affines, grid: Grid = grid) -> Any:
+            reasoner, weights = calibration.reasoner, calibration.weights
+            return _rounded_step(reasoner.config, grid, weights, batch, affines, jnp.int32(index))
+
+        exact = run(-1)
+        for index, site in enumerate(spans):
+            losses[site][each] = max(float(step_loss(exact, run(index))), 0.0)
+    return losses
+
+
+class StateSpan(NamedTuple):
+    """What the range of a state covers, and the range so far."""
+
+    site: RangedSite
+    span: Range
+
+
+def _add_state(summary: StateSpan, x: Array) -> StateSpan:
+    site = summary.site
+    if site.name.rsplit("/", 1)[-1].startswith("mlp_t_"):  # there positions lead
+        return summary._replace(span=RANGE.add(summary.span, x[site.prefix_len :]))
+    return summary._replace(span=RANGE.add(summary.span, site.input(x)))
+
+
+STATE_SPAN = Statistic(own_start, _add_state, (Seen.INPUTS, Seen.STATES))
+
+
+def _state_spans(calibration: Calibration) -> dict[str, Range]:
+    """Measure the range of the cells of every state."""
+    reasoner, weights = calibration.reasoner, calibration.weights
+    sites = [*input_widths(weights.params), *state_widths(reasoner, weights.params)]
+    prefix = reasoner.config.prefix_len
+    start = {s: StateSpan(RangedSite(s, Ranges.CELLS, prefix), RANGE.empty(0)) for s in sites}
+    spans = collect_from(
+        start,
+        reasoner,
+        weights,
+        calibration.batches,
+        steps=calibration.steps,
+        statistic=STATE_SPAN,
+    )
+    return {site: each.span for site, each in sorted(spans.items())}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _rounded_step(
+    config: Config,
+    grid: Grid,
+    weights: Weights,
+    batch: Batch,
+    affines: dict[str, Affine],
+    chosen: Array,
+) -> tuple[Latents, Outputs]:
+    """Run a supervision step in which one state is rounded: that of a number in sorted order."""
+    number = {site: i for i, site in enumerate(sorted(affines))}
+
+    def rounded(site: str, x: Array) -> Array:
+        y = fake_quantise(x.astype(jnp.float32), affines[site], grid)
+        return jnp.where(chosen == number[site], jnp.asarray(y, x.dtype), x)
+
+    def product(site: str) -> DotGeneral:
+        return lambda x, kernel, *more, **options: jax.lax.dot_general(
+            rounded(site, x), kernel, *more, **options
+        )
+
+    return _read_out_steps(build(config, product, on_state=rounded), weights, batch, 1)
+
+
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def read_steps(
     reasoner: Reasoner, weights: Weights, batch: Batch, steps: int
 ) -> tuple[Latents, Outputs]:
     """Run supervision steps and read every one out: a batch of all steps, one after the other."""
+    return _read_out_steps(reasoner, weights, batch, steps)
 
+
+def _read_out_steps(
+    reasoner: Reasoner, weights: Weights, batch: Batch, steps: int
+) -> tuple[Latents, Outputs]:
     def observe(latents: Latents) -> tuple[Latents, Outputs]:
         return latents, reasoner.read_out(weights.params, latents.z_H)
 

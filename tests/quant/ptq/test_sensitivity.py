@@ -2,18 +2,24 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+from jax import Array
 
+from quant.affine import Range, fake_quantise, scale_zero_point
+from quant.dot_general import STATIC_GRIDS
 from quant.ptq.calibrate import Calibration, input_widths
 from quant.ptq.methods import quantise_weights
-from quant.ptq.sensitivity import Sensitivity, read_steps, step_loss
+from quant.ptq.sensitivity import Sensitivity, read_steps, state_losses, step_loss
 from quant.ptq.weights import dequantise_params
-from quant.scheme import parse, parse_weights
+from quant.scheme import Activations, parse, parse_weights
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.models.act import rollout
+from trm_jax.models.build import build
 from trm_jax.types import Batch
 
 CONFIG = TRMConfig(
@@ -96,6 +102,40 @@ def test_steps_and_puzzles_are_averaged() -> None:
     found = Sensitivity(of, steps=2, batches=2).loss(dict.fromkeys(sites, parse_weights("w2t-sym")))
     # each of four cosines, and a sum in another order, is rounded to some 1e-6
     assert found == pytest.approx(expected, rel=1e-4, abs=4e-6)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "site"), [(Mixer.MLP, "mlp_t_sum"), (Mixer.ATTENTION, "mlp_out")]
+)
+def test_a_state_is_rounded_alone(mixer: Mixer, site: str) -> None:
+    """Against a model built with that one rounded, on a grid over what its cells hold."""
+    config = TRMConfig(**small(puzzle_emb_len=1), mixer=mixer, positions=Positions.NONE, L_layers=1)
+    weights, batch = random_weights(config), random_batch(config, 3)
+    of = Calibration(config, weights, [batch], steps=1)
+    state = f"L_level/layers_0/{'mlp_t_sum' if mixer is Mixer.MLP else 'mlp_out'}"
+    cells: list[Array] = []
+
+    def keep(name: str, x: Array) -> Array:
+        if name == state:  # the prefix is one position; where positions are mixed, they lead
+            cells.append(x[1:].ravel() if mixer is Mixer.MLP else x[:, 1:].ravel())
+        return x
+
+    with jax.disable_jit():
+        read_steps(build(of.reasoner.config, on_state=keep), weights, batch, 1)
+    span, grid = jnp.concatenate(cells), STATIC_GRIDS[Activations.STATIC_INT8]
+    affine = scale_zero_point(Range(span.min(), span.max()), grid)
+
+    def on_state(name: str, x: Array) -> Array:
+        return fake_quantise(x, affine, grid) if name == state else x
+
+    rounded = build(of.reasoner.config, on_state=on_state)
+    expected = float(step_loss(*(read_steps(r, weights, batch, 1) for r in (of.reasoner, rounded))))
+    losses = state_losses(of, [Activations.STATIC_INT8, Activations.STATIC_INT16])
+    # each of four cosines is rounded to some 1e-7, in two programs
+    assert losses[state][Activations.STATIC_INT8] == pytest.approx(expected, rel=1e-3, abs=4e-6)
+    assert losses[state][Activations.STATIC_INT8] > losses[state][Activations.STATIC_INT16]
+    assert {s for s in losses if s.endswith("proj")} <= input_widths(weights.params).keys()
+    assert losses["L_level/layers_0/mlp/down_proj"][Activations.STATIC_INT8] > 0
 
 
 def test_no_puzzles_are_refused() -> None:
