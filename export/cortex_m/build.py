@@ -188,7 +188,7 @@ def _code(sections: dict[str, int]) -> int:
 
 
 def _statics(sections: dict[str, int]) -> int:
-    return _sum(sections, (".data", ".bss"))
+    return _sum(sections, (".data", ".bss", ".kept"))
 
 
 def _sum(sections: dict[str, int], parts: tuple[str, ...]) -> int:

@@ -14,14 +14,18 @@
              statics   variables of the firmware, and of what of TFLM is linked
              stack     as reserved by the linker script
 
+`BOARDS` are memories of named devices, by public data: what a model takes has to fit region by
+region, for flash and SRAM of a device are no common budget.
+
 Paper, section 4.1 and Table 2 count the weights; a device has to hold all of it.
 
 Not here: an estimate from shapes alone (export/footprint).
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from export.cortex_m.arena import MARGIN, Arena
 from export.cortex_m.build import Linked
@@ -128,3 +132,79 @@ def _stored(tensors: Iterable[Tensor]) -> dict[bytes, int]:
     """Size every constant, equal ones once."""
     contents = (encode(t.data, t.dtype) for t in tensors if t.data is not None)
     return {content: len(content) for content in contents}
+
+
+def _graphs(flash: Flash, sram: BoardSram) -> int:
+    return flash.weights + flash.tables + flash.records
+
+
+def _files(flash: Flash, sram: BoardSram) -> int:
+    return flash.rows + flash.vectors
+
+
+def _code(flash: Flash, sram: BoardSram) -> int:
+    return flash.code
+
+
+def _variables(flash: Flash, sram: BoardSram) -> int:
+    return sram.statics + sram.stack
+
+
+def _work(flash: Flash, sram: BoardSram) -> int:
+    return sram.arena + sram.carry + sram.buffers
+
+
+class MemoryRegion(NamedTuple):
+    """A memory of a device, and what of a model lies in it.
+
+    Attributes:
+      contents: each counts bytes of one part (firmware/boards/cortex_m55/sections.ld).
+    """
+
+    name: str
+    bytes: int
+    contents: tuple[Callable[[Flash, BoardSram], int], ...]
+
+    def missing(self, flash: Flash, sram: BoardSram) -> int:
+        """Count the bytes that do not fit."""
+        return max(0, sum(count(flash, sram) for count in self.contents) - self.bytes)
+
+
+class BoardMemory(NamedTuple):
+    """The memories of a named device."""
+
+    name: str
+    regions: tuple[MemoryRegion, ...]
+
+    def missing(self, flash: Flash, sram: BoardSram) -> dict[str, int]:
+        """Count what does not fit: region -> bytes; empty where all fits."""
+        counts = {region.name: region.missing(flash, sram) for region in self.regions}
+        return {name: count for name, count in counts.items() if count}
+
+
+MIB, KIB = 1 << 20, 1 << 10
+BOARDS = (
+    BoardMemory(
+        "MPS3 AN547",
+        (
+            MemoryRegion("ITCM", 512 * KIB, (_code,)),
+            MemoryRegion("QSPI flash", 8 * MIB, (_graphs, _files)),
+            MemoryRegion("DTCM", 512 * KIB, (_variables,)),
+            MemoryRegion("SRAM", 4 * MIB, (_work,)),
+        ),
+    ),
+    BoardMemory(
+        "Alif Ensemble E7",
+        (
+            MemoryRegion("MRAM", 5632 * KIB - 64 * KIB, (_code, _graphs, _files)),
+            MemoryRegion("DTCM", 1 * MIB, (_variables,)),
+            MemoryRegion("SRAM0", 4 * MIB, (_work,)),
+        ),
+    ),
+    BoardMemory(  # no flash of its own: what is read lies in the board's external one
+        "STM32N6",
+        (MemoryRegion("RAM", 0x420000, (_variables, _work)),),
+    ),
+)
+"""AN547: the FPGA image that QEMU emulates. Ensemble E7: the M55-HP core; the last 64 KiB of its
+MRAM stay with its boot table. STM32N6: its contiguous RAM from 0x34000000."""

@@ -11,8 +11,8 @@ of a --preset, the published sizes, weights are random: sizes and counts only. O
     flash    weights, tables and records of the graphs, row file, code
     SRAM     arena (head, tail, margin: measured by TFLM on this computer, or on the emulated
              board), carry, buffers, variables, stack
-    fits     in 4 and in 8 MiB: "all" with the flash content counted, "SRAM" with weights in
-             flash, "no" not even so
+    fits     named devices, memory by memory (export/cortex_m/memory.py): yes, or which memory is
+             too small and by how many bytes
     instructions of a block (the update of z_L) and of a puzzle at full depth: emulated, where
              --tflm-lib is given and QEMU is there, otherwise by the operator model; which, is said
     time     an estimate: --cpi cycles per instruction at --mhz; `in time` if below --patience

@@ -16,15 +16,16 @@ from experiments.measurement.row_files import merge_folders
 from experiments.render import tables
 from experiments.render.tables import Record, Table, size_text
 from export.cortex_m.build import Counted
-from export.footprint.estimate import BUDGETS
+from export.cortex_m.memory import BOARDS, BoardMemory
 from quant.scheme import short_name
 
 
-def fit(row: BoardRow, budget: int) -> str:
-    """Return what of a row fits into a budget of bytes: all, SRAM (weights in flash), no."""
-    if row.flash.total + row.sram.total <= budget:
-        return "all"
-    return "SRAM" if row.sram.total <= budget else "no"
+def fit(row: BoardRow, board: BoardMemory) -> str:
+    """Say whether a row fits a device: yes, or which memories are too small, and by how much."""
+    missing = board.missing(row.flash, row.sram)
+    if not missing:
+        return "yes"
+    return "no: " + ", ".join(f"{name} +{size:,} B" for name, size in missing.items())
 
 
 def record(spec: BoardSpec, row: BoardRow) -> Record:
@@ -40,7 +41,7 @@ def record(spec: BoardSpec, row: BoardRow) -> Record:
         "total": row.flash.total + row.sram.total,
         "graphs": row.graphs,
         "code_of": row.counted.value,
-        **{f"fits_{budget // 2**20}_mib": fit(row, budget) for budget in BUDGETS.values()},
+        **{_fits(board): fit(row, board) for board in BOARDS},
         "block_instructions": row.update_L,
         "puzzle_instructions": puzzle,
         "counted_by": row.counted_by,
@@ -107,9 +108,9 @@ def fit_table(listed: Sequence[Record], speed: Speed) -> Table:
     """Lay out whether it fits, and apart from that whether it ends in time."""
     header = (
         "Variant",
-        "Flash + SRAM",
-        "Fits 4 MiB",
-        "Fits 8 MiB",
+        "Flash",
+        "SRAM",
+        *(f"Fits\n{board.name}" for board in BOARDS),
         "Instructions\nper block",
         "Instructions\nper puzzle",
         "Counted by",
@@ -119,9 +120,9 @@ def fit_table(listed: Sequence[Record], speed: Speed) -> Table:
     rows = tuple(
         (
             r["scheme"],
-            size_text(r["total"]),
-            r["fits_4_mib"],
-            r["fits_8_mib"],
+            size_text(r["flash_total"]),
+            size_text(r["sram_total"]),
+            *(r[_fits(board)] for board in BOARDS),
             _millions(r["block_instructions"]),
             _millions(r["puzzle_instructions"]),
             r["counted_by"],
@@ -146,7 +147,8 @@ def notes(listed: Sequence[Record], speed: Speed) -> list[str]:
     first = [texts[name] for name in dict.fromkeys(r["code_of"] for r in listed)]
     return [
         *first,
-        "fits: all = flash and SRAM together; SRAM = SRAM alone, weights executed from flash",
+        "fits: every memory of the device holds its part, weights executed from flash; STM32N6 has"
+        " no flash of its own, its board's is not counted",
         f"time is an estimate: {speed.cpi:g} cycles per instruction, memory waits left out",
     ]
 
@@ -195,6 +197,11 @@ def _read_records(folder: Path) -> tuple[BoardSpec, list[Record]]:
     if not listed:
         raise ValueError(f"{folder} is not finished: it has no rows; run its command again")
     return spec, listed
+
+
+def _fits(board: BoardMemory) -> str:
+    """Name the column of a device."""
+    return "fits_" + board.name.lower().replace(" ", "_")
 
 
 def _code_text(record: Record) -> str:

@@ -13,7 +13,7 @@ from experiments.deploy.cortex_m.tables import fit
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
 from export.cortex_m.build import has_compiler
-from export.cortex_m.memory import BoardSram, Flash
+from export.cortex_m.memory import BoardMemory, BoardSram, Flash, MemoryRegion
 from export.targets import Target
 from tests.support.export.runtimes import skip_without
 from tests.support.programs import end_of
@@ -124,12 +124,28 @@ def board(flash: int, sram: int) -> BoardRow:
     return read_fields(BoardRow, values)
 
 
+SMALL = BoardMemory(
+    "small",
+    (
+        MemoryRegion("ROM", 40, (lambda flash, sram: flash.weights,)),
+        MemoryRegion("RAM", 100, (lambda flash, sram: sram.carry,)),
+    ),
+)
+
+
 @pytest.mark.parametrize(
     ("flash", "sram", "said"),
-    [(40, 60, "all"), (41, 60, "SRAM"), (10**9, 100, "SRAM"), (0, 101, "no"), (1, 101, "no")],
+    [
+        (40, 60, "yes"),
+        (40, 100, "yes"),
+        (41, 60, "no: ROM +1 B"),
+        (0, 101, "no: RAM +1 B"),
+        (1040, 2100, "no: ROM +1,000 B, RAM +2,000 B"),
+    ],
 )
 def test_fits(flash: int, sram: int, said: str) -> None:
-    assert fit(board(flash, sram), 100) == said
+    """Memory by memory: what one has left does not help another."""
+    assert fit(board(flash, sram), SMALL) == said
 
 
 BAD = {
