@@ -141,7 +141,7 @@ def _vote(subject: ReportSubject, quick: bool) -> CommandJob:
 
 def _board(subject: ReportSubject, quick: bool) -> CommandJob:
     """Memory and time on a Cortex-M55: by TFLM's own planner on this computer, no board needed."""
-    few = ("--schemes", "tflm_int8_int8") if quick else ()
+    few = ("--schemes", "tflm_int8_int8", "--limit", "8") if quick else ()
     arguments = ("--target", "cortex-m55", *subject.arguments, *few)
     return CommandJob(
         name=_name("board", subject), module="experiments.deploy", arguments=arguments

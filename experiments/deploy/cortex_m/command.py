@@ -16,6 +16,9 @@ of a --preset, the published sizes, weights are random: sizes and counts only. O
     instructions of a block (the update of z_L) and of a puzzle at full depth: emulated, where
              --tflm-lib is given and QEMU is there, otherwise by the operator model; which, is said
     time     an estimate: --cpi cycles per instruction at --mhz; `in time` if below --patience
+    answers  exact match and fidelity to full precision of the board's arithmetic on the first
+             --limit puzzles, simulated bit for bit, at full depth and with the board's own rule of
+             halting (--halt); what fits and ends in time but answers nothing right is said to
 
 The firmware is compiled for its size if arm-none-eabi-gcc is there; TFLM's code is counted with
 --tflm-lib, and estimated without (export/cortex_m/build.py). Into OUT go rows.jsonl, summary.md,
@@ -26,12 +29,19 @@ import argparse
 from typing import TypeGuard
 
 from experiments.measurement.options import add_data, add_schemes
-from trm_jax.command_line import positive_float, user_path
+from trm_jax.command_line import positive_float, positive_int, user_path
 from trm_jax.config import Config, Mixer, TRMConfig
 
 TARGETS = ("cortex-m55",)
 TITLE = "cortex-m55"
-DEFAULT_SCHEMES = ("fp32", "tflm_int8_int8", "tflm_int4_int8", "tflm_int4_int16")
+DEFAULT_SCHEMES = (
+    "fp32",
+    "tflm_int8_int8",
+    "tflm_int4_int8",
+    "tflm_int8_int16",
+    "tflm_int4_int16",
+)
+ANSWERED = 100
 
 
 def add_options(group: argparse._ArgumentGroup) -> None:
@@ -40,6 +50,19 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add("--preset", metavar="NAME", help="a size of trm_jax/config.py instead of a model")
     add_data(group)
     add_schemes(group, DEFAULT_SCHEMES)
+    add(
+        "--limit",
+        type=positive_int,
+        default=ANSWERED,
+        metavar="N",
+        help="puzzles that are answered in the board's arithmetic (%(default)s)",
+    )
+    add(
+        "--halt",
+        metavar="RULE",
+        help="what the board begins with: never, q[:B], qc[:B], rules or unchanged[:K] (rules"
+        " where the task has some, else never)",
+    )
     add(
         "--mhz",
         type=positive_float,

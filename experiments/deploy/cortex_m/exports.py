@@ -10,6 +10,7 @@ attention over more positions than one chunk is worth a try.
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -32,6 +33,7 @@ from quant.scheme import Scheme, parse
 from quant.simulation import Simulation, quantise_for, simulate
 from trm_jax.config import PRESET_TASKS, PRESETS, Config, Mixer
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.halting import Halting
 from trm_jax.loading import LoadedModel, gather_calibration
 from trm_jax.models.build import build
 from trm_jax.names import unknown_name
@@ -72,16 +74,29 @@ def _without_stages(artifact: Export) -> Export:
     return dataclasses.replace(artifact, model=dataclasses.replace(artifact.model, graphs=graphs))
 
 
+def trained_simulation(source: LoadedModel, dataset: PuzzleDataset, scheme: str) -> Simulation:
+    """Simulate a model as a board computes it.
+
+    Raises:
+      ValueError: TFLM does not compute the scheme right.
+    """
+    plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
+    return simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
+
+
 def trained_export(
     folder: Path,
     source: LoadedModel,
     dataset: PuzzleDataset,
     scheme: str,
+    make: Callable[[], Simulation],
+    halting: Halting,
     cut: PartitionSpec | None = None,
 ) -> Export:
     """Open the export of a model, and make it if it is not there.
 
     Args:
+      make: gives its simulation; halting: what the board begins with.
       cut: adds stages to a block in one graph.
 
     Raises:
@@ -89,12 +104,17 @@ def trained_export(
       RuntimeError: TFLM refuses it, or is not installed.
     """
     plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
-
-    def make() -> Simulation:
-        return simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
-
     return keep_artifact(
-        folder, source, plan, make, dataset, batch=1, steps=steps, tried=ANSWERED, cut=cut
+        folder,
+        source,
+        plan,
+        make,
+        dataset,
+        batch=1,
+        steps=steps,
+        tried=ANSWERED,
+        halting=halting,
+        cut=cut,
     )
 
 

@@ -15,19 +15,22 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.deploy.cortex_m import exports, tables
+from experiments.deploy.cortex_m.answers import measure_answers
 from experiments.deploy.cortex_m.exports import cut_for, smaller_package
 from experiments.deploy.cortex_m.rows import (
     EMULATED,
     LAYOUT,
     MODELLED,
     TARGET,
+    BoardAnswers,
     BoardRow,
     BoardSpec,
     Speed,
     board_folder,
 )
-from experiments.measurement.choices import environment
+from experiments.measurement.choices import check_calibration, choose_limit, environment
 from experiments.render.console import make_console
+from export.artifact.open import Export
 from export.cortex_m import build as cortex_m_build
 from export.cortex_m import emulator
 from export.cortex_m import package as cortex_m_package
@@ -36,13 +39,15 @@ from export.cortex_m.build import Counted, Linked, Tflm
 from export.cortex_m.emulator import Counts
 from export.cortex_m.instructions import count_instructions
 from export.cortex_m.memory import flash_of, sram_of
+from export.cortex_m.row_file import Depth
 from export.graph.ir import Graph
-from export.lowering.stages import stages_of
+from export.lowering.stages import PartitionSpec, stages_of
 from quant.recipe import parse_given
 from quant.scheme import parse
 from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.halting import Halting, Rules, parse_halting
 from trm_jax.loading import LoadedModel, hash_dataset, load_model, load_puzzles
 from trm_jax.output.folder import writing
 from trm_jax.tasks.table import agreed_task, task_named
@@ -57,12 +62,16 @@ class CortexJob:
 
     Attributes:
       dataset: puzzles to calibrate on and to answer; None: weights are random.
+      limit: how many are answered; halting: how the board ends them, by `rules` if it checks them.
     """
 
     task: Task
     source: LoadedModel
     dataset: PuzzleDataset | None
     schemes: tuple[str, ...]
+    limit: int
+    halting: Halting
+    rules: Rules | None
     speed: Speed
     tflm: Tflm | None
     out: Path
@@ -83,6 +92,8 @@ class CortexJob:
             L_cycles=config.L_cycles,
             steps=config.halt_max_steps,
             speed=self.speed,
+            limit=0 if self.dataset is None else self.limit,
+            halting="" if self.dataset is None else self.halting.name,
         )
 
 
@@ -108,21 +119,32 @@ def prepare(args: argparse.Namespace) -> CortexJob:
     task = task_named(args.task)
     if args.preset and (args.model or args.data):
         raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
+    halting, rules, limit = task.default_halting, None, args.limit
+    if args.halt is not None:
+        halting = parse_halting(args.halt)
+    Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=halting)  # refuses what no board has
     if args.preset:
         source, dataset = exports.random_source(args.preset), None
         agreed_task(task, PRESET_TASKS.get(args.preset), f"--preset {args.preset}")
     else:
         source = load_model(args.model, task=task)
-        dataset = load_puzzles(source, args.data).ordered
+        puzzles = load_puzzles(source, args.data)
+        dataset, rules = puzzles.ordered, puzzles.task.rules(puzzles.facts)
+        limit = choose_limit(args.limit, len(dataset))
     schemes = tuple(
         dict.fromkeys(parse_given(name.strip()).name for name in args.schemes.split(","))
     )
+    if dataset is not None:
+        check_calibration([parse(name) for name in schemes], limit, puzzles)
     out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
     return CortexJob(
         task=task,
         source=source,
         dataset=dataset,
         schemes=schemes,
+        limit=limit,
+        halting=halting,
+        rules=rules,
         speed=Speed(mhz=args.mhz, cpi=args.cpi, patience=args.patience),
         tflm=_tflm(args.tflm_lib, args.tflm_inc),
         out=out,
@@ -182,11 +204,11 @@ def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
       RuntimeError: TFLM refuses it, or the firmware does not build.
     """
     cut = cut_for(job.source.config, parse(scheme))
+    answers = None
     if job.dataset is None:
         artifact = exports.random_export(job.source, scheme, cut)
     else:
-        folder = job.out / "exports" / scheme
-        artifact = exports.trained_export(folder, job.source, job.dataset, scheme, cut)
+        artifact, answers = answer_and_export(job, job.dataset, scheme, cut)
     package = smaller_package(artifact)
     board = job.out / "boards" / scheme
     if job.dataset is not None or job.tflm is not None:
@@ -203,6 +225,25 @@ def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
         counted=linked.counted,
         **(counts or modelled(package))._asdict(),
         counted_by=EMULATED if counts else MODELLED,
+        answers=answers,
+    )
+
+
+def answer_and_export(
+    job: CortexJob, dataset: PuzzleDataset, scheme: str, cut: PartitionSpec | None
+) -> tuple[Export, BoardAnswers]:
+    """Make the export of a scheme, and answer puzzles with its simulation.
+
+    Raises:
+      ValueError, RuntimeError: as `measure`.
+    """
+    simulation = exports.trained_simulation(job.source, dataset, scheme)
+    folder = job.out / "exports" / scheme
+    artifact = exports.trained_export(
+        folder, job.source, dataset, scheme, lambda: simulation, job.halting, cut
+    )
+    return artifact, measure_answers(
+        job.source, simulation, dataset, job.limit, job.halting, job.rules
     )
 
 

@@ -17,13 +17,24 @@ from pathlib import Path
 from typing import ClassVar
 
 from experiments.measurement import folders
-from experiments.measurement.row_checks import MOST, check_all_within, check_different
+from experiments.measurement.row_checks import (
+    MOST,
+    ROOM,
+    check_all_within,
+    check_different,
+    check_flags,
+    check_length,
+    check_moments,
+    check_within,
+)
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
-from experiments.measurement.spec import DeploymentSpec
+from experiments.measurement.shards import Moments
+from experiments.measurement.spec import DeploymentSpec, digest_of
 from export.cortex_m.build import Counted
 from export.cortex_m.emulator import Counts
 from export.cortex_m.memory import BoardSram, Flash
 from quant.scheme import parse
+from trm_jax.halting import parse_halting
 
 TARGET = "cortex-m55"
 EMULATED, MODELLED = "emulated", "operator model"
@@ -66,6 +77,8 @@ class BoardSpec(DeploymentSpec):
       schemes: in the order of the tables.
       H_cycles, L_cycles, steps: of a puzzle at full depth.
       speed: of the estimate.
+      limit: puzzles that are answered; 0 where weights are random.
+      halting: name of the rule that the board begins with; empty in folders of earlier versions.
     """
 
     IDENTITY: ClassVar[tuple[str, ...]] = ("model_sha256", "data_sha256", "library_sha256")
@@ -81,6 +94,14 @@ class BoardSpec(DeploymentSpec):
     L_cycles: int
     steps: int
     speed: Speed
+    limit: int = 0
+    halting: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Short hash of what decides the numbers of a row."""
+        values = [getattr(self, name) for name in self.IDENTITY]
+        return digest_of([*values, self.limit, self.halting] if self.halting else values)
 
     def __post_init__(self) -> None:
         """Check the numbers and the schemes.
@@ -91,6 +112,9 @@ class BoardSpec(DeploymentSpec):
         names = ("H_cycles", "L_cycles", "steps")
         check_all_within({name: getattr(self, name) for name in names}, 1)
         check_different("schemes", map(parse, self.schemes))
+        check_within("limit", self.limit, 0)
+        if self.halting:
+            parse_halting(self.halting)
 
     @property
     def title(self) -> str:
@@ -107,6 +131,36 @@ class BoardSpec(DeploymentSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoardAnswers:
+    """What the board's arithmetic answers to the first puzzles.
+
+    Attributes:
+      exact, halted: one bit per puzzle, hex: exact at full depth, and where the board halts.
+      steps: supervision steps of each puzzle, halting.
+      infidelity: 1 - cosine of z_H to full precision at full depth.
+    """
+
+    puzzles: int
+    exact: str
+    halted: str
+    steps: tuple[int, ...]
+    infidelity: Moments
+
+    def __post_init__(self) -> None:
+        """Check the numbers against each other.
+
+        Raises:
+          ValueError: names the field.
+        """
+        check_within("answers.puzzles", self.puzzles, 1)
+        check_flags("answers.exact", self.exact, self.puzzles)
+        check_flags("answers.halted", self.halted, self.puzzles)
+        check_length("answers.steps", self.steps, self.puzzles)
+        check_all_within({f"answers.steps[{i}]": n for i, n in enumerate(self.steps)}, 1)
+        check_moments("answers.infidelity", self.infidelity, self.puzzles, -ROOM, 2 + ROOM)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BoardRow:
     """What one scheme needs on the board.
 
@@ -116,6 +170,7 @@ class BoardRow:
       counted: whose code is in `flash` and `sram`.
       update_L, update_H, rest: instructions, as in `Counts`.
       counted_by: EMULATED or MODELLED.
+      answers: None where weights are random, and in folders of earlier versions.
     """
 
     digest: str
@@ -128,6 +183,7 @@ class BoardRow:
     update_H: int
     rest: int
     counted_by: str
+    answers: BoardAnswers | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers.

@@ -1,7 +1,8 @@
 """From the rows of a deployment on a Cortex-M55 to its tables and files.
 
 record(spec, row)   bytes with their sums, budgets, instructions, estimated seconds (CSV)
-board_tables(...)   flash, SRAM, and whether it fits and ends; `read_tables` for the report
+board_tables(...)   flash, SRAM, whether it fits and ends, what it answers; `read_tables` for the
+                    report
 report(folder)      all of it on screen and as files in the folder
 """
 
@@ -9,15 +10,23 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from experiments.deploy.cortex_m.rows import BoardRow, BoardSpec, Speed, board_folder
 from experiments.measurement.row_files import merge_folders
+from experiments.measurement.shards import from_hex
 from experiments.render import tables
-from experiments.render.tables import Record, Table, size_text
+from experiments.render.tables import Record, Table, size_text, with_error, with_interval
 from export.cortex_m.build import Counted
 from export.cortex_m.memory import BOARDS, BoardMemory
 from quant.scheme import short_name
+from trm_jax.intervals import interval_fields, interval_of, one_minus_mean, wilson
+
+ANSWERS = (
+    "answers are the board's arithmetic, simulated bit for bit (fp32: as JAX computes it); `yes,"
+    " wrong`: in time, and no puzzle of those right"
+)
 
 
 def fit(row: BoardRow, board: BoardMemory) -> str:
@@ -49,6 +58,34 @@ def record(spec: BoardSpec, row: BoardRow) -> Record:
         "cpi": spec.speed.cpi,
         "puzzle_seconds_estimate": seconds,
         "in_time": seconds <= spec.speed.patience,
+        **(_answer_fields(spec, row) if row.answers is not None else {}),
+    }
+
+
+def _answer_fields(spec: BoardSpec, row: BoardRow) -> Record:
+    """Lay out what a board answers, and what a puzzle takes with its rule of halting."""
+    answers = row.answers
+    assert answers is not None
+    num, steps = answers.puzzles, np.asarray(answers.steps, np.float64)
+    solved, halted = (int(from_hex(f, num).sum()) for f in (answers.exact, answers.halted))
+    late = int(np.quantile(steps, 0.95, method="inverted_cdf"))
+
+    def seconds(count: float) -> float:
+        one = row.counts.puzzle(spec.H_cycles, spec.L_cycles, 1)
+        more = row.counts.puzzle(spec.H_cycles, spec.L_cycles, 2) - one
+        return spec.speed.seconds(round(one + (count - 1) * more))
+
+    return {
+        "puzzles": num,
+        "solved": solved,
+        **interval_fields("exact", wilson(solved, num)),
+        **interval_fields("fidelity", one_minus_mean([answers.infidelity], num, floor=-1.0)),
+        "halting": spec.halting,
+        **interval_fields("halted_exact", wilson(halted, num)),
+        "mean_steps": float(steps.mean()),
+        "late_steps": late,
+        "mean_seconds_estimate": seconds(float(steps.mean())),
+        "late_seconds_estimate": seconds(late),
     }
 
 
@@ -127,11 +164,50 @@ def fit_table(listed: Sequence[Record], speed: Speed) -> Table:
             _millions(r["puzzle_instructions"]),
             r["counted_by"],
             f"{r['puzzle_seconds_estimate']:.3g}",
-            "yes" if r["in_time"] else "no",
+            _in_time(r),
         )
         for r in listed
     )
     return Table("Does it fit, does it end", header, rows, frozenset())
+
+
+def _in_time(record: Record) -> str:
+    """Say whether a puzzle ends in time; what answers nothing right ends in no useful time."""
+    if not record["in_time"]:
+        return "no"
+    return "yes, wrong" if record.get("solved") == 0 else "yes"
+
+
+def answers_table(listed: Sequence[Record]) -> Table:
+    """Lay out what the board's arithmetic answers, at full depth and with its rule of halting."""
+    header = (
+        "Variant",
+        "PExact",
+        "Fidelity",
+        "Halting",
+        "PExact,\nhalting",
+        "Steps\nmean",
+        "Steps\n95th percentile",
+        "Estimated s,\nmean",
+        "Estimated s,\n95th percentile",
+    )
+    rows = tuple(
+        (
+            r["scheme"],
+            with_interval(interval_of(r, "exact")),
+            with_error(interval_of(r, "fidelity")),
+            r["halting"],
+            with_interval(interval_of(r, "halted_exact")),
+            f"{r['mean_steps']:.2f}",
+            str(r["late_steps"]),
+            f"{r['mean_seconds_estimate']:.3g}",
+            f"{r['late_seconds_estimate']:.3g}",
+        )
+        for r in listed
+        if "puzzles" in r
+    )
+    num = max((r["puzzles"] for r in listed if "puzzles" in r), default=0)
+    return Table(f"What it answers, {num} puzzles", header, rows, frozenset())
 
 
 def notes(listed: Sequence[Record], speed: Speed) -> list[str]:
@@ -150,12 +226,15 @@ def notes(listed: Sequence[Record], speed: Speed) -> list[str]:
         "fits: every memory of the device holds its part, weights executed from flash; STM32N6 has"
         " no flash of its own, its board's is not counted",
         f"time is an estimate: {speed.cpi:g} cycles per instruction, memory waits left out",
+        *([ANSWERS] if any("puzzles" in r for r in listed) else []),
     ]
 
 
 def board_tables(listed: Sequence[Record], speed: Speed) -> list[Table]:
-    """Lay out flash, SRAM, and whether it fits and ends."""
-    return [flash_table(listed), sram_table(listed), fit_table(listed, speed)]
+    """Lay out flash, SRAM, whether it fits and ends, and what it answers if that was asked."""
+    drawn = [flash_table(listed), sram_table(listed), fit_table(listed, speed)]
+    answers = answers_table(listed)
+    return [*drawn, answers] if answers.rows else drawn
 
 
 def read_tables(folder: Path) -> list[Table]:

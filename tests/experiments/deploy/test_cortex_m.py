@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from experiments.deploy import __main__ as deploy
-from experiments.deploy.cortex_m.rows import BoardRow, Speed
-from experiments.deploy.cortex_m.tables import fit
+from experiments.deploy.cortex_m.rows import BoardAnswers, BoardRow, BoardSpec, Speed
+from experiments.deploy.cortex_m.tables import fit, fit_table, record
+from experiments.measurement.shards import Moments, from_hex
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
 from export.cortex_m.build import has_compiler
@@ -69,18 +70,80 @@ def test_the_table_says_sums_and_what_is_not_counted(
     assert ("an estimate for TFLM's" if has_compiler() else "not counted") in said
     assert "time is an estimate: 2 cycles per instruction" in said
     with (out / "summary.csv").open() as file:
-        (record,) = csv.DictReader(file)
+        (line,) = csv.DictReader(file)
     row = read_fields(BoardRow, rows(out)[0])
-    assert int(record["total"]) == row.flash.total + row.sram.total
+    assert int(line["total"]) == row.flash.total + row.sram.total
     c = tiny.CONFIG
     puzzle = row.counts.puzzle(c.H_cycles, c.L_cycles, c.halt_max_steps)
-    assert float(record["puzzle_seconds_estimate"]) == pytest.approx(puzzle * 2 / 100e6, rel=1e-12)
-    assert record["in_time"] == "False"
+    assert float(line["puzzle_seconds_estimate"]) == pytest.approx(puzzle * 2 / 100e6, rel=1e-12)
+    assert line["in_time"] == "False"
     page = (out / "summary.md").read_text()
     assert "Within" in page
-    flash, sram, fits = read_deployment(out)  # what a report reads, from rows
-    assert all(to_markdown(table).split("\n", 1)[1] in page for table in (flash, sram, fits))
+    drawn = read_deployment(out)  # what a report reads, from rows
+    assert len(drawn) == 4
+    assert all(to_markdown(table).split("\n", 1)[1] in page for table in drawn)
+    flash = drawn[0]
     assert flash.title.startswith("Flash: ")
+
+
+def test_what_a_board_answers_is_counted(out: Path) -> None:
+    """Half of the tiny puzzles are labelled with what the model says at full depth."""
+    row = read_fields(BoardRow, rows(out)[0])
+    answers = row.answers
+    assert answers is not None
+    assert answers.puzzles == tiny.NUM
+    solved = from_hex(answers.exact, tiny.NUM)
+    assert 0 < solved.sum() < tiny.NUM
+    assert answers.infidelity.total == 0  # fp32 beside itself
+    # no answer of random weights obeys the rules, so none halts and all answers are the last ones
+    assert set(answers.steps) == {tiny.CONFIG.halt_max_steps}
+    assert answers.halted == answers.exact
+    page = (out / "summary.md").read_text()
+    assert f"What it answers, {tiny.NUM} puzzles" in page
+    with (out / "summary.csv").open() as file:
+        (line,) = csv.DictReader(file)
+    assert int(line["solved"]) == solved.sum()
+    assert float(line["mean_seconds_estimate"]) == float(line["puzzle_seconds_estimate"])
+
+
+def test_what_answers_nothing_right_does_not_read_as_success() -> None:
+    spec = BoardSpec(
+        task="sudoku",
+        model="m",
+        model_sha256="",
+        data_sha256="d",
+        library_sha256="",
+        target="cortex-m55",
+        schemes=("fp32",),
+        H_cycles=2,
+        L_cycles=2,
+        steps=4,
+        speed=Speed(mhz=400, cpi=1, patience=60),
+        limit=4,
+        halting="rules",
+    )
+    wrong = BoardAnswers(
+        puzzles=4, exact="00", halted="00", steps=(4,) * 4, infidelity=Moments(1.0, 0.25)
+    )
+    right = dataclasses.replace(wrong, exact="80", halted="80", steps=(1, 4, 4, 4))
+    said = []
+    for answers in (wrong, right, None):
+        row = dataclasses.replace(board(40, 60), answers=answers)
+        said.append(fit_table([record(spec, row)], spec.speed).rows[0][-1])
+    assert said == ["yes, wrong", "yes", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("halt", "words"),
+    [("soon", "halting reads never"), ("residual:0.1", "a board halts by never, q, qc, rules")],
+)
+def test_rules_that_no_board_has_are_refused(
+    tiny_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], halt: str, words: str
+) -> None:
+    assert end_of(deploy.main, arguments(tiny_root, tmp_path / "out", "--halt", halt)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert words in error
 
 
 @pytest.mark.slow
