@@ -34,6 +34,9 @@ SpecT = TypeVar("SpecT", bound=RowSpec)
 RowT = TypeVar("RowT", bound=KeyedRow)
 
 
+LATER = "later"
+"""In the metadata of a row's field: it came with a later version, and its default means that
+nobody asked for it. Rows without it stay as earlier versions wrote and read them."""
 RERUN = "delete the line and run the program again"
 """The cure of a program that goes on when it is run again, without --resume."""
 
@@ -271,12 +274,20 @@ def append_row(file: Path, row: Any) -> None:
     Raises:
       ValueError: a number is not finite: the line could never be read.
     """
-    fields = dict(row) if isinstance(row, Mapping) else dataclasses.asdict(row)
+    fields = dict(row) if isinstance(row, Mapping) else _fields_of(row)
     line = line_of(fields) + "\n"
     with file.open("ab") as handle:
         handle.write(line.encode())
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def _fields_of(row: Any) -> dict[str, Any]:
+    """Lay a dataclass out; a field that came later is left out where it says nothing (LATER)."""
+    silent = {f.name for f in dataclasses.fields(row) if f.metadata.get(LATER)}
+    unsaid = {f.name for f in dataclasses.fields(row) if getattr(row, f.name) == f.default}
+    values = dataclasses.asdict(row).items()
+    return {name: value for name, value in values if name not in silent & unsaid}
 
 
 def line_of(fields: Mapping[str, Any]) -> str:

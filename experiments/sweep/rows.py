@@ -13,7 +13,7 @@ intervals (outcomes.py).
 
 import dataclasses
 from collections.abc import Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -30,7 +30,7 @@ from experiments.measurement.row_checks import (
     check_shard,
     check_within,
 )
-from experiments.measurement.row_files import FolderLayout, ResultFolder, merge_folders
+from experiments.measurement.row_files import LATER, FolderLayout, ResultFolder, merge_folders
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import MeasurementSpec, digest_of
 from quant.scheme import parse
@@ -186,7 +186,7 @@ class SweepRow:
     similarity: tuple[Moments, ...]
     residual: tuple[Moments, ...]
     call_similarity: Moments
-    halted: tuple[HaltedShard, ...] = ()
+    halted: tuple[HaltedShard, ...] = field(default=(), metadata={LATER: True})
 
     def __post_init__(self) -> None:
         """Check the numbers against each other.

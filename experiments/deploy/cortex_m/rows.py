@@ -12,7 +12,7 @@ seconds (tables.py).
 """
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ from experiments.measurement.row_checks import (
     check_moments,
     check_within,
 )
-from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
+from experiments.measurement.row_files import LATER, RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec, digest_of
 from export.cortex_m.build import Counted
@@ -183,7 +183,7 @@ class BoardRow:
     update_H: int
     rest: int
     counted_by: str
-    answers: BoardAnswers | None = None
+    answers: BoardAnswers | None = field(default=None, metadata={LATER: True})
 
     def __post_init__(self) -> None:
         """Check the numbers.
