@@ -172,11 +172,9 @@ def front_figure(job: RecipeJob, outcome: RecipeOutcome) -> Figure:
     _points(ax, outcome.uniform, 7, "one scheme for all, measured")
     _points(ax, (outcome.chosen,), 0, "the recipe")
     for point in outcome.uniform:
-        name = point.name.removesuffix("-gptq-norm")
+        name = point.name.partition("-")[0]  # w3t: longer ones run into their neighbours
         at = (point.stored / 1e3, max(point.measured, figures.FLOOR))
-        below = "c-" in name  # neighbours on the axis of bytes
-        offset, side = ((-5, -10), "right") if below else ((5, 4), "left")
-        ax.annotate(name, at, offset, textcoords="offset points", fontsize=7, ha=side)
+        ax.annotate(name, at, (5, 4), textcoords="offset points", fontsize=7)
     ax.axvline(outcome.budget / 1e3, color=figures.INK, linestyle=":", linewidth=1)
     ax.set(xscale="log", yscale="log", xlabel="kB of the stored model", ylabel="loss of one step")
     ax.xaxis.set_major_formatter("{x:g}")
