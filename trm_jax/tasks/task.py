@@ -116,7 +116,7 @@ class Task:
     def default_halting(self) -> Halting:
         """Return how a solver halts unless told otherwise: by the rules, where there are some.
 
-        Never by the model's own q head: no bundled model's is calibrated (docs/halting.md).
+        Never by the model's own q head, which is only as good as its training (docs/halting.md).
         """
         return NEVER if self.text is None else BY_RULES
 
