@@ -137,6 +137,11 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
         out=args.out or Path("runs") / f"recipe-{task.name}-{model.name}",
     )
     _check_budget(job)
+    if max_drop is not None and not job.deciding.size:
+        raise ValueError(
+            f"no puzzle of {puzzles.folder} is left to decide about --max-drop: all are images of"
+            f" the {num_puzzles} that are solved; lower --limit, or give --budget instead"
+        )
     return job
 
 

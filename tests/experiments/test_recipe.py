@@ -145,6 +145,14 @@ def test_images_of_solved_puzzles_do_not_decide() -> None:
     assert choose_deciding(changed, 1000).tolist() == left.tolist()
 
 
+def test_a_drop_without_puzzles_that_decide_is_refused(
+    tmp_path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.recipe.job.choose_deciding", lambda *_: np.zeros(0, np.int64))
+    assert recipe.main([*MODEL, "--max-drop", "1pp", "--out", str(tmp_path / "out")]) == 2
+    assert "is left to decide about --max-drop" in capsys.readouterr().err
+
+
 def test_bisection_finds_the_first_that_holds() -> None:
     for first in range(9):
         assert find_first(range(9), lambda i, first=first: i >= first) == first
