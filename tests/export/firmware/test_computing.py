@@ -3,6 +3,7 @@
 The solve is of a thousand steps of a thousand cycles, so that it is still under way.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from export.board.connection import BoardConnection, start_emulator
-from export.cortex_m.console import check_line
-from tests.support.firmware.cases import random_rows, solve_line, write_flash
+from export.cortex_m.console import check_line, read_fields
+from export.cortex_m.row_file import PuzzleKind, PuzzleShape
+from tests.support.firmware.cases import random_rows, solve_line, vectors_of, write_flash
 from tests.support.firmware.machines import SECONDS, Emulated, need
 from tests.support.firmware.programs import address_of, change_code
+from trm_jax.config import preset
 
 LONG = "set H=1000 L=1000 steps=1000 halt=never"
 SOLVE = solve_line(0, np.zeros(11, int))
@@ -91,6 +94,45 @@ def test_progress_is_told_when_asked_for(board: BoardConnection) -> None:
     assert "unknown setting" in ask(board, "set progress=2")
     assert ask(board, "set progress=0") == "set H=2 L=3 steps=5 halt=never"
     assert ask(board, SOLVE).startswith("solved ")
+
+
+@pytest.mark.slow
+def test_the_stack_is_enough_for_the_largest_bundled_model(elf: Path, tmp_path: Path) -> None:
+    """Sudoku of 9x9 in the shape of the bundled midi, with everything that a session can ask.
+
+    The double's networks take no stack; what TFLM's take was 1,976 bytes in all (docs).
+    """
+    c = preset("sudoku-trm-mlp-midi")
+    rng, emb = np.random.default_rng(0), c.hidden_size
+
+    def rows(*shape: int) -> np.ndarray:
+        return rng.integers(-999, 999, shape).astype(np.int16)
+
+    puzzles = PuzzleShape(PuzzleKind.SUDOKU, 3, 3)
+    file = dataclasses.replace(
+        random_rows("int16", puzzles=puzzles),
+        prefix=c.prefix_len,
+        H_init=rows(emb),
+        L_init=rows(emb),
+        token_rows=rows(c.vocab_size, emb),
+        puzzle_rows=rows(1, c.puzzle_emb_ndim),
+    )
+    board = start_emulator(elf, write_flash(tmp_path, file, vectors_of(file, 2)))
+    puzzle = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
+    try:
+        assert "halt=rules" in ask(board, "set steps=2 halt=rules progress=1")
+        board.send(f"solve 0 {puzzle}", SECONDS)
+        for _ in range(20):
+            board.send("info", SECONDS)  # interrupts, and lines that wait
+        said = [reply(board) for _ in range(2 + 1 + 20)]
+        assert said[2].startswith("solved steps=2 ")
+        assert ask(board, f"once 0 {puzzle}").startswith("once ")
+        assert ask(board, "test").startswith("vector 0 passed")
+        assert [reply(board).split()[0] for _ in range(2)] == ["vector", "tested"]
+        used = int(read_fields(ask(board, "info"))["stack_used"])
+    finally:
+        board.close()
+    assert used <= 8192 // 4
 
 
 @pytest.mark.slow
