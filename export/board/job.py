@@ -27,6 +27,7 @@ from export.board.package_folder import PackageFolder, check_export, read_packag
 from export.cortex_m.build import FIRMWARE
 from export.cortex_m.emulator import NANOSECONDS
 from trm_jax.command_line import progress_bar
+from trm_jax.halting import parse_halting
 from trm_jax.loading import check_facts_fit, load_puzzles
 
 BUILT = FIRMWARE / "build" / "an547" / "firmware.elf"
@@ -103,6 +104,15 @@ def run(request: BoardRequest) -> tuple[str, bool]:
     return show(solved, package, request.port), solved.is_good
 
 
+def read_rule(text: str | None) -> str | None:
+    """Read a rule of halting as the firmware spells it.
+
+    Raises:
+      ValueError: no rule has this name.
+    """
+    return None if text is None else parse_halting(text).name
+
+
 def find_puzzle(request: BoardRequest, package: PackageFolder) -> np.ndarray:
     """Read the puzzle of a command line, or draw one.
 
@@ -145,7 +155,7 @@ def solve_on_board(
     depth, form = package.rows.depth, package.form
     check_board(info, package)
     steps = request.steps or depth.halt_max_steps
-    wanted = BoardDepth(depth.H_cycles, depth.L_cycles, steps, request.halt)
+    wanted = BoardDepth(depth.H_cycles, depth.L_cycles, steps, read_rule(request.halt))
     known = set_depth(connection, wanted, request.seconds)
     with progress_bar("supervision steps", steps) as advance:
         answer = solve(connection, puzzle, info.vocab, request.seconds, advance)

@@ -77,8 +77,10 @@ def test_a_rule_of_halting_is_the_board_s_to_judge(
     assert main([str(folder), GIVEN, "--elf", elf, "--halt", "q"]) == 0
     steps = f"supervision steps: {wanted.steps} of 5, ended by the rule (halt=q)"
     assert steps in capsys.readouterr().out
-    assert main([str(folder), GIVEN, "--elf", elf, "--halt", "soon"]) == 2
+    assert main([str(folder), GIVEN, "--elf", elf, "--halt", "residual:0.1"]) == 2
     assert capsys.readouterr().err.startswith("error: the board refuses: unknown setting;")
+    assert main([str(folder), GIVEN, "--elf", elf, "--halt", "soon"]) == 2
+    assert "soon" in capsys.readouterr().err
 
 
 def test_a_package_of_another_board_is_refused(
