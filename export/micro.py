@@ -23,7 +23,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from export.options import PACKAGE
+from export.options import PACKAGE, take_halting
 from trm_jax.command_line import add_out, exit_code, make_parser, take_out, user_path
 from trm_jax.output.folder import check_named, writing_whole
 
@@ -33,6 +33,11 @@ def parser() -> argparse.ArgumentParser:
     p = make_parser("export.micro", __doc__)
     p.add_argument("export", type=user_path, help="folder of an export for tflm, batch 1")
     add_out(p, "folder of the package")
+    p.add_argument(
+        "--halt",
+        metavar="RULE",
+        help="what the firmware begins with: never, or the rule of the export (its own)",
+    )
     return p
 
 
@@ -49,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from export.cortex_m.arena import MARGIN
         from export.cortex_m.package import (
             check_answers,
+            choose_halting,
             count_vectors,
             make_package,
             package_files,
@@ -56,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             save_package,
         )
 
-        package = make_package(open_artifact(args.export))
+        package = make_package(choose_halting(open_artifact(args.export), take_halting(args)))
         check_answers(package)
         with writing_whole(folder, PACKAGE):
             save_package(package, folder)

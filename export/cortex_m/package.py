@@ -37,7 +37,7 @@ from export.lowering.stages import network_graphs, stages_of, work_bytes
 from export.targets import Target
 from trm_jax.config import Positions
 from trm_jax.data.facts import PuzzleFacts
-from trm_jax.halting import NEVER
+from trm_jax.halting import NEVER, Halting
 from trm_jax.output.staging import staged
 from trm_jax.tasks import TASKS
 
@@ -112,6 +112,30 @@ class Package:
         """Bytes of the state that graphs of one update hand to each other."""
         positions = self.export.config.num_positions
         return padded_size(max(work_bytes(g, positions) for g in self.networks.values()))
+
+
+def choose_halting(export: Export, halting: Halting | None) -> Export:
+    """Choose the rule that the firmware of a package begins with.
+
+    Args:
+      halting: never, or the rule that the export was tried with; None: the latter.
+
+    Raises:
+      ValueError: another rule, for which the export has no answers to test a board with.
+    """
+    expected = export.manifest.expected
+    tried = NEVER if expected.halted is None else expected.halted.rule
+    if halting is None or halting == tried:
+        return export
+    if halting != NEVER:
+        raise ValueError(
+            f"the export was tried with halting by {tried.name}, so a self-test of halting by"
+            f" {halting.name} has no answers; export again with --halt {halting.name}"
+        )
+    never = dataclasses.replace(expected, halted=None)
+    return dataclasses.replace(
+        export, manifest=dataclasses.replace(export.manifest, expected=never)
+    )
 
 
 def make_package(export: Export) -> Package:

@@ -26,7 +26,7 @@ from trm_jax.config import Config, Positions
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.data.maze.symmetry import SYMBOLS
 from trm_jax.data.sudoku.tokens import symbols
-from trm_jax.halting import BY_RULES, NEVER
+from trm_jax.halting import BY_Q, BY_RULES, NEVER
 
 KINDS = tiny.configs()
 SCALES = {"z": (0.05, -3), "injection": (0.11, 7)}
@@ -298,6 +298,19 @@ def test_vectors_hold_right_answers_alone_at_the_step_of_their_halt() -> None:
     (vector,) = file.vectors
     assert (vector.steps, tuple(vector.tokens)) == (1, SOLVED)
     assert flash_contents.make_vector_file(solved_export((wrong,)), depth, bytes(32)) is None
+
+
+def test_a_package_halts_as_its_export_was_tried_or_never() -> None:
+    export = solved_export((SOLVED, SOLVED))
+    assert cortex_m_package.choose_halting(export, None) is export
+    assert cortex_m_package.choose_halting(export, BY_RULES) is export
+    never = cortex_m_package.choose_halting(export, NEVER)
+    file = flash_contents.make_vector_file(never, flash_contents.depth_of(never), bytes(32))
+    assert file is not None
+    assert file.depth.halting == NEVER
+    assert [vector.steps for vector in file.vectors] == [3, 3]
+    with pytest.raises(ValueError, match=r"tried with halting by rules.*again with --halt q"):
+        cortex_m_package.choose_halting(export, BY_Q)
 
 
 def test_a_package_of_wrong_answers_is_refused(
