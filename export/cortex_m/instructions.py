@@ -43,6 +43,7 @@ COSTS: dict[tuple[str, DType], Cost] = {
     ("ADD", INT16): Cost(0, 11.1),
     ("ADD", INT8): Cost(0, 14.8),
     ("MUL", FLOAT): Cost(0, 13.1),
+    ("DIV", FLOAT): Cost(0, 150),  # not profiled: a bound, for one element of a row
     ("MUL", INT16): Cost(0, 5.8),
     ("MUL", INT8): Cost(0, 6.8),
     ("LOGISTIC", FLOAT): Cost(0, 51),

@@ -86,10 +86,25 @@ def swiglu_residual(
     return rms_norm(g, binary(g, "ADD", h, down, f"{path}/residual"), config, f"{path}/norm")
 
 
-def rms_norm(g: GraphBuilder, x: str, config: ReasonerConfig, path: str) -> str:
-    """Normalise the last axis to unit mean square."""
+def mean_of_rows(g: GraphBuilder, x: str, name: str) -> str:
+    """Average the last axis."""
+    return reduced(g, "MEAN", x, -1, name)
+
+
+def rms_norm(
+    g: GraphBuilder,
+    x: str,
+    config: ReasonerConfig,
+    path: str,
+    mean_of: Callable[[GraphBuilder, str, str], str] = mean_of_rows,
+) -> str:
+    """Normalise the last axis to unit mean square.
+
+    Args:
+      mean_of: adds what averages the last axis: graph, tensor, name of the result.
+    """
     square = binary(g, "MUL", x, x, f"{path}/square")
-    mean = reduced(g, "MEAN", square, -1, f"{path}/mean")
+    mean = mean_of(g, square, f"{path}/mean")
     shifted = binary(g, "ADD", mean, scalar(g, config.rms_norm_eps), f"{path}/eps")
     return binary(g, "MUL", x, unary(g, "RSQRT", shifted, f"{path}/rsqrt"), path)
 

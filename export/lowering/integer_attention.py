@@ -14,7 +14,13 @@ from itertools import pairwise
 
 from export.graph.builder import batch_matmul, binary, split
 from export.lowering.float_block import rms_norm
-from export.lowering.integer_block import POSITIONS, GraphOps, NamedTensor, concatenated
+from export.lowering.integer_block import (
+    POSITIONS,
+    GraphOps,
+    NamedTensor,
+    concatenated,
+    mean_by_product,
+)
 from export.lowering.integer_matmul import dtype_of, quant_of
 from quant.integer.attention_operators import integer_tables
 from quant.integer.operators import NamedValue, operand_name
@@ -81,7 +87,7 @@ class AttentionGraph(GraphOps):
 
     def residual(self, name: TensorName, h: NamedTensor, y: NamedTensor) -> NamedTensor:
         total = binary(self.g, "ADD", self._real(h), self._real(y), f"{name}/sum")
-        normed = rms_norm(self.g, total, self.model.config, f"{name}/real")
+        normed = rms_norm(self.g, total, self.model.config, f"{name}/real", mean_by_product)
         version = self.encoding(name).bits // 8
         return self.add_operator("QUANTIZE", (NamedValue(normed, name),), name, version, {})
 

@@ -79,7 +79,7 @@ def test_an_export_is_compiled_said_and_solves(
     assert "confirmed by tflm" in said
     assert "ethos-u55-256: Vela 5.2.0, Ethos_U55_High_End_Embedded, Shared_Sram" in said
     assert "estimated by Vela for the NPU's part" in said
-    assert "MEAN: Operation has tensor with unsupported DataType Float32" in said
+    assert "FULLY_CONNECTED: Operation has tensor with unsupported DataType Float32" in said
     names = {file.name for file in (tmp_path / "out").iterdir()}
     assert {"ethos-u55-256.json", "head.ethos-u55-256.tflite", "manifest.json"} < names
     puzzle = ["--random", "--data", str(root / "data")]
