@@ -9,6 +9,7 @@ Every kind of target is a module of its own, with its options and its table:
     litert, litert-builtin, tflite-runtime, tflm, onnx
                                                     host/command.py: runs on this computer
     cortex-m55                                      cortex_m/command.py: memory and time on a board
+    ethos-u                                         ethos_u/command.py: time on an NPU by Arm
     aihub                                           aihub/command.py: phones, by AI Hub
 
 `--target NAME --help` says what a target does.
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 from experiments.deploy.aihub import command as aihub_command
 from experiments.deploy.cortex_m import command as cortex_m_command
+from experiments.deploy.ethos_u import command as ethos_u_command
 from experiments.deploy.host import command as host_command
 from experiments.measurement.folders import DEPLOYMENT
 from experiments.measurement.options import subject_parent
@@ -39,6 +41,13 @@ def deploy_on_host(args: argparse.Namespace) -> None:
 def deploy_on_board(args: argparse.Namespace) -> None:
     """Deploy on a microcontroller."""
     from experiments.deploy.cortex_m.job import run_job  # imports jax: after parsing
+
+    run_job(args)
+
+
+def deploy_on_npu(args: argparse.Namespace) -> None:
+    """Deploy on an Ethos-U."""
+    from experiments.deploy.ethos_u.job import run_job  # imports jax: after parsing
 
     run_job(args)
 
@@ -82,6 +91,13 @@ DEPLOYMENTS = (
         cortex_m_command.__doc__ or "",
         cortex_m_command.add_options,
         deploy_on_board,
+    ),
+    Deployment(
+        ethos_u_command.TARGETS,
+        ethos_u_command.TITLE,
+        ethos_u_command.__doc__ or "",
+        ethos_u_command.add_options,
+        deploy_on_npu,
     ),
     Deployment(
         aihub_command.TARGETS,

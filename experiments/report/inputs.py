@@ -23,6 +23,7 @@ from experiments.arc import outcomes as arc_outcomes
 from experiments.deploy.aihub import tables as aihub_tables
 from experiments.deploy.cortex_m import rows as cortex_m_rows
 from experiments.deploy.cortex_m import tables as cortex_m_tables
+from experiments.deploy.ethos_u import tables as ethos_u_tables
 from experiments.deploy.host import tables as host_tables
 from experiments.footprint import job as footprint_job
 from experiments.footprint import rows as footprint_rows
@@ -64,6 +65,7 @@ MARKS = {
 DEPLOYED: dict[str, Callable[[Path], list[Table]]] = {
     Target.AI_HUB.value: aihub_tables.read_tables,
     cortex_m_rows.TARGET: cortex_m_tables.read_tables,
+    Target.ETHOS_U.value: ethos_u_tables.read_tables,
 }
 """Target -> the tables of a folder; others are runtimes of this computer."""
 PUBLISHED: dict[tuple[str, str], Config] = {

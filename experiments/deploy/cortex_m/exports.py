@@ -149,7 +149,12 @@ def random_weights(config: Config, seed: int = 0) -> Weights:
     return jax.tree.map(draw, tree)
 
 
-def random_export(source: LoadedModel, scheme: str, cut: PartitionSpec | None = None) -> Export:
+def random_export(
+    source: LoadedModel,
+    scheme: str,
+    cut: PartitionSpec | None = None,
+    target: Target = Target.TFLM,
+) -> Export:
     """Lower a model of random weights; nothing is calibrated and nothing answered.
 
     Args:
@@ -158,7 +163,7 @@ def random_export(source: LoadedModel, scheme: str, cut: PartitionSpec | None = 
     Raises:
       ValueError: TFLM does not compute the scheme right.
     """
-    plan = plan_for(parse(scheme), Target.TFLM)
+    plan = plan_for(parse(scheme), target)
     simulation = _made_up(source, plan)
     model, host = lower_model(source, plan, simulation, batch=1, cut=cut)
     content = b"".join(value.tobytes() for value in host.values())

@@ -1,0 +1,261 @@
+"""A deployment on an Ethos-U: what a command line asks for, loaded, then measured and reported.
+
+Not here: the options (command.py), answers (../answers.py), the tables (tables.py).
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.deploy.answers import DeviceAnswers, check_limit, measure_answers
+from experiments.deploy.cortex_m.exports import ANSWERED, random_export, random_source
+from experiments.deploy.cortex_m.job import refusal
+from experiments.deploy.cortex_m.rows import Speed
+from experiments.deploy.ethos_u import tables
+from experiments.deploy.ethos_u.rows import (
+    LAYOUT,
+    TARGET,
+    AcceleratorRow,
+    AcceleratorSpec,
+    accelerator_folder,
+)
+from experiments.measurement.choices import environment
+from experiments.render.console import make_console
+from export.artifact.open import Export
+from export.cortex_m.emulator import Counts
+from export.cortex_m.instructions import count_instructions
+from export.ethos_u.accelerators import Accelerator
+from export.ethos_u.compiled import compile_export, make_record, save_compiled
+from export.ethos_u.vela import CompiledGraph, vela_version
+from export.graph.ir import Graph
+from export.lowering.model import blocks_of
+from export.lowering.storage import plan_for
+from export.pipeline import keep_artifact
+from export.targets import Target
+from quant.recipe import parse_given
+from quant.scheme import parse
+from quant.simulation import simulate
+from trm_jax.command_line import progress_bar
+from trm_jax.config import PRESET_TASKS
+from trm_jax.loading import LoadedModel, Puzzles, gather_calibration, load_model, load_puzzles
+from trm_jax.names import unknown_name
+from trm_jax.output.folder import writing
+from trm_jax.tasks.table import agreed_task, task_named
+from trm_jax.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorJob:
+    """What a command line asks for, loaded.
+
+    Attributes:
+      puzzles: to calibrate on and to answer; None: weights are random.
+      limit: puzzles that are answered.
+    """
+
+    task: Task
+    source: LoadedModel
+    puzzles: Puzzles | None
+    schemes: tuple[str, ...]
+    accelerators: tuple[Accelerator, ...]
+    limit: int
+    speed: Speed
+    out: Path
+
+    @cached_property
+    def spec(self) -> AcceleratorSpec:
+        """What the rows of this job belong to."""
+        config = self.source.config
+        return AcceleratorSpec(
+            task=self.task.name,
+            model=self.source.name,
+            model_sha256=self.source.sha256,
+            data_sha256="" if self.puzzles is None else self.puzzles.sha256,
+            num_puzzles=0 if self.puzzles is None else self.limit,
+            vela=vela_version(),
+            target=TARGET,
+            schemes=self.schemes,
+            accelerators=self.accelerators,
+            H_cycles=config.H_cycles,
+            L_cycles=config.L_cycles,
+            steps=config.halt_max_steps,
+            speed=self.speed,
+        )
+
+
+def run_job(args: argparse.Namespace) -> None:
+    """Load, measure and report.
+
+    Raises:
+      ValueError, OSError, RuntimeError, ModuleNotFoundError: bad input, or rows of another
+        deployment.
+    """
+    console, job = make_console(), prepare(args)
+    with writing(job.out, LAYOUT.output):
+        deploy(job, console)
+
+
+def prepare(args: argparse.Namespace) -> AcceleratorJob:
+    """Load and check what a command line names.
+
+    Raises:
+      ValueError: unknown names, a model and a preset at once, or numbers out of range.
+      OSError: missing files.
+      ModuleNotFoundError: Vela is not installed.
+    """
+    vela_version()
+    task, accelerators = task_named(args.task), parse_accelerators(args.accelerators)
+    if args.preset and (args.model or args.data):
+        raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
+    if args.preset:
+        source, puzzles = random_source(args.preset), None
+        agreed_task(task, PRESET_TASKS.get(args.preset), f"--preset {args.preset}")
+    else:
+        source = load_model(args.model, task=task)
+        puzzles = load_puzzles(source, args.data)
+        check_limit(args.limit, puzzles)
+    schemes = (parse_given(name.strip()).name for name in args.schemes.split(","))
+    out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
+    return AcceleratorJob(
+        task=task,
+        source=source,
+        puzzles=puzzles,
+        schemes=tuple(dict.fromkeys(schemes)),
+        accelerators=accelerators,
+        limit=args.limit,
+        speed=Speed(mhz=args.mhz, cpi=args.cpi, patience=args.patience),
+        out=out,
+    )
+
+
+def parse_accelerators(text: str) -> tuple[Accelerator, ...]:
+    """Read names joined by commas, each once.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    known = {accelerator.value: accelerator for accelerator in Accelerator}
+    names = dict.fromkeys(name.strip() for name in text.split(","))
+    for name in names:
+        if name not in known:
+            raise ValueError(unknown_name("accelerator", name, known))
+    return tuple(known[name] for name in names)
+
+
+def deploy(job: AcceleratorJob, console: Console) -> None:
+    """Measure what is not measured yet, and report."""
+    spec, folder = job.spec, accelerator_folder(job.out)
+    folder.check(spec, resume=True)
+    finished = {row.key for row in folder.read_rows(spec)}
+    is_new = not folder.spec_file.exists()
+    folder.open(spec, environment())
+    refused: dict[str, str] = {}
+    with progress_bar("exporting", len(job.schemes)) as advance:
+        for done, scheme in enumerate(job.schemes):
+            advance(done, scheme)
+            left = [a for a in job.accelerators if (scheme, a.value) not in finished]
+            try:
+                for row in measure(job, scheme, left) if left else ():
+                    folder.append(row)
+                    finished.add(row.key)
+            except (ValueError, RuntimeError) as error:
+                refused[scheme] = str(error)
+    if not finished & set(spec.work_keys()):
+        if is_new:
+            folder.spec_file.unlink()  # nothing was deployed, and nothing stays of it
+        raise RuntimeError("; ".join(map(refusal, refused.items())))
+    tables.report(job.out, console)
+    for each in refused.items():
+        console.print(f"left out: {refusal(each)}", soft_wrap=True, markup=False)
+
+
+def measure(
+    job: AcceleratorJob, scheme: str, accelerators: list[Accelerator]
+) -> list[AcceleratorRow]:
+    """Export a scheme, answer puzzles, and compile for every accelerator.
+
+    Raises:
+      ValueError: the target does not compute it right.
+      RuntimeError: TFLM or Vela refuses it.
+    """
+    if job.puzzles is None:
+        export, answers = random_export(job.source, scheme, target=Target.ETHOS_U), None
+    else:
+        export, answers = trained_export(job, job.puzzles, scheme)
+    rows = []
+    for accelerator in accelerators:
+        compiled = compile_export(export, accelerator)
+        if job.puzzles is not None:
+            record = make_record(export, accelerator, compiled)
+            save_compiled(export_folder(job, scheme), record, compiled)
+        rows.append(make_row(job.spec.digest, scheme, accelerator, export, compiled, answers))
+    return rows
+
+
+def export_folder(job: AcceleratorJob, scheme: str) -> Path:
+    """Name the folder of a scheme's export."""
+    return job.out / "exports" / scheme
+
+
+def trained_export(
+    job: AcceleratorJob, puzzles: Puzzles, scheme: str
+) -> tuple[Export, DeviceAnswers]:
+    """Export a model, or open its export, and answer puzzles in its integers."""
+    plan, steps = plan_for(parse(scheme), Target.ETHOS_U), job.source.config.halt_max_steps
+    dataset = puzzles.ordered
+    simulation = simulate(job.source, plan.precision, gather_calibration(dataset), steps=steps)
+    export = keep_artifact(
+        export_folder(job, scheme),
+        job.source,
+        plan,
+        lambda: simulation,
+        dataset,
+        batch=1,
+        steps=steps,
+        tried=ANSWERED,
+    )
+    return export, measure_answers(simulation, puzzles, job.limit, steps)
+
+
+def make_row(
+    digest: str,
+    scheme: str,
+    accelerator: Accelerator,
+    export: Export,
+    compiled: Mapping[str, CompiledGraph],
+    answers: DeviceAnswers | None,
+) -> AcceleratorRow:
+    """Lay out what Vela and the operator model say."""
+    block_L, block_H = blocks_of(export.config)
+    names = (block_L, block_H, "head")
+    estimates = {name: graph.estimate for name, graph in compiled.items()}
+    left = {name: cpu_instructions(export.model.graph(name), g) for name, g in compiled.items()}
+    return AcceleratorRow(
+        digest=digest,
+        scheme=scheme,
+        accelerator=accelerator,
+        clock_mhz=estimates["head"].clock_mhz,
+        npu=Counts(*(estimates[name].cycles for name in names)),
+        cpu=Counts(*(left[name] for name in names)),
+        cpu_operators=len(compiled[block_L].cpu),
+        npu_calls=compiled[block_L].npu_calls,
+        sram_bytes=max(each.sram_bytes for each in estimates.values()),
+        constant_bytes=sum(each.constant_bytes for each in estimates.values()),
+        answers=answers,
+    )
+
+
+def cpu_instructions(graph: Graph, compiled: CompiledGraph) -> int:
+    """Count instructions of the operators that Vela left on the CPU, by the operator model.
+
+    Raises:
+      ValueError: an operator whose cost was not measured.
+    """
+    left = {op.output for op in compiled.cpu}
+    ops = tuple(op for op in graph.ops if op.outputs[0] in left)
+    return sum(count_instructions(dataclasses.replace(graph, ops=ops)).values())
