@@ -1,6 +1,7 @@
 """Export a model as ONNX: the block and head graphs of export.tflite, for ONNX Runtime and QNN.
 
-    python -m export.onnx --model sudoku-trm-mlp-mini --scheme w8c-sym_a8s --out runs/onnx-int8
+    python -m export.onnx --model sudoku-trm-mlp-mini \
+        --scheme w8c-sym_a8s-cells-fold --out runs/onnx-int8
     python -m export.onnx --model sudoku-trm-mlp-mini --scheme w4c-sym_a16s --out runs/onnx-w4a16
 
 Into --out go block.onnx and head.onnx (HRM: block_L.onnx, block_H.onnx), host.safetensors and

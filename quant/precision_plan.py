@@ -50,11 +50,11 @@ class PrecisionPlan:
         carries = {scheme.carry.value for scheme in self.schemes}
         if len(carries) > 1:
             raise ValueError(f"all roles share one carry, got precisions {sorted(carries)}")
-        integers = {s.activations.value if s.is_integer else "" for s in self.schemes}
+        integers = {(s.activations, s.wide) if s.is_integer else None for s in self.schemes}
         if len(integers) > 1:
             raise ValueError(
-                "integers run through a whole graph: all roles need _tflm with the same"
-                f" activations, got {', '.join(sorted(s.name for s in self.schemes))}"
+                "integers run through a whole graph: all roles need _tflm with the same activations"
+                f" and states of 16 bits, got {', '.join(sorted(s.name for s in self.schemes))}"
             )
 
     @classmethod

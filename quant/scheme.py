@@ -27,7 +27,9 @@ Name = the parts that apply, joined by `_`, in this order:
                                     arithmetic's; 16 and 8 are symmetric integers per token
     tflm                            everything else in integers too: TFLite Micro's arithmetic
                                     (quant/integer) on int16 (a16s) or int8 (a8s), the carry
-                                    included; left out if it is float
+                                    included; left out if it is float. States of an MLP mixer
+                                    with int16 in an int8 network follow, as in tflm+tsum+tout
+                                    (`WideState`)
 
     w4t-sym            4-bit weights, one symmetric scale per matrix, float32 arithmetic
     w4t-sym-gptq       the same grid, rounded so that the outputs change least
@@ -52,7 +54,7 @@ from dataclasses import dataclass, replace
 
 from quant.affine import WEIGHT_BITS, Clipping, Grid, Symmetry
 from quant.sites import Role, role_of
-from trm_jax.names import did_you_mean
+from trm_jax.names import did_you_mean, unknown_name
 
 
 class Granularity(enum.Enum):
@@ -102,6 +104,26 @@ class Ranges(enum.Enum):
     def are_of_cells(self) -> bool:
         """Return whether the puzzle prefix is left out."""
         return self is not Ranges.ALL
+
+
+class WideState(enum.Enum):
+    """A state of the MLP mixer that may have 16 bits in a network of int8 (quant/integer).
+
+    A t stands before the states of the SwiGLU across positions; `z` and injections have 8 bits.
+    """
+
+    INPUT = "h"  # the state and what was injected into it
+    MIXER_GATE = "tgate"  # the first product of a SwiGLU: gates and ups
+    MIXER_SILU = "tsilu"
+    MIXER_PRODUCT = "tproduct"  # silu(gate) * up
+    MIXER_OUT = "tout"  # the second product of a SwiGLU
+    MIXER_SUM = "tsum"  # what came in, and that
+    MIXER_NORM = "tnorm"
+    CHANNEL_GATE = "gate"
+    CHANNEL_SILU = "silu"
+    CHANNEL_PRODUCT = "product"
+    CHANNEL_OUT = "out"
+    CHANNEL_SUM = "sum"
 
 
 class FloatDtype(enum.Enum):
@@ -208,11 +230,12 @@ class Scheme:
       ranges: what those of static activations cover.
       exceptions: (site or role, weights) of matrices that have others than `weights`; a site goes
         before its role. Kept in order of their names, without those that say nothing new.
+      wide: states with 16 bits in TFLM's int8. Kept in the order of `WideState`.
 
     Raises:
       ValueError: exceptions of a scheme without weights, of one place twice, or of what is no
         matrix; ranges of activations that have none; TFLM's arithmetic without integers to
-        compute with.
+        compute with; wide states of what is not TFLM's int8.
     """
 
     weights: WeightScheme | None = None
@@ -222,9 +245,11 @@ class Scheme:
     arithmetic: Arithmetic = Arithmetic.FLOAT
     ranges: Ranges = Ranges.ALL
     exceptions: tuple[tuple[str, WeightScheme], ...] = ()
+    wide: tuple[WideState, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "exceptions", self._checked_exceptions())
+        object.__setattr__(self, "wide", tuple(s for s in WideState if s in self.wide))
         if self.ranges is not Ranges.ALL and not self.activations.is_static:
             raise ValueError(f"{self.name}: only static activations (a8s, a16s) have ranges")
         if self.is_integer and not (self.weights and self.activations.is_static):
@@ -239,6 +264,11 @@ class Scheme:
             )
         if self.is_integer and self.float_dtype is not FloatDtype.FP32:
             raise ValueError(f"{self.name}: what tflm leaves in floats is float32")
+        if self.wide and not (self.is_integer and self.activations is Activations.STATIC_INT8):
+            raise ValueError(
+                f"{self.name}: states of 16 bits stand in tflm's int8; e.g."
+                " w8c-sym_a8s-cells_tflm+tsum"
+            )
 
     def _checked_exceptions(self) -> tuple[tuple[str, WeightScheme], ...]:
         places = dict(self.exceptions)
@@ -327,7 +357,8 @@ class Scheme:
         omitted = bool(weights) and self.float_dtype is FloatDtype.FP32
         dtype = "" if omitted else self.float_dtype.value
         activations = self.activations.value + self.ranges.value
-        parts = (weights, dtype, activations, self.carry.value, self.arithmetic.value)
+        arithmetic = "+".join((self.arithmetic.value, *(state.value for state in self.wide)))
+        parts = (weights, dtype, activations, self.carry.value, arithmetic)
         return "_".join(part for part in parts if part)
 
 
@@ -356,9 +387,25 @@ PAPER_SCHEMES: dict[str, Scheme] = {
 """The paper's names, and its 4-bit pair continued to 3 and 2 bits."""
 
 
+def int8_ranges(weights: WeightScheme) -> Ranges:
+    """Choose the ranges under which static int8 keeps answers, for weights of some width.
+
+    Over all positions int8 loses every answer of the MLP mixer, whose prefix holds a few huge
+    numbers (ptq/cells.py). The fold helps weights of 8 bits and harms those of 4, whose columns it
+    makes uneven (docs/numerics.md).
+    """
+    return Ranges.FOLDED_CELLS if weights.bits == 8 else Ranges.CELLS
+
+
 def device(weights: Scheme, activations: Activations) -> Scheme:
-    """Make a scheme of TFLite Micro's arithmetic."""
-    return replace(weights, activations=activations, arithmetic=Arithmetic.TFLM)
+    """Make a scheme of TFLite Micro's arithmetic: int8 with the ranges that keep answers.
+
+    int16 has steps enough for the prefix and the cells alike.
+    """
+    ranges = Ranges.ALL
+    if activations is Activations.STATIC_INT8 and weights.weights:
+        ranges = int8_ranges(weights.weights)
+    return replace(weights, activations=activations, arithmetic=Arithmetic.TFLM, ranges=ranges)
 
 
 DEVICE_SCHEMES: dict[str, Scheme] = {
@@ -367,7 +414,10 @@ DEVICE_SCHEMES: dict[str, Scheme] = {
     "tflm_int8_int16": device(PAPER_SCHEMES["int8"], Activations.STATIC_INT16),
     "tflm_int8_int8": device(PAPER_SCHEMES["int8"], Activations.STATIC_INT8),
 }
-"""tflm_<weights>_<activations and carry>: the paper's weights on a microcontroller."""
+"""tflm_<weights>_<activations and carry>: the paper's weights on a microcontroller.
+
+Activations of 8 bits have ranges of cells (`int8_ranges`); of all positions, long names alone.
+"""
 
 NAMED_SCHEMES = {**PAPER_SCHEMES, **DEVICE_SCHEMES}
 FLOAT_NAMES = {float_dtype.dtype: float_dtype.value for float_dtype in FloatDtype}
@@ -380,7 +430,8 @@ _GRAMMAR = (
     "known names: fp32, bf16, fp16, int8, int4_naive, int4_calibrated (3, 2 likewise),"
     " tflm_int4_int16 (8 likewise); or"
     " [w<2-8><t|c>-<sym|asym|auto>[-mse|-gptq[-first|-norm]|-learned]]"
-    "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s|a16s[-cells[-fold]]>][_carry<bf16|fp16|16|8>][_tflm],"
+    "[_<fp32|bf16|fp16>][_<a8d|a8da|a8s|a16s[-cells[-fold]]>][_carry<bf16|fp16|16|8>]"
+    "[_tflm[+<state>...]],"
     " e.g. w4c-asym_a8d"
 )
 
@@ -409,6 +460,9 @@ def parse(name: str) -> Scheme:
         if kind is Activations and rest:
             rest[0], ranges = _split_ranges(rest[0])
             fields |= {"ranges": ranges} if ranges is not Ranges.ALL else {}
+        if kind is Arithmetic and rest:
+            rest[0], wide = _split_wide(rest[0])
+            fields |= {"wide": wide} if wide else {}
         if rest and rest[0] in tokens:
             fields[field] = kind(rest.pop(0))
     if rest or len(fields) == 1:
@@ -459,6 +513,19 @@ def _split_ranges(token: str) -> tuple[str, Ranges]:
         if token.endswith(ranges.value):
             return token.removesuffix(ranges.value), ranges
     return token, Ranges.ALL
+
+
+def _split_wide(token: str) -> tuple[str, tuple[WideState, ...]]:
+    """Take the states of 16 bits off a token."""
+    arithmetic, *codes = token.split("+")
+    if arithmetic != Arithmetic.TFLM.value:
+        return token, ()
+    known = {state.value: state for state in WideState}
+    if unknown := [code for code in codes if code not in known]:
+        raise ValueError(unknown_name("state of 16 bits", unknown[0][:24], known))
+    if len(set(codes)) < len(codes):
+        raise ValueError(f"a state of 16 bits is named once, got {token[:40]!r}")
+    return arithmetic, tuple(known[code] for code in codes)
 
 
 def paper_name(scheme: Scheme) -> str | None:

@@ -98,8 +98,12 @@ class LiveElements(NamedTuple):
 
 
 def working_bytes(config: Config, scheme: Scheme, schedule: Schedule) -> int:
-    """Count the bytes of activations at a block's peak, states aside."""
-    sizes = (between_bytes(scheme), activation_bytes(scheme))
+    """Count the bytes of activations at a block's peak, states aside.
+
+    An int8 network with some states of 16 bits counts as one of 16: they and the copies that their
+    operators read are what the peak holds, whichever they are.
+    """
+    sizes = (2, 2) if scheme.wide else (between_bytes(scheme), activation_bytes(scheme))
     return max(
         live.between * sizes[0] + live.products * sizes[1]
         for live in list_live_elements(config, schedule)

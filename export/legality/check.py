@@ -113,7 +113,7 @@ def _check_op(graph: Graph, op: Op, target: Target) -> Iterator[Violation]:
         yield violation(Support.REFUSED, reason, f"version {row.since}")
     if target.facts.w8a8_only and not _is_w8a8(use):
         rule = "AI Hub's rule for TFLite is float, or 8-bit weights with 8-bit inputs"
-        yield violation(Support.REFUSED, rule, "w8c-sym_a8s, or fp32")
+        yield violation(Support.REFUSED, rule, "w8c-sym_a8s-cells-fold, or fp32")
     for support, reason, instead in _check_values(graph, op, use, kernels):
         yield violation(support, reason, instead)
 

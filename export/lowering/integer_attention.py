@@ -9,7 +9,7 @@ Not here: the operators of both mixers (integer_block.py), the arithmetic
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from export.graph.builder import batch_matmul, binary, split
@@ -23,37 +23,14 @@ from export.lowering.integer_block import (
 )
 from export.lowering.integer_matmul import dtype_of, quant_of
 from quant.integer.attention_operators import integer_tables
-from quant.integer.operators import NamedValue, operand_name
+from quant.integer.operators import NamedValue
 from quant.integer.tensor_names import ROTARY, Head, TensorName
 from trm_jax.config import ReasonerConfig
 
 
 @dataclass(frozen=True)
 class AttentionGraph(GraphOps):
-    """Operators that are added to a graph.
-
-    Attributes:
-      casts: integers of another width, each made once, by tensor and encoding.
-    """
-
-    casts: dict[tuple[str, TensorName], NamedTensor] = field(default_factory=dict)
-
-    def linear(self, name: TensorName, x: NamedTensor) -> NamedTensor:
-        return super().linear(name, self._cast(x, name))
-
-    def gate_up(
-        self, name: TensorName, x: NamedTensor, part: slice
-    ) -> tuple[NamedTensor, NamedTensor]:
-        return super().gate_up(name, self._cast(x, name), part)
-
-    def add(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
-        return super().add(name, self._cast(a, name), self._cast(b, name))
-
-    def multiply(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
-        return super().multiply(name, self._cast(a, name), self._cast(b, name))
-
-    def logistic(self, name: TensorName, x: NamedTensor) -> NamedTensor:
-        return super().logistic(name, self._cast(x, name))
+    """Operators that are added to a graph, those of attention among them."""
 
     def rotate(self, name: TensorName, x: NamedTensor, config: ReasonerConfig) -> NamedTensor:
         cos, sin = self._rotary_tables(config)
@@ -113,15 +90,6 @@ class AttentionGraph(GraphOps):
 
     def _some_rows(self, x: NamedTensor, start: int, count: int) -> NamedTensor:
         return replace(x, value=self.rows(x.value, start, count, f"{x.value}/rows/{start}"))
-
-    def _cast(self, x: NamedTensor, result: TensorName) -> NamedTensor:
-        """Requantise an operand to the width of the result."""
-        name = operand_name(x.name, result, self.model.encodings)
-        if name == x.name:
-            return x
-        if (x.value, name) not in self.casts:
-            self.casts[x.value, name] = self.add_operator("QUANTIZE", (x,), name, 2, {})
-        return self.casts[x.value, name]
 
     def _real(self, x: NamedTensor) -> str:
         version = self.encoding(x.name).bits // 8 + 1

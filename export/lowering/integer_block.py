@@ -39,7 +39,7 @@ from export.lowering.integer_matmul import (
 from export.lowering.storage import StoragePlan
 from quant.integer.encoding import Encoding
 from quant.integer.model import IntegerModel
-from quant.integer.operators import ALL, NamedValue
+from quant.integer.operators import ALL, NamedValue, operand_name
 from quant.integer.tensor_names import TensorName
 
 NamedTensor = NamedValue[str]
@@ -91,6 +91,7 @@ class GraphOps:
 
     Attributes:
       filters: tensors of filters that were decoded whole, by the filter's name.
+      casts: integers of another width, each made once, by tensor and encoding.
     """
 
     g: GraphBuilder
@@ -98,6 +99,7 @@ class GraphOps:
     plan: StoragePlan
     chunks: Chunks
     filters: dict[str, str] = field(default_factory=dict)
+    casts: dict[tuple[str, TensorName], NamedTensor] = field(default_factory=dict)
 
     def input_state(self, tensor: str, name: TensorName, batch: int) -> NamedTensor:
         """Declare an input of three axes: cutting its rows needs no copy of it."""
@@ -119,6 +121,7 @@ class GraphOps:
 
     def linear(self, name: TensorName, x: NamedTensor) -> NamedTensor:
         parts = self._cut(name, self._kernel_shape(name)[1])
+        x = self._cast(x, name)
         return self.joined([self._product(name, x, part, str(name)) for part in parts])
 
     def gate_up(
@@ -127,26 +130,28 @@ class GraphOps:
         inner = self._kernel_shape(name)[1] // 2
         start, stop, _ = part.indices(inner)
         up = slice(inner + start, inner + stop)
+        x = self._cast(x, name)
         return (
             self._product(name, x, slice(start, stop), f"{name}/gate"),
             self._product(name, x, up, f"{name}/up"),
         )
 
     def add(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
-        return self.add_operator("ADD", (a, b), name, 2, {"potScaleInt16": False})
+        operands = self._cast(a, name), self._cast(b, name)
+        return self.add_operator("ADD", operands, name, 2, {"potScaleInt16": False})
 
     def multiply(self, name: TensorName, a: NamedTensor, b: NamedTensor) -> NamedTensor:
-        return self.add_operator("MUL", (a, b), name, 2, {})
+        return self.add_operator("MUL", (self._cast(a, name), self._cast(b, name)), name, 2, {})
 
     def logistic(self, name: TensorName, x: NamedTensor) -> NamedTensor:
-        return self.add_operator("LOGISTIC", (x,), name, 1, {})
+        return self.add_operator("LOGISTIC", (self._cast(x, name),), name, 1, {})
 
     def norm(self, name: TensorName, x: NamedTensor) -> NamedTensor:
         """Leave the integers for DEQUANTIZE, MUL, a mean, ADD, RSQRT, MUL, QUANTIZE."""
         g, shape = self.g, self.g.shape(x.value)
         row = (*shape[:-1], 1)
         eps = g.constant("eps", np.asarray([self.model.config.rms_norm_eps]))
-        version = 3 if self.model.bits == 16 else 2
+        version = self.encoding(x.name).bits // 8 + 1
         real = g.op("DEQUANTIZE", (x.value,), f"{name}/real", (shape,), version=version)[0]
         square = g.op("MUL", (real, real), f"{name}/square", (shape,))[0]
         mean = mean_by_product(g, square, f"{name}/mean")
@@ -154,7 +159,8 @@ class GraphOps:
         inverse = g.op("RSQRT", (shifted,), f"{name}/inverse", (row,))[0]
         scaled = g.op("MUL", (real, inverse), f"{name}/scaled", (shape,))[0]
         real_norm = NamedValue(scaled, name)
-        return self.add_operator("QUANTIZE", (real_norm,), name, self.model.bits // 8, {})
+        version = self.encoding(name).bits // 8
+        return self.add_operator("QUANTIZE", (real_norm,), name, version, {})
 
     def transpose(self, x: NamedTensor) -> NamedTensor:
         return replace(x, value=transposed(self.g, x.value, (0, 1, 3, 2), f"{x.value}/turned"))
@@ -224,6 +230,15 @@ class GraphOps:
         if product.kernel.qvalue.size <= self.chunks.filter_bytes:
             self.filters[name] = tensor
         return tensor
+
+    def _cast(self, x: NamedTensor, result: TensorName) -> NamedTensor:
+        """Requantise an operand to the width of the result."""
+        name = operand_name(x.name, result, self.model.encodings)
+        if name == x.name:
+            return x
+        if (x.value, name) not in self.casts:
+            self.casts[x.value, name] = self.add_operator("QUANTIZE", (x,), name, 2, {})
+        return self.casts[x.value, name]
 
     def add_operator(
         self,

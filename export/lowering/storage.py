@@ -27,7 +27,16 @@ from export.graph.ir import DType
 from export.targets import DynamicRows, Int4Products, RuntimeFacts, Target
 from quant.affine import Symmetry
 from quant.precision_plan import PrecisionPlan, join_names, parse_plan
-from quant.scheme import Activations, FloatDtype, Scheme, WeightScheme, device, paper_name
+from quant.scheme import (
+    Activations,
+    FloatDtype,
+    Ranges,
+    Scheme,
+    WeightScheme,
+    device,
+    int8_ranges,
+    paper_name,
+)
 from quant.sites import Role, role_of
 
 
@@ -215,15 +224,16 @@ def matrix_plan(scheme: Scheme, target: Target) -> MatrixPlan:
 def _integer_plan(scheme: Scheme, weights: WeightScheme, target: Target) -> MatrixPlan:
     """Plan for graphs of integers: packed filters where a kernel takes them, else tables.
 
-    int8 kernels take symmetric int4 filters; int16 ones take int8 that a table decodes. An NPU's
-    compiler takes neither, so their integers are stored as int8 there, and it compresses them.
+    int8 kernels take symmetric int4 filters; int16 ones take int8 that a table decodes: both kinds
+    where some states of an int8 network are int16. An NPU's compiler takes neither, so their
+    integers are stored as int8 there, and it compresses them.
     """
     if not target.facts.integer_graphs:
         raise ValueError(
             f"{scheme.name} is TFLite Micro's arithmetic, which {target.value} rounds otherwise;"
             f" use target {Target.TFLM.value}"
         )
-    int16 = scheme.activations is Activations.STATIC_INT16
+    int16 = scheme.activations is Activations.STATIC_INT16 or bool(scheme.wide)
     packs = weights.bits <= 4 and not target.facts.is_npu
     symmetric = weights.symmetry is Symmetry.SYMMETRIC
     if not packs:
@@ -294,10 +304,15 @@ def _check_target(scheme: Scheme, numerics: Numerics, target: Target) -> None:
             " simulation has its bits"
         )
     if not _has_products(numerics, target.facts):
-        static = scheme.weights.name if scheme.weights else ""
+        assert scheme.weights is not None, "float schemes have a plan of their own"
+        static = Scheme(
+            weights=scheme.weights,
+            activations=Activations.STATIC_INT8,
+            ranges=int8_ranges(scheme.weights),
+        )
         raise ValueError(
             f"{target.value} does not compute {scheme.name} right ({numerics.value} products);"
-            f" use {static}_a8s, or target {Target.LITERT.value}"
+            f" use {static.name}, or target {Target.LITERT.value}"
         )
     always_asymmetric = target.facts.dynamic_rows is DynamicRows.ASYMMETRIC
     if always_asymmetric and scheme.activations is Activations.DYNAMIC_INT8:
@@ -325,4 +340,6 @@ def _device_name(scheme: Scheme) -> str:
     if not activations.is_static:
         activations = Activations.STATIC_INT8
     nearest = device(Scheme(weights=weights), activations)
+    if scheme.ranges is not Ranges.ALL:
+        nearest = replace(nearest, ranges=scheme.ranges)
     return paper_name(nearest) or nearest.name

@@ -9,13 +9,13 @@ Ranges get headroom: a carry that saturates once stays wrong for all later cycle
     int8     asymmetric over [headroom * low, headroom * high], 0 on the grid
 
 The state that a level takes is the one that it gives: `z` and the last norm share an encoding.
-With the MLP mixer all tensors have one width (`encodings_of`); with attention it goes by role
-(`attention_encodings`).
+With the MLP mixer all tensors have one width, but for states that a scheme names (`encodings_of`);
+with attention it goes by role (`attention_encodings`).
 
 Not here: grids of weights (quant/affine.py), of embedding rows (carry.py).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 import jax
@@ -28,10 +28,18 @@ from quant.integer.attention_operators import ROTARY_ENCODINGS, signed_tables, s
 from quant.integer.encoding import BITS, Encoding, short_scale
 from quant.integer.network import apply_level, last_norm, layer_sites, mixed_name, read_out
 from quant.integer.operators import ALL, SIGMOID, Products
-from quant.integer.tensor_names import INJECTION, ROTARY, STATE, BitWidths, Head, TensorName
+from quant.integer.tensor_names import (
+    INJECTION,
+    ROTARY,
+    STATE,
+    BitWidths,
+    Head,
+    TensorName,
+    wide_state,
+)
 from quant.ptq.calibrate import finite_ends, with_nan_as_infinity
 from quant.ptq.cells import Select, all_values, select_outputs
-from quant.scheme import Ranges
+from quant.scheme import Ranges, WideState
 from trm_jax.config import Config, ReasonerConfig
 from trm_jax.models.act import inject
 from trm_jax.models.build import build
@@ -237,21 +245,29 @@ def encodings_of(
     *,
     bits: int,
     headroom: float = HEADROOM,
+    wide: Collection[WideState] = (),
 ) -> dict[str, Encoding]:
-    """Make encodings of calibrated ranges, all of one width.
+    """Make encodings of calibrated ranges for a network with the MLP mixer.
 
     Args:
       bits: of all activations, 8 or 16.
       headroom: factor on both ends of every range, for puzzles that were not seen.
+      wide: states that have 16 bits all the same; then a tensor has an encoding of either width,
+        as in `attention_encodings`.
 
     Raises:
       ValueError: headroom below 1.
     """
     ends = _with_headroom(spans, headroom)
     _share_range(ends, [STATE, last_norm(layer_sites(config)[-1])])
-    encodings = {name: encoding(*span, bits) for name, span in ends.items()}
-    encodings |= dict.fromkeys(_unit_results(ends), SIGMOID[bits])
-    return {str(name): grid for name, grid in encodings.items()}
+    encodings: dict[str, Encoding] = {}
+    for each in BITS if wide else (bits,):
+        grids = {name: encoding(*span, each) for name, span in ends.items()}
+        grids |= dict.fromkeys(_unit_results(ends), SIGMOID[each])
+        for name, grid in grids.items():
+            own = 16 if wide_state(name) in wide else bits
+            encodings[str(name if own == each else name.with_bits(each))] = grid
+    return encodings
 
 
 def attention_encodings(

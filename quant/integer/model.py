@@ -11,7 +11,7 @@ Not here: choosing schemes and puzzles, and bytes on a device (export).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -71,9 +71,7 @@ class IntegerModel:
     def ops(self) -> IntegerOps:
         """Make the operators of its networks."""
         c = self.config
-        if c.mixer is Mixer.ATTENTION:
-            return MixedPrecisionOps(self.products, self.encodings, c.rms_norm_eps, c.num_heads)
-        return IntegerOps(self.products, self.encodings, c.rms_norm_eps)
+        return MixedPrecisionOps(self.products, self.encodings, c.rms_norm_eps, c.num_heads)
 
     @property
     def combine_L(self) -> Combine:
@@ -119,7 +117,7 @@ def calibrated_model(
     products = device_products(quantised, config)
     exact = round_unquantised(weights, scheme.float_dtype)
     spans = calibrated_spans(config, products, exact, batches, steps=steps, ranges=scheme.ranges)
-    encodings = device_encodings(spans, config, scheme.activations, headroom)
+    encodings = device_encodings(spans, config, scheme, headroom)
     return integer_model(config, exact, products, encodings, headroom)
 
 
@@ -152,7 +150,7 @@ def uncalibrated_model(
 
     names = jax.eval_shape(name_tensors, state, state)
     spans = dict.fromkeys(names, Range(*map(jnp.float32, reach)))
-    encodings = device_encodings(spans, config, scheme.activations, headroom)
+    encodings = device_encodings(spans, config, scheme, headroom)
     return integer_model(config, weights, products, encodings, headroom)
 
 
@@ -161,6 +159,11 @@ def _check_scheme(config: Config, scheme: Scheme) -> None:
         raise ValueError(f"{scheme.name} has no static activations; integers need _a16s or _a8s")
     if config.positions is Positions.LEARNED:
         raise ValueError("integer embeddings have no learned positions; use rope or none")
+    if scheme.wide and config.mixer is not Mixer.MLP:
+        raise ValueError(
+            f"{scheme.name} names states of the MLP mixer, and this model has {config.mixer.value}"
+            f" as its mixer; use {replace(scheme, wide=()).name}"
+        )
 
 
 def device_products(quantised: QuantisedParams, config: Config) -> dict[str, DenseWeights]:
@@ -185,12 +188,12 @@ def headroom_for(config: Config, scheme: Scheme) -> float:
 
 
 def device_encodings(
-    spans: Spans, config: Config, activations: Activations, headroom: float
+    spans: Spans, config: Config, scheme: Scheme, headroom: float
 ) -> dict[str, Encoding]:
-    """Make encodings of the widths that static activations ask for."""
-    bits = BITS[activations]
+    """Make encodings of the widths that a scheme asks for."""
+    bits = BITS[scheme.activations]
     if config.mixer is not Mixer.ATTENTION:
-        return encodings_of(spans, config, bits=bits, headroom=headroom)
+        return encodings_of(spans, config, bits=bits, headroom=headroom, wide=scheme.wide)
     widths = INT16 if bits == 16 else int8_widths(config)
     return attention_encodings(spans, config, widths, headroom)
 

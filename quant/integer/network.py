@@ -7,8 +7,8 @@ These are the operators of trm_jax/models/blocks.py. What a tensor is and what a
 the business of `ops` (operators.py, attention_operators.py), of which there are five readings:
 
     RangeOps              float32: computes, and notes the range of every tensor (calibration.py)
-    IntegerOps            TFLM's arithmetic, jitted and batched (operators.py; MixedPrecisionOps
-                          of attention_operators.py for attention)
+    MixedPrecisionOps     TFLM's arithmetic, jitted and batched, on int8 and int16
+                          (attention_operators.py; what has one width is IntegerOps, operators.py)
     CountingOps           the same, and counts what saturates (saturation.py)
     DataFlowOps           computes nothing, and tells what every product multiplies (data_flow.py)
     GraphOps              tensors and operators of a TFLM graph (export/lowering/integer_block.py;

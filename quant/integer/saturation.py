@@ -19,17 +19,19 @@ from jaxtyping import Int32
 from quant.integer.attention_operators import MixedPrecisionOps
 from quant.integer.kernels.elementwise import count_saturated
 from quant.integer.network import apply_level, read_out
-from quant.integer.operators import IntegerOps, NamedArray, name_injection, name_state
+from quant.integer.operators import NamedArray, name_injection, name_state
 from quant.integer.reasoner import IntegerReasoner, Simulated
 from quant.integer.tensor_names import STATE, TensorName
-from trm_jax.config import Mixer
 from trm_jax.types import Batch, Injection, Latents, State, Weights
 
 Counts = dict[str, Int32[Array, ""]]
 
 
-class CountingOps(IntegerOps):
-    """TFLM's operators; `counts` gathers what saturates, by the printed name of the tensor."""
+class CountingOps(MixedPrecisionOps):
+    """TFLM's operators; `counts` gathers what saturates, by the printed name of the tensor.
+
+    The tensors of all heads are counted together.
+    """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -53,10 +55,6 @@ class CountingOps(IntegerOps):
         name = str(result.name)
         self.counts[name] = self.counts[name] + count if name in self.counts else count
         return result
-
-
-class CountingMixedOps(CountingOps, MixedPrecisionOps):
-    """The same for attention; the tensors of all heads are counted together."""
 
     def matmul(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         return self.counted(super().matmul(name, a, b))
@@ -106,6 +104,4 @@ def _count(reasoner: IntegerReasoner, weights: Weights, batch: Batch, *, steps: 
 
 def _ops(reasoner: IntegerReasoner) -> CountingOps:
     model, c = reasoner.model, reasoner.config
-    if c.mixer is Mixer.ATTENTION:
-        return CountingMixedOps(model.products, model.encodings, c.rms_norm_eps, c.num_heads)
-    return CountingOps(model.products, model.encodings, c.rms_norm_eps)
+    return CountingOps(model.products, model.encodings, c.rms_norm_eps, c.num_heads)

@@ -8,7 +8,8 @@ A name is a record; what encodings, manifests and graphs hold is its printed for
     ...@BITS               the same numbers in integers of another width than the tensor's own
 
 The tensors of all heads, stacked, print a * for the head. Attention chooses the width of a tensor
-by its role, so that sums of large range can have 16 bits where products have 8.
+by its role, so that sums of large range can have 16 bits where products have 8. The MLP mixer has
+one width, but for states that a scheme names (`wide_state`).
 
 Not here: scales and zero points (encoding.py), how ranges become encodings (calibration.py).
 """
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from quant.integer.encoding import BITS
+from quant.scheme import WideState
 from trm_jax.config import ReasonerConfig
 
 
@@ -153,6 +155,29 @@ INT8 = BitWidths(state=8, product=8, gate=8, scores=8, share=8)
 INT16 = BitWidths(state=16, product=16, gate=16, scores=16, share=16)
 MIXED = BitWidths(state=16, product=8, gate=16, scores=16, share=16)
 """int8 only where weights are multiplied, which is nearly all of the work."""
+
+
+WIDE_SITES = {
+    "L_level/h": WideState.INPUT,
+    "mlp_t/gate_up_proj": WideState.MIXER_GATE,
+    "mlp_t/silu": WideState.MIXER_SILU,
+    "mlp_t/product": WideState.MIXER_PRODUCT,
+    "mlp_t/down_proj": WideState.MIXER_OUT,
+    "mlp_t/sum": WideState.MIXER_SUM,
+    "mlp_t/norm": WideState.MIXER_NORM,
+    "mlp/gate_up_proj": WideState.CHANNEL_GATE,
+    "mlp/silu": WideState.CHANNEL_SILU,
+    "mlp/product": WideState.CHANNEL_PRODUCT,
+    "mlp/down_proj": WideState.CHANNEL_OUT,
+    "mlp/sum": WideState.CHANNEL_SUM,
+}
+"""What a scheme calls the states of the MLP mixer, by the last two words of their sites."""
+
+
+def wide_state(name: TensorName) -> WideState | None:
+    """Find what a scheme calls a state of the MLP mixer; None: it has the network's own width."""
+    return WIDE_SITES.get("/".join(name.site.split("/")[-2:]))
+
 
 MOST_FLAT = 511
 """Positions that int8 SOFTMAX takes whatever they hold (kernels/softmax.py)."""

@@ -101,6 +101,15 @@ def test_peak_of_the_sudoku_model_by_hand() -> None:
     assert chunked.working == 97 * 512 + 97 * 3072  # now the SwiGLU over channels is larger
 
 
+def test_wide_states_count_as_a_network_of_int16() -> None:
+    """But for the carry and the injection, which have 8 bits."""
+    name = "w8c-sym_a8s_tflm"
+    found = [estimate_footprint(SUDOKU_TRM_MLP, parse(n)) for n in (name, f"{name}+tsum")]
+    narrow, wide = (each.sram(Residency.IN_PLACE, Schedule.WHOLE) for each in found)
+    assert wide.working == 2 * narrow.working
+    assert wide.states == narrow.states
+
+
 def test_static_inputs_leave_floats_between_products() -> None:
     """The carry is int8 with a scale per token, the injection and the residual float32."""
     found = estimate_footprint(SUDOKU_TRM_MLP, parse("w8c-sym_a8s_carry8"))

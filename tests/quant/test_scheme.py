@@ -18,6 +18,7 @@ from quant.scheme import (
     Rounding,
     Scheme,
     WeightScheme,
+    WideState,
     paper_name,
     parse,
 )
@@ -128,6 +129,8 @@ def test_device_schemes_decode_themselves(name: str) -> None:
     assert scheme.weights is not None
     assert weights == f"int{scheme.weights.bits}"
     assert scheme.activations.value == f"a{carry.removeprefix('int')}s"
+    ranges = {"int8_int8": Ranges.FOLDED_CELLS, "int4_int8": Ranges.CELLS}
+    assert scheme.ranges is ranges.get(f"{weights}_{carry}", Ranges.ALL)
     assert paper_name(scheme) == name
 
 
@@ -141,6 +144,30 @@ def test_device_schemes_decode_themselves(name: str) -> None:
     ],
 )
 def test_integers_without_what_they_need_are_refused(name: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse(name)
+
+
+def test_states_of_16_bits_are_named_behind_the_arithmetic() -> None:
+    scheme = parse("w8c-sym_a8s-cells_tflm+tsum+h+out")
+    assert scheme.wide == (WideState.INPUT, WideState.MIXER_SUM, WideState.CHANNEL_OUT)
+    assert scheme.name == "w8c-sym_a8s-cells_tflm+h+tsum+out"
+    assert parse(scheme.name) == scheme
+    everything = dataclasses.replace(scheme, wide=tuple(WideState))
+    assert parse(everything.name) == everything
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("w8c-sym_a16s_tflm+tsum", "stand in tflm's int8"),
+        ("w8c-sym_a8s+tsum", "unknown scheme"),
+        ("w8c-sym_a8s_tflm+tsums", "unknown state of 16 bits 'tsums'; did you mean 'tsum'"),
+        ("w8c-sym_a8s_tflm+", "unknown state of 16 bits ''"),
+        ("w8c-sym_a8s_tflm+tsum+tsum", "named once"),
+    ],
+)
+def test_states_of_16_bits_that_cannot_be_are_refused(name: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse(name)
 

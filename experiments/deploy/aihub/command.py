@@ -30,7 +30,7 @@ from trm_jax.command_line import natural_float, positive_float, positive_int
 
 TARGETS = (Target.AI_HUB.value,)
 TITLE = "aihub (phones of Qualcomm AI Hub)"
-DEFAULT_SCHEMES = ("fp32", "w8c-sym_a8s", "w4c-sym_a16s")
+DEFAULT_SCHEMES = ("fp32", "w8c-sym_a8s-cells-fold", "w4c-sym_a16s")
 DEFAULT_DEVICE = "Samsung Galaxy S24"
 
 

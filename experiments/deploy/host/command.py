@@ -26,7 +26,7 @@ DEFAULT_SCHEMES = (
     "fp16",
     "int8",
     "w8c-sym_a8da",
-    "w8c-sym_a8s",
+    "w8c-sym_a8s-cells-fold",
     "int4_calibrated",
     "w4c-asym_a8da",
     "int4_naive",

@@ -74,7 +74,9 @@ def solved(made: Export, batch: Batch, **options: Any) -> tuple[Any, np.ndarray]
 
 @pytest.fixture(
     scope="module",
-    params=slow_except(["w4c-asym_a16s_tflm", "w4c-asym_a8s_tflm"]),
+    params=slow_except(
+        ["w4c-asym_a16s_tflm", "w4c-asym_a8s_tflm", "w4c-asym_a8s_tflm+tproduct+tout+tsum"]
+    ),
 )
 def tiny(request: pytest.FixtureRequest) -> tuple[Export, Simulation]:
     return exported(

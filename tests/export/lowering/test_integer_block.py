@@ -17,12 +17,13 @@ from quant.integer.model import IntegerModel
 from quant.integer.network import apply_level, read_out
 from quant.integer.operators import name_injection, name_state
 from quant.integer.reasoner import simulate_integers
+from quant.scheme import parse
 from tests.support.export import integers
 from tests.support.export.integers import graphs, states
 from tests.support.slow import slow_except
 
 CHUNKED = Chunks(rows=3, channels=12, filter_bytes=64)
-CASES = [(integers.tiny, scheme) for scheme in integers.SCHEMES]
+CASES = [(integers.tiny, scheme) for scheme in integers.SCHEMES + integers.WIDE_SCHEMES]
 CASES += [(integers.trained, "w4c-asym_a16s_tflm")]
 
 
@@ -54,7 +55,10 @@ def assert_same(model: IntegerModel, runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "scheme"), slow_except(CASES, (integers.tiny, integers.SCHEMES[0]))
+    ("make", "scheme"),
+    slow_except(
+        CASES, (integers.tiny, integers.SCHEMES[0]), (integers.tiny, integers.WIDE_SCHEMES[0])
+    ),
 )
 def test_graphs_have_the_bits_of_the_simulation(make, scheme: str) -> None:
     model = make(scheme)
@@ -103,6 +107,39 @@ def test_products_are_the_operators_of_the_plan(scheme: str) -> None:
         used = {op.code for op in graph.ops if op.outputs[0] not in floats}
         assert used & {"TFLM_DECODE", "CONV_2D", "FULLY_CONNECTED"} == FILTERS[scheme]
     assert floats_only_in_norms(lowered.graph("block"))
+
+
+@pytest.mark.parametrize("scheme", integers.WIDE_SCHEMES)
+def test_states_have_the_width_that_their_scheme_says(scheme: str) -> None:
+    """Told by the operators' types in the graph: results of ADD, MUL and products."""
+    block = graphs(integers.tiny(scheme), scheme).graph("block")
+    wide = {state.value for state in parse(scheme).wide}
+    found = {}
+    for op in block.ops:
+        site = op.outputs[0].split(":")[0].removesuffix("/gate").removesuffix("/up")
+        code = CODES.get("/".join(site.split("/")[-2:]))
+        if code and op.code in ("ADD", "MUL", "CONV_2D", "FULLY_CONNECTED", "QUANTIZE"):
+            found[code] = block.tensor(op.outputs[0]).dtype
+    assert {code for code, dtype in found.items() if dtype is DType.INT16} == wide
+    assert found.keys() == set(CODES.values())
+
+
+CODES = {
+    "L_level/h": "h",
+    **{
+        f"{mlp}/{word}": prefix + code
+        for mlp, prefix in (("mlp_t", "t"), ("mlp", ""))
+        for word, code in (
+            ("gate_up_proj", "gate"),
+            ("silu", "silu"),
+            ("product", "product"),
+            ("down_proj", "out"),
+            ("sum", "sum"),
+        )
+    },
+    "mlp_t/norm": "tnorm",
+}
+"""Codes of docs/numerics.md, by the ends of names in a graph."""
 
 
 def floats_only_in_norms(graph: Graph) -> bool:

@@ -88,8 +88,8 @@ SHORT = {
     **{f"int{b}_calibrated": f"w{b}c-asym" for b in (4, 3, 2)},
     **{
         f"tflm_{weights}_{activations}": f"{name}_{code}_tflm"
-        for weights, name in (("int4", "w4c-asym"), ("int8", "w8c-sym"))
-        for activations, code in (("int16", "a16s"), ("int8", "a8s"))
+        for weights, name, ranges in (("int4", "w4c-asym", ""), ("int8", "w8c-sym", "-fold"))
+        for activations, code in (("int16", "a16s"), ("int8", f"a8s-cells{ranges}"))
     },
 }
 """The paper's names by the grammar of docs/numerics.md."""

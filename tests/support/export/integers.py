@@ -29,6 +29,12 @@ SCHEMES = (
     "w4c-sym_a8s_tflm",
     "w8c-sym_a8s_tflm",
 )
+WIDE_SCHEMES = (
+    "w8c-sym_a8s_tflm+tproduct+tout+tsum",
+    "w4c-asym_a8s_tflm+h+tsilu+tout+tnorm+silu+out",
+    "w4c-sym_a8s_tflm+tgate+tproduct+tsum+gate+product+sum",
+)
+"""int8 with states of 16 bits; the last two are each other's complement."""
 
 BATCH = 2
 WHOLE = Chunks()
@@ -54,7 +60,7 @@ def tiny(scheme: str) -> IntegerModel:
     weights, parsed = random_weights(TINY, seed=2), parse(scheme)
     products = products_of(quantise_params(weights.params, parsed))
     bits = BITS[parsed.activations]
-    encodings = encodings_of(tiny_spans(), TINY, bits=bits)
+    encodings = encodings_of(tiny_spans(), TINY, bits=bits, wide=parsed.wide)
     return integer_model(TINY, weights, products, encodings, HEADROOM)
 
 
