@@ -8,8 +8,8 @@ from the zero point z, and of every scale the logarithm t of a factor:
     w = (q - z) s e^t,    q = clip(round(v) + z)
 
 At first v is the full-precision weight, held within the interval that rounds to GPTQ's q. The
-gradient goes through the rounding as if it were not there (straight-through), and through CYCLES
-H-cycles of the recursion; z stays. One update of Adam takes some puzzles at whatever depth of their
+gradient goes through the rounding as if it were not there (straight-through), and through all calls
+of CYCLES H-cycles; z stays. One update of Adam takes some puzzles at whatever depth of their
 trajectories they are, runs both models from the same states and compares the ends:
 
     loss = |z_H' - z_H|^2 / |z_H|^2 + the same of z_L + KL of answers + KL of halting,
@@ -50,8 +50,9 @@ from trm_jax.training.optim import learning_rate, scale_by
 from trm_jax.training.recipe import Optimizer
 from trm_jax.types import Batch, Latents, Outputs, Params, State, Weights
 
-CYCLES = 2
-"""H-cycles that an update runs, and goes back through."""
+CYCLES = 1
+"""H-cycles that an update runs, and goes back through: many short updates do more than few long
+ones in the same time (docs/numerics.md)."""
 HELD_OUT = 4
 """One puzzle of so many is not learned from, and scored at so many depths."""
 INSIDE = 0.49
@@ -75,12 +76,12 @@ class LearningSettings:
       seed: of the order of puzzles and of their depths.
     """
 
-    updates: int = 400
+    updates: int = 800
     tokens: int = 600
     lr: float = 0.02
     scale_lr: float = 0.001
     own_states: float = 0.5
-    score_every: int = 50
+    score_every: int = 100
     seed: int = 0
 
 

@@ -36,10 +36,9 @@ from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
 from trm_jax.models.recursion import h_cycle
 
-TINY = small(L_cycles=1)  # every call of a network is laid out and compiled
-MLP = TRMConfig(**TINY, mixer=Mixer.MLP, positions=Positions.NONE, L_layers=1, puzzle_emb_len=1)
-ATTENTION = TRMConfig(**TINY, L_layers=1)
-HRM = HRMConfig(**TINY, L_layers=1, H_layers=1)
+MLP = TRMConfig(**small(), mixer=Mixer.MLP, positions=Positions.NONE, L_layers=1, puzzle_emb_len=1)
+ATTENTION = TRMConfig(**small(), L_layers=1)
+HRM = HRMConfig(**small(), L_layers=1, H_layers=1)
 QUICK = LearningSettings(updates=6, tokens=15, score_every=2)
 PUZZLES = 8
 
