@@ -44,6 +44,7 @@ class BoardAnswer(NamedTuple):
       halted: whether the rule of halting ended it, not the last step.
       states: checksums of z_H and z_L.
       ticks: of the board's clock; seconds: on this computer.
+      cycles: by the core's own counter; None where it has none.
     """
 
     tokens: np.ndarray
@@ -52,6 +53,7 @@ class BoardAnswer(NamedTuple):
     states: tuple[int, int]
     ticks: int
     seconds: float
+    cycles: int | None = None
 
 
 class BoardDepth(NamedTuple):
@@ -171,6 +173,7 @@ def solve(
         states=(_hexadecimal(states[0]), _hexadecimal(states[-1])),
         ticks=_number(line, "ticks"),
         seconds=taken,
+        cycles=_number(line, "cycles") if "cycles" in read_fields(line) else None,
     )
 
 

@@ -201,4 +201,7 @@ def cost(solved: SolvedPuzzle, port: Path | None) -> str:
             f"about {instructions / 1e6:,.1f} M instructions, {solved.answer.seconds:.2f} s on this"
             " computer"
         )
-    return f"{ticks:,} cycles at {rate / 1e6:g} MHz, {ticks / rate:.3f} s"
+    counted = solved.answer.cycles
+    cycles = f"{ticks if counted is None else counted:,} cycles"
+    by = "the board's clock" if counted is None else "the core's counter"
+    return f"{cycles} by {by} at {rate / 1e6:g} MHz, {ticks / rate:.3f} s"

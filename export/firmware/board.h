@@ -20,6 +20,9 @@ void board_write(char c);
 uint64_t board_ticks(void);
 uint32_t board_ticks_per_second(void);
 
+/* Cycles of the core by its own counter since the start; 0: it has none, or it does not count. */
+uint64_t board_cycles(void);
+
 /* Most bytes of the stack that were in use so far; 0: this board does not tell. */
 uint32_t board_stack_used(void);
 

@@ -112,7 +112,14 @@ static void put_states(trm_text *text, const trm_machine *m) {
   trm_put_hex(text, trm_crc32(0, m->z_L, bytes));
 }
 
-static void tell(trm_session *session, const trm_outcome *outcome, uint64_t ticks, int written) {
+typedef struct {
+  uint64_t ticks, cycles; /* cycles: 0 where the core does not count them */
+} trm_cost;
+
+static trm_cost cost_now(void) { return (trm_cost){board_ticks(), board_cycles()}; }
+
+static void tell(trm_session *session, const trm_outcome *outcome, trm_cost start, int written) {
+  trm_cost end = cost_now();
   trm_machine *m = session->machine;
   trm_text text = trm_reply(session);
   uint32_t bits;
@@ -124,7 +131,8 @@ static void tell(trm_session *session, const trm_outcome *outcome, uint64_t tick
   trm_put_hex(&text, bits);
   trm_put_field(&text, "saturated", outcome->saturated);
   put_states(&text, m);
-  trm_put_field(&text, "ticks", ticks);
+  trm_put_field(&text, "ticks", end.ticks - start.ticks);
+  if (end.cycles) trm_put_field(&text, "cycles", end.cycles - start.cycles);
   trm_put_words(&text, written ? " answer=" : " tokens=");
   for (uint32_t t = 0; t < m->rows->seq; t++)
     trm_put(&text, trm_character(m->rows, m->answer[t], written));
@@ -162,9 +170,9 @@ static trm_status solve(trm_session *session, const char *arguments) {
   int written;
   trm_status status = read_puzzle(session, arguments, &session->id, &written);
   if (status.code) return status;
-  uint64_t start = board_ticks();
+  trm_cost start = cost_now();
   status = run_solve(session, &outcome);
-  if (!status.code) tell(session, &outcome, board_ticks() - start, written);
+  if (!status.code) tell(session, &outcome, start, written);
   return status;
 }
 

@@ -28,6 +28,8 @@ uint64_t board_ticks(void) {
 
 uint32_t board_ticks_per_second(void) { return 1000000; }
 
+uint64_t board_cycles(void) { return 0; }
+
 uint32_t board_stack_used(void) { return 0; }
 
 void board_begin(void) {}

@@ -1,10 +1,11 @@
 """The board program over a serial port: the firmware behind a pseudo terminal, and failures."""
 
+import contextlib
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_the_firmware_answers_over_a_port(
     said = capsys.readouterr().out
     assert "right; equal to the simulation (test vector 0)\nsupervision steps: 5 of 5" in said
     assert "right; not compared with the simulation" in said
-    assert re.search(r"; [\d,]+ cycles at 1 MHz, \d\.\d{3} s\n", said)
+    assert re.search(r"; [\d,]+ cycles by the board.s clock at 1 MHz, \d\.\d{3} s\n", said)
     assert f"copy as double on {port}" in said
 
 
@@ -73,7 +74,40 @@ def test_cycles_and_their_time_are_the_board_s(
 ) -> None:
     with scripted_port(board(package)) as port:
         assert ask(package, port) == 0
-    assert "64,000,000 cycles at 32 MHz, 2.000 s" in capsys.readouterr().out
+    assert "64,000,000 cycles by the board's clock at 32 MHz, 2.000 s" in capsys.readouterr().out
+    answer = board(package)
+
+    def counting(line: str) -> Iterator[bytes]:
+        for reply in answer(line):
+            said = reply.rpartition(b" *")[0].decode()
+            yield from checked(said.replace("ticks=64000000", "ticks=64000000 cycles=65"))
+
+    with scripted_port(counting) as port:
+        assert ask(package, port) == 0
+    assert "; 65 cycles by the core's counter at 32 MHz, 2.000 s" in capsys.readouterr().out
+
+
+def test_ctrl_c_stops_the_board_too(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's Ctrl-C in the middle of a puzzle: the board is not left with it."""
+    heard: list[str] = []
+    answer = board(package)
+
+    def listening(line: str) -> Iterable[bytes]:
+        heard.append(line)
+        return checked("step 1 of 5") if line.startswith("solve") else answer(line)
+
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    bar = contextlib.nullcontext(stop)
+    monkeypatch.setattr("export.board.job.progress_bar", lambda *_: bar)
+    with scripted_port(listening) as port:
+        assert ask(package, port) == 130
+        for _ in range(100):
+            if heard[-1] == "\x03":
+                break
+            time.sleep(0.05)
+    assert [line.split(" ")[0] for line in heard] == ["\x03", "info", "set", "solve", "\x03"]
 
 
 def test_every_step_is_waited_for(package: Path, capsys: pytest.CaptureFixture[str]) -> None:

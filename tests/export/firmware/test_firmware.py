@@ -12,6 +12,7 @@ import pytest
 from export.artifact.host_state import state_checksum
 from export.board.connection import start_emulator
 from export.cortex_m import row_file
+from export.cortex_m.console import check_line
 from export.cortex_m.row_file import Depth, PuzzleKind, PuzzleShape
 from quant.integer.carry import Combine
 from tests.support.firmware.cases import (
@@ -258,7 +259,9 @@ def ask_alone(elf: Path, flash: Path, line: str) -> str:
     finally:
         board.close()
     assert reply is not None
-    return reply.decode()
+    content = check_line(reply)  # a checksum of the ticks too
+    assert content is not None
+    return content
 
 
 def test_instructions_do_not_depend_on_the_run(tmp_path: Path) -> None:

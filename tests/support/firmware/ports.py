@@ -60,5 +60,6 @@ def _serve(file: int, answer: Answer, stop: threading.Event) -> None:
         data += os.read(file, 4096)
         while b"\n" in data:
             line, _, data = data.partition(b"\n")
-            for piece in answer(line.rpartition(b" *")[0].decode()):
+            content, _, _ = line.partition(b" *")
+            for piece in answer(content.decode()):
                 os.write(file, piece)

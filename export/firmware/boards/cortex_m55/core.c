@@ -26,10 +26,50 @@ static uint8_t states[STATE_BYTES] __attribute__((section(".states"), aligned(16
 static trm_kept kept __attribute__((section(".kept")));
 static volatile uint32_t rounds;
 
-void board_tick_overflow(void) { rounds++; }
+/* The cycle counter of the debug unit (DWT; of an M55 with a PMU the same counter): 32 bits, which
+   are added up at every overflow of SysTick, at most 2^24 cycles apart. Where there is none it reads
+   as zero and stands still. */
+#define DEMCR CONTROL(0xE000EDFC)
+#define DWT_CONTROL CONTROL(0xE0001000)
+#define DWT_CYCLES CONTROL(0xE0001004)
+enum { TRACE_ENABLE = 1 << 24, COUNT_CYCLES = 1 };
+
+static volatile uint64_t cycles;
+static volatile uint32_t last_cycles;
+static int counts_cycles;
+
+static void start_cycles(void) {
+  DEMCR |= TRACE_ENABLE;
+  DWT_CONTROL |= COUNT_CYCLES;
+  uint32_t before = DWT_CYCLES;
+  __asm volatile("nop\n nop\n nop");
+  last_cycles = DWT_CYCLES;
+  counts_cycles = last_cycles != before;
+}
+
+static void add_cycles(void) {
+  uint32_t now = DWT_CYCLES;
+  cycles += now - last_cycles;
+  last_cycles = now;
+}
+
+void board_tick_overflow(void) {
+  rounds++;
+  if (counts_cycles) add_cycles();
+}
+
+uint64_t board_cycles(void) {
+  if (!counts_cycles) return 0;
+  __asm volatile("cpsid i" ::: "memory"); /* SysTick adds them up too */
+  add_cycles();
+  uint64_t sum = cycles;
+  __asm volatile("cpsie i" ::: "memory");
+  return sum;
+}
 
 void board_start(void) {
   console_open();
+  start_cycles();
   SYSTICK->reload = TICKS_PER_ROUND - 1;
   SYSTICK->value = 0;
   SYSTICK->control = 7; /* CPU clock, interrupt, on */
