@@ -18,9 +18,11 @@ from export.pipeline import export_model
 from export.targets import Target
 from quant.precision_plan import parse_plan
 from trm_jax.command_line import progress_bar
+from trm_jax.data.calibration import NOT_NEEDED, CalibrationOptions
 from trm_jax.halting import Halting
 from trm_jax.loading import load_model, load_puzzles
 from trm_jax.output.staging import staged
+from trm_jax.tasks.calibration import NO_OPTIONS, choose_calibration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,9 @@ class ExportJob:
     Attributes:
       model: name or path; scheme: one for all matrices, or ROLE=SCHEME,...
       task: what the model solves; None: what its files say.
-      data: puzzles to calibrate on and to answer; None: the bundled ones.
+      data: puzzles to answer, and to calibrate on where nothing else is said; None: the bundled
+        ones.
+      calibration: what is said of the puzzles to calibrate on.
       batch: puzzles per call of the graphs.
       steps: supervision steps of the expected answers; None: the model's.
       cut: attention in integers in graphs that share one arena (lowering/stages.py).
@@ -48,6 +52,7 @@ class ExportJob:
     steps: int | None
     cut: str | None
     halting: Halting | None = None
+    calibration: CalibrationOptions = NO_OPTIONS
     accelerator: Accelerator | None = None
 
 
@@ -78,8 +83,11 @@ def run_job(job: ExportJob) -> Manifest:
     cut = parse_cut(job.cut) if job.cut else None
     precision = parse_plan(job.scheme)
     plan_for(precision, job.target)  # refuses what the target cannot compute before loading
+    if job.calibration.is_chosen and not precision.needs_puzzles:
+        raise ValueError(f"{precision.name} is calibrated on no puzzles; {NOT_NEEDED}")
     model = load_model(job.model, task=job.task)
     puzzles = load_puzzles(model, job.data)
+    calibration = choose_calibration(model, puzzles, job.calibration)
     with progress_bar("loading", 2) as advance:
         begun = itertools.count()
         return export_model(
@@ -92,6 +100,7 @@ def run_job(job: ExportJob) -> Manifest:
             steps=job.steps,
             halting=job.halting,
             cut=cut,
+            calibration=calibration,
             on_stage=lambda stage: advance(next(begun), stage),
         )
 

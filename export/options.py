@@ -7,6 +7,7 @@ import argparse
 
 from export.targets import BATCH, Target
 from trm_jax.command_line import make_parser, positive_int, user_path
+from trm_jax.data.calibration import add_calibration
 from trm_jax.halting import Halting, parse_halting
 from trm_jax.output.ownership import OutputKind
 from trm_jax.tasks.table import TASKS
@@ -43,8 +44,9 @@ def export_parser(program: str, description: str | None) -> argparse.ArgumentPar
         "--data",
         type=user_path,
         metavar="DIR",
-        help="puzzles to calibrate on and to answer (default: bundled)",
+        help="puzzles to answer, the last of them to calibrate on (default: bundled)",
     )
+    add_calibration(p)
     p.add_argument(
         "--batch-size",
         type=positive_int,

@@ -53,10 +53,12 @@ from quant.scheme import FloatDtype, Scheme
 from quant.simulation import Simulation, simulate
 from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
+from trm_jax.data.calibration import CalibrationFacts
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.halting import NEVER, Halting, StepReading, halting_steps
-from trm_jax.loading import LoadedModel, Puzzles, gather_batch, gather_calibration, load_puzzles
+from trm_jax.loading import LoadedModel, Puzzles, gather_batch, load_puzzles
 from trm_jax.output.staging import staged
+from trm_jax.tasks.calibration import CalibrationPuzzles
 from trm_jax.types import Batch
 
 TRIED, EXPECTED = 16, 8  # puzzles that are tried, and that become expected answers
@@ -73,6 +75,7 @@ def export_model(
     steps: int | None = None,
     halting: Halting | None = None,
     cut: PartitionSpec | None = None,
+    calibration: CalibrationPuzzles | None = None,
     on_stage: Callable[[str], object] = lambda stage: None,
 ) -> Manifest:
     """Quantise a model as its simulation does and write it as files for a runtime.
@@ -80,37 +83,45 @@ def export_model(
     Args:
       precision: one scheme for all matrices, or one per role.
       folder: is replaced file by file if it exists.
-      puzzles: static activations are calibrated on the last of them, the first are answered and
-        become the expected answers; None: the bundled ones that the model reads.
+      puzzles: the first are answered and become the expected answers; None: the bundled ones that
+        the model reads.
       batch: puzzles per call of the graphs.
       steps: supervision steps of calibration and of the expected answers; None: the model's.
       halting: as of `write_artifact`.
       cut: attention in integers, in graphs that share one arena (lowering/stages.py).
+      calibration: what the scheme is calibrated on, where it needs puzzles; None: the last 128 of
+        the puzzles.
       on_stage: is told what begins.
 
     Raises:
       ValueError: the target cannot compute the scheme, would compute it wrong, or the runtime
-        here answers otherwise than simulated; or no puzzles fit the model.
+        here answers otherwise than simulated; no puzzles fit the model; or expected answers would
+        be of puzzles that it is calibrated on.
       RuntimeError: the runtime refuses the file.
       ModuleNotFoundError: packages of the target's file format are not installed.
     """
     plan = plan_for(precision, target)
-    dataset = (load_puzzles(model) if puzzles is None else puzzles).ordered
+    puzzles = load_puzzles(model) if puzzles is None else puzzles
+    dataset, tried = puzzles.ordered, min(TRIED, len(puzzles))
+    calibration = calibration or CalibrationPuzzles(evaluated=puzzles)
+    needs_puzzles = plan.precision.needs_puzzles
+    if needs_puzzles:
+        calibration.check(tried)
     steps = model.config.halt_max_steps if steps is None else steps
     on_stage("quantising")
-    simulation = simulate(model, plan.precision, gather_calibration(dataset), steps=steps)
+    simulation = simulate(model, plan.precision, calibration.batches(), steps=steps)
     on_stage("lowering and trying")
-    tried = gather_batch(dataset, np.arange(min(TRIED, len(dataset))))
     return write_artifact(
         Path(folder),
         model,
         plan,
         simulation,
-        tried,
+        gather_batch(dataset, np.arange(tried)),
         batch=batch,
         steps=steps,
         halting=halting,
         cut=cut,
+        calibration=calibration.recorded_if(needs_puzzles),
     )
 
 
@@ -126,6 +137,7 @@ def keep_artifact(
     tried: int = TRIED,
     halting: Halting | None = None,
     cut: PartitionSpec | None = None,
+    calibration: CalibrationFacts | None = None,
 ) -> Export:
     """Open the export of a folder; make it first where it is not there.
 
@@ -133,7 +145,7 @@ def keep_artifact(
       make: gives the simulation, where the export is to be made.
       dataset: its first puzzles are tried for the expected answers.
       tried: how many of them at most.
-      batch, steps, halting, cut: as of `write_artifact`.
+      batch, steps, halting, cut, calibration: as of `write_artifact`.
 
     Raises:
       As `write_artifact` and `open_artifact`.
@@ -150,6 +162,7 @@ def keep_artifact(
             steps=steps,
             halting=halting,
             cut=cut,
+            calibration=calibration,
         )
     return open_artifact(folder)
 
@@ -165,6 +178,7 @@ def write_artifact(
     steps: int,
     halting: Halting | None = None,
     cut: PartitionSpec | None = None,
+    calibration: CalibrationFacts | None = None,
 ) -> Manifest:
     """Write an export.
 
@@ -176,6 +190,7 @@ def write_artifact(
       halting: the rule of a second set of expected answers, which a board's self-test repeats;
         None: by the rules of the puzzles, where they are known, else never.
       cut: as in `lower_model`; the stages then give the expected answers.
+      calibration: what was calibrated on, for the manifest.
 
     Raises:
       ValueError: illegal for the target, or the runtime here answers otherwise than simulated.
@@ -195,6 +210,7 @@ def write_artifact(
             first,
             expected=choose_expected(draft, simulation, tried, steps, rule),
             integers=count_saturated(first, simulation, tried, steps),
+            calibration=calibration,
         )
         (work / MANIFEST_FILE).write_text(dump_manifest(final), encoding="utf-8")
     return final

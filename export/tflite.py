@@ -30,6 +30,7 @@ from export.ethos_u.accelerators import DEFAULT_ACCELERATOR, Accelerator
 from export.options import EXPORT, export_parser, take_halting
 from export.targets import Target
 from trm_jax.command_line import exit_code
+from trm_jax.data.calibration import read_calibration
 from trm_jax.output.folder import check_named, writing_whole
 
 NPU = Target.ETHOS_U.value
@@ -93,6 +94,7 @@ def run_export(args: argparse.Namespace) -> int:
             cut=args.cut,
             halting=take_halting(args),
             accelerator=Accelerator(args.accelerator) if args.accelerator else None,
+            calibration=read_calibration(args),
         )
         with writing_whole(args.out, EXPORT):
             text = export_and_describe(job)

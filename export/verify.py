@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from export.options import artifact_parser
 from export.targets import Target
 from trm_jax.command_line import exit_code, natural_int
+from trm_jax.data.calibration import add_calibration_folder
 
 LIMIT = 64
 
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="puzzles of the rollouts (%(default)s)",
     )
+    add_calibration_folder(p, "the data set that it was calibrated on (--data, or bundled)")
     p.add_argument("--model", metavar="NAME|PATH", help="the model it was made from")
     return p
 
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.folder,
             limit=args.limit,
             data=args.data,
+            calibration=args.calibration,
             task=args.task,
             model=args.model,
             target=Target(args.runtime) if args.runtime else None,

@@ -86,6 +86,7 @@ PLACES = {
     "trm_jax.convert": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.zoo": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.loading": ("trm_jax.convert", "trm_jax.zoo"),
+    "trm_jax.tasks.calibration": ("trm_jax.loading",),
     "trm_jax.scores": ("trm_jax.loading", "trm_jax.intervals"),
     # quant: grids, schemes, quantisers, TFLite Micro's integers, the simulation of a device
     "quant.affine": (),

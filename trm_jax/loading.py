@@ -39,6 +39,7 @@ from trm_jax.convert import load as convert_load
 from trm_jax.convert.hints import NO_HINTS, Hints
 from trm_jax.convert.published import PUBLISHED
 from trm_jax.data.batches import (
+    CALIBRATION_PUZZLES,
     PuzzleBatch,
     calibration_batches,
     evaluation_order,
@@ -56,6 +57,7 @@ from trm_jax.tasks.table import agreed_task, need_task, task_named
 from trm_jax.tasks.task import Task
 from trm_jax.types import Batch, Weights
 
+DATA_OPTION = "--data"
 HASHED_ROWS = 4096  # of a tensor at a time
 
 
@@ -241,7 +243,11 @@ def known_config(name: str) -> Config | None:
 
 
 def load_puzzles(
-    source: LoadedModel | Task | str, folder: Path | None = None, *, cells: int | None = None
+    source: LoadedModel | Task | str,
+    folder: Path | None = None,
+    *,
+    cells: int | None = None,
+    option: str = DATA_OPTION,
 ) -> Puzzles:
     """Load the puzzles of a task, or those that a model reads.
 
@@ -250,6 +256,7 @@ def load_puzzles(
       folder: a data set in the released layout, or one split of it (of a data set the test
         split is read); None is the bundled one.
       cells: of the bundled puzzles; None is the model's, or the first that is bundled.
+      option: of the command line that named the folder, for messages.
 
     Raises:
       FileNotFoundError: missing, or a file of the layout is.
@@ -263,7 +270,7 @@ def load_puzzles(
     task = task_named(source) if isinstance(source, str) else source
     root = zoo.puzzles(task.name, cells) if folder is None else folder
     if not root.is_dir():
-        raise FileNotFoundError(f"no data folder {root}; leave --data out for bundled puzzles")
+        raise FileNotFoundError(f"no data folder {root}; leave {option} out for bundled puzzles")
     split = root if (root / "dataset.json").is_file() else root / "test"
     dataset = load_dataset(split)
     facts = facts_of_split(dataset.metadata, split, task.name)
@@ -271,12 +278,15 @@ def load_puzzles(
     name = f"{task.name} {by(facts.grid)} ({'bundled' if folder is None else split})"
     puzzles = Puzzles(task=task, name=name, folder=split, dataset=dataset, facts=facts)
     if model:
-        check_fit(model, puzzles)
+        check_fit(model, puzzles, option)
     return puzzles
 
 
-def check_fit(model: LoadedModel, puzzles: Puzzles) -> None:
+def check_fit(model: LoadedModel, puzzles: Puzzles, option: str = DATA_OPTION) -> None:
     """Check that a model can read the puzzles, and that they are what it was trained on.
+
+    Args:
+      option: of the command line that named the puzzles, for messages.
 
     Raises:
       ValueError: another task, puzzle size, alphabet, grid, box shape or puzzle identifiers.
@@ -284,30 +294,36 @@ def check_fit(model: LoadedModel, puzzles: Puzzles) -> None:
     if model.task is not None and model.task != puzzles.task:
         raise ValueError(
             f"model {model.name} and data {puzzles.folder} do not fit: the model solves"
-            f" {model.task.name}, the data is {puzzles.task.name}; name another --model or --data"
+            f" {model.task.name}, the data is {puzzles.task.name}; name another --model or {option}"
         )
-    check_config_fits(model.name, model.config, puzzles)
-    check_facts_fit(model.need_facts(), f"model {model.name}", puzzles)
+    check_config_fits(model.name, model.config, puzzles, option)
+    check_facts_fit(model.need_facts(), f"model {model.name}", puzzles, option)
 
 
-def check_facts_fit(facts: PuzzleFacts, name: str, puzzles: Puzzles) -> None:
+def check_facts_fit(
+    facts: PuzzleFacts, name: str, puzzles: Puzzles, option: str = DATA_OPTION
+) -> None:
     """Check that puzzles are those that something was made for.
 
     Args:
       name: of the model or export, with the word before it, for the message.
+      option: of the command line that named the puzzles, for messages.
 
     Raises:
       ValueError: another task, grid, box shape or puzzle identifiers.
     """
-    remedy = "name another model or other --data"
+    remedy = f"name another model or other {option}"
     check_agreement(facts, name, puzzles.facts, f"data {puzzles.folder}", remedy=remedy)
 
 
-def check_config_fits(name: str, config: Config, puzzles: Puzzles) -> None:
+def check_config_fits(
+    name: str, config: Config, puzzles: Puzzles, option: str = DATA_OPTION
+) -> None:
     """Check that a configuration fits the puzzles.
 
     Args:
       name: of the model or export, for the message.
+      option: of the command line that named the puzzles, for messages.
 
     Raises:
       ValueError: another puzzle size, alphabet, or number of puzzle identifiers.
@@ -318,8 +334,8 @@ def check_config_fits(name: str, config: Config, puzzles: Puzzles) -> None:
         if ours != theirs:
             raise ValueError(
                 f"model {name} and data {puzzles.folder} do not fit: the model has"
-                f" {field}={ours}, the data {field}={theirs}; name another --model or other --data"
-                f" (python -m {puzzles.task.data_command} build|generate makes it)"
+                f" {field}={ours}, the data {field}={theirs}; name another --model or other"
+                f" {option} (python -m {puzzles.task.data_command} build|generate makes it)"
             )
     if config.num_puzzle_identifiers != meta.num_puzzle_identifiers:
         raise ValueError(
@@ -337,15 +353,18 @@ def gather_batch(dataset: PuzzleDataset, rows: Integer[np.ndarray, " batch"]) ->
     return to_batch(gather(dataset, rows, len(rows)))
 
 
-def gather_calibration(dataset: PuzzleDataset) -> Iterator[Batch]:
-    """Gather the puzzles that static activations are calibrated on, once they are asked for.
+def gather_calibration(dataset: PuzzleDataset, count: int = CALIBRATION_PUZZLES) -> Iterator[Batch]:
+    """Gather the puzzles that schemes are calibrated on, once they are asked for.
 
-    Which ones: data/batches.py.
+    Which ones: data/batches.py. A command line's are chosen and checked by tasks/calibration.py.
+
+    Args:
+      count: how many, the last of the data set; below 8 (data/calibration.py) accuracy suffers.
 
     Raises:
       ValueError: the data set has too few, or all of them are the same puzzle.
     """
-    for host in calibration_batches(dataset):
+    for host in calibration_batches(dataset, count):
         yield to_batch(host)
 
 

@@ -37,6 +37,7 @@ from experiments.measurement.options import (
     subject_parent,
 )
 from trm_jax.command_line import RESUMED, exit_code, make_parser, user_path
+from trm_jax.data.calibration import add_calibration
 from trm_jax.output.folder import check_named
 
 
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
         seed_of="training and bootstrap",
     )
     p = make_parser("experiments.ablate", __doc__, subject_parent(), shared)
+    add_calibration(p)
     p.add_argument("--only", metavar="STUDY,...", help="studies; default: all that apply")
     p.add_argument("--models", default="", metavar="A,B,...", help="for mixer: more of them")
     p.add_argument("--train-data", type=user_path, metavar="DIR", help="default: generated puzzles")

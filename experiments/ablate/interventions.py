@@ -19,11 +19,14 @@ from pathlib import Path
 from experiments.ablate.rows import Facts
 from experiments.measurement.choices import check_calibration
 from quant.ptq import weights as ptq_weights
+from quant.ptq.calibrate import Calibration
 from quant.scheme import Scheme, parse
-from quant.simulation import simulate
+from quant.simulation import calibrate_on, simulate
 from trm_jax.config import Config
-from trm_jax.loading import LoadedModel, Puzzles, gather_calibration
+from trm_jax.data.calibration import describe_calibration
+from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.models.reasoner import Reasoner
+from trm_jax.tasks.calibration import CalibrationPuzzles
 from trm_jax.tasks.task import Task
 from trm_jax.types import Batch, Weights
 
@@ -105,6 +108,7 @@ class Context:
       seed: of every draw.
       folder: where trained models and generated puzzles are kept.
       train_data: data set to train on; None generates puzzles.
+      chosen: puzzles to calibrate on that a command line chose; None: the last of the data.
       others: models beside `model` that a study of architectures compares.
       announce: takes a line on what is being done.
     """
@@ -117,6 +121,7 @@ class Context:
     seed: int
     folder: Path
     train_data: Path | None = None
+    chosen: CalibrationPuzzles | None = None
     others: tuple[str, ...] = ()
     announce: Announcer = field(default_factory=Announcer)
 
@@ -136,6 +141,22 @@ class Context:
         return dataclasses.replace(self.model.config, forward_dtype=self.dtype)
 
     @functools.cached_property
+    def aside(self) -> CalibrationPuzzles:
+        """The puzzles that schemes are calibrated on."""
+        return self.chosen or CalibrationPuzzles(evaluated=self.puzzles)
+
+    @functools.cached_property
+    def calibration(self) -> Calibration:
+        """The model and those puzzles, measured once for all studies."""
+        return calibrate_on(self.model, self.aside.batches(), self.steps)
+
+    def calibrated_on(self, scheme: Scheme) -> Facts:
+        """Give the setting of puzzles that a scheme is calibrated on, where they were chosen."""
+        if self.aside.facts is None or not scheme.needs_puzzles:
+            return {}
+        return {"calibration": describe_calibration(self.aside.facts)}
+
+    @functools.cached_property
     def original(self) -> AblatedModel:
         """The unchanged model at full depth, one object for all studies."""
         return put_under(self, parse(FULL))
@@ -151,12 +172,14 @@ def put_under(context: Context, scheme: Scheme, model: LoadedModel | None = None
     Raises:
       ValueError: static activations would be calibrated on puzzles that are evaluated.
     """
+    calibration = context.calibration
+    if scheme.needs_puzzles:
+        check_calibration((scheme,), context.num_puzzles, context.aside)
+    if model is not None:
+        calibration = calibrate_on(model, context.aside.batches())
     model = model or context.model
-    dataset, steps = context.puzzles.dataset, model.config.halt_max_steps
-    check_calibration((scheme,), context.num_puzzles, context.puzzles)
-    simulation = simulate(
-        model, scheme, gather_calibration(dataset), steps=steps, dtype=context.dtype
-    )
+    steps = calibration.steps
+    simulation = simulate(model, scheme, calibration, dtype=context.dtype)
     return AblatedModel(
         reasoner=simulation.reasoner,
         weights=simulation.weights,
@@ -168,7 +191,9 @@ def put_under(context: Context, scheme: Scheme, model: LoadedModel | None = None
 def compressed(context: Context, scheme: str) -> Intervention:
     """Make the intervention that puts the model under a scheme and is named after it."""
     return Intervention(
-        name=scheme, make=lambda: put_under(context, parse(scheme)), settings={"scheme": scheme}
+        name=scheme,
+        make=lambda: put_under(context, parse(scheme)),
+        settings={"scheme": scheme, **context.calibrated_on(parse(scheme))},
     )
 
 

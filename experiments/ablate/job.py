@@ -9,11 +9,18 @@ from typing import NamedTuple
 
 from experiments.ablate.interventions import Context, Effort, Intervention, NotApplicable
 from experiments.ablate.rows import AblationSpec
-from experiments.measurement.choices import choose_batch_size, choose_dtype, choose_limit
+from experiments.measurement.choices import (
+    check_named_for,
+    choose_batch_size,
+    choose_dtype,
+    choose_limit,
+)
 from experiments.measurement.options import DEFAULT_LIMIT, QUICK_LIMIT, read_common
 from trm_jax.convert.hints import Hints
+from trm_jax.data.calibration import read_calibration
 from trm_jax.loading import load_model, load_puzzles
 from trm_jax.names import unknown_name
+from trm_jax.tasks.calibration import choose_calibration
 from trm_jax.tasks.table import task_named
 
 StudyFunction = Callable[[Context], tuple[Intervention, ...]]
@@ -56,7 +63,7 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
       ValueError: unknown names, parts that do not fit, or a named study that does not apply.
       OSError: missing files.
     """
-    common = read_common(args)
+    common, options = read_common(args), read_calibration(args)
     task = task_named(common.task)
     selected = parse_studies(args.only, studies)
     model = load_model(common.model, Hints(preset=common.preset), task=task)
@@ -72,9 +79,11 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
         seed=common.seed,
         folder=common.out or Path("runs") / f"ablate-{task.name}-{model.name}",
         train_data=args.train_data,
+        chosen=choose_calibration(model, data, options) if options.is_chosen else None,
         others=tuple(filter(None, args.models.split(","))),
     )
     interventions, skipped = collect(selected, context, named=args.only is not None)
+    check_chosen(context, interventions)
     return AblationJob(
         context, make_spec(context, interventions, common.batch_size), interventions, skipped
     )
@@ -118,6 +127,17 @@ def collect(
     if not interventions:
         raise ValueError(f"no study applies: {'; '.join(skipped)}")
     return interventions, tuple(skipped)
+
+
+def check_chosen(context: Context, studies: Mapping[str, tuple[Intervention, ...]]) -> None:
+    """Check that puzzles chosen to calibrate on serve a study.
+
+    Raises:
+      ValueError: they serve none.
+    """
+    names = [n for n, listed in studies.items() if any("calibration" in i.settings for i in listed)]
+    if context.chosen is not None:
+        check_named_for(names, context.num_puzzles, context.chosen)
 
 
 def make_spec(

@@ -13,13 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import jax
-import numpy as np
 
 from quant.recipe import parse_given
 from quant.scheme import PAPER_SCHEMES, Scheme
 from trm_jax.config import Config
-from trm_jax.data.batches import CALIBRATION_PUZZLES, calibration_rows, identifiers_of
+from trm_jax.data.calibration import NOT_NEEDED
 from trm_jax.loading import Puzzles
+from trm_jax.tasks.calibration import CalibrationPuzzles
 
 CPU_BATCH, DEVICE_BATCH = 50, 250  # divide round limits: a padded shard costs like a full one
 CPU_BYTES, DEVICE_BYTES = 2**30, 2**33  # for the two trajectories that are alive at a time
@@ -70,58 +70,62 @@ def choose_limit(limit: int, total: int) -> int:
     return min(limit or total, total)
 
 
-def check_calibration(schemes: Sequence[Scheme], num_puzzles: int, puzzles: Puzzles) -> None:
+def check_limit(limit: int, puzzles: Puzzles) -> None:
+    """Check how many puzzles a deployment solves, of those that there are.
+
+    Raises:
+      ValueError: none, or more than there are.
+    """
+    if not 1 <= limit <= len(puzzles):
+        raise ValueError(
+            f"--limit must be 1 to {len(puzzles)}, the puzzles of {puzzles.folder}, got {limit}"
+        )
+
+
+def check_calibration(
+    schemes: Sequence[Scheme], num_puzzles: int, calibration: CalibrationPuzzles
+) -> None:
     """Check the puzzles that schemes are calibrated on, where a scheme is.
 
     Args:
       num_puzzles: that are evaluated, the first in their order.
 
     Raises:
-      ValueError: the calibration puzzles would be evaluated too, as they are or as images, or
-        all of them are the same puzzle.
+      ValueError: the calibration puzzles would be evaluated too, as they are or as images, all of
+        them are the same puzzle, or they were named for schemes that need none.
     """
     calibrated = [scheme.name for scheme in schemes if scheme.needs_puzzles]
-    if not calibrated:
-        return
-    total = len(puzzles)
-    left = max(total - CALIBRATION_PUZZLES, 0)
-    if num_puzzles > left:
-        raise ValueError(
-            f"{calibrated[0]} is calibrated on the last {CALIBRATION_PUZZLES} of the"
-            f" {total} puzzles, so at most {left} can be evaluated, got {num_puzzles};"
-            " lower --limit or leave the scheme out"
-        )
-    check_unseen(puzzles, num_puzzles)
+    check_named_for(calibrated, num_puzzles, calibration)
 
 
-def check_unseen(puzzles: Puzzles, num_puzzles: int) -> None:
-    """Check that no calibration puzzle is an image of an evaluated one.
-
-    Under another puzzle identifier an equal question is another one: a model reads both.
+def check_named_for(
+    calibrated: Sequence[str], num_puzzles: int, calibration: CalibrationPuzzles
+) -> None:
+    """Check the puzzles that something is calibrated on, where anything is.
 
     Args:
+      calibrated: names of the schemes, studies or variants that need them.
       num_puzzles: that are evaluated, the first in their order.
 
     Raises:
-      ValueError: one is, or all calibration puzzles are the same puzzle.
+      ValueError: as `check_calibration`.
     """
-    dataset = puzzles.dataset
-    evaluated, calibration = puzzles.order[:num_puzzles], calibration_rows(dataset)
-    rows = np.concatenate([evaluated, calibration])
-    ids = puzzles.task.image_ids(dataset.inputs[rows], puzzles.facts)
-    names = list(zip(ids, identifiers_of(dataset, rows).tolist(), strict=True))
-    first = dict(zip(names[:num_puzzles], evaluated.tolist(), strict=True))
-    calibrated = zip(names[num_puzzles:], calibration.tolist(), strict=True)
-    pairs = [(row, first[name]) for name, row in calibrated if name in first]
-    if pairs:
-        row, other = pairs[0]
-        same = (dataset.inputs[row] == dataset.inputs[other]).all()
-        what = "the same as" if same else "a symmetric image of"
+    if not calibrated:
+        if calibration.options.is_chosen:
+            raise ValueError(
+                "nothing here is calibrated on puzzles, as schemes with -gptq, a8s or a16s are;"
+                f" {NOT_NEEDED}"
+            )
+        return
+    if num_puzzles > calibration.left:
+        total = len(calibration.evaluated)
         raise ValueError(
-            f"{len(pairs)} of the last {CALIBRATION_PUZZLES} puzzles of {puzzles.folder}, which"
-            f" calibration takes, are evaluated too: puzzle {row} is {what} puzzle {other};"
-            " take such puzzles out of the data or leave out the schemes that are calibrated"
+            f"{calibrated[0]} is calibrated on the last {calibration.count} of the"
+            f" {total} puzzles, so at most {calibration.left} can be evaluated, got"
+            f" {num_puzzles}; lower --limit, name other puzzles with --calibration DIR, or leave"
+            " the scheme out"
         )
+    calibration.check(num_puzzles)
 
 
 def choose_dtype(name: str) -> str:

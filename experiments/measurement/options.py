@@ -5,6 +5,8 @@
                                                              sweep, ablate, arc
     add_schemes         --schemes                            sweep, arc, footprint, deploy's targets
     add_data            --data                               deploy's targets
+    add_calibration     --calibration --calibration-puzzles  sweep, ablate, recipe, deploy's targets
+                                                             (trm_jax/data/calibration.py)
 
 A program adds its own options, and may leave a default open where it depends on another option.
 Nothing here imports jax: a command line is parsed, and its help printed, before anything heavy is

@@ -8,6 +8,7 @@ the program is resumed.
 Not here: files (row_files.py); what a row is (rows.py of each program).
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from experiments.measurement.row_checks import check_all_within, check_shards
+from trm_jax.data.calibration import CalibrationFacts, describe_calibration
 
 FORMAT = 1  # of rows and spec files
 Shard = tuple[int, int]
@@ -90,13 +92,63 @@ class RowSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeploymentSpec(RowSpec):
+class CalibratedSpec(RowSpec):
+    """Rows of which some are of schemes that were calibrated on puzzles.
+
+    Attributes:
+      calibration: the puzzles that a command line chose for that; None: it chose none, and they are
+        the last of the data.
+    """
+
+    calibration: CalibrationFacts | None = None
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Return whether any scheme is calibrated on puzzles that a command line may choose."""
+        return False
+
+    @property
+    def chosen_calibration(self) -> dict[str, Any]:
+        """What chosen puzzles add to the identity of a calibrated row; without a choice nothing."""
+        return {} if self.calibration is None else {"calibration": self.calibration.identity}
+
+    def conflicts(self, later: Self) -> list[str]:
+        """List the reasons why the rows of two specs must not mix, other puzzles among them."""
+        found = super().conflicts(later)
+        both = self.is_calibrated and later.is_calibrated
+        if both and self.chosen_calibration != later.chosen_calibration:
+            was, asked = map(describe_calibration, (self.calibration, later.calibration))
+            found.append(f"schemes are calibrated on {was}, asked for {asked}")
+        return found
+
+    def joined_calibration(self, later: Self) -> CalibrationFacts | None:
+        """Return the choice of two specs without a conflict: that of the one that is calibrated."""
+        return later.calibration if later.is_calibrated else self.calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSpec(CalibratedSpec):
     """What deployments of all targets have in common: the digest of their rows."""
 
     @property
     def digest(self) -> str:
         """Short hash of what decides the numbers of a row: the values alone, without names."""
-        return digest_of([getattr(self, name) for name in self.IDENTITY])
+        return digest_of(self.values)
+
+    @property
+    def calibrated_digest(self) -> str:
+        """The digest of a row that is calibrated on puzzles."""
+        return digest_of([*self.values, *self.chosen_calibration.values()])
+
+    @property
+    def values(self) -> list[Any]:
+        """What decides the numbers of every row."""
+        return [getattr(self, name) for name in self.IDENTITY]
+
+    def widened(self, later: Self) -> Self:
+        """Join with the spec of a later run, which has no conflict with this one."""
+        joined = super().widened(later)
+        return dataclasses.replace(joined, calibration=self.joined_calibration(later))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ from collections.abc import Sequence
 from experiments.measurement.folders import RECIPE
 from experiments.measurement.options import DEFAULT_LIMIT, add_data, subject_parent
 from trm_jax.command_line import exit_code, make_parser, natural_int, positive_int, user_path
+from trm_jax.data.calibration import add_calibration
 from trm_jax.output.folder import check_named
 
 
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     p = make_parser("experiments.recipe", __doc__, subject_parent())
     add_data(p)
+    add_calibration(p)
     p.add_argument(
         "--budget",
         metavar="SIZE",

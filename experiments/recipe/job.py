@@ -18,9 +18,11 @@ from quant.ptq.calibrate import input_widths
 from quant.ptq.weights import footprint
 from quant.scheme import Activations, Arithmetic, Granularity, Scheme, WeightScheme, parse_weights
 from trm_jax.convert.hints import Hints
-from trm_jax.data.batches import CALIBRATION_PUZZLES, identifiers_of
+from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.data.calibration import read_calibration
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
 from trm_jax.names import unknown_name
+from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration, image_names
 from trm_jax.tasks.table import task_named
 
 CANDIDATES = tuple(
@@ -42,6 +44,7 @@ class RecipeJob:
     """A search, checked.
 
     Attributes:
+      aside: puzzles that losses are measured on and weights are rounded by.
       target: None counts densely packed integers.
       sites: the matrices.
       rest: bytes of everything that is not a matrix.
@@ -53,6 +56,7 @@ class RecipeJob:
 
     model: LoadedModel
     puzzles: Puzzles
+    aside: CalibrationPuzzles
     target: Target | None
     sites: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -106,6 +110,7 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
       ValueError: unknown names or sizes, or parts that do not fit.
       OSError: missing files.
     """
+    options = read_calibration(args)
     target = read_target(args.target)
     max_drop = read_drop(args.max_drop)
     if args.budget is None and max_drop is None:
@@ -116,7 +121,8 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
     model = load_model(args.model, Hints(), task=task)
     puzzles = load_puzzles(model, args.data)
     num_puzzles = choose_limit(args.limit, len(puzzles.dataset))
-    check_calibration([Scheme(weights=CANDIDATES[0])], num_puzzles, puzzles)
+    aside = choose_calibration(model, puzzles, options)
+    check_calibration([Scheme(weights=CANDIDATES[0])], num_puzzles, aside)
     stored = footprint(model.weights, Scheme())
     sites = tuple(input_widths(model.weights.params))
     shapes = {t.name.removesuffix("/kernel"): t.shape for t in stored.backbone}
@@ -125,6 +131,7 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
     job = RecipeJob(
         model=model,
         puzzles=puzzles,
+        aside=aside,
         target=target,
         sites=sites,
         shapes=tuple(shapes[site] for site in sites),
@@ -133,7 +140,7 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
         max_drop=max_drop,
         num_puzzles=num_puzzles,
         batch_size=choose_batch_size(args.batch_size, model.config, model.config.halt_max_steps),
-        deciding=choose_deciding(puzzles, num_puzzles),
+        deciding=choose_deciding(aside, num_puzzles),
         out=args.out or Path("runs") / f"recipe-{task.name}-{model.name}",
     )
     _check_budget(job)
@@ -145,33 +152,27 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
     return job
 
 
-def choose_deciding(puzzles: Puzzles, num_puzzles: int) -> Integer[np.ndarray, " puzzles"]:
+def choose_deciding(aside: CalibrationPuzzles, num_puzzles: int) -> Integer[np.ndarray, " puzzles"]:
     """Choose the puzzles that decide about a drop: neither solved for the report nor calibrated on.
 
     Images of those that are solved are left out. Where fewer than the calibration puzzles are
     left, these decide too.
 
     Args:
+      aside: puzzles that are calibrated on.
       num_puzzles: that are solved for the report, the first in their order.
 
     Returns:
       Rows of the data set.
     """
-    stop = len(puzzles) - CALIBRATION_PUZZLES
+    puzzles, stop = aside.evaluated, aside.left
     if stop - num_puzzles < CALIBRATION_PUZZLES:
         stop = len(puzzles)
     first = max(num_puzzles, stop - MOST_DECIDING)
     solved, rows = puzzles.order[:num_puzzles], puzzles.order[first:stop]
-    seen = set(_image_names(puzzles, solved))
-    new = [name not in seen for name in _image_names(puzzles, rows)]
+    seen = set(image_names(puzzles, solved))
+    new = [name not in seen for name in image_names(puzzles, rows)]
     return rows[new]
-
-
-def _image_names(puzzles: Puzzles, rows: np.ndarray) -> list[tuple]:
-    """Name puzzles so that symmetric images of a question to the same identifier are equal."""
-    inputs = puzzles.dataset.inputs[rows]
-    ids = puzzles.task.image_ids(inputs, puzzles.facts)
-    return list(zip(ids, identifiers_of(puzzles.dataset, rows).tolist(), strict=True))
 
 
 def _check_budget(job: RecipeJob) -> None:

@@ -44,7 +44,6 @@ from quant.scheme import Activations, Scheme, WeightScheme, parse_weights
 from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.intervals import LEVEL, paired_difference, pairs
-from trm_jax.loading import gather_calibration
 from trm_jax.metrics import puzzle_exact
 from trm_jax.output.folder import writing_whole
 from trm_jax.output.staging import staged
@@ -77,7 +76,7 @@ def search(job: RecipeJob) -> RecipeOutcome:
     Raises:
       ValueError: no recipe within the budget keeps to --max-drop.
     """
-    calibration = calibrate_on(job.model, gather_calibration(job.puzzles.dataset))
+    calibration = calibrate_on(job.model, job.aside.batches())
     sensitivity = Sensitivity(calibration, steps=STEPS, batches=BATCHES)
     choices = measure_choices(job, sensitivity)
     front = pareto_front(choices)

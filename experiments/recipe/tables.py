@@ -19,6 +19,7 @@ from experiments.render.tables import (
     with_interval,
 )
 from quant.recipe import write_recipe
+from trm_jax.data.calibration import describe_calibration
 
 
 def header(job: RecipeJob) -> str:
@@ -53,6 +54,7 @@ def notes(job: RecipeJob, outcome: RecipeOutcome) -> dict[str, Any]:
         "predicted_loss": outcome.chosen.predicted,
         "measured_loss": outcome.chosen.measured,
         "puzzles": job.num_puzzles,
+        "calibration": describe_calibration(job.aside.recorded),
         "exact": {each.name: each.rate.value for each in outcome.solved},
     }
 

@@ -41,6 +41,7 @@ from trm_jax.command_line import (
     natural_int,
     positive_int,
 )
+from trm_jax.data.calibration import add_calibration
 from trm_jax.output.folder import check_named
 
 DEFAULT_SCHEMES = (
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p = make_parser("experiments.sweep", __doc__, subject_parent(), shared)
     add_schemes(p, DEFAULT_SCHEMES)
+    add_calibration(p)
     p.add_argument(
         "--depths",
         default="all",

@@ -17,8 +17,10 @@ from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax.config import flops_per_step
 from trm_jax.convert.hints import Hints
+from trm_jax.data.calibration import describe_calibration, read_calibration
 from trm_jax.halting import BY_RULES, NEVER, parse_halting
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
+from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
 from trm_jax.tasks.table import task_named
 
 
@@ -28,10 +30,12 @@ class SweepJob(NamedTuple):
     spec: SweepSpec
     model: LoadedModel
     puzzles: Puzzles
+    calibration: CalibrationPuzzles
 
     def header(self, facts: dict[str, Any]) -> str:
         """Say in a line or two what is about to be measured, and where."""
         spec, config = self.spec, self.model.config
+        aside = f"; calibrated on {describe_calibration(spec.calibration)}"
         return (
             f"{spec.model} ({self.model.where}): {self.model.architecture},"
             f" {spec.num_parameters:,} weights, H_cycles {config.H_cycles},"
@@ -39,6 +43,7 @@ class SweepJob(NamedTuple):
             f"{spec.data}: first {spec.num_puzzles} of {len(self.puzzles.dataset)} puzzles in"
             f" shards of {spec.batch_size}; {spec.dtype} on {facts['devices']};"
             f" jax {facts['jax']}, Python {facts['python']}, seed {spec.seed}"
+            f"{aside if spec.is_calibrated else ''}"
         )
 
 
@@ -63,14 +68,15 @@ def prepare(args: argparse.Namespace) -> SweepJob:
       ValueError: unknown names, impossible depths, or parts that do not fit.
       OSError: missing files.
     """
-    common = read_common(args)
+    common, options = read_common(args), read_calibration(args)
     task = task_named(common.task)
     schemes = parse_schemes(args.schemes)
     model = load_model(common.model, Hints(preset=common.preset), task=task)
     data = load_puzzles(model, common.data)
     grid = parse_depths(args.depths, model.config)
     num_puzzles = choose_limit(common.limit or 0, len(data.dataset))
-    check_calibration([parse(name) for name in schemes], num_puzzles, data)
+    calibration = choose_calibration(model, data, options)
+    check_calibration([parse(name) for name in schemes], num_puzzles, calibration)
     spec = SweepSpec(
         task=task.name,
         model=model.name,
@@ -88,5 +94,6 @@ def prepare(args: argparse.Namespace) -> SweepJob:
         halting=parse_rules(args.halt, data),
         dtype=choose_dtype(common.dtype),
         seed=common.seed,
+        calibration=calibration.facts,
     )
-    return SweepJob(spec, model, data)
+    return SweepJob(spec, model, data, calibration)

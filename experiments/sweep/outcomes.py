@@ -171,10 +171,10 @@ def read_sweeps(folders: Sequence[Path]) -> list[Sweep]:
       ValueError: a folder is damaged, or no shard of a sweep is finished for every scheme.
       FileNotFoundError: a folder holds none.
     """
-    groups: dict[str, list[Path]] = {}
+    groups: dict[tuple, list[Path]] = {}
     for folder in folders:
         spec = sweep_folder(folder).read_spec()
-        groups.setdefault(spec.digest, []).append(folder)
+        groups.setdefault((spec.digest, str(spec.chosen_calibration)), []).append(folder)
     sweeps = []
     for group in groups.values():
         spec, rows = merge_sweeps(group)

@@ -32,7 +32,7 @@ from experiments.measurement.row_checks import (
 )
 from experiments.measurement.row_files import LATER, FolderLayout, ResultFolder, merge_folders
 from experiments.measurement.shards import Moments
-from experiments.measurement.spec import MeasurementSpec, digest_of
+from experiments.measurement.spec import CalibratedSpec, MeasurementSpec, digest_of
 from quant.scheme import parse
 from trm_jax.halting import NEVER, parse_halting
 
@@ -54,7 +54,7 @@ class SweepKey(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepSpec(MeasurementSpec):
+class SweepSpec(MeasurementSpec, CalibratedSpec):
     """One sweep.
 
     Attributes:
@@ -95,6 +95,11 @@ class SweepSpec(MeasurementSpec):
         return self.schemes[0]
 
     @property
+    def is_calibrated(self) -> bool:
+        """Return whether any scheme of the spec is calibrated on puzzles."""
+        return any(parse(name).needs_puzzles for name in self.schemes)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of a row."""
         rules = {"halting": list(self.halting)} if self.halting else {}
@@ -104,12 +109,14 @@ class SweepSpec(MeasurementSpec):
         """Hash what decides the numbers of a scheme's rows.
 
         Static products once rounded their inputs only; rows from then must not mix with those
-        of today's arithmetic, which is the exported file's (quant/simulation.py).
+        of today's arithmetic, which is the exported file's (quant/simulation.py). Puzzles that
+        were chosen to calibrate on belong to the schemes that are.
         """
         scheme = parse(name)
-        if not scheme.activations.is_static or scheme.is_integer:
-            return self.digest
-        return digest_of(self.identity | {"static_outputs": "rounded"})
+        own = self.chosen_calibration if scheme.needs_puzzles else {}
+        if scheme.activations.is_static and not scheme.is_integer:
+            own["static_outputs"] = "rounded"
+        return digest_of(self.identity | own) if own else self.digest
 
     def digest_for(self, row: "SweepRow") -> str:
         """Return the digest that a row must have."""
@@ -143,6 +150,7 @@ class SweepSpec(MeasurementSpec):
             schemes=tuple(sizes),
             bytes=tuple(sizes.values()),
             num_puzzles=max(self.num_puzzles, later.num_puzzles),
+            calibration=self.joined_calibration(later),
         )
 
 

@@ -37,8 +37,9 @@ from trm_jax.evaluators import (
     step_readings,
 )
 from trm_jax.halting import Halting, StepReading, halting_steps, parse_halting
-from trm_jax.loading import LoadedModel, Puzzles, gather_calibration
+from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.output.folder import writing
+from trm_jax.tasks.calibration import CalibrationPuzzles
 from trm_jax.types import IGNORE_LABEL, Batch
 
 
@@ -51,15 +52,25 @@ class SweepShard(NamedTuple):
 
 
 class Runner:
-    """Runs any (scheme, shard) of a spec. Compressed weights are made once and kept."""
+    """Runs any (scheme, shard) of a spec. Compressed weights are made once and kept.
 
-    def __init__(self, spec: SweepSpec, model: LoadedModel, puzzles: Puzzles) -> None:
+    Args:
+      aside: what schemes are calibrated on; None: the last of the puzzles.
+    """
+
+    def __init__(
+        self,
+        spec: SweepSpec,
+        model: LoadedModel,
+        puzzles: Puzzles,
+        aside: CalibrationPuzzles | None = None,
+    ) -> None:
         self.spec = spec
         self.puzzles = puzzles
         self.rules = puzzles.task.rules(puzzles.facts)
         self.lenient = puzzles.task.second_score(puzzles.facts)
-        puzzles_aside = gather_calibration(puzzles.dataset)
-        calibration = calibrate_on(model, puzzles_aside, spec.grid.steps)
+        aside = aside or CalibrationPuzzles(evaluated=puzzles)
+        calibration = calibrate_on(model, aside.batches(), spec.grid.steps)
         self.simulations = {
             name: simulate(model, parse(name), calibration, dtype=spec.dtype)
             for name in spec.schemes
@@ -154,7 +165,7 @@ def run(
       facts: of the environment, to be noted in the folder.
     """
     with progress_bar("compressing", len(keys)) as advance, matmul_precision(job.spec.dtype):
-        runner = Runner(job.spec, job.model, job.puzzles)
+        runner = Runner(job.spec, job.model, job.puzzles, job.calibration)
         folder.open(job.spec, facts)
         for done, row in enumerate(runner.rows(keys), start=1):
             folder.append(row)

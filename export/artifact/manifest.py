@@ -24,6 +24,7 @@ from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax import config as configs
 from trm_jax.config import Config
+from trm_jax.data.calibration import CalibrationFacts
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.halting import Halting, parse_halting
 from trm_jax.typed_json import parse_json, read_fields
@@ -121,6 +122,8 @@ class Manifest:
       operators: graph -> operator -> how often.
       files: name -> facts.
       integers: None where activations are floats.
+      calibration: the puzzles that the scheme was calibrated on; None where it needs none, and in
+        exports of earlier versions.
     """
 
     model: str
@@ -140,6 +143,7 @@ class Manifest:
     expected: Expected
     integers: IntegerFacts | None
     puzzles: PuzzleFacts | None = None
+    calibration: CalibrationFacts | None = None
 
     @property
     def model_files(self) -> tuple[str, ...]:

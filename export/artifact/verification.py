@@ -4,7 +4,7 @@ Each check is a file beside this one; here stand their order and what each says.
 command line (export/verify.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,8 +24,11 @@ from export.runtimes.registry import describe_kernels, open_runtime
 from export.targets import Target
 from quant.simulation import Simulation, simulate
 from trm_jax.command_line import progress_bar
+from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.data.calibration import CalibrationFacts, CalibrationOptions, describe_calibration
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import gather_batch, gather_calibration, load_model
+from trm_jax.loading import Puzzles, gather_batch, gather_calibration, load_model
+from trm_jax.tasks.calibration import CalibrationPuzzles
 
 SIGNIFICANT = 0.01  # p of McNemar's test below which the runtime solves others than simulated
 
@@ -38,8 +41,48 @@ class CheckResult(NamedTuple):
     text: str
 
 
-def simulate_export(export: Export, model: str | None, dataset: PuzzleDataset) -> Simulation:
+class Calibrated(NamedTuple):
+    """A data set and how many of its last puzzles an export was calibrated on."""
+
+    dataset: PuzzleDataset
+    count: int = CALIBRATION_PUZZLES
+
+
+def find_calibration(
+    wanted: CalibrationFacts | None,
+    load: Callable[[Path | None], Puzzles],
+    folders: Sequence[Path | None],
+) -> Calibrated:
+    """Find the puzzles that an export was calibrated on.
+
+    Args:
+      wanted: what its manifest says of them.
+      load: loads the data set of a folder, None: the bundled one.
+      folders: to look at; the first is taken where the manifest says nothing.
+
+    Raises:
+      ValueError: they are others than the manifest says.
+      OSError: a data set is missing.
+    """
+    if wanted is None:
+        return Calibrated(load(folders[0]).dataset)
+    options = CalibrationOptions(puzzles=wanted.puzzles)
+    for folder in folders:
+        puzzles = load(folder)
+        aside = CalibrationPuzzles(evaluated=puzzles, options=options)
+        if len(puzzles) >= wanted.puzzles and aside.recorded.sha256 == wanted.sha256:
+            return Calibrated(puzzles.dataset, wanted.puzzles)
+    raise ValueError(
+        f"the export was calibrated on {describe_calibration(wanted)}, which"
+        " are not the last ones of the data here; name their folder with --calibration DIR"
+    )
+
+
+def simulate_export(export: Export, model: str | None, found: Calibrated) -> Simulation:
     """Build the simulation of an export.
+
+    Args:
+      found: the puzzles that it was calibrated on.
 
     Raises:
       ValueError: the model is another one than the export was made from.
@@ -47,9 +90,8 @@ def simulate_export(export: Export, model: str | None, dataset: PuzzleDataset) -
     manifest = export.manifest
     source = load_model(model or manifest.source)
     plan = plan_named(manifest.scheme, manifest.target)
-    simulation = simulate(
-        source, plan.precision, gather_calibration(dataset), steps=manifest.expected.steps
-    )
+    batches = gather_calibration(found.dataset, found.count)
+    simulation = simulate(source, plan.precision, batches, steps=manifest.expected.steps)
     if parameters_sha256(simulation.quantised) != manifest.parameters_sha256:
         cure = "name the model it was made from with --model"
         if plan.precision.rounds_with_puzzles:
@@ -67,6 +109,7 @@ def run_checks(
     *,
     limit: int,
     data: Path | None = None,
+    calibration: Path | None = None,
     task: str | None = None,
     model: str | None = None,
     target: Target | None = None,
@@ -76,6 +119,7 @@ def run_checks(
 
     Args:
       limit: puzzles of the rollouts, the first of `data` (None: the bundled ones).
+      calibration: data set that it was calibrated on; None: `data`, or the bundled one.
       task: what the puzzles are; None: what the manifest says.
       model: the model it was made from; None: the one that the manifest names.
       target: runs it; None: the one it was exported for.
@@ -96,8 +140,13 @@ def run_checks(
     try:
         solver = Solver(export, runtime)
         yield check_answers(solver, expected)
-        dataset = export.load_puzzles(data, export.need_task(task)).ordered
-        simulation = simulate_export(export, model, dataset)
+
+        def load(folder: Path | None) -> Puzzles:
+            return export.load_puzzles(folder, export.need_task(task))
+
+        dataset, folders = load(data).ordered, [calibration] if calibration else [data, None]
+        found = find_calibration(manifest.calibration, load, folders)
+        simulation = simulate_export(export, model, found)
         yield from check_networks(solver, simulation, runtime, dataset, expected)
         yield check_whole_rollouts(solver, simulation, dataset, limit, expected.steps)
     finally:

@@ -25,7 +25,8 @@ from quant.ptq.mixed_precision import FrontPoint
 from quant.recipe import read_recipe
 from quant.scheme import parse_weights
 from trm_jax.data.batches import CALIBRATION_PUZZLES
-from trm_jax.loading import Puzzles, gather_calibration, load_model, load_puzzles
+from trm_jax.loading import Puzzles, load_model, load_puzzles
+from trm_jax.tasks.calibration import CalibrationPuzzles
 
 SHAPE = (24, 10)
 MODEL = ("--task", "sudoku", "--model", "sudoku-trm-mlp-mini", "--limit", "4")
@@ -131,18 +132,18 @@ def bundled() -> Puzzles:
 def test_who_decides_is_not_solved_for_the_report(num_puzzles: int, first: int, stop: int) -> None:
     puzzles = bundled()
     expected = puzzles.order[first:stop].tolist()
-    assert choose_deciding(puzzles, num_puzzles).tolist() == expected
+    assert choose_deciding(CalibrationPuzzles(evaluated=puzzles), num_puzzles).tolist() == expected
 
 
 def test_images_of_solved_puzzles_do_not_decide() -> None:
     puzzles = bundled()
-    deciding = choose_deciding(puzzles, 1000)
+    deciding = choose_deciding(CalibrationPuzzles(evaluated=puzzles), 1000)
     inputs = np.array(puzzles.dataset.inputs)
     renamed = np.array([0, 1, 3, 2, *range(4, 8)])  # tokens: two digits are exchanged
     inputs[deciding[3]] = renamed[inputs[puzzles.order[0]]]
     changed = replace(puzzles, dataset=replace(puzzles.dataset, inputs=inputs))
     left = np.delete(deciding, 3)
-    assert choose_deciding(changed, 1000).tolist() == left.tolist()
+    assert choose_deciding(CalibrationPuzzles(evaluated=changed), 1000).tolist() == left.tolist()
 
 
 def test_a_drop_without_puzzles_that_decide_is_refused(
@@ -175,9 +176,9 @@ def two_kinds(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     kinds = [w for w in CANDIDATES if w.name in ("w2t-auto-gptq-norm", "w8t-sym-gptq-norm")]
     monkeypatch.setattr("experiments.recipe.job.CANDIDATES", tuple(kinds))
     monkeypatch.setattr("experiments.recipe.job.MOST_DECIDING", 16)
+    every = CalibrationPuzzles.batches
     monkeypatch.setattr(
-        "experiments.recipe.runner.gather_calibration",
-        lambda dataset: itertools.islice(gather_calibration(dataset), 1),
+        CalibrationPuzzles, "batches", lambda aside: itertools.islice(every(aside), 1)
     )
     small, large = (weights.name for weights in kinds)
     return small, large

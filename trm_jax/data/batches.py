@@ -222,8 +222,11 @@ def train_batches(
         yield batch
 
 
-def calibration_rows(dataset: PuzzleDataset) -> np.ndarray:
+def calibration_rows(dataset: PuzzleDataset, count: int = CALIBRATION_PUZZLES) -> np.ndarray:
     """Choose the puzzles that a model is calibrated on.
+
+    Args:
+      count: how many.
 
     Returns:
       Rows of the data set, the last in the order of evaluation.
@@ -232,25 +235,40 @@ def calibration_rows(dataset: PuzzleDataset) -> np.ndarray:
       ValueError: there are too few, or all of them are the same puzzle.
     """
     total = len(dataset)
-    if total < CALIBRATION_PUZZLES:
-        raise ValueError(f"calibration takes {CALIBRATION_PUZZLES} puzzles, the data has {total}")
-    rows = evaluation_order(dataset)[-CALIBRATION_PUZZLES:]
+    if count < 1:
+        raise ValueError(f"calibration takes at least one puzzle, got count={count}")
+    if total < count:
+        raise ValueError(f"calibration takes {count} puzzles, the data has {total}")
+    rows = evaluation_order(dataset)[-count:]
     inputs = dataset.inputs[rows]
-    if (inputs == inputs[0]).all():
+    if count > 1 and (inputs == inputs[0]).all():
         raise ValueError(
-            f"the last {CALIBRATION_PUZZLES} puzzles, which calibration takes, are all the same"
+            f"the last {count} puzzles, which calibration takes, are all the same"
             " puzzle; a model calibrated on one puzzle says nothing of others: name data with"
             " different ones"
         )
     return rows
 
 
-def calibration_batches(dataset: PuzzleDataset) -> Iterator[PuzzleBatch]:
-    """Gather them, in batches of one size without padding.
+def calibration_batches(
+    dataset: PuzzleDataset, count: int = CALIBRATION_PUZZLES
+) -> Iterator[PuzzleBatch]:
+    """Gather them, in batches without padding, of one size where `count` can be cut so.
 
     Raises:
       ValueError: there are too few, or all of them are the same puzzle.
     """
-    rows = calibration_rows(dataset)
-    for start in range(0, CALIBRATION_PUZZLES, CALIBRATION_BATCH):
-        yield gather(dataset, rows[start : start + CALIBRATION_BATCH], CALIBRATION_BATCH)
+    rows = calibration_rows(dataset, count)
+    size = batch_size_of(count)
+    for start in range(0, count, size):
+        chosen = rows[start : start + size]
+        yield gather(dataset, chosen, len(chosen))
+
+
+def batch_size_of(count: int) -> int:
+    """Choose the batches of calibration: few, and none much smaller than the rest.
+
+    Returns:
+      Puzzles of a batch, at most CALIBRATION_BATCH; the last may have fewer.
+    """
+    return -(-count // -(-count // CALIBRATION_BATCH))

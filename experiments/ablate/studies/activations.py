@@ -13,8 +13,7 @@ Not here: how a scheme is computed (quant/simulation.py) and static states (quan
 """
 
 import functools
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from experiments.ablate.interventions import (
     AblatedModel,
@@ -31,8 +30,7 @@ from quant.carry import static_states
 from quant.ptq.calibrate import input_and_state_ranges
 from quant.scheme import Scheme, parse
 from quant.simulation import Simulation, simulate
-from trm_jax.data.batches import CALIBRATION_BATCH, CALIBRATION_PUZZLES
-from trm_jax.loading import gather_calibration
+from trm_jax.data.batches import batch_size_of
 from trm_jax.models.build import build
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch
@@ -54,7 +52,7 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
     """
     static_schemes = [parse(name) for name in STATIC]
     try:
-        check_calibration(static_schemes, context.num_puzzles, context.puzzles)
+        check_calibration(static_schemes, context.num_puzzles, context.aside)
     except ValueError as error:
         raise NotApplicable(str(error)) from error
     simulate_once = functools.cache(functools.partial(calibrate, context))
@@ -70,23 +68,22 @@ def interventions(context: Context) -> tuple[Intervention, ...]:
 def calibrate(context: Context, scheme: Scheme) -> Simulation:
     """Put the model under a static scheme, calibrated over whole trajectories."""
     context.announce(f"calibrating {scheme.name}")
-    return simulate(
-        context.model, scheme, batches(context), steps=context.steps, dtype=context.dtype
-    )
+    if context.effort is Effort.QUICK:
+        quick = batches(context)
+        return simulate(context.model, scheme, quick, steps=context.steps, dtype=context.dtype)
+    return simulate(context.model, scheme, context.calibration, dtype=context.dtype)
 
 
-def batches(context: Context) -> Iterator[Batch]:
+def batches(context: Context) -> tuple[Batch, ...]:
     """Gather the puzzles to calibrate on: all, or one batch when quick."""
-    is_quick = context.effort is Effort.QUICK
-    count = 1 if is_quick else CALIBRATION_PUZZLES // CALIBRATION_BATCH
-    return itertools.islice(gather_calibration(context.puzzles.dataset), count)
+    return context.calibration.batches[: 1 if context.effort is Effort.QUICK else None]
 
 
 def static(
     context: Context, scheme: Scheme, simulate_once: Simulate, *, states: bool
 ) -> Intervention:
     """Put inputs and outputs of products on static grids, and the states too if asked to."""
-    few: Facts = {"calibrated_on": CALIBRATION_BATCH}
+    few: Facts = {"calibrated_on": batch_size_of(context.aside.count)}
     quick: Facts = few if context.effort is Effort.QUICK else {}
 
     def make() -> AblatedModel:
@@ -107,6 +104,7 @@ def static(
             "states": "a8s" if states else "float",
             "outputs": "a8s",
             **quick,
+            **context.calibrated_on(scheme),
         },
     )
 

@@ -67,5 +67,9 @@ def under(context: Context, model: LoadedModel, scheme: str) -> Intervention:
         name=f"{model.name} {scheme}",
         make=make,
         reference=f"{model.name} {FULL}",
-        settings={"scheme": scheme, "model_sha256": model.sha256},
+        settings={
+            "scheme": scheme,
+            "model_sha256": model.sha256,
+            **context.calibrated_on(parse(scheme)),
+        },
     )

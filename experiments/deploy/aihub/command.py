@@ -27,6 +27,7 @@ from experiments.measurement.options import add_data, add_schemes
 from export.aihub import devices
 from export.targets import Target
 from trm_jax.command_line import natural_float, positive_float, positive_int
+from trm_jax.data.calibration import add_calibration
 
 TARGETS = (Target.AI_HUB.value,)
 TITLE = "aihub (phones of Qualcomm AI Hub)"
@@ -54,6 +55,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     note = "also hub:w8a8, hub:w8a16, hub:w4a16: quantised by AI Hub; "
     add_schemes(group, DEFAULT_SCHEMES, note)
     add_data(group)
+    add_calibration(group)
     add("--limit", type=positive_int, default=4, metavar="N", help="puzzles (%(default)s)")
     add("--steps", type=positive_int, metavar="N", help="supervision steps (the model's)")
     add("--h-cycles", type=positive_int, metavar="N", help="H-cycles of a step (the model's)")

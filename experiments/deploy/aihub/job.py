@@ -17,11 +17,18 @@ from experiments.deploy.aihub import runner
 from experiments.deploy.aihub import tables as aihub_tables
 from experiments.deploy.aihub.command import DEFAULT_DEVICE, Loop
 from experiments.deploy.aihub.measure import host_ms, row_of
-from experiments.deploy.aihub.rows import LAYOUT, AiHubKey, AiHubRow, AiHubSpec, aihub_folder
+from experiments.deploy.aihub.rows import (
+    LAYOUT,
+    AiHubKey,
+    AiHubRow,
+    AiHubSpec,
+    aihub_folder,
+    is_calibrated,
+)
 from experiments.deploy.aihub.runner import DeviceRun
 from experiments.deploy.aihub.step_inputs import States, calibration_inputs, simulated_states
 from experiments.deploy.aihub.variants import AiHubVariant, Prepared, Route, prepare, variant_named
-from experiments.measurement.choices import check_unseen, environment
+from experiments.measurement.choices import check_limit, check_named_for, environment
 from experiments.measurement.spec import pending
 from experiments.render import tables
 from experiments.render.console import make_console, progress
@@ -29,17 +36,17 @@ from export.aihub import devices
 from export.aihub.client import Hub, Waiting
 from export.aihub.ledger import Ledger
 from export.targets import Target
-from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.data.calibration import read_calibration
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.loading import (
     LoadedModel,
     gather_batch,
-    gather_calibration,
     hash_dataset,
     load_model,
     load_puzzles,
 )
 from trm_jax.output.folder import writing
+from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
 from trm_jax.tasks.task import Task
 
 CALIBRATION_SAMPLES = 128
@@ -50,12 +57,14 @@ class AiHubJob:
     """What a command line asks for, loaded.
 
     Attributes:
+      aside: puzzles that variants are calibrated on.
       retry: ask again for jobs that failed.
     """
 
     task: Task
     source: LoadedModel
     dataset: PuzzleDataset
+    aside: CalibrationPuzzles
     variants: tuple[AiHubVariant, ...]
     devices: tuple[str, ...]
     steps: int
@@ -79,6 +88,7 @@ class AiHubJob:
             steps=self.steps,
             num_puzzles=self.limit,
             loop=self.loop.value,
+            calibration=self.aside.facts,
         )
 
 
@@ -89,6 +99,7 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
       ValueError: unknown names, or numbers out of range.
       OSError: missing files.
     """
+    options = read_calibration(args)
     source = load_model(args.model, task=args.task)
     if args.h_cycles is not None:
         changed = dataclasses.replace(source.config, H_cycles=args.h_cycles)
@@ -96,13 +107,10 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
     puzzles = load_puzzles(source, args.data)
     task, dataset = puzzles.task, puzzles.ordered
     variants = tuple(variant_named(name.strip()) for name in args.schemes.split(","))
-    calibrated = any(v.plan.precision.needs_puzzles or v.route is Route.HUB for v in variants)
-    most = len(dataset) - CALIBRATION_PUZZLES * calibrated
+    aside = choose_calibration(source, puzzles, options)
     steps = source.config.halt_max_steps if args.steps is None else args.steps
-    if not 1 <= args.limit <= most:
-        raise ValueError(f"--limit must be 1 to {most}, got {args.limit}")
-    if calibrated:
-        check_unseen(puzzles, args.limit)
+    check_limit(args.limit, puzzles)
+    check_named_for([v.name for v in variants if is_calibrated(v.name)], args.limit, aside)
     if steps < 1 or args.timeout <= 0 or args.poll < 0:
         raise ValueError(
             f"--steps, --timeout and --poll must be positive, got {steps},"
@@ -112,6 +120,7 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
         task=task,
         source=source,
         dataset=dataset,
+        aside=aside,
         variants=variants,
         devices=tuple(dict.fromkeys(args.device or [DEFAULT_DEVICE])),
         steps=steps,
@@ -175,7 +184,8 @@ def deploy(job: AiHubJob, console: Console) -> None:
         failed = [device_run for device_run in device_runs if device_run.failed]
         for device_run in device_runs:
             if not device_run.failed:
-                row = row_of(device_run, hub, job.task, job.loop, job.dataset, spec.digest)
+                digest = spec.digest_of_variant(device_run.prepared.variant.name)
+                row = row_of(device_run, hub, job.task, job.loop, job.dataset, digest)
                 folder.append(row)
                 rows.append(row)
     finished = {row.key: row for row in rows}
@@ -185,7 +195,8 @@ def deploy(job: AiHubJob, console: Console) -> None:
 
 def _prepared(job: AiHubJob) -> list[Prepared]:
     return [
-        prepare(variant, job.source, job.dataset, job.steps, job.out) for variant in job.variants
+        prepare(variant, job.source, job.dataset, job.aside, job.steps, job.out)
+        for variant in job.variants
     ]
 
 
@@ -214,7 +225,7 @@ def _device_runs(job: AiHubJob, keys: set[AiHubKey], console: Console) -> list[D
 
 def _calibration(job: AiHubJob, prepared: Prepared) -> dict[str, list[np.ndarray]]:
     """Take states of the calibration puzzles, for AI Hub's quantiser."""
-    first = next(gather_calibration(job.dataset))
+    first = next(job.aside.batches())
     states = simulated_states(prepared.simulation, first, prepared.host, job.steps)
     return calibration_inputs(states, CALIBRATION_SAMPLES)
 

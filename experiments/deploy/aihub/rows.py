@@ -29,6 +29,10 @@ from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec
 from export.aihub.devices import Precision
+from quant.scheme import parse
+
+HUB = "hub:"
+"""In front of the precision of a variant that AI Hub quantises itself."""
 
 
 class AiHubKey(NamedTuple):
@@ -36,6 +40,11 @@ class AiHubKey(NamedTuple):
 
     variant: str
     device: str
+
+
+def is_calibrated(variant: str) -> bool:
+    """Return whether a variant is calibrated on puzzles, here or by AI Hub."""
+    return variant.startswith(HUB) or parse(variant).needs_puzzles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +86,19 @@ class AiHubSpec(DeploymentSpec):
         check_all_within({"steps": self.steps, "num_puzzles": self.num_puzzles}, 1)
         check_different("variants", self.variants)
         check_different("devices", self.devices)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Return whether any variant of the spec is calibrated on puzzles."""
+        return any(map(is_calibrated, self.variants))
+
+    def digest_of_variant(self, name: str) -> str:
+        """Hash what decides the numbers of a variant's rows."""
+        return self.calibrated_digest if is_calibrated(name) else self.digest
+
+    def digest_for(self, row: "AiHubRow") -> str:
+        """Return the digest that a row must have."""
+        return self.digest_of_variant(row.variant)
 
     def check_row(self, row: "AiHubRow") -> None:
         """Check that a row is of all the puzzles."""

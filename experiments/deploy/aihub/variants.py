@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.deploy.aihub.rows import HUB
 from export.aihub.devices import Precision
 from export.graph import tflite_writer
 from export.graph.files import import_onnx_file
@@ -30,10 +31,10 @@ from quant.recipe import parse_given
 from quant.scheme import CarryPrecision, parse, short_name
 from quant.simulation import Simulation, simulate
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import LoadedModel, gather_calibration
+from trm_jax.loading import LoadedModel
 from trm_jax.names import did_you_mean
+from trm_jax.tasks.calibration import CalibrationPuzzles
 
-HUB = "hub:"
 HUB_TYPES = {
     Precision.W8A8: ("INT8", "INT8"),
     Precision.W8A16: ("INT8", "INT16"),
@@ -141,17 +142,32 @@ def precision_of(plan: StoragePlan) -> Precision:
 
 
 def prepare(
-    variant: AiHubVariant, source: LoadedModel, dataset: PuzzleDataset, steps: int, out: Path
+    variant: AiHubVariant,
+    source: LoadedModel,
+    dataset: PuzzleDataset,
+    aside: CalibrationPuzzles,
+    steps: int,
+    out: Path,
 ) -> Prepared:
     """Export a variant, if that is not done yet, and write the file of one step.
+
+    Args:
+      aside: puzzles that it is calibrated on.
 
     Raises:
       ValueError, RuntimeError: it cannot be exported, or OUT holds another one.
     """
     folder = out / "exports" / variant.name.replace(":", "-")
-    simulation = simulate(source, variant.plan.precision, gather_calibration(dataset), steps=steps)
+    simulation = simulate(source, variant.plan.precision, aside.batches(), steps=steps)
     artifact = keep_artifact(
-        folder, source, variant.plan, lambda: simulation, dataset, batch=1, steps=steps
+        folder,
+        source,
+        variant.plan,
+        lambda: simulation,
+        dataset,
+        batch=1,
+        steps=steps,
+        calibration=aside.recorded_if(variant.plan.precision.needs_puzzles),
     )
     same = artifact.manifest.parameters_sha256 == parameters_sha256(simulation.quantised)
     if not same or artifact.config != simulation.reasoner.config:

@@ -31,6 +31,7 @@ from typing import TypeGuard
 from experiments.measurement.options import add_data, add_schemes
 from trm_jax.command_line import positive_float, positive_int, user_path
 from trm_jax.config import Config, Mixer, TRMConfig
+from trm_jax.data.calibration import add_calibration
 
 TARGETS = ("cortex-m55",)
 TITLE = "cortex-m55"
@@ -49,6 +50,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--preset", metavar="NAME", help="a size of trm_jax/config.py instead of a model")
     add_data(group)
+    add_calibration(group)
     add_schemes(group, DEFAULT_SCHEMES)
     add(
         "--limit",

@@ -32,11 +32,11 @@ from quant.ptq.weights import round_unquantised
 from quant.scheme import Scheme, parse
 from quant.simulation import Simulation, quantise_for, simulate
 from trm_jax.config import PRESET_TASKS, PRESETS, Config, Mixer
-from trm_jax.data.format import PuzzleDataset
 from trm_jax.halting import Halting
-from trm_jax.loading import LoadedModel, gather_calibration
+from trm_jax.loading import LoadedModel
 from trm_jax.models.build import build
 from trm_jax.names import unknown_name
+from trm_jax.tasks.calibration import CalibrationPuzzles
 from trm_jax.tasks.table import agreed_task
 from trm_jax.types import Weights
 
@@ -74,20 +74,23 @@ def _without_stages(artifact: Export) -> Export:
     return dataclasses.replace(artifact, model=dataclasses.replace(artifact.model, graphs=graphs))
 
 
-def trained_simulation(source: LoadedModel, dataset: PuzzleDataset, scheme: str) -> Simulation:
+def trained_simulation(source: LoadedModel, aside: CalibrationPuzzles, scheme: str) -> Simulation:
     """Simulate a model as a board computes it.
+
+    Args:
+      aside: puzzles that it is calibrated on.
 
     Raises:
       ValueError: TFLM does not compute the scheme right.
     """
     plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
-    return simulate(source, plan.precision, gather_calibration(dataset), steps=steps)
+    return simulate(source, plan.precision, aside.batches(), steps=steps)
 
 
 def trained_export(
     folder: Path,
     source: LoadedModel,
-    dataset: PuzzleDataset,
+    aside: CalibrationPuzzles,
     scheme: str,
     make: Callable[[], Simulation],
     halting: Halting,
@@ -96,6 +99,7 @@ def trained_export(
     """Open the export of a model, and make it if it is not there.
 
     Args:
+      aside: puzzles that it is calibrated on, beside those that it answers.
       make: gives its simulation; halting: what the board begins with.
       cut: adds stages to a block in one graph.
 
@@ -109,12 +113,13 @@ def trained_export(
         source,
         plan,
         make,
-        dataset,
+        aside.evaluated.ordered,
         batch=1,
         steps=steps,
         tried=ANSWERED,
         halting=halting,
         cut=cut,
+        calibration=aside.recorded_if(plan.precision.needs_puzzles),
     )
 
 

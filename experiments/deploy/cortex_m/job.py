@@ -46,10 +46,12 @@ from quant.recipe import parse_given
 from quant.scheme import parse
 from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
+from trm_jax.data.calibration import NOT_NEEDED, read_calibration
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.halting import Halting, Rules, parse_halting
 from trm_jax.loading import LoadedModel, hash_dataset, load_model, load_puzzles
 from trm_jax.output.folder import writing
+from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
 from trm_jax.tasks.table import agreed_task, task_named
 from trm_jax.tasks.task import Task
 
@@ -61,13 +63,13 @@ class CortexJob:
     """What a command line asks for, loaded.
 
     Attributes:
-      dataset: puzzles to calibrate on and to answer; None: weights are random.
+      aside: puzzles to calibrate on, beside those to answer; None: weights are random.
       limit: how many are answered; halting: how the board ends them, by `rules` if it checks them.
     """
 
     task: Task
     source: LoadedModel
-    dataset: PuzzleDataset | None
+    aside: CalibrationPuzzles | None
     schemes: tuple[str, ...]
     limit: int
     halting: Halting
@@ -75,6 +77,11 @@ class CortexJob:
     speed: Speed
     tflm: Tflm | None
     out: Path
+
+    @property
+    def dataset(self) -> PuzzleDataset | None:
+        """Puzzles to answer, in their order."""
+        return None if self.aside is None else self.aside.evaluated.ordered
 
     @cached_property
     def spec(self) -> BoardSpec:
@@ -94,6 +101,7 @@ class CortexJob:
             speed=self.speed,
             limit=0 if self.dataset is None else self.limit,
             halting="" if self.dataset is None else self.halting.name,
+            calibration=None if self.aside is None else self.aside.facts,
         )
 
 
@@ -119,28 +127,31 @@ def prepare(args: argparse.Namespace) -> CortexJob:
     task = task_named(args.task)
     if args.preset and (args.model or args.data):
         raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
+    options, aside = read_calibration(args), None
+    if args.preset and options.is_chosen:
+        raise ValueError(f"--preset has random weights and is calibrated on nothing; {NOT_NEEDED}")
     halting, rules, limit = task.default_halting, None, args.limit
     if args.halt is not None:
         halting = parse_halting(args.halt)
     Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=halting)  # refuses what no board has
     if args.preset:
-        source, dataset = exports.random_source(args.preset), None
+        source = exports.random_source(args.preset)
         agreed_task(task, PRESET_TASKS.get(args.preset), f"--preset {args.preset}")
     else:
         source = load_model(args.model, task=task)
         puzzles = load_puzzles(source, args.data)
-        dataset, rules = puzzles.ordered, puzzles.task.rules(puzzles.facts)
-        limit = choose_limit(args.limit, len(dataset))
+        aside, rules = choose_calibration(source, puzzles, options), task.rules(puzzles.facts)
+        limit = choose_limit(args.limit, len(puzzles))
     schemes = tuple(
         dict.fromkeys(parse_given(name.strip()).name for name in args.schemes.split(","))
     )
-    if dataset is not None:
-        check_calibration([parse(name) for name in schemes], limit, puzzles)
+    if aside is not None:
+        check_calibration([parse(name) for name in schemes], max(limit, exports.ANSWERED), aside)
     out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
     return CortexJob(
         task=task,
         source=source,
-        dataset=dataset,
+        aside=aside,
         schemes=schemes,
         limit=limit,
         halting=halting,
@@ -177,7 +188,7 @@ def deploy(job: CortexJob, console: Console) -> None:
             advance(done, scheme)
             try:
                 if scheme not in finished:
-                    folder.append(measure(job, scheme, spec.digest))
+                    folder.append(measure(job, scheme, spec.digest_of_scheme(scheme)))
                     finished.add(scheme)
             except (ValueError, RuntimeError) as error:
                 refused[scheme] = str(error)
@@ -205,13 +216,13 @@ def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
     """
     cut = cut_for(job.source.config, parse(scheme))
     answers = None
-    if job.dataset is None:
+    if job.aside is None:
         artifact = exports.random_export(job.source, scheme, cut)
     else:
-        artifact, answers = answer_and_export(job, job.dataset, scheme, cut)
+        artifact, answers = answer_and_export(job, job.aside, scheme, cut)
     package = smaller_package(artifact)
     board = job.out / "boards" / scheme
-    if job.dataset is not None or job.tflm is not None:
+    if job.aside is not None or job.tflm is not None:
         cortex_m_package.save_package(package, board)
     package, linked, counts = on_board(job, package, board)
     rows = len(package.flash) - len(package.vectors)
@@ -230,20 +241,20 @@ def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
 
 
 def answer_and_export(
-    job: CortexJob, dataset: PuzzleDataset, scheme: str, cut: PartitionSpec | None
+    job: CortexJob, aside: CalibrationPuzzles, scheme: str, cut: PartitionSpec | None
 ) -> tuple[Export, BoardAnswers]:
     """Make the export of a scheme, and answer puzzles with its simulation.
 
     Raises:
       ValueError, RuntimeError: as `measure`.
     """
-    simulation = exports.trained_simulation(job.source, dataset, scheme)
+    simulation = exports.trained_simulation(job.source, aside, scheme)
     folder = job.out / "exports" / scheme
     artifact = exports.trained_export(
-        folder, job.source, dataset, scheme, lambda: simulation, job.halting, cut
+        folder, job.source, aside, scheme, lambda: simulation, job.halting, cut
     )
     return artifact, measure_answers(
-        job.source, simulation, dataset, job.limit, job.halting, job.rules
+        job.source, simulation, aside.evaluated.ordered, job.limit, job.halting, job.rules
     )
 
 

@@ -14,7 +14,7 @@ seconds (tables.py).
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from experiments.measurement import folders
 from experiments.measurement.row_checks import (
@@ -29,7 +29,7 @@ from experiments.measurement.row_checks import (
 )
 from experiments.measurement.row_files import LATER, RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
-from experiments.measurement.spec import DeploymentSpec, digest_of
+from experiments.measurement.spec import DeploymentSpec
 from export.cortex_m.build import Counted
 from export.cortex_m.emulator import Counts
 from export.cortex_m.memory import BoardSram, Flash
@@ -98,10 +98,9 @@ class BoardSpec(DeploymentSpec):
     halting: str = ""
 
     @property
-    def digest(self) -> str:
-        """Short hash of what decides the numbers of a row."""
-        values = [getattr(self, name) for name in self.IDENTITY]
-        return digest_of([*values, self.limit, self.halting] if self.halting else values)
+    def values(self) -> list[Any]:
+        """What decides the numbers of every row; rows of earlier versions answered nothing."""
+        return [*super().values, *((self.limit, self.halting) if self.halting else ())]
 
     def __post_init__(self) -> None:
         """Check the numbers and the schemes.
@@ -115,6 +114,19 @@ class BoardSpec(DeploymentSpec):
         check_within("limit", self.limit, 0)
         if self.halting:
             parse_halting(self.halting)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Return whether any scheme of the spec is calibrated on puzzles."""
+        return any(parse(name).needs_puzzles for name in self.schemes)
+
+    def digest_of_scheme(self, name: str) -> str:
+        """Hash what decides the numbers of a scheme's row."""
+        return self.calibrated_digest if parse(name).needs_puzzles else self.digest
+
+    def digest_for(self, row: "BoardRow") -> str:
+        """Return the digest that a row must have."""
+        return self.digest_of_scheme(row.scheme)
 
     @property
     def title(self) -> str:

@@ -16,6 +16,7 @@ import argparse
 from experiments.measurement.options import add_data, add_schemes
 from export.targets import Target
 from trm_jax.command_line import positive_int
+from trm_jax.data.calibration import add_calibration
 
 TARGETS = tuple(
     target.value for target in Target if target.facts.runs_here and not target.facts.is_npu
@@ -38,6 +39,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     """Declare the options of these targets."""
     add = group.add_argument
     add_data(group)
+    add_calibration(group)
     add_schemes(group, DEFAULT_SCHEMES)
     add(
         "--limit",

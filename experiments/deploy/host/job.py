@@ -12,13 +12,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from experiments.deploy.host import tables
 from experiments.deploy.host.rows import FULL, LAYOUT
 from experiments.deploy.host.runner import HostJob, References, open_files, run_scheme
-from experiments.measurement.choices import check_calibration, environment, parse_schemes
+from experiments.measurement.choices import (
+    check_calibration,
+    check_limit,
+    environment,
+    parse_schemes,
+)
 from experiments.render.console import make_console
 from export.targets import Target
 from quant.scheme import parse
-from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.data.calibration import read_calibration
 from trm_jax.loading import load_model, load_puzzles
 from trm_jax.output.folder import writing
+from trm_jax.tasks.calibration import choose_calibration
 
 
 def run_job(args: argparse.Namespace) -> None:
@@ -40,17 +46,13 @@ def prepare(args: argparse.Namespace) -> HostJob:
       ValueError: unknown names, or too few puzzles for calibration.
       OSError: missing files.
     """
+    options = read_calibration(args)
     source = load_model(args.model, task=args.task)
     puzzles = load_puzzles(source, args.data)
     schemes = parse_schemes(args.schemes)
-    most = len(puzzles)
-    if any(parse(name).needs_puzzles for name in schemes):
-        most -= CALIBRATION_PUZZLES
-    if not 1 <= args.limit <= most:
-        raise ValueError(
-            f"--limit must be 1 to {most} (calibration takes its own), got {args.limit}"
-        )
-    check_calibration([parse(name) for name in schemes], args.limit, puzzles)
+    check_limit(args.limit, puzzles)
+    aside = choose_calibration(source, puzzles, options)
+    check_calibration([parse(name) for name in schemes], args.limit, aside)
     out = args.out or Path("runs") / f"deploy-{puzzles.task.name}-{source.name}-{args.target}"
     return HostJob(
         source=source,
@@ -62,6 +64,7 @@ def prepare(args: argparse.Namespace) -> HostJob:
         steps=args.steps or source.config.halt_max_steps,
         threads=args.threads,
         out=out,
+        aside=aside,
     )
 
 

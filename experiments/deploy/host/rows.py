@@ -90,6 +90,19 @@ class HostSpec(DeploymentSpec):
         check_different("schemes", map(parse, self.schemes))
         Target(self.target)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Return whether any scheme of the spec is calibrated on puzzles."""
+        return any(parse(name).needs_puzzles for name in self.schemes)
+
+    def digest_of_scheme(self, name: str) -> str:
+        """Hash what decides the numbers of a scheme's rows."""
+        return self.calibrated_digest if parse(name).needs_puzzles else self.digest
+
+    def digest_for(self, row: "HostRow | Probe") -> str:
+        """Return the digest that a row must have."""
+        return self.digest_of_scheme(row.scheme)
+
     def check_row(self, row: "HostRow | Probe") -> None:
         """Check a row's group of puzzles."""
         if isinstance(row, HostRow):

@@ -35,11 +35,13 @@ from export.lowering.storage import plan_for
 from export.pipeline import keep_artifact
 from export.runtimes.registry import open_runtime
 from export.targets import Target
+from quant.ptq.calibrate import Calibration
 from quant.scheme import parse
-from quant.simulation import Simulation, simulate
+from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import LoadedModel, Puzzles, gather_batch, gather_calibration, hash_dataset
+from trm_jax.loading import LoadedModel, Puzzles, gather_batch, hash_dataset
 from trm_jax.metrics import token_cosine
+from trm_jax.tasks.calibration import CalibrationPuzzles
 from trm_jax.tasks.task import Task
 
 
@@ -49,6 +51,7 @@ class HostJob:
 
     Attributes:
       steps: supervision steps; limit: the first so many puzzles.
+      aside: puzzles that schemes are calibrated on.
     """
 
     source: LoadedModel
@@ -60,6 +63,12 @@ class HostJob:
     steps: int
     threads: int
     out: Path
+    aside: CalibrationPuzzles
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """The model and the puzzles that schemes are calibrated on, measured once for all."""
+        return calibrate_on(self.source, self.aside.batches(), self.steps)
 
     @property
     def task(self) -> Task:
@@ -86,6 +95,7 @@ class HostJob:
             batch=self.batch,
             steps=self.steps,
             threads=self.threads,
+            calibration=self.aside.facts,
         )
 
 
@@ -104,9 +114,7 @@ def simulate_export(job: HostJob, scheme: str) -> SimulatedExport:
       RuntimeError: the runtime refuses it.
     """
     plan = plan_for(parse(scheme), job.target)
-    simulation = simulate(
-        job.source, plan.precision, gather_calibration(job.dataset), steps=job.steps
-    )
+    simulation = simulate(job.source, plan.precision, job.calibration)
     artifact = keep_artifact(
         export_folder(job.out, scheme),
         job.source,
@@ -115,6 +123,7 @@ def simulate_export(job: HostJob, scheme: str) -> SimulatedExport:
         job.dataset,
         batch=job.batch,
         steps=job.steps,
+        calibration=job.aside.recorded_if(plan.precision.needs_puzzles),
     )
     return SimulatedExport(simulation, artifact)
 
@@ -157,7 +166,7 @@ def measure(
         "lenient": np.asarray(answered),
     }
     return HostRow(
-        digest=job.spec.digest,
+        digest=job.spec.digest_of_scheme(scheme),
         scheme=scheme,
         start=rows.start,
         stop=rows.stop,
@@ -189,7 +198,7 @@ def probe(job: HostJob, scheme: str) -> Probe:
         raise RuntimeError(f"the probe of {scheme} failed: {done.stderr.strip()}")
     answer = json.loads(done.stdout.splitlines()[-1])
     return Probe(
-        digest=job.spec.digest,
+        digest=job.spec.digest_of_scheme(scheme),
         scheme=scheme,
         step_ms=tuple(answer["step_ms"]),
         memory_bytes=answer["memory_bytes"],

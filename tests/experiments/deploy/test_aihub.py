@@ -21,7 +21,6 @@ from experiments.report.inputs import read_deployment
 from tests.support.aihub import server as aihub_server
 from tests.support.aihub.server import State
 from tests.support.tiny import sweep as tiny
-from trm_jax.data import batches
 
 S24, RB3 = "Samsung Galaxy S24", "Dragonwing RB3 Gen 2 Vision Kit"
 SCHEMES = "fp32,w8c-sym_a8s,w4c-sym_a16s,hub:w4a16"
@@ -35,10 +34,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         # one layer compiles in half the time
         patch.setattr(tiny, "CONFIG", dataclasses.replace(tiny.CONFIG, L_layers=1))
         tiny.write(root)
-        # the tiny data set has 22 puzzles
-        patch.setattr(batches, "CALIBRATION_PUZZLES", 8)
-        patch.setattr(batches, "CALIBRATION_BATCH", 8)
-        patch.setattr(aihub_job, "CALIBRATION_PUZZLES", 8)
         patch.setattr(aihub_job, "CALIBRATION_SAMPLES", 3)
         for name, value in PATIENCE.items():  # how long the client waits between its retries
             patch.setattr(session, name, value)
@@ -68,11 +63,13 @@ def out(exports: Path, tmp_path: Path) -> Path:
 
 def arguments(root: Path, out: Path, *more: str) -> list[str]:
     fixed = ["--target", "aihub", "--limit", "2", "--steps", "2", "--poll", "0"]
+    # the tiny data set has 22 puzzles
+    fixed += ["--calibration-puzzles", "8"] if "--schemes" in more else []
     return [*tiny.arguments(root, out), *fixed, *more]
 
 
 def only_fp32(root: Path, out: Path, *more: str) -> list[str]:
-    return arguments(root, out, "--schemes", "fp32", *more)
+    return [*arguments(root, out), "--schemes", "fp32", *more]
 
 
 def rows(out: Path) -> list[dict]:

@@ -11,17 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.measurement.choices import check_calibration, check_unseen
+from experiments.measurement.choices import check_calibration
 from experiments.sweep.__main__ import main as sweep
 from quant.scheme import parse
 from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.data.calibration import CalibrationOptions
 from trm_jax.data.format import save_dataset
 from trm_jax.data.maze.symmetry import augment_maze
 from trm_jax.data.sudoku.symmetry import augment_sudoku
-from trm_jax.loading import Puzzles, load_puzzles
+from trm_jax.loading import Puzzles, load_model, load_puzzles
+from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
 
 CALIBRATED = parse("w4t-sym-gptq")
 SPOILT, EVALUATED = -5, 3  # places in the order of measuring
+
+
+def aside(puzzles: Puzzles) -> CalibrationPuzzles:
+    """Set apart what is calibrated on where a command line says nothing."""
+    return CalibrationPuzzles(evaluated=puzzles)
 
 
 def with_inputs(puzzles: Puzzles, rows: np.ndarray | int, inputs: np.ndarray) -> Puzzles:
@@ -64,32 +71,32 @@ def test_an_image_of_an_evaluated_puzzle_is_refused(
     rows = puzzles.order[SPOILT], puzzles.order[EVALUATED]
     message = "1 of the last 128 .* puzzle {} is a symmetric image of puzzle {};".format(*rows)
     with pytest.raises(ValueError, match=message):
-        check_calibration([CALIBRATED], EVALUATED + 1, puzzles)
-    check_calibration([CALIBRATED], EVALUATED, puzzles)  # the puzzle itself is not evaluated
-    check_calibration([parse("fp32")], EVALUATED + 1, puzzles)  # nothing is calibrated
+        check_calibration([CALIBRATED], EVALUATED + 1, aside(puzzles))
+    check_calibration([CALIBRATED], EVALUATED, aside(puzzles))  # the puzzle is not evaluated
+    check_calibration([parse("fp32")], EVALUATED + 1, aside(puzzles))  # nothing is calibrated
 
 
 def test_an_equal_arc_question_is_refused_under_its_own_identifier_alone() -> None:
     puzzles = load_puzzles("arc")
-    check_unseen(puzzles, len(puzzles) - CALIBRATION_PUZZLES)  # equal under other identifiers
+    aside(puzzles).check(len(puzzles) - CALIBRATION_PUZZLES)  # equal under other identifiers
     dataset, order = puzzles.dataset, puzzles.order
     of_row = np.searchsorted(dataset.puzzle_indices, np.arange(len(dataset)), side="right") - 1
     identifiers = np.array(dataset.puzzle_identifiers)
     identifiers[of_row[order[SPOILT]]] = identifiers[of_row[order[EVALUATED]]]
     copied = with_inputs(puzzles, int(order[SPOILT]), dataset.inputs[order[EVALUATED]])
-    check_unseen(copied, EVALUATED + 1)
+    aside(copied).check(EVALUATED + 1)
     same = dataclasses.replace(copied.dataset, puzzle_identifiers=identifiers)
     with pytest.raises(ValueError, match="is the same as puzzle"):
-        check_unseen(dataclasses.replace(copied, dataset=same), EVALUATED + 1)
+        aside(dataclasses.replace(copied, dataset=same)).check(EVALUATED + 1)
 
 
 @pytest.mark.parametrize("task", ["sudoku", "maze", "arc"])
 def test_bundled_puzzles_can_all_be_evaluated_but_those(task: str) -> None:
     puzzles = load_puzzles(task)
     left = len(puzzles) - CALIBRATION_PUZZLES
-    check_calibration([CALIBRATED], left, puzzles)
+    check_calibration([CALIBRATED], left, aside(puzzles))
     with pytest.raises(ValueError, match=f"at most {left} can be evaluated, got {left + 1}"):
-        check_calibration([CALIBRATED], left + 1, puzzles)
+        check_calibration([CALIBRATED], left + 1, aside(puzzles))
 
 
 def test_copies_of_one_puzzle_are_refused_by_the_program(
@@ -106,3 +113,34 @@ def test_copies_of_one_puzzle_are_refused_by_the_program(
     assert printed.startswith("error: the last 128 puzzles")
     assert len(printed.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+FEW = CalibrationOptions(puzzles=8)
+
+
+def test_fewer_puzzles_leave_more_to_evaluate() -> None:
+    puzzles = load_puzzles("maze")
+    few = CalibrationPuzzles(evaluated=puzzles, options=FEW)
+    check_calibration([CALIBRATED], len(puzzles) - FEW.puzzles, few)
+    with pytest.raises(ValueError, match="is calibrated on the last 8 of the"):
+        check_calibration([CALIBRATED], len(puzzles) - FEW.puzzles + 1, few)
+
+
+def test_chosen_puzzles_without_a_calibrated_scheme_are_refused() -> None:
+    few = CalibrationPuzzles(evaluated=load_puzzles("maze"), options=FEW)
+    with pytest.raises(ValueError, match=r"nothing here is calibrated .* leave --calibration and"):
+        check_calibration([parse("int8")], 1, few)
+
+
+def test_a_data_set_of_its_own_leaves_all_puzzles_but_their_images(tmp_path: Path) -> None:
+    """The other data set has another integer type: what is compared does not depend on it."""
+    puzzles, model = load_puzzles("maze"), load_model("maze-trm-att-mini")
+    half = len(puzzles) // 2
+    other = dataclasses.replace(puzzles.dataset, inputs=puzzles.dataset.inputs.astype(np.int32))
+    save_dataset(other, tmp_path / "same" / "test")
+    options = CalibrationOptions(data=tmp_path / "same", puzzles=8)
+    same = choose_calibration(model, puzzles, options)
+    assert same.left == len(puzzles)
+    check_calibration([CALIBRATED], half, same)  # its last are not among the first half
+    with pytest.raises(ValueError, match=r"8 of the last 8 puzzles of .*same.* of .*maze-8x8"):
+        check_calibration([CALIBRATED], len(puzzles), same)

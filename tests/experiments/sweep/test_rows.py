@@ -11,8 +11,12 @@ from experiments.measurement.shards import Moments, from_hex, to_hex
 from experiments.measurement.spec import pending
 from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
 from tests.support.sweep_rows import SPEC
+from trm_jax.data.calibration import CalibrationFacts
 from trm_jax.typed_json import read_fields
 
+CALIBRATED = dataclasses.replace(SPEC, schemes=("fp32", "w4t-sym-gptq"))
+CHOICE = CalibrationFacts(puzzles=8, sha256="0" * 64, data="d")
+CHOSEN = dataclasses.replace(CALIBRATED, calibration=CHOICE)
 WIDER = dataclasses.replace(
     SPEC, schemes=("fp32", "w4t-sym"), bytes=(28, 5), num_puzzles=12, model="renamed"
 )
@@ -165,3 +169,28 @@ def test_folders_and_processes_merge(tmp_path):
         merge_sweeps([tmp_path / "a", tmp_path / "c"])
     with pytest.raises(FileNotFoundError, match="holds no sweep"):
         merge_sweeps([tmp_path / "nothing"])
+
+
+def test_chosen_calibration_puzzles_belong_to_calibrated_schemes_alone():
+    """Rows of earlier versions, and those of other schemes, keep their digests."""
+    assert CHOSEN.digest_of_scheme("w8c-sym") == SPEC.digest
+    assert CALIBRATED.digest_of_scheme("w4t-sym-gptq") == SPEC.digest
+    elsewhere = dataclasses.replace(CHOICE, data="another folder")
+    others = dataclasses.replace(CHOICE, sha256="1" * 64)
+    digests = {
+        dataclasses.replace(CHOSEN, calibration=facts).digest_of_scheme("w4t-sym-gptq")
+        for facts in (CHOSEN.calibration, elsewhere, others, None)
+    }
+    assert len(digests) == 3
+    stored = json.loads(json.dumps(dataclasses.asdict(CHOSEN)))
+    assert read_fields(SweepSpec, stored) == CHOSEN
+    del stored["calibration"]
+    assert read_fields(SweepSpec, stored) == CALIBRATED
+
+
+def test_sweeps_that_were_calibrated_otherwise_do_not_mix():
+    (problem,) = CALIBRATED.conflicts(CHOSEN)
+    assert "calibrated on the last 128 puzzles of the data, asked for the last 8 of d" in problem
+    assert not SPEC.conflicts(CHOSEN)
+    assert SPEC.widened(CHOSEN).calibration == CHOSEN.calibration
+    assert CHOSEN.widened(SPEC).calibration == CHOSEN.calibration

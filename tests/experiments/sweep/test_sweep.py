@@ -1,6 +1,7 @@
 """The main program from command line to files: whole, resumed, refused."""
 
 import re
+import shutil
 
 import pytest
 
@@ -128,3 +129,43 @@ def test_help_teaches(capsys):
 def test_help_carries_two_commands():
     """tests/test_commands.py runs them."""
     assert (sweep.__doc__ or "").count("    python -m experiments.sweep ") == 2
+
+
+GPTQ = ("--schemes", "w4t-sym-gptq", "--depths", "1x1", "--batch-size", "7", "--limit", "14")
+
+
+@pytest.mark.slow
+def test_a_sweep_is_calibrated_on_the_puzzles_that_it_is_given(tiny_root, tmp_path, capsys):
+    """Eight of the 22 tiny puzzles, told in the folder; then the same ones from another folder."""
+    few, own = tmp_path / "few", tmp_path / "own"
+    assert sweep.main(tiny.arguments(tiny_root, few, *GPTQ, "--calibration-puzzles", "8")) == 0
+    assert "calibrated on the last 8 of sudoku 4x4" in capsys.readouterr().out
+    shutil.copytree(tiny_root / "data", tmp_path / "data")
+    given = ("--calibration", str(tmp_path / "data"), "--calibration-puzzles", "8")
+    assert sweep.main(tiny.arguments(tiny_root, own, *GPTQ, *given)) == 0
+    assert (few / "rows.jsonl").read_bytes() == (own / "rows.jsonl").read_bytes()
+    capsys.readouterr()
+    resumed = (*GPTQ, "--calibration-puzzles", "9", "--limit", "13", "--resume")
+    assert sweep.main(tiny.arguments(tiny_root, few, *resumed)) == 2
+    assert "calibrated on the last 8 of sudoku" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--calibration-puzzles", "7"), "--calibration-puzzles must be at least 8, got 7"),
+        (("--calibration-puzzles", "23"), "is calibrated on the last 23 of the 22 puzzles"),
+        (("--calibration-puzzles", "8", "--limit", "15"), "at most 14 can be evaluated, got 15"),
+        (("--calibration", "DATA", "--calibration-puzzles", "23"), "has 22 puzzles"),
+        (("--calibration", "DATA", "--calibration-puzzles", "22"), "14 of the last 22 puzzles"),
+        (("--calibration", "none"), "no data folder none; leave --calibration out"),
+        (("--calibration-puzzles", "8", "--schemes", "int8"), "nothing here is calibrated"),
+    ],
+)
+def test_wrong_calibration_puzzles_are_told_in_a_line(tiny_root, tmp_path, capsys, words, message):
+    given = [word.replace("DATA", str(tiny_root / "data")) for word in words]
+    assert end_of(sweep.main, tiny.arguments(tiny_root, tmp_path / "out", *GPTQ, *given)) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

@@ -141,7 +141,9 @@ def test_verify_names_another_model(tmp_path: Path) -> None:
     export = tiny.make(tmp_path / "e", CONFIG, "fp32")
     cells = np.ones((2, CONFIG.seq_len), np.int32)
     with pytest.raises(ValueError, match="unknown model 'tiny'"):
-        verification.simulate_export(export, None, from_examples(cells, cells, vocab_size=5))
+        verification.simulate_export(
+            export, None, verification.Calibrated(from_examples(cells, cells, vocab_size=5))
+        )
 
 
 @pytest.mark.slow
