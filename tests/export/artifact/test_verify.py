@@ -22,6 +22,7 @@ from quant.simulation import Simulation
 from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
 from trm_jax.data.format import from_examples
+from trm_jax.halting import StepReading
 
 CONFIG = tiny.configs()["mlp"]
 SCHEMES = ("fp32", "w4c-asym", "w4c-asym_a8da", "w8c-sym_a8s")
@@ -102,7 +103,8 @@ def test_an_export_that_computes_something_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulation = tiny.simulated(CONFIG, "fp32")
-    monkeypatch.setattr(Simulation, "answers", lambda *_, **__: np.full((4, 4), -1))
+    wrong = StepReading(np.full((4, 4), -1), np.zeros(4), np.zeros(4))
+    monkeypatch.setattr(Simulation, "readings", lambda *_, **__: [wrong])
     with pytest.raises(ValueError, match="computes something else"):
         pipeline.write_artifact(
             tmp_path / "e",
