@@ -1,12 +1,13 @@
 """What a search found: sizes, predicted and measured losses, and puzzles solved, with intervals."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
 from quant.ptq.mixed_precision import FrontPoint, WeightChoice
+from quant.ptq.sensitivity import StateLoss
 from quant.scheme import Scheme
 from trm_jax.intervals import Interval, paired_difference, pairs, wilson
 
@@ -74,8 +75,8 @@ class RecipeOutcome:
       uniform: single schemes that the target takes.
       solved: full precision, the recipe, and the best single scheme that fits, if one does.
       tried: what the deciding puzzles were asked; empty without --max-drop.
-      states: (site, loss as int8, loss as int16) of static activations, each rounded alone; empty
-        where a target computes in floats between products.
+      states: losses of static activations, each rounded alone; empty where a target computes in
+        floats between products.
     """
 
     budget: int
@@ -86,7 +87,7 @@ class RecipeOutcome:
     uniform: tuple[FrontMeasurement, ...]
     solved: tuple[SolvedScheme, ...]
     tried: tuple[TriedSize, ...] = ()
-    states: tuple[tuple[str, float, float], ...] = ()
+    states: Mapping[str, StateLoss] = field(default_factory=dict)
 
 
 def shown_points(front: Sequence[FrontPoint], chosen: FrontPoint) -> list[FrontPoint]:

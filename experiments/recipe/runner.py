@@ -4,7 +4,7 @@ import argparse
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,8 +39,8 @@ from quant.ptq.mixed_precision import (
     pareto_front,
     refine,
 )
-from quant.ptq.sensitivity import Sensitivity, state_losses
-from quant.scheme import Activations, Scheme, WeightScheme, parse_weights
+from quant.ptq.sensitivity import Sensitivity, StateLoss, state_losses
+from quant.scheme import Scheme, WeightScheme, parse_weights
 from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.intervals import LEVEL, paired_difference, pairs
@@ -119,15 +119,10 @@ def search(job: RecipeJob) -> RecipeOutcome:
     )
 
 
-def measure_states(
-    job: RecipeJob, calibration: Calibration
-) -> tuple[tuple[str, float, float], ...]:
+def measure_states(job: RecipeJob, calibration: Calibration) -> Mapping[str, StateLoss]:
     """Measure what each static activation costs alone, where a target has any."""
-    if job.target is None or not job.target.facts.integer_graphs:
-        return ()
-    int8, int16 = Activations.STATIC_INT8, Activations.STATIC_INT16
-    losses = state_losses(calibration, (int8, int16))
-    return tuple((site, of[int8], of[int16]) for site, of in losses.items())
+    has_states = job.target is not None and job.target.facts.integer_graphs
+    return state_losses(calibration) if has_states else {}
 
 
 def _refined(

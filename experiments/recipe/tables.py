@@ -81,13 +81,19 @@ def all_tables(outcome: RecipeOutcome) -> list[Table]:
 
 def states_table(outcome: RecipeOutcome) -> Table:
     """Lay out what static activations cost, the dearest first."""
-    dearest = sorted(outcome.states, key=lambda state: -state[1])
-    body = tuple((site, f"{int8:.5f}", f"{int16:.7f}") for site, int8, int16 in dearest)
+    dearest = sorted(outcome.states.items(), key=lambda state: -state[1].int8_cells)
+    body = tuple((site, *(f"{loss:.5f}" for loss in of)) for site, of in dearest)
     title = (
         "Inputs of products (named after their matrix) and states between operators, each rounded"
-        " alone over the range of its cells: loss of one supervision step"
+        " alone: loss of one supervision step"
     )
-    return Table(title, ("Site", "As int8", "As int16"), body, frozenset())
+    header = (
+        "Site",
+        "int8, range\nof the cells",
+        "int8, range of\nall positions",
+        "int16, likewise",
+    )
+    return Table(title, header, body, frozenset())
 
 
 def decided_table(outcome: RecipeOutcome) -> Table:

@@ -114,16 +114,24 @@ class Sensitivity:
         return self._rounded[key]
 
 
-def state_losses(
-    calibration: Calibration, activations: Sequence[Activations]
-) -> dict[str, dict[Activations, float]]:
+class StateLoss(NamedTuple):
+    """What rounding one state costs.
+
+    Attributes:
+      int8_cells: over the range of the cells, where the puzzle prefix saturates.
+      int8, int16: over the range of all positions.
+    """
+
+    int8_cells: float
+    int8: float
+    int16: float
+
+
+def state_losses(calibration: Calibration) -> dict[str, StateLoss]:
     """Measure what rounding each input of a product, and each state between operators, costs alone.
 
-    Weights stay in full precision, and ranges are those of the cells over whole trajectories. What
-    lies inside attention and SwiGLU is not rounded.
-
-    Args:
-      activations: static ones.
+    Weights stay in full precision; ranges are those of whole trajectories. What lies inside
+    attention and SwiGLU is not rounded.
 
     Returns:
       By site, `L_level/layers_0/mlp/down_proj` for its input, `.../mlp_sum` for a state.
@@ -132,53 +140,57 @@ def state_losses(
       ValueError: no batch.
     """
     spans = _state_spans(calibration)
-    batch, losses = calibration.batches[0], {site: {} for site in spans}
-    for each in activations:
-        grid = STATIC_GRIDS[each]
-        affines = {site: scale_zero_point(span, grid) for site, span in spans.items()}
 
-        def run(index: int, affines: Mapping[str, Affine] = affines, grid: Grid = grid) -> Any:
-            reasoner, weights = calibration.reasoner, calibration.weights
-            return _rounded_step(reasoner.config, grid, weights, batch, affines, jnp.int32(index))
+    def losses(activations: Activations, ends: Mapping[str, Range]) -> list[float]:
+        reasoner, grid = calibration.reasoner, STATIC_GRIDS[activations]
+        affines = {site: scale_zero_point(span, grid) for site, span in ends.items()}
+        same = reasoner.config, grid, calibration.weights, calibration.batches[0], affines
+        exact, *rounded = (_rounded_step(*same, jnp.int32(i)) for i in range(-1, len(ends)))
+        return [max(float(step_loss(exact, step)), 0.0) for step in rounded]
 
-        exact = run(-1)
-        for index, site in enumerate(spans):
-            losses[site][each] = max(float(step_loss(exact, run(index))), 0.0)
-    return losses
+    cells = {site: each.cells for site, each in spans.items()}
+    every = {site: each.every for site, each in spans.items()}
+    columns = zip(
+        losses(Activations.STATIC_INT8, cells),
+        losses(Activations.STATIC_INT8, every),
+        losses(Activations.STATIC_INT16, every),
+        strict=True,
+    )
+    return {site: StateLoss(*row) for site, row in zip(spans, columns, strict=True)}
 
 
 class StateSpan(NamedTuple):
-    """What the range of a state covers, and the range so far."""
+    """The ranges of a state so far: of the cells, and of all positions."""
 
     site: RangedSite
-    span: Range
+    cells: Range
+    every: Range
 
 
 def _add_state(summary: StateSpan, x: Array) -> StateSpan:
     site = summary.site
-    if site.name.rsplit("/", 1)[-1].startswith("mlp_t_"):  # there positions lead
-        return summary._replace(span=RANGE.add(summary.span, x[site.prefix_len :]))
-    return summary._replace(span=RANGE.add(summary.span, site.input(x)))
+    positions_lead = site.name.rsplit("/", 1)[-1].startswith("mlp_t_")
+    cells = x[site.prefix_len :] if positions_lead else site.input(x)
+    return StateSpan(site, RANGE.add(summary.cells, cells), RANGE.add(summary.every, x))
 
 
 STATE_SPAN = Statistic(own_start, _add_state, (Seen.INPUTS, Seen.STATES))
 
 
-def _state_spans(calibration: Calibration) -> dict[str, Range]:
-    """Measure the range of the cells of every state."""
+def _state_spans(calibration: Calibration) -> dict[str, StateSpan]:
+    """Measure the ranges of every state, in order of their names."""
     reasoner, weights = calibration.reasoner, calibration.weights
     sites = [*input_widths(weights.params), *state_widths(reasoner, weights.params)]
-    prefix = reasoner.config.prefix_len
-    start = {s: StateSpan(RangedSite(s, Ranges.CELLS, prefix), RANGE.empty(0)) for s in sites}
+    prefix, none = reasoner.config.prefix_len, RANGE.empty(0)
     spans = collect_from(
-        start,
+        {site: StateSpan(RangedSite(site, Ranges.CELLS, prefix), none, none) for site in sites},
         reasoner,
         weights,
         calibration.batches,
         steps=calibration.steps,
         statistic=STATE_SPAN,
     )
-    return {site: each.span for site, each in sorted(spans.items())}
+    return dict(sorted(spans.items()))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 from jax import Array
 
-from quant.affine import Range, fake_quantise, scale_zero_point
+from quant.affine import Affine, Grid, Range, fake_quantise, scale_zero_point
 from quant.dot_general import STATIC_GRIDS
 from quant.ptq.calibrate import Calibration, input_widths
 from quant.ptq.methods import quantise_weights
@@ -113,29 +113,32 @@ def test_a_state_is_rounded_alone(mixer: Mixer, site: str) -> None:
     weights, batch = random_weights(config), random_batch(config, 3)
     of = Calibration(config, weights, [batch], steps=1)
     state = f"L_level/layers_0/{'mlp_t_sum' if mixer is Mixer.MLP else 'mlp_out'}"
-    cells: list[Array] = []
+    seen: list[Array] = []
 
     def keep(name: str, x: Array) -> Array:
-        if name == state:  # the prefix is one position; where positions are mixed, they lead
-            cells.append(x[1:].ravel() if mixer is Mixer.MLP else x[:, 1:].ravel())
+        if name == state:  # where positions are mixed, they lead
+            seen.append(x if mixer is Mixer.MLP else x.swapaxes(0, 1))
         return x
 
     with jax.disable_jit():
         read_steps(build(of.reasoner.config, on_state=keep), weights, batch, 1)
-    span, grid = jnp.concatenate(cells), STATIC_GRIDS[Activations.STATIC_INT8]
-    affine = scale_zero_point(Range(span.min(), span.max()), grid)
+    found = state_losses(of)[state]
+    for first, activations, loss in (  # the prefix is one position
+        (1, Activations.STATIC_INT8, found.int8_cells),
+        (0, Activations.STATIC_INT8, found.int8),
+        (0, Activations.STATIC_INT16, found.int16),
+    ):
+        span, grid = jnp.stack(seen)[:, first:], STATIC_GRIDS[activations]
+        affine = scale_zero_point(Range(span.min(), span.max()), grid)
 
-    def on_state(name: str, x: Array) -> Array:
-        return fake_quantise(x, affine, grid) if name == state else x
+        def on_state(name: str, x: Array, affine: Affine = affine, grid: Grid = grid) -> Array:
+            return fake_quantise(x, affine, grid) if name == state else x
 
-    rounded = build(of.reasoner.config, on_state=on_state)
-    expected = float(step_loss(*(read_steps(r, weights, batch, 1) for r in (of.reasoner, rounded))))
-    losses = state_losses(of, [Activations.STATIC_INT8, Activations.STATIC_INT16])
-    # each of four cosines is rounded to some 1e-7, in two programs
-    assert losses[state][Activations.STATIC_INT8] == pytest.approx(expected, rel=1e-3, abs=4e-6)
-    assert losses[state][Activations.STATIC_INT8] > losses[state][Activations.STATIC_INT16]
-    assert {s for s in losses if s.endswith("proj")} <= input_widths(weights.params).keys()
-    assert losses["L_level/layers_0/mlp/down_proj"][Activations.STATIC_INT8] > 0
+        rounded = build(of.reasoner.config, on_state=on_state)
+        steps = [read_steps(each, weights, batch, 1) for each in (of.reasoner, rounded)]
+        # each of four cosines is rounded to some 1e-7, in two programs
+        assert loss == pytest.approx(float(step_loss(*steps)), rel=1e-3, abs=4e-6)
+    assert found.int8 > found.int16
 
 
 def test_no_puzzles_are_refused() -> None:
