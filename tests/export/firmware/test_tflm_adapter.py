@@ -130,7 +130,9 @@ def test_states_pass_through_the_graphs(build: Path, tmp_path: Path) -> None:
     """Two H-cycles of two L-cycles of wrapping additions, in NumPy."""
     file = rows()
     said = talk(build, tmp_path, ["info", "solve 0 142", "profile"], file)
-    assert f" type=int8 model=00010203 state_bytes={2 * POSITIONS * EMB}" in said[0]
+    crc = int.from_bytes(row_file.write_rows(file)[12:16], "little")
+    facts = f" type=int8 model=00010203 rows={crc:08x} state_bytes={2 * POSITIONS * EMB} "
+    assert facts in said[0]
     assert f" arena_bytes={UPDATE + HEAD} " in said[0]
     e = np.concatenate([file.puzzle_rows, file.token_rows[[1, 4, 2]]]).astype(np.int64)
     z_L, z_H = (np.tile(v, (POSITIONS, 1)).astype(np.int64) for v in (file.L_init, file.H_init))
