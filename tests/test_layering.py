@@ -193,6 +193,8 @@ ONLY_IN = {
     "flatbuffers": ("export.graph",),
     "litert_converter": ("export.lowering.reference",),
     "tensorflow": ("export.",),
+    "qwix": ("experiments.ablate.toolkits",),
+    "ai_edge_quantizer": ("experiments.ablate.toolkits",),
     "tflite_micro": ("export.",),
     "tflite_runtime": ("export.",),
     "qai_hub": ("export.aihub",),

@@ -14,10 +14,13 @@ Studies (all that apply to task and model, unless --only names some):
     distillation      a single-cycle student of half the width (Table 14)
     linear_attention  elu+1 attention, zero-shot and retrained (App. J)
     qat               from naive INT4 and INT3, done right and as the paper did it (Sec. 3.7)
+    toolkits          Qwix's GPTQ and QEP, ai-edge-quantizer's recipes and QAT beside this project's
+                      schemes; only where --only names it, with the packages of extra [toolkits]
 
 Every variant is compared with its study's reference on the same puzzles: exact match with Wilson
 interval, paired bootstrap and McNemar's exact test, cell accuracy, carry-trajectory fidelity.
-The last three train briefly, on fresh puzzles of which none is an image of an evaluated one.
+Students, linear attention and QAT train briefly, on fresh puzzles of which none is an image of an
+evaluated one.
 
 Into --out go rows.jsonl (one line per study, variant and shard of puzzles, as soon as it is
 finished), ablation.json, ablation.md and .csv (a table per study, then those of the paper), and

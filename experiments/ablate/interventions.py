@@ -15,6 +15,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
 
 from experiments.ablate.rows import Facts
 from experiments.measurement.choices import check_calibration
@@ -49,6 +53,17 @@ class Effort(enum.Enum):
         return number if self is Effort.DEFAULT else -(-number // 20)
 
 
+class SolvedPuzzles(NamedTuple):
+    """What was answered elsewhere than by a reasoner: by a file in a runtime.
+
+    Attributes:
+      ends: z_H after one supervision step and after all, (2, batch, pos, emb).
+    """
+
+    ends: np.ndarray
+    tokens: Int[np.ndarray, "batch seq"]
+
+
 def as_given(batch: Batch) -> Batch:
     """Show a puzzle whole."""
     return batch
@@ -61,6 +76,7 @@ class AblatedModel:
     Attributes:
       steps: supervision steps after which it is read.
       show: what the model sees of the puzzles; it is scored on the whole ones.
+      solve: answers instead of the reasoner, which then stands for what was compressed.
       facts: for tables; `bytes` and `parameters` always.
     """
 
@@ -69,6 +85,7 @@ class AblatedModel:
     steps: int
     facts: Facts
     show: Callable[[Batch], Batch] = as_given
+    solve: Callable[[Batch], SolvedPuzzles] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

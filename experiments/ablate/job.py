@@ -27,6 +27,9 @@ StudyFunction = Callable[[Context], tuple[Intervention, ...]]
 Studies = Mapping[Enum, StudyFunction]
 """The studies that there are; the value of a key is its name."""
 
+ON_REQUEST = ("toolkits",)
+"""Studies that run only where --only names them: they need packages of an extra."""
+
 LIMITS = {Effort.DEFAULT: DEFAULT_LIMIT, Effort.QUICK: QUICK_LIMIT}
 """Puzzles to evaluate."""
 
@@ -90,13 +93,16 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
 
 
 def parse_studies(text: str | None, studies: Studies) -> dict[str, StudyFunction]:
-    """Read names joined by commas, in the order of the tables; all where there is no text.
+    """Read names joined by commas, in the order of the tables.
+
+    Without a text they are all but those `ON_REQUEST`.
 
     Raises:
       ValueError: a name is unknown.
     """
     by_name = {str(study.value): function for study, function in studies.items()}
-    names = by_name if text is None else [name.strip() for name in text.split(",")]
+    usual = [name for name in by_name if name not in ON_REQUEST]
+    names = usual if text is None else [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in by_name]:
         raise ValueError(unknown_name("study", unknown[0], by_name))
     return {name: function for name, function in by_name.items() if name in names}

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.ablate import tables
-from experiments.ablate.interventions import AblatedModel, Intervention
+from experiments.ablate.interventions import AblatedModel, Intervention, SolvedPuzzles
 from experiments.ablate.job import AblationJob, StudyFunction, prepare
 from experiments.ablate.rows import (
     LAYOUT,
@@ -34,6 +34,7 @@ from experiments.ablate.studies import (
     pruning,
     puzzle_table,
     qat,
+    toolkits,
     truncation,
 )
 from experiments.measurement.choices import environment
@@ -41,8 +42,9 @@ from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import Moments, load_shard, matmul_precision, moments, to_hex
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console, progress
+from trm_jax import metrics
 from trm_jax.data.batches import PuzzleBatch
-from trm_jax.evaluators import Readout, measure, trajectory
+from trm_jax.evaluators import Lenient, Readout, measure, trajectory
 from trm_jax.loading import Puzzles
 from trm_jax.output.folder import writing
 from trm_jax.types import IGNORE_LABEL, Batch
@@ -63,6 +65,7 @@ class AblationStudy(enum.Enum):
     DISTILLATION = "distillation"
     LINEAR_ATTENTION = "linear_attention"
     QAT = "qat"
+    TOOLKITS = "toolkits"
 
 
 STUDIES: dict[enum.Enum, StudyFunction] = {
@@ -74,6 +77,7 @@ STUDIES: dict[enum.Enum, StudyFunction] = {
     AblationStudy.DISTILLATION: distillation.interventions,
     AblationStudy.LINEAR_ATTENTION: linear_attention.interventions,
     AblationStudy.QAT: qat.interventions,
+    AblationStudy.TOOLKITS: toolkits.interventions,
 }
 
 
@@ -122,6 +126,22 @@ class StudyRunner:
         shard = AblationShard(key.start, *load_shard(self.puzzles, key.start, key.stop, size))
         subject, reference = self.subject(key.variant), self.subject(planned.reference)
         reference_ends = self.reference_ends(reference, shard)
+        if subject.solve is not None:
+            solved = subject.solve(subject.show(shard.batch))
+            readout, comparable = (
+                read_answers(solved, shard.batch, reference_ends, self.lenient),
+                True,
+            )
+        else:
+            readout, comparable = self.read_states(subject, reference, shard)
+        counts = count(jax.device_get(readout), shard.host, comparable=comparable)
+        return AblationRow(digest=planned.digest, **key._asdict(), **counts, facts=subject.facts)
+
+    def read_states(
+        self, subject: AblatedModel, reference: AblatedModel, shard: AblationShard
+    ) -> tuple[Readout, bool]:
+        """Run a reasoner and read its states out; and whether they have the reference's shape."""
+        reference_ends = self.reference_ends(reference, shard)
         states = reference_ends if subject is reference else run(subject, shard.batch)
         comparable = states.shape == reference_ends.shape
         readout = measure(
@@ -133,8 +153,7 @@ class StudyRunner:
             depths=(ONE_STEP, DEEPEST),
             lenient=self.lenient,
         )
-        counts = count(jax.device_get(readout), shard.host, comparable=comparable)
-        return AblationRow(digest=planned.digest, **key._asdict(), **counts, facts=subject.facts)
+        return readout, comparable
 
     def reference_ends(self, reference: AblatedModel, shard: AblationShard) -> Ends:
         """Run a reference, or take its states of before."""
@@ -150,6 +169,21 @@ def run(subject: AblatedModel, batch: Batch) -> Ends:
     states = trajectory(subject.reasoner, subject.weights, shown, steps=subject.steps)
     cycles = subject.reasoner.config.H_cycles
     return np.asarray(states[np.array([cycles - 1, subject.steps * cycles - 1])])
+
+
+def read_answers(solved: SolvedPuzzles, batch: Batch, reference: Ends, lenient: Lenient) -> Readout:
+    """Score answers that came from elsewhere; what only a reasoner tells is NaN."""
+    tokens, states = jnp.asarray(solved.tokens), jnp.asarray(solved.ends)
+    unknown = jnp.full(states.shape[:2], jnp.nan)
+    return Readout(
+        cell_correct=metrics.correct_cells(tokens, batch.labels)[None],
+        exact=metrics.puzzle_exact(tokens, batch.labels)[None],
+        lenient=lenient(tokens, batch)[None],
+        q_halt=unknown,
+        fidelity=jax.vmap(metrics.token_cosine)(states, jnp.asarray(reference)),
+        similarity=unknown,
+        residual=unknown,
+    )
 
 
 def count(readout: Readout, host: PuzzleBatch, *, comparable: bool) -> dict:

@@ -53,7 +53,7 @@ from experiments.render.tables import (
     with_interval,
 )
 from trm_jax import intervals
-from trm_jax.intervals import interval_fields, interval_of, one_minus_mean
+from trm_jax.intervals import Pairs, interval_fields, interval_of, one_minus_mean
 from trm_jax.tasks.table import task_named
 
 ROW = 0.19  # inches of a variant
@@ -135,6 +135,23 @@ def _record(
         **rows[0].facts,
         **{f"setting_{k}": v for k, v in planned.settings.items()},
     }
+
+
+def compare_variants(ablation: Ablation, study: str, reference: str, variant: str) -> Pairs | None:
+    """Count the puzzles on which two variants of a study differ, of the shards that both finished.
+
+    Returns:
+      None if there are none.
+    """
+    rows = {row.key: row for row in ablation.rows}
+    names = [(study, reference), (study, variant)]
+    shards = finished_shards(ablation.spec.shards, names, ablation.rows)
+    if not shards:
+        return None
+    flags = (
+        flags_of([rows[AblationKey(*name, *shard)] for shard in shards], "exact") for name in names
+    )
+    return intervals.pairs(*flags)
 
 
 def _fidelity(name: str, moments: Sequence[Moments | None], num: int) -> Record:

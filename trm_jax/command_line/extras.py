@@ -18,6 +18,8 @@ EXTRA_OF = {
     "tensorflow": "tf",
     "tflite_micro": "tflm",
     "ethosu": "ethos-u",
+    "qwix": "toolkits",
+    "ai_edge_quantizer": "toolkits",
 }
 """Importable package -> extra."""
 

@@ -3,15 +3,27 @@
 The paper's numbers beside ours: naive INT4 (Tables 8-10), calibrated INT4 (Table 9), static INT8
 (section 4.2). Schemes that differ in the quantiser alone stand together (report/quantisers.py).
 
-Not here: other toolkits (experiments/toolkits), the claim (report/evidence.py).
+Other toolkits stand below, from an ablation's study of that name, each held against this project's
+scheme of the same bits.
+
+Not here: how toolkits are called (experiments/ablate/toolkits), the claim (report/evidence.py).
 """
 
 from collections.abc import Sequence
 
+from experiments.ablate import tables as ablate_tables
+from experiments.ablate.tables import Ablation, compare_variants
 from experiments.paper import tables
 from experiments.render.charts import Series, lines
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
-from experiments.render.tables import Table, points_text, size_text, with_error, with_interval
+from experiments.render.tables import (
+    Record,
+    Table,
+    points_text,
+    size_text,
+    with_error,
+    with_interval,
+)
 from experiments.report.cells import NONE, number, printed
 from experiments.report.inputs import Results, architecture_of
 from experiments.report.quantisers import Quantisers, group_quantisers, method_text
@@ -19,7 +31,7 @@ from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
 from quant.affine import Symmetry
 from quant.scheme import Activations, Granularity, Ranges, Scheme, parse, short_name
 from trm_jax import intervals
-from trm_jax.intervals import Interval
+from trm_jax.intervals import Interval, interval_of
 
 TITLE = "Loop-aware quantisation (Sec. 3.4, 4.2, 4.5)"
 SCHEMES = "int4_naive,w4t-sym-mse,w4t-sym-gptq-first,w4t-sym-gptq,int3_naive,w3t-sym-gptq"
@@ -27,6 +39,17 @@ COMMAND = f"python -m experiments.sweep --task sudoku --schemes {SCHEMES}"
 PAPER_GRIDS = (
     (Granularity.PER_TENSOR, Symmetry.SYMMETRIC, "one scale per tensor, as naive"),
     (Granularity.PER_CHANNEL, Symmetry.ASYMMETRIC, "one scale per channel, as calibrated"),
+)
+TOOLKITS = "toolkits"
+TOOLKIT_COMMAND = "python -m experiments.ablate --task sudoku --only toolkits --limit 1000"
+TOOLKIT_HEADER = (
+    "Variant",
+    "Exact",
+    "Against full\nprecision, pp",
+    "Against ours,\npp",
+    "Ours",
+    "Fidelity,\n1 step",
+    "Seconds\nto make",
 )
 CREDITS = (
     "GPTQ, rounding by Hessians: arXiv 2210.17323; QEP, its errors carried forward: 2504.09629.",
@@ -66,6 +89,7 @@ def quantisation_section(results: Results) -> Section:
         blocks.append(
             Command("No two quantisers of one width were given; measure some with:", COMMAND)
         )
+    blocks += toolkit_blocks(results)
     blocks += [Paragraph("What this stands on:"), Items(CREDITS)]
     return Section("quantisers", TITLE, tuple(blocks))
 
@@ -82,6 +106,53 @@ def quantiser_table(sweep: Sweep, groups: Sequence[Quantisers]) -> Table:
         f" {spec.grid.deepest} H-cycles"
     )
     return Table(title, HEADER, tuple(rows), frozenset(sections))
+
+
+def toolkit_blocks(results: Results) -> list[Block]:
+    """Lay out what other toolkits made of the same models, and what they refused."""
+    blocks: list[Block] = []
+    for ablation in results.ablations:
+        listed = [r for r in ablate_tables.records(ablation) if r["study"] == TOOLKITS]
+        if not listed:
+            continue
+        blocks.append(toolkit_table(ablation, listed))
+        said = {
+            key.removeprefix("refused_").replace("_", " "): text
+            for record in listed
+            for key, text in record.items()
+            if key.startswith("refused_") and text
+        }
+        if said:
+            blocks.append(Paragraph("What Qwix says where it is given the recursion itself:"))
+            blocks.append(Items(tuple(f"{case}: {text}" for case, text in said.items())))
+    return blocks or [Command("No other toolkit was compared; compare them with:", TOOLKIT_COMMAND)]
+
+
+def toolkit_table(ablation: Ablation, listed: Sequence[Record]) -> Table:
+    """Lay out the study of toolkits of one model."""
+    spec = ablation.spec
+    rows = []
+    for record in listed:
+        beside = record.get("setting_beside") or ""
+        pairs = beside and compare_variants(ablation, TOOLKITS, beside, record["variant"])
+        is_full = record["variant"] == record["reference"]
+        seconds = record.get("make_seconds", record.get("train_seconds"))
+        rows.append(
+            (
+                record["variant"],
+                with_interval(interval_of(record, "exact")),
+                NONE if is_full else points_text(interval_of(record, "exact_difference")),
+                points_text(intervals.paired_difference(pairs)) if pairs else NONE,
+                beside if pairs else NONE,
+                with_error(interval_of(record, "fidelity_one_step")),
+                NONE if seconds is None else f"{seconds:.0f}",
+            )
+        )
+    title = (
+        f"Other toolkits: {spec.model} on {spec.data}, {listed[0]['puzzles']} puzzles; all calls"
+        " and rollouts are collected by this project's loop"
+    )
+    return Table(title, TOOLKIT_HEADER, tuple(rows), frozenset({1}))
 
 
 def _row(sweep: Sweep, group: Quantisers | None, outcome: SweepOutcome) -> tuple[str, ...]:

@@ -1,13 +1,23 @@
 """Schemes that differ in the quantiser alone: grouped, named, and the claim that they decide."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from experiments.ablate.rows import AblationRow, AblationSpec, Facts
+from experiments.ablate.tables import Ablation
+from experiments.measurement.shards import Moments, to_hex
+from experiments.render.document import Items
 from experiments.render.tables import Table
 from experiments.report.evidence import collect_claims
 from experiments.report.inputs import Results
 from experiments.report.quantisers import find_rescue, group_quantisers, is_plain, method_text
-from experiments.report.sections.quantisation import quantisation_section, quantiser_table
+from experiments.report.sections.quantisation import (
+    quantisation_section,
+    quantiser_table,
+    toolkit_blocks,
+)
 from experiments.sweep.outcomes import Sweep
 from quant.scheme import parse
 from tests.support.sweep_rows import make_sweep
@@ -70,8 +80,8 @@ def test_methods_are_told_in_words(name, text):
 
 def test_plain_schemes_are_the_papers():
     assert all(is_plain(parse(name)) for name in ("fp32", "int4_naive", "int4_calibrated", "int8"))
-    assert is_plain(parse("tflm_int8_int8"))
-    for name in ("w4t-sym-mse", "w4t-auto", "w8c-sym_a8s-cells", "w4t-sym[head=w8c-sym-mse]"):
+    assert is_plain(parse("w8c-sym_a8s_tflm"))
+    for name in ("w4t-sym-mse", "w4t-auto", "tflm_int8_int8", "w4t-sym[head=w8c-sym-mse]"):
         assert not is_plain(parse(name))
 
 
@@ -141,6 +151,67 @@ def test_the_section_draws_methods_over_widths():
 def test_without_two_quantisers_the_section_says_how_to_measure_them():
     results = Results([swept({"fp32": 7, "w4t-sym": 1, "w3t-sym": 1})], [], [], [], [])
     blocks = quantisation_section(results).blocks
-    lines = [block.line for block in blocks if hasattr(block, "line")]
-    assert len(lines) == 1
-    assert "w4t-sym-gptq" in lines[0]
+    sweep, toolkits = [block.line for block in blocks if hasattr(block, "line")]
+    assert "w4t-sym-gptq" in sweep
+    assert "--only toolkits" in toolkits
+
+
+def toolkit_study() -> Ablation:
+    """A study of 8 puzzles: full precision, ours, a toolkit's, one that is held against nothing."""
+    base = AblationSpec(
+        task="sudoku",
+        model="m",
+        model_sha256="1",
+        num_parameters=9,
+        data="d",
+        data_sha256="2",
+        num_puzzles=8,
+        batch_size=8,
+        dtype="float32",
+        seed=0,
+    )
+    variants: dict[str, tuple[int, Facts, Facts]] = {
+        "fp32": (6, {}, {}),
+        "w4c-sym-gptq": (5, {}, {"make_seconds": 12.4}),
+        "theirs": (
+            3,
+            {"beside": "w4c-sym-gptq"},
+            {"refused_loop": "ValueError: no", "refused_": ""},
+        ),
+        "other": (4, {"beside": ""}, {}),
+    }
+    planned = tuple(base.plan("toolkits", n, "fp32", said) for n, (_, said, _) in variants.items())
+    rows = [
+        AblationRow(
+            digest=each.digest,
+            study="toolkits",
+            variant=each.variant,
+            start=0,
+            stop=8,
+            scored_cells=8,
+            correct_cells=8,
+            exact=(bits := to_hex(np.arange(8)[None] < variants[each.variant][0])[0]),
+            lenient=bits,
+            cell_error=Moments(0.0, 0.0),
+            infidelity_one_step=Moments(0.0, 0.0),
+            infidelity=Moments(0.0, 0.0),
+            facts={"bytes": 9.0, "parameters": 9.0} | variants[each.variant][2],
+        )
+        for each in planned
+    ]
+    return Ablation(dataclasses.replace(base, planned=planned), rows)
+
+
+def test_toolkits_are_held_against_ours_in_pairs_and_quoted():
+    table, _, said = toolkit_blocks(Results([], [toolkit_study()], [], [], []))
+    assert isinstance(table, Table)
+    rows = {row[0]: row for row in table.rows}
+    pairs = intervals.Pairs(lost=2, gained=0, total=8)
+    against = intervals.paired_difference(pairs)
+    assert rows["theirs"][3] == f"-25.0\n[{100 * against.low:+.1f}, {100 * against.high:+.1f}]"
+    assert rows["theirs"][4] == "w4c-sym-gptq"
+    assert rows["other"][3:5] == ("-", "-")
+    assert rows["fp32"][2] == "-"
+    assert rows["w4c-sym-gptq"][6] == "12"
+    assert isinstance(said, Items)
+    assert said.texts == ("loop: ValueError: no",)

@@ -93,6 +93,10 @@ def test_own_words_about_a_package_stand(capsys):
 
 
 MODEL = ("--model", "sudoku-trm-mlp-mini", "--scheme", "fp32", "--out", "out")
+TOOLKITS = (
+    *("experiments.ablate", "--task", "sudoku", "--only", "toolkits", "--limit", "1"),
+    *("--out", "out"),
+)
 BUNDLED = str(ROOT / "trm_jax" / "zoo" / "sudoku-trm-mlp-mini")
 NEEDS = {
     "flatbuffers": ("export.tflite", *MODEL),
@@ -105,6 +109,8 @@ NEEDS = {
         *("experiments.deploy", "--target", "aihub", "--task", "sudoku", "--schemes", "fp32"),
         *("--limit", "1", "--steps", "1", "--out", "out"),
     ),
+    "qwix": TOOLKITS,
+    "ai_edge_quantizer": TOOLKITS,
     "torch": ("trm_jax.convert", BUNDLED, "--out", "step_1", "--to-torch"),
     "yaml": ("trm_jax.convert", "step_1", "--out", "out", "--preset", "sudoku-trm-mlp"),
     "jax": ("experiments.sweep", "--task", "sudoku"),
