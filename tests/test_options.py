@@ -104,7 +104,8 @@ def test_old_spellings_are_declared_by_no_program_that_has_the_new_one():
 
 
 MEANINGS = {
-    "--data": {"DIR", "TASK=DIR"},  # the report's: for each task
+    "--data": {"DIR", "TASK=DIR", "PATH"},  # the report's: for each task; full_size: CSV files too
+    "--halt": {"RULE", "RULE,.."},  # the sweep compares several
     "--model": {"NAME|PATH", "NAME|PATH|hf:...", "TASK=NAME"},
     "--models": {"A,B,...", "NAME,.."},
     "--out": {"DIR", "PATH", "DIR|PAGE.html"},

@@ -21,7 +21,8 @@ from export.lowering.model import METADATA, blocks_of
 from trm_jax.checkpoints.tensor_files import load_tensors
 from trm_jax.config import Config, Positions, to_dict
 from trm_jax.data.facts import PuzzleFacts, settle_facts
-from trm_jax.halting import BY_RULES, NEVER, Halting, Rules
+from trm_jax.halting import BY_RULES, NEVER, Halting
+from trm_jax.halting.rules import Rules
 from trm_jax.loading import Puzzles, check_config_fits, check_facts_fit, load_puzzles
 from trm_jax.tasks.table import need_task, task_named
 from trm_jax.tasks.task import Task

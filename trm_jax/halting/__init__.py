@@ -14,7 +14,6 @@ from trm_jax.halting.rules import (
     PER_UNIT,
     Halting,
     HaltRule,
-    Rules,
     parse_halting,
 )
 
@@ -27,7 +26,6 @@ __all__ = [
     "HaltDecision",
     "HaltRule",
     "Halting",
-    "Rules",
     "StepReading",
     "halting_steps",
     "parse_halting",

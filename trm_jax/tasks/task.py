@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from trm_jax.data.facts import PuzzleFacts, by
-from trm_jax.halting import BY_RULES, NEVER, Halting, Rules
+from trm_jax.halting import BY_RULES, NEVER, Halting
+from trm_jax.halting.rules import Rules
 
 if TYPE_CHECKING:
     from trm_jax.evaluators import Lenient

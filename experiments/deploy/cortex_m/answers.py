@@ -19,7 +19,8 @@ from trm_jax import metrics
 from trm_jax.command_line import progress_bar
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.evaluators import step_readings
-from trm_jax.halting import Halting, Rules, halting_steps
+from trm_jax.halting import Halting, halting_steps
+from trm_jax.halting.rules import Rules
 from trm_jax.loading import LoadedModel, gather_batch
 from trm_jax.types import IGNORE_LABEL, Batch
 

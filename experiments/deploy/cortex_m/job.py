@@ -48,7 +48,8 @@ from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
 from trm_jax.data.calibration import NOT_NEEDED, read_calibration
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.halting import Halting, Rules, parse_halting
+from trm_jax.halting import Halting, parse_halting
+from trm_jax.halting.rules import Rules
 from trm_jax.loading import LoadedModel, hash_dataset, load_model, load_puzzles
 from trm_jax.output.folder import writing
 from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration

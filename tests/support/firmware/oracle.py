@@ -8,7 +8,8 @@ import numpy as np
 from export.cortex_m.row_file import Depth, PuzzleKind, RowFile
 from quant.integer.carry import Combine
 from trm_jax.data.facts import settle_facts
-from trm_jax.halting import BY_Q, HaltDecision, Rules, StepReading
+from trm_jax.halting import BY_Q, HaltDecision, StepReading
+from trm_jax.halting.rules import Rules
 from trm_jax.tasks import MAZE, SUDOKU
 
 DOUBLE_ID = b"affine test double, no real one."
