@@ -138,8 +138,7 @@ PLACES = {
     "experiments.recipe": ("experiments.jobs",),
     "experiments.deploy.host": ("experiments.jobs",),
     "experiments.deploy.cortex_m": ("experiments.jobs",),
-    "experiments.deploy.answers": ("experiments.measurement",),
-    "experiments.deploy.ethos_u": ("experiments.deploy.cortex_m", "experiments.deploy.answers"),
+    "experiments.deploy.ethos_u": ("experiments.deploy.cortex_m",),
     "experiments.deploy.aihub": ("experiments.jobs",),
     "experiments.deploy": (
         "experiments.deploy.host",

@@ -28,13 +28,14 @@ from experiments.measurement.row_checks import (
     check_within,
 )
 from experiments.measurement.row_files import LATER, RERUN, FolderLayout, ResultFolder
-from experiments.measurement.shards import Moments
+from experiments.measurement.shards import Moments, from_hex
 from experiments.measurement.spec import DeploymentSpec
 from export.cortex_m.build import Counted
 from export.cortex_m.emulator import Counts
 from export.cortex_m.memory import BoardSram, Flash
 from quant.scheme import parse
 from trm_jax.halting import parse_halting
+from trm_jax.intervals import Interval, one_minus_mean, wilson
 
 TARGET = "cortex-m55"
 EMULATED, MODELLED = "emulated", "operator model"
@@ -170,6 +171,31 @@ class BoardAnswers:
         check_length("answers.steps", self.steps, self.puzzles)
         check_all_within({f"answers.steps[{i}]": n for i, n in enumerate(self.steps)}, 1)
         check_moments("answers.infidelity", self.infidelity, self.puzzles, -ROOM, 2 + ROOM)
+
+    @property
+    def solved(self) -> int:
+        """Puzzles that are exact at full depth."""
+        return int(from_hex(self.exact, self.puzzles).sum())
+
+    @property
+    def exact_rate(self) -> Interval:
+        """Share of exact puzzles at full depth."""
+        return wilson(self.solved, self.puzzles)
+
+    @property
+    def halted_rate(self) -> Interval:
+        """Share of exact puzzles where halting ended them."""
+        return wilson(int(from_hex(self.halted, self.puzzles).sum()), self.puzzles)
+
+    @property
+    def fidelity(self) -> Interval:
+        """Fidelity to full precision at full depth."""
+        return one_minus_mean([self.infidelity], self.puzzles, floor=-1.0)
+
+    @property
+    def mean_steps(self) -> float:
+        """Supervision steps of a puzzle, halting."""
+        return sum(self.steps) / self.puzzles
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,13 +15,12 @@ from rich.console import Console
 
 from experiments.deploy.cortex_m.rows import BoardRow, BoardSpec, Speed, board_folder
 from experiments.measurement.row_files import merge_folders
-from experiments.measurement.shards import from_hex
 from experiments.render import tables
 from experiments.render.tables import Record, Table, size_text, with_error, with_interval
 from export.cortex_m.build import Counted
 from export.cortex_m.memory import BOARDS, BoardMemory
 from quant.scheme import short_name
-from trm_jax.intervals import interval_fields, interval_of, one_minus_mean, wilson
+from trm_jax.intervals import interval_fields, interval_of
 
 ANSWERS = (
     "answers are the board's arithmetic, simulated bit for bit (fp32: as JAX computes it); `yes,"
@@ -66,9 +65,7 @@ def _answer_fields(spec: BoardSpec, row: BoardRow) -> Record:
     """Lay out what a board answers, and what a puzzle takes with its rule of halting."""
     answers = row.answers
     assert answers is not None
-    num, steps = answers.puzzles, np.asarray(answers.steps, np.float64)
-    solved, halted = (int(from_hex(f, num).sum()) for f in (answers.exact, answers.halted))
-    late = int(np.quantile(steps, 0.95, method="inverted_cdf"))
+    late = int(np.quantile(answers.steps, 0.95, method="inverted_cdf"))
 
     def seconds(count: float) -> float:
         one = row.counts.puzzle(spec.H_cycles, spec.L_cycles, 1)
@@ -76,15 +73,15 @@ def _answer_fields(spec: BoardSpec, row: BoardRow) -> Record:
         return spec.speed.seconds(round(one + (count - 1) * more))
 
     return {
-        "puzzles": num,
-        "solved": solved,
-        **interval_fields("exact", wilson(solved, num)),
-        **interval_fields("fidelity", one_minus_mean([answers.infidelity], num, floor=-1.0)),
+        "puzzles": answers.puzzles,
+        "solved": answers.solved,
+        **interval_fields("exact", answers.exact_rate),
+        **interval_fields("fidelity", answers.fidelity),
         "halting": spec.halting,
-        **interval_fields("halted_exact", wilson(halted, num)),
-        "mean_steps": float(steps.mean()),
+        **interval_fields("halted_exact", answers.halted_rate),
+        "mean_steps": answers.mean_steps,
         "late_steps": late,
-        "mean_seconds_estimate": seconds(float(steps.mean())),
+        "mean_seconds_estimate": seconds(answers.mean_steps),
         "late_seconds_estimate": seconds(late),
     }
 

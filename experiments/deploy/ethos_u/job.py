@@ -1,6 +1,6 @@
 """A deployment on an Ethos-U: what a command line asks for, loaded, then measured and reported.
 
-Not here: the options (command.py), answers (../answers.py), the tables (tables.py).
+Not here: the options (command.py), answers (../cortex_m/answers.py), the tables (tables.py).
 """
 
 import argparse
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.deploy.answers import DeviceAnswers, check_limit, measure_answers
+from experiments.deploy.cortex_m.answers import measure_answers
 from experiments.deploy.cortex_m.exports import ANSWERED, random_export, random_source
 from experiments.deploy.cortex_m.job import refusal
-from experiments.deploy.cortex_m.rows import Speed
+from experiments.deploy.cortex_m.rows import BoardAnswers, Speed
 from experiments.deploy.ethos_u import tables
 from experiments.deploy.ethos_u.rows import (
     LAYOUT,
@@ -24,7 +24,7 @@ from experiments.deploy.ethos_u.rows import (
     AcceleratorSpec,
     accelerator_folder,
 )
-from experiments.measurement.choices import environment
+from experiments.measurement.choices import check_calibration, check_limit, environment
 from experiments.render.console import make_console
 from export.artifact.open import Export
 from export.cortex_m.emulator import Counts
@@ -45,6 +45,7 @@ from trm_jax.config import PRESET_TASKS
 from trm_jax.loading import LoadedModel, Puzzles, gather_calibration, load_model, load_puzzles
 from trm_jax.names import unknown_name
 from trm_jax.output.folder import writing
+from trm_jax.tasks.calibration import choose_calibration
 from trm_jax.tasks.table import agreed_task, task_named
 from trm_jax.tasks.task import Task
 
@@ -84,6 +85,7 @@ class AcceleratorJob:
             H_cycles=config.H_cycles,
             L_cycles=config.L_cycles,
             steps=config.halt_max_steps,
+            halting="" if self.puzzles is None else self.task.default_halting.name,
             speed=self.speed,
         )
 
@@ -104,7 +106,8 @@ def prepare(args: argparse.Namespace) -> AcceleratorJob:
     """Load and check what a command line names.
 
     Raises:
-      ValueError: unknown names, a model and a preset at once, or numbers out of range.
+      ValueError: unknown names, a model and a preset at once, numbers out of range, or puzzles to
+        answer that ranges are taken on.
       OSError: missing files.
       ModuleNotFoundError: Vela is not installed.
     """
@@ -119,13 +122,20 @@ def prepare(args: argparse.Namespace) -> AcceleratorJob:
         source = load_model(args.model, task=task)
         puzzles = load_puzzles(source, args.data)
         check_limit(args.limit, puzzles)
-    schemes = (parse_given(name.strip()).name for name in args.schemes.split(","))
+    schemes = tuple(
+        dict.fromkeys(parse_given(name.strip()).name for name in args.schemes.split(","))
+    )
+    if puzzles is not None:
+        num_puzzles = max(args.limit, ANSWERED)
+        check_calibration(
+            [parse(name) for name in schemes], num_puzzles, choose_calibration(source, puzzles)
+        )
     out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
     return AcceleratorJob(
         task=task,
         source=source,
         puzzles=puzzles,
-        schemes=tuple(dict.fromkeys(schemes)),
+        schemes=schemes,
         accelerators=accelerators,
         limit=args.limit,
         speed=Speed(mhz=args.mhz, cpi=args.cpi, patience=args.patience),
@@ -204,7 +214,7 @@ def export_folder(job: AcceleratorJob, scheme: str) -> Path:
 
 def trained_export(
     job: AcceleratorJob, puzzles: Puzzles, scheme: str
-) -> tuple[Export, DeviceAnswers]:
+) -> tuple[Export, BoardAnswers]:
     """Export a model, or open its export, and answer puzzles in its integers."""
     plan, steps = plan_for(parse(scheme), Target.ETHOS_U), job.source.config.halt_max_steps
     dataset = puzzles.ordered
@@ -219,7 +229,15 @@ def trained_export(
         steps=steps,
         tried=ANSWERED,
     )
-    return export, measure_answers(simulation, puzzles, job.limit, steps)
+    task = job.task
+    return export, measure_answers(
+        job.source,
+        simulation,
+        dataset,
+        job.limit,
+        task.default_halting,
+        task.rules(puzzles.facts),
+    )
 
 
 def make_row(
@@ -228,7 +246,7 @@ def make_row(
     accelerator: Accelerator,
     export: Export,
     compiled: Mapping[str, CompiledGraph],
-    answers: DeviceAnswers | None,
+    answers: BoardAnswers | None,
 ) -> AcceleratorRow:
     """Lay out what Vela and the operator model say."""
     block_L, block_H = blocks_of(export.config)

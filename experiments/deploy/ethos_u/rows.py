@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from experiments.deploy.answers import DeviceAnswers
-from experiments.deploy.cortex_m.rows import Speed
+from experiments.deploy.cortex_m.rows import BoardAnswers, Speed
 from experiments.measurement import folders
 from experiments.measurement.row_checks import check_all_within, check_different
 from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
@@ -23,6 +22,7 @@ from export.cortex_m.emulator import Counts
 from export.ethos_u.accelerators import Accelerator
 from export.targets import Target
 from quant.scheme import parse
+from trm_jax.halting import parse_halting
 
 TARGET = Target.ETHOS_U.value
 
@@ -39,10 +39,17 @@ class AcceleratorSpec(DeploymentSpec):
       target: the value of --target.
       schemes, accelerators: in the order of the tables.
       H_cycles, L_cycles, steps: of a puzzle at full depth.
+      halting: the rule that answers end by; empty where weights are random.
       speed: of the CPU.
     """
 
-    IDENTITY: ClassVar[tuple[str, ...]] = ("model_sha256", "data_sha256", "num_puzzles", "vela")
+    IDENTITY: ClassVar[tuple[str, ...]] = (
+        "model_sha256",
+        "data_sha256",
+        "num_puzzles",
+        "vela",
+        "halting",
+    )
 
     task: str
     model: str
@@ -56,6 +63,7 @@ class AcceleratorSpec(DeploymentSpec):
     H_cycles: int
     L_cycles: int
     steps: int
+    halting: str
     speed: Speed
 
     def __post_init__(self) -> None:
@@ -69,6 +77,8 @@ class AcceleratorSpec(DeploymentSpec):
         check_all_within({"num_puzzles": self.num_puzzles}, 0)
         check_different("schemes", map(parse, self.schemes))
         check_different("accelerators", self.accelerators)
+        if self.halting:
+            parse_halting(self.halting)
 
     @property
     def title(self) -> str:
@@ -106,7 +116,7 @@ class AcceleratorRow:
     npu_calls: int
     sram_bytes: int
     constant_bytes: int
-    answers: DeviceAnswers | None
+    answers: BoardAnswers | None
 
     def __post_init__(self) -> None:
         """Check the numbers.

@@ -47,12 +47,13 @@ def record(spec: AcceleratorSpec, row: AcceleratorRow) -> Record:
         "sram_bytes_vela": row.sram_bytes,
         "constant_bytes_vela": row.constant_bytes,
         "num_puzzles": spec.num_puzzles,
-        "halting": "" if answers is None else answers.halting,
+        "halting": spec.halting,
         "mean_steps": None if answers is None else answers.mean_steps,
     }
     if answers is not None:
-        values |= interval_fields("exact", answers.rate)
+        values |= interval_fields("exact", answers.exact_rate)
         values |= interval_fields("halted_exact", answers.halted_rate)
+        values |= interval_fields("fidelity", answers.fidelity)
     return values
 
 
@@ -120,6 +121,7 @@ def answer_table(listed: Sequence[Record]) -> Table:
         (
             r["scheme"],
             with_interval(interval_of(r, "exact")),
+            with_interval(interval_of(r, "fidelity")),
             with_interval(interval_of(r, "halted_exact")),
             r["halting"],
             f"{r['mean_steps']:.2f}",
@@ -127,7 +129,15 @@ def answer_table(listed: Sequence[Record]) -> Table:
         )
         for r in reversed(first.values())
     )
-    header = ("Variant", "Exact,\nfull depth", "Exact,\nhalting", "Halting", "Mean steps", "n")
+    header = (
+        "Variant",
+        "Exact,\nfull depth",
+        "Fidelity",
+        "Exact,\nhalting",
+        "Halting",
+        "Mean steps",
+        "n",
+    )
     return Table("Answers in the device's integers", header, rows, frozenset())
 
 
