@@ -8,9 +8,11 @@ import argparse
 import dataclasses
 import hashlib
 import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -29,6 +31,7 @@ from experiments.deploy.cortex_m.rows import (
     board_folder,
 )
 from experiments.measurement.choices import check_calibration, choose_limit, environment
+from experiments.measurement.row_files import ResultFolder
 from experiments.render.console import make_console
 from export.artifact.open import Export
 from export.cortex_m import build as cortex_m_build
@@ -178,26 +181,55 @@ def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:
 
 def deploy(job: CortexJob, console: Console) -> None:
     """Measure what is not measured yet, and report."""
-    spec, folder = job.spec, board_folder(job.out)
+    spec = job.spec
+
+    def missing(scheme: str, finished: Set[tuple]) -> Iterator[BoardRow]:
+        if (scheme,) not in finished:
+            yield measure(job, scheme, spec.digest_of_scheme(scheme))
+
+    refused = measure_schemes(board_folder(job.out), spec, missing)
+    tables.report(job.out, console)
+    print_refused(refused, console)
+
+
+def measure_schemes(
+    folder: ResultFolder, spec: Any, missing: Callable[[str, Set[tuple]], Iterable[Any]]
+) -> dict[str, str]:
+    """Measure what a deployment's folder lacks; a scheme that is refused does not end the others.
+
+    Args:
+      spec: names the schemes and lists the keys of all rows.
+      missing: makes the rows of a scheme whose keys are not among the finished ones.
+
+    Returns:
+      Why schemes were refused.
+
+    Raises:
+      RuntimeError: every scheme was; a folder that is new then holds nothing.
+    """
     folder.check(spec, resume=True)
-    finished = {row.scheme for row in folder.read_rows(spec)}
+    finished = {row.key for row in folder.read_rows(spec)}
     is_new = not folder.spec_file.exists()
     folder.open(spec, environment())
     refused: dict[str, str] = {}
-    with progress_bar("exporting", len(job.schemes)) as advance:
-        for done, scheme in enumerate(job.schemes):
+    with progress_bar("exporting", len(spec.schemes)) as advance:
+        for done, scheme in enumerate(spec.schemes):
             advance(done, scheme)
             try:
-                if scheme not in finished:
-                    folder.append(measure(job, scheme, spec.digest_of_scheme(scheme)))
-                    finished.add(scheme)
+                for row in missing(scheme, finished):
+                    folder.append(row)
+                    finished.add(row.key)
             except (ValueError, RuntimeError) as error:
                 refused[scheme] = str(error)
-    if not finished & set(job.schemes):
+    if not finished & set(spec.work_keys()):
         if is_new:
             folder.spec_file.unlink()  # nothing was deployed, and nothing stays of it
         raise RuntimeError("; ".join(map(refusal, refused.items())))
-    tables.report(job.out, console)
+    return refused
+
+
+def print_refused(refused: Mapping[str, str], console: Console) -> None:
+    """Say which schemes are left out, and why."""
     for each in refused.items():
         console.print(f"left out: {refusal(each)}", soft_wrap=True, markup=False)
 

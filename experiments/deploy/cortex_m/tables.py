@@ -253,17 +253,29 @@ def report(folder: Path, console: Console) -> None:
       FileNotFoundError, ValueError: as `read_tables`.
     """
     spec, listed = _read_records(folder)
-    drawn = board_tables(listed, spec.speed)
-    remarks = "\n".join(f"- {line}" for line in notes(listed, spec.speed))
-    console.print(f"[bold]{spec.title}[/bold]")
+    drawn, remarks = board_tables(listed, spec.speed), notes(listed, spec.speed)
+    write_summary(folder, spec.title, drawn, remarks, listed, console)
+    console.print(f"rows, packages and table: {folder}", soft_wrap=True, markup=False)
+
+
+def write_summary(
+    folder: Path,
+    title: str,
+    drawn: Sequence[Table],
+    remarks: Sequence[str],
+    listed: Sequence[Record],
+    console: Console,
+) -> None:
+    """Print tables and remarks; write them as summary.md, and the records as summary.csv."""
+    text = "\n".join(f"- {line}" for line in remarks)
+    console.print(f"[bold]{title}[/bold]")
     for part in drawn:
         console.print(f"\n{part.title}")
         tables.print_table(part, console)
-    console.print(remarks, soft_wrap=True, markup=False, highlight=False)
-    pages = [f"# {spec.title}", *map(tables.to_markdown, drawn), remarks]
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    pages = [f"# {title}", *map(tables.to_markdown, drawn), text]
     (folder / "summary.md").write_text("\n\n".join(pages) + "\n", encoding="utf-8")
     (folder / "summary.csv").write_text(tables.to_csv(listed), encoding="utf-8")
-    console.print(f"rows, packages and table: {folder}", soft_wrap=True, markup=False)
 
 
 def _read_records(folder: Path) -> tuple[BoardSpec, list[Record]]:

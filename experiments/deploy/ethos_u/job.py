@@ -5,7 +5,7 @@ Not here: the options (command.py), answers (../cortex_m/answers.py), the tables
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from experiments.deploy.cortex_m.answers import measure_answers
 from experiments.deploy.cortex_m.exports import ANSWERED, random_export, random_source
-from experiments.deploy.cortex_m.job import refusal
+from experiments.deploy.cortex_m.job import measure_schemes, print_refused
 from experiments.deploy.cortex_m.rows import BoardAnswers, Speed
 from experiments.deploy.ethos_u import tables
 from experiments.deploy.ethos_u.rows import (
@@ -24,7 +24,7 @@ from experiments.deploy.ethos_u.rows import (
     AcceleratorSpec,
     accelerator_folder,
 )
-from experiments.measurement.choices import check_calibration, check_limit, environment
+from experiments.measurement.choices import check_calibration, check_limit
 from experiments.render.console import make_console
 from export.artifact.open import Export
 from export.cortex_m.emulator import Counts
@@ -40,7 +40,6 @@ from export.targets import Target
 from quant.recipe import parse_given
 from quant.scheme import parse
 from quant.simulation import simulate
-from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
 from trm_jax.loading import LoadedModel, Puzzles, gather_calibration, load_model, load_puzzles
 from trm_jax.names import unknown_name
@@ -159,29 +158,14 @@ def parse_accelerators(text: str) -> tuple[Accelerator, ...]:
 
 def deploy(job: AcceleratorJob, console: Console) -> None:
     """Measure what is not measured yet, and report."""
-    spec, folder = job.spec, accelerator_folder(job.out)
-    folder.check(spec, resume=True)
-    finished = {row.key for row in folder.read_rows(spec)}
-    is_new = not folder.spec_file.exists()
-    folder.open(spec, environment())
-    refused: dict[str, str] = {}
-    with progress_bar("exporting", len(job.schemes)) as advance:
-        for done, scheme in enumerate(job.schemes):
-            advance(done, scheme)
-            left = [a for a in job.accelerators if (scheme, a.value) not in finished]
-            try:
-                for row in measure(job, scheme, left) if left else ():
-                    folder.append(row)
-                    finished.add(row.key)
-            except (ValueError, RuntimeError) as error:
-                refused[scheme] = str(error)
-    if not finished & set(spec.work_keys()):
-        if is_new:
-            folder.spec_file.unlink()  # nothing was deployed, and nothing stays of it
-        raise RuntimeError("; ".join(map(refusal, refused.items())))
+
+    def missing(scheme: str, finished: Set[tuple]) -> list[AcceleratorRow]:
+        left = [a for a in job.accelerators if (scheme, a.value) not in finished]
+        return measure(job, scheme, left) if left else []
+
+    refused = measure_schemes(accelerator_folder(job.out), job.spec, missing)
     tables.report(job.out, console)
-    for each in refused.items():
-        console.print(f"left out: {refusal(each)}", soft_wrap=True, markup=False)
+    print_refused(refused, console)
 
 
 def measure(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from experiments.deploy.cortex_m.tables import write_summary
 from experiments.deploy.ethos_u.rows import AcceleratorRow, AcceleratorSpec, accelerator_folder
 from experiments.measurement.row_files import merge_folders
-from experiments.render import tables
 from experiments.render.tables import Record, Table, size_text, with_interval
 from quant.scheme import short_name
 from trm_jax.intervals import interval_fields, interval_of
@@ -183,16 +183,8 @@ def report(folder: Path, console: Console) -> None:
       FileNotFoundError, ValueError: as `read_tables`.
     """
     spec, listed = _read_records(folder)
-    drawn = deployment_tables(spec, listed)
-    remarks = "\n".join(f"- {line}" for line in notes(spec, listed))
-    console.print(f"[bold]{spec.title}[/bold]")
-    for part in drawn:
-        console.print(f"\n{part.title}")
-        tables.print_table(part, console)
-    console.print(remarks, soft_wrap=True, markup=False, highlight=False)
-    pages = [f"# {spec.title}", *map(tables.to_markdown, drawn), remarks]
-    (folder / "summary.md").write_text("\n\n".join(pages) + "\n", encoding="utf-8")
-    (folder / "summary.csv").write_text(tables.to_csv(listed), encoding="utf-8")
+    drawn, remarks = deployment_tables(spec, listed), notes(spec, listed)
+    write_summary(folder, spec.title, drawn, remarks, listed, console)
     console.print(f"rows, exports and table: {folder}", soft_wrap=True, markup=False)
 
 
