@@ -55,7 +55,7 @@ from trm_jax.checkpoints.tensor_files import save_tensors
 from trm_jax.config import Positions
 from trm_jax.data.calibration import CalibrationFacts
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.halting import NEVER, Halting, StepReading, halting_steps
+from trm_jax.halting import NEVER, Halting, StepReading, halted_tokens, halting_steps
 from trm_jax.loading import LoadedModel, Puzzles, gather_batch, load_puzzles
 from trm_jax.output.staging import staged
 from trm_jax.tasks.calibration import CalibrationPuzzles
@@ -364,7 +364,7 @@ def answer_halted(
     """
     inputs = np.asarray(puzzles.inputs)
     steps = halting_steps(halting, inputs, readings, export.rules)
-    tokens = np.stack([readings[step - 1].tokens[i] for i, step in enumerate(steps)])
+    tokens = halted_tokens(readings, steps)
     states: tuple[tuple[int, int], ...] = ()
     if export.manifest.integers is not None and export.manifest.target.facts.runs_here:
         solved = _solve_here(export, puzzles, len(readings), halting)

@@ -10,7 +10,7 @@ import numpy as np
 from trm_jax.data.batches import PuzzleBatch, gather
 from trm_jax.loading import Puzzles, to_batch
 from trm_jax.sharding import shard_batch
-from trm_jax.types import Batch
+from trm_jax.types import IGNORE_LABEL, Batch
 
 
 class Moments(NamedTuple):
@@ -67,3 +67,8 @@ def moments(values: np.ndarray) -> tuple[Moments, ...]:
     """Sum values and their squares along the last axis."""
     x = values.astype(np.float64)
     return tuple(Moments(float(v.sum()), float(np.square(v).sum())) for v in x)
+
+
+def mark_exact(tokens: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mark the puzzles without a wrong cell, as `trm_jax.metrics.puzzle_exact` on the host."""
+    return ((tokens == labels) | (labels == IGNORE_LABEL)).all(axis=1)

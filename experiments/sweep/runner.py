@@ -20,7 +20,13 @@ from rich.console import Console
 from experiments.jobs import processes
 from experiments.measurement.choices import environment
 from experiments.measurement.row_files import ResultFolder
-from experiments.measurement.shards import load_shard, matmul_precision, moments, to_hex
+from experiments.measurement.shards import (
+    load_shard,
+    mark_exact,
+    matmul_precision,
+    moments,
+    to_hex,
+)
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console
 from experiments.sweep.job import SweepJob, prepare
@@ -36,7 +42,7 @@ from trm_jax.evaluators import (
     measure,
     step_readings,
 )
-from trm_jax.halting import Halting, StepReading, halting_steps, parse_halting
+from trm_jax.halting import Halting, StepReading, halted_tokens, halting_steps, parse_halting
 from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.output.folder import writing
 from trm_jax.tasks.calibration import CalibrationPuzzles
@@ -126,8 +132,7 @@ class Runner:
         inputs, labels = host.inputs[real], host.labels[real]
         some = [reading.only(real) for reading in readings]
         steps = halting_steps(halting, inputs, some, self.rules)
-        answers = np.stack([some[step - 1].tokens[i] for i, step in enumerate(steps)])
-        exact = ((answers == labels) | (labels == IGNORE_LABEL)).all(axis=1)
+        exact = mark_exact(halted_tokens(some, steps), labels)
         return HaltedShard(to_hex(exact[None])[0], tuple(int(step) for step in steps))
 
 

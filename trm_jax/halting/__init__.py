@@ -5,7 +5,7 @@ after a step). All of it is NumPy. Not here: halting in training (trm_jax/models
 rules on a board (export/firmware/halting.c).
 """
 
-from trm_jax.halting.decision import HaltDecision, StepReading, halting_steps
+from trm_jax.halting.decision import HaltDecision, StepReading, halted_tokens, halting_steps
 from trm_jax.halting.rules import (
     BY_Q,
     BY_Q_CONTINUE,
@@ -27,6 +27,7 @@ __all__ = [
     "HaltRule",
     "Halting",
     "StepReading",
+    "halted_tokens",
     "halting_steps",
     "parse_halting",
 ]

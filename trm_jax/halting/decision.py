@@ -99,3 +99,10 @@ def halting_steps(
         steps[done] = step
         running &= ~done
     return steps.astype(np.int32)
+
+
+def halted_tokens(
+    readings: Sequence[StepReading], steps: Int[np.ndarray, " batch"]
+) -> Int[np.ndarray, "batch seq"]:
+    """Take the answer of every puzzle after its own number of steps, counted from 1."""
+    return np.stack([readings[step - 1].tokens[row] for row, step in enumerate(steps)])

@@ -12,17 +12,17 @@ import jax
 import numpy as np
 
 from experiments.deploy.cortex_m.rows import BoardAnswers
-from experiments.measurement.shards import moments, to_hex
+from experiments.measurement.shards import mark_exact, moments, to_hex
 from quant.scheme import Scheme
 from quant.simulation import Simulation, simulate
 from trm_jax import metrics
 from trm_jax.command_line import progress_bar
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.evaluators import step_readings
-from trm_jax.halting import Halting, halting_steps
+from trm_jax.halting import Halting, halted_tokens, halting_steps
 from trm_jax.halting.rules import Rules
 from trm_jax.loading import LoadedModel, gather_batch
-from trm_jax.types import IGNORE_LABEL, Batch
+from trm_jax.types import Batch
 
 CHUNK = 50  # puzzles of a rollout
 
@@ -50,9 +50,9 @@ def measure_answers(
             readings = step_readings(simulation.reasoner, simulation.weights, states)
             inputs, labels = np.asarray(batch.inputs), np.asarray(batch.labels)
             ends = halting_steps(halting, inputs, readings, rules)
-            tokens = np.stack([readings[end - 1].tokens[i] for i, end in enumerate(ends)])
-            exact.append(_is_exact(readings[-1].tokens, labels))
-            halted.append(_is_exact(tokens, labels))
+            tokens = halted_tokens(readings, ends)
+            exact.append(mark_exact(readings[-1].tokens, labels))
+            halted.append(mark_exact(tokens, labels))
             used.append(ends)
             lost.append(1 - np.asarray(jax.device_get(cosine), np.float64))
     return BoardAnswers(
@@ -67,7 +67,3 @@ def measure_answers(
 def _chunks(dataset: PuzzleDataset, limit: int) -> Iterator[Batch]:
     for start in range(0, limit, CHUNK):
         yield gather_batch(dataset, np.arange(start, min(start + CHUNK, limit)))
-
-
-def _is_exact(tokens: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return ((tokens == labels) | (labels == IGNORE_LABEL)).all(axis=1)
