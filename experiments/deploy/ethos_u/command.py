@@ -25,6 +25,7 @@ from experiments.measurement.options import add_data, add_schemes
 from export.ethos_u.accelerators import Accelerator
 from export.targets import Target
 from trm_jax.command_line import positive_float, positive_int
+from trm_jax.data.calibration import add_calibration
 
 TARGETS = (Target.ETHOS_U.value,)
 TITLE = TARGETS[0]
@@ -37,6 +38,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--preset", metavar="NAME", help="a size of trm_jax/config.py instead of a model")
     add_data(group)
+    add_calibration(group)
     add_schemes(group, DEFAULT_SCHEMES)
     add(
         "--accelerators",

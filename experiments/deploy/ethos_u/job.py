@@ -41,10 +41,11 @@ from quant.recipe import parse_given
 from quant.scheme import parse
 from quant.simulation import simulate
 from trm_jax.config import PRESET_TASKS
-from trm_jax.loading import LoadedModel, Puzzles, gather_calibration, load_model, load_puzzles
+from trm_jax.data.calibration import NOT_NEEDED, read_calibration
+from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
 from trm_jax.names import unknown_name
 from trm_jax.output.folder import writing
-from trm_jax.tasks.calibration import choose_calibration
+from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
 from trm_jax.tasks.table import agreed_task, task_named
 from trm_jax.tasks.task import Task
 
@@ -54,18 +55,23 @@ class AcceleratorJob:
     """What a command line asks for, loaded.
 
     Attributes:
-      puzzles: to calibrate on and to answer; None: weights are random.
+      aside: puzzles to calibrate on, beside those to answer; None: weights are random.
       limit: puzzles that are answered.
     """
 
     task: Task
     source: LoadedModel
-    puzzles: Puzzles | None
+    aside: CalibrationPuzzles | None
     schemes: tuple[str, ...]
     accelerators: tuple[Accelerator, ...]
     limit: int
     speed: Speed
     out: Path
+
+    @property
+    def puzzles(self) -> Puzzles | None:
+        """Puzzles to answer; None: weights are random."""
+        return None if self.aside is None else self.aside.evaluated
 
     @cached_property
     def spec(self) -> AcceleratorSpec:
@@ -86,6 +92,7 @@ class AcceleratorJob:
             steps=config.halt_max_steps,
             halting="" if self.puzzles is None else self.task.default_halting.name,
             speed=self.speed,
+            calibration=None if self.aside is None else self.aside.facts,
         )
 
 
@@ -114,26 +121,26 @@ def prepare(args: argparse.Namespace) -> AcceleratorJob:
     task, accelerators = task_named(args.task), parse_accelerators(args.accelerators)
     if args.preset and (args.model or args.data):
         raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
+    options, aside = read_calibration(args), None
+    if args.preset and options.is_chosen:
+        raise ValueError(f"--preset has random weights and is calibrated on nothing; {NOT_NEEDED}")
+    names = (parse_given(name.strip()).name for name in args.schemes.split(","))
+    schemes = tuple(dict.fromkeys(names))
     if args.preset:
-        source, puzzles = random_source(args.preset), None
+        source = random_source(args.preset)
         agreed_task(task, PRESET_TASKS.get(args.preset), f"--preset {args.preset}")
     else:
         source = load_model(args.model, task=task)
         puzzles = load_puzzles(source, args.data)
         check_limit(args.limit, puzzles)
-    schemes = tuple(
-        dict.fromkeys(parse_given(name.strip()).name for name in args.schemes.split(","))
-    )
-    if puzzles is not None:
-        num_puzzles = max(args.limit, ANSWERED)
-        check_calibration(
-            [parse(name) for name in schemes], num_puzzles, choose_calibration(source, puzzles)
-        )
+        aside = choose_calibration(source, puzzles, options)
+    if aside is not None:
+        check_calibration([parse(name) for name in schemes], max(args.limit, ANSWERED), aside)
     out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
     return AcceleratorJob(
         task=task,
         source=source,
-        puzzles=puzzles,
+        aside=aside,
         schemes=schemes,
         accelerators=accelerators,
         limit=args.limit,
@@ -177,17 +184,17 @@ def measure(
       ValueError: the target does not compute it right.
       RuntimeError: TFLM or Vela refuses it.
     """
-    if job.puzzles is None:
+    if job.aside is None:
         export, answers = random_export(job.source, scheme, target=Target.ETHOS_U), None
     else:
-        export, answers = trained_export(job, job.puzzles, scheme)
-    rows = []
+        export, answers = trained_export(job, job.aside, scheme)
+    rows, digest = [], job.spec.calibrated_digest
     for accelerator in accelerators:
         compiled = compile_export(export, accelerator)
-        if job.puzzles is not None:
+        if job.aside is not None:
             record = make_record(export, accelerator, compiled)
             save_compiled(export_folder(job, scheme), record, compiled)
-        rows.append(make_row(job.spec.digest, scheme, accelerator, export, compiled, answers))
+        rows.append(make_row(digest, scheme, accelerator, export, compiled, answers))
     return rows
 
 
@@ -197,27 +204,27 @@ def export_folder(job: AcceleratorJob, scheme: str) -> Path:
 
 
 def trained_export(
-    job: AcceleratorJob, puzzles: Puzzles, scheme: str
+    job: AcceleratorJob, aside: CalibrationPuzzles, scheme: str
 ) -> tuple[Export, BoardAnswers]:
     """Export a model, or open its export, and answer puzzles in its integers."""
     plan, steps = plan_for(parse(scheme), Target.ETHOS_U), job.source.config.halt_max_steps
-    dataset = puzzles.ordered
-    simulation = simulate(job.source, plan.precision, gather_calibration(dataset), steps=steps)
+    simulation = simulate(job.source, plan.precision, aside.batches(), steps=steps)
     export = keep_artifact(
         export_folder(job, scheme),
         job.source,
         plan,
         lambda: simulation,
-        dataset,
+        aside.evaluated.ordered,
         batch=1,
         steps=steps,
         tried=ANSWERED,
+        calibration=aside.recorded_if(plan.precision.needs_puzzles),
     )
-    task = job.task
+    task, puzzles = job.task, aside.evaluated
     return export, measure_answers(
         job.source,
         simulation,
-        dataset,
+        puzzles.ordered,
         job.limit,
         task.default_halting,
         task.rules(puzzles.facts),

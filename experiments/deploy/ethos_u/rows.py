@@ -89,6 +89,16 @@ class AcceleratorSpec(DeploymentSpec):
             f" of {self.L_cycles} L-cycles"
         )
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Return whether schemes are calibrated on puzzles: all are, unless weights are random."""
+        return bool(self.data_sha256)
+
+    def digest_for(self, row: "AcceleratorRow") -> str:
+        """Return the digest that a row must have."""
+        del row  # all schemes of integers are calibrated
+        return self.calibrated_digest
+
     def work_keys(self) -> list[tuple[str, str]]:
         """List the work: a scheme on an accelerator."""
         return [(scheme, each.value) for scheme in self.schemes for each in self.accelerators]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from experiments.deploy import __main__ as deploy
-from experiments.deploy.ethos_u.job import parse_accelerators
-from experiments.deploy.ethos_u.rows import AcceleratorRow, accelerator_folder
+from experiments.deploy.ethos_u.job import parse_accelerators, prepare
+from experiments.deploy.ethos_u.rows import AcceleratorRow, AcceleratorSpec, accelerator_folder
 from experiments.deploy.ethos_u.tables import record
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
@@ -96,6 +96,7 @@ BAD = {
     "scheme": (("--schemes", "int5_magic"), "int5_magic"),
     "floats": (("--schemes", "fp32"), "multiplies integers only"),
     "limit": (("--limit", "0"), "--limit"),
+    "calibration": (("--calibration-puzzles", "16"), "calibrated on nothing"),
 }
 
 
@@ -110,6 +111,23 @@ def test_bad_words_exit_with_2(
     assert message in error
     assert "Traceback" not in error
     assert not list(tmp_path.rglob("rows.jsonl"))
+
+
+def test_chosen_calibration_is_part_of_what_rows_belong_to(tmp_path: Path) -> None:
+    """Without a choice rows keep the digest of before; with one they have another."""
+    pytest.importorskip("ethosu.vela", reason="Vela (the extra ethos-u) is not installed")
+
+    def spec_of(*more: str) -> AcceleratorSpec:
+        words = [*WORDS, "--schemes", "tflm_int8_int8", "--limit", "8", *more]
+        return prepare(deploy.parser("ethos-u").parse_args([*words, "--out", str(tmp_path)])).spec
+
+    usual, chosen = spec_of(), spec_of("--calibration-puzzles", "16")
+    assert usual.calibration is None
+    assert usual.calibrated_digest == usual.digest == chosen.digest
+    assert chosen.calibration is not None
+    assert chosen.calibration.puzzles == 16
+    assert chosen.calibrated_digest != usual.calibrated_digest
+    assert usual.conflicts(chosen)
 
 
 def test_accelerators_are_read_once_each() -> None:
