@@ -12,7 +12,7 @@ here, with what to use instead. `python -m export.verify DIR` checks an export a
 
 Schemes are the paper's names or long ones (quant/scheme.py): int8 and int4_calibrated store
 integers and multiply in float32, w8c-sym_a8da multiplies int8 by int8 with dynamic ranges (the
-fast one on hosts), w8c-sym_a8s with calibrated ranges. Roles may differ:
+fast one on hosts), w8c-sym_a8s-cells-fold with calibrated ranges of the cells. Roles may differ:
 --scheme mixer=w8c-sym_a8da,channel=w4c-asym_a8da,head=w8c-sym_a8da.
 
     python -m export.tflite --model sudoku-trm-mlp-mini --scheme w8c-sym_a8s-cells_tflm \\

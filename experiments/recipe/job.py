@@ -235,8 +235,8 @@ def read_target(name: str | None) -> Target | None:
     if name == "ethos-u":
         raise ValueError(
             "no recipe for target ethos-u: Ethos-U multiplies by int8 weights alone, so there is"
-            " nothing to choose; use w8c-sym_a8s-cells_tflm, or --target tflm, whose kernels run on"
-            " the core beside it"
+            " nothing to choose; use w8c-sym_a8s-cells-fold_tflm, or --target tflm, whose kernels"
+            " run on the core beside it"
         )
     if name not in known:
         raise ValueError(unknown_name("target", name[:24], known))
@@ -246,8 +246,8 @@ def read_target(name: str | None) -> Target | None:
         reason = "" if target.facts.w8a8_only else f": {next(filter(None, refused))}"
         raise ValueError(
             f"no recipe for target {name}, there is nothing to choose{reason}; beside float32 it"
-            " takes int8 weights with int8 inputs alone: use w8c-sym_a8s, or --target litert, which"
-            " runs on phones too"
+            " takes int8 weights with int8 inputs alone: use w8c-sym_a8s-cells-fold, or --target"
+            " litert, which runs on phones too"
         )
     return target
 

@@ -9,10 +9,10 @@ row, blanks ., 0 or _. Mazes: # wall, . or space free, S start, G goal; rows end
 /. Without --port QEMU emulates the board; its firmware must be built (`make -C export/firmware
 solve` does both).
 
-The answer is drawn, judged by the rules, and compared with the simulation: with the package's test
-vectors where the puzzle is one of them, else with --export. The board must have the firmware and
-the flash.bin of this package. Exit code: 0 right, and as the simulation has it; 1 wrong, or other
-than the simulation; 2 bad input, or a board that fails.
+The answer is drawn, judged by the rules, and compared with the simulation: with what --export
+gives on this computer, and without --export with the package's test vector of the puzzle, if any.
+The board must have the firmware and the flash.bin of this package. Exit code: 0 right, and as the
+simulation has it; 1 wrong, or other than the simulation; 2 bad input, or a board that fails.
 """
 
 import argparse

@@ -335,7 +335,10 @@ def _place(
 def draw_puzzles(
     rng: np.random.Generator, total: int, size: int
 ) -> Iterator[Int[Array, " chosen"]]:
-    """Take `size` of `total` puzzles at a time without end, each once before any again."""
+    """Take `size` of `total` puzzles at a time without end, none twice in one shuffled order.
+
+    What is left of an order, fewer than `size`, is passed over.
+    """
     while True:
         order = rng.permutation(total)
         for first in range(0, total - size + 1, size):

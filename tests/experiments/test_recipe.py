@@ -78,7 +78,7 @@ def test_targets_that_leave_no_choice_are_refused() -> None:
     for name in ("ethos-u", "aihub"):
         with pytest.raises(ValueError, match="there is nothing to choose") as refused:
             read_target(name)
-        assert "use w8c-sym_a8s" in str(refused.value)
+        assert "use w8c-sym_a8s-cells-fold" in str(refused.value)
     with pytest.raises(ValueError, match=r"unknown target 'ethos-n';.* known: litert"):
         read_target("ethos-n")
     assert read_target("onnx") is Target.ONNX

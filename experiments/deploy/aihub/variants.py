@@ -136,7 +136,7 @@ def precision_of(plan: StoragePlan) -> Precision:
     if len(precisions) > 1 or None in precisions:
         raise ValueError(
             f"AI Hub has no {plan.name}: float, or 4- or 8-bit weights with calibrated inputs, one"
-            " precision for all matrices (fp32, w8c-sym_a8s, w8c-sym_a16s, w4c-sym_a16s)"
+            " precision for all matrices (fp32, w8c-sym_a8s-cells-fold, w8c-sym_a16s, w4c-sym_a16s)"
         )
     return next(precision for precision in precisions if precision)
 
