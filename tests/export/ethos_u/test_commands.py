@@ -16,7 +16,7 @@ from trm_jax.data.batches import CALIBRATION_PUZZLES
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model and its puzzles."""
     path = tmp_path_factory.mktemp("commands")
-    tiny.write(path, num=CALIBRATION_PUZZLES + 1)
+    tiny.write(path, num=CALIBRATION_PUZZLES + 20)  # 16 are tried
     return path
 
 
