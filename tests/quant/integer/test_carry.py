@@ -111,7 +111,7 @@ def test_saturation_is_counted_where_ranges_are_too_small() -> None:
     counts = count_rollout(simulate_integers(tight), random_batch(integers.TINY, 2), steps=1)
     assert counts[name] > 0
     assert counts["injection"] == 0
-    ops = CountingOps(model.products, model.encodings, 1e-5)
+    ops = CountingOps(model.products, model.encodings, 1e-5, integers.TINY.num_heads)
     ops.counted(name_state(jnp.asarray([32767, -32768, 32766, 0], jnp.int16)))
     assert int(ops.counts["z"]) == 2
 
