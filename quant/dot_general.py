@@ -193,9 +193,13 @@ def symmetric_fake_quantise(x: Float[Array, "*axes"], grid: Grid) -> Float[Array
     Args:
       grid: symmetric, at most 8 bits.
     """
-    if importlib.util.find_spec("aqt") is None:
-        return fake_quantise(x, _affine(x, grid), grid)
-    return aqt_fake_quantise(x, grid)
+    return aqt_fake_quantise(x, grid) if _has_aqt() else fake_quantise(x, _affine(x, grid), grid)
+
+
+@functools.cache
+def _has_aqt() -> bool:
+    """Return whether AQT is installed: looked up once, not at every product."""
+    return importlib.util.find_spec("aqt") is not None
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))

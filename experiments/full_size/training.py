@@ -26,7 +26,6 @@ from trm_jax.training.step import Schedule, TrainState, averaged, watched_names
 from trm_jax.types import Batch
 
 TIMED_CHUNKS = 2  # 40 updates, after one chunk that warms up
-Clock = Callable[[], float]
 
 
 class TrainingParts(NamedTuple):
@@ -48,13 +47,6 @@ def on_device(schedule: Schedule) -> Schedule:
     """Make scalars of a schedule: a program takes any, compiled once."""
     begin, warmup, total, ema = schedule
     return Schedule(jnp.int32(begin), jnp.int32(warmup), jnp.int32(total), jnp.float32(ema))
-
-
-def compile_steps(steps: Any, state: TrainState, puzzles: Batch) -> tuple[Any, float]:
-    """Compile a chunk ahead of time; gives the program and the seconds it took."""
-    began = time.monotonic()
-    program = steps.lower(state, puzzles, on_device(Schedule(0, 1, 1, 0.5))).compile()
-    return program, time.monotonic() - began
 
 
 def measure_speed(parts: TrainingParts, state: TrainState, chunk: int) -> MeasuredSpeed:

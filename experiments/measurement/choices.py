@@ -32,8 +32,17 @@ def parse_schemes(text: str) -> tuple[str, ...]:
       FileNotFoundError: no such recipe.
       ValueError: a name is unknown.
     """
-    names = [parse_given(name.strip()).name for name in text.split(",")]
-    return tuple(dict.fromkeys([PAPER_SCHEMES["fp32"].name, *names]))
+    return tuple(dict.fromkeys([PAPER_SCHEMES["fp32"].name, *parse_names(text)]))
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Read names and @FILEs of recipes joined by commas: long forms, none twice.
+
+    Raises:
+      FileNotFoundError: no such recipe.
+      ValueError: a name is unknown.
+    """
+    return tuple(dict.fromkeys(parse_given(name.strip()).name for name in text.split(",")))
 
 
 def environment() -> dict[str, Any]:

@@ -93,12 +93,17 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def compile_timed(function: Any, *arguments: Any) -> tuple[Any, float]:
+    """Compile a jitted function ahead of time; gives the program and the seconds it took."""
+    began = time.monotonic()
+    program = function.lower(*arguments).compile()
+    return program, time.monotonic() - began
+
+
 def compiled(parts: Parts, state: TrainState) -> tuple[Parts, float]:
     """Compile the update ahead of time; gives the parts with it and the seconds it took."""
-    began = time.monotonic()
-    update: Any = parts.update
-    update = update.lower(state, parts.puzzles).compile()
-    return parts._replace(update=update), time.monotonic() - began
+    update, seconds = compile_timed(parts.update, state, parts.puzzles)
+    return parts._replace(update=update), seconds
 
 
 def train(

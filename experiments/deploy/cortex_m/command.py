@@ -65,27 +65,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         help="what the board begins with: never, q[:B], qc[:B], rules or unchanged[:K] (rules"
         " where the task has some, else never)",
     )
-    add(
-        "--mhz",
-        type=positive_float,
-        default=400.0,
-        metavar="F",
-        help="clock of the estimate (%(default)g)",
-    )
-    add(
-        "--cpi",
-        type=positive_float,
-        default=1.0,
-        metavar="C",
-        help="cycles per instruction of the estimate (%(default)g)",
-    )
-    add(
-        "--patience",
-        type=positive_float,
-        default=60.0,
-        metavar="S",
-        help="seconds that a puzzle may take (%(default)g)",
-    )
+    add_speed(group, "the estimate", patience=60.0)
     add(
         "--tflm-lib",
         type=user_path,
@@ -99,6 +79,36 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="DIR",
         help="its header folders",
+    )
+
+
+def add_speed(group: argparse._ArgumentGroup, of: str, *, patience: float) -> None:
+    """Declare what turns instructions into seconds, and how many of those a puzzle may take.
+
+    Args:
+      of: whose clock and cycles, in the help.
+    """
+    add = group.add_argument
+    add(
+        "--mhz",
+        type=positive_float,
+        default=400.0,
+        metavar="F",
+        help=f"clock of {of} (%(default)g)",
+    )
+    add(
+        "--cpi",
+        type=positive_float,
+        default=1.0,
+        metavar="C",
+        help=f"cycles per instruction of {of} (%(default)g)",
+    )
+    add(
+        "--patience",
+        type=positive_float,
+        default=patience,
+        metavar="S",
+        help="seconds that a puzzle may take (%(default)g)",
     )
 
 

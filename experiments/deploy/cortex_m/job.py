@@ -30,7 +30,12 @@ from experiments.deploy.cortex_m.rows import (
     Speed,
     board_folder,
 )
-from experiments.measurement.choices import check_calibration, choose_limit, environment
+from experiments.measurement.choices import (
+    check_calibration,
+    choose_limit,
+    environment,
+    parse_names,
+)
 from experiments.measurement.row_files import ResultFolder
 from experiments.render.console import make_console
 from export.artifact.open import Export
@@ -45,7 +50,6 @@ from export.cortex_m.memory import flash_of, sram_of
 from export.cortex_m.row_file import Depth
 from export.graph.ir import Graph
 from export.lowering.stages import PartitionSpec, stages_of
-from quant.recipe import parse_given
 from quant.scheme import parse
 from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
@@ -129,26 +133,15 @@ def prepare(args: argparse.Namespace) -> CortexJob:
       OSError: missing files.
     """
     task = task_named(args.task)
-    if args.preset and (args.model or args.data):
-        raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
-    options, aside = read_calibration(args), None
-    if args.preset and options.is_chosen:
-        raise ValueError(f"--preset has random weights and is calibrated on nothing; {NOT_NEEDED}")
     halting, rules, limit = task.default_halting, None, args.limit
     if args.halt is not None:
         halting = parse_halting(args.halt)
     Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=halting)  # refuses what no board has
-    if args.preset:
-        source = exports.random_source(args.preset)
-        agreed_task(task, PRESET_TASKS.get(args.preset), f"--preset {args.preset}")
-    else:
-        source = load_model(args.model, task=task)
-        puzzles = load_puzzles(source, args.data)
-        aside, rules = choose_calibration(source, puzzles, options), task.rules(puzzles.facts)
-        limit = choose_limit(args.limit, len(puzzles))
-    schemes = tuple(
-        dict.fromkeys(parse_given(name.strip()).name for name in args.schemes.split(","))
-    )
+    source, aside = load_subject(args, task)
+    if aside is not None:
+        puzzles = aside.evaluated
+        rules, limit = task.rules(puzzles.facts), choose_limit(args.limit, len(puzzles))
+    schemes = parse_names(args.schemes)
     if aside is not None:
         check_calibration([parse(name) for name in schemes], max(limit, exports.ANSWERED), aside)
     out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
@@ -164,6 +157,31 @@ def prepare(args: argparse.Namespace) -> CortexJob:
         tflm=_tflm(args.tflm_lib, args.tflm_inc),
         out=out,
     )
+
+
+def load_subject(
+    args: argparse.Namespace, task: Task
+) -> tuple[LoadedModel, CalibrationPuzzles | None]:
+    """Load a model and its puzzles, or make random weights of a published size.
+
+    Returns:
+      The model, and the puzzles to calibrate on beside those to answer; None: it is random.
+
+    Raises:
+      ValueError: a model and a preset at once, or parts that do not fit.
+      OSError: missing files.
+    """
+    if args.preset and (args.model or args.data):
+        raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
+    options = read_calibration(args)
+    if args.preset and options.is_chosen:
+        raise ValueError(f"--preset has random weights and is calibrated on nothing; {NOT_NEEDED}")
+    if args.preset:
+        source = exports.random_source(args.preset)
+        agreed_task(task, PRESET_TASKS.get(args.preset), f"--preset {args.preset}")
+        return source, None
+    source = load_model(args.model, task=task)
+    return source, choose_calibration(source, load_puzzles(source, args.data), options)
 
 
 def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:

@@ -7,14 +7,15 @@ report(folder)      all of it on screen and as files in the folder
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from experiments.deploy.cortex_m.rows import BoardRow, BoardSpec, Speed, board_folder
-from experiments.measurement.row_files import merge_folders
+from experiments.measurement.row_files import ResultFolder, merge_folders
 from experiments.render import tables
 from experiments.render.tables import Record, Table, size_text, with_error, with_interval
 from export.cortex_m.build import Counted
@@ -241,7 +242,7 @@ def read_tables(folder: Path) -> list[Table]:
       FileNotFoundError: it holds no deployment.
       ValueError: it is damaged, or nothing is finished.
     """
-    spec, listed = _read_records(folder)
+    spec, listed = read_records(board_folder(folder), record)
     drawn = board_tables(listed, spec.speed)
     return [dataclasses.replace(part, title=f"{part.title}: {spec.title}") for part in drawn]
 
@@ -252,7 +253,7 @@ def report(folder: Path, console: Console) -> None:
     Raises:
       FileNotFoundError, ValueError: as `read_tables`.
     """
-    spec, listed = _read_records(folder)
+    spec, listed = read_records(board_folder(folder), record)
     drawn, remarks = board_tables(listed, spec.speed), notes(listed, spec.speed)
     write_summary(folder, spec.title, drawn, remarks, listed, console)
     console.print(f"rows, packages and table: {folder}", soft_wrap=True, markup=False)
@@ -278,12 +279,20 @@ def write_summary(
     (folder / "summary.csv").write_text(tables.to_csv(listed), encoding="utf-8")
 
 
-def _read_records(folder: Path) -> tuple[BoardSpec, list[Record]]:
-    spec, rows = merge_folders([board_folder(folder)])
+def read_records(
+    folder: ResultFolder, record: Callable[[Any, Any], Record]
+) -> tuple[Any, list[Record]]:
+    """Read a deployment's folder: its spec, and a record of every finished row in their order.
+
+    Raises:
+      FileNotFoundError: it holds no deployment.
+      ValueError: it is damaged, or nothing is finished.
+    """
+    spec, rows = merge_folders([folder])
     finished = {row.key: row for row in rows}
     listed = [record(spec, finished[key]) for key in spec.work_keys() if key in finished]
     if not listed:
-        raise ValueError(f"{folder} is not finished: it has no rows; run its command again")
+        raise ValueError(f"{folder.path} is not finished: it has no rows; run its command again")
     return spec, listed
 
 

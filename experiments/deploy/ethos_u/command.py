@@ -21,10 +21,11 @@ summary.md, summary.csv and exports/.
 
 import argparse
 
+from experiments.deploy.cortex_m.command import add_speed
 from experiments.measurement.options import add_data, add_schemes
 from export.ethos_u.accelerators import Accelerator
 from export.targets import Target
-from trm_jax.command_line import positive_float, positive_int
+from trm_jax.command_line import positive_int
 from trm_jax.data.calibration import add_calibration
 
 TARGETS = (Target.ETHOS_U.value,)
@@ -53,24 +54,4 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="puzzles that are answered (%(default)s)",
     )
-    add(
-        "--mhz",
-        type=positive_float,
-        default=400.0,
-        metavar="F",
-        help="clock of the CPU (%(default)g)",
-    )
-    add(
-        "--cpi",
-        type=positive_float,
-        default=1.0,
-        metavar="C",
-        help="cycles per instruction of the CPU (%(default)g)",
-    )
-    add(
-        "--patience",
-        type=positive_float,
-        default=10.0,
-        metavar="S",
-        help="seconds that a puzzle may take (%(default)g)",
-    )
+    add_speed(group, "the CPU", patience=10.0)

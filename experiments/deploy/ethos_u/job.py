@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.deploy.cortex_m.answers import measure_answers
-from experiments.deploy.cortex_m.exports import ANSWERED, random_export, random_source
-from experiments.deploy.cortex_m.job import measure_schemes, print_refused
+from experiments.deploy.cortex_m.exports import ANSWERED, random_export
+from experiments.deploy.cortex_m.job import load_subject, measure_schemes, print_refused
 from experiments.deploy.cortex_m.rows import BoardAnswers, Speed
 from experiments.deploy.ethos_u import tables
 from experiments.deploy.ethos_u.rows import (
@@ -24,7 +24,7 @@ from experiments.deploy.ethos_u.rows import (
     AcceleratorSpec,
     accelerator_folder,
 )
-from experiments.measurement.choices import check_calibration, check_limit
+from experiments.measurement.choices import check_calibration, check_limit, parse_names
 from experiments.render.console import make_console
 from export.artifact.open import Export
 from export.cortex_m.emulator import Counts
@@ -37,16 +37,13 @@ from export.lowering.model import blocks_of
 from export.lowering.storage import plan_for
 from export.pipeline import keep_artifact
 from export.targets import Target
-from quant.recipe import parse_given
 from quant.scheme import parse
 from quant.simulation import simulate
-from trm_jax.config import PRESET_TASKS
-from trm_jax.data.calibration import NOT_NEEDED, read_calibration
-from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
+from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.names import unknown_name
 from trm_jax.output.folder import writing
-from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
-from trm_jax.tasks.table import agreed_task, task_named
+from trm_jax.tasks.calibration import CalibrationPuzzles
+from trm_jax.tasks.table import task_named
 from trm_jax.tasks.task import Task
 
 
@@ -119,22 +116,10 @@ def prepare(args: argparse.Namespace) -> AcceleratorJob:
     """
     vela_version()
     task, accelerators = task_named(args.task), parse_accelerators(args.accelerators)
-    if args.preset and (args.model or args.data):
-        raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
-    options, aside = read_calibration(args), None
-    if args.preset and options.is_chosen:
-        raise ValueError(f"--preset has random weights and is calibrated on nothing; {NOT_NEEDED}")
-    names = (parse_given(name.strip()).name for name in args.schemes.split(","))
-    schemes = tuple(dict.fromkeys(names))
-    if args.preset:
-        source = random_source(args.preset)
-        agreed_task(task, PRESET_TASKS.get(args.preset), f"--preset {args.preset}")
-    else:
-        source = load_model(args.model, task=task)
-        puzzles = load_puzzles(source, args.data)
-        check_limit(args.limit, puzzles)
-        aside = choose_calibration(source, puzzles, options)
+    source, aside = load_subject(args, task)
+    schemes = parse_names(args.schemes)
     if aside is not None:
+        check_limit(args.limit, aside.evaluated)
         check_calibration([parse(name) for name in schemes], max(args.limit, ANSWERED), aside)
     out = args.out or Path("runs") / f"deploy-{task.name}-{source.name}-{TARGET}"
     return AcceleratorJob(

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.deploy.cortex_m.tables import write_summary
+from experiments.deploy.cortex_m.tables import read_records, write_summary
 from experiments.deploy.ethos_u.rows import AcceleratorRow, AcceleratorSpec, accelerator_folder
-from experiments.measurement.row_files import merge_folders
 from experiments.render.tables import Record, Table, size_text, with_interval
 from quant.scheme import short_name
 from trm_jax.intervals import interval_fields, interval_of
@@ -171,7 +170,7 @@ def read_tables(folder: Path) -> list[Table]:
       FileNotFoundError: it holds no deployment.
       ValueError: it is damaged, or nothing is finished.
     """
-    spec, listed = _read_records(folder)
+    spec, listed = read_records(accelerator_folder(folder), record)
     drawn = deployment_tables(spec, listed)
     return [dataclasses.replace(part, title=f"{part.title}: {spec.title}") for part in drawn]
 
@@ -182,19 +181,10 @@ def report(folder: Path, console: Console) -> None:
     Raises:
       FileNotFoundError, ValueError: as `read_tables`.
     """
-    spec, listed = _read_records(folder)
+    spec, listed = read_records(accelerator_folder(folder), record)
     drawn, remarks = deployment_tables(spec, listed), notes(spec, listed)
     write_summary(folder, spec.title, drawn, remarks, listed, console)
     console.print(f"rows, exports and table: {folder}", soft_wrap=True, markup=False)
-
-
-def _read_records(folder: Path) -> tuple[AcceleratorSpec, list[Record]]:
-    spec, rows = merge_folders([accelerator_folder(folder)])
-    finished = {row.key: row for row in rows}
-    listed = [record(spec, finished[key]) for key in spec.work_keys() if key in finished]
-    if not listed:
-        raise ValueError(f"{folder} is not finished: it has no rows; run its command again")
-    return spec, listed
 
 
 def _sections(listed: Sequence[Record]) -> frozenset[int]:
