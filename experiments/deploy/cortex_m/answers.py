@@ -7,6 +7,8 @@ Not here: what is measured of memory and time (job.py), the columns (tables.py).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import numpy as np
@@ -17,53 +19,64 @@ from quant.scheme import Scheme
 from quant.simulation import Simulation, simulate
 from trm_jax import metrics
 from trm_jax.command_line import progress_bar
-from trm_jax.data.format import PuzzleDataset
 from trm_jax.evaluators import step_readings
 from trm_jax.halting import Halting, halted_tokens, halting_steps
-from trm_jax.halting.rules import Rules
-from trm_jax.loading import LoadedModel, gather_batch
-from trm_jax.types import Batch
+from trm_jax.loading import LoadedModel, Puzzles, gather_batch
+from trm_jax.types import Batch, State
 
 CHUNK = 50  # puzzles of a rollout
 
 
-def measure_answers(
-    source: LoadedModel,
-    simulation: Simulation,
-    dataset: PuzzleDataset,
-    limit: int,
-    halting: Halting,
-    rules: Rules | None,
-) -> BoardAnswers:
-    """Solve the first puzzles of a data set as a board does.
+@dataclass(frozen=True, kw_only=True)
+class BoardQuestions:
+    """The first puzzles of a data set, asked under one scheme after the other.
 
-    Args:
-      halting: the rule that the board begins with; rules: what it may check answers against.
+    Attributes:
+      limit: how many.
+      halting: the rule that the board begins with.
     """
-    reference, steps = simulate(source, Scheme()), source.config.halt_max_steps
-    exact, halted, used, lost = [], [], [], []
-    with progress_bar("answering", limit) as advance:
-        for batch in _chunks(dataset, limit):
-            advance(len(exact) * CHUNK)
-            states = simulation.trajectory(batch, steps=steps)
-            cosine = metrics.token_cosine(states[-1], reference.trajectory(batch, steps=steps)[-1])
-            readings = step_readings(simulation.reasoner, simulation.weights, states)
-            inputs, labels = np.asarray(batch.inputs), np.asarray(batch.labels)
-            ends = halting_steps(halting, inputs, readings, rules)
-            tokens = halted_tokens(readings, ends)
-            exact.append(mark_exact(readings[-1].tokens, labels))
-            halted.append(mark_exact(tokens, labels))
-            used.append(ends)
-            lost.append(1 - np.asarray(jax.device_get(cosine), np.float64))
-    return BoardAnswers(
-        puzzles=limit,
-        exact=to_hex(np.concatenate(exact)[None])[0],
-        halted=to_hex(np.concatenate(halted)[None])[0],
-        steps=tuple(int(step) for step in np.concatenate(used)),
-        infidelity=moments(np.concatenate(lost)[None])[0],
-    )
 
+    source: LoadedModel
+    puzzles: Puzzles
+    limit: int
+    halting: Halting
 
-def _chunks(dataset: PuzzleDataset, limit: int) -> Iterator[Batch]:
-    for start in range(0, limit, CHUNK):
-        yield gather_batch(dataset, np.arange(start, min(start + CHUNK, limit)))
+    @property
+    def _steps(self) -> int:
+        return self.source.config.halt_max_steps
+
+    @property
+    def _chunks(self) -> Iterator[Batch]:
+        dataset = self.puzzles.ordered
+        for start in range(0, self.limit, CHUNK):
+            yield gather_batch(dataset, np.arange(start, min(start + CHUNK, self.limit)))
+
+    @cached_property
+    def _reference(self) -> list[State]:
+        """Full precision's last state of every chunk: the same beside every scheme."""
+        full = simulate(self.source, Scheme())
+        return [full.trajectory(batch, steps=self._steps)[-1] for batch in self._chunks]
+
+    def answer(self, simulation: Simulation) -> BoardAnswers:
+        """Solve them as a board does."""
+        rules = self.puzzles.task.rules(self.puzzles.facts)
+        exact, halted, used, lost = [], [], [], []
+        with progress_bar("answering", self.limit) as advance:
+            for batch, reference in zip(self._chunks, self._reference, strict=True):
+                advance(len(exact) * CHUNK)
+                states = simulation.trajectory(batch, steps=self._steps)
+                cosine = metrics.token_cosine(states[-1], reference)
+                readings = step_readings(simulation.reasoner, simulation.weights, states)
+                inputs, labels = np.asarray(batch.inputs), np.asarray(batch.labels)
+                ends = halting_steps(self.halting, inputs, readings, rules)
+                exact.append(mark_exact(readings[-1].tokens, labels))
+                halted.append(mark_exact(halted_tokens(readings, ends), labels))
+                used.append(ends)
+                lost.append(1 - np.asarray(jax.device_get(cosine), np.float64))
+        return BoardAnswers(
+            puzzles=self.limit,
+            exact=to_hex(np.concatenate(exact)[None])[0],
+            halted=to_hex(np.concatenate(halted)[None])[0],
+            steps=tuple(int(step) for step in np.concatenate(used)),
+            infidelity=moments(np.concatenate(lost)[None])[0],
+        )

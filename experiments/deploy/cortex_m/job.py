@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.deploy.cortex_m import exports, tables
-from experiments.deploy.cortex_m.answers import measure_answers
+from experiments.deploy.cortex_m.answers import BoardQuestions
 from experiments.deploy.cortex_m.exports import cut_for, smaller_package
 from experiments.deploy.cortex_m.rows import (
     EMULATED,
@@ -56,7 +56,6 @@ from trm_jax.config import PRESET_TASKS
 from trm_jax.data.calibration import NOT_NEEDED, read_calibration
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.halting import Halting, parse_halting
-from trm_jax.halting.rules import Rules
 from trm_jax.loading import LoadedModel, hash_dataset, load_model, load_puzzles
 from trm_jax.output.folder import writing
 from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
@@ -72,7 +71,7 @@ class CortexJob:
 
     Attributes:
       aside: puzzles to calibrate on, beside those to answer; None: weights are random.
-      limit: how many are answered; halting: how the board ends them, by `rules` if it checks them.
+      limit: how many are answered; halting: how the board ends them.
     """
 
     task: Task
@@ -81,7 +80,6 @@ class CortexJob:
     schemes: tuple[str, ...]
     limit: int
     halting: Halting
-    rules: Rules | None
     speed: Speed
     tflm: Tflm | None
     out: Path
@@ -90,6 +88,22 @@ class CortexJob:
     def dataset(self) -> PuzzleDataset | None:
         """Puzzles to answer, in their order."""
         return None if self.aside is None else self.aside.evaluated.ordered
+
+    @cached_property
+    def questions(self) -> BoardQuestions:
+        """What trained models are asked under every scheme.
+
+        Raises:
+          ValueError: weights are random.
+        """
+        if self.aside is None:
+            raise ValueError(f"{self.source.name} has random weights and is asked nothing")
+        return BoardQuestions(
+            source=self.source,
+            puzzles=self.aside.evaluated,
+            limit=self.limit,
+            halting=self.halting,
+        )
 
     @cached_property
     def spec(self) -> BoardSpec:
@@ -133,14 +147,13 @@ def prepare(args: argparse.Namespace) -> CortexJob:
       OSError: missing files.
     """
     task = task_named(args.task)
-    halting, rules, limit = task.default_halting, None, args.limit
+    halting, limit = task.default_halting, args.limit
     if args.halt is not None:
         halting = parse_halting(args.halt)
     Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=halting)  # refuses what no board has
     source, aside = load_subject(args, task)
     if aside is not None:
-        puzzles = aside.evaluated
-        rules, limit = task.rules(puzzles.facts), choose_limit(args.limit, len(puzzles))
+        limit = choose_limit(args.limit, len(aside.evaluated))
     schemes = parse_names(args.schemes)
     if aside is not None:
         check_calibration([parse(name) for name in schemes], max(limit, exports.ANSWERED), aside)
@@ -152,7 +165,6 @@ def prepare(args: argparse.Namespace) -> CortexJob:
         schemes=schemes,
         limit=limit,
         halting=halting,
-        rules=rules,
         speed=Speed(mhz=args.mhz, cpi=args.cpi, patience=args.patience),
         tflm=_tflm(args.tflm_lib, args.tflm_inc),
         out=out,
@@ -304,9 +316,7 @@ def answer_and_export(
     artifact = exports.trained_export(
         folder, job.source, aside, scheme, lambda: simulation, job.halting, cut
     )
-    return artifact, measure_answers(
-        job.source, simulation, aside.evaluated.ordered, job.limit, job.halting, job.rules
-    )
+    return artifact, job.questions.answer(simulation)
 
 
 def on_board(

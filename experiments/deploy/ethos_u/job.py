@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.deploy.cortex_m.answers import measure_answers
+from experiments.deploy.cortex_m.answers import BoardQuestions
 from experiments.deploy.cortex_m.exports import ANSWERED, random_export
 from experiments.deploy.cortex_m.job import load_subject, measure_schemes, print_refused
 from experiments.deploy.cortex_m.rows import BoardAnswers, Speed
@@ -69,6 +69,22 @@ class AcceleratorJob:
     def puzzles(self) -> Puzzles | None:
         """Puzzles to answer; None: weights are random."""
         return None if self.aside is None else self.aside.evaluated
+
+    @cached_property
+    def questions(self) -> BoardQuestions:
+        """What trained models are asked under every scheme.
+
+        Raises:
+          ValueError: weights are random.
+        """
+        if self.puzzles is None:
+            raise ValueError(f"{self.source.name} has random weights and is asked nothing")
+        return BoardQuestions(
+            source=self.source,
+            puzzles=self.puzzles,
+            limit=self.limit,
+            halting=self.task.default_halting,
+        )
 
     @cached_property
     def spec(self) -> AcceleratorSpec:
@@ -205,15 +221,7 @@ def trained_export(
         tried=ANSWERED,
         calibration=aside.recorded_if(plan.precision.needs_puzzles),
     )
-    task, puzzles = job.task, aside.evaluated
-    return export, measure_answers(
-        job.source,
-        simulation,
-        puzzles.ordered,
-        job.limit,
-        task.default_halting,
-        task.rules(puzzles.facts),
-    )
+    return export, job.questions.answer(simulation)
 
 
 def make_row(
