@@ -5,6 +5,8 @@
                           has the arithmetic's format. int8 and int16 use a symmetric grid per
                           token (one scale per position, as dynamic quantisation would write it)
     carry_store_on_host   the same bits in NumPy, for the host loop of an export
+    kv_store              the carry of a decoder is its KV cache: int8 and int16 keep one scale per
+                          token and head of keys and values
     StaticStates          naive static int8 of every operator, the counterpart of the paper's
                           "selective operator exclusion" (section 4.2): a scheme's a8s rounds
                           inputs and outputs of products only, this also the injection, block
@@ -21,6 +23,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from quant.affine import (
@@ -35,6 +38,7 @@ from quant.affine import (
 )
 from quant.dot_general import Ranges
 from quant.scheme import CarryPrecision, Scheme
+from trm_jax.decoder.kv_cache import FLOAT_STORE, CachedHeads, CacheStore, StoredHeads
 from trm_jax.models.recursion import identity
 from trm_jax.types import Latents, State
 
@@ -73,6 +77,42 @@ class CarryStore:
         grid = Grid(bits=_BITS[self.precision], channel_axes=(0, 1))
         affine = scale_zero_point(calibrate(z, grid), grid)
         return dequantise(quantise(z, affine, grid)).astype(z.dtype)
+
+
+def kv_store(scheme: Scheme) -> CacheStore:
+    """Choose what memory does to keys and values of a decoder."""
+    if scheme.carry is CarryPrecision.ARITHMETIC:
+        return FLOAT_STORE
+    return KVStore(scheme.carry)
+
+
+@dataclass(frozen=True)
+class KVStore:
+    """Keeps keys and values at a precision, as the integers or short floats that memory holds.
+
+    Raises:
+      ValueError: ARITHMETIC, which names no format.
+    """
+
+    precision: CarryPrecision
+
+    def __post_init__(self) -> None:
+        if self.precision is CarryPrecision.ARITHMETIC:
+            raise ValueError("ARITHMETIC rounds nothing; use kv_store(scheme)")
+
+    def encode(self, heads: CachedHeads) -> StoredHeads:
+        """Round heads; integers of a symmetric grid per token and head."""
+        if self.precision in _DTYPES:
+            return StoredHeads(heads.astype(_DTYPES[self.precision]), None)
+        grid = Grid(bits=_BITS[self.precision], channel_axes=(0, 1, 2))
+        stored = quantise(heads, scale_zero_point(calibrate(heads, grid), grid), grid)
+        return StoredHeads(stored.qvalue, stored.scale[..., 0])
+
+    def decode(self, stored: StoredHeads, dtype: DTypeLike) -> CachedHeads:
+        """Read heads back."""
+        if stored.scales is None:
+            return stored.values.astype(dtype)
+        return (stored.values.astype(jnp.float32) * stored.scales[..., None]).astype(dtype)
 
 
 def carry_store_on_host(precision: CarryPrecision) -> Callable[[np.ndarray], np.ndarray]:

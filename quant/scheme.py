@@ -23,8 +23,9 @@ Name = the parts that apply, joined by `_`, in this order:
                                     -cells-fold: likewise, after the channels inside every MLP
                                     are brought to like sizes, exactly (ptq/fold.py)
     carrybf16 | carryfp16 | carry16 | carry8
-                                    memory of z_H, z_L between H-cycles; left out if it is the
-                                    arithmetic's; 16 and 8 are symmetric integers per token
+                                    memory of z_H, z_L between H-cycles, and of a decoder's KV
+                                    cache; left out if it is the arithmetic's; 16 and 8 are
+                                    symmetric integers per token (KV cache: and head)
     tflm                            everything else in integers too: TFLite Micro's arithmetic
                                     (quant/integer) on int16 (a16s) or int8 (a8s), the carry
                                     included; left out if it is float. States of an MLP mixer

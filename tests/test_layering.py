@@ -50,6 +50,7 @@ PLACES = {
     "trm_jax.metrics": ("trm_jax.types",),
     "trm_jax.sharding": ("trm_jax.types",),
     "trm_jax.models": ("trm_jax.types", "trm_jax.config"),
+    "trm_jax.decoder": ("trm_jax.models",),
     "trm_jax.evaluators": (
         "trm_jax.models",
         "trm_jax.metrics",

@@ -7,6 +7,7 @@ Axis legend (jaxtyping names; einsum letters in brackets):
     pos      [s]  positions of the latent state: puzzle-embedding prefix + seq
     emb      [d]  hidden size (512 in the paper)
     heads    [h]  attention heads;  head_dim [k]
+    kv_heads [g]  heads of keys and values of a decoder;  cache: positions of its KV cache [j]
     vocab    [v]  token alphabet, pad included
     ids      [i]  rows of the puzzle embedding table;  id_emb: its width (puzzle_emb_ndim)
     steps    [n]  supervision steps (n, N_sup in the paper)

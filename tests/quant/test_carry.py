@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from quant.carry import CarryStore, carry_store, carry_store_on_host
+from quant.carry import CarryStore, KVStore, carry_store, carry_store_on_host, kv_store
 from quant.scheme import CarryPrecision, parse
+from tests.support.decoders import LLAMA
 from tests.support.oracles import grid as oracle
+from trm_jax.decoder.kv_cache import FLOAT_STORE, bytes_per_token
 from trm_jax.models.recursion import identity
 from trm_jax.types import Latents
 
@@ -65,3 +67,23 @@ def test_the_host_loop_rounds_to_the_same_bits(precision: CarryPrecision) -> Non
     z[1, 1] *= 1e4
     expected = CarryStore(precision).round(jnp.asarray(z))
     np.testing.assert_array_equal(carry_store_on_host(precision)(z), expected)
+
+
+def test_a_kv_cache_of_int8_keeps_one_scale_per_token_and_head() -> None:
+    heads = jax.random.normal(jax.random.key(0), (2, 3, 2, 8))
+    stored = KVStore(CarryPrecision.INT8).encode(heads)
+    assert stored.values.dtype == jnp.int8
+    assert stored.scales is not None
+    largest = np.abs(np.asarray(heads)).max(axis=-1)
+    np.testing.assert_allclose(stored.scales, largest / 127, rtol=2.0**-22)  # two roundings
+    decoded = KVStore(CarryPrecision.INT8).decode(stored, jnp.float32)
+    half_step = largest[..., None] / 127 * 0.5 * (1 + 2.0**-20)
+    assert (np.abs(np.asarray(decoded - heads)) <= half_step).all()
+
+
+def test_a_decoder_with_an_int8_cache_writes_its_bytes() -> None:
+    config = LLAMA
+    store = kv_store(parse("w8c-sym_carry8"))
+    # values of 2 layers, 2 kinds, 2 heads of 8; a float32 scale per head
+    assert bytes_per_token(config, store) == 2 * 2 * 2 * (8 + 4)
+    assert kv_store(parse("w8c-sym")) == FLOAT_STORE

@@ -99,10 +99,18 @@ def apply_rotary(
     cos: Float[Array, "pos half"],
     sin: Float[Array, "pos half"],
 ) -> Float[Array, "batch pos heads head_dim"]:
+    """Rotate heads by the angles of positions that all puzzles share."""
+    return rotate_halves(x, cos[None, :, None, :], sin[None, :, None, :])
+
+
+def rotate_halves(
+    x: Float[Array, "batch pos heads head_dim"],
+    cos: Float[Array, "#batch pos 1 half"],
+    sin: Float[Array, "#batch pos 1 half"],
+) -> Float[Array, "batch pos heads head_dim"]:
     """Rotate the two halves of every head against each other (half-split, in float32)."""
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
-    c, s = cos[None, :, None, :], sin[None, :, None, :]
-    rotated = jnp.concatenate([first * c - second * s, second * c + first * s], axis=-1)
+    rotated = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
     return rotated.astype(x.dtype)
 
 
