@@ -83,12 +83,14 @@ class Generation(NamedTuple):
       lengths: tokens written, the stop token included.
       stopped: whether the stop token came within the budget.
       log_probs: of each token under the model (temperature 1), 0 behind the end.
+      last: the last state of each stream's last token; a verifier of answers reads it.
     """
 
     tokens: Int[Array, "batch new"]
     lengths: Lengths
     stopped: Bool[Array, " batch"]
     log_probs: Float[Array, "batch new"]
+    last: Float[Array, "batch emb"]
 
 
 def prefill(
@@ -124,7 +126,6 @@ class _Turn(NamedTuple):
 
     turn: Int[Array, ""]
     cache: KVCache
-    last: Float[Array, "batch emb"]
     written: Generation
 
 
@@ -160,6 +161,7 @@ def continue_streams(
         jnp.zeros((batch,), jnp.int32),
         jnp.zeros((batch,), bool),
         jnp.zeros((batch, max_new_tokens), jnp.float32),
+        prefilled.last,
     )
 
     def going(written: Generation) -> Bool[Array, " batch"]:
@@ -167,16 +169,17 @@ def continue_streams(
 
     def write(now: _Turn) -> _Turn:
         live = going(now.written)
-        logits = decoder.read_out(params, now.last[:, None], adapted=adapted)[:, 0]
+        logits = decoder.read_out(params, now.written.last[:, None], adapted=adapted)[:, 0]
         token, log_prob = choose_tokens(logits, keys, now.turn, sampling)
         written = _append(now.written, now.turn, live, token, log_prob, stop)
         at = (prefilled.lengths + now.turn)[:, None]
         hidden, cache = decoder.extend(
             params, jnp.where(live, token, PAD)[:, None], at, now.cache, adapted=adapted
         )
-        return _Turn(now.turn + 1, cache, hidden[:, 0], written)
+        last = jnp.where(live[:, None], hidden[:, 0], now.written.last)
+        return _Turn(now.turn + 1, cache, written._replace(last=last))
 
-    start = _Turn(jnp.int32(0), prefilled.cache, prefilled.last, written)
+    start = _Turn(jnp.int32(0), prefilled.cache, written)
     return jax.lax.while_loop(lambda now: going(now.written).any(), write, start).written
 
 
@@ -193,6 +196,7 @@ def _append(
         written.lengths + live.astype(jnp.int32),
         written.stopped | (live & (token == stop)),
         written.log_probs.at[:, turn].set(jnp.where(live, log_prob, jnp.zeros_like(log_prob))),
+        written.last,
     )
 
 

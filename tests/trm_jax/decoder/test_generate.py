@@ -81,6 +81,20 @@ def test_log_probs_are_those_of_the_whole_text(prompts) -> None:
     np.testing.assert_allclose(written.log_probs[row], expected, atol=1e-4)
 
 
+def test_the_last_state_is_that_of_the_last_token(prompts) -> None:
+    tokens, lengths = prompts
+    stop = int(write(prompts).tokens[1, 2])
+    written = write(prompts, stop=stop)
+    assert len(set(np.asarray(written.lengths))) > 1
+    hidden = jax.jit(DECODER.hidden)
+    for row, (prompt, length) in enumerate(zip(tokens, lengths, strict=True)):
+        new = written.tokens[row, : int(written.lengths[row])]
+        text = jnp.concatenate([prompt[: int(length)], new])[None]
+        # states differ by the roundings of another order of sums (test_transformer.py)
+        expected = hidden(random_params(LLAMA), text)[0, -1]
+        np.testing.assert_allclose(written.last[row], expected, atol=1e-4)
+
+
 def test_budgets_cut_streams_one_by_one(prompts) -> None:
     params = random_params(LLAMA)
     read = PREFILL(DECODER, params, *prompts, room=8)
