@@ -6,21 +6,23 @@ r"""Find the weights of every matrix that cost least under a budget of bytes.
 
 Every matrix is quantised alone, in each way that the target takes and that none better makes as
 small (2 to 8 bits, a scale per tensor or per channel, rounded with Hessians), and the change of a
-supervision step is measured on calibration puzzles: states, answers and halting. Losses nearly add
-up (the sum is printed beside what was measured), so an exact search finds the best mix of every
-size. The one within --budget is then refined: the losses of matrices are measured again around it,
-as long as that lowers what all of them cost together. Calibration puzzles alone decide.
+supervision step is measured on calibration puzzles (at most 128 of them): states,
+answers and halting. Losses nearly add up (the sum is printed beside what was measured), so an exact
+search finds the best mix of every size. The one within --budget is then refined: the losses of
+matrices are measured again around it, as long as that lowers what all of them cost together.
 
-With --max-drop the smallest mix is taken that loses no more puzzles than that against full
-precision. Up to 500 puzzles decide, which are neither solved for the report nor calibrated on
-(calibration puzzles decide too where fewer than those are left). That is a choice by a noisy
-number: the report says what other puzzles say of it.
+A lower loss of one step is not always more puzzles. So the refined recipe, the one before it was
+refined and the best single scheme of that size solve up to 500 puzzles, which are neither solved
+for the report nor calibrated on (calibration puzzles decide too where fewer than those are left),
+and that which solves most is the recipe. That is a choice by a noisy number: the report says what
+other puzzles say of it. With --max-drop the same puzzles find the smallest mix that loses no more
+of them than that against full precision, and no finalist that loses more is taken.
 
 The recipe solves the first --limit puzzles beside full precision and the best single scheme of its
-size. A budget in MB or kB is that of the whole stored model, as the sweep's sizes are; one in bits
-is what a scheme of that width with one scale and zero point per matrix takes. Without --target
-integers are counted densely packed, 3 bits as 3; a runtime stores them in the types it multiplies
-by.
+size, where it is another. A budget in MB or kB is that of the whole stored model, as the sweep's
+sizes are; one in bits is what a scheme of that width with one scale and zero point per matrix
+takes. Without --target integers are counted densely packed, 3 bits as 3; a runtime stores them in
+the types it multiplies by.
 
 Into --out go recipe.json, a file to be read and edited, which `--schemes @OUT/recipe.json` takes in
 every program; recipe.md and front.csv (every size), and the front as PNG and SVG. Nothing is

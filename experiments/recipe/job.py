@@ -17,8 +17,9 @@ from quant.packing import SCALE_BYTES, ZERO_POINT_BYTES, stored_bytes
 from quant.ptq.calibrate import input_widths
 from quant.ptq.weights import footprint
 from quant.scheme import Activations, Arithmetic, Granularity, Scheme, WeightScheme, parse_weights
+from trm_jax.config import Config, flops_per_step
 from trm_jax.convert.hints import Hints
-from trm_jax.data.batches import CALIBRATION_PUZZLES
+from trm_jax.data.batches import CALIBRATION_PUZZLES, batch_size_of
 from trm_jax.data.calibration import read_calibration
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
 from trm_jax.names import unknown_name
@@ -33,6 +34,9 @@ CANDIDATES = tuple(
 )
 ZERO_POINTS = 1.1  # factor on bytes up to which an asymmetric grid stands for the symmetric one
 MOST_DECIDING = 500  # if 2 % of them change, the standard error of a drop is 0.6 pp
+FEWEST_DECIDING = 100
+DECIDING_GFLOPS = 1300  # of solving them once without --max-drop: 500 of a bundled 6x6 model
+LOSS_BATCHES = 4  # of the calibration puzzles, that losses are measured on
 UNITS = {"MB": 1e6, "kB": 1e3}
 TFLITE_SCALE_BYTES = SCALE_BYTES + 8  # the schema's zero points are int64, and always there
 TABLE_BYTES = 16  # per output: what TFLite Micro's decoder turns a 4-bit code into
@@ -44,14 +48,15 @@ class RecipeJob:
     """A search, checked.
 
     Attributes:
-      aside: puzzles that losses are measured on and weights are rounded by.
+      aside: puzzles that weights are rounded by; losses are measured on LOSS_BATCHES of them.
       target: None counts densely packed integers.
       sites: the matrices.
       rest: bytes of everything that is not a matrix.
       budget: bytes of everything, None: any.
       max_drop: share of the deciding puzzles that may be lost, None: any.
       num_puzzles, batch_size: that are solved, and computed together.
-      deciding: rows of the puzzles that decide whether a recipe loses too many.
+      deciding: rows of the puzzles that decide whether a recipe loses too many, and between
+        recipes at the end.
     """
 
     model: LoadedModel
@@ -81,6 +86,11 @@ class RecipeJob:
             for weights, size in sizes.items()
             if not any(_undercuts(w, s, weights, size) for w, s in sizes.items())
         )
+
+    @property
+    def num_loss_puzzles(self) -> int:
+        """Count the calibration puzzles that losses are measured on."""
+        return min(LOSS_BATCHES * batch_size_of(self.aside.count), self.aside.count)
 
     @property
     def num_weights(self) -> int:
@@ -140,7 +150,7 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
         max_drop=max_drop,
         num_puzzles=num_puzzles,
         batch_size=choose_batch_size(args.batch_size, model.config, model.config.halt_max_steps),
-        deciding=choose_deciding(aside, num_puzzles),
+        deciding=choose_deciding(aside, num_puzzles, most_deciding(model.config, max_drop)),
         out=args.out or Path("runs") / f"recipe-{task.name}-{model.name}",
     )
     _check_budget(job)
@@ -152,7 +162,17 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
     return job
 
 
-def choose_deciding(aside: CalibrationPuzzles, num_puzzles: int) -> Integer[np.ndarray, " puzzles"]:
+def most_deciding(config: Config, max_drop: float | None) -> int:
+    """Choose how many puzzles decide: fewer of a large model, unless a drop is to be estimated."""
+    if max_drop is not None:
+        return MOST_DECIDING
+    gflops = config.halt_max_steps * flops_per_step(config) / 1e9
+    return min(MOST_DECIDING, max(FEWEST_DECIDING, int(DECIDING_GFLOPS / gflops)))
+
+
+def choose_deciding(
+    aside: CalibrationPuzzles, num_puzzles: int, most: int
+) -> Integer[np.ndarray, " puzzles"]:
     """Choose the puzzles that decide about a drop: neither solved for the report nor calibrated on.
 
     Images of those that are solved are left out. Where fewer than the calibration puzzles are
@@ -161,6 +181,7 @@ def choose_deciding(aside: CalibrationPuzzles, num_puzzles: int) -> Integer[np.n
     Args:
       aside: puzzles that are calibrated on.
       num_puzzles: that are solved for the report, the first in their order.
+      most: of the puzzles before those that are calibrated on.
 
     Returns:
       Rows of the data set.
@@ -168,7 +189,7 @@ def choose_deciding(aside: CalibrationPuzzles, num_puzzles: int) -> Integer[np.n
     puzzles, stop = aside.evaluated, aside.left
     if stop - num_puzzles < CALIBRATION_PUZZLES:
         stop = len(puzzles)
-    first = max(num_puzzles, stop - MOST_DECIDING)
+    first = max(num_puzzles, stop - most)
     solved, rows = puzzles.order[:num_puzzles], puzzles.order[first:stop]
     seen = set(image_names(puzzles, solved))
     new = [name not in seen for name in image_names(puzzles, rows)]

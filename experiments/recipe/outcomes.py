@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from quant.ptq.mixed_precision import FrontPoint, WeightChoice
+from quant.ptq.mixed_precision import FrontPoint, Picks, WeightChoice
 from quant.ptq.sensitivity import StateLoss
 from quant.scheme import Scheme
 from trm_jax.intervals import Interval, paired_difference, pairs, wilson
@@ -57,10 +57,12 @@ class TriedSize:
     Attributes:
       stored: bytes of the model.
       difference: puzzles solved minus those in full precision, as a share, in pairs.
+      name: of a finalist.
     """
 
     stored: int
     difference: Interval
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,8 +75,10 @@ class RecipeOutcome:
       front: measured points, by bytes; the recipe is one of them.
       every: the whole front with predicted losses; bytes of the matrices alone.
       uniform: single schemes that the target takes.
-      solved: full precision, the recipe, and the best single scheme that fits, if one does.
-      tried: what the deciding puzzles were asked; empty without --max-drop.
+      solved: full precision, the recipe, and the best single scheme that fits, if one does and the
+        recipe is another.
+      tried: sizes that the deciding puzzles were asked about; empty without --max-drop.
+      final: recipes that the deciding puzzles chose from; empty where none is left to decide.
       states: losses of static activations, each rounded alone; empty where a target computes in
         floats between products.
     """
@@ -87,6 +91,7 @@ class RecipeOutcome:
     uniform: tuple[FrontMeasurement, ...]
     solved: tuple[SolvedScheme, ...]
     tried: tuple[TriedSize, ...] = ()
+    final: tuple[TriedSize, ...] = ()
     states: Mapping[str, StateLoss] = field(default_factory=dict)
 
 
@@ -128,11 +133,20 @@ def thinned(front: Sequence[FrontPoint], rest: int) -> list[FrontPoint]:
     return kept if kept[-1] is front[-1] else [*kept, front[-1]]
 
 
-def find_uniform(
-    choices: Sequence[Sequence[WeightChoice]], rest: int
-) -> list[tuple[str, int, float]]:
-    """List the single schemes: name, bytes of the model, predicted loss."""
-    return [
-        (same[0].name, rest + sum(c.stored for c in same), sum(c.loss for c in same))
-        for same in zip(*choices, strict=True)
-    ]
+def find_uniform(choices: Sequence[Sequence[WeightChoice]]) -> list[tuple[str, Picks]]:
+    """List the single schemes: name, and the same pick for every matrix."""
+    return [(of.name, (i,) * len(choices)) for i, of in enumerate(choices[0])]
+
+
+def best_single(uniform: Sequence[FrontMeasurement], budget: int) -> FrontMeasurement | None:
+    """Take the single scheme of least loss within the bytes of a model, None: none fits."""
+    fitting = [point for point in uniform if point.stored <= budget]
+    return min(fitting, key=lambda point: point.measured, default=None)
+
+
+def without_repeats(finalists: Mapping[str, FrontPoint]) -> dict[str, FrontPoint]:
+    """Leave out finalists that are the same mix as one before."""
+    first: dict[Picks, str] = {}
+    for name, point in finalists.items():
+        first.setdefault(point.picks, name)
+    return {name: point for name, point in finalists.items() if first[point.picks] == name}

@@ -28,8 +28,23 @@ def header(job: RecipeJob) -> str:
     return (
         f"{job.model.name}: {len(job.sites)} matrices, {len(job.candidates)} kinds of weights each,"
         f" {stored}; {_limits(job)}; {size_text(job.rest)} are no matrix; {job.puzzles.name}: first"
-        f" {job.num_puzzles} puzzles are solved, the last calibrate"
+        f" {job.num_puzzles} puzzles are solved, {_calibrating(job)},"
+        f" {_deciding(job)}"
     )
+
+
+def _deciding(job: RecipeJob) -> str:
+    """Say how many puzzles choose between recipes at the end."""
+    if not len(job.deciding):
+        return "none is left to decide: the recipe of least loss is taken"
+    return f"{len(job.deciding)} others decide"
+
+
+def _calibrating(job: RecipeJob) -> str:
+    """Say what weights are rounded by, and whether losses are measured on fewer puzzles."""
+    count, fewer = job.aside.count, job.num_loss_puzzles
+    own = f"the last {count}" if job.aside.own is None else f"{count} others"
+    return f"{own} calibrate" + (f" ({fewer} of them measure losses)" if fewer < count else "")
 
 
 def _limits(job: RecipeJob) -> str:
@@ -37,8 +52,7 @@ def _limits(job: RecipeJob) -> str:
     parts = [f"{size_text(job.budget)} for the whole model"] if job.budget else []
     if job.max_drop is not None:
         parts.append(
-            f"the smallest that loses at most {100 * job.max_drop:g} pp of {len(job.deciding)}"
-            " puzzles that are neither solved for the report nor calibrate"
+            f"the smallest that loses at most {100 * job.max_drop:g} pp of the puzzles that decide"
         )
     return ", ".join(parts)
 
@@ -55,6 +69,8 @@ def notes(job: RecipeJob, outcome: RecipeOutcome) -> dict[str, Any]:
         "measured_loss": outcome.chosen.measured,
         "puzzles": job.num_puzzles,
         "calibration": describe_calibration(job.aside.recorded),
+        "loss_puzzles": job.num_loss_puzzles,
+        "deciding_puzzles": len(job.deciding),
         "exact": {each.name: each.rate.value for each in outcome.solved},
     }
 
@@ -73,8 +89,9 @@ def all_tables(outcome: RecipeOutcome) -> list[Table]:
     """Make the tables in the order in which they are printed."""
     states = [states_table(outcome)] if outcome.states else []
     decided = [decided_table(outcome)] if outcome.tried else []
+    final = [finalists_table(outcome)] if outcome.final else []
     return [
-        *(matrices_table(outcome), *states, front_table(outcome), *decided),
+        *(matrices_table(outcome), *states, front_table(outcome), *decided, *final),
         solved_table(outcome),
     ]
 
@@ -101,6 +118,16 @@ def decided_table(outcome: RecipeOutcome) -> Table:
     body = tuple((size_text(each.stored), points_text(each.difference)) for each in outcome.tried)
     title = "Deciding puzzles, before the recipe was refined"
     return Table(title, ("Size", "Solved - full precision,\npp, in pairs"), body, frozenset())
+
+
+def finalists_table(outcome: RecipeOutcome) -> Table:
+    """Lay out the recipes at the end, and which of them is taken."""
+    body = tuple(
+        (each.name, size_text(each.stored), points_text(each.difference)) for each in outcome.final
+    )
+    title = "The last choice: that which solves most deciding puzzles, else that of least loss"
+    header = ("", "Size", "Solved - full precision,\npp, in pairs")
+    return Table(title, header, body, frozenset())
 
 
 def matrices_table(outcome: RecipeOutcome) -> Table:

@@ -8,6 +8,7 @@ in names of schemes, activations end in `-cells`).
 
 Sown inputs and tensors of integer networks have their positions on the last axis but one, or, where
 positions are mixed, on the last; inner channels of that mixing, and the halting logits, have none.
+States between the operators of a mixing half, `mlp_t_sum`, have them first.
 
 Source: massive activations in gated linear units (arXiv 2405.14428), prefixes that hold them
 (PrefixQuant, arXiv 2410.05265). Not here: how ranges become grids (quant/affine.py).
@@ -50,6 +51,18 @@ def select_outputs(ranges: Ranges, prefix_len: int) -> Select:
     return _select(ranges, prefix_len, MIXED_OUTPUTS)
 
 
+def select_seen(ranges: Ranges, prefix_len: int) -> Select:
+    """Choose what the range of a product's input, or of a state between operators, covers."""
+    inputs = select_inputs(ranges, prefix_len)
+
+    def select(site: str, x: Array) -> Array:
+        if not _last_word(site).startswith(f"{MIXING}_"):
+            return inputs(site, x)
+        return x if ranges is Ranges.ALL else x[prefix_len:]
+
+    return select
+
+
 def _select(ranges: Ranges, prefix_len: int, mixed: tuple[str, ...]) -> Select:
     if ranges is Ranges.ALL:
         return all_values
@@ -60,16 +73,20 @@ def _without_prefix(
     prefix_len: int, mixed: tuple[str, ...], site: str, x: Float[Array, "..."]
 ) -> Array:
     """Leave out the positions of the puzzle prefix."""
-    words = site.split("/")
-    if MIXING in words:
-        return x[..., prefix_len:] if words[-1] in mixed else x
-    return x if words[-1] in WITHOUT_POSITIONS else x[..., prefix_len:, :]
+    last = _last_word(site)
+    if MIXING in site.split("/"):
+        return x[..., prefix_len:] if last in mixed else x
+    return x if last in WITHOUT_POSITIONS else x[..., prefix_len:, :]
+
+
+def _last_word(site: str) -> str:
+    return site.rsplit("/", 1)[-1]
 
 
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class RangedSite:
-    """A product and what its ranges cover: static beside what is measured of it."""
+    """A product or state and what its ranges cover: static beside what is measured of it."""
 
     name: str
     ranges: Ranges
@@ -77,6 +94,9 @@ class RangedSite:
 
     def input(self, x: Array) -> Array:
         return select_inputs(self.ranges, self.prefix_len)(self.name, x)
+
+    def seen(self, x: Array) -> Array:
+        return select_seen(self.ranges, self.prefix_len)(self.name, x)
 
     def output(self, y: Array) -> Array:
         return select_outputs(self.ranges, self.prefix_len)(self.name, y)

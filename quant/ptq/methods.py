@@ -100,13 +100,20 @@ def quantise_matrices(
 
 
 def by_method(calibration: Calibration | None) -> RoundKernel:
-    """Round each kernel by the method of its own weights.
+    """Round each kernel by the method of its own weights, once for all that share a calibration.
 
     Args:
-      calibration: needed by methods that look at what goes through the model.
+      calibration: needed by methods that look at what goes through the model; it keeps what was
+        rounded.
     """
 
     def kernel(site: str, value: Array, weights: WeightScheme) -> QTensor:
-        return METHODS[weights.rounding](site, value, weights, calibration)
+        def rounded() -> tuple[Array, QTensor]:
+            return value, METHODS[weights.rounding](site, value, weights, calibration)
+
+        if calibration is None:
+            return rounded()[1]
+        of, kept = calibration.once(("rounded", site, weights), rounded)
+        return kept if of is value else rounded()[1]  # other parameters than were asked about first
 
     return kernel

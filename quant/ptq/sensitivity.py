@@ -43,7 +43,7 @@ from quant.ptq.calibrate import (
     state_widths,
 )
 from quant.ptq.cells import RangedSite
-from quant.ptq.methods import METHODS
+from quant.ptq.methods import by_method
 from quant.scheme import Activations, Ranges, WeightScheme
 from trm_jax.config import Config
 from trm_jax.metrics import token_cosine
@@ -109,8 +109,7 @@ class Sensitivity:
         key = site, weights
         if key not in self._rounded:
             kernel = self._kernels[f"{site}/kernel"]
-            rounded = METHODS[weights.rounding](site, kernel, weights, self._calibration)
-            self._rounded[key] = dequantise(rounded)
+            self._rounded[key] = dequantise(by_method(self._calibration)(site, kernel, weights))
         return self._rounded[key]
 
 
@@ -168,10 +167,8 @@ class StateSpan(NamedTuple):
 
 
 def _add_state(summary: StateSpan, x: Array) -> StateSpan:
-    site = summary.site
-    positions_lead = site.name.rsplit("/", 1)[-1].startswith("mlp_t_")
-    cells = x[site.prefix_len :] if positions_lead else site.input(x)
-    return StateSpan(site, RANGE.add(summary.cells, cells), RANGE.add(summary.every, x))
+    cells = RANGE.add(summary.cells, summary.site.seen(x))
+    return StateSpan(summary.site, cells, RANGE.add(summary.every, x))
 
 
 STATE_SPAN = Statistic(own_start, _add_state, (Seen.INPUTS, Seen.STATES))

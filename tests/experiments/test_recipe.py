@@ -132,18 +132,22 @@ def bundled() -> Puzzles:
 def test_who_decides_is_not_solved_for_the_report(num_puzzles: int, first: int, stop: int) -> None:
     puzzles = bundled()
     expected = puzzles.order[first:stop].tolist()
-    assert choose_deciding(CalibrationPuzzles(evaluated=puzzles), num_puzzles).tolist() == expected
+    aside = CalibrationPuzzles(evaluated=puzzles)
+    assert choose_deciding(aside, num_puzzles, MOST_DECIDING).tolist() == expected
 
 
 def test_images_of_solved_puzzles_do_not_decide() -> None:
     puzzles = bundled()
-    deciding = choose_deciding(CalibrationPuzzles(evaluated=puzzles), 1000)
+    deciding = choose_deciding(CalibrationPuzzles(evaluated=puzzles), 1000, MOST_DECIDING)
     inputs = np.array(puzzles.dataset.inputs)
     renamed = np.array([0, 1, 3, 2, *range(4, 8)])  # tokens: two digits are exchanged
     inputs[deciding[3]] = renamed[inputs[puzzles.order[0]]]
     changed = replace(puzzles, dataset=replace(puzzles.dataset, inputs=inputs))
     left = np.delete(deciding, 3)
-    assert choose_deciding(CalibrationPuzzles(evaluated=changed), 1000).tolist() == left.tolist()
+    assert (
+        choose_deciding(CalibrationPuzzles(evaluated=changed), 1000, MOST_DECIDING).tolist()
+        == left.tolist()
+    )
 
 
 def test_a_drop_without_puzzles_that_decide_is_refused(

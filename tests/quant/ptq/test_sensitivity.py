@@ -9,13 +9,13 @@ import pytest
 import scipy.special
 from jax import Array
 
-from quant.affine import Affine, Grid, Range, fake_quantise, scale_zero_point
+from quant.affine import Affine, Grid, QTensor, Range, fake_quantise, scale_zero_point
 from quant.dot_general import STATIC_GRIDS
 from quant.ptq.calibrate import Calibration, input_widths
-from quant.ptq.methods import quantise_weights
+from quant.ptq.methods import METHODS, quantise_weights
 from quant.ptq.sensitivity import Sensitivity, read_steps, state_losses, step_loss
-from quant.ptq.weights import dequantise_params
-from quant.scheme import Activations, parse, parse_weights
+from quant.ptq.weights import QuantisedParams, dequantise_params
+from quant.scheme import Activations, Rounding, parse, parse_weights
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
 from trm_jax.models.act import rollout
@@ -145,3 +145,32 @@ def test_no_puzzles_are_refused() -> None:
     empty = Calibration(CONFIG, random_weights(CONFIG), [], steps=1)
     with pytest.raises(ValueError, match="measured on calibration puzzles, got none"):
         Sensitivity(empty)
+
+
+def test_what_was_rounded_is_not_rounded_again(
+    calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe's integers are those that its losses were measured with; other kernels are not."""
+    asked: list[str] = []
+    nearest = METHODS[Rounding.NEAREST]
+
+    def counted(site: str, *rest: Any) -> QTensor:
+        asked.append(site)
+        return nearest(site, *rest)
+
+    monkeypatch.setitem(METHODS, Rounding.NEAREST, counted)
+    params = calibration.weights.params
+    sites = sorted(input_widths(params))
+    Sensitivity(calibration).loss(dict.fromkeys(sites, parse_weights("w5t-sym")))
+    first = quantise_weights(params, parse("w5t-sym"), calibration)
+    assert sorted(asked) == sites
+    doubled = quantise_weights(jax.tree.map(lambda x: 2 * x, params), parse("w5t-sym"), calibration)
+    assert sorted(asked) == sorted(2 * sites)
+    for one, two in zip(*map(kernels_of, (first, doubled)), strict=True):
+        np.testing.assert_array_equal(one.qvalue, two.qvalue)
+        np.testing.assert_array_equal(2 * one.scale, two.scale)
+
+
+def kernels_of(quantised: QuantisedParams) -> list[QTensor]:
+    leaves = jax.tree.leaves(quantised, is_leaf=lambda leaf: isinstance(leaf, QTensor))
+    return [leaf for leaf in leaves if isinstance(leaf, QTensor)]
