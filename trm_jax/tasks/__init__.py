@@ -1,7 +1,8 @@
 """What a puzzle is, task by task. A new task is one file here and one entry in TASKS.
 
 Read in this order: `task.py` (the record: what a program asks of a task), `sudoku.py`, `maze.py`
-and `arc.py` (one record each), `table.py` (all of them by name).
+and `arc.py` (one record each), `table.py` (all of them by name), `tokens/` (puzzles as decoders
+read and write them).
 
 Importing this package loads NumPy and nothing heavier: command lines list the tasks before JAX
 is needed. What computes on the device (second scores, augmentation) is imported when it is asked

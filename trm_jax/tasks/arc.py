@@ -42,5 +42,6 @@ ARC = Task(
     generator=None,
     image_ids=image_ids,
     text=None,
+    tokens=None,
     data_command="trm_jax.data.arc",
 )

@@ -24,6 +24,8 @@ from trm_jax.tasks.task import (
     read_cells,
     tuple_options,
 )
+from trm_jax.tasks.tokens.form import TokenForm
+from trm_jax.tasks.tokens.maze import make_maze_tokens
 
 if TYPE_CHECKING:
     from trm_jax.evaluators import Lenient
@@ -57,6 +59,11 @@ def augmentation(facts: PuzzleFacts) -> NamedAugmentation:
 def generator(facts: PuzzleFacts) -> PuzzleGenerator:
     """Make the generator; mazes are new up to turns and mirror images."""
     return PuzzleGenerator(_generate, partial(symmetry.new_classes, shape=facts.grid))
+
+
+def token_form(facts: PuzzleFacts) -> TokenForm:
+    """Make the form that decoders read and write."""
+    return make_maze_tokens(facts.grid)
 
 
 def image_ids(mazes: np.ndarray, facts: PuzzleFacts) -> np.ndarray:
@@ -134,5 +141,6 @@ MAZE = Task(
     generator=generator,
     image_ids=image_ids,
     text=TextForm(read_text, show_text, fault, is_right, TOKENS),
+    tokens=token_form,
     data_command="trm_jax.data.maze",
 )

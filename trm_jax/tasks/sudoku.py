@@ -23,6 +23,8 @@ from trm_jax.tasks.task import (
     read_cells,
     tuple_options,
 )
+from trm_jax.tasks.tokens.form import TokenForm
+from trm_jax.tasks.tokens.sudoku import make_sudoku_tokens
 
 if TYPE_CHECKING:
     from trm_jax.training.augment import Augment
@@ -71,6 +73,11 @@ def generator(facts: PuzzleFacts) -> PuzzleGenerator:
         return new_classes(tokens.decode(candidates), tokens.decode(known), box)
 
     return PuzzleGenerator(_generate, new)
+
+
+def token_form(facts: PuzzleFacts) -> TokenForm:
+    """Make the form that decoders read and write."""
+    return make_sudoku_tokens(box_of(facts))
 
 
 def image_ids(puzzles: np.ndarray, facts: PuzzleFacts) -> np.ndarray:
@@ -142,5 +149,6 @@ SUDOKU = Task(
     generator=generator,
     image_ids=image_ids,
     text=TextForm(read_text, show_text, fault, is_right, TOKENS),
+    tokens=token_form,
     data_command="trm_jax.data.sudoku",
 )

@@ -16,6 +16,7 @@ import numpy as np
 from trm_jax.data.facts import PuzzleFacts, by
 from trm_jax.halting import BY_RULES, NEVER, Halting
 from trm_jax.halting.rules import Rules
+from trm_jax.tasks.tokens.form import TokenForm
 
 if TYPE_CHECKING:
     from trm_jax.evaluators import Lenient
@@ -85,6 +86,7 @@ class Task:
       image_ids: (inputs, facts) -> a number or name for each puzzle that all its images under the
         task's symmetries share; where a task has no symmetries, equal inputs share it.
       text: None: the puzzles have no text form.
+      tokens: facts -> how a decoder reads and writes puzzles of this shape; None: it cannot.
       data_command: module that makes data sets, for `python -m`.
     """
 
@@ -95,6 +97,7 @@ class Task:
     generator: Callable[[PuzzleFacts], PuzzleGenerator] | None
     image_ids: Callable[[np.ndarray, PuzzleFacts], np.ndarray]
     text: TextForm | None
+    tokens: Callable[[PuzzleFacts], TokenForm] | None
     data_command: str
 
     def __repr__(self) -> str:
@@ -144,6 +147,19 @@ class Task:
                 f"{where} is no {self.name} data: {by(facts.grid)} {self.name} has {expected}"
                 f" tokens, got vocab_size={vocab_size}"
             )
+
+    def token_form(self, facts: PuzzleFacts) -> TokenForm:
+        """Make the token form of puzzles.
+
+        Raises:
+          ValueError: the task has none.
+        """
+        if self.tokens is None:
+            raise ValueError(
+                f"puzzles of task {self.name!r} are not written as tokens; decoders solve sudoku"
+                " and maze"
+            )
+        return self.tokens(facts)
 
     def need_text(self) -> TextForm:
         """Return the text form.
