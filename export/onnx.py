@@ -12,8 +12,10 @@ Schemes, and what they become:
 
     fp32, fp16                    float; fp16 stores the weights as float16
     int8, int4_calibrated, ...    integer weights, expanded by DequantizeLinear (weight-only)
-    w8c-sym_a8s, w4c-sym_a8s      QDQ: uint8 activations over calibrated ranges, int8 or int4
-                                  weights per channel
+    w8c-sym_a8s-cells-fold        QDQ: uint8 activations over ranges of a puzzle's cells, uint8
+                                  weights per channel; w7c-sym and fewer bits: int8 or int4
+                                  weights. Ranges of all positions, w8c-sym_a8s, leave an MLP
+                                  mixer without answers
     w4c-sym_a16s, w8c-sym_a16s    QDQ: uint16 activations; w4a16 is the form QNN takes for int4
 """
 

@@ -35,14 +35,14 @@ from export.artifact.manifest import (
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solution, Solver, run_by_stages
 from export.graph.files import HOST_FILE, MANIFEST_FILE, convert_graphs, write_files
-from export.graph.ir import GraphModel, Tensor
+from export.graph.ir import GraphModel
 from export.graph.tflite_schema import encode
 from export.legality.check import check_legality
 from export.lowering.model import lower_floats, lower_integers, parameters_sha256
 from export.lowering.stages import PartitionSpec
 from export.lowering.storage import StoragePlan, plan_for
 from export.runtimes.registry import open_runtime
-from export.targets import BATCH, Target
+from export.targets import BATCH, FileFormat, Target
 from quant.integer.data_flow import accumulator_bits
 from quant.integer.model import IntegerModel
 from quant.integer.reasoner import IntegerReasoner, Simulated
@@ -288,7 +288,7 @@ def draft_manifest(
         target=plan.target,
         batch=batch,
         ranges={site: (span.input, span.output) for site, span in simulation.ranges.items()},
-        weight_bytes=count_weight_bytes(model),
+        weight_bytes=count_weight_bytes(model, plan.target.facts.file_format),
         operators=count_operators(model),
         files={name: facts_of(content) for name, content in contents.items()},
         integers=None
@@ -435,23 +435,20 @@ def collect_integer_facts(model: IntegerModel) -> IntegerFacts:
     )
 
 
-def count_weight_bytes(model: GraphModel) -> int:
-    """Count the bytes of all constants, each stored once, scales and zero points included."""
-    stored: dict[bytes, int] = {}
-    for graph in model.graphs:
-        for tensor in graph.tensors:
-            if tensor.data is not None:
-                stored[encode(tensor.data, tensor.dtype)] = _stored_bytes(tensor)
-    return sum(stored.values())
+def count_weight_bytes(model: GraphModel, file_format: FileFormat) -> int:
+    """Count the bytes of all constants in the files of a format, scales and zero points included.
 
-
-def _stored_bytes(tensor: Tensor) -> int:
-    assert tensor.data is not None
-    quant = tensor.quant
-    elements = len(encode(tensor.data, tensor.dtype))
-    if quant is None:
-        return elements
-    return elements + 4 * quant.scale.size + int(quant.zero_point.any()) * quant.zero_point.size
+    A .tflite file holds equal elements once, and equal scales and zero points (float32 and int64)
+    once as well, for all graphs. ONNX files hold every constant, scales and zero points among them.
+    """
+    constants = [t for graph in model.graphs for t in graph.tensors if t.data is not None]
+    elements = [encode(t.data, t.dtype) for t in constants if t.data is not None]
+    if file_format is FileFormat.ONNX:
+        return sum(map(len, elements))
+    grids = [t.quant for t in constants if t.quant is not None]
+    scales = {np.asarray(quant.scale, "<f4").tobytes() for quant in grids}
+    zero_points = {np.asarray(quant.zero_point, "<i8").tobytes() for quant in grids}
+    return sum(len(content) for each in (set(elements), scales, zero_points) for content in each)
 
 
 def count_operators(model: GraphModel) -> dict[str, dict[str, int]]:

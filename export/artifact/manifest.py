@@ -118,7 +118,8 @@ class Manifest:
       scheme, plan: names that decode themselves.
       batch: puzzles per call.
       ranges: calibrated ends of the inputs and outputs of static products, by site.
-      weight_bytes: constants of the graphs, packed, scales included.
+      weight_bytes: constants of the graphs as their files hold them, scales and zero points
+        included.
       operators: graph -> operator -> how often.
       files: name -> facts.
       integers: None where activations are floats.

@@ -1,7 +1,7 @@
 """What AI Hub is given of a scheme: a file that holds one supervision step, and its inputs.
 
-    tflite   fp32, fp16, w8c-sym_a8s     step.tflite as it is: AI Hub neither compiles nor
-                                         quantises it
+    tflite   fp32, fp16,                 step.tflite as it is: AI Hub neither compiles nor
+             w8c-sym_a8s-cells-fold      quantises it
     onnx     w8c-sym_a16s, w4c-sym_a16s  step.onnx in QDQ form, compiled for the NPU (QNN)
     hub      hub:w8a8, hub:w8a16,        step.onnx in float, quantised by AI Hub itself on states
              hub:w4a16                   of the calibration puzzles, then compiled
