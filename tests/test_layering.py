@@ -105,6 +105,7 @@ PLACES = {
     "quant.integer.kernels": ("quant.integer.encoding",),
     "quant.integer": ("quant.integer.kernels", "quant.ptq"),
     "quant.simulation": ("quant.integer",),
+    "quant.decoder": ("quant.simulation",),
     # export: runtimes, graphs, models as graphs, files on disk, packages, commands
     "export.targets": (),
     "export.graph": ("export.targets",),

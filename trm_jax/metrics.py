@@ -73,8 +73,8 @@ def _flood(
     ]
 
 
-def token_cosine(a: State, b: State) -> Float[Array, " batch"]:
-    """Mean over positions of the cosine between two states (Eq. 3 and 4), prefix included.
+def cosine(a: Float[Array, "*axes emb"], b: Float[Array, "*axes emb"]) -> Float[Array, "*axes"]:
+    """Compute the cosines between the vectors of two states.
 
     dot / sqrt(|a|^2 |b|^2): for a == b the root is exact, so the fidelity of a model to itself
     is exactly 1. Two zero vectors count as 0.
@@ -82,7 +82,12 @@ def token_cosine(a: State, b: State) -> Float[Array, " batch"]:
     a32, b32 = a.astype(jnp.float32), b.astype(jnp.float32)
     dot = jnp.sum(a32 * b32, axis=-1)
     squares = jnp.sum(a32 * a32, axis=-1) * jnp.sum(b32 * b32, axis=-1)
-    return jnp.mean(jnp.where(squares > 0, dot / jnp.sqrt(squares), 0.0), axis=-1)
+    return jnp.where(squares > 0, dot / jnp.sqrt(squares), 0.0)
+
+
+def token_cosine(a: State, b: State) -> Float[Array, " batch"]:
+    """Mean over positions of the cosine between two states (Eq. 3 and 4), prefix included."""
+    return jnp.mean(cosine(a, b), axis=-1)
 
 
 def residual(now: State, before: State) -> Float[Array, " batch"]:
