@@ -18,7 +18,7 @@ Studies (all that apply to task and model, unless --only names some):
                       schemes; only where --only names it, with the packages of extra [toolkits]
 
 Every variant is compared with its study's reference on the same puzzles: exact match with Wilson
-interval, paired bootstrap and McNemar's exact test, cell accuracy, carry-trajectory fidelity.
+interval, paired difference and McNemar's exact test, cell accuracy, carry-trajectory fidelity.
 Students, linear attention and QAT train briefly, on fresh puzzles of which none is an image of an
 evaluated one.
 
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
         "runs/ablate-TASK-MODEL",
         limit=None,
         limit_note=f"{DEFAULT_LIMIT}; --quick: {QUICK_LIMIT}",
-        seed_of="training and bootstrap",
+        seed_of="training",
     )
     p = make_parser("experiments.ablate", __doc__, subject_parent(), shared)
     add_calibration(p)

@@ -162,7 +162,7 @@ class MeasurementSpec(RowSpec):
       num_puzzles: the first so many puzzles of the data.
       batch_size: puzzles in a shard, the unit of work and of resuming.
       dtype: arithmetic where a scheme or variant names none.
-      seed: of the bootstrap.
+      seed: of what is drawn: what is trained for an ablation; a sweep draws nothing.
     """
 
     IDENTITY: ClassVar[tuple[str, ...]] = (

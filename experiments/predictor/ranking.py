@@ -1,8 +1,10 @@
 """How well signals rank damage: Spearman's and Kendall's correlation, and where they fail.
 
 Points of one curve (a scheme on a model at several depths) move together, so the bootstrap
-draws curves, not points; its intervals answer "other schemes and models like these", not "other
-puzzles". Correlations are between the signal and the exact match lost, ties by average ranks.
+draws curves, not points; its intervals answer "other schemes on these models", neither "other
+puzzles" nor "other models": schemes of one model are not independent either, and there are too few
+models to draw. Of fewer than MIN_CURVES curves no correlation is given. Correlations are between
+the signal and the exact match lost, ties by average ranks.
 """
 
 import itertools
@@ -19,6 +21,7 @@ from trm_jax.intervals import Interval
 
 LEVEL = 0.05
 RESAMPLES = 2_000
+MIN_CURVES = 8  # of fewer, a rank correlation can be almost anything by chance
 
 
 class Ranking(NamedTuple):
@@ -63,7 +66,11 @@ def spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Returns:
       One number per sample; NaN where one side does not vary.
+
+    Raises:
+      ValueError: a value is not a number, and has no rank.
     """
+    check_numbers(x, y)
     ranks = [weights @ (np.less.outer(v, v) + np.equal.outer(v, v) / 2) for v in (x, y)]
     total = weights.sum(axis=1, keepdims=True)
     centred = [r - np.sum(weights * r, axis=1, keepdims=True) / total for r in ranks]
@@ -75,6 +82,7 @@ def spearman(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def kendall(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Compute tau-b of weighted points, once per row of weights; as `spearman`."""
+    check_numbers(x, y)
     signs = [np.sign(np.subtract.outer(v, v)) for v in (x, y)]
     product, first, second = (
         np.sum((weights @ (signs[i] * signs[j])) * weights, axis=1)
@@ -83,17 +91,38 @@ def kendall(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return _ratio(product, first * second)
 
 
+def check_numbers(*sides: np.ndarray) -> None:
+    """Check that all values can be ranked.
+
+    Raises:
+      ValueError: one is not a number.
+    """
+    for values in sides:
+        if np.isnan(values).any():
+            places = np.flatnonzero(np.isnan(values)).tolist()
+            raise ValueError(
+                f"a rank correlation needs numbers, got nan at {places} of {values.size} points"
+            )
+
+
+def num_curves(sample: Sequence[Point]) -> int:
+    """Count the (model, scheme) pairs of points."""
+    return len({point.curve for point in sample})
+
+
 def rank(sample: Sequence[Point], signal: str, seed: int) -> Ranking:
     """Correlate a signal with the exact match lost.
 
     Raises:
-      ValueError: fewer than three curves, of which nothing can be said.
+      ValueError: fewer than MIN_CURVES curves, of which nothing can be said.
     """
     curves: dict[tuple[str, str], list[int]] = {}
     for i, point in enumerate(sample):
         curves.setdefault(point.curve, []).append(i)
-    if len(curves) < 3:
-        raise ValueError(f"a rank correlation needs at least 3 schemes, got {len(curves)}")
+    if len(curves) < MIN_CURVES:
+        raise ValueError(
+            f"a rank correlation needs at least {MIN_CURVES} schemes, got {len(curves)}"
+        )
     x = np.asarray([point.signals[signal] for point in sample])
     y = np.asarray([point.loss.value for point in sample])
     draws = np.random.default_rng(seed).multinomial(

@@ -7,7 +7,9 @@ puzzles, by the measured rate. The threshold is learned on some cases and judged
     by puzzles   learned on the even shards of every sweep, judged on the odd ones
 
 The threshold with the fewest errors is taken; among equals the middle of the widest gap.
-Beside the rule's errors stand those of always giving the commoner answer.
+Beside the rule's errors stand those of always giving the commoner answer. Cases of one
+model are not independent: the interval of the error is that of other schemes on these models, and
+too narrow for other models.
 """
 
 import dataclasses

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.predictor.ranking import Pair, Ranking, counterexamples, rank
+from experiments.predictor.ranking import (
+    MIN_CURVES,
+    Pair,
+    Ranking,
+    counterexamples,
+    num_curves,
+    rank,
+)
 from experiments.predictor.rule import MARGIN, Case, RuleScore, by_model, by_puzzles
 from experiments.predictor.signals import NEEDS_REFERENCE, ONE_STEP, SIGNALS, Point, points
 from experiments.render.charts import Dot, scatter
@@ -12,6 +19,7 @@ from experiments.sweep.outcomes import Sweep
 from trm_jax.intervals import Interval
 
 ALL, DEEPEST = "all depths", "full depth"
+MIN_SCHEMES = 3  # to order
 
 
 FLOOR = 1e-6  # smallest infidelity drawn
@@ -26,12 +34,14 @@ class PredictorStudy:
     Attributes:
       points: every (model, scheme, depth).
       rankings: by group of points: all depths, full depth, each model.
+      unranked: groups of too few schemes to rank, and how many each has.
       failures: pairs ordered wrongly at full depth and after one step, all sweeps.
       verdicts: of the rule, by model and by puzzles, as far as the sweeps allow.
     """
 
     points: tuple[Point, ...]
     rankings: dict[str, tuple[Ranking, ...]]
+    unranked: dict[str, int]
     failures: tuple[Pair, ...]
     verdicts: tuple[RuleScore, ...]
 
@@ -45,6 +55,10 @@ def study(sweeps: Sequence[Sweep], seed: int = 0) -> PredictorStudy:
     if not sweeps:
         raise ValueError("the predictor is judged on sweeps; give at least one folder of a sweep")
     sample = [p for sweep in sweeps for p in points(sweep)]
+    if num_curves(sample) < MIN_SCHEMES:
+        raise ValueError(
+            f"a predictor is judged on at least {MIN_SCHEMES} schemes, got {num_curves(sample)}"
+        )
     groups = {ALL: sample, DEEPEST: [p for p in sample if p.full_depth]}
     models = list(dict.fromkeys(p.model for p in sample))
     if len(models) > 1:
@@ -52,8 +66,9 @@ def study(sweeps: Sequence[Sweep], seed: int = 0) -> PredictorStudy:
     rankings = {
         name: tuple(rank(group, signal, seed) for signal in SIGNALS)
         for name, group in groups.items()
-        if len({p.curve for p in group}) >= 3 or name == ALL
+        if num_curves(group) >= MIN_CURVES
     }
+    unranked = {name: num_curves(group) for name, group in groups.items() if name not in rankings}
     failures = [
         c
         for sweep in sweeps
@@ -62,13 +77,19 @@ def study(sweeps: Sequence[Sweep], seed: int = 0) -> PredictorStudy:
     ]
     verdicts = [v for v in (by_model(sweeps), by_puzzles(sweeps)) if v is not None]
     return PredictorStudy(
-        points=tuple(sample), rankings=rankings, failures=tuple(failures), verdicts=tuple(verdicts)
+        points=tuple(sample),
+        rankings=rankings,
+        unranked=unranked,
+        failures=tuple(failures),
+        verdicts=tuple(verdicts),
     )
 
 
 def study_tables(results: PredictorStudy) -> list[Table]:
     """Lay out a study."""
     ranks = [rank_table(name, group) for name, group in results.rankings.items()]
+    if results.unranked:
+        ranks.append(unranked_table(results.unranked))
     rule = [rule_table(results.verdicts)] if results.verdicts else []
     mistakes = [m for v in results.verdicts if v.split == "by model" for m in v.mistakes]
     return [
@@ -94,6 +115,13 @@ def rank_table(title: str, rankings: Sequence[Ranking]) -> Table:
     )
     header = ("Signal", "Needs\nreference", "Spearman", "Kendall tau-b", "Points", "Curves")
     return Table(f"Rank correlation with exact match lost: {title}", header, rows, frozenset())
+
+
+def unranked_table(groups: dict[str, int]) -> Table:
+    """List the groups of which no correlation is given."""
+    rows = tuple((name, str(count)) for name, count in groups.items())
+    title = f"No rank correlation: fewer than {MIN_CURVES} schemes"
+    return Table(title, ("Group", "Schemes"), rows, frozenset())
 
 
 def counterexample_table(pairs: Sequence[Pair]) -> Table:
@@ -154,6 +182,7 @@ def rule_table(verdicts: Sequence[RuleScore]) -> Table:
         "Truth\nunsure",
     )
     title = f"Deploy if one-step fidelity reaches a threshold; harmful: over {MARGIN:.0%} lost"
+    title += "; cases of one model are not independent"
     return Table(title, header, rows, frozenset())
 
 

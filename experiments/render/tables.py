@@ -1,7 +1,7 @@
 """Tables as text: on screen, in Markdown and as CSV, and how a number is written in a cell.
 
-On screen and in Markdown a 95 % interval stands below or behind its value, in brackets (Wilson,
-bootstrap) or as +- (means over puzzles); CSV files hold one number per field.
+On screen and in Markdown a 95 % interval stands below or behind its value, in brackets (rates
+and differences of rates) or as +- (means over puzzles); CSV files hold one number per field.
 
 Not here: which tables there are (tables.py of each program).
 """

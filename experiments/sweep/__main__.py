@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     shared = measurement_parent(
         "runs/sweep-TASK-MODEL",
         limit_note="%(default)s: the bundled models take under 3 minutes on 2 cores",
-        seed_of="the bootstrap",
+        seed_of="nothing: a sweep draws nothing, earlier command lines may name one",
     )
     p = make_parser("experiments.sweep", __doc__, subject_parent(), shared)
     add_schemes(p, DEFAULT_SCHEMES)

@@ -42,7 +42,7 @@ class SweepJob(NamedTuple):
             f" L_cycles {config.L_cycles}, {spec.gflops_per_cycle:.3g} GFLOPs per H-cycle\n"
             f"{spec.data}: first {spec.num_puzzles} of {len(self.puzzles.dataset)} puzzles in"
             f" shards of {spec.batch_size}; {spec.dtype} on {facts['devices']};"
-            f" jax {facts['jax']}, Python {facts['python']}, seed {spec.seed}"
+            f" jax {facts['jax']}, Python {facts['python']}"
             f"{aside if spec.is_calibrated else ''}"
         )
 

@@ -155,7 +155,7 @@ class Sweep(NamedTuple):
         """Estimate the change of exact match against full precision at full depth, paired."""
         deepest = self.spec.grid.deepest
         if outcome is self.reference and cycles == deepest:
-            return Interval(0.0, 0.0, 0.0)  # the same answers: nothing is estimated
+            return intervals.UNCHANGED
         pairs = intervals.pairs(self.reference.solved(deepest), outcome.solved(cycles))
         return intervals.paired_difference(pairs)
 

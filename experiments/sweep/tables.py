@@ -92,7 +92,7 @@ def fidelity_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure
         for i, outcome in enumerate(outcomes[1:], start=1):
             lost = 1 - outcome.fidelity(spec.grid.H_cycles).value
             pairs = compare(outcomes[0], outcome, spec.grid.deepest)
-            change = intervals.bootstrap_difference(pairs, spec.seed)
+            change = intervals.paired_difference(pairs)
             x, (y, low, high) = max(lost, FLOOR), (100 * value for value in change)
             ax.errorbar(
                 x,
@@ -114,7 +114,7 @@ def fidelity_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure
         figure.suptitle(
             f"Fidelity, which needs no labels, against the accuracy it predicts\n"
             f"{_subject(spec, outcomes)}, at T={max(spec.grid.T)}, n={max(spec.grid.n)}\n"
-            "bars: 95 % paired bootstrap intervals",
+            "bars: 95 % paired intervals",
             x=0.01,
             ha="left",
             fontsize=10,
@@ -223,7 +223,6 @@ def summary_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[R
     records = []
     for outcome in outcomes:
         pairs = compare(outcomes[0], outcome, deepest)
-        difference = intervals.bootstrap_difference(pairs, spec.seed)
         records.append(
             {
                 "scheme": label(outcome.scheme, spec.dtype),
@@ -236,7 +235,7 @@ def summary_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[R
                 **interval_fields("fidelity_one_step", outcome.fidelity(one_step)),
                 **interval_fields("fidelity", outcome.fidelity(deepest)),
                 **interval_fields("consecutive_similarity", outcome.call_similarity),
-                **interval_fields("exact_difference", difference),
+                **interval_fields("exact_difference", _change(pairs, outcome is outcomes[0])),
                 "lost": pairs.lost,
                 "gained": pairs.gained,
                 "mcnemar_p": intervals.mcnemar(pairs),
@@ -318,7 +317,7 @@ def halting_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[R
         for rule in spec.halting:
             halted = outcome.halted(rule)
             pairs = intervals.pairs(full, halted.solved)
-            difference = intervals.bootstrap_difference(pairs, spec.seed)
+            difference = _change(pairs, rule == NEVER.name)
             records.append(
                 {
                     "scheme": label(outcome.scheme, spec.dtype),
@@ -356,14 +355,18 @@ def halting_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
             with_interval(interval_of(r, "exact")),
             _steps_text(interval_of(r, "mean_steps")),
             str(r["late_steps"]),
-            points_text(interval_of(r, "exact_difference")),
-            p_text(r["mcnemar_p"]),
+            "" if r["halting"] == NEVER.name else points_text(interval_of(r, "exact_difference")),
+            "" if r["halting"] == NEVER.name else p_text(r["mcnemar_p"]),
         )
         for r in halting_records(spec, outcomes)
     )
     title = f"Halting within n={spec.grid.steps}: {heading(spec, outcomes)}"
     breaks = range(0, len(rows), len(spec.halting))
     return Table(title, header, rows, frozenset(breaks))
+
+
+def _change(pairs: intervals.Pairs, is_reference: bool) -> intervals.Interval:
+    return intervals.UNCHANGED if is_reference else intervals.paired_difference(pairs)
 
 
 def _steps_text(steps: intervals.Interval) -> str:

@@ -9,6 +9,7 @@ from experiments.predictor import rule
 from experiments.predictor.ranking import counterexamples, judged_pairs, kendall, rank, spearman
 from experiments.predictor.rule import Case, by_model, by_puzzles, judge, learn
 from experiments.predictor.signals import ONE_STEP, SIGNALS, points
+from experiments.predictor.tables import study, study_tables
 from experiments.sweep.rows import sweep_folder
 from tests.support.sweep_rows import LOST, ROWS, SPEC, make_sweep
 
@@ -35,17 +36,38 @@ def test_a_constant_side_has_no_correlation():
     assert np.isnan(kendall(ones, y, weights))
 
 
+def test_what_is_not_a_number_has_no_rank():
+    x, y, weights = np.arange(5.0), np.arange(5.0), np.ones((1, 5))
+    for correlate in (spearman, kendall):
+        with pytest.raises(ValueError, match=r"needs numbers, got nan at \[3\] of 5 points"):
+            correlate(np.where(x == 3, np.nan, x), y, weights)
+        with pytest.raises(ValueError, match="needs numbers, got nan"):
+            correlate(x, np.where(y == 0, np.nan, y), weights)
+
+
 def test_fidelity_ranks_a_sweep_that_it_orders():
     found = points(make_sweep())
     assert len(found) == 3 * len(SPEC.grid.cycles)
     assert {p.loss.value for p in found if p.scheme == "int8"} == {0.0}
     assert [p.loss.value for p in found if p.full_depth] == pytest.approx([0.0, 0.2, 0.6])
-    perfect = rank(found, ONE_STEP, seed=0)
+    three = [p for name in "abc" for p in points(make_sweep(name))]
+    perfect = rank(three, ONE_STEP, seed=0)
     assert perfect.spearman.value == pytest.approx(1.0)
-    assert (perfect.count, perfect.curves) == (9, 3)
+    assert (perfect.count, perfect.curves) == (27, 9)
     assert set(found[0].signals) == set(SIGNALS)
-    with pytest.raises(ValueError, match="at least 3 schemes, got 2"):
-        rank([p for p in found if p.scheme != "int8"], ONE_STEP, seed=0)
+
+
+def test_few_schemes_are_not_ranked():
+    """Eight points of one curve are one scheme."""
+    with pytest.raises(ValueError, match="at least 8 schemes, got 3"):
+        rank(points(make_sweep()), ONE_STEP, seed=0)
+    few = study([make_sweep()])
+    assert few.rankings == {}
+    assert few.unranked == {"all depths": 3, "full depth": 3}
+    assert "No rank correlation: fewer than 8 schemes" in [t.title for t in study_tables(few)]
+    many = study([make_sweep(name) for name in "abc"])
+    assert set(many.rankings) == {"all depths", "full depth"}
+    assert many.unranked == {"a": 3, "b": 3, "c": 3}
 
 
 def test_a_pair_in_the_wrong_order_is_found():
@@ -104,7 +126,7 @@ def test_the_program_writes_its_files(tmp_path, capsys):
             folder.append(row)
     out = tmp_path / "out"
     assert predictor.main([str(tmp_path / "sweep"), "--out", str(out)]) == 0
-    assert "Rank correlation" in capsys.readouterr().out
+    assert "No rank correlation: fewer than 8 schemes" in capsys.readouterr().out
     assert {f.name for f in out.iterdir()} == {"predictor.md", "points.csv", "predictor.svg"}
     assert len((out / "points.csv").read_text().splitlines()) == 1 + 9
     assert predictor.main([str(tmp_path), "--out", str(out)]) == 2

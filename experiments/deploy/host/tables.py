@@ -39,8 +39,6 @@ from quant.scheme import short_name
 from trm_jax import intervals
 from trm_jax.intervals import interval_fields, interval_of, one_minus_mean, share
 
-SEED = 0  # of the bootstrap
-
 
 class FinishedScheme(NamedTuple):
     """What is known of one scheme: the facts of its export, its rows in order, its cost."""
@@ -110,7 +108,7 @@ def record(scheme: str, finished: FinishedScheme) -> Record:
         **interval_fields("lenient", intervals.wilson(lenient, num)),
         "cell": share(sum(row.correct for row in rows), sum(row.cells for row in rows)),
         "simulated_exact": share(simulated.sum(), num),
-        **interval_fields("exact_difference", intervals.bootstrap_difference(pairs, SEED)),
+        **interval_fields("exact_difference", intervals.paired_difference(pairs)),
         "lost": pairs.lost,
         "gained": pairs.gained,
         "mcnemar_p": intervals.mcnemar(pairs),

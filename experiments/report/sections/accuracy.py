@@ -206,10 +206,11 @@ def predictor_section(results: Results) -> Section:
     judged = study(results.sweeps)
     text = (
         f"{len(judged.points)} points: {schemes} compressed (model, scheme) pairs at every depth of"
-        " their sweeps. Intervals are bootstraps over pairs, not puzzles. The paper says that"
-        " fidelity is monotone with damage and consecutive similarity is blind to it; at shallow"
-        " depths full precision solves little itself, so that little can be lost whatever the"
-        " fidelity."
+        " their sweeps. Intervals of correlations draw such pairs anew, neither puzzles nor models:"
+        " schemes of one model are not independent, and for other models they are too narrow. The"
+        " paper says that fidelity is monotone with damage and consecutive similarity is blind to"
+        " it; at shallow depths full precision solves little itself, so that little can be lost"
+        " whatever the fidelity."
     )
     picture = predictor_tables.figure(judged.points)
     caption = "Every compressed scheme at full depth; bars: 95 % paired intervals."

@@ -22,12 +22,10 @@ FIGURE_SCHEMES = ("fp32", "tflm_int8_int8", "tflm_int4_int8")
 def memory_section(results: Results) -> Section:
     """Lay out footprints and hold the paper's figures against ours."""
     checks = paper_check.checks()
-    same = sum(check.reproduced for check in checks)
     text = (
-        f"Computed from shapes (export/footprint/estimate.py), no puzzle is run. {same} of"
-        f" {len(checks)} printed figures are reproduced by the paper's own way of counting; what it"
-        " leaves out stands beside each. The peaks are lower bounds: an interpreter's arena lies"
-        " above them."
+        f"Computed from shapes (export/footprint/estimate.py), no puzzle is run."
+        f" {paper_check.count_text(checks)}; what it leaves out stands beside each. The peaks are"
+        " lower bounds: an interpreter's arena lies above them."
     )
     blocks: list[Block] = [Paragraph(text)]
     if rows := _bar_rows(results.footprints):

@@ -16,7 +16,7 @@ from experiments.sweep.outcomes import compare, outcomes
 from experiments.sweep.rows import sweep_folder
 from experiments.sweep.tables import write_report
 from tests.support.sweep_rows import ROWS, SPEC, make_row
-from trm_jax.intervals import Pairs, wilson
+from trm_jax.intervals import UNCHANGED, Pairs, interval_of, paired_difference, wilson
 
 
 def test_outcomes_divide_sums_over_all_shards():
@@ -65,7 +65,9 @@ def test_summary_compares_pairs():
     full, int8 = sweep_tables.summary_records(SPEC, outcomes(SPEC, ROWS))
     assert (full["lost"], full["gained"], full["mcnemar_p"]) == (0, 0, 1.0)
     assert (int8["lost"], int8["gained"], int8["bytes"]) == (3, 1, 9)
+    assert interval_of(int8, "exact_difference") == paired_difference(Pairs(3, 1, 10))
     assert int8["exact_difference"] == pytest.approx(-0.2, rel=1e-12)
+    assert interval_of(full, "exact_difference") == UNCHANGED  # from itself
     assert int8["mcnemar_p"] == pytest.approx(2 * (1 + 4) / 16, rel=1e-12)
 
 
