@@ -50,7 +50,6 @@ PLACES = {
     "trm_jax.metrics": ("trm_jax.types",),
     "trm_jax.sharding": ("trm_jax.types",),
     "trm_jax.models": ("trm_jax.types", "trm_jax.config"),
-    "trm_jax.decoder": ("trm_jax.models",),
     "trm_jax.evaluators": (
         "trm_jax.models",
         "trm_jax.metrics",
@@ -64,6 +63,7 @@ PLACES = {
         "trm_jax.sharding",
         "trm_jax.training.augment",
     ),
+    "trm_jax.decoder": ("trm_jax.models", "trm_jax.training"),
     "trm_jax.data.facts": ("trm_jax.typed_json",),
     "trm_jax.data": ("trm_jax.command_line", "trm_jax.data.facts", "trm_jax.output"),
     "trm_jax.data.sudoku": ("trm_jax.data",),

@@ -7,6 +7,8 @@ Read in this order:
     lora.py          low-rank adapters, masked by position
     transformer.py   the network, seen as pure functions of its parameters
     generate.py      prefill and decoding
+    policy_gradient.py
+                     reinforcement under a budget of tokens
 
 Not here: what tokens of a puzzle mean (trm_jax/tasks), quantisation (quant), programs
 (experiments/decode).
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from trm_jax.decoder.config import DECODER_PRESETS, DecoderConfig, decoder_preset
     from trm_jax.decoder.generate import Generation, Sampling, generate
     from trm_jax.decoder.lora import LoraConfig, init_adapters
+    from trm_jax.decoder.policy_gradient import PolicyRecipe, PolicyTrainer
     from trm_jax.decoder.transformer import Decoder
 
 __all__ = [
@@ -28,6 +31,8 @@ __all__ = [
     "DecoderConfig",
     "Generation",
     "LoraConfig",
+    "PolicyRecipe",
+    "PolicyTrainer",
     "Sampling",
     "decoder_preset",
     "generate",
@@ -40,6 +45,7 @@ __getattr__, __dir__ = lazy_names(
         "trm_jax.decoder.config": ("DECODER_PRESETS", "DecoderConfig", "decoder_preset"),
         "trm_jax.decoder.generate": ("Generation", "Sampling", "generate"),
         "trm_jax.decoder.lora": ("LoraConfig", "init_adapters"),
+        "trm_jax.decoder.policy_gradient": ("PolicyRecipe", "PolicyTrainer"),
         "trm_jax.decoder.transformer": ("Decoder",),
     },
 )
