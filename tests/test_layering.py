@@ -85,6 +85,7 @@ PLACES = {
     ),
     "trm_jax.tasks.describe": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.convert": ("trm_jax.checkpoints", "trm_jax.tasks"),
+    "trm_jax.decoder.files": ("trm_jax.decoder", "trm_jax.convert"),
     "trm_jax.zoo": ("trm_jax.checkpoints", "trm_jax.tasks"),
     "trm_jax.loading": ("trm_jax.convert", "trm_jax.zoo"),
     "trm_jax.tasks.calibration": ("trm_jax.loading",),
@@ -200,6 +201,8 @@ ONLY_IN = {
     "tflite_runtime": ("export.",),
     "qai_hub": ("export.aihub",),
     "requests": ("export.aihub",),  # comes with qai_hub
+    "gguf": ("trm_jax.decoder.files",),
+    "tokenizers": ("trm_jax.decoder.files",),
     "onnx": ("export.graph", "benchmarks."),
     "onnxruntime": ("export.runtimes", "benchmarks."),
 }
@@ -210,6 +213,7 @@ FILE_PLACES = {
     "trm_jax.command_line",
     "trm_jax.convert",
     "trm_jax.data",
+    "trm_jax.decoder.files",
     "trm_jax.loading",
     "trm_jax.output",
     "trm_jax.scores",

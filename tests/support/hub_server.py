@@ -1,15 +1,17 @@
 """A Hugging Face Hub on this computer that fails in every way a network can.
 
 `FAILURES` are the ways; `failing_hub` serves one. A file has the name of its failure, so that one
-server could serve all; paths are /OWNER/NAME/resolve/REVISION/FILE.
+server could serve all; paths are /OWNER/NAME/resolve/REVISION/FILE. `serving_hub` works.
 """
 
 import contextlib
+import hashlib
 import http.server
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 CONTENT = b"x" * 4096
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -135,7 +137,12 @@ def failing_hub(always: str = "") -> Iterator[str]:
     Args:
       always: the one of `FAILURES` that every path fails with; empty: the one it is named after.
     """
-    answers = type("_Always", (_Answers,), {"always": always})
+    with _running(type("_Always", (_Answers,), {"always": always})) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _running(answers: type[Handler]) -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), answers)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -145,3 +152,34 @@ def failing_hub(always: str = "") -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextlib.contextmanager
+def serving_hub(folder: Path) -> Iterator[str]:
+    """Serve the files of a folder as those of every repository; gives the address."""
+
+    class _Files(Handler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            file = folder / self.path.rsplit("/", 1)[-1]
+            with contextlib.suppress(OSError):
+                if not file.is_file():
+                    FAILURES["404"](self)
+                    return
+                body = file.read_bytes()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+                self.send_header("X-Repo-Commit", COMMIT)
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+
+        do_GET = do_HEAD = answer
+
+        def log_message(self, *_: object) -> None:
+            """Stay quiet."""
+
+    with _running(_Files) as address:
+        yield address

@@ -18,6 +18,8 @@ EXTRA_OF = {
     "tensorflow": "tf",
     "tflite_micro": "tflm",
     "ethosu": "ethos-u",
+    "gguf": "smollm2",
+    "tokenizers": "smollm2",
     "qwix": "toolkits",
     "ai_edge_quantizer": "toolkits",
 }

@@ -105,7 +105,7 @@ def read_tensors(file: Path, entry: str | None = None, say: Say = LOG.warning) -
       FileNotFoundError: a file that an index names is missing.
     """
     try:
-        content = _read_index(file, say) if file.name.endswith(INDEX) else _read_file(file, say)
+        content = read_index(file, say) if file.name.endswith(INDEX) else _read_file(file, say)
         leaves = choose(content.tree, entry, _is_tensor, say)
         raw = {name: content.values(name, leaf) for name, leaf in leaves.items()}
         if wide := sum(values.dtype == np.float64 for values in raw.values()):
@@ -153,8 +153,13 @@ def _weight_map(index: Path) -> dict[str, str]:
     return listed
 
 
-def _read_index(index: Path, say: Say) -> TorchContent:
-    """Join the files that an index names."""
+def read_index(index: Path, say: Say) -> TorchContent:
+    """Join the files that an index names.
+
+    Raises:
+      ValueError: no index, or a file and the index differ in names; or a file is damaged.
+      FileNotFoundError: a file is missing.
+    """
     listed, tree = _weight_map(index), {}
     for name in sorted(set(listed.values())):
         if not (shard := index.with_name(name)).is_file():

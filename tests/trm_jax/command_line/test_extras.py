@@ -118,7 +118,7 @@ NEEDS = {
     "huggingface_hub": ("trm_jax.convert", "hf:a/b/c", "--out", "out"),
 }
 """A program for each package that it cannot do without."""
-NOT_IMPORTED_BY_PROGRAMS = {"litert_converter", "requests", "tensorflow"}
+NOT_IMPORTED_BY_PROGRAMS = {"gguf", "litert_converter", "requests", "tensorflow", "tokenizers"}
 
 
 def test_every_package_of_an_extra_is_tried():
