@@ -9,6 +9,7 @@ Read in this order:
     generate.py      prefill and decoding
     policy_gradient.py
                      reinforcement under a budget of tokens
+    judges.py        switcher and verifier, which read a decoder's states; votes
 
 Not here: what tokens of a puzzle mean (trm_jax/tasks), quantisation (quant), programs
 (experiments/decode).
@@ -21,15 +22,19 @@ from trm_jax.face import lazy_names
 if TYPE_CHECKING:
     from trm_jax.decoder.config import DECODER_PRESETS, DecoderConfig, decoder_preset
     from trm_jax.decoder.generate import Generation, Sampling, generate
+    from trm_jax.decoder.judges import SWITCHER, VERIFIER, JudgeRecipe, train_judge
     from trm_jax.decoder.lora import LoraConfig, init_adapters
     from trm_jax.decoder.policy_gradient import PolicyRecipe, PolicyTrainer
     from trm_jax.decoder.transformer import Decoder
 
 __all__ = [
     "DECODER_PRESETS",
+    "SWITCHER",
+    "VERIFIER",
     "Decoder",
     "DecoderConfig",
     "Generation",
+    "JudgeRecipe",
     "LoraConfig",
     "PolicyRecipe",
     "PolicyTrainer",
@@ -37,6 +42,7 @@ __all__ = [
     "decoder_preset",
     "generate",
     "init_adapters",
+    "train_judge",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -44,6 +50,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "trm_jax.decoder.config": ("DECODER_PRESETS", "DecoderConfig", "decoder_preset"),
         "trm_jax.decoder.generate": ("Generation", "Sampling", "generate"),
+        "trm_jax.decoder.judges": ("SWITCHER", "VERIFIER", "JudgeRecipe", "train_judge"),
         "trm_jax.decoder.lora": ("LoraConfig", "init_adapters"),
         "trm_jax.decoder.policy_gradient": ("PolicyRecipe", "PolicyTrainer"),
         "trm_jax.decoder.transformer": ("Decoder",),
