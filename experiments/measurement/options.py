@@ -5,6 +5,7 @@
                                                              sweep, ablate, arc
     add_schemes         --schemes                            sweep, arc, footprint, deploy's targets
     add_data            --data                               deploy's targets
+    add_halt            --halt                               deploy's targets
     add_calibration     --calibration --calibration-puzzles  sweep, ablate, recipe, deploy's targets
                                                              (trm_jax/data/calibration.py)
 
@@ -24,6 +25,9 @@ from trm_jax.config import PRESETS
 
 DEFAULT_LIMIT = 200  # the bundled models under eight schemes in less than 3 minutes on 2 cores
 QUICK_LIMIT = 16  # of a --quick run
+DEVICE_RULES = "never, q[:B], qc[:B], rules or unchanged[:K]"
+"""Rules of halting where the states of a step's H-cycles are not at hand."""
+ALL_RULES = DEVICE_RULES.replace(" or", ",") + " or residual:B"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -146,6 +150,20 @@ def add_schemes(
         default=",".join(schemes),
         metavar="NAME,...",
         help=f"{note}default: %(default)s",
+    )
+
+
+def add_halt(container: argparse._ActionsContainer, what: str, rules: str = ALL_RULES) -> None:
+    """Declare --halt of one rule; halting.py:choose_halting reads it.
+
+    Args:
+      what: the rule is of, for the help.
+      rules: that the program takes.
+    """
+    container.add_argument(
+        "--halt",
+        metavar="RULE",
+        help=f"{what}: {rules} (default: rules where the task has some, else never)",
     )
 
 

@@ -11,6 +11,7 @@ from experiments.measurement.choices import (
     parse_schemes,
 )
 from experiments.measurement.depths import parse_depths
+from experiments.measurement.halting import choose_halting
 from experiments.measurement.options import read_common
 from experiments.sweep.rows import SweepSpec
 from quant.ptq import weights
@@ -18,7 +19,7 @@ from quant.scheme import parse
 from trm_jax.config import flops_per_step
 from trm_jax.convert.hints import Hints
 from trm_jax.data.calibration import describe_calibration, read_calibration
-from trm_jax.halting import BY_RULES, NEVER, parse_halting
+from trm_jax.halting import NEVER
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
 from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
 from trm_jax.tasks.table import task_named
@@ -53,11 +54,8 @@ def parse_rules(text: str, puzzles: Puzzles) -> tuple[str, ...]:
     Raises:
       ValueError: no rule has a name, or puzzles without rules are to be checked by them.
     """
-    rules = [NEVER, *map(parse_halting, text.split(","))] if text else []
-    if BY_RULES in rules and puzzles.task.rules(puzzles.facts) is None:
-        raise ValueError(
-            f"--halt rules: {puzzles.task.name} has no rules to check; use unchanged:K"
-        )
+    words = text.split(",") if text else []
+    rules = [NEVER, *(choose_halting(word, puzzles.task) for word in words)] if words else []
     return tuple(dict.fromkeys(rule.name for rule in rules))
 
 

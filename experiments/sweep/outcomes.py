@@ -11,29 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from experiments.measurement.halting import HaltedOutcome, join_halted
 from experiments.measurement.shards import Moments, from_hex
 from experiments.measurement.spec import finished_shards
 from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
 from trm_jax import intervals
 from trm_jax.intervals import Interval, Pairs, one_minus_mean
-
-
-class HaltedOutcome(NamedTuple):
-    """Which puzzles were exact when a rule ended them, and after how many supervision steps."""
-
-    solved: np.ndarray
-    steps: np.ndarray
-
-    @property
-    def mean_steps(self) -> Interval:
-        """Estimate the mean number of steps."""
-        steps = self.steps.astype(np.float64)
-        return intervals.mean(float(steps.sum()), float(np.square(steps).sum()), steps.size)
-
-    @property
-    def late_steps(self) -> int:
-        """The 95th percentile of the steps: so many are enough for 19 of 20 puzzles."""
-        return int(np.quantile(self.steps, 0.95, method="inverted_cdf"))
 
 
 @dataclass(frozen=True)
@@ -87,14 +70,10 @@ class SweepOutcome:
         """Return which puzzles are exact, in order."""
         return self._flags("exact", cycles)
 
-    def halted(self, rule: str) -> "HaltedOutcome":
+    def halted(self, rule: str) -> HaltedOutcome:
         """Return what a rule of halting made of the puzzles, in order."""
         at = self.halting.index(rule)
-        shards = [(row.halted[at], row.stop - row.start) for row in self.rows]
-        return HaltedOutcome(
-            solved=np.concatenate([from_hex(shard.exact, count) for shard, count in shards]),
-            steps=np.concatenate([np.asarray(shard.steps) for shard, _ in shards]),
-        )
+        return join_halted(row.halted[at] for row in self.rows)
 
     def _flags(self, name: str, cycles: int) -> np.ndarray:
         at = self.cycles.index(cycles)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self
 
 from experiments.measurement import folders
 from experiments.measurement.depths import DepthGrid
+from experiments.measurement.halting import HaltedShard, check_halted, check_halted_steps
 from experiments.measurement.row_checks import (
     MOST,
     ROOM,
@@ -129,8 +130,7 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
             check_length(name, values, len(self.grid.cycles))
         check_length("halted", row.halted, len(self.halting))
         for i, halted in enumerate(row.halted):
-            steps = {f"halted[{i}].steps[{k}]": n for k, n in enumerate(halted.steps)}
-            check_all_within(steps, 1, self.grid.steps)
+            check_halted_steps(f"halted[{i}]", halted, self.grid.steps)
 
     def lists(self, row: "SweepRow") -> bool:
         """Return whether a row is of one of the schemes and of puzzles of the sweep."""
@@ -152,18 +152,6 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
             num_puzzles=max(self.num_puzzles, later.num_puzzles),
             calibration=self.joined_calibration(later),
         )
-
-
-class HaltedShard(NamedTuple):
-    """What a rule of halting made of a shard.
-
-    Attributes:
-      exact: one bit per puzzle, as in `SweepRow`.
-      steps: supervision steps of each puzzle.
-    """
-
-    exact: str
-    steps: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,8 +202,7 @@ class SweepRow:
             for i, moments in enumerate(getattr(self, name)):
                 check_moments(f"{name}[{i}]", moments, count, least, most)
         for i, halted in enumerate(self.halted):
-            check_flags(f"halted[{i}].exact", halted.exact, count)
-            check_length(f"halted[{i}].steps", halted.steps, count)
+            check_halted(f"halted[{i}]", halted, count)
         check_moments("call_similarity", self.call_similarity, count, *REACH["similarity"])
 
     @property

@@ -19,10 +19,10 @@ from rich.console import Console
 
 from experiments.jobs import processes
 from experiments.measurement.choices import environment
+from experiments.measurement.halting import HaltedShard, halt_shard
 from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import (
     load_shard,
-    mark_exact,
     matmul_precision,
     moments,
     to_hex,
@@ -30,7 +30,7 @@ from experiments.measurement.shards import (
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console
 from experiments.sweep.job import SweepJob, prepare
-from experiments.sweep.rows import LAYOUT, HaltedShard, SweepKey, SweepRow, SweepSpec, sweep_folder
+from experiments.sweep.rows import LAYOUT, SweepKey, SweepRow, SweepSpec, sweep_folder
 from quant.scheme import label, parse
 from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
@@ -42,7 +42,7 @@ from trm_jax.evaluators import (
     measure,
     step_readings,
 )
-from trm_jax.halting import Halting, StepReading, halted_tokens, halting_steps, parse_halting
+from trm_jax.halting import Halting, StepReading, parse_halting
 from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.output.folder import writing
 from trm_jax.tasks.calibration import CalibrationPuzzles
@@ -131,9 +131,7 @@ class Runner:
         real = np.arange(host.num_real)
         inputs, labels = host.inputs[real], host.labels[real]
         some = [reading.only(real) for reading in readings]
-        steps = halting_steps(halting, inputs, some, self.rules)
-        exact = mark_exact(halted_tokens(some, steps), labels)
-        return HaltedShard(to_hex(exact[None])[0], tuple(int(step) for step in steps))
+        return halt_shard(halting, inputs, labels, some, self.rules)
 
 
 def make_row(

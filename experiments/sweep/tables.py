@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 from rich.console import Console
 
+from experiments.measurement.halting import halting_fields
 from experiments.render import figures, tables
 from experiments.render.figures import (
     DASHES,
@@ -35,6 +36,7 @@ from experiments.render.figures import (
     spread,
     text_colour,
 )
+from experiments.render.halting_table import halting_table
 from experiments.render.tables import (
     Record,
     Table,
@@ -315,62 +317,27 @@ def halting_records(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> list[R
     for outcome in outcomes:
         full = outcome.halted(NEVER.name).solved
         for rule in spec.halting:
-            halted = outcome.halted(rule)
-            pairs = intervals.pairs(full, halted.solved)
-            difference = _change(pairs, rule == NEVER.name)
+            fields = halting_fields(rule, outcome.halted(rule), full, prefix="")
             records.append(
                 {
                     "scheme": label(outcome.scheme, spec.dtype),
-                    "halting": rule,
                     "puzzles": outcome.num_puzzles,
-                    **interval_fields(
-                        "exact", intervals.wilson(int(halted.solved.sum()), halted.solved.size)
-                    ),
-                    **interval_fields("mean_steps", halted.mean_steps),
-                    "late_steps": halted.late_steps,
-                    **interval_fields("exact_difference", difference),
-                    "lost": pairs.lost,
-                    "gained": pairs.gained,
-                    "mcnemar_p": intervals.mcnemar(pairs),
+                    **fields,
                 }
             )
     return records
 
 
-def halting_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
+def halting_of(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
     """Lay out what every rule of halting saves, and what it costs against full depth."""
-    header = (
-        "Variant",
-        "Halting",
-        "PExact",
-        "Steps\nmean",
-        "Steps\n95th percentile",
-        "PExact - full\ndepth, pp",
-        "McNemar p",
-    )
-    rows = tuple(
-        (
-            r["scheme"],
-            r["halting"],
-            with_interval(interval_of(r, "exact")),
-            _steps_text(interval_of(r, "mean_steps")),
-            str(r["late_steps"]),
-            "" if r["halting"] == NEVER.name else points_text(interval_of(r, "exact_difference")),
-            "" if r["halting"] == NEVER.name else p_text(r["mcnemar_p"]),
-        )
-        for r in halting_records(spec, outcomes)
-    )
+    listed = halting_records(spec, outcomes)
     title = f"Halting within n={spec.grid.steps}: {heading(spec, outcomes)}"
-    breaks = range(0, len(rows), len(spec.halting))
-    return Table(title, header, rows, frozenset(breaks))
+    breaks = frozenset(range(0, len(listed), len(spec.halting)))
+    return halting_table(title, listed, breaks, prefix="")
 
 
 def _change(pairs: intervals.Pairs, is_reference: bool) -> intervals.Interval:
     return intervals.UNCHANGED if is_reference else intervals.paired_difference(pairs)
-
-
-def _steps_text(steps: intervals.Interval) -> str:
-    return f"{steps.value:.2f} [{steps.low:.2f}, {steps.high:.2f}]"
 
 
 def heading(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> str:
@@ -386,7 +353,7 @@ def write_report(spec: SweepSpec, rows: Sequence[SweepRow], out: Path, console: 
     """
     measured = outcomes(spec, rows)
     grid, summary = grid_table(spec, measured), summary_table(spec, measured)
-    halting = halting_table(spec, measured) if spec.halting else None
+    halting = halting_of(spec, measured) if spec.halting else None
     tables.print_tables((grid, summary, *([halting] if halting else [])), console)
     if measured[0].num_puzzles < spec.num_puzzles:
         left = spec.num_puzzles - measured[0].num_puzzles

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from export.artifact.solver import Solution, Solver, split_groups
+from export.artifact.solver import ReadStep, Solution, Solver, split_groups
 from quant.simulation import Simulation
 from trm_jax import intervals
 from trm_jax.data.batches import gather
@@ -66,9 +66,18 @@ def compare_rollouts(
 
 
 def compare_group(
-    solver: Solver, simulation: Simulation, dataset: PuzzleDataset, rows: np.ndarray, steps: int
+    solver: Solver,
+    simulation: Simulation,
+    dataset: PuzzleDataset,
+    rows: np.ndarray,
+    steps: int,
+    read: ReadStep | None = None,
 ) -> RolloutGroup:
-    """Run at most a batch of puzzles on both sides."""
+    """Run at most a batch of puzzles on both sides.
+
+    Args:
+      read: sees the runtime's answers after every supervision step.
+    """
     host = gather(dataset, rows, len(rows))
     states: dict[int, np.ndarray] = {}
     solution = solver.solve(
@@ -76,6 +85,7 @@ def compare_group(
         host.puzzle_identifiers,
         steps=steps,
         observe=lambda _, cycles, z_H: states.update({cycles: z_H}),
+        read=read,
     )
     last = states[max(states)]
     # padded to one size, so that the simulation compiles once

@@ -33,6 +33,8 @@ from trm_jax.halting import NEVER, HaltDecision, Halting, HaltRule, StepReading
 BLOCK = "block"
 Observe = Callable[[slice, int, np.ndarray], None]
 """(puzzles of the group, H-cycles done, their z_H), after every H-cycle."""
+ReadStep = Callable[[StepReading], None]
+"""What is known of the puzzles of a group, after every supervision step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,7 @@ class Solver:
         L_cycles: int | None = None,
         halting: Halting = NEVER,
         observe: Observe | None = None,
+        read: ReadStep | None = None,
     ) -> Solution:
         """Answer puzzles.
 
@@ -80,6 +83,8 @@ class Solver:
           H_cycles, L_cycles: None: the configuration's.
           halting: freeze a puzzle at the first step at which the rule is met.
           observe: sees z_H after every H-cycle.
+          read: sees the answers after every supervision step; without it and a rule of halting,
+            only the last states are read out.
 
         Raises:
           ValueError: puzzles of another size or alphabet, unknown identifiers, no steps, or
@@ -96,7 +101,7 @@ class Solver:
                 f"puzzles, steps and cycles must be at least 1, got {len(inputs)} and {depth}"
             )
         parts = [
-            self._group(inputs, puzzle_identifiers, rows, depth, halting, observe)
+            self._group(inputs, puzzle_identifiers, rows, depth, halting, observe, read)
             for rows in split_groups(len(inputs), self.batch)
         ]
         return join_solutions(parts)
@@ -109,6 +114,7 @@ class Solver:
         depth: tuple[int, ...],
         halting: Halting,
         observe: Observe | None,
+        read: ReadStep | None,
     ) -> Solution:
         """Answer at most `batch` puzzles."""
         num = rows.stop - rows.start
@@ -127,14 +133,17 @@ class Solver:
                     real = self.states.real(z_H[:num])
                     observe(rows, (step - 1) * H_cycles + cycle + 1, real)
             used[running] = step
-            if halting.rule is not HaltRule.NEVER or step == steps:
+            if halting.rule is not HaltRule.NEVER or read is not None or step == steps:
                 out = self.states.outputs(self._runtime.run("head", {"z_H": z_H}))
                 # a puzzle that has halted keeps the answer and states of its own last step
                 out |= {"z_H": z_H, "z_L": z_L}
                 answers = {
                     k: np.where(_like(running, v), v, answers.get(k, v)) for k, v in out.items()
                 }
-                running[:num] &= ~decision.step(self._reading(out, before, num, halting))
+                reading = self._reading(out, before, num)
+                if read is not None:
+                    read(reading)
+                running[:num] &= ~decision.step(reading)
             if not running.any():
                 break
         return Solution(
@@ -146,18 +155,14 @@ class Solver:
             z_L=answers["z_L"][:num],
         )
 
-    def _reading(self, out: Arrays, before: np.ndarray, num: int, halting: Halting) -> StepReading:
+    def _reading(self, out: Arrays, before: np.ndarray, num: int) -> StepReading:
         """Collect what a rule of halting looks at."""
-        residual = None
-        if halting.rule is HaltRule.RESIDUAL:
-            residual = relative_change(
-                self.states.real(out["z_H"][:num]), self.states.real(before[:num])
-            )
+        real = self.states.real
         return StepReading(
             tokens=np.argmax(out["logits"][:num], axis=-1).astype(np.int32),
             q_halt=out["q"][:num, 0],
             q_continue=out["q"][:num, 1],
-            residual=residual,
+            residual=relative_change(real(out["z_H"][:num]), real(before[:num])),
         )
 
     def h_cycle(

@@ -14,6 +14,10 @@ computer's CPU, a stand-in and not a phone.
 --loop closed feeds the device's own states back: as many jobs as steps, and the answers are the
 device's alone.
 
+A second table says where a rule of halting (--halt) ends the puzzles by the device's own answers,
+which are read after every step: exact match, steps, and the time of the mean puzzle. The rule is
+decided on the host; its own time is not counted.
+
 Into OUT go jobs.jsonl (ids, before anything is waited for), rows.jsonl, results/ (downloads),
 exports/, summary.csv, summary.md, layers.csv (the unit of every layer) and perf.yaml. The same
 command goes on after a kill, a time-out or a lost connection; finished rows are not asked for
@@ -23,7 +27,7 @@ again.
 import argparse
 import enum
 
-from experiments.measurement.options import add_data, add_schemes
+from experiments.measurement.options import DEVICE_RULES, add_data, add_halt, add_schemes
 from export.aihub import devices
 from export.targets import Target
 from trm_jax.command_line import natural_float, positive_float, positive_int
@@ -58,6 +62,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     add_calibration(group)
     add("--limit", type=positive_int, default=4, metavar="N", help="puzzles (%(default)s)")
     add("--steps", type=positive_int, metavar="N", help="supervision steps (the model's)")
+    add_halt(group, "where puzzles end in the second table", DEVICE_RULES)
     add("--h-cycles", type=positive_int, metavar="N", help="H-cycles of a step (the model's)")
     add(
         "--loop",

@@ -29,6 +29,8 @@ from experiments.deploy.aihub.runner import DeviceRun
 from experiments.deploy.aihub.step_inputs import States, calibration_inputs, simulated_states
 from experiments.deploy.aihub.variants import AiHubVariant, Prepared, Route, prepare, variant_named
 from experiments.measurement.choices import check_limit, check_named_for, environment
+from experiments.measurement.halting import choose_halting
+from experiments.measurement.options import DEVICE_RULES
 from experiments.measurement.spec import pending
 from experiments.render import tables
 from experiments.render.console import make_console, progress
@@ -38,8 +40,10 @@ from export.aihub.ledger import Ledger
 from export.targets import Target
 from trm_jax.data.calibration import read_calibration
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.halting import NEVER, Halting, HaltRule
 from trm_jax.loading import (
     LoadedModel,
+    Puzzles,
     gather_batch,
     hash_dataset,
     load_model,
@@ -57,22 +61,33 @@ class AiHubJob:
     """What a command line asks for, loaded.
 
     Attributes:
-      aside: puzzles that variants are calibrated on.
+      puzzles: those to answer; aside: those that variants are calibrated on.
+      halting: where puzzles end, beside full depth.
       retry: ask again for jobs that failed.
     """
 
-    task: Task
     source: LoadedModel
-    dataset: PuzzleDataset
+    puzzles: Puzzles
     aside: CalibrationPuzzles
     variants: tuple[AiHubVariant, ...]
     devices: tuple[str, ...]
     steps: int
     limit: int
+    halting: Halting
     loop: Loop
     waiting: Waiting
     retry: bool
     out: Path
+
+    @property
+    def task(self) -> Task:
+        """What the puzzles are."""
+        return self.puzzles.task
+
+    @property
+    def dataset(self) -> PuzzleDataset:
+        """The puzzles in their order."""
+        return self.puzzles.ordered
 
     @cached_property
     def spec(self) -> AiHubSpec:
@@ -88,6 +103,7 @@ class AiHubJob:
             steps=self.steps,
             num_puzzles=self.limit,
             loop=self.loop.value,
+            halting="" if self.halting == NEVER else self.halting.name,
             calibration=self.aside.facts,
         )
 
@@ -105,7 +121,6 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
         changed = dataclasses.replace(source.config, H_cycles=args.h_cycles)
         source = dataclasses.replace(source, config=changed)
     puzzles = load_puzzles(source, args.data)
-    task, dataset = puzzles.task, puzzles.ordered
     variants = tuple(variant_named(name.strip()) for name in args.schemes.split(","))
     aside = choose_calibration(source, puzzles, options)
     steps = source.config.halt_max_steps if args.steps is None else args.steps
@@ -117,19 +132,34 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
             f" {args.timeout}, {args.poll}"
         )
     return AiHubJob(
-        task=task,
         source=source,
-        dataset=dataset,
+        puzzles=puzzles,
         aside=aside,
         variants=variants,
         devices=tuple(dict.fromkeys(args.device or [DEFAULT_DEVICE])),
         steps=steps,
         limit=args.limit,
+        halting=choose_device_halting(args.halt, puzzles.task),
         loop=Loop(args.loop),
         retry=args.retry_failed,
         waiting=Waiting(timeout_s=args.timeout, poll_s=args.poll),
-        out=args.out or Path("runs") / f"deploy-{task.name}-{source.name}-aihub",
+        out=args.out or Path("runs") / f"deploy-{puzzles.task.name}-{source.name}-aihub",
     )
+
+
+def choose_device_halting(text: str | None, task: Task) -> Halting:
+    """Read --halt of a device whose file holds a whole step.
+
+    Raises:
+      ValueError: as `choose_halting`, or the rule looks at what lies inside the file.
+    """
+    halting = choose_halting(text, task)
+    if halting.rule is HaltRule.RESIDUAL:
+        raise ValueError(
+            f"--halt {halting.name}: the states of a step's H-cycles lie inside the file;"
+            f" use {DEVICE_RULES}"
+        )
+    return halting
 
 
 def run_job(args: argparse.Namespace) -> None:
@@ -185,7 +215,7 @@ def deploy(job: AiHubJob, console: Console) -> None:
         for device_run in device_runs:
             if not device_run.failed:
                 digest = spec.digest_of_variant(device_run.prepared.variant.name)
-                row = row_of(device_run, hub, job.task, job.loop, job.dataset, digest)
+                row = row_of(device_run, hub, job.puzzles, job.loop, job.halting, digest)
                 folder.append(row)
                 rows.append(row)
     finished = {row.key: row for row in rows}
@@ -272,15 +302,14 @@ def _report(job: AiHubJob, rows: list[AiHubRow], failed: list[DeviceRun], consol
         )
     if not rows:
         raise RuntimeError("no job gave a result; --retry-failed asks for them again")
-    title = job.spec.title
-    drawn = aihub_tables.table(title, rows)
-    console.print(f"[bold]{title}[/bold]")
-    tables.print_table(drawn, console)
+    drawn = aihub_tables.deployment_tables(job.spec, rows)
+    tables.print_tables(drawn, console)
     for row in rows:
         console.print(aihub_tables.unit_text(row), soft_wrap=True, markup=False)
         console.print(f"  {', '.join(row.urls.values())}", soft_wrap=True, markup=False)
-    (job.out / "summary.md").write_text(tables.to_markdown(drawn), encoding="utf-8")
-    (job.out / "summary.csv").write_text(aihub_tables.csv_text(rows), encoding="utf-8")
+    text = "\n".join(map(tables.to_markdown, drawn))
+    (job.out / "summary.md").write_text(text, encoding="utf-8")
+    (job.out / "summary.csv").write_text(aihub_tables.csv_text(job.spec, rows), encoding="utf-8")
     (job.out / "perf.yaml").write_text(aihub_tables.perf_yaml(rows), encoding="utf-8")
     (job.out / "layers.csv").write_text(aihub_tables.layers_text(rows), encoding="utf-8")
     console.print(f"rows, jobs, table and perf.yaml: {job.out}", soft_wrap=True, markup=False)

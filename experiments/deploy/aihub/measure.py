@@ -1,7 +1,7 @@
 """What is measured on this computer around a device's numbers, and the row of a finished run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,16 +11,18 @@ from experiments.deploy.aihub.rows import AiHubRow
 from experiments.deploy.aihub.runner import DeviceRun
 from experiments.deploy.aihub.step_inputs import first_inputs, score
 from experiments.deploy.aihub.variants import Prepared, Route
+from experiments.measurement.halting import HaltedShard, halt_shard
 from experiments.measurement.shards import moments, to_hex
 from export.aihub import profile as aihub_profile
 from export.aihub.client import Hub
 from export.artifact.host_state import embed
 from export.runtimes.registry import open_runtime
 from export.targets import Target
+from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.loading import gather_batch
+from trm_jax.halting import NEVER, Halting, StepReading
+from trm_jax.loading import Puzzles, gather_batch
 from trm_jax.metrics import puzzle_exact
-from trm_jax.tasks.task import Task
 
 WARM, REPEATS = 2, 9
 HERE = {
@@ -65,25 +67,58 @@ def here_ms(device_run: DeviceRun) -> tuple[float, str]:
         runtime.close()
 
 
+def read_steps(
+    outputs: Mapping[str, Sequence[np.ndarray]], steps: int, puzzles: int
+) -> list[StepReading]:
+    """List what a device says of the puzzles after every step.
+
+    Args:
+      outputs: `logits` and `q` of samples, steps outermost.
+    """
+    logits, q = (np.concatenate([np.asarray(x) for x in outputs[n]]) for n in ("logits", "q"))
+    tokens = np.argmax(logits, axis=-1).astype(np.int32).reshape(steps, puzzles, -1)
+    q = q.astype(np.float32).reshape(steps, puzzles, -1)
+    return [StepReading(tokens[k], q[k, :, 0], q[k, :, 1]) for k in range(steps)]
+
+
+def halt(
+    halting: Halting,
+    puzzles: Puzzles,
+    outputs: Mapping[str, Sequence[np.ndarray]],
+    steps: int,
+    count: int,
+) -> HaltedShard | None:
+    """Find where a rule ends the first puzzles on the device; None where it never does."""
+    if halting == NEVER:
+        return None
+    host = gather(puzzles.ordered, np.arange(count), count)
+    rules = puzzles.task.rules(puzzles.facts)
+    return halt_shard(halting, host.inputs, host.labels, read_steps(outputs, steps, count), rules)
+
+
 def row_of(
-    device_run: DeviceRun, hub: Hub, task: Task, loop: Loop, dataset: PuzzleDataset, digest: str
+    device_run: DeviceRun, hub: Hub, asked: Puzzles, loop: Loop, halting: Halting, digest: str
 ) -> AiHubRow:
-    """Turn a finished run into a row."""
+    """Turn a finished run into a row.
+
+    Args:
+      asked: puzzles, of which the run answered the first ones.
+    """
     config, variant = device_run.prepared.simulation.reasoner.config, device_run.prepared.variant
     steps, puzzles = device_run.states.tokens.shape[:2]
     outputs = {
         name: [array for stage in device_run.outputs for array in stage[name]]
-        for name in ("z_H", "logits")
+        for name in ("z_H", "logits", "q")
     }
     scores = score(outputs, device_run.states, range(steps))
-    labels = gather_batch(dataset, np.arange(puzzles)).labels
+    labels = gather_batch(asked.ordered, np.arange(puzzles)).labels
     exact = np.asarray(puzzle_exact(jnp.asarray(scores.answers, jnp.int32), labels))
     infidelity = (1 - scores.fidelity).reshape(steps, puzzles).mean(axis=0)
     profile = aihub_profile.read_profile(device_run.profile)
     here, runtime = here_ms(device_run)
     return AiHubRow(
         digest=digest,
-        task=task.name,
+        task=asked.task.name,
         variant=variant.name,
         label=variant.label,
         device=device_run.device,
@@ -95,7 +130,7 @@ def row_of(
         file_bytes=device_run.prepared.file.stat().st_size,
         step_ms=profile.call_ms,
         all_ms=profile.all_ms,
-        host_ms=host_ms(device_run.prepared, dataset),
+        host_ms=host_ms(device_run.prepared, asked.ordered),
         here_ms=here,
         here=runtime,
         peak_bytes=profile.peak_bytes,
@@ -106,6 +141,7 @@ def row_of(
         equal_cells=int(scores.equal_cells.sum()),
         cells=int(device_run.states.tokens.size),
         infidelity=moments(infidelity[None])[0],
+        halted=halt(halting, asked, outputs, steps, puzzles),
         jobs=dict(device_run.jobs),
         urls={kind: hub.url(job) for kind, job in device_run.jobs.items()},
     )

@@ -11,11 +11,12 @@ and AI Hub's own formats (tables.py); jobs under way (export/aihub/ledger.py).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from experiments.measurement import folders
+from experiments.measurement.halting import HaltedShard, check_halted, check_has_halted
 from experiments.measurement.row_checks import (
     MOST_SHARDS,
     ROOM,
@@ -25,11 +26,12 @@ from experiments.measurement.row_checks import (
     check_moments,
     check_within,
 )
-from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
+from experiments.measurement.row_files import LATER, RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec
 from export.aihub.devices import Precision
 from quant.scheme import parse
+from trm_jax.halting import parse_halting
 
 HUB = "hub:"
 """In front of the precision of a variant that AI Hub quantises itself."""
@@ -56,6 +58,8 @@ class AiHubSpec(DeploymentSpec):
       target: the value of --target.
       variants, devices: what is asked for, in the order of the table.
       steps: supervision steps; num_puzzles: the first so many; loop: a value of `Loop`.
+      halting: name of the rule that is read off the same steps beside full depth; empty: never, and
+        in folders of earlier versions.
     """
 
     IDENTITY: ClassVar[tuple[str, ...]] = (
@@ -76,6 +80,7 @@ class AiHubSpec(DeploymentSpec):
     steps: int
     num_puzzles: int
     loop: str
+    halting: str = ""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -86,6 +91,13 @@ class AiHubSpec(DeploymentSpec):
         check_all_within({"steps": self.steps, "num_puzzles": self.num_puzzles}, 1)
         check_different("variants", self.variants)
         check_different("devices", self.devices)
+        if self.halting:
+            parse_halting(self.halting)
+
+    @property
+    def values(self) -> list[Any]:
+        """What decides the numbers of every row; rows of earlier versions halted never."""
+        return [*super().values, *((self.halting,) if self.halting else ())]
 
     @property
     def is_calibrated(self) -> bool:
@@ -101,7 +113,8 @@ class AiHubSpec(DeploymentSpec):
         return self.digest_of_variant(row.variant)
 
     def check_row(self, row: "AiHubRow") -> None:
-        """Check that a row is of all the puzzles."""
+        """Check that a row is of all the puzzles, and that it halts if the others do."""
+        check_has_halted(row.halted, self.halting, self.steps)
         if (row.puzzles, row.steps) != (self.num_puzzles, self.steps):
             raise ValueError(
                 f"fields puzzles and steps must be {self.num_puzzles} and {self.steps},"
@@ -137,6 +150,7 @@ class AiHubRow:
       exact: one bit per puzzle, hex (measurement/shards.py: to_hex); of the last step.
       equal_cells, cells: over all compared steps.
       infidelity: 1 - cosine of z_H to the simulation's, mean over steps, summed over puzzles.
+      halted: where the rule of the spec ends the puzzles; None without a rule.
       jobs: kind -> id; urls: kind -> address.
     """
 
@@ -166,6 +180,7 @@ class AiHubRow:
     infidelity: Moments
     jobs: Mapping[str, str]
     urls: Mapping[str, str]
+    halted: HaltedShard | None = field(default=None, metadata={LATER: True})
 
     def __post_init__(self) -> None:
         """Check the numbers against each other.
@@ -184,6 +199,8 @@ class AiHubRow:
         check_flags("exact", self.exact, self.puzzles)
         check_moments("infidelity", self.infidelity, self.puzzles, -ROOM, 2 + ROOM)
         Precision(self.precision)
+        if self.halted is not None:
+            check_halted("halted", self.halted, self.puzzles)
 
     @property
     def key(self) -> AiHubKey:
@@ -192,7 +209,11 @@ class AiHubRow:
     @property
     def puzzle_ms(self) -> float:
         """Steps on the device, and the host's part."""
-        return self.steps * self.step_ms + self.host_ms
+        return self.milliseconds(self.steps)
+
+    def milliseconds(self, steps: float) -> float:
+        """Estimate the time of a puzzle that ends after so many steps."""
+        return steps * self.step_ms + self.host_ms
 
 
 LAYOUT = FolderLayout(

@@ -1,7 +1,8 @@
 """From the rows of a deployment through AI Hub to its table and files.
 
     record(row)     numbers with their intervals, and Table 11's where the paper has the device
-    table(...)      the columns of Table 11, and the depths; `read_tables` for the report
+    table(...)      the columns of Table 11, and the depths; where a rule of halting is asked for,
+                    its table stands beside; `read_tables` gives both to the report
     perf_yaml, csv_text, layers_text    the files beside the table
 
 Table 11 of the paper (experiments/paper/tables.py) is read by AI Hub's own names. Its models are
@@ -17,11 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from experiments.deploy.aihub.rows import AiHubRow, aihub_folder
+from experiments.deploy.aihub.rows import AiHubRow, AiHubSpec, aihub_folder
+from experiments.measurement.halting import halting_fields, join_halted
 from experiments.measurement.row_files import merge_folders
 from experiments.measurement.shards import from_hex
 from experiments.paper import tables
 from experiments.render import tables as render_tables
+from experiments.render.halting_table import halting_table
 from experiments.render.tables import Table
 from export.aihub.devices import DEVICES, Precision
 from trm_jax import intervals
@@ -72,8 +75,12 @@ def paper_row(task: str, precision: Precision, device: str) -> PaperMeasurement 
     return PaperMeasurement(*DEPTHS.get((task, scheme), FULL), *measured)
 
 
-def record(row: AiHubRow) -> dict[str, Any]:
-    """List a row's numbers, with their intervals and the paper's."""
+def record(row: AiHubRow, halting: str = "") -> dict[str, Any]:
+    """List a row's numbers, with their intervals and the paper's.
+
+    Args:
+      halting: name of the rule that the row halts by; empty: by none.
+    """
     solved = int(from_hex(row.exact, row.puzzles).sum())
     fidelity = intervals.one_minus_mean([row.infidelity], row.puzzles, floor=-1.0)
     paper = paper_row(row.task, Precision(row.precision), row.device)
@@ -102,6 +109,19 @@ def record(row: AiHubRow) -> dict[str, Any]:
         "here_ms": row.here_ms,
         **({f"paper_{k}": v for k, v in paper._asdict().items()} if paper else {}),
         **{f"job_{kind}": id for kind, id in row.jobs.items()},
+        **_halting(row, halting),
+    }
+
+
+def _halting(row: AiHubRow, halting: str) -> dict[str, Any]:
+    if row.halted is None:
+        return {}
+    outcome = join_halted([row.halted])
+    mean, late = outcome.mean_steps.value, outcome.late_steps
+    return {
+        **halting_fields(halting, outcome, from_hex(row.exact, row.puzzles)),
+        "mean_puzzle_ms": row.milliseconds(mean),
+        "late_puzzle_ms": row.milliseconds(late),
     }
 
 
@@ -135,7 +155,7 @@ def table(title: str, rows: Sequence[AiHubRow]) -> Table:
 
 
 def read_tables(folder: Path) -> list[Table]:
-    """Lay out the table of a folder.
+    """Lay out the tables of a folder.
 
     Raises:
       FileNotFoundError: it holds no deployment.
@@ -146,7 +166,22 @@ def read_tables(folder: Path) -> list[Table]:
     shown = [finished[key] for key in spec.work_keys() if key in finished]
     if not shown:
         raise ValueError(f"{folder} is not finished: it has no rows; run its command again")
-    return [table(spec.title, shown)]
+    return deployment_tables(spec, shown)
+
+
+def deployment_tables(spec: AiHubSpec, rows: Sequence[AiHubRow]) -> list[Table]:
+    """Lay out the table, and halting beside it where a rule was asked for."""
+    drawn = [table(spec.title, rows)]
+    if spec.halting:
+        listed = [record(row, spec.halting) for row in rows]
+        extra = {
+            "Device": lambda r: r["device"],
+            "Puzzle, ms\nmean": lambda r: f"{r['mean_puzzle_ms']:.1f}",
+            "Puzzle, ms\n95th percentile": lambda r: f"{r['late_puzzle_ms']:.1f}",
+        }
+        title = f"Halting within n={spec.steps}: {spec.title}"
+        drawn.append(halting_table(title, listed, extra=extra))
+    return drawn
 
 
 def perf_yaml(rows: Sequence[AiHubRow]) -> str:
@@ -202,8 +237,8 @@ def layers_text(rows: Sequence[AiHubRow]) -> str:
     )
 
 
-def csv_text(rows: Sequence[AiHubRow]) -> str:
+def csv_text(spec: AiHubSpec, rows: Sequence[AiHubRow]) -> str:
     """Write all records; a field that one row lacks is empty there."""
-    records = [record(row) for row in rows]
+    records = [record(row, spec.halting) for row in rows]
     names = dict.fromkeys(name for r in records for name in r)
     return render_tables.to_csv([{name: r.get(name) for name in names} for r in records])

@@ -14,13 +14,14 @@ import jax
 import numpy as np
 
 from experiments.deploy.cortex_m.rows import BoardAnswers
+from experiments.measurement.halting import halt_shard, join_halted
 from experiments.measurement.shards import mark_exact, moments, to_hex
 from quant.scheme import Scheme
 from quant.simulation import Simulation, simulate
 from trm_jax import metrics
 from trm_jax.command_line import progress_bar
 from trm_jax.evaluators import step_readings
-from trm_jax.halting import Halting, halted_tokens, halting_steps
+from trm_jax.halting import Halting
 from trm_jax.loading import LoadedModel, Puzzles, gather_batch
 from trm_jax.types import Batch, State
 
@@ -60,7 +61,7 @@ class BoardQuestions:
     def answer(self, simulation: Simulation) -> BoardAnswers:
         """Solve them as a board does."""
         rules = self.puzzles.task.rules(self.puzzles.facts)
-        exact, halted, used, lost = [], [], [], []
+        exact, halted, lost = [], [], []
         with progress_bar("answering", self.limit) as advance:
             for batch, reference in zip(self._chunks, self._reference, strict=True):
                 advance(len(exact) * CHUNK)
@@ -68,15 +69,14 @@ class BoardQuestions:
                 cosine = metrics.token_cosine(states[-1], reference)
                 readings = step_readings(simulation.reasoner, simulation.weights, states)
                 inputs, labels = np.asarray(batch.inputs), np.asarray(batch.labels)
-                ends = halting_steps(self.halting, inputs, readings, rules)
                 exact.append(mark_exact(readings[-1].tokens, labels))
-                halted.append(mark_exact(halted_tokens(readings, ends), labels))
-                used.append(ends)
+                halted.append(halt_shard(self.halting, inputs, labels, readings, rules))
                 lost.append(1 - np.asarray(jax.device_get(cosine), np.float64))
+        outcome = join_halted(halted)
         return BoardAnswers(
             puzzles=self.limit,
             exact=to_hex(np.concatenate(exact)[None])[0],
-            halted=to_hex(np.concatenate(halted)[None])[0],
-            steps=tuple(int(step) for step in np.concatenate(used)),
+            halted=to_hex(outcome.solved[None])[0],
+            steps=tuple(int(step) for step in outcome.steps),
             infidelity=moments(np.concatenate(lost)[None])[0],
         )

@@ -28,7 +28,7 @@ summary.csv, exports/ and boards/ (packages).
 import argparse
 from typing import TypeGuard
 
-from experiments.measurement.options import add_data, add_schemes
+from experiments.measurement.options import DEVICE_RULES, add_data, add_halt, add_schemes
 from trm_jax.command_line import positive_float, positive_int, user_path
 from trm_jax.config import Config, Mixer, TRMConfig
 from trm_jax.data.calibration import add_calibration
@@ -59,12 +59,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="puzzles that are answered in the board's arithmetic (%(default)s)",
     )
-    add(
-        "--halt",
-        metavar="RULE",
-        help="what the board begins with: never, q[:B], qc[:B], rules or unchanged[:K] (rules"
-        " where the task has some, else never)",
-    )
+    add_halt(group, "what the board begins with", DEVICE_RULES)
     add_speed(group, "the estimate", patience=60.0)
     add(
         "--tflm-lib",

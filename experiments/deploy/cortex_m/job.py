@@ -36,6 +36,7 @@ from experiments.measurement.choices import (
     environment,
     parse_names,
 )
+from experiments.measurement.halting import choose_halting
 from experiments.measurement.row_files import ResultFolder
 from experiments.render.console import make_console
 from export.artifact.open import Export
@@ -55,7 +56,7 @@ from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
 from trm_jax.data.calibration import NOT_NEEDED, read_calibration
 from trm_jax.data.format import PuzzleDataset
-from trm_jax.halting import Halting, parse_halting
+from trm_jax.halting import Halting
 from trm_jax.loading import LoadedModel, hash_dataset, load_model, load_puzzles
 from trm_jax.output.folder import writing
 from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
@@ -147,10 +148,7 @@ def prepare(args: argparse.Namespace) -> CortexJob:
       OSError: missing files.
     """
     task = task_named(args.task)
-    halting, limit = task.default_halting, args.limit
-    if args.halt is not None:
-        halting = parse_halting(args.halt)
-    Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=halting)  # refuses what no board has
+    halting, limit = choose_board_halting(args.halt, task), args.limit
     source, aside = load_subject(args, task)
     if aside is not None:
         limit = choose_limit(args.limit, len(aside.evaluated))
@@ -169,6 +167,17 @@ def prepare(args: argparse.Namespace) -> CortexJob:
         tflm=_tflm(args.tflm_lib, args.tflm_inc),
         out=out,
     )
+
+
+def choose_board_halting(text: str | None, task: Task) -> Halting:
+    """Read --halt of a board.
+
+    Raises:
+      ValueError: as `choose_halting`, or no board has the rule.
+    """
+    halting = choose_halting(text, task)
+    Depth(H_cycles=1, L_cycles=1, halt_max_steps=1, halting=halting)  # refuses what no board has
+    return halting
 
 
 def load_subject(

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from experiments.measurement import folders
+from experiments.measurement.halting import HaltedOutcome, HaltedShard, check_halted, join_halted
 from experiments.measurement.row_checks import (
     MOST,
     ROOM,
     check_all_within,
     check_different,
     check_flags,
-    check_length,
     check_moments,
     check_within,
 )
@@ -167,9 +167,7 @@ class BoardAnswers:
         """
         check_within("answers.puzzles", self.puzzles, 1)
         check_flags("answers.exact", self.exact, self.puzzles)
-        check_flags("answers.halted", self.halted, self.puzzles)
-        check_length("answers.steps", self.steps, self.puzzles)
-        check_all_within({f"answers.steps[{i}]": n for i, n in enumerate(self.steps)}, 1)
+        check_halted("answers.halted", HaltedShard(self.halted, self.steps), self.puzzles)
         check_moments("answers.infidelity", self.infidelity, self.puzzles, -ROOM, 2 + ROOM)
 
     @property
@@ -185,7 +183,7 @@ class BoardAnswers:
     @property
     def halted_rate(self) -> Interval:
         """Share of exact puzzles where halting ended them."""
-        return wilson(int(from_hex(self.halted, self.puzzles).sum()), self.puzzles)
+        return self._outcome.exact
 
     @property
     def fidelity(self) -> Interval:
@@ -195,7 +193,16 @@ class BoardAnswers:
     @property
     def mean_steps(self) -> float:
         """Supervision steps of a puzzle, halting."""
-        return sum(self.steps) / self.puzzles
+        return self._outcome.mean_steps.value
+
+    @property
+    def late_steps(self) -> int:
+        """The 95th percentile of the supervision steps, halting."""
+        return self._outcome.late_steps
+
+    @property
+    def _outcome(self) -> HaltedOutcome:
+        return join_halted([HaltedShard(self.halted, self.steps)])
 
 
 @dataclass(frozen=True, kw_only=True)

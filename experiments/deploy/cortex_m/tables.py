@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from experiments.deploy.cortex_m.rows import BoardRow, BoardSpec, Speed, board_folder
@@ -66,7 +65,7 @@ def _answer_fields(spec: BoardSpec, row: BoardRow) -> Record:
     """Lay out what a board answers, and what a puzzle takes with its rule of halting."""
     answers = row.answers
     assert answers is not None
-    late = int(np.quantile(answers.steps, 0.95, method="inverted_cdf"))
+    late = answers.late_steps
 
     def seconds(count: float) -> float:
         one = row.counts.puzzle(spec.H_cycles, spec.L_cycles, 1)

@@ -10,8 +10,8 @@ times and sizes only. No number is measured on silicon, and each says where it c
     NPU      Vela's estimate of cycles, at the clock and memory of export/ethos_u/accelerators.py
     CPU      what Vela leaves there: instructions by the operator model of a Cortex-M55
              (export/cortex_m/instructions.py), --cpi cycles each at --mhz
-    puzzle   both, one after the other: at full depth, and at the mean depth at which the task's
-             default rule of halting ends puzzles
+    puzzle   both, one after the other: at full depth, and at the mean depth at which a rule of
+             halting ends puzzles (--halt)
     answers  exact match of --limit puzzles in TFLM's integers (the simulation, which has the
              interpreter's bits), at full depth and with halting, with 95 % intervals
 
@@ -22,7 +22,7 @@ summary.md, summary.csv and exports/.
 import argparse
 
 from experiments.deploy.cortex_m.command import add_speed
-from experiments.measurement.options import add_data, add_schemes
+from experiments.measurement.options import DEVICE_RULES, add_data, add_halt, add_schemes
 from export.ethos_u.accelerators import Accelerator
 from export.targets import Target
 from trm_jax.command_line import positive_int
@@ -54,4 +54,5 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="puzzles that are answered (%(default)s)",
     )
+    add_halt(group, "where puzzles end", DEVICE_RULES)
     add_speed(group, "the CPU", patience=10.0)

@@ -14,7 +14,12 @@ from rich.console import Console
 
 from experiments.deploy.cortex_m.answers import BoardQuestions
 from experiments.deploy.cortex_m.exports import ANSWERED, random_export
-from experiments.deploy.cortex_m.job import load_subject, measure_schemes, print_refused
+from experiments.deploy.cortex_m.job import (
+    choose_board_halting,
+    load_subject,
+    measure_schemes,
+    print_refused,
+)
 from experiments.deploy.cortex_m.rows import BoardAnswers, Speed
 from experiments.deploy.ethos_u import tables
 from experiments.deploy.ethos_u.rows import (
@@ -39,6 +44,7 @@ from export.pipeline import keep_artifact
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import simulate
+from trm_jax.halting import Halting
 from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.names import unknown_name
 from trm_jax.output.folder import writing
@@ -53,7 +59,7 @@ class AcceleratorJob:
 
     Attributes:
       aside: puzzles to calibrate on, beside those to answer; None: weights are random.
-      limit: puzzles that are answered.
+      limit: puzzles that are answered; halting: where they end.
     """
 
     task: Task
@@ -62,6 +68,7 @@ class AcceleratorJob:
     schemes: tuple[str, ...]
     accelerators: tuple[Accelerator, ...]
     limit: int
+    halting: Halting
     speed: Speed
     out: Path
 
@@ -83,7 +90,7 @@ class AcceleratorJob:
             source=self.source,
             puzzles=self.puzzles,
             limit=self.limit,
-            halting=self.task.default_halting,
+            halting=self.halting,
         )
 
     @cached_property
@@ -103,7 +110,7 @@ class AcceleratorJob:
             H_cycles=config.H_cycles,
             L_cycles=config.L_cycles,
             steps=config.halt_max_steps,
-            halting="" if self.puzzles is None else self.task.default_halting.name,
+            halting="" if self.puzzles is None else self.halting.name,
             speed=self.speed,
             calibration=None if self.aside is None else self.aside.facts,
         )
@@ -145,6 +152,7 @@ def prepare(args: argparse.Namespace) -> AcceleratorJob:
         schemes=schemes,
         accelerators=accelerators,
         limit=args.limit,
+        halting=choose_board_halting(args.halt, task),
         speed=Speed(mhz=args.mhz, cpi=args.cpi, patience=args.patience),
         out=out,
     )

@@ -4,7 +4,9 @@ Every scheme becomes an export (export/tflite.py, export/onnx.py) that solves th
 puzzles in the runtime; the simulation solves them too. One table: size on disk, latency of a
 supervision step (median and spread, warm, a full batch), memory, exact match with its interval,
 exact match of the simulation and the paired test between both, fidelity to full precision,
-agreement with the simulation. Into OUT go rows.jsonl and probes.jsonl (as soon as they are
+agreement with the simulation. A second table is read off the same rollouts: exact match and steps
+(mean, 95th percentile) where a rule of halting ends the puzzles (--halt; docs/halting.md), paired
+with full depth. Into OUT go rows.jsonl and probes.jsonl (as soon as they are
 measured; the same command goes on after a kill), the exports, summary.csv, summary.md and
 pareto.png/.svg.
 
@@ -13,7 +15,7 @@ A scheme that the target does not compute right is listed with the reason and le
 
 import argparse
 
-from experiments.measurement.options import add_data, add_schemes
+from experiments.measurement.options import add_data, add_halt, add_schemes
 from export.targets import Target
 from trm_jax.command_line import positive_int
 from trm_jax.data.calibration import add_calibration
@@ -56,4 +58,5 @@ def add_options(group: argparse._ArgumentGroup) -> None:
         help="puzzles per call (%(default)s)",
     )
     add("--steps", type=positive_int, metavar="N", help="supervision steps (the model's)")
+    add_halt(group, "where puzzles end in the second table")
     add("--threads", type=positive_int, default=1, metavar="N", help="of the runtime (%(default)s)")

@@ -18,6 +18,7 @@ from experiments.measurement.choices import (
     environment,
     parse_schemes,
 )
+from experiments.measurement.halting import choose_halting
 from experiments.render.console import make_console
 from export.targets import Target
 from quant.scheme import parse
@@ -63,6 +64,7 @@ def prepare(args: argparse.Namespace) -> HostJob:
         batch=args.batch_size,
         steps=args.steps or source.config.halt_max_steps,
         threads=args.threads,
+        halting=choose_halting(args.halt, puzzles.task),
         out=out,
         aside=aside,
     )

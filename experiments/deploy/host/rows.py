@@ -12,11 +12,12 @@ Not here: what a kill leaves and how files are read (measurement/row_files.py); 
 intervals (tables.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from experiments.measurement import folders
+from experiments.measurement.halting import HaltedShard, check_halted, check_has_halted
 from experiments.measurement.row_checks import (
     MOST,
     ROOM,
@@ -28,11 +29,12 @@ from experiments.measurement.row_checks import (
     check_shards,
     check_within,
 )
-from experiments.measurement.row_files import RERUN, FolderLayout, ResultFolder
+from experiments.measurement.row_files import LATER, RERUN, FolderLayout, ResultFolder
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec, shards_of
 from export.targets import Target
 from quant.scheme import parse
+from trm_jax.halting import parse_halting
 
 FULL = "fp32"
 """The scheme that fidelity is measured against."""
@@ -56,6 +58,8 @@ class HostSpec(DeploymentSpec):
       schemes: as `quant.scheme.Scheme.name` writes them, full precision first.
       num_puzzles: the first so many of the `total` of the data.
       batch: puzzles per call; steps: supervision steps; threads: of the runtime.
+      halting: name of the rule that is read off the rollouts beside full depth; empty: never, and
+        in folders of earlier versions.
     """
 
     IDENTITY: ClassVar[tuple[str, ...]] = (
@@ -77,6 +81,7 @@ class HostSpec(DeploymentSpec):
     batch: int
     steps: int
     threads: int
+    halting: str = ""
 
     def __post_init__(self) -> None:
         """Check the numbers, the schemes and the target.
@@ -89,6 +94,13 @@ class HostSpec(DeploymentSpec):
         check_all_within({"steps": self.steps, "threads": self.threads}, 1)
         check_different("schemes", map(parse, self.schemes))
         Target(self.target)
+        if self.halting:
+            parse_halting(self.halting)
+
+    @property
+    def values(self) -> list[Any]:
+        """What decides the numbers of every row; rows of earlier versions halted never."""
+        return [*super().values, *((self.halting,) if self.halting else ())]
 
     @property
     def is_calibrated(self) -> bool:
@@ -104,9 +116,10 @@ class HostSpec(DeploymentSpec):
         return self.digest_of_scheme(row.scheme)
 
     def check_row(self, row: "HostRow | Probe") -> None:
-        """Check a row's group of puzzles."""
+        """Check a row's group of puzzles, and that it halts if the others do."""
         if isinstance(row, HostRow):
             check_shard(row.start, row.stop, self.batch)
+            check_has_halted(row.halted, self.halting, self.steps)
 
     @property
     def title(self) -> str:
@@ -131,6 +144,7 @@ class HostRow:
       cells, correct, equal_cells: scored cells; right ones; cells that equal the simulation's.
       infidelity: 1 - cosine of the last state to full precision.
       disagreement: 1 - cosine of the last state to the simulation's.
+      halted: where the rule of the spec ends the puzzles in the runtime; None without a rule.
     """
 
     digest: str
@@ -145,6 +159,7 @@ class HostRow:
     equal_cells: int
     infidelity: Moments
     disagreement: Moments
+    halted: HaltedShard | None = field(default=None, metadata={LATER: True})
 
     def __post_init__(self) -> None:
         """Check the numbers against each other.
@@ -161,6 +176,8 @@ class HostRow:
         check_within("equal_cells", self.equal_cells, 0)
         for name in ("infidelity", "disagreement"):
             check_moments(name, getattr(self, name), count, -ROOM, 2 + ROOM)
+        if self.halted is not None:
+            check_halted("halted", self.halted, count)
 
     @property
     def key(self) -> HostKey:

@@ -7,7 +7,7 @@ line and the report (command.py, job.py), the format of the lines (rows.py).
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from experiments.deploy.host.rows import (
     host_folder,
     probe_folder,
 )
+from experiments.measurement.halting import HaltedShard, halt_shard
 from experiments.measurement.row_files import ResultFolder, drop_torn_line
 from experiments.measurement.shards import moments, to_hex
 from experiments.measurement.spec import pending
@@ -38,7 +39,9 @@ from export.targets import Target
 from quant.ptq.calibrate import Calibration
 from quant.scheme import parse
 from quant.simulation import Simulation, calibrate_on, simulate
+from trm_jax.data.batches import gather
 from trm_jax.data.format import PuzzleDataset
+from trm_jax.halting import NEVER, Halting, StepReading
 from trm_jax.loading import LoadedModel, Puzzles, gather_batch, hash_dataset
 from trm_jax.metrics import token_cosine
 from trm_jax.tasks.calibration import CalibrationPuzzles
@@ -51,6 +54,7 @@ class HostJob:
 
     Attributes:
       steps: supervision steps; limit: the first so many puzzles.
+      halting: where puzzles end, beside full depth.
       aside: puzzles that schemes are calibrated on.
     """
 
@@ -62,6 +66,7 @@ class HostJob:
     batch: int
     steps: int
     threads: int
+    halting: Halting
     out: Path
     aside: CalibrationPuzzles
 
@@ -95,6 +100,7 @@ class HostJob:
             batch=self.batch,
             steps=self.steps,
             threads=self.threads,
+            halting="" if self.halting == NEVER else self.halting.name,
             calibration=self.aside.facts,
         )
 
@@ -156,7 +162,9 @@ def measure(
 ) -> HostRow:
     """Run a group of puzzles on runtime and simulation."""
     index = np.arange(rows.start, rows.stop)
-    comparison = compare_group(solver, simulation, job.dataset, index, job.steps)
+    readings: list[StepReading] = []
+    read = None if job.halting == NEVER else readings.append
+    comparison = compare_group(solver, simulation, job.dataset, index, job.steps, read)
     fidelity = token_cosine(jnp.asarray(comparison.last), jnp.asarray(references.at(rows)))
     lenient = job.task.second_score(job.puzzles.facts)
     answered = lenient(jnp.asarray(comparison.solution.tokens), gather_batch(job.dataset, index))
@@ -176,7 +184,15 @@ def measure(
         equal_cells=int(comparison.equal_cells.sum()),
         infidelity=moments(1 - np.asarray(fidelity, np.float64)[None])[0],
         disagreement=moments(1 - comparison.fidelity.astype(np.float64)[None])[0],
+        halted=halt(job, index, readings) if readings else None,
     )
+
+
+def halt(job: HostJob, index: np.ndarray, readings: Sequence[StepReading]) -> HaltedShard:
+    """Find where the job's rule ends puzzles, and whether they are right there."""
+    host = gather(job.dataset, index, len(index))
+    rules = job.task.rules(job.puzzles.facts)
+    return halt_shard(job.halting, host.inputs, host.labels, readings, rules)
 
 
 def probe(job: HostJob, scheme: str) -> Probe:

@@ -2,7 +2,8 @@
 
     read_deployment(folder)   spec, rows, probes and the facts of the exports
     records(deployment)       one flat record per scheme: intervals, paired tests, costs (CSV)
-    table(...)                all schemes; `read_tables` for the report
+    table(...)                all schemes; where a rule of halting is asked for, its table stands
+                              beside; `read_tables` gives both to the report
     report(folder)            all of it on screen and as files in the folder
 
 Only here are sums divided. A scheme that is not finished (refused by the target, or cut off by a
@@ -29,10 +30,12 @@ from experiments.deploy.host.rows import (
     host_folder,
     probe_folder,
 )
+from experiments.measurement.halting import halting_fields, join_halted
 from experiments.measurement.row_files import merge_folders
 from experiments.measurement.shards import flags_of
 from experiments.measurement.spec import pending
 from experiments.render import figures, tables
+from experiments.render.halting_table import halting_table
 from experiments.render.tables import Record, Table
 from export.artifact.manifest import Manifest, read_manifest
 from quant.scheme import short_name
@@ -81,11 +84,16 @@ def read_deployment(folder: Path) -> HostDeployment:
 
 def records(deployment: HostDeployment) -> list[Record]:
     """List one record per scheme; the first is full precision."""
-    return [record(scheme, each) for scheme, each in deployment.schemes.items()]
+    halting = deployment.spec.halting
+    return [record(scheme, each, halting) for scheme, each in deployment.schemes.items()]
 
 
-def record(scheme: str, finished: FinishedScheme) -> Record:
-    """Flatten what is known of one scheme."""
+def record(scheme: str, finished: FinishedScheme, halting: str) -> Record:
+    """Flatten what is known of one scheme.
+
+    Args:
+      halting: name of the rule that its rows halt by; empty: by none.
+    """
     manifest, rows, probe = finished
     solved, simulated = flags_of(rows, "exact"), flags_of(rows, "simulated_exact")
     num, lenient = solved.size, int(flags_of(rows, "lenient").sum())
@@ -115,7 +123,13 @@ def record(scheme: str, finished: FinishedScheme) -> Record:
         "equal_cells": share(sum(row.equal_cells for row in rows), manifest.config.seq_len * num),
         **interval_fields("fidelity", fidelity),
         **interval_fields("agreement", agreement),
+        **(_halting(halting, rows, solved) if halting else {}),
     }
+
+
+def _halting(halting: str, rows: Sequence[HostRow], full: np.ndarray) -> Record:
+    shards = [row.halted for row in rows if row.halted is not None]
+    return halting_fields(halting, join_halted(shards), full)
 
 
 def table(title: str, listed: Sequence[Record]) -> Table:
@@ -156,13 +170,21 @@ def table(title: str, listed: Sequence[Record]) -> Table:
 
 
 def read_tables(folder: Path) -> list[Table]:
-    """Lay out the table of a folder.
+    """Lay out the tables of a folder.
 
     Raises:
       FileNotFoundError, ValueError: as `read_deployment`.
     """
     deployment = read_deployment(folder)
-    return [table(deployment.spec.title, records(deployment))]
+    return deployment_tables(deployment.spec, records(deployment))
+
+
+def deployment_tables(spec: HostSpec, listed: Sequence[Record]) -> list[Table]:
+    """Lay out the table, and halting beside it where a rule was asked for."""
+    drawn = [table(spec.title, listed)]
+    if spec.halting:
+        drawn.append(halting_table(f"Halting within n={spec.steps}: {spec.title}", listed))
+    return drawn
 
 
 def pareto_figure(title: str, listed: Sequence[Record]) -> Figure:
@@ -190,17 +212,17 @@ def pareto_figure(title: str, listed: Sequence[Record]) -> Figure:
 
 
 def report(folder: Path, console: Console) -> None:
-    """Print the table of a folder and write all files into it.
+    """Print the tables of a folder and write all files into it.
 
     Raises:
       FileNotFoundError, ValueError: as `read_deployment`.
     """
     deployment = read_deployment(folder)
     title, listed = deployment.spec.title, records(deployment)
-    drawn = table(title, listed)
-    console.print(f"[bold]{title}[/bold]")
-    tables.print_table(drawn, console)
-    (folder / "summary.md").write_text(tables.to_markdown(drawn), encoding="utf-8")
+    drawn = deployment_tables(deployment.spec, listed)
+    tables.print_tables(drawn, console)
+    text = "\n".join(map(tables.to_markdown, drawn))
+    (folder / "summary.md").write_text(text, encoding="utf-8")
     (folder / "summary.csv").write_text(tables.to_csv(listed), encoding="utf-8")
     figures.save(pareto_figure(title, listed), folder / "pareto")
     console.print(f"rows, exports, table and figure: {folder}", soft_wrap=True)

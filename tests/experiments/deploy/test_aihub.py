@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -18,9 +19,15 @@ from experiments.deploy import __main__ as deploy
 from experiments.deploy.aihub import job as aihub_job
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
+from export.artifact.open import open_artifact
+from export.artifact.solver import Solver
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from tests.support.aihub import server as aihub_server
 from tests.support.aihub.server import State
 from tests.support.tiny import sweep as tiny
+from trm_jax.data.format import load_dataset
+from trm_jax.halting import parse_halting
 
 S24, RB3 = "Samsung Galaxy S24", "Dragonwing RB3 Gen 2 Vision Kit"
 SCHEMES = "fp32,w8c-sym_a8s,w4c-sym_a16s,hub:w4a16"
@@ -119,8 +126,10 @@ def test_every_scheme_runs_on_every_device_and_is_asked_for_once(
     layers = (out / "layers.csv").read_text().splitlines()
     assert len(layers) == 1 + sum(len(r["layers"]) for r in found)
     assert (out / "summary.csv").read_text().count("\n") == 1 + len(found)
-    (table,) = read_deployment(out)  # what a report reads, from rows
-    assert to_markdown(table) == (out / "summary.md").read_text()
+    table, halting = read_deployment(out)  # what a report reads, from rows
+    assert to_markdown(table) + "\n" + to_markdown(halting) == (out / "summary.md").read_text()
+    assert [row[1] for row in halting.rows] == [row[1] for row in table.rows]
+    assert {row[4] for row in halting.rows} == {"rules"}
     jobs, hub.token = len(hub.jobs), "another"  # what is finished needs no connection
     assert deploy.main(command) == 0
     assert len(hub.jobs) == jobs == 8 + 4 + 1  # inference, compile, quantise
@@ -222,11 +231,20 @@ def test_quota_is_told(
 
 
 def test_a_closed_loop_feeds_the_devices_own_states_back(hub: State, root: Path, out: Path) -> None:
-    assert deploy.main(only_fp32(root, out, "--loop", "closed")) == 0
+    halt = "q:0.2"  # between the tiny model's q_halt of both puzzles after the first step
+    assert deploy.main(only_fp32(root, out, "--loop", "closed", "--halt", halt)) == 0
     assert len(hub.jobs) == 2  # one per step
     (row,) = rows(out)
     assert row["equal_cells"] == row["cells"]
     assert row["infidelity"][0] < 1e-5
+    export = open_artifact(out / "exports" / "fp32")
+    runtime = open_runtime(Target.LITERT, export.model)
+    puzzles = load_dataset(root / "data" / "test").inputs[:2].astype(np.int32)
+    solver = Solver(export, runtime)
+    halted = solver.solve(puzzles, steps=2, halting=parse_halting(halt))
+    runtime.close()
+    assert row["halted"][1] == halted.steps.tolist()
+    assert set(row["halted"][1]) == {1, 2}
 
 
 BAD = {
@@ -236,6 +254,7 @@ BAD = {
     "weight-only": (("--schemes", "int8"), "AI Hub has no weight_only"),
     "hub": (("--schemes", "hub:w2a2"), "AI Hub quantises to"),
     "limit": (("--limit", "99"), "--limit must be"),
+    "halt": (("--halt", "residual:0.1"), "states of a step's H-cycles lie inside the file"),
 }
 
 

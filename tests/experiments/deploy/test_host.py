@@ -10,16 +10,22 @@ import pytest
 from experiments.deploy import __main__ as deploy
 from experiments.deploy.host import rows as host_rows
 from experiments.measurement import row_files
-from experiments.measurement.shards import Moments
+from experiments.measurement.shards import Moments, from_hex
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
+from export.artifact.open import open_artifact
+from export.artifact.solver import Solver
+from export.runtimes.registry import open_runtime
+from export.targets import Target
 from tests.support.programs import end_of
 from tests.support.tiny import sweep as tiny
 from trm_jax import intervals
 from trm_jax.data.batches import gather
-from trm_jax.loading import load_puzzles
+from trm_jax.halting import parse_halting
+from trm_jax.loading import load_model, load_puzzles
 
 NAMES = "fp32,w4c-asym_a8da"
+HALT = "q:0.95"  # the tiny model goes above it at the first step of some puzzles
 
 
 def arguments(root: Path, out: Path, *more: str) -> list[str]:
@@ -33,6 +39,8 @@ def arguments(root: Path, out: Path, *more: str) -> list[str]:
         "4",
         "--steps",
         "2",
+        "--halt",
+        HALT,
         *more,
     ]
 
@@ -61,9 +69,39 @@ def test_every_scheme_and_group_has_one_row(out: Path) -> None:
 
 @pytest.mark.slow
 def test_the_report_lays_out_the_same_table_from_rows(out: Path) -> None:
-    (drawn,) = read_deployment(out)
-    assert to_markdown(drawn) == (out / "summary.md").read_text()
+    drawn, halting = read_deployment(out)
+    assert to_markdown(drawn) + "\n" + to_markdown(halting) == (out / "summary.md").read_text()
     assert [row[0] for row in drawn.rows] == NAMES.split(",")
+    assert [row[:2] for row in halting.rows] == [(name, HALT) for name in NAMES.split(",")]
+
+
+@pytest.mark.slow
+def test_puzzles_halt_where_a_solver_that_halts_ends_them(out: Path, tiny_root: Path) -> None:
+    """The runtime freezes them as they end there; here all of them are read to full depth."""
+    puzzles = load_puzzles(load_model(str(tiny_root / "model")), tiny_root / "data").ordered
+    host = gather(puzzles, np.arange(7), 7)
+    export = open_artifact(out / "exports" / "fp32")
+    runtime = open_runtime(Target.LITERT, export.model)
+    halted = Solver(export, runtime).solve(host.inputs, steps=2, halting=parse_halting(HALT))
+    runtime.close()
+    rows = [row for row in tiny.lines(out / "rows.jsonl") if row["scheme"] == "fp32"]
+    steps = [step for row in rows for step in row["halted"][1]]
+    assert steps == halted.steps.tolist()
+    assert set(steps) == {1, 2}
+    exact = [from_hex(row["halted"][0], row["stop"] - row["start"]) for row in rows]
+    np.testing.assert_array_equal(np.concatenate(exact), (halted.tokens == host.labels).all(axis=1))
+
+
+@pytest.mark.slow
+def test_without_halting_a_deployment_is_that_of_earlier_versions(
+    tiny_root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    more = ("--schemes", "fp32", "--limit", "1", "--halt", "never")
+    assert deploy.main(arguments(tiny_root, out, *more)) == 0
+    (row,) = tiny.lines(out / "rows.jsonl")
+    assert "halted" not in row
+    assert len(read_deployment(out)) == 1
 
 
 @pytest.mark.slow
@@ -136,6 +174,7 @@ BAD = {
     "too many": ("--limit", "99"),
     "calibration": ("--schemes", "w8c-sym_a8s"),
     "scheme": ("--schemes", "int5_magic"),
+    "halt": ("--halt", "soon"),
     "task": ("--task", "chess"),
     "model": ("--model", "nobody"),
 }

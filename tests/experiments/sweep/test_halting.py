@@ -5,9 +5,10 @@ import csv
 import numpy as np
 import pytest
 
+from experiments.measurement.halting import HaltedOutcome
 from experiments.measurement.shards import from_hex
 from experiments.sweep import __main__ as sweep
-from experiments.sweep.outcomes import HaltedOutcome, read_sweeps
+from experiments.sweep.outcomes import read_sweeps
 from tests.support.oracles import recursion as oracle
 from tests.support.tiny import sweep as tiny
 from trm_jax.data.format import load_dataset
