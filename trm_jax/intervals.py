@@ -6,7 +6,7 @@ difference. All of it is NumPy and SciPy on counts and sums: no puzzle is needed
 divides by zero: no puzzles is a ValueError.
 
     estimates    wilson, mean, one_minus_mean, share
-    comparisons  pairs, mcnemar, paired_difference, paired_mean
+    comparisons  pairs, mcnemar, paired_difference, paired_mean, difference
     records      interval_fields, interval_of: the three fields of a number with its interval
     points       pareto
 
@@ -205,6 +205,20 @@ def paired_mean(differences: np.ndarray, level: float = LEVEL) -> Interval:
     reach = float(stats.norm.ppf((1 + level) / 2)) * spread
     low, high = max(centre - reach, -1.0), min(centre + reach, 1.0)
     return Interval(float(differences.mean()), low, high)
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """Estimate first - second from their own intervals.
+
+    It treats them as independent. For two numbers of the same puzzles that rise together, which is
+    the common case here, the interval is wider than one from pairs would be, never narrower.
+
+    Source: Newcombe 1998 (method 10), Zou and Donner 2008 (MOVER).
+    """
+    value = first.value - second.value
+    below = np.hypot(first.value - first.low, second.high - second.value)
+    above = np.hypot(first.high - first.value, second.value - second.low)
+    return Interval(value, float(value - below), float(value + above))
 
 
 def interval_fields(name: str, interval: Interval) -> dict[str, float]:

@@ -5,18 +5,31 @@
     ablations   interventions beside precision (Tables 1, 12-14, App. J, sections 4.2 and 4.6)
     shapes      the two deployments of Table 2
 
-Not here: how an interval decides (verdicts.py), the table of claims (sections/claims.py).
+Every claim is held against the effect that the paper prints, scaled to what full precision solves
+here. Not here: how an interval decides (verdicts.py), the table of claims (sections/claims.py).
 """
 
 import re
-from collections.abc import Callable
 
+from experiments.paper import tables
 from experiments.predictor.ranking import judged_pairs
-from experiments.render.tables import Record, points_text, with_interval
+from experiments.render.tables import Record, points_text
+from experiments.report.cells import NONE, printed
 from experiments.report.inputs import PUBLISHED, Results, architecture_of
 from experiments.report.quantisers import Rescue, find_rescue, group_quantisers
-from experiments.report.verdicts import Claim, ClaimVerdict, destroyed, gains, loses, lossless
-from experiments.sweep.outcomes import Sweep, compare
+from experiments.report.verdicts import (
+    SMALL_LOSS,
+    Claim,
+    ClaimVerdict,
+    PaperEffect,
+    Topic,
+    has_effect,
+    is_kept,
+    is_lost,
+    keeps,
+    within,
+)
+from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
 from export.footprint.estimate import BUDGETS, estimate_footprint
 from export.footprint.sram import Residency
 from quant.scheme import parse, short_name
@@ -25,7 +38,7 @@ from trm_jax.config import ARC_TRM_ATT
 from trm_jax.intervals import Interval, interval_of
 
 SIMILARITY_CHANGE = 0.064  # the largest change that the paper calls insensitive (ARC, Table 7)
-
+NAIVE, CALIBRATED = parse("int4_naive").name, parse("int4_calibrated").name
 
 DESTROYS = (
     ("pruning", "25% of all linears", "Pruning 25 % destroys reasoning", "Table 13"),
@@ -37,43 +50,102 @@ DESTROYS = (
     ("activations", "w8c-sym_a8s, states too", "Naive static INT8 destroys Sudoku", "Sec. 4.2"),
 )
 """Study, pattern of its variants, claim, where."""
+CELLS_TOLD = ("pruning", "distillation", "linear_attention")
+"""Studies in which the paper says that cells survive."""
 
 
 def collect_claims(results: Results) -> list[Claim]:
-    """Collect every claim that the results can decide, the memory's always."""
-    per_sweep = (_precision, _recovery, _collapse, _depth, _signals)
+    """Collect every claim that the results can decide, the memory's always, by topic."""
+    per_sweep = (_cells, _precision, _recovery, _collapse, _depth, _signals)
     swept = [claim for make in per_sweep for sweep in results.sweeps for claim in make(sweep)]
-    return [*swept, *_studies(results), *_memory()]
+    listed = [*swept, *_studies(results), *_memory()]
+    order = list(Topic)
+    return sorted(listed, key=lambda claim: order.index(claim.topic))
+
+
+def paper_effect(sweep: Sweep, scheme: str) -> PaperEffect | None:
+    """Find what the paper prints for a scheme at full depth on a sweep's task and architecture."""
+    names = (sweep.spec.task, architecture_of(sweep))
+    full, theirs = (printed(*names, name) for name in ("fp32", scheme))
+    if full is None or theirs is None or full.exact is None or theirs.exact is None:
+        return None
+    return PaperEffect(theirs.exact - full.exact, full.exact)
+
+
+def _cells(sweep: Sweep) -> list[Claim]:
+    """Whether naive INT4 takes more of the puzzles than of their cells, where it takes any."""
+    outcome, effect = sweep.scheme(NAIVE), paper_effect(sweep, "int4_naive")
+    names = (sweep.spec.task, architecture_of(sweep))
+    full, theirs = (printed(*names, name) for name in ("fp32", "int4_naive"))
+    if outcome is None or effect is None or -effect.share <= SMALL_LOSS:
+        return []
+    if full is None or theirs is None or full.cell is None or theirs.cell is None:
+        return []
+    cells = PaperEffect(effect.change - (theirs.cell - full.cell), effect.base)
+    deepest = sweep.spec.grid.deepest
+    changed = intervals.difference(
+        sweep.change(outcome, deepest),
+        intervals.difference(outcome.cell(deepest), sweep.reference.cell(deepest)),
+    )
+    text = "Naive INT4 takes more of the puzzles than of their cells"
+    return [_effect_claim(sweep, Topic.CELLS, text, theirs.source, changed, cells)]
 
 
 def _precision(sweep: Sweep) -> list[Claim]:
     mixing = architecture_of(sweep) == "TRM-MLP"
-    naive = (
-        ("Naive INT4 breaks MLP mixing", loses)
-        if mixing
-        else ("Naive INT4 spares attention", lossless)
-    )
+    naive = paper_effect(sweep, "int4_naive")
+    if mixing:
+        text = "Naive INT4 breaks MLP mixing"
+    elif naive and -naive.share > SMALL_LOSS:
+        text = "Naive INT4 costs ARC part of its answers"
+    else:
+        text = "Naive INT4 spares attention"
     cases = (
-        ("int8", "INT8 weights lose nothing", "Table 3", lossless),
-        ("int4_naive", naive[0], "Table 10", naive[1]),
-        ("int4_calibrated", "Calibrated INT4 loses little", "Table 9", lossless),
+        ("int4_naive", text, "Table 10", Topic.ARCHITECTURE),
+        ("int4_calibrated", "Calibrated INT4 loses little", "Table 9", Topic.RECOVERY),
+        ("int8", "INT8 weights lose nothing", "Table 3", Topic.REST),
     )
+    deepest = sweep.spec.grid.deepest
     return [
-        _changed(sweep, text, where, sweep.change(outcome, sweep.spec.grid.deepest), decide)
-        for scheme, text, where, decide in cases
+        _effect_claim(
+            sweep,
+            topic,
+            text,
+            where,
+            sweep.change(outcome, deepest),
+            paper_effect(sweep, scheme),
+        )
+        for scheme, text, where, topic in cases
         if (outcome := sweep.scheme(parse(scheme).name))
     ]
 
 
 def _recovery(sweep: Sweep) -> list[Claim]:
-    """Calibration against naive quantisation, in pairs, at 4 bits."""
-    naive, calibrated = (sweep.scheme(parse(f"int4_{k}").name) for k in ("naive", "calibrated"))
+    """Whether calibration brings back more than half of what naive INT4 lost, in pairs."""
+    naive, calibrated = sweep.scheme(NAIVE), sweep.scheme(CALIBRATED)
     if naive is None or calibrated is None:
         return []
-    pairs = compare(naive, calibrated, sweep.spec.grid.deepest)
-    gain = intervals.paired_difference(pairs)
+    deepest = sweep.spec.grid.deepest
+    gain = intervals.paired_difference(compare(naive, calibrated, deepest))
+    full, low, high = (o.solved(deepest) for o in (sweep.reference, naive, calibrated))
+    beyond = intervals.paired_mean(high.astype(float) - (low.astype(float) + full) / 2)
+    theirs = {key[0]: values[0] or 0.0 for key, values in tables.SUDOKU_SCHEMES.rows.items()}
+    back = theirs["int4_calibrated"] - theirs["int4_naive"]
+    lost = theirs["fp32"] - theirs["int4_naive"]
+    verdict, why = ClaimVerdict.OPEN, "it is not sure that naive INT4 loses more than half of it"
+    if not is_lost(sweep.change(naive, deepest)):
+        why = "naive INT4 is not sure to lose anything here that could come back"
+    elif beyond.low > 0:
+        verdict, why = ClaimVerdict.SAME, ""
+    elif gain.high <= 0:
+        verdict, why = ClaimVerdict.OTHER, _setting(sweep)
+    elif beyond.high < 0 < gain.low:
+        verdict, why = ClaimVerdict.SMALLER, "surely less than half of it comes back"
+    else:
+        why = "half of the loss is inside the interval of what comes back"
     text = "Calibrating per channel recovers what naive INT4 lost"
-    return [_changed(sweep, text, "Sec. 4.5", gain, gains)]
+    effect = f"{back:+.1f} of {lost:.1f} pp lost"
+    return [_claim(sweep, Topic.RECOVERY, text, "Sec. 4.5", effect, _points(gain), verdict, why)]
 
 
 def _collapse(sweep: Sweep) -> list[Claim]:
@@ -86,62 +158,91 @@ def _collapse(sweep: Sweep) -> list[Claim]:
         return []
     rescues = (find_rescue(sweep, group) for group in group_quantisers(sweep.outcomes))
     return [
-        _architectural(sweep, rescue)
-        for rescue in rescues
-        if rescue and lossless(rescue.naive) is not ClaimVerdict.SAME
+        _architectural(sweep, rescue) for rescue in rescues if rescue and not is_kept(rescue.naive)
     ]
 
 
 def _architectural(sweep: Sweep, rescue: Rescue) -> Claim:
-    opposite = {ClaimVerdict.SAME: ClaimVerdict.OTHER, ClaimVerdict.OTHER: ClaimVerdict.SAME}
-    is_lost = loses(rescue.naive) is ClaimVerdict.SAME
-    verdict = opposite.get(gains(rescue.beyond_half)) if is_lost else None
+    verdict = ClaimVerdict.OPEN
+    if is_lost(rescue.naive) and rescue.beyond_half.low > 0:
+        verdict = ClaimVerdict.OTHER
+    elif is_lost(rescue.naive) and rescue.beyond_half.high < 0:
+        verdict = ClaimVerdict.SAME
     lost, left = (0.0 - 100 * change.value for change in (rescue.naive, rescue.better))
     why = f"same grid: min/max loses {lost:.1f} pp, {short_name(rescue.scheme)} {left:.1f} pp"
     ours = points_text(rescue.beyond_half).replace("\n", " pp beyond half of the loss\n")
     text = "Collapse under coarse grids is architectural"
-    name = f"{_name(sweep)}, {short_name(rescue.plain)}"
-    return Claim(text, "Sec. 4.2, 4.4", name, ours, verdict or ClaimVerdict.OPEN, why)
+    return Claim(
+        Topic.ARCHITECTURE,
+        text,
+        "Sec. 4.2, 4.4",
+        f"{sweep.spec.model}, {short_name(rescue.plain)}",
+        sweep.reference.num_puzzles,
+        "whatever the quantiser",
+        ours,
+        verdict,
+        why,
+    )
 
 
 def _depth(sweep: Sweep) -> list[Claim]:
     outcome = sweep.scheme(parse("int8").name)
-    if outcome is None or 8 not in sweep.spec.grid.cycles:
+    effect = _depth_effects().get(sweep.spec.task)
+    if outcome is None or effect is None or 8 not in sweep.spec.grid.cycles:
         return []
     sudoku = sweep.spec.task == "sudoku"
     text = "INT8 at 8 H-cycles " + ("is too shallow for Sudoku" if sudoku else "keeps accuracy")
     changed = sweep.change(outcome, 8)
-    return [_changed(sweep, text, "Sec. 4.2", changed, loses if sudoku else lossless)]
+    return [_effect_claim(sweep, Topic.DEPTH, text, "Sec. 4.2", changed, effect)]
+
+
+def _depth_effects() -> dict[str, PaperEffect]:
+    """What INT8 at 8 H-cycles changes against full precision at the default depth (Tables 4-6)."""
+    found = {}
+    for task, table, full, shallow in (
+        ("arc", tables.ARC_DEPTHS, ("fp32", "T=3, n=2"), ("int8", "T=1, n=8")),
+        ("maze", tables.MAZE_DEPTHS, ("fp32", "T=3, n=10"), ("int8", "T=1, n=8")),
+        ("sudoku", tables.SUDOKU_DEPTHS, ("fp32", "40 H-cycles"), ("int8", "8 H-cycles")),
+    ):
+        base, value = (table.fraction(row, "PExact") or 0.0 for row in (full, shallow))
+        found[task] = PaperEffect(value - base, base)
+    return found
 
 
 def _signals(sweep: Sweep) -> list[Claim]:
     """Fidelity orders schemes; consecutive similarity does not see the scheme."""
-    name, pairs = _name(sweep), judged_pairs(sweep, sweep.spec.grid.deepest)
+    pairs = judged_pairs(sweep, sweep.spec.grid.deepest)
     wrong = sum(pair.holds and pair.wrong for pair in pairs)
     right = sum(pair.holds and not pair.wrong for pair in pairs)
     verdict = ClaimVerdict.OTHER if wrong else ClaimVerdict.SAME if right else ClaimVerdict.OPEN
     ours = f"of {len(pairs)} pairs of schemes {right} surely so, {wrong} surely not"
     text = "Fidelity falls monotonically with damage"
-    claims = [Claim(text, "Sec. 4.3", name, ours, verdict)]
-    naive = sweep.scheme(parse("int4_naive").name)
+    claim = _claim(sweep, Topic.FIDELITY, text, "Sec. 4.3", "every pair", ours, verdict)
+    claims = [claim] if pairs else []
+    naive = sweep.scheme(NAIVE)
     if naive is not None:
-        moved = naive.call_similarity.value - sweep.reference.call_similarity.value
-        blind = abs(moved) <= SIMILARITY_CHANGE
-        text = "Consecutive similarity is insensitive to naive INT4"
-        verdict = ClaimVerdict.SAME if blind else ClaimVerdict.OTHER
-        why = "" if blind else _setting(sweep)
-        claims.append(Claim(text, "Table 7", name, f"{moved:+.3f}", verdict, why))
+        claims.append(_similarity(sweep, naive))
     return claims
+
+
+def _similarity(sweep: Sweep, naive: SweepOutcome) -> Claim:
+    moved = intervals.difference(naive.call_similarity, sweep.reference.call_similarity)
+    verdict = within(moved, SIMILARITY_CHANGE)
+    text = "Consecutive similarity is insensitive to naive INT4"
+    ours = f"{moved.value:+.3f}\n[{moved.low:+.3f}, {moved.high:+.3f}]"
+    why = "" if verdict is ClaimVerdict.SAME else _setting(sweep)
+    effect = f"at most {SIMILARITY_CHANGE} (ARC)"
+    return _claim(sweep, Topic.FIDELITY, text, "Table 7", effect, ours, verdict, why)
 
 
 def _memory() -> list[Claim]:
     """The two deployments of Table 2, with states and working memory counted."""
     cases = (
-        ("tflm_int8_int8", "8 MB SoC", "INT8 with flash loading fits 8 MB (6.51 MB)"),
-        ("tflm_int4_int8", "4 MB MCU", "Calibrated INT4 fits a 4 MB MCU (3.26 MB)"),
+        ("tflm_int8_int8", "8 MB SoC", "INT8 with flash loading fits 8 MB", "6.51 MB"),
+        ("tflm_int4_int8", "4 MB MCU", "Calibrated INT4 fits a 4 MB MCU", "3.26 MB"),
     )
     claims = []
-    for scheme, device, text in cases:
+    for scheme, device, text, printed_size in cases:
         estimate = estimate_footprint(ARC_TRM_ATT, parse(scheme))
         how = estimate.residency_for(BUDGETS[device])
         peak = estimate.sram(Residency.STREAMING).total / 2**20
@@ -152,22 +253,84 @@ def _memory() -> list[Claim]:
             least = estimate.sram(how).total / 2**20
             why += f"; with weights executed from flash {least:.2f} MiB fit"
         verdict = ClaimVerdict.SAME if fits else ClaimVerdict.OTHER
-        claims.append(Claim(text, "Table 2", f"ARC, published size, {scheme}", ours, verdict, why))
+        name = f"ARC, published size, {scheme}"
+        claims.append(
+            Claim(Topic.MEMORY, text, "Table 2", name, None, printed_size, ours, verdict, why)
+        )
     return claims
 
 
 def _studies(results: Results) -> list[Claim]:
     """Hold every study's variants against what the paper says of them."""
-    return [
-        *(
-            _intervention(record, text, where)
-            for study, pattern, text, where in DESTROYS
-            for record in results.records_of(study)
-            if re.fullmatch(pattern, record["variant"])
-            and (study != "activations" or record["task"] == "sudoku")
-        ),
-        *_embedding(results),
-    ]
+    claims = []
+    for study, pattern, text, where in DESTROYS:
+        records = results.records_of(study)
+        for record in records:
+            effect = _study_effect(study, record)
+            if effect is None or not re.fullmatch(pattern, record["variant"]):
+                continue
+            claims.append(
+                _intervention(record, Topic.REST, text, where, _change_of(record), effect)
+            )
+            cells = _cells_of(study, record, records, effect)
+            if cells:
+                told = f"{text.partition(' destroys')[0].partition(' solves')[0]}: cells survive"
+                claims.append(_intervention(record, Topic.CELLS, told, where, *cells))
+    return [*claims, *_embedding(results)]
+
+
+def _study_effect(study: str, record: Record) -> PaperEffect | None:
+    """Find what the paper prints of an intervention; None where it has no number for the task."""
+    task = record["task"]
+    full = tables.PRECISION.fraction(("fp32",), f"{task} PExact") or 0.0
+    lost = PaperEffect(-full, full)  # to 0.0 %
+    match study:
+        case "pruning":
+            return lost  # Table 13: 0.0 % for all tasks
+        case "distillation":
+            return lost if (task,) in tables.DISTILLATION.rows else None
+        case "truncation":
+            whole, half = (tables.TRUNCATION.fraction((k,), task) for k in ("100%", "50%"))
+            return None if whole is None or half is None else PaperEffect(half - whole, whole)
+        case "linear_attention":
+            base = tables.LINEAR_ATTENTION.fraction(("softmax",), "PExact") or 0.0
+            return PaperEffect(-base, base) if task == "maze" else None
+        case "qat":
+            return lost if task == "sudoku" else None
+        case "activations":
+            static = tables.STATIC.fraction(("sudoku",), "PExact") or 0.0
+            return PaperEffect(static - full, full) if task == "sudoku" else None
+    return None
+
+
+def _cells_of(
+    study: str, record: Record, records: list[Record], effect: PaperEffect
+) -> tuple[Interval, PaperEffect] | None:
+    """How much more of the puzzles than of their cells is lost: ours and the paper's."""
+    task = record["task"]
+    full = tables.PRECISION.fraction(("fp32",), f"{task} CellAcc")
+    theirs: float | None = None
+    if study == "pruning" and record["variant"].startswith("25%"):
+        theirs = tables.PRUNING.fraction(("25%",), f"{task} CellAcc")
+    elif study == "distillation":
+        theirs = tables.DISTILLATION.fraction((task,), "CellAcc")
+    elif study == "linear_attention":
+        full = tables.LINEAR_ATTENTION.fraction(("softmax",), "CellAcc")
+        theirs = tables.LINEAR_ATTENTION.fraction(("zero-shot",), "CellAcc")
+    reference = next(
+        (r for r in records if r["task"] == task and r["variant"] == record.get("reference")), None
+    )
+    if full is None or theirs is None or reference is None:
+        return None
+    cells = intervals.difference(interval_of(record, "cell"), interval_of(reference, "cell"))
+    changed = intervals.difference(_change_of(record), cells)
+    return changed, PaperEffect(effect.change - (theirs - full), effect.base)
+
+
+def _change_of(record: Record) -> Interval:
+    return intervals.paired_difference(
+        intervals.Pairs(record["lost"], record["gained"], record["puzzles"])
+    )
 
 
 def _embedding(results: Results) -> list[Claim]:
@@ -179,42 +342,80 @@ def _embedding(results: Results) -> list[Claim]:
     claims = []
     for record in results.records_of("embedding"):
         if record["variant"] in cases:
-            pairs = intervals.Pairs(record["lost"], record["gained"], record["puzzles"])
-            changed = intervals.paired_difference(pairs)
-            name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
-            ours, verdict = points_text(changed).replace("\n", " pp\n"), lossless(changed)
-            claims.append(Claim(cases[record["variant"]], "Table 1", name, ours, verdict))
+            changed = _change_of(record)
+            name, text = f"{record['task']}: {record['variant']}", cases[record["variant"]]
+            verdict, count = keeps(changed), record["puzzles"]
+            claims.append(
+                Claim(
+                    Topic.REST,
+                    text,
+                    "Table 1",
+                    name,
+                    count,
+                    "no loss",
+                    _points(changed),
+                    verdict,
+                    _reason(verdict, changed, count, "small model, other puzzles (see below)"),
+                )
+            )
     return claims
 
 
-def _intervention(record: Record, text: str, where: str) -> Claim:
-    exact = interval_of(record, "exact")
-    verdict = destroyed(exact)
-    reasons = {
-        ClaimVerdict.SAME: "",
-        ClaimVerdict.OTHER: "small model, other puzzles (see below)",
-        ClaimVerdict.OPEN: f"{record['puzzles']} puzzles allow up to {100 * exact.high:.0f} %",
-    }
-    name = f"{record['task']}: {record['variant']}, n = {record['puzzles']}"
-    return Claim(text, where, name, with_interval(exact), verdict, reasons[verdict])
+def _intervention(
+    record: Record, topic: Topic, text: str, where: str, changed: Interval, effect: PaperEffect
+) -> Claim:
+    count = record["puzzles"]
+    base = record["exact"] + (record["lost"] - record["gained"]) / count
+    verdict = has_effect(changed, effect.share * base) if base > 0 else ClaimVerdict.OPEN
+    why = _reason(verdict, changed, count, "small model, other puzzles (see below)")
+    name = f"{record['task']}: {record['variant']}"
+    return Claim(topic, text, where, name, count, str(effect), _points(changed), verdict, why)
 
 
-def _changed(
+def _effect_claim(
     sweep: Sweep,
+    topic: Topic,
     text: str,
     where: str,
     changed: Interval,
-    decide: Callable[[Interval], ClaimVerdict],
+    effect: PaperEffect | None,
 ) -> Claim:
-    verdict = decide(changed)
+    """Hold a change against the paper's, scaled to what full precision solves here."""
+    base = sweep.reference.exact(sweep.spec.grid.deepest).value
+    here = effect.share * base if effect else 0.0
+    is_loss = effect is not None and -effect.share > SMALL_LOSS
+    verdict = has_effect(changed, here) if is_loss and base > 0 else keeps(changed, here)
+    why = _reason(verdict, changed, sweep.reference.num_puzzles, _setting(sweep))
+    shown = str(effect) if effect else NONE
+    return _claim(sweep, topic, text, where, shown, _points(changed), verdict, why)
+
+
+def _claim(
+    sweep: Sweep,
+    topic: Topic,
+    text: str,
+    where: str,
+    effect: str,
+    ours: str,
+    verdict: ClaimVerdict,
+    why: str = "",
+) -> Claim:
+    count = sweep.reference.num_puzzles
+    return Claim(topic, text, where, sweep.spec.model, count, effect, ours, verdict, why)
+
+
+def _reason(verdict: ClaimVerdict, changed: Interval, count: int, setting: str) -> str:
+    if verdict is ClaimVerdict.SAME:
+        return ""
+    if verdict is not ClaimVerdict.OPEN:
+        return setting
     reach = 100 * (changed.high - changed.low) / 2
-    reasons = {
-        ClaimVerdict.SAME: "",
-        ClaimVerdict.OTHER: _setting(sweep),
-        ClaimVerdict.OPEN: f"{sweep.reference.num_puzzles} puzzles leave +-{reach:.0f} pp",
-    }
-    ours = points_text(changed).replace("\n", " pp\n")
-    return Claim(text, where, _name(sweep), ours, verdict, reasons[verdict])
+    sure = "; something is surely lost, how much is not" if changed.high < 0 else ""
+    return f"{count} puzzles leave +-{reach:.0f} pp{sure}"
+
+
+def _points(changed: Interval) -> str:
+    return points_text(changed).replace("\n", " pp\n")
 
 
 def _setting(sweep: Sweep) -> str:
@@ -225,7 +426,3 @@ def _setting(sweep: Sweep) -> str:
         return here
     count = estimate_footprint(config, parse("fp32")).num_parameters
     return f"{here}; the paper's has {count / 1e6:.2f} M"
-
-
-def _name(sweep: Sweep) -> str:
-    return f"{sweep.spec.model}, n = {sweep.reference.num_puzzles}"

@@ -10,6 +10,7 @@ from trm_jax.intervals import (
     Interval,
     Pairs,
     complement,
+    difference,
     interval_fields,
     interval_of,
     mcnemar,
@@ -199,3 +200,11 @@ def test_fields_of_a_record_give_the_interval_back():
     record = interval_fields("exact", interval)
     assert record == {"exact": 0.5, "exact_low": 0.25, "exact_high": 0.75}
     assert interval_of(record, "exact") == interval
+
+
+def test_a_difference_of_estimates_is_the_normal_one_where_both_are_symmetric():
+    first, second = Interval(0.75, 0.6875, 0.8125), Interval(0.5, 0.25, 0.75)
+    reach = math.hypot(0.0625, 0.25)  # variances of independent numbers add
+    assert difference(first, second) == pytest.approx((0.25, 0.25 - reach, 0.25 + reach))
+    one_sided = difference(Interval(1.0, 0.5, 1.0), Interval(0.0, 0.0, 0.25))
+    assert one_sided == pytest.approx((1.0, 1 - math.hypot(0.5, 0.25), 1.0))

@@ -16,9 +16,19 @@ from experiments.report import page as report_page
 from experiments.report.evidence import collect_claims
 from experiments.report.inputs import Results, RunKind, kind_of, read_deployment, read_results
 from experiments.report.sections.ablations import KNOWN, comparison
+from experiments.report.sections.claims import claim_table, claims_section, headline, matrix
 from experiments.report.sections.devices import DEVICES, choose
 from experiments.report.sections.memory import memory_section
-from experiments.report.verdicts import ClaimVerdict, destroyed, loses, lossless
+from experiments.report.verdicts import (
+    ClaimVerdict,
+    PaperEffect,
+    Topic,
+    has_effect,
+    is_kept,
+    is_lost,
+    keeps,
+    within,
+)
 from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from export.footprint.sram import Residency
@@ -148,24 +158,72 @@ def test_markdown_has_everything_and_its_pictures(folder: Path, tmp_path: Path) 
     assert all(f"## {section.title}" in text for section in document.sections)
 
 
+SAME, LESS, OPEN, OTHER = ClaimVerdict
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "keeps", "breaks"),
+    ("low", "high", "verdict"),
     [
-        (-0.01, 0.03, ClaimVerdict.SAME, ClaimVerdict.OTHER),
-        (-0.50, -0.03, ClaimVerdict.OTHER, ClaimVerdict.SAME),
-        (-0.05, 0.01, ClaimVerdict.OPEN, ClaimVerdict.OPEN),
+        (-0.90, -0.50, SAME),  # surely at least half of the effect of -.8
+        (-0.90, -0.30, OPEN),  # half of it is inside
+        (-0.30, -0.05, LESS),  # surely something, surely less than half
+        (-0.30, 0.01, OPEN),
+        (-0.07, 0.02, OTHER),  # surely less than a tenth
+        (0.05, 0.20, OTHER),  # the other way
+        (-1.00, 1.00, OPEN),
     ],
 )
-def test_verdicts_follow_the_interval(low, high, keeps, breaks) -> None:
-    change = Interval((low + high) / 2, low, high)
-    assert lossless(change) is keeps
-    assert loses(change) is breaks
+def test_an_effect_is_decided_by_the_interval_and_the_paper_s_size(low, high, verdict) -> None:
+    for value in (low, (low + high) / 2, high):  # whatever the point estimate
+        assert has_effect(Interval(value, low, high), -0.8) is verdict
+        assert has_effect(Interval(-value, -high, -low), 0.8) is verdict
+    with pytest.raises(ValueError, match="no direction"):
+        has_effect(Interval(low, low, high), 0.0)
 
 
-def test_destroyed_is_decided_by_the_interval_too() -> None:
-    assert destroyed(Interval(0.0, 0.0, 0.02)) is ClaimVerdict.SAME
-    assert destroyed(Interval(0.5, 0.4, 0.6)) is ClaimVerdict.OTHER
-    assert destroyed(Interval(0.1, 0.03, 0.25)) is ClaimVerdict.OPEN
+@pytest.mark.parametrize(
+    ("low", "high", "theirs", "verdict"),
+    [
+        (-0.01, 0.03, 0.0, SAME),
+        (-0.03, 0.03, 0.0, OPEN),  # 2 pp at least
+        (-0.03, 0.03, -0.02, SAME),  # twice the paper's own loss
+        (-0.50, -0.03, 0.0, OTHER),
+        (-0.50, -0.03, -0.02, OPEN),
+        (-0.03, 0.03, 0.2, OPEN),  # a gain of the paper allows no loss here
+    ],
+)
+def test_what_is_kept_may_lose_twice_what_the_paper_loses(low, high, theirs, verdict) -> None:
+    assert keeps(Interval(0.0, low, high), theirs) is verdict
+
+
+def test_small_moves_are_decided_by_the_interval_too() -> None:
+    cases = ((-0.01, 0.05, SAME), (-0.01, 0.07, OPEN), (0.07, 0.2, OTHER), (-0.2, -0.07, OTHER))
+    for low, high, verdict in cases:
+        assert within(Interval(0.0, low, high), 0.064) is verdict
+    assert is_lost(Interval(-0.1, -0.2, -0.03))
+    assert not is_lost(Interval(-0.1, -0.2, -0.01))
+    assert is_kept(Interval(0.0, -0.02, 0.1))
+
+
+def test_claims_of_the_abstract_stand_first_with_the_paper_s_effect(folder: Path) -> None:
+    results = read_results([folder])
+    listed = collect_claims(results)
+    assert [c.topic for c in listed] == sorted((c.topic for c in listed), key=list(Topic).index)
+    naive = next(c for c in listed if c.text == "Naive INT4 breaks MLP mixing")
+    assert naive.effect == "-63.6 of 73.8 pp"  # Table 9
+    assert naive.verdict is ClaimVerdict.OPEN  # 2 of 7 lost, of 10
+    assert naive.words == "? not resolved at n = 10"
+    assert "10 puzzles leave" in naive.why
+    assert str(PaperEffect(-0.5, 0.8)) == "-50.0 of 80.0 pp"
+    assert headline(results, listed).startswith("On small bundled models, of ")
+    other = Results([make_sweep("somebody")], [], [], [], [])
+    assert headline(other, listed).startswith("On the models that were given, of ")
+    table = matrix(results, listed)
+    assert table.header == ("The paper says", "sudoku-trm-mlp-mini")
+    assert dict(table.rows)["Naive INT4 breaks MLP mixing"] == "?"
+    assert claim_table(listed).rows[0][0] == Topic.CELLS.value
+    texts = [b.texts for b in claims_section(results).blocks if isinstance(b, Items)]
+    assert any("400 ARC tasks" in text and "Interpretation" in text for text in texts[1])
 
 
 def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None:
@@ -218,14 +276,17 @@ def test_empty_results_are_results() -> None:
 
 def test_interventions_are_held_against_the_paper() -> None:
     """Pruning to 0 of 200 is what the paper says; a student that solves half is not."""
-    found = {c.model.split(",")[0]: c.verdict for c in collect_claims(Interventions())}
+    listed = collect_claims(Interventions())
+    found = {c.model: c.verdict for c in listed if c.topic is not Topic.CELLS}
+    (cells,) = (c for c in listed if c.topic is Topic.CELLS)
+    assert cells.text == "Pruning 25 %: cells survive"
+    assert cells.effect == "-31.6 of 69.1 pp"  # -69.10 - (50.01 - 87.47), Tables 3 and 13
+    assert cells.verdict is ClaimVerdict.SAME  # 80 of 100 puzzles, none of the cells
     assert found["sudoku: 25% of all linears"] is ClaimVerdict.SAME
     assert found["sudoku: student"] is ClaimVerdict.OTHER
     assert found["arc: int8 table"] is ClaimVerdict.OPEN  # one of 100 puzzles lost
     pruning, student = (KNOWN[study] for study in ("pruning", "distillation"))
-    depths = {
-        c.model.split(", n = ")[0] for c in collect_claims(Interventions()) if c.where == "App. J"
-    }
+    depths = {c.model for c in listed if c.where == "App. J"}
     assert depths == {"maze: linear, zero-shot, n=1"}  # the paper's has taken one step
     table = comparison(pruning, Interventions().records_of("pruning"))
     assert table is not None
@@ -243,11 +304,12 @@ class Interventions(Results):
     """Results whose ablations are these records."""
 
     RECORDS = (
-        ("pruning", "sudoku", "25% of all linears", Interval(0.0, 0.0, 0.02)),
-        ("distillation", "sudoku", "student", Interval(0.5, 0.43, 0.57)),
-        ("embedding", "arc", "int8 table", Interval(0.8, 0.7, 0.9)),
-        ("linear_attention", "maze", "linear, zero-shot", Interval(0.0, 0.0, 0.02)),
-        ("linear_attention", "maze", "linear, zero-shot, n=1", Interval(0.0, 0.0, 0.02)),
+        ("pruning", "sudoku", "25% of all linears", Interval(0.0, 0.0, 0.02), 80),
+        ("distillation", "sudoku", "student", Interval(0.5, 0.43, 0.57), 1),
+        ("embedding", "arc", "int8 table", Interval(0.8, 0.7, 0.9), 1),
+        ("linear_attention", "maze", "linear, zero-shot", Interval(0.0, 0.0, 0.02), 60),
+        ("linear_attention", "maze", "linear, zero-shot, n=1", Interval(0.0, 0.0, 0.02), 60),
+        ("pruning", "sudoku", "fp32", Interval(0.8, 0.7, 0.9), 0),
     )
 
     def __new__(cls) -> "Interventions":
@@ -258,12 +320,13 @@ class Interventions(Results):
             {
                 "task": task,
                 "variant": variant,
+                "reference": "fp32",
                 "puzzles": 100,
-                "lost": 1,
+                "lost": lost,
                 "gained": 0,
                 **interval_fields("exact", exact),
                 **interval_fields("cell", Interval(0.5, 0.49, 0.51)),
             }
-            for known, task, variant, exact in self.RECORDS
+            for known, task, variant, exact, lost in self.RECORDS
             if known == study
         ]

@@ -108,15 +108,15 @@ def test_a_quantiser_that_brings_the_loss_back_contradicts_the_architecture():
     assert verdict == "contradicted"
     assert ours.startswith("+20.0 pp beyond half of the loss\n[")
     assert why == "same grid: min/max loses 60.0 pp, w4t-sym-gptq 10.0 pp"
-    assert found["int3_naive"][1] == "confirmed"
+    assert found["int3_naive"][1] == "same direction and size"
     assert found["int3_naive"][0].startswith("-20.0 pp")
     assert found["w8c-sym_a8s"][1] == "contradicted"
 
 
 def test_few_puzzles_and_small_losses_leave_the_claim_open():
-    assert claims(swept(tens=1))["int4_naive"][1] == "open"
+    assert claims(swept(tens=1))["int4_naive"][1] == "not resolved"
     half = swept({"fp32": 8, "w4t-sym": 2, "w4t-sym-gptq": 5})
-    assert claims(half)["int4_naive"][1] == "open"  # exactly half came back
+    assert claims(half)["int4_naive"][1] == "not resolved"  # exactly half came back
     same = swept({"fp32": 7, "w4t-sym": 7, "w4t-sym-gptq": 7})
     assert claims(same) == {}  # nothing collapsed, so nothing is the architecture's
     assert claims(swept(model="sudoku-trm-att-mini")) == {}
