@@ -9,6 +9,7 @@ import pytest
 from experiments.measurement.depths import DepthGrid
 from experiments.measurement.shards import Moments, from_hex, to_hex
 from experiments.measurement.spec import pending
+from experiments.sweep.outcomes import read_sweeps
 from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
 from tests.support.sweep_rows import SPEC
 from trm_jax.data.calibration import CalibrationFacts
@@ -194,3 +195,23 @@ def test_sweeps_that_were_calibrated_otherwise_do_not_mix():
     assert not SPEC.conflicts(CHOSEN)
     assert SPEC.widened(CHOSEN).calibration == CHOSEN.calibration
     assert CHOSEN.widened(SPEC).calibration == CHOSEN.calibration
+
+
+def test_rows_that_were_calibrated_otherwise_are_no_outcome_together(tmp_path):
+    """Folders of one calibration are joined; another one's rows make a sweep of their own."""
+    for name, spec, start, exact in (
+        ("a", CALIBRATED, 0, "f0"),
+        ("b", CALIBRATED, 4, "f0"),
+        ("other", CHOSEN, 0, "00"),
+    ):
+        folder = sweep_folder(tmp_path / name)
+        folder.open(spec, {})
+        for scheme in spec.schemes:
+            each = row(scheme, start, start + 4, spec.digest_of_scheme(scheme))
+            folder.append(dataclasses.replace(each, exact=(exact,) * 3))
+    sweeps = read_sweeps([tmp_path / name for name in ("a", "other", "b")])
+    solved = {
+        sweep.spec.calibration: [outcome.solved(4).tolist() for outcome in sweep.outcomes]
+        for sweep in sweeps
+    }
+    assert solved == {None: [[True] * 8] * 2, CHOICE: [[False] * 4] * 2}
