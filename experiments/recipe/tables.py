@@ -102,7 +102,7 @@ def states_table(outcome: RecipeOutcome) -> Table:
     body = tuple((site, *(f"{loss:.5f}" for loss in of)) for site, of in dearest)
     title = (
         "Inputs of products (named after their matrix) and states between operators, each rounded"
-        " alone: loss of one supervision step"
+        " alone: loss of one supervision step of the first batch of calibration puzzles"
     )
     header = (
         "Site",
