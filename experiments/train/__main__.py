@@ -9,6 +9,12 @@
         --total-steps 65000 --out runs/full --max-minutes 25 --compact-out runs/carried
 
 DATA is a folder in the released .npy layout (`python -m trm_jax.data.sudoku generate ...`).
+Presets that end in -ar-mini are decoders, which answer one token after the other: --order says in
+which order (docs/tokens.md), --optimizer adamw suits them, options of the recursion are refused.
+
+    python -m experiments.train --preset sudoku-ar-mini --data data/sudoku-6x6 --order scan \\
+        --total-steps 4000 --batch-size 16 --lr 2e-3 --optimizer adamw --out runs/ar
+
 OUT gets spec.json, rows.jsonl (one row of metrics every --log-every steps), state/ and windows/
 (to resume from; written every --save-every steps and at the end of a segment), model/ (EMA
 weights, what `experiments.sweep --model` takes) and curve.png. The last --valid training puzzles
@@ -53,6 +59,7 @@ from trm_jax.command_line import (
     user_path,
 )
 from trm_jax.config import PRESETS, AttentionKernel
+from trm_jax.decoder.config import DECODER_PRESETS, TraceOrder
 from trm_jax.output.folder import check_named
 from trm_jax.output.kinds import COMPACT_STATE
 from trm_jax.training.recipe import Optimizer, Recipe
@@ -91,9 +98,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--preset",
         required=True,
-        choices=sorted(PRESETS),
+        choices=sorted([*PRESETS, *DECODER_PRESETS]),
         metavar="NAME",
-        help="model configuration (trm_jax/config.py)",
+        help="model configuration (trm_jax/config.py, trm_jax/decoder/config.py)",
     )
     p.add_argument("--data", required=True, metavar="DIR", help="folder with a train split")
     p.add_argument("--task", metavar="NAME", help="what the puzzles are (the preset's)")
@@ -112,6 +119,12 @@ def parser() -> argparse.ArgumentParser:
         help="puzzles held back (%(default)s)",
     )
     p.add_argument("--start", metavar="MODEL", help="weights to start from (a model folder)")
+    p.add_argument(
+        "--order",
+        type=member_of(TraceOrder, "order"),
+        choices=list(TraceOrder),
+        help="in which order a decoder answers (scan)",
+    )
     add_network(p)
     add_segment(p)
     for field in dataclasses.fields(Recipe):
@@ -221,6 +234,26 @@ def check_compact(leave: Path | None, out: Path) -> None:
         raise FileExistsError(f"--compact-out and --out are both {out}; name another folder")
 
 
+def train_preset(args: argparse.Namespace) -> bool:
+    """Train a segment of the kind of model that the preset is; returns whether the run is complete.
+
+    Raises:
+      ValueError, OSError, FloatingPointError, MemoryError: as the two kinds' own programs.
+    """
+    if args.preset in DECODER_PRESETS:
+        from experiments.train.decoder import train_decoder
+
+        return train_decoder(args, parser().get_default)
+    if args.order is not None:
+        raise ValueError(
+            f"--order is for decoders ({', '.join(DECODER_PRESETS)}); {args.preset} answers all"
+            " cells at once"
+        )
+    from experiments.train.runner import train
+
+    return train(args)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; 0 when the run is complete or the segment ended, 2 on bad input."""
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -231,9 +264,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_compact(args.compact_out, args.out)
         # after parsing, for it imports jax; annotations without jaxtyping come first
         import experiments.train.minimal_install  # noqa: F401
-        from experiments.train.runner import train
 
-        if not train(args):
+        if not train_preset(args):
             sys.stderr.write(f"segment ended; this goes on with it:\n{continuation(argv)}\n")
 
     return exit_code(action, (ValueError, OSError, FloatingPointError, MemoryError))

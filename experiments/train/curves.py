@@ -15,6 +15,8 @@ import numpy as np
 
 from trm_jax.command_line import exit_code, make_parser, natural_int, user_path
 
+VALIDATED = "valid_exact"
+"""How metrics of exact match in validation begin; `_n16` follows: after 16 supervision steps."""
 Rows = list[dict[str, float]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 
@@ -61,8 +63,13 @@ def _steps(rows: Rows) -> list[float]:
 
 def _validated(rows: Rows) -> list[str]:
     """List the validated depths, the shallowest first."""
-    names = {key for row in rows for key in row if key.startswith("valid_exact_n")}
-    return sorted(names, key=lambda name: int(name.rsplit("n", 1)[1]))
+    names = {key for row in rows for key in row if key.startswith(VALIDATED)}
+    return sorted(names, key=lambda name: int(name.removeprefix(VALIDATED).removeprefix("_n") or 0))
+
+
+def _depth(name: str) -> str:
+    """Say at which depth was validated; a decoder has no depths."""
+    return "validation" + name.removeprefix(VALIDATED).replace("_n", ", n=")
 
 
 def _points(axes: Any, rows: Rows, name: str, **style: Any) -> None:
@@ -78,14 +85,14 @@ def _draw_depths(axes: Any, rows: Rows) -> None:
         label="training, at halt",
     )
     for name, colour in zip(_validated(rows), COLOURS[1:], strict=False):
-        label = f"validation, n={name.rsplit('n', 1)[1]}"
+        label = _depth(name)
         _points(axes, rows, name, color=colour, label=label)
 
 
 def _draw_runs(axes: Any, runs: dict[str, Rows]) -> None:
     for (run, rows), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
         if names := _validated(rows):
-            label = f"{run}, validation n={names[-1].rsplit('n', 1)[1]}"
+            label = f"{run}, {_depth(names[-1])}"
             _points(axes, rows, names[-1], color=colour, label=label)
 
 

@@ -81,8 +81,7 @@ def load_training_puzzles(folder: Path, config: Config) -> Batch:
       ValueError: the puzzles do not fit the configuration.
       FileNotFoundError: there is no such data set.
     """
-    data = load_dataset(folder / TRAIN)
-    meta = data.metadata
+    meta = read_metadata(folder / TRAIN / "dataset.json")
     expected = (config.seq_len, config.vocab_size)
     if (meta.seq_len, meta.vocab_size) != expected:
         raise ValueError(
@@ -94,6 +93,17 @@ def load_training_puzzles(folder: Path, config: Config) -> Batch:
             f"{folder} has {meta.num_puzzle_identifiers} puzzle identifiers; the preset's table"
             f" has {config.num_puzzle_identifiers} rows; --fit-data takes as many as the data has"
         )
+    return load_training_arrays(folder)
+
+
+def load_training_arrays(folder: Path) -> Batch:
+    """Read the training split as one batch of int16 arrays, whatever its sizes.
+
+    Raises:
+      FileNotFoundError, ValueError: there is no such data set, or it is damaged.
+    """
+    data = load_dataset(folder / TRAIN)
+    meta = data.metadata
     labels = np.asarray(data.labels, np.int16)
     if meta.ignore_label_id is not None:
         labels = np.where(labels == meta.ignore_label_id, np.int16(IGNORE_LABEL), labels)

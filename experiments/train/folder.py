@@ -13,21 +13,24 @@ without its newline, cut off by a kill, goes by itself (measurement/row_files.py
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments.measurement.row_files import append_row, drop_torn_line, line_of
-from experiments.train.job import TrainSpec
+from experiments.train.job import DecoderSpec, TrainSpec
 from experiments.train.metric_rows import MetricRow, MetricRows, read_rows
 from trm_jax.checkpoints.training_state import TrainCheckpointer
 from trm_jax.config import preset
 from trm_jax.output.staging import replace_text
 from trm_jax.training.running_metrics import Window
-from trm_jax.training.step import TrainState
 from trm_jax.typed_json import parse_json, read_fields
 
 Document = dict[str, Any]
+RunState = TypeVar("RunState")
+"""All that a resumed run needs: a pytree of arrays."""
+
 KIND = "training run"
 
 
@@ -63,13 +66,35 @@ def read_spec(text: str | bytes) -> Document:
     Raises:
       ValueError: not the document of a training run, or a field of it is wrong.
     """
+    stored = _read_stored(text)
+    if "order" in stored:
+        raise ValueError("it is of a decoder's training; name its preset")
+    return _checked(TrainSpec, with_defaults(stored))
+
+
+def read_decoder_spec(text: str | bytes) -> Document:
+    """Read what decides the result of a decoder's run, typed and checked.
+
+    Raises:
+      ValueError: as `read_spec`.
+    """
+    stored = _read_stored(text)
+    if "order" not in stored:
+        raise ValueError("it is of a recursive model's training; name its preset")
+    return _checked(DecoderSpec, stored)
+
+
+def _read_stored(text: str | bytes) -> Document:
     stored = read_fields(dict[str, Any], parse_json(text))
     if (kind := stored.pop("kind", KIND)) != KIND or "runs" in stored:
         raise ValueError(f"it is of a {'folder of rows' if kind == KIND else kind}")
     if not isinstance(stored.get("recipe"), dict) or not isinstance(stored.get("preset"), str):
         raise ValueError("it needs `preset`, a text, and `recipe`, an object")
-    stored = with_defaults(stored)
-    read_fields(TrainSpec, {k: v for k, v in stored.items() if k != "data_sha256"})
+    return stored
+
+
+def _checked(spec: type, stored: Document) -> Document:
+    read_fields(spec, {k: v for k, v in stored.items() if k != "data_sha256"})
     if not isinstance(stored.get("data_sha256", ""), str):
         raise ValueError(f"field data_sha256 must be a text, got {stored['data_sha256']!r}")
     return stored
@@ -103,10 +128,15 @@ def read_window(file: Path, window: Window) -> None:
 
 
 class RunFolder:
-    """Reads and writes the files of one run, whose folder this process holds."""
+    """Reads and writes the files of one run, whose folder this process holds.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+      read: reads spec.json; a decoder's is `read_decoder_spec`.
+    """
+
+    def __init__(self, path: Path, read: Callable[[str | bytes], Document] = read_spec) -> None:
         self.path = path
+        self._read = read
         self.rows_file = path / "rows.jsonl"
         self.spec_file = path / "spec.json"
 
@@ -127,7 +157,7 @@ class RunFolder:
 
     def _check(self, said: Document) -> None:
         try:
-            stored = read_spec(self.spec_file.read_bytes())
+            stored = self._read(self.spec_file.read_bytes())
         except ValueError as error:
             raise ValueError(f"{self.spec_file} is no spec of a training run: {error}") from error
         if differs := differences(stored, said):
@@ -181,7 +211,7 @@ class RunFolder:
         """Append a row and wait until it is on the disk."""
         append_row(self.rows_file, row)
 
-    def save(self, state: TrainState, step: int, window: Window) -> None:
+    def save(self, state: object, step: int, window: Window) -> None:
         """Write a state and its window, the window first: a state without one is not whole."""
         if self.states.latest() == step:
             return
@@ -194,7 +224,7 @@ class RunFolder:
             if file.name not in names:
                 file.unlink()
 
-    def restore(self, like: TrainState, window: Window) -> TrainState:
+    def restore(self, like: RunState, window: Window) -> RunState:
         """Read the newest state and its window; `like` itself where there is none yet."""
         step = self.states.latest()
         if step is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trm_jax.config import Config, preset
+from trm_jax.decoder.config import DecoderConfig, TraceOrder, decoder_preset
 from trm_jax.training.recipe import Recipe
 
 
@@ -51,6 +52,30 @@ class TrainSpec:
             named = dataclasses.replace(named, **dataclasses.asdict(self.sizes))
         steps = named.halt_max_steps if self.halt_max_steps is None else self.halt_max_steps
         return dataclasses.replace(named, forward_dtype=self.dtype, halt_max_steps=steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderSpec:
+    """A decoder's training run: what decides its result, in the words of `TrainSpec`.
+
+    Attributes:
+      order: of the traces that are learned.
+    """
+
+    preset: str
+    order: TraceOrder
+    task: str
+    data: str
+    augmentation: str
+    valid: int
+    start: str | None
+    dtype: str
+    recipe: Recipe
+
+    @property
+    def config(self) -> DecoderConfig:
+        """The preset in this run's dtype."""
+        return dataclasses.replace(decoder_preset(self.preset), forward_dtype=self.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,9 @@ MetricRows = list[MetricRow]
 
 NEEDED = ("step", "seconds", "loss", "exact_accuracy")
 CURE = "nothing was changed: correct the line, or delete it, and that row is lost"
-RATE = re.compile(r"valid_exact_n\d+|valid_cell|accuracy|exact_accuracy|q_halt_accuracy")
+RATE = re.compile(
+    r"valid_exact(?:_n\d+)?|valid_cell|valid_accuracy|accuracy|exact_accuracy|q_halt_accuracy"
+)
 DEPTH = re.compile(r"valid_exact_n([1-9]\d{0,5})")
 
 

@@ -171,7 +171,7 @@ def save_model(
         save_tensors(stored, work / MODEL_FILE)
         document["sha256"] = hash_file(work / MODEL_FILE)
         (work / CONFIG_FILE).write_text(_dump(document), encoding="utf-8")
-        _forget_hash(path)
+        forget_hash(path)
 
 
 def hash_file(file: Path) -> str:
@@ -192,7 +192,7 @@ def _stored(name: str, value: Tensor, storage: str) -> Tensor:
     return rounded
 
 
-def _forget_hash(path: Path) -> None:
+def forget_hash(path: Path) -> None:
     """Remove the hash of the old model of a folder, just before a new one takes its place.
 
     The two files are replaced one after the other; a kill in between would leave a new model that

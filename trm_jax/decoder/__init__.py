@@ -10,6 +10,8 @@ Read in this order:
     policy_gradient.py
                      reinforcement under a budget of tokens
     judges.py        switcher and verifier, which read a decoder's states; votes
+    training.py      next-token loss over traces, one update
+    model_folder.py  decoders of puzzles as files
 
 Not here: what tokens of a puzzle mean (trm_jax/tasks), quantisation (quant), programs
 (experiments/decode).

@@ -8,6 +8,7 @@ No jax here. Not here: configurations of TRM and HRM (trm_jax/config.py).
 """
 
 import dataclasses
+import enum
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,14 @@ SIZES = {
     "max_positions": (1, MAX_POSITIONS),
 }
 """Least and greatest value of every integer of a configuration."""
+
+
+class TraceOrder(enum.StrEnum):
+    """In which order a decoder of puzzles gives the answer, and whether it says how."""
+
+    READING = "reading"  # cells row by row
+    SOLVER = "solver"  # as a solver finds them, first in scan order, without its work
+    SCAN = "scan"  # as a solver finds them, with its work written out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +107,34 @@ class DecoderConfig:
         return decoder_from_dict(values)
 
 
-DECODER_PRESETS: dict[str, DecoderConfig] = {}
-"""The bundled small decoders."""
+DECODER_PRESETS = {
+    "sudoku-ar-mini": DecoderConfig(
+        vocab_size=368,  # of 6x6 puzzles (trm_jax/tasks/tokens)
+        hidden_size=128,
+        num_layers=4,
+        num_heads=4,
+        num_kv_heads=4,
+        head_dim=32,
+        intermediate_size=256,
+        max_positions=512,
+        rope_theta=1e6,
+    ),
+    "maze-ar-mini": DecoderConfig(
+        vocab_size=579,  # of 8x8 mazes
+        hidden_size=128,
+        num_layers=4,
+        num_heads=4,
+        num_kv_heads=4,
+        head_dim=32,
+        intermediate_size=256,
+        max_positions=192,
+        rope_theta=1e6,
+    ),
+}
+"""The bundled small decoders; tokens look far back for what they need, hence the large theta."""
+
+DECODER_TASKS = {"sudoku-ar-mini": "sudoku", "maze-ar-mini": "maze"}
+"""What the decoders of the presets solve, by names of trm_jax.tasks."""
 
 
 def decoder_preset(name: str) -> DecoderConfig:

@@ -7,7 +7,6 @@
 All arrays are padded with PAD on the right. The tasks' own forms are sudoku.py and maze.py.
 """
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,19 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
+from trm_jax.decoder.config import TraceOrder
+
 PAD, SEPARATOR, STOP = range(3)
 SPECIAL = ("pad", "separator", "stop")
 """Names of the tokens that every vocabulary begins with."""
 
 Cells = Integer[np.ndarray, "puzzles cells"]
-
-
-class TraceOrder(enum.StrEnum):
-    """In which order a trace gives the answer, and whether it says how."""
-
-    READING = "reading"  # cells row by row
-    SOLVER = "solver"  # as a solver finds them, first in scan order, without its work
-    SCAN = "scan"  # as a solver finds them, with its work written out
 
 
 class TokenRows(NamedTuple):
