@@ -33,3 +33,4 @@ JOINED_SWEEP = OutputKind(
 ARENAS = OutputKind(
     "experiments.deploy.cortex_m.arena", "a folder of arenas", ("rows.jsonl",), frozenset({"graph"})
 )
+TEXT = OutputKind("experiments.decode.text", "a study of text", ("text.json",))

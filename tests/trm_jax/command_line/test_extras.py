@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.structure import ROOT, find_imports, find_modules
+from tests.support.decoders import LLAMA, random_params
 from tests.support.programs import environment
 from tests.support.slow import slow
 from trm_jax.command_line import exit_code, install_text
 from trm_jax.command_line.extras import CORE, EXTRA_OF, PROJECT, explain_import
+from trm_jax.decoder.files.release import save_release
 
 PROJECT_FILE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FOR_DEVELOPERS = {"dev", "docs"}
@@ -116,9 +118,11 @@ NEEDS = {
     "jax": ("experiments.sweep", "--task", "sudoku"),
     "scipy": ("experiments.predictor", "nowhere"),
     "huggingface_hub": ("trm_jax.convert", "hf:a/b/c", "--out", "out"),
+    "gguf": ("experiments.decode.text", "--model", "model.gguf"),
+    "tokenizers": ("experiments.decode.text", "--model", "release"),
 }
 """A program for each package that it cannot do without."""
-NOT_IMPORTED_BY_PROGRAMS = {"gguf", "litert_converter", "requests", "tensorflow", "tokenizers"}
+NOT_IMPORTED_BY_PROGRAMS = {"litert_converter", "requests", "tensorflow"}
 
 
 def test_every_package_of_an_extra_is_tried():
@@ -134,6 +138,10 @@ def test_a_program_names_what_to_install(package: str, tmp_path: Path):
     (blocked / f"{package}.py").write_text(f"raise ModuleNotFoundError({text!r}, name={package!r})")
     (tmp_path / "step_1").write_bytes(b"PK\x03\x04")
     (tmp_path / "all_config.yaml").write_text("arch: {}\n")
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    if package == "tokenizers":
+        save_release(tmp_path / "release", LLAMA, random_params(LLAMA))
+        (tmp_path / "release" / "tokenizer.json").write_text("{}")
     path = os.pathsep.join((str(blocked), str(ROOT)))
     done = subprocess.run(
         [sys.executable, "-m", *NEEDS[package]],

@@ -11,16 +11,19 @@
 Not here: decoders that this project trained on puzzles.
 """
 
+import hashlib
 import importlib.util
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import jax
+import numpy as np
 
 from trm_jax.data.hub import PREFIX, local_path
-from trm_jax.decoder.config import DecoderConfig
+from trm_jax.decoder.config import DecoderConfig, decoder_to_dict
 from trm_jax.decoder.files.gguf_files import GgufContent, read_gguf
 from trm_jax.decoder.files.release import (
     CONFIG_FILE,
@@ -77,6 +80,15 @@ class LoadedDecoder:
         if self.make_tokenizer is None:
             raise ValueError(f"{self.origin} has no {TOKENIZER_FILE}; put the release's beside it")
         return self.make_tokenizer()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of configuration and weights."""
+        digest = hashlib.sha256(json.dumps(decoder_to_dict(self.config), sort_keys=True).encode())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(self.params):
+            digest.update(f"{jax.tree_util.keystr(path)}{leaf.shape}".encode())
+            digest.update(np.asarray(leaf, np.float32).tobytes())
+        return digest.hexdigest()
 
     @property
     def num_parameters(self) -> int:

@@ -1,0 +1,104 @@
+"""The table of a study of text: perplexity, likeliest tokens, answers, and bytes.
+
+Perplexity is exp of the mean of nats; its interval is that of the mean, and the one of the
+difference in nats to full precision is of the same tokens in pairs.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from experiments.decode.text.rows import TextRow, TextSpec
+from experiments.render.tables import (
+    Record,
+    Table,
+    print_tables,
+    size_text,
+    to_csv,
+    to_markdown,
+    with_interval,
+)
+from quant.scheme import label
+from trm_jax.intervals import Interval, interval_fields, interval_of, mean, wilson
+
+HEADER = (
+    *("scheme", "weights", "KV a token", "perplexity", "nats against fp32"),
+    *("same likeliest", "same answer up to", "same answers"),
+)
+
+
+def text_record(row: TextRow, reference: TextRow) -> Record:
+    """Make the record of a scheme, beside full precision."""
+    nats, exact = np.asarray(row.nats), np.asarray(reference.nats)
+    same = np.asarray(row.likeliest) == np.asarray(reference.likeliest)
+    perplexity = Interval(*np.exp(_mean(nats)))
+    record: Record = {
+        "scheme": row.scheme,
+        "weight_bytes": row.weight_bytes,
+        "cache_bytes": row.cache_bytes,
+        **interval_fields("perplexity", perplexity),
+        **interval_fields("nats_difference", _mean(nats - exact)),
+        **interval_fields("same_likeliest", wilson(int(same.sum()), same.size)),
+    }
+    common = [common_tokens(*pair) for pair in zip(row.written, reference.written, strict=True)]
+    lengths = [len(answer) for answer in reference.written]
+    whole = [row.written[i] == answer for i, answer in enumerate(reference.written)]
+    return record | {
+        "common_tokens": sum(common),
+        "reference_tokens": sum(lengths),
+        "same_answers": sum(whole),
+        "answers": len(whole),
+    }
+
+
+def common_tokens(answer: Sequence[int], reference: Sequence[int]) -> int:
+    """Count the tokens before the first that differs."""
+    pairs = zip(answer, reference, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(answer), len(reference)))
+
+
+def _mean(values: np.ndarray) -> Interval:
+    return mean(float(values.sum()), float((values * values).sum()), values.size)
+
+
+def text_table(spec: TextSpec, records: Sequence[Record]) -> Table:
+    """Make the table."""
+
+    def cells(record: Record) -> tuple[str, ...]:
+        difference = interval_of(record, "nats_difference")
+        reference = record["scheme"] == spec.schemes[0]
+        asked = record["answers"] > 0
+        return (
+            label(record["scheme"], "float32"),
+            size_text(record["weight_bytes"]),
+            size_text(record["cache_bytes"]),
+            _number(interval_of(record, "perplexity")),
+            "-" if reference else _signed(difference),
+            with_interval(interval_of(record, "same_likeliest")),
+            f"{record['common_tokens']} of {record['reference_tokens']} tokens" if asked else "-",
+            f"{record['same_answers']} of {record['answers']}" if asked else "-",
+        )
+
+    title = f"{spec.model}: {spec.num_tokens - 1} tokens of a text, {spec.num_questions} answers"
+    return Table(title, HEADER, tuple(map(cells, records)), frozenset())
+
+
+def _number(value: Interval) -> str:
+    return f"{value.value:.2f}\n[{value.low:.2f}, {value.high:.2f}]"
+
+
+def _signed(value: Interval) -> str:
+    return f"{value.value:+.3f}\n[{value.low:+.3f}, {value.high:+.3f}]"
+
+
+def write_report(spec: TextSpec, rows: Sequence[TextRow], out: Path, console: Console) -> None:
+    """Print the table and write it as CSV and Markdown; schemes without a row are left out."""
+    by_scheme = {row.scheme: row for row in rows}
+    reference = by_scheme[spec.schemes[0]]
+    records = [text_record(by_scheme[s], reference) for s in spec.schemes if s in by_scheme]
+    table = text_table(spec, records)
+    print_tables([table], console)
+    (out / "text.csv").write_text(to_csv(records), encoding="utf-8")
+    (out / "text.md").write_text(to_markdown(table), encoding="utf-8")
