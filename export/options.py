@@ -52,7 +52,7 @@ def export_parser(program: str, description: str | None) -> argparse.ArgumentPar
         type=positive_int,
         default=BATCH,
         metavar="N",
-        help="puzzles per call of the graphs (%(default)s)",
+        help="puzzles per call of the graphs (%(default)s; more where many are answered)",
     )
     p.add_argument(
         "--steps", type=positive_int, metavar="N", help="supervision steps (the model's)"

@@ -80,9 +80,18 @@ def solve(args: argparse.Namespace) -> str:
     solved = (solve_text if task.text is not None else solve_arc)(args, export, task, options)
     return (
         f"{solved.question}\n\n{solved.answer}\n\n"
-        f"{solved.verdict}; supervision steps: {solved.steps}; {1e3 * solved.seconds:.1f} ms"
+        f"{solved.verdict}; supervision steps: {solved.steps};"
+        f" {cost_text(solved.seconds, export.manifest.batch)}"
         f" ({export.manifest.model} as {export.manifest.scheme} on {target.value})"
     )
+
+
+def cost_text(seconds: float, batch: int) -> str:
+    """Write the time of an answer; graphs of several puzzles a call compute all of them."""
+    text = f"{1e3 * seconds:.1f} ms"
+    if batch == 1:
+        return text
+    return f"{text} for the {batch} puzzles of a call (export with --batch-size 1 for one)"
 
 
 def solve_text(

@@ -11,7 +11,7 @@ lines list the targets before anything is loaded.
 import enum
 from dataclasses import dataclass
 
-BATCH = 16  # puzzles per call by default; small for a phone, enough to fill two cores
+BATCH = 1  # puzzles per call by default: a graph pads to its batch, and one puzzle costs like all
 
 
 class FileFormat(enum.Enum):

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.cut and is_npu:
         p.error(f"--cut is of --target {Target.TFLM.value}, not of --target {args.target}")
     if is_npu and args.batch_size != 1:
-        p.error(f"--target {NPU} solves one puzzle at a time; add --batch-size 1")
+        p.error(f"--target {NPU} solves one puzzle at a time; leave --batch-size at 1")
     if is_npu:
         args.accelerator = args.accelerator or DEFAULT_ACCELERATOR.value
     return run_export(args)

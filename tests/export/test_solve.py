@@ -10,6 +10,7 @@ import pytest
 from export import solve, tflite
 from export.artifact import arc_question
 from export.artifact.open import open_artifact
+from export.options import export_parser
 from tests.support.tiny import arc as tiny_arc
 from tests.support.tiny import sweep as tiny
 from trm_jax.data.arc.voting import load_test_tasks
@@ -162,3 +163,10 @@ def test_the_help_shows_a_bundled_puzzle() -> None:
     (shown,) = re.findall(r"[.1-6]{30,}", solve.__doc__ or "")
     puzzle = form.read(shown, bundled.facts)
     assert (bundled.dataset.inputs == puzzle).all(axis=1).any()
+
+
+def test_the_time_says_of_how_many_puzzles_it_is():
+    """Graphs of several puzzles compute all of them, padded, for one."""
+    assert solve.cost_text(0.0125, 1) == "12.5 ms"
+    assert solve.cost_text(0.5, 16).startswith("500.0 ms for the 16 puzzles of a call")
+    assert export_parser("p", "d").get_default("batch_size") == 1
