@@ -7,6 +7,7 @@ Read in this order:
     lora.py          low-rank adapters, masked by position
     transformer.py   the network, seen as pure functions of its parameters
     generate.py      prefill and decoding
+    tuning.py        supervised traces, for parameters or for adapters
     policy_gradient.py
                      reinforcement under a budget of tokens
     judges.py        switcher and verifier, which read a decoder's states; votes

@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from jaxtyping import Bool, Float, Int, Integer
 
@@ -35,10 +34,20 @@ from trm_jax.decoder.generate import (
     continue_streams,
     prefill,
 )
-from trm_jax.decoder.lora import AdaptedRows, LoraConfig
+from trm_jax.decoder.lora import LoraConfig
 from trm_jax.decoder.transformer import Decoder
-from trm_jax.training.optim import MomentState, apply_decoupled, learning_rate, scale_by
-from trm_jax.training.recipe import Optimizer
+from trm_jax.decoder.tuning import (
+    ADAM,
+    TokenLogProbs,
+    TuningRecipe,
+    TuningState,
+    Written,
+    adapter_scale,
+    bind,
+    move,
+    written_log_probs,
+)
+from trm_jax.training.optim import MomentState
 from trm_jax.types import Params, Tokens
 
 LEARNED = 0.9
@@ -47,17 +56,13 @@ LEARNED = 0.9
 WIDTH_STEP, GROUPS_STEP = 32, 4
 """An update is compiled for multiples of so many tokens and groups."""
 
-ADAM = scale_by(Optimizer.ADAMW, b1=0.9, b2=0.999, eps=1e-8)
-
-Written = Int[Array, "batch new"]
 TokenMarks = Bool[Array, "batch new"]
-TokenLogProbs = Float[Array, "batch new"]
 Score = Callable[[Integer[np.ndarray, " batch"], Integer[np.ndarray, "batch new"]], np.ndarray]
 """(numbers of the prompts, tokens written) -> whether each answer is right."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolicyRecipe:
+class PolicyRecipe(TuningRecipe):
     """How a policy is taught.
 
     Attributes:
@@ -69,8 +74,6 @@ class PolicyRecipe:
       temperature: of sampling, and of the probabilities that the loss compares.
       kl: strength with which the reference holds.
       clip: of the ratio; None: none, since every batch is used for one update.
-      updates: of the run, with `warmup` as their first share, then a cosine to 0.
-      grad_norm: greatest norm of a gradient.
 
     Raises:
       ValueError: a number is out of its range; the message names it.
@@ -85,26 +88,20 @@ class PolicyRecipe:
     kl: float = 1e-3
     clip: float | None = None
     updates: int = 200
-    learning_rate: float = 1e-4
-    warmup: float = 0.05
-    grad_norm: float = 1.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("budget", "max_new_tokens", "prompts", "updates"):
+        super().__post_init__()
+        for name in ("budget", "max_new_tokens", "prompts"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {name}={getattr(self, name)}")
         if self.group < 2:
             raise ValueError(f"a group needs at least 2 samples, got group={self.group}")
-        for name in ("temperature", "learning_rate", "grad_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {name}={getattr(self, name)}")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be positive, got temperature={self.temperature}")
         if not 0 < self.margin <= 1:
             raise ValueError(f"margin must lie in (0, 1], got margin={self.margin}")
         if not self.kl >= 0:
             raise ValueError(f"kl must be 0 or more, got kl={self.kl}")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup must lie in [0, 1), got warmup={self.warmup}")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip must be positive, got clip={self.clip}")
 
@@ -193,43 +190,6 @@ def policy_loss(
     return PolicyTerms(over_tokens(kl * divergence - gain), over_tokens(divergence))
 
 
-def join_texts(prompts: Tokens, lengths: Lengths, written: Written) -> Int[Array, "batch both"]:
-    """Write tokens behind prompts of unlike lengths: texts as wide as both together."""
-    at = jnp.arange(prompts.shape[1] + written.shape[1])[None] - lengths[:, None]
-    wide = jnp.pad(prompts, ((0, 0), (0, written.shape[1])))
-    inside = jnp.clip(at, 0, written.shape[1] - 1)
-    return jnp.where(at < 0, wide, jnp.take_along_axis(written, inside, axis=1))
-
-
-def written_log_probs(
-    decoder: Decoder,
-    params: Params,
-    prompts: Tokens,
-    lengths: Lengths,
-    written: Written,
-    *,
-    adapted: AdaptedRows | None = None,
-    temperature: float = 1.0,
-) -> TokenLogProbs:
-    """Compute the log-probability of every written token, without a cache: what learning reads.
-
-    Args:
-      lengths: tokens of each prompt, at least 1.
-      adapted: adapters that act on the written tokens, not in the prompt, as in `generate`.
-    """
-    texts = join_texts(prompts, lengths, written)
-    rows = adapted
-    if adapted is not None:
-        behind = jnp.arange(texts.shape[1])[None] >= lengths[:, None]
-        rows = adapted._replace(rows=behind)
-    hidden = decoder.hidden(params, texts, adapted=rows)
-    before = lengths[:, None] - 1 + jnp.arange(written.shape[1])[None]
-    states = jnp.take_along_axis(hidden, before[:, :, None], axis=1)
-    logits = decoder.read_out(params, states, adapted=adapted).astype(jnp.float32) / temperature
-    picked = jnp.take_along_axis(logits, written[:, :, None], axis=-1)[:, :, 0]
-    return picked - jax.nn.logsumexp(logits, axis=-1)
-
-
 class Samples(NamedTuple):
     """Written answers, group by group.
 
@@ -312,23 +272,15 @@ class PolicyTrainer:
         Raises:
           ValueError: only one of base and lora.
         """
-        if (base is None) != (lora is None):
-            raise ValueError("adapters need both the base that they act on and their sizes")
         self.decoder, self.recipe, self.stop, self.base = decoder, recipe, stop, base
         self._prompts, self._lengths, self._score = prompts, lengths, score
-        self._scale = 0.0 if lora is None else lora.scale
+        self._scale = adapter_scale(base, lora)
         self._sample = jax.jit(self._sample_groups)
         self._update = jax.jit(self._update_policy)
 
     def start(self, tuned: Any) -> PolicyState:
         """Make the state before the first update, from parameters or from adapters."""
         return PolicyState(jnp.int32(0), tuned, tuned, ADAM.init(tuned))  # type: ignore[arg-type]
-
-    def bind(self, tuned: Any, base: Params | None) -> tuple[Params, AdaptedRows | None]:
-        """Give what a decoder is called with: parameters, and adapters if they are learned."""
-        if base is None:
-            return tuned, None
-        return base, AdaptedRows(tuned, jnp.float32(self._scale))
 
     def step(self, state: PolicyState) -> tuple[PolicyState, PolicyMetrics]:
         """Sample groups, reward them, update once."""
@@ -362,7 +314,7 @@ class PolicyTrainer:
         self, tuned: Any, base: Params | None, prompts: Tokens, lengths: Lengths, key: Array
     ) -> Generation:
         recipe = self.recipe
-        params, adapted = self.bind(tuned, base)
+        params, adapted = bind(tuned, base, self._scale)
         read = prefill(self.decoder, params, prompts, lengths, room=recipe.max_new_tokens)
         return continue_streams(
             self.decoder,
@@ -384,7 +336,7 @@ class PolicyTrainer:
         marks = jnp.arange(samples.written.shape[1])[None] < samples.counts[:, None]
 
         def log_probs(tuned: Any) -> TokenLogProbs:
-            params, adapted = self.bind(tuned, base)
+            params, adapted = bind(tuned, base, self._scale)
             return written_log_probs(
                 self.decoder,
                 params,
@@ -411,24 +363,8 @@ class PolicyTrainer:
             return terms.loss, terms
 
         (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(state.tuned)
-        tuned, moments = move(self.recipe, state, gradient)
-        return PolicyState(state.step, tuned, state.reference, moments), terms
-
-
-def move(recipe: PolicyRecipe, state: PolicyState, gradient: Any) -> tuple[Any, MomentState]:
-    """Move what is learned: AdamW without decay, the gradient cut to a norm before."""
-    norm = optax.tree.norm(gradient)
-    factor = recipe.grad_norm / jnp.maximum(norm, recipe.grad_norm)
-    cut = jax.tree.map(lambda x: x * factor, gradient)
-    direction, moments = ADAM.update(cut, state.moments)
-    rate = learning_rate(
-        state.step + 1,
-        base=recipe.learning_rate,
-        warmup_steps=round(recipe.warmup * recipe.updates),
-        total_steps=recipe.updates,
-        min_ratio=0.0,
-    )
-    return apply_decoupled(state.tuned, direction, rate, 0.0), moments  # type: ignore[return-value]
+        new = move(self.recipe, TuningState(state.step, state.tuned, state.moments), gradient)
+        return PolicyState(state.step, new.tuned, state.reference, new.moments), terms
 
 
 def _round_up(number: int, step: int) -> int:

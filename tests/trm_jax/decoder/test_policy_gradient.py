@@ -20,13 +20,18 @@ from trm_jax.decoder.policy_gradient import (
     Samples,
     check_learned,
     group_advantages,
-    join_texts,
     narrow,
     policy_loss,
     soft_barrier,
-    written_log_probs,
 )
 from trm_jax.decoder.transformer import Decoder
+from trm_jax.decoder.tuning import (
+    TraceTuner,
+    TuningRecipe,
+    join_texts,
+    start_tuning,
+    written_log_probs,
+)
 
 LOG_PROBS = jax.jit(written_log_probs, static_argnames=("decoder", "temperature"))
 
@@ -232,6 +237,30 @@ def test_adapters_learn_on_a_base_that_stays() -> None:
     jax.tree.map(np.testing.assert_array_equal, state.tuned, again.tuned)
     with pytest.raises(ValueError, match="both the base"):
         toy_trainer(recipe, base=base)
+
+
+@pytest.mark.slow
+def test_supervised_adapters_learn_a_trace_that_the_base_does_not_write() -> None:
+    base, lora = Decoder(TOY).init(jax.random.key(0)), LoraConfig(rank=4, alpha=8.0, dropout=0.1)
+    prompts, lengths = jnp.asarray([[3, 4], [5, PAD]]), jnp.asarray([2, 1])
+    traces, counts = jnp.asarray([[4, 4, STOP], [5, STOP, PAD]]), jnp.asarray([3, 2])
+    tuner = TraceTuner(
+        Decoder(TOY), TuningRecipe(updates=60, learning_rate=0.03), base=base, lora=lora
+    )
+    state = start_tuning(init_adapters(jax.random.key(1), base, lora))
+    losses = []
+    for _ in range(60):
+        state, loss = tuner.step(state, prompts, lengths, traces, counts)
+        losses.append(float(loss))
+    plain = LOG_PROBS(Decoder(TOY), base, prompts, lengths, traces)
+    # adapters add nothing at first: the loss is the base's, a mean over 5 tokens of float32
+    marked = np.arange(3)[None] < np.asarray(counts)[:, None]
+    np.testing.assert_allclose(losses[0], -np.asarray(plain)[marked].mean(), rtol=1e-5)
+    adapted = AdaptedRows(state.tuned, jnp.float32(lora.scale))
+    written = generate(
+        Decoder(TOY), base, prompts, lengths, stop=STOP, max_new_tokens=3, adapted=adapted
+    )
+    np.testing.assert_array_equal(written.tokens, traces)
 
 
 def test_a_policy_that_has_not_learned_its_task_is_refused() -> None:
