@@ -2,17 +2,18 @@
 
     python -m experiments.decode.text --model smollm2
     python -m experiments.decode.text --model hf:Qwen/Qwen2.5-0.5B-Instruct \\
-        --schemes fp32,w8c-sym,w4c-sym-gptq_a16s_carry8 --text notes.txt --out runs/qwen-text
+        --schemes fp32,w8c-sym,w4c-sym-gptq_a16s_carry8 --text notes.txt --ask "What is 2 + 3?"
 
 A text is read from left to right through the KV cache that the scheme keeps (int8 under
 `..._carry8`): the perplexity of its tokens, and how often the likeliest next token is the one of
-full precision. Then the model answers six questions greedily, and its tokens are compared with
-those of full precision up to the first that differs. Static schemes and GPTQ are calibrated on
+full precision. Then the model answers questions greedily, and its tokens are compared with those of
+full precision up to the first that differs. Static schemes and GPTQ are calibrated on
 another text, which is never evaluated.
 
-Both texts come with the program (experiments/decode/text/passages.py); intervals take tokens as
-independent, which tokens of one text are not quite. Into --out go text.jsonl (a row per scheme),
-text.json, text.csv and text.md. A killed run goes on with --resume, which also adds schemes.
+Texts and questions come with the program (experiments/decode/text/passages.py); intervals take
+tokens as independent, which tokens of one text are not quite. Into --out go text.jsonl (a row per
+scheme), text.json, text.csv and text.md with the answers. A killed run goes on with --resume, which
+also adds schemes.
 """
 
 import argparse
@@ -42,6 +43,12 @@ def parser() -> argparse.ArgumentParser:
         "--text", type=user_path, metavar="FILE", help="UTF-8 text to read (default: one of ours)"
     )
     p.add_argument(
+        "--ask",
+        action="append",
+        metavar="TEXT",
+        help="question to answer; may be given several times (default: six of ours)",
+    )
+    p.add_argument(
         "--limit",
         type=natural_int,
         default=512,
@@ -53,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         type=natural_int,
         default=32,
         metavar="N",
-        help="of every answer; 0 leaves answers out (%(default)s)",
+        help="of every answer; 0 asks nothing (%(default)s)",
     )
     p.add_argument(
         "--out",

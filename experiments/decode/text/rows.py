@@ -35,7 +35,8 @@ class TextSpec(RowSpec):
 
     Attributes:
       model: name for headings.
-      model_sha256, text_sha256, calibration_sha256: what was run on which tokens.
+      model_sha256: of configuration and weights.
+      text_sha256, calibration_sha256, questions_sha256: of tokens.
       num_tokens: of the text; all but the first are predicted.
       num_questions, max_new_tokens: answers, and tokens of each at most; 0: none.
       schemes: names as `quant.scheme.Scheme.name` writes them, full precision first.
@@ -45,6 +46,7 @@ class TextSpec(RowSpec):
         "model_sha256",
         "text_sha256",
         "calibration_sha256",
+        "questions_sha256",
         "num_tokens",
         "num_questions",
         "max_new_tokens",
@@ -54,6 +56,7 @@ class TextSpec(RowSpec):
     model_sha256: str
     text_sha256: str
     calibration_sha256: str
+    questions_sha256: str
     num_tokens: int
     num_questions: int
     max_new_tokens: int

@@ -54,12 +54,14 @@ class StudyTokens:
     stop: int
 
 
-def study_tokens(loaded: LoadedDecoder, text: str, limit: int, *, asks: bool) -> StudyTokens:
+def study_tokens(
+    loaded: LoadedDecoder, text: str, limit: int, questions: Sequence[str]
+) -> StudyTokens:
     """Cut the texts into the tokens of a model.
 
     Args:
       limit: of the text's tokens; 0: all.
-      asks: whether questions are answered.
+      questions: that are answered; none: nothing is asked.
 
     Raises:
       ValueError: the text has fewer than two tokens, or more than the model has positions; or the
@@ -73,17 +75,16 @@ def study_tokens(loaded: LoadedDecoder, text: str, limit: int, *, asks: bool) ->
             f"the text must have 2 to {most} tokens of {loaded.name}, got {len(tokens)}; choose"
             " another --text or --limit"
         )
-    if asks and not loaded.stops:
+    if questions and not loaded.stops:
         raise ValueError(
             f"{loaded.origin} names no token that ends an answer (eos_token_id); leave answers out"
             " with --max-new-tokens 0"
         )
-    prompts = [tuple(loaded.tokenizer.chat(each)) for each in QUESTIONS] if asks else []
     return StudyTokens(
         text=tuple(tokens),
         calibration=tuple(loaded.tokenizer.encode(CALIBRATION)),
-        prompts=tuple(prompts),
-        stop=loaded.stops[0] if asks else PAD,
+        prompts=tuple(tuple(loaded.tokenizer.chat(each)) for each in questions),
+        stop=loaded.stops[0] if questions else PAD,
     )
 
 
@@ -158,19 +159,21 @@ def measure_texts(args: argparse.Namespace) -> None:
     Raises:
       ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
     """
-    from experiments.decode.text.tables import write_report  # late: rows need no tables
+    from experiments.decode.text.tables import TextAnswers, write_report  # late: rows need none
 
     schemes = parse_schemes(args.schemes)
     for name in schemes:
         check_decoder_scheme(parse(name))
     text = READ if args.text is None else read_utf8(args.text)
     loaded = load_decoder(args.model)
-    tokens = study_tokens(loaded, text, args.limit, asks=args.max_new_tokens > 0)
+    questions = (args.ask or QUESTIONS) if args.max_new_tokens else ()
+    tokens = study_tokens(loaded, text, args.limit, questions)
     spec = TextSpec(
         model=loaded.name,
         model_sha256=loaded.sha256,
         text_sha256=_hash(tokens.text),
         calibration_sha256=_hash(tokens.calibration),
+        questions_sha256=_hash([token for prompt in tokens.prompts for token in (*prompt, -1)]),
         num_tokens=len(tokens.text),
         num_questions=len(tokens.prompts),
         max_new_tokens=args.max_new_tokens,
@@ -192,7 +195,8 @@ def measure_texts(args: argparse.Namespace) -> None:
                 folder.append(row)
                 advance(done, row.scheme)
         spec = folder.read_spec()
-        write_report(spec, folder.read_rows(spec), args.out, console)
+        answers = TextAnswers(tuple(questions), loaded.tokenizer.decode)
+        write_report(spec, folder.read_rows(spec), answers, args.out, console)
 
 
 def read_utf8(file: Path) -> str:

@@ -4,8 +4,9 @@ Perplexity is exp of the mean of nats; its interval is that of the mean, and the
 difference in nats to full precision is of the same tokens in pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -93,12 +94,37 @@ def _signed(value: Interval) -> str:
     return f"{value.value:+.3f}\n[{value.low:+.3f}, {value.high:+.3f}]"
 
 
-def write_report(spec: TextSpec, rows: Sequence[TextRow], out: Path, console: Console) -> None:
-    """Print the table and write it as CSV and Markdown; schemes without a row are left out."""
+class TextAnswers(NamedTuple):
+    """What was asked, and how answers are read."""
+
+    questions: tuple[str, ...]
+    decode: Callable[[Sequence[int]], str]
+
+    def table(self, rows: Sequence[TextRow]) -> Table:
+        """Write the answers of all schemes, question by question."""
+        cells = [
+            (question if i == 0 else "", label(row.scheme, "float32"), self._text(row.written[at]))
+            for at, question in enumerate(self.questions)
+            for i, row in enumerate(rows)
+        ]
+        first = frozenset(range(0, len(cells), max(len(rows), 1)))
+        return Table("Answers", ("question", "scheme", "answer"), tuple(cells), first)
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return " ".join(self.decode(tokens).replace("|", "/").split())
+
+
+def write_report(
+    spec: TextSpec, rows: Sequence[TextRow], answers: TextAnswers, out: Path, console: Console
+) -> None:
+    """Print the tables and write them as CSV and Markdown; schemes without a row are left out."""
     by_scheme = {row.scheme: row for row in rows}
     reference = by_scheme[spec.schemes[0]]
-    records = [text_record(by_scheme[s], reference) for s in spec.schemes if s in by_scheme]
-    table = text_table(spec, records)
-    print_tables([table], console)
+    shown = [by_scheme[scheme] for scheme in spec.schemes if scheme in by_scheme]
+    records = [text_record(row, reference) for row in shown]
+    tables = [text_table(spec, records)]
+    tables += [answers.table(shown)] if answers.questions else []
+    print_tables(tables, console)
     (out / "text.csv").write_text(to_csv(records), encoding="utf-8")
-    (out / "text.md").write_text(to_markdown(table), encoding="utf-8")
+    text = "\n".join(map(to_markdown, tables))
+    (out / "text.md").write_text(text, encoding="utf-8")

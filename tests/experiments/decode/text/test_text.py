@@ -136,6 +136,20 @@ def test_a_study_goes_on_with_more_schemes(model: Path, measured: Path, capsys) 
     assert {name: after[name] for name in before} == before
     assert measure(model, measured, "--resume", "--limit", "9") == 2
     assert "num_tokens is 16, asked for 9" in capsys.readouterr().err
+    assert measure(model, measured, "--resume", "--ask", "the cat is") == 2
+    assert "questions_sha256 is" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_own_question_is_answered(model: Path, tmp_path: Path) -> None:
+    assert measure(model, tmp_path / "out", "--ask", "the cat is", schemes=("fp32",)) == 0
+    (answer,) = rows_of(tmp_path / "out")["fp32"].written
+    prompt = [1, *[0] * 1, WORDS.index("the"), WORDS.index("cat"), WORDS.index("is"), 2, 1, 0]
+    params, text = random_params(CONFIG), list(prompt)
+    for token in answer:
+        assert token == int(np.argmax(oracle.logits(params, CONFIG, np.asarray(text))[-1]))
+        text.append(token)
+    assert "| the cat is | fp32 |" in (tmp_path / "out" / "text.md").read_text()
 
 
 @pytest.mark.parametrize(
