@@ -163,6 +163,7 @@ PLACES = {
         "experiments.predictor",
         "experiments.ablate",
         "experiments.arc",
+        "experiments.decode",
         "experiments.deploy",
         "experiments.footprint",
     ),

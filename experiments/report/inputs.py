@@ -4,6 +4,7 @@
     ablation    ablation.json                     experiments.ablate
     votes       votes.json                        experiments.arc
     footprint   footprint.jsonl                   experiments.footprint
+    comparison  decode.json                       experiments.decode
     deployment  deployment.json (or summary.csv)  experiments.deploy, all targets
 
 Folders of one sweep are joined; everything else stands for itself. What is read are rows and
@@ -20,6 +21,7 @@ from typing import NamedTuple
 from experiments.ablate import tables as ablate_tables
 from experiments.ablate.tables import Ablation
 from experiments.arc import outcomes as arc_outcomes
+from experiments.decode import tables as decode_tables
 from experiments.deploy.aihub import tables as aihub_tables
 from experiments.deploy.cortex_m import rows as cortex_m_rows
 from experiments.deploy.cortex_m import tables as cortex_m_tables
@@ -51,6 +53,7 @@ class RunKind(enum.Enum):
     VOTES = "experiments.arc"
     DEPLOYMENT = "experiments.deploy"
     FOOTPRINT = "experiments.footprint"
+    COMPARISON = "experiments.decode"
 
 
 DEPLOYMENT_FILE = "deployment.json"
@@ -58,6 +61,7 @@ MARKS = {
     RunKind.ABLATION: ("ablation.json",),
     RunKind.VOTES: ("votes.json",),
     RunKind.FOOTPRINT: ("footprint.jsonl",),
+    RunKind.COMPARISON: ("decode.json",),
     RunKind.SWEEP: ("spec*.json",),
     RunKind.DEPLOYMENT: (DEPLOYMENT_FILE, "summary.csv"),
 }
@@ -85,7 +89,7 @@ class Results(NamedTuple):
     Attributes:
       footprints: rows of the published configurations if no folder of footprints was given:
         they follow from shapes, in a second.
-      deployments, votes: the tables of every folder, one after the other.
+      deployments, votes, comparisons: the tables of every folder, one after the other.
     """
 
     sweeps: list[Sweep]
@@ -93,6 +97,7 @@ class Results(NamedTuple):
     footprints: list[Record]
     deployments: list[Table]
     votes: list[Table]
+    comparisons: Sequence[Table] = ()
 
     def records_of(self, study: str) -> list[Record]:
         """Collect the records of one study of every ablation, its task added."""
@@ -124,6 +129,11 @@ def read_results(folders: Sequence[Path]) -> Results:
         footprints=rows,
         deployments=[table for folder in deployments for table in read_deployment(folder)],
         votes=[table for folder in votes for table in arc_outcomes.read_tables(folder)],
+        comparisons=[
+            table
+            for folder in sorted_folders[RunKind.COMPARISON]
+            for table in decode_tables.read_tables(folder)
+        ],
     )
 
 

@@ -50,6 +50,12 @@ class ReportSubject:
         return known_config(name)
 
     @property
+    def has_decoder(self) -> bool:
+        """Return whether a decoder of the same puzzles is bundled; it needs bundled puzzles."""
+        decoders = (entry.task for entry in zoo.DECODERS.values())
+        return self.task in decoders and self.data is None
+
+    @property
     def arguments(self) -> tuple[str, ...]:
         """Options that every program shares."""
         model = ("--model", self.model) if self.model else ()
@@ -89,6 +95,7 @@ def jobs(listed: list[ReportSubject], *, quick: bool) -> list[CommandJob]:
         *(_vote(subject, quick) for subject in listed if subject.task == "arc"),
         *(_deployment(s, quick) for s in reversed(first.values()) if s.task != "arc"),
         *(_board(s, quick) for s in first.values() if s.task == "sudoku"),
+        *(_comparison(s, quick) for s in first.values() if s.has_decoder),
     ]
 
 
@@ -137,6 +144,17 @@ def _vote(subject: ReportSubject, quick: bool) -> CommandJob:
     few = ("--limit", "4", "--num-aug", "1") if quick else ("--limit", "20")
     arguments = (*subject.arguments[2:], *few, "--resume")  # experiments.arc knows one task
     return CommandJob(name=_name("votes", subject), module="experiments.arc", arguments=arguments)
+
+
+def _comparison(subject: ReportSubject, quick: bool) -> CommandJob:
+    """Put the task's model beside the bundled decoder."""
+    model = subject.model or zoo.default(subject.task)
+    names = f"{model},{zoo.default_decoder(subject.task)}"
+    few = ("--limit", str(QUICK_LIMIT), "--schemes", "fp32,w4c-sym") if quick else ()
+    arguments = ("--task", subject.task, "--models", names, *few, "--resume")
+    return CommandJob(
+        name=_name("decode", subject), module="experiments.decode", arguments=arguments
+    )
 
 
 def _board(subject: ReportSubject, quick: bool) -> CommandJob:

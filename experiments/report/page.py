@@ -19,6 +19,7 @@ from experiments.report.sections.depth import depth_section
 from experiments.report.sections.devices import device_section, recommendation_section
 from experiments.report.sections.memory import memory_section, pareto_section
 from experiments.report.sections.quantisation import quantisation_section
+from experiments.report.sections.tokens import tokens_section
 
 TITLE = "What survives when a recursive reasoner is compressed"
 SECTIONS = (
@@ -35,6 +36,7 @@ SECTIONS = (
     ablation_section,
     vote_section,
     device_section,
+    tokens_section,
 )
 
 

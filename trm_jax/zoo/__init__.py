@@ -57,6 +57,22 @@ MODELS = {
 """The bundled models; the first of each task is its default."""
 
 
+DECODERS = {
+    entry.name: entry
+    for entry in (
+        ZooEntry(name="sudoku-ar-mini", task="sudoku"),
+        ZooEntry(name="maze-ar-mini", task="maze"),
+    )
+}
+
+
+def default_decoder(task: str) -> str:
+    for entry in DECODERS.values():
+        if entry.task == task:
+            return entry.name
+    raise ValueError(f"no decoder of {task} puzzles is bundled; name one with --model")
+
+
 def load(name: str) -> tuple[Config, Weights]:
     """Load a bundled model.
 

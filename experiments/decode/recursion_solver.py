@@ -1,0 +1,103 @@
+"""A recursive model under a scheme: at its full depth, and until the puzzle's rules are obeyed.
+
+Fidelity is the cosine of z_H to full precision's after as many H-cycles.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.decode.solvers import Answered
+from export.footprint.estimate import Footprint, estimate_footprint
+from export.footprint.sram import state_bytes
+from quant.scheme import Scheme
+from quant.simulation import Simulation
+from trm_jax.data.batches import PuzzleBatch
+from trm_jax.evaluators import Trajectory, step_readings
+from trm_jax.halting import BY_RULES, NEVER, StepReading, halted_tokens, halting_steps
+from trm_jax.halting.rules import Rules
+from trm_jax.loading import LoadedModel, to_batch
+from trm_jax.metrics import token_cosine
+
+BY_RULES_SUFFIX = ", by rules"
+"""What the name of a model gets where the puzzle's rules end it."""
+
+
+class RolledOut(NamedTuple):
+    """A shard at full depth: z_H after every H-cycle, and what is read out after every step."""
+
+    states: Trajectory
+    readings: list[StepReading]
+
+
+@dataclass(frozen=True, eq=False)
+class RecursionSolver:
+    """A recursive model under a scheme.
+
+    Attributes:
+      rules: of the puzzles; None: the task has none, and only full depth is measured.
+    """
+
+    model: LoadedModel
+    scheme: Scheme
+    simulation: Simulation
+    rules: Rules | None
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Full depth, and by rules where there are some."""
+        name = self.model.name
+        return (name,) if self.rules is None else (name, name + BY_RULES_SUFFIX)
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """Costs by shapes."""
+        return estimate_footprint(self.model.config, self.scheme)
+
+    def run(self, host: PuzzleBatch) -> RolledOut:
+        """Roll out to full depth."""
+        steps = self.model.config.halt_max_steps
+        states = self.simulation.trajectory(to_batch(host), steps=steps)
+        simulation = self.simulation
+        return RolledOut(states, step_readings(simulation.reasoner, simulation.weights, states))
+
+    def read(
+        self, host: PuzzleBatch, ran: RolledOut, reference: RolledOut
+    ) -> Mapping[str, Answered]:
+        """Read the answers off at full depth, and at the step where the rules end a puzzle."""
+        ways = zip(self.ends, (NEVER, BY_RULES), strict=False)
+        steps = {
+            name: halting_steps(rule, host.inputs, ran.readings, self.rules) for name, rule in ways
+        }
+        return {name: self._answered(host, at, ran, reference) for name, at in steps.items()}
+
+    def reference(self, ran: RolledOut) -> RolledOut:
+        """What other schemes are compared with, if this is full precision."""
+        return ran
+
+    def _answered(
+        self, host: PuzzleBatch, steps: np.ndarray, ran: RolledOut, reference: RolledOut
+    ) -> Answered:
+        config, rows = self.model.config, np.arange(len(steps))
+        cells = halted_tokens(ran.readings, steps)
+        cycles = steps * config.H_cycles
+        at = (cycles - 1, rows)
+        return Answered(
+            cells=cells,
+            depth=cycles,
+            read=np.zeros_like(cycles),
+            ended=self._obeys(host, cells),
+            cosine=np.asarray(token_cosine(reference.states[at], ran.states[at]), np.float64),
+            same=(cells == halted_tokens(reference.readings, steps)).all(axis=1),
+            gflops=self.footprint.work(1).total * cycles,
+            bytes_read=self.footprint.read_per_cycle * cycles.astype(np.float64),
+            state_bytes=np.full(len(rows), float(state_bytes(config, self.scheme))),
+        )
+
+    def _obeys(self, host: PuzzleBatch, cells: np.ndarray) -> np.ndarray:
+        if self.rules is None:
+            return np.ones(len(cells), bool)
+        return np.array([self.rules(*pair) for pair in zip(host.inputs, cells, strict=True)], bool)

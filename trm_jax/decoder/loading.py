@@ -1,0 +1,136 @@
+"""Load a decoder of puzzles by its name: bundled, or a folder (model_folder.py).
+
+    decoder = load_named_decoder("sudoku-ar-mini")
+    puzzles = load_puzzles(decoder.task, cells=decoder.facts.cells)
+    decoder.check_fit(puzzles)
+
+Not here: recursive models (trm_jax/loading.py), decoders of text (files of releases).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from trm_jax import zoo
+from trm_jax.checkpoints.model_files import CONFIG_FILE
+from trm_jax.data.facts import PuzzleFacts
+from trm_jax.decoder.config import DecoderConfig, decoder_to_dict
+from trm_jax.decoder.model_folder import PuzzleDecoder, flat_params, load_decoder
+from trm_jax.loading import DATA_OPTION, Puzzles, check_facts_fit
+from trm_jax.names import did_you_mean
+from trm_jax.tasks.table import agreed_task, task_named
+from trm_jax.tasks.task import Task
+from trm_jax.tasks.tokens.form import TraceOrder
+from trm_jax.typed_json import read_json
+from trm_jax.types import Params
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NamedDecoder:
+    """A decoder of puzzles and what it is called.
+
+    Attributes:
+      name: what reports and folders call it.
+      origin: what loads it again: a bundled name, or a path.
+      model: configuration, weights, order and puzzles.
+    """
+
+    name: str
+    origin: str
+    model: PuzzleDecoder
+
+    @property
+    def config(self) -> DecoderConfig:
+        """Sizes."""
+        return self.model.config
+
+    @property
+    def params(self) -> Params:
+        """Weights, float32."""
+        return self.model.params
+
+    @property
+    def order(self) -> TraceOrder:
+        """Of the traces that it was trained on."""
+        return self.model.order
+
+    @property
+    def facts(self) -> PuzzleFacts:
+        """Its puzzles."""
+        return self.model.puzzles
+
+    @property
+    def task(self) -> Task:
+        """What it solves."""
+        return task_named(self.facts.task)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of weights."""
+        return self.model.num_parameters
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of configuration, order and weights."""
+        said = {"config": decoder_to_dict(self.config), "order": self.order.value}
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+        for name, value in sorted(flat_params(self.params).items()):
+            digest.update(f"{name}{value.shape}".encode())
+            digest.update(np.ascontiguousarray(value, np.float32).tobytes())
+        return digest.hexdigest()
+
+    def check_fit(self, puzzles: Puzzles, option: str = DATA_OPTION) -> None:
+        """Check that puzzles are those that the decoder reads.
+
+        Raises:
+          ValueError: another task, grid or box shape.
+        """
+        check_facts_fit(self.facts, f"decoder {self.name}", puzzles, option)
+
+
+def is_decoder(name: str) -> bool:
+    """Return whether a name or folder is a decoder's; no weight is read."""
+    if name in zoo.DECODERS:
+        return True
+    file = Path(name) / CONFIG_FILE
+    if not file.is_file():
+        return False
+    document = read_json(file)
+    config = document.get("config") if isinstance(document, dict) else None
+    return isinstance(config, dict) and config.get("architecture") == "decoder"
+
+
+def load_named_decoder(name: str | None = None, *, task: Task | None = None) -> NamedDecoder:
+    """Load a decoder of puzzles.
+
+    Args:
+      name: bundled name or folder; None: the bundled one of the task.
+      task: what it must solve.
+
+    Raises:
+      ValueError: unknown, damaged, or of another task.
+      OSError: a file is missing.
+    """
+    if name is None:
+        if task is None:
+            raise ValueError("a decoder needs a name or a task, got neither")
+        name = zoo.default_decoder(task.name)
+    bundled = zoo.DECODERS.get(name)
+    folder = Path(name) if bundled is None else bundled.directory
+    if bundled is None and not folder.is_dir():
+        raise ValueError(
+            f"unknown decoder {name!r}: no such folder;{did_you_mean(name, list(zoo.DECODERS))}"
+            f" bundled: {', '.join(zoo.DECODERS)}"
+        )
+    model = load_decoder(folder)
+    named = NamedDecoder(
+        name=name if bundled else folder.resolve().name,
+        origin=name if bundled else str(folder.resolve()),
+        model=model,
+    )
+    agreed_task(task, named.facts.task, f"decoder {name}")
+    return named
