@@ -12,7 +12,7 @@ Read in this order:
                      reinforcement under a budget of tokens
     judges.py        switcher and verifier, which read a decoder's states; votes
     training.py      next-token loss over traces, one update
-    model_folder.py  decoders of puzzles as files
+    model_folder.py  decoders of puzzles as files; loading.py, by name
 
 Not here: what tokens of a puzzle mean (trm_jax/tasks), quantisation (quant), programs
 (experiments/decode).

@@ -18,13 +18,12 @@ import numpy as np
 from trm_jax import zoo
 from trm_jax.checkpoints.model_files import CONFIG_FILE
 from trm_jax.data.facts import PuzzleFacts
-from trm_jax.decoder.config import DecoderConfig, decoder_to_dict
-from trm_jax.decoder.model_folder import PuzzleDecoder, flat_params, load_decoder
+from trm_jax.decoder.config import DecoderConfig, TraceOrder, decoder_to_dict
+from trm_jax.decoder.model_folder import PuzzleDecoder, flat_params, load_puzzle_decoder
 from trm_jax.loading import DATA_OPTION, Puzzles, check_facts_fit
 from trm_jax.names import did_you_mean
 from trm_jax.tasks.table import agreed_task, task_named
 from trm_jax.tasks.task import Task
-from trm_jax.tasks.tokens.form import TraceOrder
 from trm_jax.typed_json import read_json
 from trm_jax.types import Params
 
@@ -126,7 +125,7 @@ def load_named_decoder(name: str | None = None, *, task: Task | None = None) -> 
             f"unknown decoder {name!r}: no such folder;{did_you_mean(name, list(zoo.DECODERS))}"
             f" bundled: {', '.join(zoo.DECODERS)}"
         )
-    model = load_decoder(folder)
+    model = load_puzzle_decoder(folder)
     named = NamedDecoder(
         name=name if bundled else folder.resolve().name,
         origin=name if bundled else str(folder.resolve()),

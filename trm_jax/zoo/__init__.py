@@ -57,20 +57,20 @@ MODELS = {
 """The bundled models; the first of each task is its default."""
 
 
-DECODERS = {
-    entry.name: entry
-    for entry in (
-        ZooEntry(name="sudoku-ar-mini", task="sudoku"),
-        ZooEntry(name="maze-ar-mini", task="maze"),
-    )
-}
+DECODERS: dict[str, ZooEntry] = {}
+"""The bundled decoders of puzzles (trm_jax/decoder); the first of each task is its default."""
 
 
 def default_decoder(task: str) -> str:
+    """Name the default decoder of a task.
+
+    Raises:
+      ValueError: unknown task, or no decoder of it is bundled.
+    """
     for entry in DECODERS.values():
-        if entry.task == task:
+        if entry.task == task_named(task).name:
             return entry.name
-    raise ValueError(f"no decoder of {task} puzzles is bundled; name one with --model")
+    raise ValueError(f"no decoder of {task} puzzles is bundled; name one with --models")
 
 
 def load(name: str) -> tuple[Config, Weights]:

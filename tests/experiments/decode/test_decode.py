@@ -15,11 +15,11 @@ from experiments.decode.token_solver import Written, mean_cosine
 from experiments.measurement.shards import from_hex
 from tests.support.decoders import random_params
 from trm_jax.data.batches import gather
-from trm_jax.decoder.config import DecoderConfig
+from trm_jax.decoder.config import DecoderConfig, TraceOrder
 from trm_jax.decoder.generate import generate
-from trm_jax.decoder.model_folder import PuzzleDecoder, save_decoder
+from trm_jax.decoder.model_folder import PuzzleDecoder, save_puzzle_decoder
 from trm_jax.loading import load_puzzles
-from trm_jax.tasks.tokens.form import STOP, TokenRows, TraceOrder
+from trm_jax.tasks.tokens.form import STOP, TokenRows
 
 SCHEMES = "fp32,w4c-sym_carry8"
 
@@ -45,7 +45,7 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         puzzles=facts,
         metadata={},
     )
-    save_decoder(folder, model)
+    save_puzzle_decoder(folder, model)
     return folder
 
 
@@ -68,9 +68,9 @@ def rows_of(out: Path) -> list[DecodeRow]:
 
 
 def test_a_row_is_what_the_decoder_writes(measured: Path, decoder: Path) -> None:
-    from trm_jax.decoder.model_folder import load_decoder
+    from trm_jax.decoder.model_folder import load_puzzle_decoder
 
-    model, puzzles = load_decoder(decoder), load_puzzles("sudoku")
+    model, puzzles = load_puzzle_decoder(decoder), load_puzzles("sudoku")
     host = gather(puzzles.dataset, puzzles.order[:4], 4)
     prompts = model.form.prompts(host.inputs)
     first = next(row for row in rows_of(measured) if row.start == 0 and row.scheme == "fp32")
