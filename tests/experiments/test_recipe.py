@@ -11,15 +11,18 @@ import pytest
 from experiments.recipe import __main__ as recipe
 from experiments.recipe.job import (
     CANDIDATES,
+    FEWEST_DECIDING,
     MOST_DECIDING,
     choose_deciding,
     matrix_bytes,
+    most_deciding,
     prepare,
     read_budget,
     read_drop,
     read_target,
 )
 from experiments.recipe.outcomes import find_first, thinned
+from experiments.recipe.tables import header
 from export.targets import Target
 from quant.ptq.mixed_precision import FrontPoint
 from quant.recipe import read_recipe
@@ -115,6 +118,21 @@ def test_what_a_better_one_is_as_small_as_is_no_choice() -> None:
     eight = {"w8t-sym-gptq-norm", "w8c-sym-gptq-norm"}
     assert kinds("litert") == {"w4t-auto-gptq-norm", "w4c-auto-gptq-norm"} | eight
     assert kinds("tflm") == {"w4c-auto-gptq-norm", "w8c-sym-gptq-norm"}
+
+
+def test_how_many_puzzles_measure_and_decide_is_said() -> None:
+    """Of 200 in seven batches of 29, four measure losses; fewer decide where steps cost more."""
+    words = ("--budget", "8bits", "--calibration-puzzles", "200")
+    job = prepare(recipe.parser().parse_args([*MODEL, *words]))
+    assert job.num_loss_puzzles == 116
+    said = "the last 200 calibrate (116 of them measure losses), 500 others decide"
+    assert said in header(job)
+    small = job.model.config
+    large = replace(small, hidden_size=4 * small.hidden_size)
+    assert FEWEST_DECIDING <= most_deciding(large, None) < MOST_DECIDING
+    assert most_deciding(large, 0.01) == MOST_DECIDING
+    alone = header(replace(job, deciding=job.deciding[:0]))
+    assert "none is left to decide: the recipe of least loss is taken" in alone
 
 
 def bundled() -> Puzzles:
