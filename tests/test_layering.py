@@ -147,6 +147,7 @@ PLACES = {
     "experiments.train": ("experiments.jobs",),
     "experiments.footprint": ("experiments.jobs",),
     "experiments.recipe": ("experiments.jobs",),
+    "experiments.watch": ("experiments.jobs",),
     "experiments.decode": ("experiments.jobs",),
     "experiments.deploy.host": ("experiments.jobs",),
     "experiments.deploy.cortex_m": ("experiments.jobs",),

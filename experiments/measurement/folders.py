@@ -21,6 +21,7 @@ FOOTPRINT = OutputKind(
 PREDICTOR = OutputKind("experiments.predictor", "a study of predictors", ("predictor.md",))
 RECIPE = OutputKind("experiments.recipe", "a search for a recipe", ("recipe.json",))
 COMPARISON = OutputKind("experiments.decode", "a comparison", ("decode.json",))
+WATCH = OutputKind("experiments.watch", "a viewer", ("watch.html",))
 TRAINING = OutputKind("experiments.train", "a training run", ("spec.json",))
 FULL_SIZE = OutputKind("experiments.full_size", "a full-size run", ("full_size.json",))
 REPORT = OutputKind(
