@@ -19,7 +19,7 @@ body{margin:0 auto;max-width:76rem;padding:1.5rem;background:var(--page);color:v
 h1{font-size:1.7rem;margin:.2rem 0}h2{font-size:1.25rem;margin:2.4rem 0 .6rem;border-bottom:1px solid var(--rule)}
 p,li{max-width:48rem}.soft,figcaption,caption{color:var(--soft)}a{color:var(--link)}
 nav ul{columns:2;padding-left:1.2rem}
-.wide{overflow-x:auto;margin:1rem 0}
+.wide{overflow-x:auto;max-width:100%;margin:1rem 0}
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.3rem 0}
 th,td{padding:.22rem .6rem;text-align:right;vertical-align:top;white-space:nowrap}
@@ -52,7 +52,7 @@ def render(document: Document) -> str:
     body = (
         element("h1", escape(document.title))
         + element("p", escape(document.subtitle), class_="soft")
-        + element("nav", element("ul", links))
+        + element("nav", element("details", element("summary", "Contents") + element("ul", links)))
         + "".join(map(_section, document.sections))
     )
     page = element("head", head) + "\n" + element("body", body)

@@ -15,6 +15,7 @@ from experiments.render.document import Block, Command, Items, Paragraph, Sectio
 from experiments.render.tables import Table
 from experiments.report.evidence import collect_claims
 from experiments.report.inputs import Results
+from experiments.report.sections import devices
 from experiments.report.verdicts import (
     LARGE,
     MARGIN,
@@ -25,6 +26,7 @@ from experiments.report.verdicts import (
     ClaimVerdict,
     Topic,
 )
+from quant.scheme import label
 from trm_jax import zoo
 
 DIFFERENCES = (
@@ -51,9 +53,10 @@ TITLE = "What matched and what did not"
 def claims_section(results: Results) -> Section:
     """Hold every claim against every model it can be held against."""
     listed = collect_claims(results)
-    blocks: list[Block] = [Paragraph(headline(results, listed)), Paragraph(RULE)]
+    blocks: list[Block] = [Paragraph(headline(results, listed))]
     if results.sweeps:
-        blocks.append(matrix(results, listed))
+        blocks += [Paragraph(recommendation(results)), matrix(results, listed)]
+    blocks.append(Paragraph(RULE))
     blocks.append(claim_table(listed))
     if not (results.sweeps or results.ablations):
         line = "python -m experiments.report --all --out runs/report"
@@ -82,7 +85,30 @@ def headline(results: Results, listed: Sequence[Claim]) -> str:
         "On the models that were given" if models - set(zoo.MODELS) else "On small bundled models"
     )
     numbers = "; ".join(f"{number} {verdict.value}" for verdict, number in count.items())
-    return f"{where}, of {len(listed)} pairs of a claim and a model: {numbers}."
+    against = [
+        topic.value
+        for topic in Topic
+        if any(c.topic is topic and c.verdict is ClaimVerdict.OTHER for c in listed)
+    ]
+    other = f"Contradicted somewhere: {'; '.join(against)}." if against else "None is contradicted."
+    return f"{where}, of {len(listed)} pairs of a claim and a model: {numbers}. {other}"
+
+
+def recommendation(results: Results) -> str:
+    """Say in a sentence what to take on each device, for the first model of every task."""
+    first = {sweep.spec.task: sweep for sweep in reversed(results.sweeps)}
+    parts = []
+    for task in sorted(first):
+        sweep = first[task]
+        named = []
+        for device in devices.DEVICES:
+            choice = devices.choose(sweep, device)
+            dtype = sweep.spec.dtype
+            short = label(choice.outcome.scheme, dtype) if choice else "nothing is sure"
+            named.append(f"{short} ({device.name})")
+        parts.append(f"{sweep.spec.model}: {', '.join(named)}")
+    most = f"{100 * devices.MARGIN:.0f} pp"
+    return f"Smallest scheme that surely loses at most {most}, by device: {'; '.join(parts)}."
 
 
 def matrix(results: Results, listed: Sequence[Claim]) -> Table:
@@ -120,16 +146,16 @@ def claim_table(listed: Sequence[Claim]) -> Table:
         body.append((topic.value, *[""] * 6))
         for group in groups.values():
             for i, c in enumerate(group):
-                first = (c.text, c.where) if i == 0 else ("", "")
+                text, where = (c.text, c.where) if i == 0 else ("", "")
                 model = c.model if c.puzzles is None else f"{c.model}, n = {c.puzzles}"
-                body.append((*first, model, c.effect, c.ours, c.words, c.why))
+                body.append((text, c.words, model, c.ours, c.effect, where, c.why))
     header = (
         "The paper says",
-        "Where",
-        "Model",
-        "Its effect",
-        "Ours",
         "Verdict",
+        "Model",
+        "Ours",
+        "Its effect",
+        "Where",
         "Why it may differ",
     )
     return Table(

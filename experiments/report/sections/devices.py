@@ -8,12 +8,15 @@ The rule, for a model that was swept, of the published size of its task and arch
                   microcontroller, LiteRT on others
     3. fits       the published configuration's peak memory under the scheme fits the budget,
                   with weights loaded, streamed, or read from flash (a phone has no budget)
-    4. smallest   of what is left, the fewest bytes
+    4. smallest   of what is left, the fewest bytes; full precision is never recommended
 
 and of the depths the shallowest that is as harmless under that scheme. Weight-only schemes keep
-float32 activations, so that they fit less than their bytes suggest; the rule counts that.
+float32 activations, so that they fit less than their bytes suggest; the rule counts that. Where no
+scheme is surely harmless and one may be, it is undecided, and the table says how many puzzles would
+decide it if the same share of them changed.
 """
 
+import math
 from typing import NamedTuple
 
 from experiments.paper import tables
@@ -83,6 +86,8 @@ def recommendation_section(results: Results) -> Section:
         " size fits it, the one with the fewest bytes; then the shallowest depth that is as"
         " harmless. Accuracy is measured on the model given, memory is that of the published size"
         " of its task and architecture. Harmless at this size is no promise for another."
+        " Full precision is never recommended; where too few puzzles leave it open the table says"
+        " so."
     )
     rows = [row for sweep in results.sweeps for row in _rows(sweep)]
     header = (
@@ -103,20 +108,46 @@ def recommendation_section(results: Results) -> Section:
 
 def choose(sweep: Sweep, device: Device) -> Choice | None:
     """Apply the rule; None if no scheme passes, or the published size is not known."""
+    deepest = sweep.spec.grid.deepest
+    passing = [
+        c for c in _fitting(sweep, device) if sweep.change(c.outcome, deepest).low >= -MARGIN
+    ]
+    return min(passing, key=lambda choice: choice.estimate.backbone.total, default=None)
+
+
+def explain(sweep: Sweep, device: Device) -> str:
+    """Say why no scheme is recommended, and how many puzzles would decide where that is open."""
+    if PUBLISHED.get((sweep.spec.task, architecture_of(sweep))) is None:
+        return "the published size is not known"
+    fitting = _fitting(sweep, device)
+    if not fitting:
+        return "no scheme that was swept runs there and fits"
+    deepest = sweep.spec.grid.deepest
+    changes = [(c.outcome.scheme, sweep.change(c.outcome, deepest)) for c in fitting]
+    known = [(name, change) for name, change in changes if change.value > -MARGIN]
+    if not known:
+        return f"every scheme that fits loses more than {100 * MARGIN:.0f} pp, or may do so"
+    name, change = max(known, key=lambda each: each[1].low)
+    shrink = (change.value - change.low) / (change.value + MARGIN)
+    needed = math.ceil(sweep.reference.num_puzzles * shrink * shrink)
+    return f"undecided: {label(name, sweep.spec.dtype)} needs n >= {needed}"
+
+
+def _fitting(sweep: Sweep, device: Device) -> list[Choice]:
+    """List the schemes below full precision that a device computes and whose size fits it."""
     config = PUBLISHED.get((sweep.spec.task, architecture_of(sweep)))
     if config is None:
-        return None
-    passing = []
+        return []
+    fitting = []
     for outcome in sweep.outcomes:
         scheme = parse(outcome.scheme)
-        harmless = sweep.change(outcome, sweep.spec.grid.deepest).low >= -MARGIN
-        if not (harmless and computes(device.target, scheme)):
+        if outcome is sweep.reference or not computes(device.target, scheme):
             continue
         estimate = estimate_footprint(config, scheme)
         how = estimate.residency_for(device.budget) if device.budget else Residency.FULL
         if how is not None:
-            passing.append(Choice(outcome, estimate, how, _shallowest(sweep, outcome)))
-    return min(passing, key=lambda choice: choice.estimate.backbone.total, default=None)
+            fitting.append(Choice(outcome, estimate, how, _shallowest(sweep, outcome)))
+    return fitting
 
 
 def computes(target: Target, scheme: Scheme) -> bool:
@@ -138,7 +169,7 @@ def _rows(sweep: Sweep) -> list[tuple[str, ...]]:
     for i, device in enumerate(DEVICES):
         name = f"{sweep.spec.model} ({architecture_of(sweep)})" if i == 0 else ""
         choice = choose(sweep, device)
-        cells = ("none passes", *(NONE,) * 7) if choice is None else _cells(sweep, choice)
+        cells = (explain(sweep, device), *(NONE,) * 7) if choice is None else _cells(sweep, choice)
         rows.append((name, device.name, *cells))
     return rows
 

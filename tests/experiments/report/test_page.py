@@ -1,5 +1,6 @@
 """The one report: complete without runs, right numbers with them, self-contained, escaped."""
 
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,8 +17,14 @@ from experiments.report import page as report_page
 from experiments.report.evidence import collect_claims
 from experiments.report.inputs import Results, RunKind, kind_of, read_deployment, read_results
 from experiments.report.sections.ablations import KNOWN, comparison
-from experiments.report.sections.claims import claim_table, claims_section, headline, matrix
-from experiments.report.sections.devices import DEVICES, choose
+from experiments.report.sections.claims import (
+    claim_table,
+    claims_section,
+    headline,
+    matrix,
+    recommendation,
+)
+from experiments.report.sections.devices import DEVICES, choose, explain
 from experiments.report.sections.memory import memory_section
 from experiments.report.verdicts import (
     ClaimVerdict,
@@ -33,7 +40,7 @@ from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from export.footprint.sram import Residency
 from tests.support.sweep_rows import make_sweep
-from trm_jax.intervals import Interval, interval_fields
+from trm_jax.intervals import Interval, Pairs, interval_fields, paired_difference
 
 VOID = {"meta", "br"}
 
@@ -216,6 +223,7 @@ def test_claims_of_the_abstract_stand_first_with_the_paper_s_effect(folder: Path
     assert "10 puzzles leave" in naive.why
     assert str(PaperEffect(-0.5, 0.8)) == "-50.0 of 80.0 pp"
     assert headline(results, listed).startswith("On small bundled models, of ")
+    assert "4 MB MCU" in recommendation(results)
     other = Results([make_sweep("somebody")], [], [], [], [])
     assert headline(other, listed).startswith("On the models that were given, of ")
     table = matrix(results, listed)
@@ -234,14 +242,18 @@ def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None
     assert phone.outcome.scheme == "w8c-sym"
     assert chip is not None
     assert (chip.outcome.scheme, chip.how) == ("w8c-sym", Residency.FULL)
-    assert board is not None  # TFLite Micro has no weight-only products
-    assert (board.outcome.scheme, board.how) == ("fp32", Residency.IN_PLACE)
-    assert choose(made, DEVICES[0]._replace(budget=2**20)) is None
-    # of 10 puzzles nothing else is sure
-    few = choose(make_sweep("sudoku-trm-mlp-mini"), DEVICES[2])
-    assert few is not None
-    assert few.outcome.scheme == "fp32"
-    assert choose(made._replace(spec=make_sweep("somebody").spec), DEVICES[2]) is None
+    assert board is None  # TFLite Micro has no weight-only products, and full precision is none
+    assert explain(made, DEVICES[0]) == "no scheme that was swept runs there and fits"
+    assert choose(made, DEVICES[1]._replace(budget=2**20)) is None
+    # of 10 puzzles nothing is sure, although int8 changes none of them
+    few = make_sweep("sudoku-trm-mlp-mini")
+    assert choose(few, DEVICES[2]) is None
+    reach = paired_difference(Pairs(0, 0, 10)).low
+    needed = math.ceil(10 * (reach / 0.05) ** 2)
+    assert explain(few, DEVICES[2]) == f"undecided: int8 needs n >= {needed}"
+    unknown = made._replace(spec=make_sweep("somebody").spec)
+    assert choose(unknown, DEVICES[2]) is None
+    assert explain(unknown, DEVICES[2]) == "the published size is not known"
 
 
 def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
