@@ -20,6 +20,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -129,7 +130,7 @@ def keep_artifact(
     folder: Path,
     source: LoadedModel,
     plan: StoragePlan,
-    make: Callable[[], Simulation],
+    simulation: Simulation,
     dataset: PuzzleDataset,
     *,
     batch: int,
@@ -142,13 +143,14 @@ def keep_artifact(
     """Open the export of a folder; make it first where it is not there.
 
     Args:
-      make: gives the simulation, where the export is to be made.
+      simulation: of the model under the plan.
       dataset: its first puzzles are tried for the expected answers.
       tried: how many of them at most.
       batch, steps, halting, cut, calibration: as of `write_artifact`.
 
     Raises:
       As `write_artifact` and `open_artifact`.
+      ValueError: the folder holds another export than is asked for.
     """
     if not (folder / MANIFEST_FILE).exists():
         first = gather_batch(dataset, np.arange(min(tried, len(dataset))))
@@ -156,7 +158,7 @@ def keep_artifact(
             folder,
             source,
             plan,
-            make(),
+            simulation,
             first,
             batch=batch,
             steps=steps,
@@ -164,7 +166,51 @@ def keep_artifact(
             cut=cut,
             calibration=calibration,
         )
-    return open_artifact(folder)
+        return open_artifact(folder)
+    export = open_artifact(folder)
+    _check_kept(folder, export.manifest, plan, simulation, batch, steps, halting, calibration)
+    return export
+
+
+def _check_kept(
+    folder: Path,
+    found: Manifest,
+    plan: StoragePlan,
+    simulation: Simulation,
+    batch: int,
+    steps: int,
+    halting: Halting | None,
+    calibration: CalibrationFacts | None,
+) -> None:
+    """Check that an export which was there already is the one that is asked for.
+
+    A deployment in which every scheme was refused leaves exports behind, and a later one of
+    another model may be written into the same folder. What earlier versions did not record, and
+    the rule of halting where nobody names one, is not compared.
+    """
+    halted = NEVER if found.expected.halted is None else found.expected.halted.rule
+    pairs = {
+        "model": (found.parameters_sha256, parameters_sha256(simulation.quantised)),
+        "configuration": (found.config, simulation.reasoner.config),
+        "scheme": (found.scheme, plan.precision.name),
+        "target": (found.target, plan.target),
+        "batch": (found.batch, batch),
+        "number of steps": (found.expected.steps, steps),
+        "rule of halting": (halted, halted if halting is None else halting),
+        "calibration": (_puzzles_of(found.calibration), _puzzles_of(calibration)),
+    }
+    if found.calibration is None:
+        del pairs["calibration"]
+    other = [name for name, (kept, asked) in pairs.items() if kept != asked]
+    if other:
+        raise ValueError(
+            f"{folder} holds an export of another {' and another '.join(other)};"
+            " choose another --out, or delete that folder"
+        )
+
+
+def _puzzles_of(calibration: CalibrationFacts | None) -> Any:
+    return None if calibration is None else calibration.identity
 
 
 def write_artifact(

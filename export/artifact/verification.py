@@ -12,7 +12,7 @@ import numpy as np
 
 from export.artifact import check_operators, check_rollouts
 from export.artifact.check_blocks import check_blocks
-from export.artifact.manifest import Expected
+from export.artifact.manifest import Expected, Manifest
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.graph.files import check_format
@@ -78,6 +78,19 @@ def find_calibration(
     )
 
 
+def check_calibrated(manifest: Manifest) -> None:
+    """Check that an export was calibrated, where a command line names the puzzles of that.
+
+    Raises:
+      ValueError: its scheme needs none.
+    """
+    if not plan_named(manifest.scheme, manifest.target).precision.needs_puzzles:
+        raise ValueError(
+            f"the export's scheme, {manifest.scheme}, is calibrated on no puzzles; leave"
+            " --calibration out"
+        )
+
+
 def simulate_export(export: Export, model: str | None, found: Calibrated) -> Simulation:
     """Build the simulation of an export.
 
@@ -129,6 +142,8 @@ def run_checks(
     """
     export = open_artifact(folder)
     manifest, expected = export.manifest, export.manifest.expected
+    if calibration is not None:
+        check_calibrated(manifest)
     yield CheckResult("files", True, f"{manifest.total_bytes:,} bytes, as the manifest says")
     target = target or manifest.target
     check_format(manifest.target, target)

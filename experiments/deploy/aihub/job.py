@@ -38,6 +38,7 @@ from export.aihub import devices
 from export.aihub.client import Hub, Waiting
 from export.aihub.ledger import Ledger
 from export.targets import Target
+from quant.simulation import calibrate_on
 from trm_jax.data.calibration import read_calibration
 from trm_jax.data.format import PuzzleDataset
 from trm_jax.halting import NEVER, Halting, HaltRule
@@ -224,8 +225,9 @@ def deploy(job: AiHubJob, console: Console) -> None:
 
 
 def _prepared(job: AiHubJob) -> list[Prepared]:
+    calibration = calibrate_on(job.source, job.aside.batches(), job.steps)
     return [
-        prepare(variant, job.source, job.dataset, job.aside, job.steps, job.out)
+        prepare(variant, job.source, job.dataset, job.aside, calibration, job.steps, job.out)
         for variant in job.variants
     ]
 

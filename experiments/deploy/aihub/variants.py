@@ -23,10 +23,10 @@ from export.graph import tflite_writer
 from export.graph.files import import_onnx_file
 from export.graph.ir import Graph, GraphModel
 from export.lowering import unroll
-from export.lowering.model import parameters_sha256
 from export.lowering.storage import Numerics, StoragePlan, plan_for
 from export.pipeline import keep_artifact
 from export.targets import Target
+from quant.ptq.calibrate import Calibration
 from quant.recipe import parse_given
 from quant.scheme import CarryPrecision, parse, short_name
 from quant.simulation import Simulation, simulate
@@ -146,32 +146,30 @@ def prepare(
     source: LoadedModel,
     dataset: PuzzleDataset,
     aside: CalibrationPuzzles,
+    calibration: Calibration,
     steps: int,
     out: Path,
 ) -> Prepared:
     """Export a variant, if that is not done yet, and write the file of one step.
 
     Args:
-      aside: puzzles that it is calibrated on.
+      aside: puzzles that it is calibrated on; calibration: measured on them, once for all.
 
     Raises:
       ValueError, RuntimeError: it cannot be exported, or OUT holds another one.
     """
     folder = out / "exports" / variant.name.replace(":", "-")
-    simulation = simulate(source, variant.plan.precision, aside.batches(), steps=steps)
+    simulation = simulate(source, variant.plan.precision, calibration)
     artifact = keep_artifact(
         folder,
         source,
         variant.plan,
-        lambda: simulation,
+        simulation,
         dataset,
         batch=1,
         steps=steps,
         calibration=aside.recorded_if(variant.plan.precision.needs_puzzles),
     )
-    same = artifact.manifest.parameters_sha256 == parameters_sha256(simulation.quantised)
-    if not same or artifact.config != simulation.reasoner.config:
-        raise ValueError(f"{folder} holds another model or other H-cycles; choose another --out")
     graph = unroll.step_graph(artifact.model, artifact.config)
     model = GraphModel(graphs=(graph,), metadata=artifact.model.metadata)
     if variant.route is Route.TFLITE:

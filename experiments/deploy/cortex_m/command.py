@@ -15,7 +15,8 @@ of a --preset, the published sizes, weights are random: sizes and counts only. O
              too small and by how many bytes
     instructions of a block (the update of z_L) and of a puzzle at full depth: emulated, where
              --tflm-lib is given and QEMU is there, otherwise by the operator model; which, is said
-    time     an estimate: --cpi cycles per instruction at --mhz; `in time` if below --patience
+    time     an estimate: --cpi cycles per instruction at --mhz; `in time` if below --patience, at
+             full depth (`yes`) or at the mean depth of halting alone (`halting`)
     answers  exact match and fidelity to full precision of the board's arithmetic on the first
              --limit puzzles, simulated bit for bit, at full depth and with the board's own rule of
              halting (--halt); what fits and ends in time but answers nothing right is said to

@@ -10,7 +10,6 @@ attention over more positions than one chunk is worth a try.
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -27,7 +26,7 @@ from export.lowering.storage import StoragePlan, plan_for
 from export.pipeline import draft_manifest, keep_artifact, lower_model
 from export.targets import Target
 from quant.integer.model import uncalibrated_model
-from quant.ptq.calibrate import ProductRange, input_widths
+from quant.ptq.calibrate import Calibration, ProductRange, input_widths
 from quant.ptq.weights import round_unquantised
 from quant.scheme import Scheme, parse
 from quant.simulation import Simulation, quantise_for, simulate
@@ -74,17 +73,16 @@ def _without_stages(artifact: Export) -> Export:
     return dataclasses.replace(artifact, model=dataclasses.replace(artifact.model, graphs=graphs))
 
 
-def trained_simulation(source: LoadedModel, aside: CalibrationPuzzles, scheme: str) -> Simulation:
+def trained_simulation(source: LoadedModel, calibration: Calibration, scheme: str) -> Simulation:
     """Simulate a model as a board computes it.
 
     Args:
-      aside: puzzles that it is calibrated on.
+      calibration: of the model, which schemes share.
 
     Raises:
       ValueError: TFLM does not compute the scheme right.
     """
-    plan, steps = plan_for(parse(scheme), Target.TFLM), source.config.halt_max_steps
-    return simulate(source, plan.precision, aside.batches(), steps=steps)
+    return simulate(source, plan_for(parse(scheme), Target.TFLM).precision, calibration)
 
 
 def trained_export(
@@ -92,7 +90,7 @@ def trained_export(
     source: LoadedModel,
     aside: CalibrationPuzzles,
     scheme: str,
-    make: Callable[[], Simulation],
+    simulation: Simulation,
     halting: Halting,
     cut: PartitionSpec | None = None,
 ) -> Export:
@@ -100,7 +98,7 @@ def trained_export(
 
     Args:
       aside: puzzles that it is calibrated on, beside those that it answers.
-      make: gives its simulation; halting: what the board begins with.
+      simulation: of the scheme; halting: what the board begins with.
       cut: adds stages to a block in one graph.
 
     Raises:
@@ -112,7 +110,7 @@ def trained_export(
         folder,
         source,
         plan,
-        make,
+        simulation,
         aside.evaluated.ordered,
         batch=1,
         steps=steps,

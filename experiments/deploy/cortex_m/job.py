@@ -51,7 +51,9 @@ from export.cortex_m.memory import flash_of, sram_of
 from export.cortex_m.row_file import Depth
 from export.graph.ir import Graph
 from export.lowering.stages import PartitionSpec, stages_of
+from quant.ptq.calibrate import Calibration
 from quant.scheme import parse
+from quant.simulation import calibrate_on
 from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
 from trm_jax.data.calibration import NOT_NEEDED, read_calibration
@@ -89,6 +91,11 @@ class CortexJob:
     def dataset(self) -> PuzzleDataset | None:
         """Puzzles to answer, in their order."""
         return None if self.aside is None else self.aside.evaluated.ordered
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What schemes are calibrated on, measured once for all; of random weights, nothing."""
+        return calibrate_on(self.source, () if self.aside is None else self.aside.batches())
 
     @cached_property
     def questions(self) -> BoardQuestions:
@@ -320,10 +327,10 @@ def answer_and_export(
     Raises:
       ValueError, RuntimeError: as `measure`.
     """
-    simulation = exports.trained_simulation(job.source, aside, scheme)
+    simulation = exports.trained_simulation(job.source, job.calibration, scheme)
     folder = job.out / "exports" / scheme
     artifact = exports.trained_export(
-        folder, job.source, aside, scheme, lambda: simulation, job.halting, cut
+        folder, job.source, aside, scheme, simulation, job.halting, cut
     )
     return artifact, job.questions.answer(simulation)
 

@@ -22,10 +22,7 @@ from export.cortex_m.memory import BOARDS, BoardMemory
 from quant.scheme import short_name
 from trm_jax.intervals import interval_fields, interval_of
 
-ANSWERS = (
-    "answers are the board's arithmetic, simulated bit for bit (fp32: as JAX computes it); `yes,"
-    " wrong`: in time, and no puzzle of those right"
-)
+ANSWERS = "answers are the board's arithmetic, simulated bit for bit (fp32: as JAX computes it)"
 
 
 def fit(row: BoardRow, board: BoardMemory) -> str:
@@ -56,9 +53,28 @@ def record(spec: BoardSpec, row: BoardRow) -> Record:
         "mhz": spec.speed.mhz,
         "cpi": spec.speed.cpi,
         "puzzle_seconds_estimate": seconds,
-        "in_time": seconds <= spec.speed.patience,
-        **(_answer_fields(spec, row) if row.answers is not None else {}),
+        **(answered := _answer_fields(spec, row) if row.answers is not None else {}),
+        "in_time": in_time(
+            spec.speed, seconds, answered.get("mean_seconds_estimate"), answered.get("solved")
+        ),
     }
+
+
+def in_time(speed: Speed, full: float, mean: float | None, solved: int | None) -> str:
+    """Say whether a puzzle ends within the patience, on every kind of board.
+
+    Args:
+      full, mean: seconds of a puzzle at full depth, and at the mean depth where halting ends
+        puzzles; solved: puzzles that are exact at full depth; None: nothing is answered.
+
+    Returns:
+      `yes`: at full depth; `halting`: at the mean depth alone; `no`. What answers nothing right
+      ends in no useful time: `, wrong` is added.
+    """
+    if full > speed.patience and (mean is None or mean > speed.patience):
+        return "no"
+    ends = "yes" if full <= speed.patience else "halting"
+    return f"{ends}, wrong" if solved == 0 else ends
 
 
 def _answer_fields(spec: BoardSpec, row: BoardRow) -> Record:
@@ -161,18 +177,11 @@ def fit_table(listed: Sequence[Record], speed: Speed) -> Table:
             _millions(r["puzzle_instructions"]),
             r["counted_by"],
             f"{r['puzzle_seconds_estimate']:.3g}",
-            _in_time(r),
+            r["in_time"],
         )
         for r in listed
     )
     return Table("Does it fit, does it end", header, rows, frozenset())
-
-
-def _in_time(record: Record) -> str:
-    """Say whether a puzzle ends in time; what answers nothing right ends in no useful time."""
-    if not record["in_time"]:
-        return "no"
-    return "yes, wrong" if record.get("solved") == 0 else "yes"
 
 
 def answers_table(listed: Sequence[Record]) -> Table:
@@ -207,6 +216,12 @@ def answers_table(listed: Sequence[Record]) -> Table:
     return Table(f"What it answers, {num} puzzles", header, rows, frozenset())
 
 
+IN_TIME = (
+    "in time: `yes` at full depth, `halting` at the mean depth where halting ends puzzles;"
+    " `wrong`: no puzzle is right at full depth"
+)
+
+
 def notes(listed: Sequence[Record], speed: Speed) -> list[str]:
     """Write what the numbers contain and what they do not."""
     texts = {
@@ -223,6 +238,7 @@ def notes(listed: Sequence[Record], speed: Speed) -> list[str]:
         "fits: every memory of the device holds its part, weights executed from flash; STM32N6 has"
         " no flash of its own, its board's is not counted",
         f"time is an estimate: {speed.cpi:g} cycles per instruction, memory waits left out",
+        IN_TIME,
         *([ANSWERS] if any("puzzles" in r for r in listed) else []),
     ]
 

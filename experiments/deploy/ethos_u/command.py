@@ -30,7 +30,7 @@ from trm_jax.data.calibration import add_calibration
 
 TARGETS = (Target.ETHOS_U.value,)
 TITLE = TARGETS[0]
-DEFAULT_SCHEMES = ("w8c-sym_a8s-cells_tflm", "w8c-sym_a16s-cells_tflm")
+DEFAULT_SCHEMES = ("tflm_int8_int8", "tflm_int8_int16")  # those of a Cortex-M that Vela takes
 DEFAULT_LIMIT = 64
 
 

@@ -42,8 +42,9 @@ from export.lowering.model import blocks_of
 from export.lowering.storage import plan_for
 from export.pipeline import keep_artifact
 from export.targets import Target
+from quant.ptq.calibrate import Calibration
 from quant.scheme import parse
-from quant.simulation import simulate
+from quant.simulation import calibrate_on, simulate
 from trm_jax.halting import Halting
 from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.names import unknown_name
@@ -76,6 +77,11 @@ class AcceleratorJob:
     def puzzles(self) -> Puzzles | None:
         """Puzzles to answer; None: weights are random."""
         return None if self.aside is None else self.aside.evaluated
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What schemes are calibrated on, measured once for all; of random weights, nothing."""
+        return calibrate_on(self.source, () if self.aside is None else self.aside.batches())
 
     @cached_property
     def questions(self) -> BoardQuestions:
@@ -217,12 +223,12 @@ def trained_export(
 ) -> tuple[Export, BoardAnswers]:
     """Export a model, or open its export, and answer puzzles in its integers."""
     plan, steps = plan_for(parse(scheme), Target.ETHOS_U), job.source.config.halt_max_steps
-    simulation = simulate(job.source, plan.precision, aside.batches(), steps=steps)
+    simulation = simulate(job.source, plan.precision, job.calibration)
     export = keep_artifact(
         export_folder(job, scheme),
         job.source,
         plan,
-        lambda: simulation,
+        simulation,
         aside.evaluated.ordered,
         batch=1,
         steps=steps,

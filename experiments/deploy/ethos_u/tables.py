@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.deploy.cortex_m.tables import read_records, write_summary
+from experiments.deploy.cortex_m.tables import IN_TIME, in_time, read_records, write_summary
 from experiments.deploy.ethos_u.rows import AcceleratorRow, AcceleratorSpec, accelerator_folder
 from experiments.render.tables import Record, Table, size_text, with_interval
 from quant.scheme import short_name
@@ -28,6 +28,7 @@ def record(spec: AcceleratorSpec, row: AcceleratorRow) -> Record:
     )
     full = step * spec.steps
     answers = row.answers
+    mean = None if answers is None else step * answers.mean_steps
     values: Record = {
         "scheme": short_name(row.scheme),
         "accelerator": row.accelerator.value,
@@ -39,8 +40,8 @@ def record(spec: AcceleratorSpec, row: AcceleratorRow) -> Record:
         "cpu_mhz": spec.speed.mhz,
         "cpi": spec.speed.cpi,
         "puzzle_seconds_estimate": full,
-        "halted_seconds_estimate": None if answers is None else step * answers.mean_steps,
-        "in_time": full <= spec.speed.patience,
+        "mean_seconds_estimate": mean,
+        "in_time": in_time(spec.speed, full, mean, None if answers is None else answers.solved),
         "cpu_operators": row.cpu_operators,
         "npu_calls": row.npu_calls,
         "sram_bytes_vela": row.sram_bytes,
@@ -48,6 +49,7 @@ def record(spec: AcceleratorSpec, row: AcceleratorRow) -> Record:
         "num_puzzles": spec.num_puzzles,
         "halting": spec.halting,
         "mean_steps": None if answers is None else answers.mean_steps,
+        "late_steps": None if answers is None else answers.late_steps,
     }
     if answers is not None:
         values |= interval_fields("exact", answers.exact_rate)
@@ -74,19 +76,12 @@ def time_table(spec: AcceleratorSpec, listed: Sequence[Record]) -> Table:
             f"{r['npu_block_ms_vela']:.3g}",
             f"{r['cpu_block_ms_model']:.3g}",
             f"{r['puzzle_seconds_estimate']:.3g}",
-            NONE if r["mean_steps"] is None else f"{r['halted_seconds_estimate']:.3g}",
-            _in_time(r, spec.speed.patience),
+            NONE if r["mean_steps"] is None else f"{r['mean_seconds_estimate']:.3g}",
+            r["in_time"],
         )
         for r in listed
     )
     return Table("Estimated time", header, rows, _sections(listed))
-
-
-def _in_time(r: Record, patience: float) -> str:
-    if r["in_time"]:
-        return "yes"
-    halted = r["halted_seconds_estimate"]
-    return "halting" if halted is not None and halted <= patience else "no"
 
 
 def memory_table(listed: Sequence[Record]) -> Table:
@@ -124,6 +119,7 @@ def answer_table(listed: Sequence[Record]) -> Table:
             with_interval(interval_of(r, "halted_exact")),
             r["halting"],
             f"{r['mean_steps']:.2f}",
+            str(r["late_steps"]),
             str(r["num_puzzles"]),
         )
         for r in reversed(first.values())
@@ -134,7 +130,8 @@ def answer_table(listed: Sequence[Record]) -> Table:
         "Fidelity",
         "Exact,\nhalting",
         "Halting",
-        "Mean steps",
+        "Steps\nmean",
+        "Steps\n95th percentile",
         "n",
     )
     return Table("Answers in the device's integers", header, rows, frozenset())
@@ -153,6 +150,7 @@ def notes(spec: AcceleratorSpec, listed: Sequence[Record]) -> list[str]:
         f" {spec.speed.cpi:g} cycles per instruction; memory waits, starts of the NPU and the loop"
         " around the graphs left out; nothing runs at the same time",
         "energy is left out: no public figure for these accelerators is known here",
+        IN_TIME,
         answers if spec.num_puzzles else "random weights: nothing is answered",
     ]
 

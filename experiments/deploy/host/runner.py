@@ -125,7 +125,7 @@ def simulate_export(job: HostJob, scheme: str) -> SimulatedExport:
         export_folder(job.out, scheme),
         job.source,
         plan,
-        lambda: simulation,
+        simulation,
         job.dataset,
         batch=job.batch,
         steps=job.steps,

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.deploy import __main__ as deploy
 from experiments.deploy.cortex_m.rows import BoardAnswers, BoardRow, BoardSpec, Speed
-from experiments.deploy.cortex_m.tables import fit, fit_table, record
+from experiments.deploy.cortex_m.tables import fit, fit_table, in_time, record
 from experiments.measurement.shards import Moments, from_hex
 from experiments.render.tables import to_markdown
 from experiments.report.inputs import read_deployment
@@ -76,7 +76,7 @@ def test_the_table_says_sums_and_what_is_not_counted(
     c = tiny.CONFIG
     puzzle = row.counts.puzzle(c.H_cycles, c.L_cycles, c.halt_max_steps)
     assert float(line["puzzle_seconds_estimate"]) == pytest.approx(puzzle * 2 / 100e6, rel=1e-12)
-    assert line["in_time"] == "False"
+    assert line["in_time"] == "no"
     page = (out / "summary.md").read_text()
     assert "Within" in page
     drawn = read_deployment(out)  # what a report reads, from rows
@@ -131,6 +131,25 @@ def test_what_answers_nothing_right_does_not_read_as_success() -> None:
         row = dataclasses.replace(board(40, 60), answers=answers)
         said.append(fit_table([record(spec, row)], spec.speed).rows[0][-1])
     assert said == ["yes, wrong", "yes", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("full", "mean", "solved", "said"),
+    [
+        (60, 10, 3, "yes"),
+        (60, None, None, "yes"),  # random weights answer nothing
+        (60, 10, 0, "yes, wrong"),
+        (61, 60, 3, "halting"),
+        (61, 60, 0, "halting, wrong"),
+        (61, 61, 3, "no"),
+        (61, 61, 0, "no"),
+        (61, None, None, "no"),
+    ],
+)
+def test_in_time_means_the_same_on_every_board(
+    full: float, mean: float | None, solved: int | None, said: str
+) -> None:
+    assert in_time(Speed(mhz=400, cpi=1, patience=60), full, mean, solved) == said
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -18,11 +20,11 @@ from export.runtimes.contract import Runtime
 from export.runtimes.litert import LiteRT
 from export.targets import Target
 from quant.scheme import parse
-from quant.simulation import Simulation
+from quant.simulation import Simulation, simulate
 from tests.support.slow import slow_except
 from tests.support.tiny import export as tiny
 from trm_jax.data.format import from_examples
-from trm_jax.halting import StepReading
+from trm_jax.halting import BY_Q, StepReading
 
 CONFIG = tiny.configs()["mlp"]
 SCHEMES = ("fp32", "w4c-asym", "w4c-asym_a8da", "w8c-sym_a8s")
@@ -154,3 +156,43 @@ def test_tensors_of_a_cut_product_are_the_models_own(made: Export) -> None:
     kernels = {t.name for g in cut.graphs for t in g.tensors if t.data is not None}
     whole: dict[str, Tensor] = {t.name: t for g in made.model.graphs for t in g.tensors}
     assert kernels <= set(whole)
+
+
+def test_puzzles_are_not_named_for_an_export_that_was_calibrated_on_none(tmp_path: Path) -> None:
+    tiny.make(tmp_path / "e", CONFIG, "w4c-asym")
+    checks = verification.run_checks(tmp_path / "e", limit=1, calibration=tmp_path)
+    with pytest.raises(ValueError, match=r"w4c-asym, is calibrated on no puzzles; leave --calibr"):
+        next(checks)
+
+
+def kept(folder: Path, scale: float = 1.0, **changed: Any) -> Export:
+    """Open the export of a folder as a deployment does, of weights of some size."""
+    source = tiny.source(CONFIG)
+    params = jax.tree.map(lambda x: x * scale, source.weights.params)
+    source = dataclasses.replace(source, weights=source.weights._replace(params=params))
+    plan = plan_for(parse("w4c-asym"), Target.LITERT)
+    inputs = np.asarray(tiny.puzzles(CONFIG, 4).inputs)
+    puzzles = from_examples(inputs, inputs, vocab_size=CONFIG.vocab_size)
+    asked: dict[str, Any] = {"batch": tiny.BATCH, "steps": tiny.STEPS, **changed}
+    return pipeline.keep_artifact(
+        folder, source, plan, simulate(source, plan.precision), puzzles, **asked
+    )
+
+
+def test_an_export_is_kept_for_what_it_was_made_of_alone(tmp_path: Path) -> None:
+    """A deployment whose schemes were all refused leaves exports where another one may look."""
+    folder = tmp_path / "e"
+    first = kept(folder)
+    assert kept(folder).manifest == first.manifest
+    before = (folder / "manifest.json").read_bytes()
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"scale": 2.0}, "another model"),
+        ({"batch": 2}, "another batch"),
+        ({"steps": 1}, "another number of steps"),
+        ({"halting": BY_Q}, "another rule of halting"),
+        ({"scale": 2.0, "batch": 2}, "another model and another batch; choose another --out"),
+    ]
+    for change, other in changes:
+        with pytest.raises(ValueError, match=f"holds an export of .*{other}"):
+            kept(folder, **change)
+    assert (folder / "manifest.json").read_bytes() == before
