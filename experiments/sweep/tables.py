@@ -7,7 +7,7 @@
     halting.md, halting.csv   with --halt: exact match and steps under every rule of halting, paired
                               with full depth of the same scheme
     accuracy.png/.svg         accuracy against depth
-    fidelity.png/.svg         fidelity against accuracy loss
+    fidelity.png/.svg         fidelity against accuracy loss, where anything is compressed
 
 Not here: how a table or figure is drawn (experiments/render), how a rate is estimated
 (trm_jax/intervals.py).
@@ -66,17 +66,22 @@ def accuracy_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure
             ("puzzles", "cells"),
             strict=True,
         ):
+            places = _places(spec.grid.cycles, len(outcomes))
             for i, outcome in enumerate(outcomes):
-                _line(ax, i, spec.grid.cycles, [metric(outcome, c) for c in spec.grid.cycles])
+                values = [metric(outcome, c) for c in spec.grid.cycles]
+                if len(values) > 1:
+                    _line(ax, i, spec.grid.cycles, values)
+                else:
+                    _point(ax, i, places[i], values[0])
             _depth_axis(ax, spec.grid.cycles)
             ax.set_ylabel(f"share of {name} right")
             ax.set_title(f"{name.capitalize()} right", loc="left", fontsize=9, fontweight="bold")
             ends = [metric(outcome, spec.grid.cycles[-1]).value for outcome in outcomes]
             names = [label(outcome.scheme, spec.dtype) for outcome in outcomes]
-            _label_ends(ax, spec.grid.cycles[-1], names, ends)
+            _label_ends(ax, places, names, ends)
         figure.suptitle(
             f"Accuracy against recursion depth, by precision\n{_subject(spec, outcomes)}\n"
-            "bands: 95 % intervals",
+            f"{'bands' if len(spec.grid.cycles) > 1 else 'bars'}: 95 % intervals",
             x=0.01,
             ha="left",
             fontsize=10,
@@ -144,17 +149,42 @@ def _line(ax: Axes, i: int, cycles: Sequence[int], values: Sequence[intervals.In
     )
 
 
+def _places(cycles: Sequence[int], count: int) -> list[float]:
+    """Choose where lines end: at the deepest cell; points of a single depth stand side by side."""
+    if len(cycles) > 1:
+        return [float(cycles[-1])] * count
+    return [cycles[0] * 2 ** (0.04 * (i - (count - 1) / 2)) for i in range(count)]
+
+
+def _point(ax: Axes, i: int, place: float, value: intervals.Interval) -> None:
+    """Draw a single depth as a point with its interval."""
+    ax.errorbar(
+        place,
+        value.value,
+        yerr=[[value.value - value.low], [value.high - value.value]],
+        color=colour(i),
+        marker=marker(i),
+        markersize=5,
+        capsize=3,
+        linewidth=1.2,
+    )
+
+
 def _depth_axis(ax: Axes, cycles: Sequence[int]) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(cycles, [str(c) for c in cycles])
     ax.xaxis.set_minor_locator(NullLocator())
+    if len(cycles) == 1:
+        ax.set_xlim(cycles[0] / 1.6, cycles[0] * 1.6)
     ax.set_xlabel("depth: T x n H-cycles")
     ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]) if ax.get_ylim()[0] < 0.1 else None)
     ax.grid(axis="y", color="#EEEEEE", linewidth=0.8)
     ax.set_axisbelow(True)
 
 
-def _label_ends(ax: Axes, depth: int, names: Sequence[str], ends: Sequence[float]) -> None:
+def _label_ends(
+    ax: Axes, places: Sequence[float], names: Sequence[str], ends: Sequence[float]
+) -> None:
     """Write names to the right of the lines' ends, moved apart, with leaders."""
     low, high = ax.get_ylim()
     fractions = [(end - low) / (high - low) for end in ends]
@@ -162,7 +192,7 @@ def _label_ends(ax: Axes, depth: int, names: Sequence[str], ends: Sequence[float
     for i, (name, end, at) in enumerate(zip(names, ends, heights, strict=True)):
         ax.annotate(
             name,
-            (depth, end),
+            (places[i], end),
             (1.05, at),
             xycoords="data",
             textcoords="axes fraction",
@@ -374,5 +404,6 @@ def write_report(spec: SweepSpec, rows: Sequence[SweepRow], out: Path, console: 
     for name, text in files.items():
         (out / name).write_text(text, encoding="utf-8")
     figures.save(accuracy_figure(spec, measured), out / "accuracy")
-    figures.save(fidelity_figure(spec, measured), out / "fidelity")
+    if len(measured) > 1:  # full precision alone has nothing to lose
+        figures.save(fidelity_figure(spec, measured), out / "fidelity")
     console.print(f"rows, tables and figures: {out}", soft_wrap=True)

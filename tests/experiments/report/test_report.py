@@ -9,6 +9,7 @@ import pytest
 from matplotlib.text import Text
 from rich.console import Console
 
+from experiments.measurement.depths import DepthGrid
 from experiments.render import figures, tables
 from experiments.report.__main__ import main
 from experiments.sweep import tables as sweep_tables
@@ -152,6 +153,24 @@ def test_report_writes_every_file(tmp_path):
         text = "".join(ET.parse(tmp_path / f"{name}.svg").getroot().itertext())
         assert "8 puzzles" in text
         assert "int8" in text
+
+
+def test_one_depth_is_drawn_as_points_and_full_precision_alone_has_no_damage(tmp_path):
+    alone = dataclasses.replace(
+        SPEC, schemes=SPEC.schemes[:1], bytes=SPEC.bytes[:1], grid=DepthGrid((2,), (1,), 2)
+    )
+    rows = []
+    for shard in range(3):
+        row = make_row("fp32", shard)
+        last = {name: values[-1:] for name, values in row.by_depth.items()}
+        rows.append(dataclasses.replace(row, digest=alone.digest, **last))
+    write_report(alone, rows, tmp_path, Console(width=140, file=io.StringIO()))
+    assert {f.name for f in tmp_path.iterdir()} >= {"accuracy.png", "summary.md"}
+    assert not list(tmp_path.glob("fidelity.*"))
+    figure = sweep_tables.accuracy_figure(alone, outcomes(alone, rows))
+    bars = [c for ax in figure.axes for c in ax.containers]
+    assert len(bars) == 2  # a point with its interval, for puzzles and for cells
+    assert "bars: 95 % intervals" in figure.get_suptitle()
 
 
 def test_report_joins_folders(tmp_path, capsys):
