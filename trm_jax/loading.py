@@ -209,6 +209,11 @@ def load_model(
         entry = zoo.MODELS[name]
         facts = model_files.load_facts(entry.directory)
         return _loaded(name, name, asked, (entry.task, facts), read(entry.directory))
+    if name in zoo.DECODERS:
+        raise ValueError(
+            f"{name} is a decoder of puzzles, not a recursive model: `python -m experiments.decode"
+            f" --task {zoo.DECODERS[name].task} --models {name}` takes it"
+        )
     path = local_path(name)
     origin = str(path.resolve()) if path.exists() else name
     if os.path.lexists(path / model_files.CONFIG_FILE):

@@ -55,6 +55,13 @@ def test_a_bundled_model_is_the_same_by_name_and_by_folder(name: str):
     assert by_name.sha256 == by_folder.sha256
 
 
+@pytest.mark.parametrize("name", zoo.DECODERS)
+def test_a_decoder_is_no_recursive_model_and_its_program_is_named(name: str):
+    for said in (name, str(zoo.DECODERS[name].directory)):
+        with pytest.raises(ValueError, match=r"is .*a decoder of puzzles.*experiments\.decode"):
+            load_model(said)
+
+
 def test_a_folder_is_found_in_a_home(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(zoo.ROOT))
     config = known_config("sudoku-hrm-mini")

@@ -13,8 +13,11 @@ from trm_jax import zoo
 from trm_jax.config import preset, to_dict
 from trm_jax.data.batches import evaluation_order, gather
 from trm_jax.data.format import load_dataset
+from trm_jax.decoder.config import DECODER_TASKS, TraceOrder, decoder_preset
+from trm_jax.decoder.generate import generate
 from trm_jax.evaluators import measure, trajectory
 from trm_jax.models.build import build
+from trm_jax.tasks.tokens.form import STOP
 from trm_jax.types import Batch
 
 CARDS = {
@@ -57,9 +60,52 @@ def test_bundled_model_solves_held_out_puzzles(name: str) -> None:
     assert last >= first
 
 
+DECODER_CARDS = {"sudoku-ar-mini": 0.87, "maze-ar-mini": 0.997}
+"""Exact match of greedy answers, from each decoder's card."""
+
+
+@pytest.mark.parametrize("name", zoo.DECODERS)
+def test_a_bundled_decoder_is_its_preset_and_states_its_hash(name: str) -> None:
+    folder = zoo.DECODERS[name].directory
+    document = json.loads((folder / "config.json").read_text())
+    weights = (folder / "model.safetensors").read_bytes()
+    assert document["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert len(weights) < 4e6
+    model = zoo.load_decoder(name)
+    assert model.config == decoder_preset(name)
+    assert model.puzzles.task == zoo.DECODERS[name].task == DECODER_TASKS[name]
+    assert model.order is TraceOrder.SCAN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.DECODERS)
+def test_a_bundled_decoder_solves_held_out_puzzles(name: str) -> None:
+    model = zoo.load_decoder(name)
+    data = load_dataset(zoo.puzzles(model.puzzles.task, model.puzzles.cells) / "test")
+    chosen = evaluation_order(data)[:32]
+    inputs, labels = data.inputs[chosen], data.labels[chosen]
+    prompts = model.form.prompts(inputs)
+    written = generate(
+        model.decoder,
+        model.params,
+        jnp.asarray(prompts.tokens),
+        jnp.asarray(prompts.lengths),
+        stop=STOP,
+        max_new_tokens=model.config.max_positions - prompts.tokens.shape[1],
+    )
+    answers = model.form.answers(inputs, np.asarray(written.tokens))
+    least = stats.binom.ppf(0.0005, 32, DECODER_CARDS[name])  # as above
+    assert (answers == labels).all(axis=1).sum() >= least
+
+
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown bundled model 'x'; known: sudoku-trm-mlp-mini"):
         zoo.load("x")
+    with pytest.raises(ValueError, match="unknown bundled decoder 'x'; known: sudoku-ar-mini"):
+        zoo.load_decoder("x")
+    with pytest.raises(ValueError, match="no decoder of arc puzzles is bundled"):
+        zoo.default_decoder("arc")
+    assert zoo.default_decoder("maze") == "maze-ar-mini"
     with pytest.raises(ValueError, match="unknown task 'x'; known: sudoku, maze, arc"):
         zoo.puzzles("x")
     with pytest.raises(ValueError, match="no maze puzzles of 900 cells are bundled, only of 64"):

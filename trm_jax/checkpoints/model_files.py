@@ -340,6 +340,11 @@ def _read_document(path: Path) -> ModelDocument:
     document = read_json(file)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise ValueError(f"{file} is not of format {FORMAT}; this version reads no other")
+    if "order" in document:
+        raise ValueError(
+            f"{file} is of a decoder of puzzles, not of a recursive model: `python -m"
+            " experiments.decode --models` takes it"
+        )
     try:
         return read_fields(ModelDocument, document)
     except ValueError as error:

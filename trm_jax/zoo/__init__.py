@@ -1,8 +1,8 @@
 """The bundled models and puzzles: what runs when nothing was downloaded.
 
 Everything here was trained by `experiments.train` on puzzles of this project's generators; each
-folder holds a model (safetensors + config.json) and its card (README.md). This module only finds
-files.
+folder holds a model (safetensors + config.json) and its card (README.md). Recursive models are in
+MODELS, decoders in DECODERS. This module only finds files.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trm_jax.checkpoints.model_files import load_model
 from trm_jax.config import Config
+from trm_jax.decoder.model_folder import PuzzleDecoder, load_puzzle_decoder
 from trm_jax.names import unknown_name
 from trm_jax.tasks.table import task_named
 from trm_jax.types import Weights
@@ -54,11 +55,17 @@ MODELS = {
         ZooEntry(name="arc-trm-att-mini", task="arc"),
     )
 }
-"""The bundled models; the first of each task is its default."""
+"""The bundled recursive models; the first of each task is its default."""
 
-
-DECODERS: dict[str, ZooEntry] = {}
-"""The bundled decoders of puzzles (trm_jax/decoder); the first of each task is its default."""
+DECODERS = {
+    entry.name: entry
+    for entry in (
+        ZooEntry(name="sudoku-ar-mini", task="sudoku"),
+        ZooEntry(name="maze-ar-mini", task="maze"),
+    )
+}
+"""The bundled decoders, which solve the puzzles of the default models; the first of each task is
+its default."""
 
 
 def default_decoder(task: str) -> str:
@@ -82,6 +89,17 @@ def load(name: str) -> tuple[Config, Weights]:
     if name not in MODELS:
         raise ValueError(unknown_name("bundled model", name, MODELS))
     return load_model(MODELS[name].directory)
+
+
+def load_decoder(name: str) -> PuzzleDecoder:
+    """Load a bundled decoder.
+
+    Raises:
+      ValueError: unknown name; the message lists the known ones.
+    """
+    if name not in DECODERS:
+        raise ValueError(unknown_name("bundled decoder", name, DECODERS))
+    return load_puzzle_decoder(DECODERS[name].directory)
 
 
 def default(task: str) -> str:
