@@ -4,6 +4,7 @@
     python -m export.solve runs/int4 .2....5.6...2.1.3..5..1....5.....4.1
     python -m export.solve runs/arc recolour-7-6 --question 2
     python -m export.solve runs/arc --task-file data/training/007bbfb7.json
+    python -m export.solve runs/int4 --random --watch --compare fp32
 
 PUZZLE is a string, or a file that holds one. Sudoku: row by row, blanks ., 0 or _. Mazes: # wall,
 . or space free, S start, G goal; rows end at line breaks or /. A puzzle without an answer, or with
@@ -13,20 +14,28 @@ was trained on; its question comes from the data's test split or from --task-fil
 The model thinks until its answer obeys the rules of the puzzle, for all its steps at most (or for
 --steps); a task without rules gets them all. --halt q stops when the model believes itself done,
 which is only as good as its halting head (the model's card says).
+
+--watch prints the answer after every supervision step. --compare SCHEME says how far the same model
+under another scheme ends from it, simulated; with --watch its answers stand beside. A page with
+every H-cycle is made by python -m experiments.watch.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from export.options import add_halt, artifact_parser, take_halting
 from export.targets import Target
 from trm_jax.command_line import exit_code, positive_int, seed_int, user_path
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from export.artifact.open import Export
     from export.artifact.single_puzzle import PuzzleAnswer
+    from quant.scheme import Scheme
+    from trm_jax.halting import StepReading
     from trm_jax.tasks.task import Task
 
 
@@ -49,6 +58,10 @@ def parser() -> argparse.ArgumentParser:
         "--steps", type=positive_int, metavar="N", help="supervision steps, at most (the model's)"
     )
     add_halt(p, "when to stop thinking")
+    p.add_argument("--watch", action="store_true", help="print the answer after every step")
+    p.add_argument(
+        "--compare", metavar="SCHEME", help="simulate the exported model under another scheme too"
+    )
     return p
 
 
@@ -59,6 +72,9 @@ def solve(args: argparse.Namespace) -> str:
       ValueError, OSError, RuntimeError: bad input, or a runtime's refusal.
     """
     from export.artifact.open import open_artifact  # imports jax: after parsing
+    from quant.recipe import parse_given
+
+    compared = None if args.compare is None else parse_given(args.compare)
 
     named = [args.puzzle is not None or args.task_file is not None, args.random]
     if sum(named) != 1:
@@ -71,15 +87,19 @@ def solve(args: argparse.Namespace) -> str:
             f"--task-file and --question are for ARC; {args.folder} solves {task.name}"
         )
     target = Target(args.runtime) if args.runtime else export.manifest.target
+    readings: list[StepReading] = []
     options = {
         "threads": args.threads,
         "steps": args.steps,
         "halting": take_halting(args),
         "target": target,
+        "read": readings.append if args.watch or compared else None,
     }
-    solved = (solve_text if task.text is not None else solve_arc)(args, export, task, options)
+    asked = (ask_text if task.text is not None else ask_arc)(args, export, task)
+    solved = asked.answer(options)
     return (
-        f"{solved.question}\n\n{solved.answer}\n\n"
+        f"{solved.question}\n\n{watched_text(args, export, asked, readings, compared)}"
+        f"{solved.answer}\n\n"
         f"{solved.verdict}; supervision steps: {solved.steps};"
         f" {cost_text(solved.seconds, export.manifest.batch)}"
         f" ({export.manifest.model} as {export.manifest.scheme} on {target.value})"
@@ -94,24 +114,42 @@ def cost_text(seconds: float, batch: int) -> str:
     return f"{text} for the {batch} puzzles of a call (export with --batch-size 1 for one)"
 
 
-def solve_text(
-    args: argparse.Namespace, export: "Export", task: "Task", options: dict[str, Any]
-) -> "PuzzleAnswer":
-    """Solve a puzzle that is written as text."""
+class AskedPuzzle(NamedTuple):
+    """A puzzle that was found, and how it is answered and shown.
+
+    Attributes:
+      identifier: row of the puzzle table.
+      answer: (options of the solver) -> the answer.
+      show: tokens of an answer -> lines of text.
+    """
+
+    tokens: "np.ndarray"
+    identifier: int
+    answer: "Callable[[dict[str, Any]], PuzzleAnswer]"
+    show: "Callable[[np.ndarray], str]"
+
+
+def ask_text(args: argparse.Namespace, export: "Export", task: "Task") -> AskedPuzzle:
+    """Find a puzzle that is written as text."""
     from export.artifact.single_puzzle import answer_puzzle, draw_puzzle, read_puzzle
 
     if args.random:
         puzzle = draw_puzzle(args.data, args.seed, export, task)
     else:
         puzzle = read_puzzle(args.puzzle, export, task)
-    return answer_puzzle(export, puzzle, task, **options)
+    form, facts = task.need_text(), export.need_facts(task)
+    return AskedPuzzle(
+        puzzle,
+        0,
+        lambda options: answer_puzzle(export, puzzle, task, **options),
+        lambda tokens: form.show(tokens, facts),
+    )
 
 
-def solve_arc(
-    args: argparse.Namespace, export: "Export", task: "Task", options: dict[str, Any]
-) -> "PuzzleAnswer":
-    """Answer a question of an ARC task."""
+def ask_arc(args: argparse.Namespace, export: "Export", task: "Task") -> AskedPuzzle:
+    """Find a question of an ARC task."""
     from export.artifact import arc_question
+    from trm_jax.data.arc import canvas
 
     del task  # there is one
     number = args.question or 1
@@ -123,7 +161,36 @@ def solve_arc(
         )
     else:
         question = arc_question.ask_by_name(args.puzzle, number, args.data, export)
-    return arc_question.answer_question(export, question, **options)
+    return AskedPuzzle(
+        question.tokens,
+        question.identifier,
+        lambda options: arc_question.answer_question(export, question, **options),
+        lambda tokens: arc_question.show_grid(canvas.crop(tokens)),
+    )
+
+
+def watched_text(
+    args: argparse.Namespace,
+    export: "Export",
+    asked: AskedPuzzle,
+    readings: "Sequence[StepReading]",
+    compared: "Scheme | None",
+) -> str:
+    """Write what --watch and --compare ask for; nothing where neither does."""
+    if not args.watch and compared is None:
+        return ""
+    from export.artifact.watching import describe_difference, show_steps, simulate_steps
+    from quant.scheme import short_name
+
+    others, lines = [], []
+    if compared is not None:
+        others = simulate_steps(export, compared, asked.tokens, asked.identifier, len(readings))
+    if args.watch:
+        lines.append(show_steps(readings, asked.show, others))
+    if compared is not None:
+        far = describe_difference(readings, others)
+        lines.append(f"{short_name(compared.name)}, simulated: {far}")
+    return "\n\n".join(lines) + "\n\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

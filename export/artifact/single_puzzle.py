@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from export.artifact.open import Export
-from export.artifact.solver import Solver
+from export.artifact.solver import ReadStep, Solver
 from export.graph.files import check_format
 from export.runtimes.registry import open_runtime
 from export.targets import Target
@@ -111,6 +111,7 @@ def run_once(
     threads: int = 1,
     steps: int | None = None,
     halting: Halting | None = None,
+    read: ReadStep | None = None,
 ) -> RawAnswer:
     """Let an export answer one puzzle.
 
@@ -119,6 +120,7 @@ def run_once(
       target: runs the graphs; None: what they were exported for.
       steps: supervision steps, at most; None: the model's.
       halting: when to stop thinking; None: the export's default.
+      read: sees the answer after every supervision step.
 
     Raises:
       ValueError: the target does not take the format of the export, or another size of puzzle.
@@ -131,7 +133,8 @@ def run_once(
     try:
         start = time.perf_counter()
         rows = np.array([identifier], np.int32)
-        solution = Solver(export, runtime).solve(puzzle[None], rows, steps=steps, halting=rule)
+        solver = Solver(export, runtime)
+        solution = solver.solve(puzzle[None], rows, steps=steps, halting=rule, read=read)
         seconds = time.perf_counter() - start
     finally:
         runtime.close()
@@ -147,6 +150,7 @@ def answer_puzzle(
     threads: int = 1,
     steps: int | None = None,
     halting: Halting | None = None,
+    read: ReadStep | None = None,
 ) -> PuzzleAnswer:
     """Solve a puzzle.
 
@@ -155,6 +159,7 @@ def answer_puzzle(
       target: runs the graphs; None: what they were exported for.
       steps: supervision steps, at most; None: the model's.
       halting: when to stop thinking; None: the export's default.
+      read: sees the answer after every supervision step.
 
     Raises:
       ValueError: the target does not take the format of the export, or the task has no text form.
@@ -162,7 +167,9 @@ def answer_puzzle(
     """
     task = export.need_task() if task is None else task
     form, facts = task.need_text(), export.need_facts(task)
-    raw = run_once(export, puzzle, target=target, threads=threads, steps=steps, halting=halting)
+    raw = run_once(
+        export, puzzle, target=target, threads=threads, steps=steps, halting=halting, read=read
+    )
     return PuzzleAnswer(
         question=form.show(puzzle, facts),
         answer=form.show(raw.tokens, facts),

@@ -10,12 +10,14 @@ import pytest
 from export import solve, tflite
 from export.artifact import arc_question
 from export.artifact.open import open_artifact
+from export.artifact.watching import beside, describe_difference, show_steps
 from export.options import export_parser
 from tests.support.tiny import arc as tiny_arc
 from tests.support.tiny import sweep as tiny
 from trm_jax.data.arc.voting import load_test_tasks
 from trm_jax.data.format import load_dataset, load_identifiers
-from trm_jax.loading import load_puzzles
+from trm_jax.halting import StepReading
+from trm_jax.loading import load_model, load_puzzles
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +172,35 @@ def test_the_time_says_of_how_many_puzzles_it_is():
     assert solve.cost_text(0.0125, 1) == "12.5 ms"
     assert solve.cost_text(0.5, 16).startswith("500.0 ms for the 16 puzzles of a call")
     assert export_parser("p", "d").get_default("batch_size") == 1
+
+
+def test_steps_are_shown_beside_another_scheme_s(
+    arc: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arc, "--random", "--seed", 3) == 0
+    plain = capsys.readouterr().out
+    assert run(arc, "--random", "--seed", 3, "--watch", "--compare", "fp32") == 0
+    shown = capsys.readouterr().out
+    steps = load_model(str(arc / "model")).config.halt_max_steps
+    assert re.findall(r"^step (\d+): q_halt", shown, re.M) == [str(k + 1) for k in range(steps)]
+    assert re.search(r"^fp32, simulated: ", shown, re.M)
+    assert "simulated" not in plain
+    assert plain.split("\n\n")[-2] == shown.split("\n\n")[-2]  # the answer is the same
+    assert run(arc, "--random", "--compare", "w8c-sym_a8s") == 2
+    assert "is calibrated on puzzles" in capsys.readouterr().err
+
+
+def test_the_step_from_which_answers_differ_is_the_one_after_the_last_equal_one() -> None:
+    def steps(*answers: list[int]) -> list[StepReading]:
+        return [StepReading(np.asarray([a]), np.zeros(1), np.zeros(1)) for a in answers]
+
+    mine = steps([1, 1], [1, 2], [3, 2], [3, 4])
+    assert describe_difference(mine, mine) == "the same answer"
+    other = steps([9, 1], [1, 2], [9, 2], [9, 9])
+    assert describe_difference(mine, other) == "2 cells differ, from step 3 on"
+    never = steps([9, 9], [9, 9], [9, 9], [3, 9])
+    assert describe_difference(mine, never) == "1 cells differ, from step 1 on"
+    assert beside("ab\nc", "x\ny\nz") == "ab    x\nc     y\n      z"
+    text = show_steps(mine[:2], lambda tokens: "".join(map(str, tokens)), other[:2])
+    assert text.splitlines()[0] == "step 1: q_halt +0.00, 1 cells differ"
+    assert "1 cells changed, 0 cells differ" in text
