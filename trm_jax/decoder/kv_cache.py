@@ -92,8 +92,10 @@ def empty_cache(
             f" positions={positions}; shorten the prompt or ask for fewer tokens"
         )
     shape = (batch_size, positions, config.num_kv_heads, config.head_dim)
-    heads = store.encode(jnp.zeros(shape, jnp.dtype(config.forward_dtype)))
-    return (LayerCache(heads, heads),) * config.num_layers
+    heads = jax.ShapeDtypeStruct(shape, jnp.dtype(config.forward_dtype))
+    # zeros that were encoded would be a constant of a program, folded for seconds by its compiler
+    empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(store.encode, heads))
+    return (LayerCache(empty, empty),) * config.num_layers
 
 
 def write_heads(
