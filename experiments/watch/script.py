@@ -5,8 +5,8 @@ STYLE = """
 @media (prefers-color-scheme:dark){:root{--page:#16181b;--ink:#e4e4e4;--soft:#a5a5a5;--rule:#4a4d52;--cell:#1f2226;--wall:#8b9098;--path:#8a6a12;--end:#2f6aa8;--wrong:#7a2f26;--line:#ff8a7a}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-main{max-width:76rem;margin:0 auto;padding:1rem}
-h1{font-size:1.4rem;margin:.2rem 0}.soft{color:var(--soft);margin:.3rem 0}
+main{max-width:76rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}
+label{max-width:100%}h1{font-size:1.4rem;margin:.2rem 0}.soft{color:var(--soft);margin:.3rem 0}
 select{max-width:100%;font:inherit}button{font:inherit;padding:.3rem 1rem}
 .bar{display:flex;gap:1rem;align-items:center;position:sticky;top:0;background:var(--page);padding:.5rem 0;z-index:1}
 .slide{flex:1;min-width:0;display:flex;gap:.6rem;align-items:center;white-space:nowrap}.slide input{flex:1;min-width:0;width:100%}

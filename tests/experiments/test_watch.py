@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from experiments.watch.recording import (
     make_recording,
 )
 from experiments.watch.violations import find_violations
+from tests.support.browser import drawn, needs_browser, overflow
 from tests.support.tiny import sweep as tiny
 from trm_jax.loading import Puzzles, load_model, load_puzzles
 from trm_jax.tasks.maze import MAZE
@@ -145,32 +144,16 @@ def test_broken_puzzles_are_those_that_only_full_precision_solves(
     assert "breaks none" in capsys.readouterr().err
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium that runs without a display")
+@needs_browser
 def test_a_browser_draws_every_scheme(tmp_path: Path) -> None:
     """The script has run to its end: boards, curves and the words below them are there."""
     tiny.write(tmp_path)
     out = tmp_path / "out"
     assert watch.main([*tiny.arguments(tmp_path, out, "--schemes", "int3_naive")]) == 0
-    words = (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--dump-dom",
-        "--virtual-time-budget=500",
-    )
-    page = f"file://{out / 'watch.html'}#cycle=8"
-    drawn = subprocess.run(
-        [str(CHROMIUM), *words, f"--user-data-dir={tmp_path / 'profile'}", page],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
+    text = drawn(out / "watch.html", tmp_path / "profile", anchor="cycle=8")
     for scheme in ("fp32", "int3_naive"):
-        assert f'aria-label="{scheme} after H-cycle 8: ' in drawn
-    assert len(re.findall(r'aria-label="[^"]* after every H-cycle', drawn)) == 4
-    assert "8 of 8" in drawn
+        assert f'aria-label="{scheme} after H-cycle 8: ' in text
+    assert len(re.findall(r'aria-label="[^"]* after every H-cycle', text)) == 4
+    assert "8 of 8" in text
+    assert overflow(out / "watch.html", tmp_path, 500) == 0

@@ -39,6 +39,7 @@ from experiments.report.verdicts import (
 from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from export.footprint.sram import Residency
+from tests.support.browser import needs_browser, overflow
 from tests.support.sweep_rows import make_sweep
 from trm_jax.intervals import Interval, Pairs, interval_fields, paired_difference
 
@@ -142,6 +143,16 @@ def test_every_table_of_the_paper_has_a_place(pages: dict[str, str]) -> None:
     assert {n for n in numbers if n.isdecimal()} <= covered
 
 
+@pytest.mark.slow
+@needs_browser
+@pytest.mark.parametrize("width", [1400, 800, 500])
+def test_no_table_leaves_the_page(pages: dict[str, str], tmp_path: Path, width: int) -> None:
+    """Wide tables scroll within the page."""
+    file = tmp_path / "page.html"
+    file.write_text(pages["sweep"])
+    assert overflow(file, tmp_path, width) == 0
+
+
 def test_text_is_escaped() -> None:
     evil = "<script>alert('x')</script> & _so_ *on*"
     table = Table(evil, (evil,), ((evil,),), frozenset())
@@ -230,6 +241,8 @@ def test_claims_of_the_abstract_stand_first_with_the_paper_s_effect(folder: Path
     assert table.header == ("The paper says", "sudoku-trm-mlp-mini")
     assert dict(table.rows)["Naive INT4 breaks MLP mixing"] == "?"
     assert claim_table(listed).rows[0][0] == Topic.CELLS.value
+    page = html_page.render(report_page.document(results))
+    assert 'class="words open">?</td>' in page  # a symbol has its colour
     texts = [b.texts for b in claims_section(results).blocks if isinstance(b, Items)]
     assert any("400 ARC tasks" in text and "Interpretation" in text for text in texts[1])
 
