@@ -20,6 +20,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.decode.studies.command import STUDIES
 from experiments.measurement.folders import COMPARISON
 from experiments.measurement.options import add_schemes, measurement_parent
 from trm_jax.command_line import RESUMED, exit_code, make_parser
@@ -44,6 +45,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B,...",
         help="recursive models and decoders, by name or folder (default: the task's bundled ones)",
     )
+    p.add_argument(
+        "--study",
+        choices=STUDIES,
+        help="part of another paper, with options of its own: see --study budget --help",
+    )
     p.set_defaults(model=None)
     add_schemes(p, DEFAULT_SCHEMES)
     add_calibration(p)
@@ -52,7 +58,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if any(word.partition("=")[0] == "--study" for word in words):
+        from experiments.decode.studies.__main__ import main as study
+
+        return study(words)
+    args = parser().parse_args(words)
 
     def action() -> None:
         check_named(args.out, COMPARISON, resume=args.resume)

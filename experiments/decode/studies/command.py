@@ -1,0 +1,127 @@
+"""Options of the studies, and which there are."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from experiments.measurement.folders import STUDY
+from trm_jax.command_line import natural_float, number_in, positive_float, positive_int, user_path
+
+STUDIES = ("budget", "parallel", "switch", "lora")
+"""Names of the studies, in the order of docs/tokens-studies.md."""
+
+SETTINGS = (
+    "seed",
+    "scheme",
+    "batch_size",
+    "supervised_updates",
+    "supervised_lr",
+    "adapter_lr",
+    "judged_puzzles",
+    "updates",
+    "lr",
+    "group",
+    "prompts",
+    "temperature",
+    "budget",
+    "margin",
+    "samples",
+    "rank",
+    "least_exact",
+)
+"""Options that decide the numbers of a study."""
+
+
+def kl_list(text: str) -> tuple[float, ...]:
+    """Read strengths of the KL term, joined by commas.
+
+    Raises:
+      ValueError: not a number of 0 or more.
+    """
+    return tuple(natural_float(part) for part in text.split(","))
+
+
+def add_study_options(p: argparse.ArgumentParser) -> None:
+    """Declare what studies take beside the shared options."""
+    group = p.add_argument_group("studies (with --study)")
+    group.add_argument(
+        "--train-data", type=user_path, metavar="DIR", help="data set whose train split teaches"
+    )
+    group.add_argument(
+        "--scheme", default="fp32", metavar="NAME", help="of the decoder's weights (%(default)s)"
+    )
+    for name, kind, default, text in (
+        ("--supervised-updates", positive_int, 240, "of supervised tuning"),
+        ("--supervised-lr", positive_float, 1e-3, "of supervised tuning"),
+        ("--adapter-lr", positive_float, 3e-3, "of adapters"),
+        ("--judged-puzzles", positive_int, 1000, "that switcher or verifier learn from"),
+        ("--updates", positive_int, 60, "of reinforcement"),
+        ("--lr", positive_float, 3e-4, "of reinforcement"),
+        ("--group", positive_int, 8, "samples of a prompt in an update"),
+        ("--prompts", positive_int, 4, "of an update of reinforcement"),
+        ("--temperature", positive_float, 0.8, "of samples"),
+        ("--margin", number_in(float, 0, 1), 0.6, "of the budget"),
+        ("--samples", positive_int, 8, "of a puzzle, for votes"),
+        ("--rank", positive_int, 8, "of adapters"),
+        ("--least-exact", number_in(float, 0, 1), 0.9, "what reinforcement asks of the decoder"),
+    ):
+        group.add_argument(
+            name, type=kind, default=default, metavar="X", help=f"{text} (%(default)s)"
+        )
+    group.add_argument(
+        "--budget", type=positive_int, metavar="N", help="tokens (default: .6 of the mean length)"
+    )
+    group.add_argument(
+        "--kl", type=kl_list, default=(1e-3, 1e-4), metavar="X,...", help="strengths (.001,.0001)"
+    )
+
+
+def run_study(args: argparse.Namespace) -> None:
+    """Run the study that a command line names.
+
+    Raises:
+      ValueError, OSError: bad input; nothing was lost.
+    """
+    from experiments.decode.studies.folder import StudyFolder
+    from experiments.decode.studies.subject import prepare_subject
+    from experiments.render.console import make_console
+    from trm_jax.output.folder import writing
+
+    console, subject = make_console(), prepare_subject(args)
+    out = args.out or Path("runs") / f"decode-{args.task}-{args.study}"
+    settings: dict[str, Any] = {name: getattr(args, name) for name in SETTINGS}
+    settings |= {
+        "study": args.study,
+        "model_sha256": subject.sha256,
+        "data_sha256": subject.puzzles.sha256,
+        "puzzles": len(subject.evaluated.inputs),
+        "training_puzzles": len(subject.training.inputs),
+    }
+    with writing(out, STUDY, resume=args.resume):
+        folder = StudyFolder(out, settings, lambda line: console.print(line, soft_wrap=True))
+        console.print(
+            f"{subject.name} ({subject.model.num_parameters:,} weights) under {args.scheme},"
+            f" {settings['puzzles']} puzzles; learns from {settings['training_puzzles']}",
+            soft_wrap=True,
+        )
+        _study(args.study)(args, subject, folder, console)
+
+
+def _study(name: str) -> Callable[..., None]:
+    """Import a study, and none of the others."""
+    if name == "budget":
+        from experiments.decode.studies.budget import study_budget
+
+        return study_budget
+    if name == "parallel":
+        from experiments.decode.studies.parallel import study_parallel
+
+        return study_parallel
+    if name == "switch":
+        from experiments.decode.studies.switch import study_switch
+
+        return study_switch
+    from experiments.decode.studies.lora import study_lora
+
+    return study_lora

@@ -1,0 +1,110 @@
+"""Adapters: one prompt's cache for base and adapter, and adapters on a quantised base.
+
+    base                         traces of the decoder in full precision
+    adapter                      direct answers, trained and used in full precision
+    adapter put on SCHEME        the same adapter on quantised weights
+    adapter trained on SCHEME    trained on the quantised weights
+
+Times to the first token are of one puzzle: base and adapter each reading the prompt, or one prefill
+for both. The cache of the prompt is compared bit by bit.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from experiments.decode.studies.adapters import direct_adapters, without_scheme
+from experiments.decode.studies.folder import StudyFolder
+from experiments.decode.studies.outcomes import answer_table, write_tables
+from experiments.decode.studies.subject import StudySubject, ask
+from experiments.render.tables import Table
+from trm_jax.decoder.generate import Prefilled, continue_streams, prefill
+from trm_jax.decoder.lora import AdaptedRows
+from trm_jax.tasks.tokens.form import STOP
+
+TIMED = 30
+"""Repetitions of every time; their median counts."""
+
+
+def study_lora(
+    args: argparse.Namespace, subject: StudySubject, folder: StudyFolder, console: Console
+) -> None:
+    """Run the study."""
+    full, puzzles = without_scheme(subject), subject.evaluated
+    adapted = direct_adapters(args, full, folder, "adapter")
+    rows = [
+        folder.answers("base", lambda: ask(full, puzzles).row("base")),
+        folder.answers("adapter", lambda: ask(full, puzzles, adapted=adapted).row("adapter")),
+    ]
+    if args.scheme != "fp32":
+        base, put, on = f"base, {args.scheme}", f"put on {args.scheme}", f"trained on {args.scheme}"
+        rows.append(folder.answers(base, lambda: ask(subject, puzzles).row(base)))
+        rows.append(folder.answers(put, lambda: ask(subject, puzzles, adapted=adapted).row(put)))
+        later = direct_adapters(args, subject, folder, "adapter-on-scheme")
+        rows.append(folder.answers(on, lambda: ask(subject, puzzles, adapted=later).row(on)))
+    table, records = answer_table(f"Adapters of {subject.name}", rows)
+    shared = sharing_table(full, adapted)
+    write_tables(folder.path, "lora", [table, shared], records, console)
+
+
+def sharing_table(subject: StudySubject, adapted: AdaptedRows) -> Table:
+    """Time the first token of base and adapter with and without one cache for both."""
+    prompts, lengths = (jnp.asarray(x[:1]) for x in subject.prompts(subject.evaluated))
+    read = jax.jit(
+        lambda adapters: prefill(
+            subject.network, subject.params, prompts, lengths, room=8, adapted=adapters
+        )
+    )
+
+    def first_token(read_by: Prefilled, adapters: AdaptedRows | None) -> jax.Array:
+        return continue_streams(
+            subject.network,
+            subject.params,
+            read_by,
+            jax.random.key(0),
+            stop=STOP,
+            max_new_tokens=1,
+            adapted=adapters,
+        ).tokens
+
+    def apart() -> jax.Array:
+        return first_token(read(None), None) + first_token(read(adapted), adapted)
+
+    def together() -> jax.Array:
+        once = read(None)
+        return first_token(once, None) + first_token(once, adapted)
+
+    equal = same_cache(subject, adapted, read(None))
+    rows = (
+        ("two prefills", f"{median_ms(apart):.2f}", ""),
+        ("one prefill", f"{median_ms(together):.2f}", "equal bit by bit" if equal else "unlike"),
+    )
+    header = ("first tokens of base and adapter", "ms", "the prompt's cache")
+    return Table("One prompt for base and adapter, one puzzle", header, rows, frozenset())
+
+
+def same_cache(subject: StudySubject, adapted: AdaptedRows, base: Prefilled) -> bool:
+    """Compare the prompt's cache with that of adapters masked in the prompt."""
+    prompts, lengths = (jnp.asarray(x[:1]) for x in subject.prompts(subject.evaluated))
+    off = adapted._replace(rows=jnp.zeros(prompts.shape, bool))
+    masked = jax.jit(
+        lambda: prefill(subject.network, subject.params, prompts, lengths, room=8, adapted=off)
+    )()
+    leaves = zip(jax.tree.leaves(base.cache), jax.tree.leaves(masked.cache), strict=True)
+    return all(bool((np.asarray(a) == np.asarray(b)).all()) for a, b in leaves)
+
+
+def median_ms(run: Callable[[], jax.Array]) -> float:
+    """Time a function after one run that compiles."""
+    jax.block_until_ready(run())
+    seconds = []
+    for _ in range(TIMED):
+        began = time.perf_counter()
+        jax.block_until_ready(run())
+        seconds.append(time.perf_counter() - began)
+    return 1000 * float(np.median(seconds))

@@ -1,0 +1,79 @@
+"""Parallel samples: votes over N answers that share one prompt's cache, by majority or verifier.
+
+Every puzzle is answered --samples times; N answers are its first N. The verifier is a linear layer
+on the state of an answer's last token (trm_jax/decoder/judges.py), trained on samples of training
+puzzles. Answers that did not end have no vote.
+"""
+
+import argparse
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from experiments.decode.studies.folder import AnswerRow, StudyFolder
+from experiments.decode.studies.outcomes import answer_table, write_tables
+from experiments.decode.studies.subject import Asked, StudySubject, ask
+from trm_jax.decoder.generate import Sampling
+from trm_jax.decoder.judges import VERIFIER, Judge, judge_probabilities, train_judge, vote
+
+COUNTS = (1, 2, 3, 4, 6, 8)
+"""Samples that vote, as far as there are so many."""
+
+
+def study_parallel(
+    args: argparse.Namespace, subject: StudySubject, folder: StudyFolder, console: Console
+) -> None:
+    """Run the study."""
+    puzzles, sampling = subject.evaluated, Sampling(temperature=args.temperature)
+    greedy = folder.answers("greedy", lambda: ask(subject, puzzles).row("greedy"))
+    kept: list[tuple[Asked, np.ndarray]] = []
+
+    def sampled() -> tuple[Asked, np.ndarray]:
+        if not kept:
+            asked = ask(
+                subject, puzzles, sampling=sampling, samples=args.samples, seed=args.seed + 1
+            )
+            judge = _verifier(args, subject, sampling)
+            kept.append((asked, _scores(judge, asked)))
+        return kept[0]
+
+    rows = [greedy]
+    for count in (n for n in COUNTS if n <= args.samples):
+        for kind in ("majority", "verifier") if count > 1 else ("majority",):
+            stage = f"{count} by {kind}" if count > 1 else "1 sample"
+            rows.append(
+                folder.answers(stage, lambda n=count, k=kind, s=stage: voted(*sampled(), n, k, s))
+            )
+    title = f"Votes over samples of {subject.name} at temperature {args.temperature:g}"
+    table, records = answer_table(title, rows)
+    write_tables(folder.path, "parallel", [table], records, console)
+
+
+def _verifier(args: argparse.Namespace, subject: StudySubject, sampling: Sampling) -> Judge:
+    """Train a verifier on samples of training puzzles."""
+    learned = subject.training.first(args.judged_puzzles)
+    asked = ask(subject, learned, sampling=sampling, samples=args.samples, seed=args.seed + 2)
+    states, truth = asked.last.reshape(-1, asked.last.shape[-1]), asked.right.ravel()
+    recipe = dataclasses.replace(VERIFIER, seed=args.seed)
+    return train_judge(jnp.asarray(states), jnp.asarray(truth), recipe)
+
+
+def _scores(judge: Judge, asked: Asked) -> np.ndarray:
+    """Judge every sample."""
+    states = jnp.asarray(asked.last.reshape(-1, asked.last.shape[-1]))
+    return np.asarray(judge_probabilities(judge, states)).reshape(asked.right.shape)
+
+
+def voted(asked: Asked, scores: np.ndarray, count: int, kind: str, stage: str) -> AnswerRow:
+    """Let the first samples vote; tokens are those of all that vote."""
+    weights = scores[:, :count] if kind == "verifier" else np.ones_like(scores[:, :count])
+    chosen = vote(asked.cells[:, :count], weights * asked.ended[:, :count])
+    right = np.take_along_axis(asked.right, chosen[:, None], axis=1)[:, 0]
+    return AnswerRow(
+        stage=stage,
+        right=tuple(map(int, right)),
+        tokens=tuple(map(int, asked.lengths[:, :count].sum(axis=1))),
+        values={},
+    )

@@ -1,0 +1,118 @@
+"""Caps, votes and routes by hand; what a study's folder keeps."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.decode.studies.folder import AnswerRow, StudyFolder
+from experiments.decode.studies.outcomes import answer_table, cap_table, under_cap
+from experiments.decode.studies.parallel import voted
+from experiments.decode.studies.subject import Asked
+from experiments.decode.studies.switch import by_chance, curve_table, ranking, route, verdicts
+
+TRACE = AnswerRow(stage="trace", right=(1, 1, 1, 0), tokens=(40, 60, 80, 90), values={})
+DIRECT = AnswerRow(
+    stage="direct",
+    right=(1, 0, 1, 0),
+    tokens=(10, 12, 14, 16),
+    scores=(0.9, 0.2, 0.6, 0.4),
+    values={},
+)
+
+
+def test_answers_that_are_cut_are_wrong() -> None:
+    assert [under_cap(TRACE, cap).value for cap in (39, 40, 79, 1000)] == [0, 0.25, 0.5, 0.75]
+    table = cap_table([TRACE, DIRECT])
+    # the longest right answer has 80 tokens; nothing changes behind it
+    assert table.header[-1] == "80 tokens"
+    assert "96 tokens" not in table.header
+
+
+def test_policies_are_compared_with_the_first() -> None:
+    table, records = answer_table("Title", [TRACE, DIRECT])
+    assert table.rows[0][2] == ""
+    assert records[1]["exact"] == 0.5
+    assert records[1]["gained"] == -0.25
+    assert records[1]["shorter"] == 270 / 52
+    assert "4 puzzles" in table.title
+
+
+def test_the_easiest_puzzles_are_answered_directly() -> None:
+    scores = np.asarray(DIRECT.scores)
+    half = route(TRACE, DIRECT, scores, 0.5)
+    assert half.right == (1, 1, 1, 0)
+    assert half.tokens == (10, 60, 14, 90)
+    assert route(TRACE, DIRECT, scores, 0.0).tokens == TRACE.tokens
+    assert route(TRACE, DIRECT, scores, 1.0).tokens == DIRECT.tokens
+    assert by_chance(TRACE, DIRECT, 0.5) == 0.625
+    curve, records = curve_table(TRACE, DIRECT)
+    assert len(curve.rows) == len(records) == 6
+    assert "1.0000" in verdicts(DIRECT).rows[0][1]  # .9 and .6 are right, .2 and .4 are not
+
+
+def test_the_ranking_counts_pairs() -> None:
+    assert ranking(DIRECT) == 1.0
+    mixed = AnswerRow(
+        stage="x", right=(1, 0, 1, 0), tokens=(1, 1, 1, 1), scores=(0.5, 0.5, 0.1, 0.3), values={}
+    )
+    # pairs (right, wrong): .5 against .5 a half, .5 against .3 one, .1 against both none
+    assert ranking(mixed) == 1.5 / 4
+
+
+def test_answers_that_did_not_end_have_no_vote() -> None:
+    asked = Asked(
+        right=np.array([[False, False, True]] * 2),
+        lengths=np.array([[5, 6, 7]] * 2),
+        cells=np.array([[[1], [1], [2]]] * 2),
+        ended=np.array([[True, False, True], [True, True, True]]),
+        last=np.zeros(0),
+        prompt=np.zeros(0),
+    )
+    scores = np.array([[0.2, 0.9, 0.8], [0.6, 0.6, 0.8]])
+    assert voted(asked, scores, 3, "majority", "x").right == (0, 0)
+    assert voted(asked, scores, 3, "verifier", "x").right == (1, 0)
+    two = voted(asked, scores, 2, "verifier", "x")
+    assert two.right == (0, 0)
+    assert two.tokens == (11, 11)
+
+
+def test_a_row_of_unlike_lengths_is_refused() -> None:
+    with pytest.raises(ValueError, match="2 answers, 1 lengths"):
+        AnswerRow(stage="x", right=(1, 0), tokens=(3,), values={})
+
+
+class Killed(Exception):
+    """A kill in the middle of a training."""
+
+
+def test_a_study_goes_on_where_it_was_killed(tmp_path) -> None:
+    said: list[str] = []
+    seen: list[int] = []
+
+    def open_folder(seed: int = 0) -> StudyFolder:
+        return StudyFolder(tmp_path / "study", {"seed": seed}, said.append)
+
+    def update(state: dict, number: int, last: int = 100) -> tuple[dict, str]:
+        if number == last:
+            raise Killed
+        seen.append(number)
+        return {"x": state["x"] * 2 + number, "n": state["n"] + 1}, "fine"
+
+    start = {"x": jnp.float32(1), "n": jnp.int32(0)}
+    with pytest.raises(Killed):
+        open_folder().trained("net", start, 30, lambda s, n: update(s, n, last=25))
+    first = open_folder().answers("trace", lambda: TRACE)
+    resumed = open_folder().trained("net", start, 30, update)
+    assert seen == [*range(25), *range(20, 30)]  # kept at 20
+    expected = 1.0
+    for number in range(30):
+        expected = np.float32(expected * np.float32(2) + np.float32(number))
+    assert float(resumed["x"]) == expected
+    assert int(resumed["n"]) == 30
+    assert open_folder().trained("net", start, 30, lambda s, n: update(s, n, last=0)) == resumed
+    assert open_folder().answers("trace", lambda: pytest.fail("computed again")) == first == TRACE
+    with pytest.raises(ValueError, match="seed: 0, not 1"):
+        open_folder(seed=1)
+    other = {"y": jnp.zeros(3)}
+    with pytest.raises(ValueError, match="does not hold this training"):
+        open_folder().trained("net", other, 30, lambda s, n: (s, ""))
