@@ -1,0 +1,112 @@
+"""Whole studies with a tiny random decoder of 4x4 mazes: tables, resuming, and what is refused."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.decode import __main__ as decode
+from tests.support.decoders import random_params
+from tests.support.tiny.decoder_training import NAME
+from trm_jax.data.format import from_examples, save_dataset
+from trm_jax.data.maze.generator import generate_mazes
+from trm_jax.decoder.config import DECODER_PRESETS, TraceOrder
+from trm_jax.decoder.model_folder import PuzzleDecoder, save_puzzle_decoder
+from trm_jax.loading import load_puzzles
+
+FEW = ("--supervised-updates", "2", "--updates", "2", "--batch-size", "2", "--limit", "3")
+SMALL = ("--group", "2", "--prompts", "2", "--samples", "2", "--judged-puzzles", "3", "--rank", "2")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A random decoder, and mazes to learn from and to answer."""
+    root = tmp_path_factory.mktemp("study")
+    for split, seed, count in (("train", 0, 40), ("test", 9, 4)):
+        examples = generate_mazes(count, height=4, width=4, min_path=3, seed=seed)
+        save_dataset(from_examples(*examples, vocab_size=6), root / "mazes" / split)
+    config = DECODER_PRESETS[NAME]
+    model = PuzzleDecoder(
+        config=config,
+        params=random_params(config),
+        order=TraceOrder.SCAN,
+        puzzles=load_puzzles("maze", root / "mazes").facts,
+        metadata={},
+    )
+    save_puzzle_decoder(root / "tiny", model)
+    return root / "tiny", root / "mazes"
+
+
+def run(study: str, folders: tuple[Path, Path], out: Path, *options: str) -> int:
+    model, data = map(str, folders)
+    given = ["--study", study, "--task", "maze", "--model", model, "--data", data, "--out"]
+    learned = [] if "--train-data" in options else ["--train-data", data]
+    return decode.main([*given, str(out), *learned, *FEW, *SMALL, *options])
+
+
+def records(out: Path, study: str) -> list[dict[str, str]]:
+    with (out / f"{study}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_budget(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert run("budget", folders, out) == 2
+    assert "needs a share of 0.9" in capsys.readouterr().err
+    options = ("--least-exact", "0", "--budget", "9", "--kl", "0.001")
+    assert run("budget", folders, tmp_path / "other", *options) == 0
+    rows = records(tmp_path / "other", "budget")
+    assert [row["policy"] for row in rows] == ["supervised", "thinned", "budget 9, kl 0.001"]
+    text = (tmp_path / "other" / "budget.md").read_text()
+    assert "hard caps" in text
+    # the same study again computes nothing and says the same
+    assert run("budget", folders, tmp_path / "other", *options, "--resume") == 0
+    assert (tmp_path / "other" / "budget.md").read_text() == text
+    assert "updates," not in capsys.readouterr().out.split("hard caps")[-1]
+    assert run("budget", folders, tmp_path / "other", *options, "--seed", "1", "--resume") == 2
+    assert "seed: 0, not 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_switch_and_votes(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    assert run("switch", folders, tmp_path / "switch") == 0
+    rows = records(tmp_path / "switch", "switch")
+    assert [float(row["directly"]) for row in rows] == [0, 0.2, 0.4, 0.6, 0.8, 1]
+    assert run("parallel", folders, tmp_path / "votes", "--temperature", "1") == 0
+    rows = records(tmp_path / "votes", "parallel")
+    assert [row["policy"] for row in rows] == [
+        "greedy",
+        "1 sample",
+        "2 by majority",
+        "2 by verifier",
+    ]
+    assert float(rows[2]["tokens"]) > float(rows[1]["tokens"])
+
+
+@pytest.mark.slow
+def test_adapters(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    assert run("lora", folders, tmp_path / "lora", "--scheme", "w4c-sym") == 0
+    names = [row["policy"] for row in records(tmp_path / "lora", "lora")]
+    base, put, on = "base, w4c-sym", "put on w4c-sym", "trained on w4c-sym"
+    assert names == ["base", "adapter", base, put, on]
+    text = (tmp_path / "lora" / "lora.md").read_text()
+    assert "equal bit by bit" in text
+    assert np.isfinite([float(row["tokens"]) for row in records(tmp_path / "lora", "lora")]).all()
+
+
+def test_what_a_study_cannot_do_is_said(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    model, data = map(str, folders)
+    given = ["--study", "lora", "--task", "maze", "--model", model, "--data", data]
+    assert decode.main([*given, "--out", str(out)]) == 2
+    assert "--train-data" in capsys.readouterr().err
+    assert run("lora", folders, out, "--scheme", "w4c-sym-gptq") == 2
+    assert "calibrated on texts" in capsys.readouterr().err
+    assert run("lora", folders, out, "--train-data", str(tmp_path / "none")) == 2
+    assert "none" in capsys.readouterr().err
+    assert not out.exists()
+    with pytest.raises(SystemExit):
+        run("reward", folders, out)
+    assert "reward" in capsys.readouterr().err
