@@ -58,6 +58,8 @@ def prepare(args: argparse.Namespace) -> WatchJob:
     schemes = parse_schemes(args.schemes)
     if len(schemes) > MOST_SCHEMES:
         raise ValueError(f"a page shows {MOST_SCHEMES} schemes at most, got {len(schemes)}")
+    if args.broken and len(schemes) < 2:
+        raise ValueError(f"--broken needs a scheme beside full precision, got {args.schemes}")
     task = task_named(args.task)
     model = load_model(args.model, Hints(), task=task)
     puzzles = load_puzzles(model, args.data)
@@ -87,7 +89,7 @@ def choose_puzzle(text: str, puzzles: Puzzles) -> WatchedPuzzle:
     Raises:
       ValueError: no such number, or no puzzle of the model's.
     """
-    if not (text.isdecimal() and len(text) <= MOST_DIGITS):
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS):
         return read_given(text, puzzles)
     number = int(text)
     if number >= len(puzzles):

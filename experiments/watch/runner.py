@@ -91,9 +91,9 @@ def find_broken(job: WatchJob, simulations: dict[str, Simulation]) -> list[Watch
             break
     chosen = {number for numbers in broken.values() for number in numbers[: job.count]}
     if not chosen:
-        names = ", ".join(short_name(name) for name in job.schemes[1:]) or "no scheme"
+        names = ", ".join(short_name(name) for name in job.schemes[1:])
         raise ValueError(
-            f"of the first {job.limit} puzzles that full precision solves, {names} breaks none;"
+            f"{names}: none of the first {job.limit} puzzles is solved in full precision alone;"
             " look among more with --limit, or name schemes of fewer bits with --schemes"
         )
     return [pick_puzzle(job.puzzles, number) for number in sorted(chosen)]

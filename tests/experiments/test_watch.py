@@ -141,7 +141,12 @@ def test_broken_puzzles_are_those_that_only_full_precision_solves(
     assert all(fate[1] != "solved" for fate in fates[1::2])
     words[words.index("int3_naive")] = "fp32"
     assert watch.main([*words[:-1], "--broken"]) == 2
-    assert "breaks none" in capsys.readouterr().err
+    assert "needs a scheme beside full precision, got fp32" in capsys.readouterr().err
+    words[words.index("fp32")] = "w8c-sym_fp32"  # as good as full precision here
+    assert watch.main([*words, "--limit", "2"]) == 2
+    assert "none of the first 2 puzzles is solved in full precision alone" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.slow
