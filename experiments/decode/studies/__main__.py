@@ -1,8 +1,8 @@
 """Study what a second paper does to decoders, on puzzles: budgets, votes, a switcher, adapters.
 
-    python -m experiments.decode --study budget --task maze --model maze-ar-mini \\
+    python -m experiments.decode.studies --study budget --task maze --model maze-ar-mini \\
         --train-data data/maze-8x8
-    python -m experiments.decode --study lora --task maze --model maze-ar-mini \\
+    python -m experiments.decode.studies --study lora --task maze --model maze-ar-mini \\
         --train-data data/maze-8x8 --scheme w4c-sym --limit 200
 
 --study budget    reinforcement under a budget of tokens (GRPO), after traces of many lengths
