@@ -14,7 +14,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jax import Array
+from jaxtyping import Float, Int
 
 from experiments.decode.text.passages import CALIBRATION, QUESTIONS, READ
 from experiments.decode.text.rows import LAYOUT, TextKey, TextRow, TextSpec, text_folder
