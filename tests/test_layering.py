@@ -126,6 +126,7 @@ PLACES = {
     "export.ethos_u.accelerators": (),
     "export.ethos_u": ("export.artifact", "export.ethos_u.accelerators"),
     "export.pipeline": ("export.artifact",),
+    "export.decoder": ("export.pipeline",),
     "export.options": ("export.targets",),
     "export.job": ("export.options", "export.pipeline", "export.ethos_u"),
     "export.tflite": ("export.job",),

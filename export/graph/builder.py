@@ -193,6 +193,28 @@ def padded(g: GraphBuilder, x: str, columns: int, name: str) -> str:
     return g.moved("PAD", (x, pads), x, name, ((*lead, width + columns),))[0]
 
 
+def as_float(g: GraphBuilder, x: str, name: str) -> str:
+    """Read integers as float32."""
+    return g.op("CAST", (x,), name, (g.shape(x),))[0]
+
+
+def overwritten(g: GraphBuilder, x: str, part: str, axis: int, at: str, name: str) -> str:
+    """Write a part over a tensor, from an index of one axis on; the others are covered whole.
+
+    The kernels move a part that would reach over the end back, so that it fits.
+
+    Args:
+      at: the index, one INT32 in a vector, known at run time only.
+    """
+    rank = len(g.shape(x))
+    begin = f"{at}/begin/{axis % rank}of{rank}"
+    if begin not in g.tensors:
+        zero = _integers(g, (0,))
+        indices = tuple(at if i == axis % rank else zero for i in range(rank))
+        joined(g, indices, begin)
+    return g.moved("DYNAMIC_UPDATE_SLICE", (x, part, begin), x, name, (g.shape(x),))[0]
+
+
 def batch_matmul(g: GraphBuilder, a: str, b: str, name: str, **result: Any) -> str:
     """Multiply a (..., n, k) by the transpose of b (..., m, k).
 

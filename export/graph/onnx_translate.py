@@ -6,6 +6,7 @@
     RSQRT                                     Sqrt, Reciprocal
     BATCH_MATMUL (adj_y)                      Transpose, MatMul; two Transposes become one
     SIN, COS, MUL of constants                a constant
+    DYNAMIC_UPDATE_SLICE                      ScatterElements at rows counted from the index
 
 An operator between integers is DequantizeLinear, the float operator, QuantizeLinear: what
 runtimes fuse. So every integer tensor becomes a pair, quantised and dequantised again for its
@@ -72,7 +73,9 @@ def translate_graph(graph: Graph) -> Graph:
     """
     t = Translation(graph)
     for tensor in graph.inputs.values():
-        t.float_names[tensor] = t.g.input(tensor, graph.tensor(tensor).shape)
+        source = graph.tensor(tensor)
+        dtype = DType.INT32 if source.dtype is DType.INT32 else DType.FLOAT32
+        t.float_names[tensor] = t.g.input(tensor, source.shape, dtype)
     for op in graph.ops:
         translate_op(t, op)
     outputs = {name: t.value(tensor) for name, tensor in graph.outputs.items()}
@@ -98,7 +101,8 @@ class Translation:
 
     Attributes:
       source: the graph in TFLite's operators; g: the graph in ONNX's.
-      float_names: tensor of the source -> float32 tensor of g that has its value.
+      float_names: tensor of the source -> float32 tensor of g that has its value; an index of
+        INT32 keeps its type.
       folded: values of computed constants.
       makers: tensor of the source -> operator that computes it.
     """
@@ -313,6 +317,8 @@ def _split(t: Translation, op: Op) -> None:
 
 
 def _concatenation(t: Translation, op: Op) -> None:
+    if t.source.tensor(op.outputs[0]).dtype is DType.INT32:
+        return  # an index, which is read off its parts (`_dynamic_update_slice`)
     name, shape = t.float_result(op)
     inputs = tuple(t.value(str(n)) for n in op.inputs)
     t.set_result(op, t.add("Concat", inputs, name, shape, axis=int(op.options.get("axis", 0))))  # type: ignore[arg-type]
@@ -331,6 +337,27 @@ def _pad(t: Translation, op: Op) -> None:
     pairs = t.numbers(str(op.inputs[1]))  # before, behind; before, behind; ...
     pads = t.integers((*pairs[::2], *pairs[1::2]))
     t.set_result(op, t.add("Pad", (t.value(str(op.inputs[0])), pads), name, shape))
+
+
+def _cast(t: Translation, op: Op) -> None:
+    name, shape = t.float_result(op)
+    t.set_result(op, t.add("Cast", (t.value(str(op.inputs[0])),), name, shape, to=FLOAT))
+
+
+def _dynamic_update_slice(t: Translation, op: Op) -> None:
+    name, shape = t.float_result(op)
+    x, part = (t.value(str(n)) for n in op.inputs[:2])
+    begin = t.makers[str(op.inputs[2])].inputs  # constant zeros, and the index of one axis
+    (axis,) = (i for i, n in enumerate(begin) if t.source.tensor(str(n)).data is None)
+    size = t.g.shape(part)
+    steps = np.arange(size[axis]).reshape([-1 if i == axis else 1 for i in range(len(size))])
+    rows = t.g.constant(
+        f"rows/{axis}of{'x'.join(map(str, size))}", np.broadcast_to(steps, size), DType.INT32
+    )
+    at = f"{begin[axis]}/{rows}"
+    if at not in t.g.tensors:
+        t.g.op("Add", (t.value(str(begin[axis])), rows), at, (size,), dtype=DType.INT32)
+    t.set_result(op, t.add("ScatterElements", (x, at, part), name, shape, axis=axis))
 
 
 def _softmax(t: Translation, op: Op) -> None:
@@ -376,7 +403,9 @@ HANDLERS: dict[str, Callable[[Translation, Op], None]] = {
     "RESHAPE": _reshape,
     "TRANSPOSE": _transpose,
     "SPLIT": _split,
+    "CAST": _cast,
     "CONCATENATION": _concatenation,
+    "DYNAMIC_UPDATE_SLICE": _dynamic_update_slice,
     "SLICE": _slice,
     "PAD": _pad,
     "SOFTMAX": _softmax,

@@ -28,6 +28,7 @@ OPTIONS = {
     "COS": "CosOptions",
     "DEQUANTIZE": "DequantizeOptions",
     "DIV": "DivOptions",
+    "DYNAMIC_UPDATE_SLICE": "DynamicUpdateSliceOptions",
     "EXP": "ExpOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "GATHER": "GatherOptions",

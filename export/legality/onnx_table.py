@@ -23,6 +23,7 @@ from export.graph.onnx_translate import SAFE, is_safe
 from export.legality.tflite_table import Support, Use, Violation
 
 F32, F16, U8, U16 = DType.FLOAT32, DType.FLOAT16, DType.UINT8, DType.UINT16
+I32 = DType.INT32
 FLOAT_OPERATORS = (
     "Add",
     "Mul",
@@ -32,6 +33,8 @@ FLOAT_OPERATORS = (
     "Sigmoid",
     "Exp",
     "Relu",
+    "Sin",
+    "Cos",
     "Sqrt",
     "Reciprocal",
     "ReduceMean",
@@ -44,10 +47,13 @@ FLOAT_OPERATORS = (
     "Pad",
     "Softmax",
     "MatMul",
+    "ScatterElements",
 )
 USES = {
     *(Use(code, (F32,)) for code in FLOAT_OPERATORS),
     Use("Cast", (F16, F32)),
+    Use("Cast", (I32, F32)),
+    Use("Add", (I32,)),
     *(Use("QuantizeLinear", (F32, dtype)) for dtype in (U8, U16)),
     *(Use("DequantizeLinear", (dtype, F32)) for dtype in (U8, U16)),
     Use("DequantizeLinear", (U8, F32), per_channel=True),

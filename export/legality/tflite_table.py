@@ -16,6 +16,7 @@ from export.graph.ir import DType
 from export.targets import Kernels
 
 F32, F16, I16, I8, I4 = DType.FLOAT32, DType.FLOAT16, DType.INT16, DType.INT8, DType.INT4
+I32 = DType.INT32
 XNNPACK, BUILTIN = Kernels.XNNPACK, Kernels.LITERT
 RUNTIME, TFLM = Kernels.TFLITE_RUNTIME, Kernels.TFLM
 
@@ -254,6 +255,11 @@ PLAIN_ROWS = {
     Use("RSQRT", (I16,)): _lacking(RUNTIME),
     Use("DIV", (I8,)): _lacking(RUNTIME),
     Use("DIV", (I16,)): _lacking(RUNTIME, TFLM),
+    Use("CAST", (I32,)): LegalityRow(),
+    Use("CONCATENATION", (I32,)): LegalityRow(),
+    Use("DYNAMIC_UPDATE_SLICE", (F32,)): LegalityRow(),
+    Use("DYNAMIC_UPDATE_SLICE", (I8,)): LegalityRow(),
+    Use("DYNAMIC_UPDATE_SLICE", (I16,)): _lacking(RUNTIME),
     Use("EXP", (I8,)): _lacking(TFLM),
     Use("EXP", (I16,)): _lacking(TFLM),
 }
@@ -292,7 +298,9 @@ NEWEST = {
     "RESHAPE": (1, 1),
     "SLICE": (8, 6),
     "PAD": (6, 4),
+    "CAST": (9, 5),
     "CONCATENATION": (7, 4),
+    "DYNAMIC_UPDATE_SLICE": (6, 1),
     "SPLIT": (5, 4),
 }
 """Newest version of an operator that LiteRT 2.3 and tflite-runtime 2.14 load; TFLM reads none."""

@@ -68,7 +68,7 @@ def block(
         h = rms_norm(
             g,
             binary(g, "ADD", h, mixed, f"{path}/self_attn/residual"),
-            config,
+            config.rms_norm_eps,
             f"{path}/self_attn/norm",
         )
     return swiglu_residual(g, h, f"{site}/mlp", config, sites, f"{path}/mlp")
@@ -80,10 +80,16 @@ def swiglu_residual(
     """Add a SwiGLU of h to h and normalise."""
     gate_up = linear(g, h, sites[f"{site}/gate_up_proj"], f"{path}/gate_up_proj")
     gate, up = split(g, gate_up, 2, f"{path}/gate_up")
-    silu = binary(g, "MUL", gate, unary(g, "LOGISTIC", gate, f"{path}/logistic"), f"{path}/silu")
-    inner = binary(g, "MUL", silu, up, f"{path}/inner")
+    inner = gated(g, gate, up, path)
     down = linear(g, inner, sites[f"{site}/down_proj"], f"{path}/down_proj")
-    return rms_norm(g, binary(g, "ADD", h, down, f"{path}/residual"), config, f"{path}/norm")
+    total = binary(g, "ADD", h, down, f"{path}/residual")
+    return rms_norm(g, total, config.rms_norm_eps, f"{path}/norm")
+
+
+def gated(g: GraphBuilder, gate: str, up: str, path: str) -> str:
+    """Multiply silu(gate) by up."""
+    silu = binary(g, "MUL", gate, unary(g, "LOGISTIC", gate, f"{path}/logistic"), f"{path}/silu")
+    return binary(g, "MUL", silu, up, f"{path}/inner")
 
 
 def mean_of_rows(g: GraphBuilder, x: str, name: str) -> str:
@@ -94,7 +100,7 @@ def mean_of_rows(g: GraphBuilder, x: str, name: str) -> str:
 def rms_norm(
     g: GraphBuilder,
     x: str,
-    config: ReasonerConfig,
+    eps: float,
     path: str,
     mean_of: Callable[[GraphBuilder, str, str], str] = mean_of_rows,
 ) -> str:
@@ -105,7 +111,7 @@ def rms_norm(
     """
     square = binary(g, "MUL", x, x, f"{path}/square")
     mean = mean_of(g, square, f"{path}/mean")
-    shifted = binary(g, "ADD", mean, scalar(g, config.rms_norm_eps), f"{path}/eps")
+    shifted = binary(g, "ADD", mean, scalar(g, eps), f"{path}/eps")
     return binary(g, "MUL", x, unary(g, "RSQRT", shifted, f"{path}/rsqrt"), path)
 
 
@@ -121,7 +127,8 @@ def attention(
         heads.append(reshaped(g, part, shape, f"{path}/{name}/heads"))
     q, k = (transposed(g, x, (0, 2, 1, 3), f"{path}/lead") for x in heads[:2])
     if config.positions is Positions.ROPE:
-        q, k = rotated(g, q, config, f"{path}/q"), rotated(g, k, config, f"{path}/k")
+        tables = rotary_tables(g, config)
+        q, k = rotated(g, q, tables, f"{path}/q"), rotated(g, k, tables, f"{path}/k")
     mixed = ATTENTION[config.mixer](g, q, k, heads[2], path)
     back = transposed(g, mixed, (0, 2, 1, 3), f"{path}/positions")
     merged = reshaped(g, back, (batch, pos, emb), f"{path}/merged")
@@ -171,9 +178,13 @@ def elu_plus_one(g: GraphBuilder, x: str, path: str) -> str:
     return binary(g, "ADD", unary(g, "RELU", x, f"{path}/above"), exponential, path)
 
 
-def rotated(g: GraphBuilder, x: str, config: ReasonerConfig, path: str) -> str:
-    """Apply rotary positions: x * cos + swap(x) * sin, the halves of a head swapped."""
-    cos, sin = rotary_tables(g, config)
+def rotated(g: GraphBuilder, x: str, tables: tuple[str, str], path: str) -> str:
+    """Apply rotary positions: x * cos + swap(x) * sin, the halves of a head swapped.
+
+    Args:
+      tables: cosines and signed sines, whose last axes are positions and head_dim.
+    """
+    cos, sin = tables
     first, second = split(g, x, 2, f"{path}/halves")
     swapped = joined(g, (second, first), f"{path}/swapped")
     along = binary(g, "MUL", x, cos, f"{path}/cos")

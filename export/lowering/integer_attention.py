@@ -64,7 +64,9 @@ class AttentionGraph(GraphOps):
 
     def residual(self, name: TensorName, h: NamedTensor, y: NamedTensor) -> NamedTensor:
         total = binary(self.g, "ADD", self._real(h), self._real(y), f"{name}/sum")
-        normed = rms_norm(self.g, total, self.model.config, f"{name}/real", mean_by_product)
+        normed = rms_norm(
+            self.g, total, self.model.config.rms_norm_eps, f"{name}/real", mean_by_product
+        )
         version = self.encoding(name).bits // 8
         return self.add_operator("QUANTIZE", (NamedValue(normed, name),), name, version, {})
 

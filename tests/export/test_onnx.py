@@ -32,6 +32,8 @@ from export.runtimes.onnx_runtime import OnnxRuntime
 from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.scheme import parse
+from tests.support.decoders import LLAMA
+from tests.support.export.decoders import lowered_decoder
 from tests.support.export.lowered import lowered
 from tests.support.export.models import CONFIGS, float_drift, states
 from tests.support.rounding import rms
@@ -196,7 +198,8 @@ def test_measured_uses_are_what_models_need() -> None:
     used = set()
     models = [lowered(kind, "fp32") for kind in CONFIGS]
     models += [lowered("mlp", scheme) for scheme in (*SCHEMES, *OTHERS)]
-    for model in map(translate_model, models):
+    models = [*map(translate_model, models), lowered_decoder(LLAMA, "fp32", Target.ONNX).model]
+    for model in models:
         assert find_onnx_violations(model) == []
         used |= {onnx_use_of(g, op) for g in model.graphs for op in g.ops}
     assert used == USES

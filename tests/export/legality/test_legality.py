@@ -40,6 +40,8 @@ def example(use: Use, version: int) -> Case:
         return kinds.to_grid(*use.types, version=version)
     if use.code == "TFLM_DECODE":
         return decoded()
+    if use.types[0] is DType.INT32:
+        return kinds.INDICES[use.code](version)
     return kinds.plain(use.code, use.types[0], version=version)
 
 
@@ -94,6 +96,7 @@ def test_newest_versions(runtime: Session) -> None:
         "CONV_2D": convolution(I8, Weights(I8), version=1),
         "QUANTIZE": kinds.to_grid(F32, I8),
         "DEQUANTIZE": kinds.to_grid(I8, F32),
+        "CAST": kinds.cast_indices(1),
     }
     for code, versions in NEWEST.items():
         case = weighted.get(code) or kinds.plain(code, F32)

@@ -81,6 +81,12 @@ KINDS: dict[str, Kind] = {
     "CONCATENATION": Kind(
         lambda a, b: np.concatenate([a, b], -1), PAIR, options={"axis": 2}, same_grid=True
     ),
+    "DYNAMIC_UPDATE_SLICE": Kind(
+        lambda x, part: np.concatenate([x[:, :1], part, x[:, 2:]], axis=1),
+        ((2, 3, 8), (2, 1, 8)),
+        constants=([0, 1, 0],),
+        same_grid=True,
+    ),
     "SPLIT": Kind(
         lambda x: x[..., :4],
         constants=(2,),
@@ -144,6 +150,33 @@ def concatenation(parts: int) -> Case:
     )
     expected = np.concatenate([d[2] for d in drawn], -1)
     return Case(model_of(op, [*ins, y]), {f"x{i}": d[1] for i, d in enumerate(drawn)}, expected, 0)
+
+
+def cast_indices(version: int) -> Case:
+    """CAST of INT32 to float32, which is exact."""
+    x = np.arange(-3, 4, dtype="<i4")
+    ends = [Tensor(name="x", shape=x.shape, dtype=DType.INT32), Tensor(name="y", shape=x.shape)]
+    op = Op(code="CAST", version=version, inputs=("x",), outputs=("y",))
+    return Case(model_of(op, ends), {"x": x}, x.astype(np.float64), 0.0)
+
+
+def joined_indices(version: int) -> Case:
+    """CONCATENATION of a computed index with constant ones."""
+    zero, x = np.zeros(1, "<i4"), np.full(1, 5, "<i4")
+    tensors = [
+        Tensor(name="x", shape=(1,), dtype=DType.INT32),
+        Tensor(name="zero", shape=(1,), dtype=DType.INT32, data=zero),
+        Tensor(name="y", shape=(3,), dtype=DType.INT32),
+    ]
+    inputs = ("zero", "x", "zero")
+    op = Op(
+        code="CONCATENATION", version=version, inputs=inputs, outputs=("y",), options={"axis": 0}
+    )
+    return Case(model_of(op, tensors), {"x": x}, np.asarray([0.0, 5.0, 0.0]), 0.0)
+
+
+INDICES = {"CAST": cast_indices, "CONCATENATION": joined_indices}
+"""Operators on indices."""
 
 
 def to_grid(source: DType, target: DType, *, version: int = 1) -> Case:
