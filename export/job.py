@@ -9,13 +9,14 @@ from pathlib import Path
 
 from export.artifact.manifest import Expected, IntegerFacts, Manifest
 from export.artifact.open import open_artifact
+from export.decoder.job import DecoderJob, export_decoder_and_describe, find_decoder
 from export.ethos_u.accelerators import Accelerator
 from export.ethos_u.compiled import compile_export, describe_record, make_record, save_compiled
 from export.ethos_u.vela import vela_version
 from export.lowering.stages import parse_cut
 from export.lowering.storage import plan_for
 from export.pipeline import export_model
-from export.targets import Target
+from export.targets import BATCH, Target
 from quant.precision_plan import parse_plan
 from trm_jax.command_line import progress_bar
 from trm_jax.data.calibration import NOT_NEEDED, CalibrationOptions
@@ -40,6 +41,7 @@ class ExportJob:
       cut: attention in integers in graphs that share one arena (lowering/stages.py).
       halting: what a board's self-test halts by; None: the default of the task.
       accelerator: an Ethos-U that the graphs are compiled for; None for other targets.
+      positions: of a decoder: tokens of prompt and answer together; None: the model's.
     """
 
     model: str
@@ -54,6 +56,7 @@ class ExportJob:
     halting: Halting | None = None
     calibration: CalibrationOptions = NO_OPTIONS
     accelerator: Accelerator | None = None
+    positions: int | None = None
 
 
 def export_and_describe(job: ExportJob) -> str:
@@ -62,6 +65,10 @@ def export_and_describe(job: ExportJob) -> str:
     Raises:
       As `run_job`, and where Vela refuses a graph; then nothing is left of the export.
     """
+    if (decoder := find_decoder(job.model)) is not None:
+        return export_decoder_and_describe(decoder_job(job, decoder))
+    if job.positions is not None:
+        raise ValueError(f"--positions is for decoders; {job.model} is none")
     if job.accelerator is None:
         return describe_export(run_job(job), job.out)
     vela_version()  # says how to install it, before anything is loaded
@@ -72,6 +79,44 @@ def export_and_describe(job: ExportJob) -> str:
         record = make_record(export, job.accelerator, compiled)
         save_compiled(work, record, compiled)
     return f"{describe_export(manifest, job.out)}\n{describe_record(record)}"
+
+
+def decoder_job(job: ExportJob, folder: Path) -> DecoderJob:
+    """Take what an export of a decoder needs.
+
+    Args:
+      folder: of the decoder.
+
+    Raises:
+      ValueError: an option or target that is not for decoders.
+    """
+    if job.target.facts.is_npu:
+        raise ValueError(
+            f"{job.target.value} multiplies integers only, and decoders have no graphs of integers;"
+            f" use --target {Target.LITERT.value}"
+        )
+    given = {
+        "--steps": job.steps is not None,
+        "--halt": job.halting is not None,
+        "--cut": job.cut is not None,
+        "--batch-size": job.batch not in (1, BATCH),
+    }
+    if wrong := [name for name, said in given.items() if said]:
+        raise ValueError(
+            f"{job.model} is a decoder, which writes one stream of tokens; leave"
+            f" {', '.join(wrong)} out"
+        )
+    return DecoderJob(
+        name=job.model,
+        folder=folder,
+        task=job.task,
+        scheme=job.scheme,
+        target=job.target,
+        out=job.out,
+        data=job.data,
+        positions=job.positions,
+        calibration=job.calibration,
+    )
 
 
 def run_job(job: ExportJob) -> Manifest:

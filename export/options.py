@@ -58,6 +58,12 @@ def export_parser(program: str, description: str | None) -> argparse.ArgumentPar
         "--steps", type=positive_int, metavar="N", help="supervision steps (the model's)"
     )
     add_halt(p, "of a second set of expected answers, for a board's self-test")
+    p.add_argument(
+        "--positions",
+        type=positive_int,
+        metavar="N",
+        help="of a decoder: tokens of prompt and answer together (the model's)",
+    )
     return p
 
 

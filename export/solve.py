@@ -18,6 +18,9 @@ which is only as good as its halting head (the model's card says).
 --watch prints the answer after every supervision step. --compare SCHEME says how far the same model
 under another scheme ends from it, simulated; with --watch its answers stand beside. A page with
 every H-cycle is made by python -m experiments.watch.
+
+A decoder (docs/tokens-deploy.md) writes tokens until it stops, so that none of these options is
+for it.
 """
 
 import argparse
@@ -72,13 +75,15 @@ def solve(args: argparse.Namespace) -> str:
       ValueError, OSError, RuntimeError: bad input, or a runtime's refusal.
     """
     from export.artifact.open import open_artifact  # imports jax: after parsing
+    from export.decoder.manifest import is_decoder_export
     from quant.recipe import parse_given
 
     compared = None if args.compare is None else parse_given(args.compare)
-
     named = [args.puzzle is not None or args.task_file is not None, args.random]
     if sum(named) != 1:
         raise ValueError("name one puzzle: a string, a file, a task, or --random")
+    if is_decoder_export(args.folder):
+        return solve_tokens(args)
     export = open_artifact(args.folder)
     task = export.need_task(args.task)
     export.need_facts(task)  # of another task than the export's: refused
@@ -112,6 +117,33 @@ def cost_text(seconds: float, batch: int) -> str:
     if batch == 1:
         return text
     return f"{text} for the {batch} puzzles of a call (export with --batch-size 1 for one)"
+
+
+def solve_tokens(args: argparse.Namespace) -> str:
+    """Let a decoder answer a puzzle.
+
+    Raises:
+      ValueError, OSError, RuntimeError: bad input, an option that says nothing of decoders, or a
+        runtime's refusal.
+    """
+    from export.decoder.solving import solve_with_decoder
+
+    given = ("task_file", "question", "steps", "halt", "watch", "compare")
+    wrong = [f"--{name.replace('_', '-')}" for name in given if getattr(args, name)]
+    if wrong:
+        raise ValueError(
+            f"{args.folder} is a decoder, which writes tokens until it stops; leave"
+            f" {', '.join(wrong)} out"
+        )
+    return solve_with_decoder(
+        args.folder,
+        args.puzzle,
+        asked=args.task,
+        data=args.data,
+        seed=args.seed,
+        target=Target(args.runtime) if args.runtime else None,
+        threads=args.threads,
+    )
 
 
 class AskedPuzzle(NamedTuple):

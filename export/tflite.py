@@ -20,6 +20,10 @@ fast one on hosts), w8c-sym_a8s-cells-fold with calibrated ranges of the cells. 
 
 TFLM's interpreter checks the graphs, then Arm's compiler Vela puts them on an NPU
 (docs/deploy-ethos-u.md).
+
+    python -m export.tflite --model maze-ar-mini --scheme w8c-sym_a8da --out runs/maze-tokens
+
+A decoder becomes two graphs, prefill and decode (docs/tokens-deploy.md).
 """
 
 import argparse
@@ -95,6 +99,7 @@ def run_export(args: argparse.Namespace) -> int:
             halting=take_halting(args),
             accelerator=Accelerator(args.accelerator) if args.accelerator else None,
             calibration=read_calibration(args),
+            positions=args.positions,
         )
         with writing_whole(args.out, EXPORT):
             text = export_and_describe(job)

@@ -16,7 +16,12 @@ Six checks, from exact to statistical:
                 or more puzzles (exact McNemar test, p < 0.01)
 
 The simulation is built from the model that the manifest names (--model names another copy of
-it). Exit code 0 if all checks pass, 1 if one fails, 2 if something is missing or damaged.
+it). An exported decoder has files, legality, operators and answers, and
+
+    tokens      the first --limit puzzles on the runtime: every token and logit against the
+                simulation, to a bound derived in the same way
+
+Exit code 0 if all checks pass, 1 if one fails, 2 if something is missing or damaged.
 """
 
 import argparse
@@ -52,9 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def action() -> int:
         from export.artifact.verification import run_checks  # imports jax: after parsing
+        from export.decoder.manifest import is_decoder_export
+        from export.decoder.verification import run_decoder_checks
 
         passed = True
-        for result in run_checks(
+        check = run_decoder_checks if is_decoder_export(args.folder) else run_checks
+        for result in check(
             args.folder,
             limit=args.limit,
             data=args.data,

@@ -189,6 +189,10 @@ def parse_manifest(text: str) -> Manifest:
         values = parse_json(text)
         if not isinstance(values, dict) or values.get("format") != FORMAT:
             raise ValueError(f"format must be {FORMAT}; this version reads no other")
+        if "kind" in values:
+            raise ValueError(
+                f"it is of a {values['kind']}; python -m export.verify and export.solve take it"
+            )
         manifest = read_fields(Manifest, {k: v for k, v in values.items() if k != "format"})
         _check_manifest(manifest)
     except ValueError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.artifact.manifest import IntegerFacts, Manifest, facts_of, read_manifest
+from export.artifact.manifest import FileFacts, IntegerFacts, Manifest, facts_of, read_manifest
 from export.graph.files import HOST_FILE, read_files
 from export.graph.ir import DType, GraphModel
 from export.lowering.model import METADATA, blocks_of
@@ -112,7 +112,7 @@ def open_artifact(folder: Path | str) -> Export:
     folder = Path(folder)
     manifest = read_manifest(folder)
     names = (*manifest.model_files, HOST_FILE)
-    contents = {name: _content(folder / name, manifest) for name in names}
+    contents = {name: read_content(folder / name, manifest.files) for name in names}
     del contents[HOST_FILE]
     try:
         model = read_files(contents, manifest.target)
@@ -212,10 +212,19 @@ def check_host(host: Mapping[str, np.ndarray], config: Config) -> None:
             raise ValueError(f"{HOST_FILE}: {name} is not finite")
 
 
-def _content(file: Path, manifest: Manifest) -> bytes:
+def read_content(file: Path, files: Mapping[str, FileFacts]) -> bytes:
+    """Read a file of an export.
+
+    Args:
+      files: what its manifest says of all of them.
+
+    Raises:
+      FileNotFoundError: missing.
+      ValueError: another size or hash than the manifest's.
+    """
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; export again")
-    content, expected = file.read_bytes(), manifest.files[file.name]
+    content, expected = file.read_bytes(), files[file.name]
     facts = facts_of(content)
     if facts.bytes != expected.bytes:
         raise ValueError(f"{file} has {facts.bytes} bytes, its manifest says {expected.bytes}")

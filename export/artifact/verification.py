@@ -12,10 +12,11 @@ import numpy as np
 
 from export.artifact import check_operators, check_rollouts
 from export.artifact.check_blocks import check_blocks
-from export.artifact.manifest import Expected, Manifest
+from export.artifact.manifest import Expected
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.graph.files import check_format
+from export.graph.ir import GraphModel
 from export.legality.check import find_violations
 from export.lowering.model import parameters_sha256
 from export.lowering.storage import plan_named
@@ -78,16 +79,15 @@ def find_calibration(
     )
 
 
-def check_calibrated(manifest: Manifest) -> None:
+def check_calibrated(scheme: str, target: Target) -> None:
     """Check that an export was calibrated, where a command line names the puzzles of that.
 
     Raises:
       ValueError: its scheme needs none.
     """
-    if not plan_named(manifest.scheme, manifest.target).precision.needs_puzzles:
+    if not plan_named(scheme, target).precision.needs_puzzles:
         raise ValueError(
-            f"the export's scheme, {manifest.scheme}, is calibrated on no puzzles; leave"
-            " --calibration out"
+            f"the export's scheme, {scheme}, is calibrated on no puzzles; leave --calibration out"
         )
 
 
@@ -143,14 +143,14 @@ def run_checks(
     export = open_artifact(folder)
     manifest, expected = export.manifest, export.manifest.expected
     if calibration is not None:
-        check_calibrated(manifest)
+        check_calibrated(manifest.scheme, manifest.target)
     yield CheckResult("files", True, f"{manifest.total_bytes:,} bytes, as the manifest says")
     target = target or manifest.target
     check_format(manifest.target, target)
     violations = find_violations(export.model, target)
     text = "; ".join(map(str, violations[:3])) or f"{target.value} computes it"
     yield CheckResult("legality", not violations, text)
-    yield check_products(export, target)
+    yield check_products(export.model, target)
     runtime = open_runtime(target, export.model, threads=threads)
     try:
         solver = Solver(export, runtime)
@@ -168,9 +168,9 @@ def run_checks(
         runtime.close()
 
 
-def check_products(export: Export, target: Target) -> CheckResult:
-    """Check every product alone."""
-    cut = check_operators.cut_products(export.model)
+def check_products(model: GraphModel, target: Target) -> CheckResult:
+    """Check every product of a model alone."""
+    cut = check_operators.cut_products(model)
     runtime = open_runtime(target, cut)
     try:
         checks = [check_operators.check_product(g, runtime, i) for i, g in enumerate(cut.graphs)]

@@ -26,7 +26,7 @@ from trm_jax.decoder.config import DecoderConfig
 
 PAD = 0
 
-PromptTokens = Int[np.ndarray, " seq"]
+PromptTokens = Int[np.ndarray, " _"]
 
 
 class WrittenTokens(NamedTuple):

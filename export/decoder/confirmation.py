@@ -1,0 +1,103 @@
+"""What a runtime wrote against the simulation in JAX, token by token.
+
+The simulation reads prompt and written tokens in one pass, so that every token is compared, and one
+that parts does not make all later ones part. Two correct implementations differ by float rounding:
+every product's output of the simulation is perturbed by the error of its own arithmetic
+(artifact/check_blocks.py), and the bound of a logit is FACTOR times the largest change over DRAWS
+such simulations. A token that the simulation would not have written must be as likely there as its
+own, within twice that bound: a tie.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from export.artifact.check_blocks import DRAWS, FACTOR, PerturbedProducts, output_steps
+from export.decoder.host import PAD, PromptTokens, WrittenTokens
+from quant.decoder import DecoderSimulation
+from trm_jax.decoder.transformer import Decoder
+
+
+class TokenComparison(NamedTuple):
+    """How a runtime's tokens and logits compare with the simulation's.
+
+    Attributes:
+      total: written tokens; equal: those that the simulation writes there too.
+      margin: largest amount by which the simulation prefers another token to the written one.
+      difference: largest difference of a logit; bound: what rounding explains.
+    """
+
+    total: int
+    equal: int
+    margin: float
+    difference: float
+    bound: float
+
+    @property
+    def passed(self) -> bool:
+        return self.difference <= self.bound and self.margin <= 2 * self.bound
+
+    @property
+    def text(self) -> str:
+        """Say what was found."""
+        parted = self.total - self.equal
+        ties = f"; {parted} part, at a margin of {self.margin:.1e} at most" if parted else ""
+        return (
+            f"{self.equal:,} of {self.total:,} tokens are the simulation's{ties}; worst logit"
+            f" difference {self.difference:.1e}, bound {self.bound:.1e}"
+        )
+
+
+def compare_tokens(
+    simulation: DecoderSimulation,
+    prompts: Sequence[PromptTokens],
+    written: Sequence[WrittenTokens],
+) -> TokenComparison:
+    """Compare what was written after prompts."""
+    wholes = [np.concatenate([p, w.tokens]) for p, w in zip(prompts, written, strict=True)]
+    tokens = pad_rows(wholes)
+    begins = [len(prompt) - 1 for prompt in prompts]  # this position says the first token
+    ends = [begin + len(w.tokens) for begin, w in zip(begins, written, strict=True)]
+
+    def rows(decoder: Decoder) -> Float[np.ndarray, "tokens vocab"]:
+        logits = np.asarray(jax.jit(decoder.logits)(simulation.params, tokens))
+        spans = zip(logits, begins, ends, strict=True)
+        return np.concatenate([each[begin:end] for each, begin, end in spans])
+
+    expected = rows(simulation.decoder)
+    changes = [np.abs(rows(other) - expected).max() for other in perturbed_decoders(simulation)]
+    got = np.concatenate([w.logits for w in written])
+    chosen = np.concatenate([w.tokens for w in written])
+    margins = expected.max(axis=1) - expected[np.arange(len(chosen)), chosen]
+    return TokenComparison(
+        total=len(chosen),
+        equal=int((expected.argmax(axis=1) == chosen).sum()),
+        margin=float(margins.max()),
+        difference=float(np.abs(got - expected).max()),
+        bound=FACTOR * float(max(changes)),
+    )
+
+
+def perturbed_decoders(simulation: DecoderSimulation) -> list[Decoder]:
+    """Give simulations whose products are off by the error of their arithmetic."""
+    decoder = simulation.decoder
+    steps = output_steps(decoder.dot_general)
+    return [
+        dataclasses.replace(
+            decoder, dot_general=PerturbedProducts(decoder.dot_general, steps, seed)
+        )
+        for seed in range(DRAWS)
+    ]
+
+
+def pad_rows(rows: Sequence[np.ndarray]) -> Int[jax.Array, "batch seq"]:
+    """Pad sequences on the right to the longest."""
+    tokens = np.full((len(rows), max(map(len, rows))), PAD, np.int32)
+    for row, values in zip(tokens, rows, strict=True):
+        row[: len(values)] = values
+    return jnp.asarray(tokens)

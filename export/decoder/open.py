@@ -1,0 +1,117 @@
+"""Opens an exported decoder and trusts nothing: a damaged one is a ValueError before any runtime.
+
+In order, as for recursive models (artifact/open.py): the manifest, sizes and SHA-256 of all files,
+the graphs with their shapes and metadata, the rows of the embeddings.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from export.artifact.open import Shapes, read_content
+from export.decoder.graphs import DECODE, PREFILL, cache_shapes
+from export.decoder.host import DecoderHost
+from export.decoder.manifest import DecoderManifest, read_decoder_manifest
+from export.graph.files import HOST_FILE, read_files
+from export.graph.ir import DType, Graph, GraphModel
+from export.lowering.model import METADATA
+from export.runtimes.contract import Runtime
+from trm_jax.checkpoints.tensor_files import load_tensors
+from trm_jax.decoder.config import decoder_to_dict
+from trm_jax.tasks.table import task_named
+from trm_jax.tasks.tokens.form import TokenForm
+from trm_jax.typed_json import parse_json
+
+EMBEDDINGS = "embed_tokens"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DecoderExport:
+    """An exported decoder that was read and checked."""
+
+    manifest: DecoderManifest
+    model: GraphModel
+    embeddings: Float[np.ndarray, "vocab emb"]
+
+    @property
+    def form(self) -> TokenForm:
+        """What its tokens mean."""
+        facts = self.manifest.puzzles
+        return task_named(facts.task).token_form(facts)
+
+    def host(self, runtime: Runtime) -> DecoderHost:
+        """Put the loop around the graphs on a runtime."""
+        m = self.manifest
+        return DecoderHost(
+            config=m.config,
+            runtime=runtime,
+            embeddings=self.embeddings,
+            prompt=m.prompt,
+            positions=m.positions,
+        )
+
+
+def open_decoder(folder: Path) -> DecoderExport:
+    """Read and check an exported decoder.
+
+    Raises:
+      OSError: a file is missing.
+      ValueError: a file is damaged, or does not belong to this manifest.
+      ModuleNotFoundError: its format's packages are not installed.
+    """
+    manifest = read_decoder_manifest(folder)
+    names = (*manifest.model_files, HOST_FILE)
+    contents = {name: read_content(folder / name, manifest.files) for name in names}
+    del contents[HOST_FILE]
+    try:
+        model = read_files(contents, manifest.target)
+        check_decoder_graphs(model, manifest)
+    except ValueError as error:
+        raise ValueError(f"{folder / manifest.model_files[0]}: {error}") from error
+    host = load_tensors(folder / HOST_FILE)
+    shape = (manifest.config.vocab_size, manifest.config.hidden_size)
+    shapes = {name: value.shape for name, value in host.items()}
+    if shapes != {EMBEDDINGS: shape}:
+        raise ValueError(f"{HOST_FILE} holds {shapes}, expected {EMBEDDINGS} of {shape}")
+    embeddings = np.asarray(host[EMBEDDINGS], np.float32)
+    if not np.isfinite(embeddings).all():
+        raise ValueError(f"{HOST_FILE}: {EMBEDDINGS} is not finite")
+    export = DecoderExport(manifest=manifest, model=model, embeddings=embeddings)
+    if len(export.form.vocabulary) != manifest.config.vocab_size:
+        raise ValueError(
+            f"{manifest.puzzles.title} is written with {len(export.form.vocabulary)} tokens, the"
+            f" manifest has vocab_size={manifest.config.vocab_size}"
+        )
+    return export
+
+
+def check_decoder_graphs(model: GraphModel, manifest: DecoderManifest) -> None:
+    """Check that a model has the graphs of its manifest.
+
+    Raises:
+      ValueError: graphs, shapes, types or metadata differ; the message shows both sides.
+    """
+    c = manifest.config
+    cache = cache_shapes(c, manifest.positions)
+    logits = {"logits": (1, 1, c.vocab_size)}
+    for name, tokens, more in ((PREFILL, manifest.prompt, {}), (DECODE, 1, logits)):
+        graph = model.graph(name)
+        takes = {"x": (1, tokens, c.hidden_size), "position": (1,), **cache}
+        _check_ends(graph, "takes", graph.inputs, takes)
+        _check_ends(graph, "gives", graph.outputs, more | cache)
+    texts = {key: model.metadata.get(name, b"") for key, name in METADATA.items()}
+    if parse_json(texts["config"] or b"null") != decoder_to_dict(c):
+        raise ValueError("the model was made for another configuration than its manifest's")
+    if texts["parameters"] != manifest.parameters_sha256.encode():
+        raise ValueError("the model holds other parameters than its manifest says")
+
+
+def _check_ends(graph: Graph, verb: str, names: Mapping[str, str], expected: Shapes) -> None:
+    found = {key: graph.tensor(tensor) for key, tensor in names.items()}
+    shapes = {key: tensor.shape for key, tensor in found.items()}
+    types = {key: DType.INT32 if key == "position" else DType.FLOAT32 for key in expected}
+    if shapes != expected or {k: t.dtype for k, t in found.items()} != types:
+        raise ValueError(f"graph {graph.name!r} {verb} {shapes}, expected {expected}")
