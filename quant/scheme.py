@@ -111,6 +111,7 @@ class WideState(enum.Enum):
     """A state of the MLP mixer that may have 16 bits in a network of int8 (quant/integer).
 
     A t stands before the states of the SwiGLU across positions; `z` and injections have 8 bits.
+    NORMS is the inside of all norms, of which float32 then keeps the means of rows alone.
     """
 
     INPUT = "h"  # the state and what was injected into it
@@ -125,6 +126,7 @@ class WideState(enum.Enum):
     CHANNEL_PRODUCT = "product"
     CHANNEL_OUT = "out"
     CHANNEL_SUM = "sum"
+    NORMS = "norms"  # inside every norm: squares, and what a row is multiplied by
 
 
 class FloatDtype(enum.Enum):

@@ -39,8 +39,8 @@ from export.lowering.integer_matmul import (
 from export.lowering.storage import StoragePlan
 from quant.integer.encoding import Encoding
 from quant.integer.model import IntegerModel
-from quant.integer.operators import ALL, NamedValue, operand_name
-from quant.integer.tensor_names import TensorName
+from quant.integer.operators import ALL, NamedValue, operand_name, wide_name
+from quant.integer.tensor_names import INVERSE, SQUARE, TensorName
 
 NamedTensor = NamedValue[str]
 """A tensor of a graph, and the name of its encoding."""
@@ -148,19 +148,38 @@ class GraphOps:
 
     def norm(self, name: TensorName, x: NamedTensor) -> NamedTensor:
         """Leave the integers for DEQUANTIZE, MUL, a mean, ADD, RSQRT, MUL, QUANTIZE."""
+        if str(name.then(SQUARE)) in self.model.encodings:
+            return self._norm_by_products(name, x)
         g, shape = self.g, self.g.shape(x.value)
-        row = (*shape[:-1], 1)
-        eps = g.constant("eps", np.asarray([self.model.config.rms_norm_eps]))
-        version = self.encoding(x.name).bits // 8 + 1
-        real = g.op("DEQUANTIZE", (x.value,), f"{name}/real", (shape,), version=version)[0]
+        real = self._real(x, f"{name}/real")
         square = g.op("MUL", (real, real), f"{name}/square", (shape,))[0]
-        mean = mean_by_product(g, square, f"{name}/mean")
-        shifted = g.op("ADD", (mean, eps), f"{name}/shifted", (row,))[0]
-        inverse = g.op("RSQRT", (shifted,), f"{name}/inverse", (row,))[0]
+        inverse = self._inverse_root(square, name)
         scaled = g.op("MUL", (real, inverse), f"{name}/scaled", (shape,))[0]
         real_norm = NamedValue(scaled, name)
         version = self.encoding(name).bits // 8
         return self.add_operator("QUANTIZE", (real_norm,), name, version, {})
+
+    def _norm_by_products(self, name: TensorName, x: NamedTensor) -> NamedTensor:
+        """Leave the integers for the mean of a row alone; squares and scaling are of int16."""
+        square = self.multiply(name.then(SQUARE), x, x)
+        inverse = self._inverse_root(self._real(square, f"{name}/real"), name)
+        real_inverse = NamedValue(inverse, name.then(INVERSE))
+        scale = self.add_operator("QUANTIZE", (real_inverse,), name.then(INVERSE), 2, {})
+        wide = self.multiply(wide_name(name, self.model.encodings), x, scale)
+        return wide if wide.name == name else self.add_operator("QUANTIZE", (wide,), name, 2, {})
+
+    def _real(self, x: NamedTensor, name: str) -> str:
+        version = self.encoding(x.name).bits // 8 + 1
+        shape = self.g.shape(x.value)
+        return self.g.op("DEQUANTIZE", (x.value,), name, (shape,), version=version)[0]
+
+    def _inverse_root(self, squares: str, name: TensorName) -> str:
+        """Compute 1 / sqrt(mean + eps) of every row in float32."""
+        g, row = self.g, (*self.g.shape(squares)[:-1], 1)
+        eps = g.constant("eps", np.asarray([self.model.config.rms_norm_eps]))
+        mean = mean_by_product(g, squares, f"{name}/mean")
+        shifted = g.op("ADD", (mean, eps), f"{name}/shifted", (row,))[0]
+        return g.op("RSQRT", (shifted,), f"{name}/{INVERSE}", (row,))[0]
 
     def transpose(self, x: NamedTensor) -> NamedTensor:
         return replace(x, value=transposed(self.g, x.value, (0, 1, 3, 2), f"{x.value}/turned"))

@@ -34,7 +34,7 @@ from quant.integer.kernels.elementwise import (
 )
 from quant.integer.kernels.lookup import logistic_table, look_up
 from quant.integer.kernels.matmul import Linear, batch_matmul, linear, prepare_batch_matmul
-from quant.integer.kernels.norm import residual_in_float32
+from quant.integer.kernels.norm import inverse_root_of_squares, residual_in_float32
 from quant.integer.kernels.softmax import (
     SoftmaxInt8,
     SoftmaxInt16,
@@ -54,8 +54,9 @@ from quant.integer.operators import (
     Value,
     operand_name,
     prepare_product,
+    wide_name,
 )
-from quant.integer.tensor_names import ALL_HEADS, ROTARY, Head, TensorName
+from quant.integer.tensor_names import ALL_HEADS, INVERSE, ROTARY, SQUARE, Head, TensorName
 from trm_jax.config import ReasonerConfig
 from trm_jax.models.layers import rotary_tables
 
@@ -179,6 +180,16 @@ class MixedPrecisionOps(IntegerOps):
         operands = self._cast(a, name), self._cast(b, name)
         return self._apply(multiply, lambda _, *e: prepare_multiply(*e), name, *operands)
 
+    def norm(self, name: TensorName, x: NamedArray) -> NamedArray:
+        """Normalise in float32; where the scheme says so, in products of int16 but for the mean."""
+        if str(name.then(SQUARE)) not in self.encodings:
+            return super().norm(name, x)
+        square, inverse = self.multiply(name.then(SQUARE), x, x), name.then(INVERSE)
+        encodings = self.encoding(square.name), self.encoding(inverse)
+        scale = inverse_root_of_squares(square.value, encodings, self.eps)
+        result = self.multiply(wide_name(name, self.encodings), x, NamedValue(scale, inverse))
+        return result if result.name == name else self._requantised(result, name)
+
     def logistic(self, name: TensorName, x: NamedArray) -> NamedArray:
         def prepare(_: TensorName, source: Encoding, __: Encoding) -> np.ndarray:
             return logistic_table(source)
@@ -231,8 +242,10 @@ class MixedPrecisionOps(IntegerOps):
     def _cast(self, x: NamedArray, result: TensorName) -> NamedArray:
         """Requantise an operand to the width of the result."""
         name = operand_name(x.name, result, self.encodings)
-        if name == x.name:
-            return x
+        return x if name == x.name else self._requantised(x, name)
+
+    def _requantised(self, x: NamedArray, name: TensorName) -> NamedArray:
+        """Give a tensor the encoding of a name."""
         dtype = self.encoding(name).dtype
 
         def kernel(value: Array, op: Requantise) -> Array:

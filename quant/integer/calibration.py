@@ -30,7 +30,9 @@ from quant.integer.network import apply_level, last_norm, layer_sites, mixed_nam
 from quant.integer.operators import ALL, SIGMOID, Products
 from quant.integer.tensor_names import (
     INJECTION,
+    INVERSE,
     ROTARY,
+    SQUARE,
     STATE,
     BitWidths,
     Head,
@@ -102,6 +104,9 @@ class RangeOps:
         return self.noted(name, a * b)
 
     def norm(self, name: TensorName, x: Array) -> Array:
+        squares = self.noted(name.then(SQUARE), jnp.square(x))
+        mean = jnp.mean(squares, axis=-1, keepdims=True)
+        self.noted(name.then(INVERSE), jax.lax.rsqrt(mean + self.eps))
         return self.noted(name, rms_norm(x, self.eps))
 
     def logistic(self, name: TensorName, x: Array) -> Array:
@@ -260,6 +265,8 @@ def encodings_of(
     """
     ends = _with_headroom(spans, headroom)
     _share_range(ends, [STATE, last_norm(layer_sites(config)[-1])])
+    if WideState.NORMS not in wide:
+        ends = {name: span for name, span in ends.items() if wide_state(name) != WideState.NORMS}
     encodings: dict[str, Encoding] = {}
     for each in BITS if wide else (bits,):
         grids = {name: encoding(*span, each) for name, span in ends.items()}

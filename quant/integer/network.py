@@ -18,7 +18,8 @@ Every tensor has a name (tensor_names.py), by which readings find weights and en
 
     MLP mixer    the norm is computed in float32 between integers (kernels/norm.py): rows of trained
                  models differ in mean square by five decimal places (the puzzle prefix holds
-                 massive activations), while int16 has four and a half
+                 massive activations), while int16 has four and a half. A scheme with `norms` keeps
+                 in float32 the mean of a row alone
     attention    a head is some operators of its own: each has scales of its own, and a device holds
                  the scores of one head at a time. Behind the heads everything is token by token,
                  so a graph may apply `finish_block` to a few tokens at a time. The residual sum

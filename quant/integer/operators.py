@@ -141,6 +141,11 @@ def operand_name(x: TensorName, result: TensorName, encodings: Encodings) -> Ten
     return x if encodings[str(x.of_head(0))].bits == bits else x.with_bits(bits)
 
 
+def wide_name(name: TensorName, encodings: Encodings) -> TensorName:
+    """Name a tensor in integers of 16 bits, its own or beside them."""
+    return name if encodings[str(name)].bits == 16 else name.with_bits(16)
+
+
 class IntegerOps:
     """TFLM's operators over static encodings, of int16 or int8.
 

@@ -109,6 +109,8 @@ class TensorName:
 
 STATE = TensorName("z")
 INJECTION = TensorName("injection")
+SQUARE, INVERSE = "square", "inverse"
+"""Words behind a norm's name: the squares of its input, 1 / root mean square of a row."""
 ROTARY = TensorName("rotary")
 """The tables of rotary positions."""
 
@@ -170,6 +172,8 @@ WIDE_SITES = {
     "mlp/product": WideState.CHANNEL_PRODUCT,
     "mlp/down_proj": WideState.CHANNEL_OUT,
     "mlp/sum": WideState.CHANNEL_SUM,
+    f"norm/{SQUARE}": WideState.NORMS,
+    f"norm/{INVERSE}": WideState.NORMS,
 }
 """What a scheme calls the states of the MLP mixer, by the last two words of their sites."""
 

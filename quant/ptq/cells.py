@@ -31,7 +31,7 @@ WITHOUT_POSITIONS = ("q_head", "scores", "share")
 """Last words of sites whose values have no axis of positions, or several."""
 MIXING = "mlp_t"  # a path through here has positions last
 MIXED_INPUTS = ("gate_up_proj",)
-MIXED_OUTPUTS = ("down_proj", "sum", "norm")
+MIXED_OUTPUTS = ("down_proj", "sum", "norm", "square")
 """Last words of the sites there whose inputs, or outputs, have positions at all."""
 
 

@@ -1,13 +1,15 @@
 """RMSNorm in float32 between integers, bit for bit as TFLM's kernels add it up.
 
-    DEQUANTIZE, MUL, MEAN, ADD, RSQRT, MUL, QUANTIZE
+    DEQUANTIZE, MUL, MEAN, ADD, RSQRT, MUL, QUANTIZE    all of it in float32
+    MUL, DEQUANTIZE, MEAN, ADD, RSQRT, QUANTIZE, MUL    the mean of a row alone: squares and scaling
+                                                        are products of int16
 
 TFLM adds a row from left to right in float32, and so does this: the order of additions is part of
 the result. Squares are computed before the loop, so that no compiler fuses multiplication and
 addition. A device must be built without such fusion too (-ffp-contract=off) to give the same bits.
 
-Not here: the norm in integers (MUL, MEAN, RSQRT, MUL of elementwise.py and lookup.py): where rows
-differ in size by more than 180 times, it loses the small ones.
+Not here: the products of int16 (elementwise.py); the norm in integers from end to end, whose mean
+would be rounded too: where rows differ in size by more than 180 times, it loses the small ones.
 """
 
 import jax.numpy as jnp
@@ -20,14 +22,34 @@ from quant.integer.kernels.elementwise import dequantise_integers, quantise_floa
 
 def float_norm(x: Float[Array, "*lead last"], eps: float) -> Float[Array, "*lead last"]:
     """Normalise the last axis to unit mean square, with additions from left to right."""
-    squares = lax.optimization_barrier(jnp.moveaxis(x * x, -1, 0))
+    return x * _inverse_root(x * x, eps)
+
+
+def _inverse_root(squares: Float[Array, "*lead last"], eps: float) -> Float[Array, "*lead 1"]:
+    """Compute 1 / sqrt(mean + eps) of every row, with additions from left to right."""
+    width = squares.shape[-1]
+    squares = lax.optimization_barrier(jnp.moveaxis(squares, -1, 0))
     total = lax.fori_loop(
         0, len(squares), lambda i, sum: sum + squares[i], jnp.zeros_like(squares[0])
     )
     # barriers: XLA divides by multiplying with a reciprocal, and makes 1/sqrt one approximation
-    count = lax.optimization_barrier(jnp.full_like(total, x.shape[-1]))
+    count = lax.optimization_barrier(jnp.full_like(total, width))
     root = lax.optimization_barrier(jnp.sqrt(total / count + jnp.float32(eps)))
-    return x * (1.0 / root)[..., None]
+    return (1.0 / root)[..., None]
+
+
+def inverse_root_of_squares(
+    squares: Integer[Array, "*lead last"],
+    encodings: tuple[Encoding, Encoding],
+    eps: float,
+) -> Integer[Array, "*lead 1"]:
+    """Compute what normalises a row from its squares: integers in, integers out.
+
+    Args:
+      encodings: of the squares and of the result.
+    """
+    real = dequantise_integers(squares, encodings[0])
+    return quantise_floats(_inverse_root(real, eps), encodings[1])
 
 
 def norm_in_float32(

@@ -71,6 +71,19 @@ def test_floats_alone_stay_on_the_cpu_and_are_named(folder: Path, accelerator: A
             assert unknown or "DataType Float32" in op.reason  # only U85 knows DIV, of integers
 
 
+@pytest.mark.slow
+def test_of_norms_in_products_the_means_alone_stay_on_the_cpu(tmp_path: Path) -> None:
+    """The products of int16 go to the NPU: nothing of an element is multiplied on the CPU."""
+    export = write(tmp_path / "e", "w8c-sym_a8s-cells-fold_tflm+norms")
+    graph = export.model.graph("block")
+    left = compile_graph(graph, U55).cpu
+    means = {"DEQUANTIZE", "FULLY_CONNECTED", "DIV", "ADD", "RSQRT", "QUANTIZE"}
+    assert {op.code for op in left} <= means
+    rows = [op for op in left if op.code == "QUANTIZE"]
+    assert rows
+    assert {graph.tensor(op.output).shape[-1] for op in rows} == {1}
+
+
 def test_vela_reads_the_file_that_tflm_ran(folder: Path) -> None:
     """TFLM's worker is given these bytes, and the record has their hash."""
     export = open_artifact(folder)

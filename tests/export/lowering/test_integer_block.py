@@ -138,6 +138,7 @@ CODES = {
         )
     },
     "mlp_t/norm": "tnorm",
+    "norm/square": "norms",
 }
 """Codes of docs/numerics.md, by the ends of names in a graph."""
 

@@ -14,11 +14,12 @@ import pytest
 from quant.integer.calibration import Spans, encodings_of, level_with_spans, merged
 from quant.integer.encoding import Encoding
 from quant.integer.kernels.elementwise import count_saturated, quantise_floats
-from quant.integer.kernels.norm import norm_in_float32
+from quant.integer.kernels.norm import inverse_root_of_squares, norm_in_float32
 from quant.integer.network import apply_level
 from quant.integer.operators import IntegerOps, Products, name_injection, name_state, products_of
 from quant.ptq.weights import quantise_params, round_weights
 from quant.scheme import parse
+from tests.support.export import integers
 from trm_jax import zoo
 from trm_jax.config import Config
 from trm_jax.models.act import inject
@@ -95,3 +96,33 @@ def test_norm_adds_from_left_to_right(width: int) -> None:
     steps = np.sign(steps) * np.floor(np.abs(steps) + 0.5)  # ties away from zero
     found = jax.jit(lambda v: norm_in_float32(v, x, y, 1e-5))(values)
     assert np.array_equal(found, np.clip(steps, -32768, 32767))
+
+
+@pytest.mark.parametrize("width", [37, 128])
+def test_a_row_s_factor_comes_from_its_squares(width: int) -> None:
+    """Bit for bit against NumPy: only the mean and its root are float32."""
+    squares, inverse = Encoding(scale=0.04, bits=16), Encoding(scale=2e-4, bits=16)
+    values = np.random.default_rng(0).integers(0, 32768, (200, width)).astype(np.int16)
+    values[:100] //= 4096  # small rows beside large ones
+    real = values.astype(np.float32) * np.float32(squares.scale)
+    total = np.add.accumulate(real, axis=-1, dtype=np.float32)[:, -1:]
+    factor = np.float32(1) / np.sqrt(total / np.float32(width) + np.float32(1e-5))
+    steps = np.floor((factor / np.float32(inverse.scale)).astype(np.float64) + 0.5)
+    encodings = squares, inverse
+    found = jax.jit(lambda v: inverse_root_of_squares(v, encodings, 1e-5))(values)
+    assert found.shape == (200, 1)
+    assert len(np.unique(found)) > 50
+    assert np.array_equal(found, np.clip(steps, -32768, 32767))
+
+
+def test_only_a_scheme_that_names_norms_has_integers_inside_them() -> None:
+    plain, norms = (integers.tiny(f"w8c-sym_a8s_tflm{s}").encodings for s in ("", "+norms"))
+    inside = {name for name in norms if name.endswith(("/square", "/inverse"))}
+    assert inside == {
+        f"L_level/layers_0/{mlp}/norm/{word}"
+        for mlp in ("mlp_t", "mlp")
+        for word in ("square", "inverse")
+    }
+    assert {norms[name].bits for name in inside} == {16}
+    assert plain.items() <= norms.items()
+    assert not any("/square" in name or "/inverse" in name for name in plain)

@@ -33,8 +33,10 @@ WIDE_SCHEMES = (
     "w8c-sym_a8s_tflm+tproduct+tout+tsum",
     "w4c-asym_a8s_tflm+h+tsilu+tout+tnorm+silu+out",
     "w4c-sym_a8s_tflm+tgate+tproduct+tsum+gate+product+sum",
+    "w8c-sym_a8s_tflm+norms",
+    "w4c-sym_a8s_tflm+tnorm+tsum+norms",
 )
-"""int8 with states of 16 bits; the last two are each other's complement."""
+"""int8 with states of 16 bits; the second and third are each other's complement."""
 
 BATCH = 2
 WHOLE = Chunks()
