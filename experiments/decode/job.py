@@ -35,7 +35,7 @@ class DecodeJob(NamedTuple):
 
     Attributes:
       form: how a decoder reads and writes the puzzles.
-      prompt_width: tokens of the longest prompt.
+      prompt_width: tokens of the longest prompt of the data.
     """
 
     spec: DecodeSpec
@@ -93,7 +93,6 @@ def prepare(args: argparse.Namespace) -> DecodeJob:
     if models:
         calibration = choose_calibration(models[0], puzzles, calibration.options)
     check_calibration(schemes, num_puzzles, calibration)
-    inputs = puzzles.ordered.inputs[:num_puzzles]
     spec = DecodeSpec(
         task=task.name,
         data=puzzles.name,
@@ -109,7 +108,8 @@ def prepare(args: argparse.Namespace) -> DecodeJob:
         seed=common.seed,
         calibration=calibration.facts,
     )
-    width = int(form.prompts(np.asarray(inputs)).lengths.max())
+    # of all puzzles: what a decoder has room to write must not depend on --limit
+    width = int(form.prompts(np.asarray(puzzles.dataset.inputs)).lengths.max())
     return DecodeJob(spec, decoders, models, puzzles, form, width, calibration)
 
 

@@ -60,7 +60,7 @@ class DecodeOutcome:
 
     def solved_within(self, cap: int) -> Interval:
         """Estimate the share that is exact and ended within so many tokens or H-cycles."""
-        within = self.solved & (self.depth <= cap)
+        within = self.solved & flags_of(self.rows, "ended") & (self.depth <= cap)
         return intervals.wilson(int(within.sum()), self.num_puzzles)
 
     @property

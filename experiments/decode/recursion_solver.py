@@ -1,6 +1,7 @@
 """A recursive model under a scheme: at its full depth, and until the puzzle's rules are obeyed.
 
-Fidelity is the cosine of z_H to full precision's after as many H-cycles.
+Fidelity is the cosine of z_H to full precision's after as many H-cycles. An answer is read out once
+at full depth, and after every supervision step where the rules are asked.
 """
 
 from collections.abc import Mapping
@@ -13,15 +14,24 @@ import numpy as np
 from experiments.decode.solvers import Answered
 from export.footprint.estimate import Footprint, estimate_footprint
 from export.footprint.sram import state_bytes
+from quant.ptq import weights
 from quant.scheme import Scheme
 from quant.simulation import Simulation
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.evaluators import Trajectory, step_readings
-from trm_jax.halting import BY_RULES, NEVER, StepReading, halted_tokens, halting_steps
+from trm_jax.halting import (
+    BY_RULES,
+    NEVER,
+    Halting,
+    StepReading,
+    halted_tokens,
+    halting_steps,
+)
 from trm_jax.halting.rules import Rules
 from trm_jax.loading import LoadedModel, to_batch
 from trm_jax.metrics import token_cosine
 
+HEADS = ("lm_head", "q_head")
 BY_RULES_SUFFIX = ", by rules"
 """What the name of a model gets where the puzzle's rules end it."""
 
@@ -31,6 +41,13 @@ class RolledOut(NamedTuple):
 
     states: Trajectory
     readings: list[StepReading]
+
+
+class HeadCost(NamedTuple):
+    """GFLOPs of a read-out of all positions, and the bytes of both heads."""
+
+    gflops: float
+    size: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +74,15 @@ class RecursionSolver:
         """Costs by shapes."""
         return estimate_footprint(self.model.config, self.scheme)
 
+    @cached_property
+    def head(self) -> HeadCost:
+        """What a read-out costs; a decoder's head is counted too (export/footprint/decoder.py)."""
+        stored = weights.footprint(self.model.weights, self.scheme).backbone
+        heads = [tensor for tensor in stored if tensor.name.split("/")[0] in HEADS]
+        config = self.model.config
+        macs = config.hidden_size * (config.vocab_size * config.num_positions + 2)
+        return HeadCost(2e-9 * macs, sum(tensor.stored.total for tensor in heads))
+
     def run(self, host: PuzzleBatch) -> RolledOut:
         """Roll out to full depth."""
         steps = self.model.config.halt_max_steps
@@ -69,33 +95,38 @@ class RecursionSolver:
     ) -> Mapping[str, Answered]:
         """Read the answers off at full depth, and at the step where the rules end a puzzle."""
         ways = zip(self.ends, (NEVER, BY_RULES), strict=False)
-        steps = {
-            name: halting_steps(rule, host.inputs, ran.readings, self.rules) for name, rule in ways
-        }
-        return {name: self._answered(host, at, ran, reference) for name, at in steps.items()}
+        return {name: self._answered(host, rule, ran, reference) for name, rule in ways}
 
     def reference(self, ran: RolledOut) -> RolledOut:
         """What other schemes are compared with, if this is full precision."""
         return ran
 
     def _answered(
-        self, host: PuzzleBatch, steps: np.ndarray, ran: RolledOut, reference: RolledOut
+        self, host: PuzzleBatch, rule: Halting, ran: RolledOut, reference: RolledOut
     ) -> Answered:
-        config, rows = self.model.config, np.arange(len(steps))
-        cells = halted_tokens(ran.readings, steps)
+        config, rows = self.model.config, np.arange(len(host.inputs))
+        steps, cells = self._ended(host, rule, ran)
         cycles = steps * config.H_cycles
         at = (cycles - 1, rows)
+        readouts = np.ones_like(steps) if rule is NEVER else steps
         return Answered(
             cells=cells,
             depth=cycles,
             read=np.zeros_like(cycles),
             ended=self._obeys(host, cells),
             cosine=np.asarray(token_cosine(reference.states[at], ran.states[at]), np.float64),
-            same=(cells == halted_tokens(reference.readings, steps)).all(axis=1),
-            gflops=self.footprint.work(1).total * cycles,
-            bytes_read=self.footprint.read_per_cycle * cycles.astype(np.float64),
+            same=(cells == self._ended(host, rule, reference)[1]).all(axis=1),
+            gflops=self.footprint.work(1).total * cycles + self.head.gflops * readouts,
+            bytes_read=self.footprint.read_per_cycle * cycles + 1.0 * self.head.size * readouts,
             state_bytes=np.full(len(rows), float(state_bytes(config, self.scheme))),
         )
+
+    def _ended(
+        self, host: PuzzleBatch, rule: Halting, ran: RolledOut
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find when a rule ends each puzzle, and its answer then."""
+        steps = halting_steps(rule, host.inputs, ran.readings, self.rules)
+        return steps, halted_tokens(ran.readings, steps)
 
     def _obeys(self, host: PuzzleBatch, cells: np.ndarray) -> np.ndarray:
         if self.rules is None:

@@ -33,6 +33,8 @@ from experiments.measurement.spec import CalibratedSpec, Shard, digest_of, shard
 from quant.scheme import parse
 
 TIMINGS = "timings.jsonl"
+TIMED_PUZZLES = 5
+"""Puzzles that a model answers alone in full precision, after one that compiles."""
 TOKENS, CYCLES = "tokens", "cycles"
 """What a family counts its depth in."""
 
@@ -211,7 +213,8 @@ class DecodeRow:
     Attributes:
       digest: of what decides the numbers (`DecodeSpec.digest_of_key`).
       scored_cells, correct_cells: counts over the shard.
-      exact, lenient: one bit per puzzle, hex, first puzzle in the highest bit.
+      exact, lenient: one bit per puzzle, hex, first puzzle in the highest bit; of what was written,
+        whether the stop token came or not.
       depth: tokens written (the stop token included) or H-cycles run, by puzzle.
       read: tokens of each prompt; 0 where puzzles are no tokens.
       ended: one bit per puzzle: the stop token came, or the rules are obeyed.

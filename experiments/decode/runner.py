@@ -7,6 +7,7 @@ Not here: how a family answers (token_solver.py, recursion_solver.py).
 """
 
 import argparse
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from experiments.decode.job import DecodeJob, prepare
 from experiments.decode.recursion_solver import RecursionSolver
 from experiments.decode.rows import (
     LAYOUT,
+    TIMED_PUZZLES,
     TIMINGS,
     DecodeKey,
     DecodeRow,
@@ -33,7 +35,8 @@ from experiments.measurement.row_files import ResultFolder, write_records
 from experiments.measurement.shards import mark_exact, matmul_precision, moments, to_hex
 from experiments.measurement.spec import Shard, pending
 from experiments.render.console import make_console
-from quant.decoder import CalibrationTexts, simulate_decoder
+from export.decoder.pipeline import calibration_texts
+from quant.decoder import simulate_decoder
 from quant.scheme import label, parse
 from quant.simulation import calibrate_on, simulate
 from trm_jax.command_line import progress_bar
@@ -41,11 +44,7 @@ from trm_jax.data.batches import PuzzleBatch, gather
 from trm_jax.decoder.loading import NamedDecoder
 from trm_jax.loading import LoadedModel, to_batch
 from trm_jax.output.folder import writing
-from trm_jax.tasks.tokens.form import join
 from trm_jax.types import IGNORE_LABEL
-
-TIMED_PUZZLES = 5
-"""Puzzles that a model answers alone in full precision, after one that compiles."""
 
 Solvers = dict[str, TokenSolver] | dict[str, RecursionSolver]
 """A model under each scheme, full precision first."""
@@ -78,25 +77,18 @@ class Comparer:
 
     def _tokens(self, model: NamedDecoder) -> dict[str, TokenSolver]:
         job = self.job
-        most = model.config.max_positions - job.prompt_width
+        most, aside = model.config.max_positions - job.prompt_width, job.calibration
         made = {}
         for name in self.spec.schemes:
             scheme = parse(name)
-            texts = self._texts(model) if scheme.needs_puzzles else None
+            texts = None
+            if scheme.needs_puzzles:
+                texts = calibration_texts(model.model, aside.source.dataset, aside.rows)
             simulation = simulate_decoder(
                 model.config, model.params, scheme, texts, dtype=self.spec.dtype
             )
             made[name] = TokenSolver(model, job.form, scheme, simulation, job.prompt_width, most)
         return made
-
-    def _texts(self, model: NamedDecoder) -> CalibrationTexts:
-        """Write the calibration puzzles as the texts that the decoder was taught."""
-        rows = self.job.calibration.rows
-        dataset = self.job.calibration.source.dataset
-        inputs, labels = (np.asarray(x[rows]) for x in (dataset.inputs, dataset.labels))
-        form = self.job.form
-        texts = join(form.prompts(inputs), form.traces(inputs, labels, model.order))
-        return CalibrationTexts(tokens=texts.tokens, lengths=texts.lengths)
 
     def rows(self, keys: Sequence[DecodeKey]) -> Iterator[DecodeRow]:
         """Measure keys shard by shard, and yield every row as it is finished."""
@@ -196,12 +188,13 @@ def compare(args: argparse.Namespace) -> None:
         folder.check(job.spec, resume=True)
         facts = environment()
         console.print(job.header(facts), soft_wrap=True)
-        keys = pending(job.spec.work_keys(), folder.read_rows(job.spec))
-        if keys:
+        whole = functools.reduce(DecodeSpec.widened, [*folder.read_specs(), job.spec])
+        keys = pending(job.spec.work_keys(), folder.read_rows(whole))
+        if keys or not (out / TIMINGS).exists():
             run(job, folder, keys, facts)
         from experiments.decode.tables import write_report  # late: rows need no figures
 
-        write_report(job.spec, folder.read_rows(job.spec), out, console)
+        write_report(job.spec, folder.read_rows(whole), out, console)
 
 
 def run(

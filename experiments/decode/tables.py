@@ -17,7 +17,14 @@ from rich.console import Console
 
 from experiments.decode.figures import cost_figure, depth_figure
 from experiments.decode.outcomes import Comparison, DecodeOutcome, compare, comparison
-from experiments.decode.rows import TIMINGS, TOKENS, DecodeRow, DecodeSpec, decode_folder
+from experiments.decode.rows import (
+    TIMED_PUZZLES,
+    TIMINGS,
+    TOKENS,
+    DecodeRow,
+    DecodeSpec,
+    decode_folder,
+)
 from experiments.measurement.row_files import read_records
 from experiments.render import figures, tables
 from experiments.render.tables import (
@@ -31,6 +38,7 @@ from experiments.render.tables import (
 )
 from quant.scheme import label
 from trm_jax.intervals import interval_fields, interval_of
+from trm_jax.tasks.table import task_named
 
 KINDS = {"model": str, "seconds": float}
 """Fields of a timing."""
@@ -61,8 +69,9 @@ def _record(measured: Comparison, outcome: DecodeOutcome, seconds: Mapping[str, 
         "puzzles": outcome.num_puzzles,
         **interval_fields("exact", outcome.exact),
         **interval_fields("to_full_precision", full),
-        **interval_fields("to_recursion", across),
+        **interval_fields("to_first", across),
         "mcnemar_p": p,
+        **interval_fields("lenient", outcome.rate("lenient")),
         **interval_fields("cells", outcome.cells),
         "unit": outcome.contestant.unit,
         **interval_fields("depth", outcome.mean_depth),
@@ -80,11 +89,13 @@ def comparison_table(measured: Comparison, records: Sequence[Record]) -> Table:
     """Lay contestants out side by side, a section for every scheme."""
     spec, count = measured.spec, len(measured.spec.contestants)
     first = spec.contestants[0].name
+    second = ("lenient",) if task_named(spec.task).has_second_score else ()
     header = (
         "Scheme\ncontestant",
         "PExact",
         "- full\nprecision, pp",
         f"- {first}\npp (McNemar p)",
+        *("Lenient" for _ in second),
         "Cell",
         "Depth: mean\n(95 % of puzzles)",
         "GFLOPs",
@@ -92,15 +103,17 @@ def comparison_table(measured: Comparison, records: Sequence[Record]) -> Table:
         "Read",
         "State",
         "mJ",
-        "Alone, ms",
+        f"Alone, ms\n(median of {TIMED_PUZZLES})",
     )
-    rows = [_cells(record, i % count == 0, i < count) for i, record in enumerate(records)]
+    rows = [_cells(record, i % count == 0, i < count, second) for i, record in enumerate(records)]
     title = f"Recursion and tokens on {spec.data}, {measured.num_puzzles} puzzles"
     return Table(title, header, tuple(rows), frozenset(range(0, len(rows), count)))
 
 
-def _cells(record: Record, is_first: bool, is_full: bool) -> tuple[str, ...]:
-    across = points_text(interval_of(record, "to_recursion")).split("\n")
+def _cells(
+    record: Record, is_first: bool, is_full: bool, second: tuple[str, ...]
+) -> tuple[str, ...]:
+    across = points_text(interval_of(record, "to_first")).split("\n")
     paired = f"{across[0]} (p {p_text(record['mcnemar_p'])})\n{across[1]}"
     alone = record["seconds_alone"]
     return (
@@ -108,6 +121,7 @@ def _cells(record: Record, is_first: bool, is_full: bool) -> tuple[str, ...]:
         with_interval(interval_of(record, "exact")),
         "" if is_full else points_text(interval_of(record, "to_full_precision")),
         "" if is_first else paired,
+        *(with_interval(interval_of(record, name)) for name in second),
         with_error(interval_of(record, "cells")),
         f"{record['depth']:.1f} {record['unit']}\n({record['depth_95']})",
         f"{record['gflops']:.3g}",
