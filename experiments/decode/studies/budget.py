@@ -28,7 +28,7 @@ from trm_jax.tasks.tokens.form import STOP
 from trm_jax.types import Params
 
 SHARE = 0.6
-"""Of the supervised decoder's mean length: the budget where --budget says none."""
+"""Of the supervised decoder's mean length: the budget where --token-budget says none."""
 
 
 def study_budget(
@@ -42,7 +42,7 @@ def study_budget(
     puzzles = subject.evaluated
     supervised = folder.answers("supervised", lambda: ask(subject, puzzles).row("supervised"))
     check_learned(int(supervised.solved.sum()), supervised.solved.size, least=args.least_exact)
-    budget = args.budget or round(SHARE * float(supervised.lengths.mean()))
+    budget = args.token_budget or round(SHARE * float(supervised.lengths.mean()))
     varied = thinned_policy(args, subject, folder)
     rows = [
         supervised,

@@ -24,7 +24,7 @@ SETTINGS = (
     "group",
     "prompts",
     "temperature",
-    "budget",
+    "token_budget",
     "margin",
     "samples",
     "rank",
@@ -70,7 +70,10 @@ def add_study_options(p: argparse.ArgumentParser) -> None:
             name, type=kind, default=default, metavar="X", help=f"{text} (%(default)s)"
         )
     group.add_argument(
-        "--budget", type=positive_int, metavar="N", help="tokens (default: .6 of the mean length)"
+        "--token-budget",
+        type=positive_int,
+        metavar="N",
+        help="of an answer (default: .6 of the mean length)",
     )
     group.add_argument(
         "--kl", type=kl_list, default=(1e-3, 1e-4), metavar="X,...", help="strengths (.001,.0001)"

@@ -74,7 +74,7 @@ def test_a_row_is_what_the_decoder_writes(measured: Path, decoder: Path) -> None
     host = gather(puzzles.dataset, puzzles.order[:4], 4)
     prompts = model.form.prompts(host.inputs)
     first = next(row for row in rows_of(measured) if row.start == 0 and row.scheme == "fp32")
-    widest = int(model.form.prompts(puzzles.ordered.inputs[:6]).lengths.max())
+    widest = int(model.form.prompts(puzzles.dataset.inputs).lengths.max())
     written = generate(
         model.decoder,
         model.params,

@@ -55,7 +55,7 @@ def test_budget(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert run("budget", folders, out) == 2
     assert "needs a share of 0.9" in capsys.readouterr().err
-    options = ("--least-exact", "0", "--budget", "9", "--kl", "0.001")
+    options = ("--least-exact", "0", "--token-budget", "9", "--kl", "0.001")
     assert run("budget", folders, tmp_path / "other", *options) == 0
     rows = records(tmp_path / "other", "budget")
     assert [row["policy"] for row in rows] == ["supervised", "thinned", "budget 9, kl 0.001"]
