@@ -1,7 +1,7 @@
 """Budget forcing: supervised traces of many lengths, then reinforcement under a budget.
 
     supervised   the decoder as it is: it must solve its task (--least-exact)
-    thinned      supervised on traces that leave work out at random (traces.py)
+    thinned      supervised on traces that leave work out at random (traces.py); it must too
     budget, kl   reinforced from there, once for each strength of the KL term
 
 Table: exact match against the first row in pairs, tokens, and exact match under hard caps.
@@ -37,17 +37,16 @@ def study_budget(
     """Run the study.
 
     Raises:
-      ValueError: the decoder does not solve its task.
+      ValueError: the decoder does not solve its task, as it is or after thinned traces.
     """
     puzzles = subject.evaluated
     supervised = folder.answers("supervised", lambda: ask(subject, puzzles).row("supervised"))
     check_learned(int(supervised.solved.sum()), supervised.solved.size, least=args.least_exact)
     budget = args.token_budget or round(SHARE * float(supervised.lengths.mean()))
     varied = thinned_policy(args, subject, folder)
-    rows = [
-        supervised,
-        folder.answers("thinned", lambda: ask(subject, puzzles, params=varied).row("thinned")),
-    ]
+    thinned = folder.answers("thinned", lambda: ask(subject, puzzles, params=varied).row("thinned"))
+    check_learned(int(thinned.solved.sum()), thinned.solved.size, least=args.least_exact)
+    rows = [supervised, thinned]
     for kl in args.kl:
         name = f"budget {budget}, kl {kl:g}"
         taught = reinforced_policy(args, subject, folder, varied, budget, kl)
