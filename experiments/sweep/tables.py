@@ -136,7 +136,7 @@ def _subject(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> str:
 
 
 def _line(ax: Axes, i: int, cycles: Sequence[int], values: Sequence[intervals.Interval]) -> None:
-    value, low, high = np.transpose(values)
+    value, low, high = (np.asarray(part) for part in zip(*values, strict=True))
     ax.fill_between(cycles, low, high, color=colour(i), alpha=0.08, linewidth=0)
     ax.plot(
         cycles,

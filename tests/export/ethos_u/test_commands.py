@@ -27,7 +27,7 @@ def words(root: Path, out: Path, *more: str) -> list[str]:
 
 REFUSED = {
     "accelerator": (("--accelerator", "ethos-u55-512", "--batch-size", "1"), "ethos-u55-512"),
-    "batch": ((), "--batch-size 1"),
+    "batch": (("--batch-size", "4"), "leave --batch-size at 1"),
     "cut": (("--batch-size", "1", "--cut", "heads=1"), "--cut is of --target tflm"),
     "target": (
         ("--target", "tflm", "--accelerator", "ethos-u55-256"),

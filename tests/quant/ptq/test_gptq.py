@@ -197,8 +197,9 @@ def test_the_first_calls_round_otherwise_than_all_cycles() -> None:
     shared, params = calibration(), TinyModel.weights.params
     seen = calibration()
     by_all = quantise_weights(params, parse("w3t-sym-gptq"), seen)
-    seen.hessians = shared.first_call_hessians  # one method, that of the other's Hessians
-    by_first = quantise_weights(params, parse("w3t-sym-gptq"), seen)
+    other = calibration()  # one that has rounded nothing yet: what it rounds it keeps
+    other.hessians = shared.first_call_hessians  # one method, that of the other's Hessians
+    by_first = quantise_weights(params, parse("w3t-sym-gptq"), other)
     first, every = (quantise_weights(params, parse(f"w3t-sym-{m}"), shared) for m in METHODS_OF)
     for expected, got in ((by_first, first), (by_all, every)):
         jax.tree.map(np.testing.assert_array_equal, expected, got)
