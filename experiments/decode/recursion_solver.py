@@ -43,6 +43,13 @@ class RolledOut(NamedTuple):
     readings: list[StepReading]
 
 
+class ReferenceRollout(NamedTuple):
+    """The states of full precision, and its answers by the way in which they end."""
+
+    states: Trajectory
+    cells: Mapping[str, np.ndarray]
+
+
 class HeadCost(NamedTuple):
     """GFLOPs of a read-out of all positions, and the bytes of both heads."""
 
@@ -91,20 +98,23 @@ class RecursionSolver:
         return RolledOut(states, step_readings(simulation.reasoner, simulation.weights, states))
 
     def read(
-        self, host: PuzzleBatch, ran: RolledOut, reference: RolledOut
+        self, host: PuzzleBatch, ran: RolledOut, reference: ReferenceRollout
     ) -> Mapping[str, Answered]:
         """Read the answers off at full depth, and at the step where the rules end a puzzle."""
-        ways = zip(self.ends, (NEVER, BY_RULES), strict=False)
-        return {name: self._answered(host, rule, ran, reference) for name, rule in ways}
+        return {end: self._answered(host, end, ran, reference) for end in self.ends}
 
-    def reference(self, ran: RolledOut) -> RolledOut:
+    def reference(self, host: PuzzleBatch, ran: RolledOut) -> ReferenceRollout:
         """What other schemes are compared with, if this is full precision."""
-        return ran
+        cells = {end: self._ended(host, self._rule(end), ran)[1] for end in self.ends}
+        return ReferenceRollout(ran.states, cells)
+
+    def _rule(self, end: str) -> Halting:
+        return NEVER if end == self.model.name else BY_RULES
 
     def _answered(
-        self, host: PuzzleBatch, rule: Halting, ran: RolledOut, reference: RolledOut
+        self, host: PuzzleBatch, end: str, ran: RolledOut, reference: ReferenceRollout
     ) -> Answered:
-        config, rows = self.model.config, np.arange(len(host.inputs))
+        config, rule, rows = self.model.config, self._rule(end), np.arange(len(host.inputs))
         steps, cells = self._ended(host, rule, ran)
         cycles = steps * config.H_cycles
         at = (cycles - 1, rows)
@@ -115,7 +125,7 @@ class RecursionSolver:
             read=np.zeros_like(cycles),
             ended=self._obeys(host, cells),
             cosine=np.asarray(token_cosine(reference.states[at], ran.states[at]), np.float64),
-            same=(cells == self._ended(host, rule, reference)[1]).all(axis=1),
+            same=(cells == reference.cells[end]).all(axis=1),
             gflops=self.footprint.work(1).total * cycles + self.head.gflops * readouts,
             bytes_read=self.footprint.read_per_cycle * cycles + 1.0 * self.head.size * readouts,
             state_bytes=np.full(len(rows), float(state_bytes(config, self.scheme))),

@@ -117,7 +117,7 @@ class Comparer:
                 continue
             ran: Any = solver.run(host)
             if reference is None:
-                reference = solver.reference(ran)
+                reference = solver.reference(host, ran)
             answered = solver.read(host, ran, reference) if missing else {}
             for key in missing:
                 yield self._row(key, host, answered[key.contestant])

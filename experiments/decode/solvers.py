@@ -1,17 +1,16 @@
-"""What a family of reasoners does with a shard of puzzles under a scheme.
+"""What a solver makes of a shard of puzzles, whatever its family.
 
-A solver runs a shard once and reads an `Answered` off for every way in which an answer can end
-(`ends`: a decoder ends by itself, recursion at its full depth or by the puzzle's rules).
+A solver is a model under a scheme. It runs a shard once (`run`), says what other schemes are
+compared with where it is full precision (`reference`), and reads an `Answered` off for every way
+in which an answer can end (`read`, by the names in `ends`: a decoder ends by itself, recursion at
+its full depth or by the puzzle's rules).
 
 Not here: the two families (token_solver.py, recursion_solver.py), rows (runner.py).
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-
-from trm_jax.data.batches import PuzzleBatch
 
 
 class Answered(NamedTuple):
@@ -34,24 +33,3 @@ class Answered(NamedTuple):
     gflops: np.ndarray
     bytes_read: np.ndarray
     state_bytes: np.ndarray
-
-
-Ran = TypeVar("Ran")
-"""What a family keeps of a shard that it ran."""
-
-
-class Solver(Protocol[Ran]):
-    """A model under a scheme."""
-
-    @property
-    def ends(self) -> tuple[str, ...]:
-        """Names of its contestants: one for each way to end."""
-        ...
-
-    def run(self, host: PuzzleBatch) -> Ran:
-        """Answer a shard."""
-        ...
-
-    def read(self, host: PuzzleBatch, ran: Ran, reference: Ran) -> Mapping[str, Answered]:
-        """Read answers and costs off, compared with what full precision did."""
-        ...

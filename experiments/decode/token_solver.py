@@ -72,7 +72,7 @@ class TokenSolver:
 
     def run(self, host: PuzzleBatch) -> Written:
         """Write greedily, to the stop token or as much as fits."""
-        prompts = widen(self.form.prompts(host.inputs), self.prompt_width)
+        prompts = self.form.prompts(host.inputs).widened(self.prompt_width)
         decoder, params = self.simulation.decoder, self.simulation.params
         tokens, lengths = jnp.asarray(prompts.tokens), jnp.asarray(prompts.lengths, jnp.int32)
         read = _prefill(decoder, params, tokens, lengths, room=self.most)
@@ -83,7 +83,7 @@ class TokenSolver:
 
     def states(self, text: TokenRows) -> jax.Array:
         """Compute the last states along a text, with the cache that the scheme keeps."""
-        tokens = jnp.asarray(widen(text, self.prompt_width + self.most).tokens)
+        tokens = jnp.asarray(text.widened(self.prompt_width + self.most).tokens)
         return _last_states(self.simulation.decoder, self.simulation.params, tokens)
 
     def read(
@@ -92,12 +92,13 @@ class TokenSolver:
         """Read the answers off the text, and compare with full precision along its text."""
         prompt, depth = ran.prompts.lengths, ran.lengths
         wanted = reference.written
+        along = reference.states if ran is wanted else self.states(wanted.text)
         answered = Answered(
             cells=self.form.answers(host.inputs, ran.tokens),
             depth=depth,
             read=prompt,
             ended=ran.stopped,
-            cosine=mean_cosine(reference.states, self.states(wanted.text), wanted),
+            cosine=mean_cosine(reference.states, along, wanted),
             same=(ran.tokens == wanted.tokens).all(axis=1),
             gflops=self.footprint.gflops(prompt, depth),
             bytes_read=self.footprint.bytes_read(depth),
@@ -105,8 +106,9 @@ class TokenSolver:
         )
         return {self.model.name: answered}
 
-    def reference(self, ran: Written) -> "ReferenceText":
+    def reference(self, host: PuzzleBatch, ran: Written) -> "ReferenceText":
         """What other schemes are compared with, if this is full precision."""
+        del host
         return ReferenceText(ran, self.states(ran.text))
 
 
@@ -115,12 +117,6 @@ class ReferenceText(NamedTuple):
 
     written: Written
     states: jax.Array
-
-
-def widen(rows: TokenRows, width: int) -> TokenRows:
-    """Pad rows to a width; rows that are wider stay."""
-    room = max(0, width - rows.tokens.shape[1])
-    return TokenRows(np.pad(rows.tokens, ((0, 0), (0, room))), rows.lengths)
 
 
 @partial(jax.jit, static_argnums=0)

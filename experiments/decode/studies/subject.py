@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.decode.studies.folder import AnswerRow
 from experiments.measurement.choices import choose_limit
+from experiments.measurement.shards import mark_exact
 from quant.decoder import simulate_decoder
 from quant.scheme import parse
 from trm_jax.decoder.generate import GREEDY, Generation, Prefilled, Sampling, continue_streams
@@ -22,7 +23,7 @@ from trm_jax.decoder.model_folder import PuzzleDecoder
 from trm_jax.decoder.transformer import Decoder
 from trm_jax.loading import Puzzles, load_puzzles
 from trm_jax.tasks.table import task_named
-from trm_jax.tasks.tokens.form import PAD, STOP, TokenForm, TokenRows
+from trm_jax.tasks.tokens.form import STOP, TokenForm, TokenRows
 from trm_jax.types import Params
 
 BATCH = 50
@@ -70,7 +71,7 @@ class StudySubject:
     def prompts(self, puzzles: StudyPuzzles) -> TokenRows:
         """Write prompts, as wide as the widest of all."""
         rows = self.form.prompts(puzzles.inputs)
-        return TokenRows(widen(rows.tokens, self.prompt_width), rows.lengths.astype(np.int32))
+        return rows.widened(self.prompt_width)._replace(lengths=rows.lengths.astype(np.int32))
 
     @cached_property
     def prompt_width(self) -> int:
@@ -85,7 +86,7 @@ class StudySubject:
 
     def is_right(self, puzzles: StudyPuzzles, tokens: np.ndarray) -> np.ndarray:
         """Mark answers without a wrong cell."""
-        return (self.form.answers(puzzles.inputs, tokens) == puzzles.labels).all(axis=1)
+        return mark_exact(self.form.answers(puzzles.inputs, tokens), puzzles.labels)
 
     def under(self, scheme: str) -> "StudySubject":
         """Quantise the decoder.
@@ -124,11 +125,6 @@ class Asked(NamedTuple):
             tokens=tuple(map(int, self.lengths[:, 0])),
             values=values,
         )
-
-
-def widen(tokens: np.ndarray, width: int) -> np.ndarray:
-    """Pad rows to a width."""
-    return np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])), constant_values=PAD)
 
 
 def _batches(count: int, size: int) -> Iterator[tuple[np.ndarray, int]]:

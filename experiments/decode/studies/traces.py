@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.decode.studies.subject import StudyPuzzles, StudySubject, widen
+from experiments.decode.studies.subject import StudyPuzzles, StudySubject
 from trm_jax.tasks.tokens.form import PAD, TokenForm, TokenRows, TraceOrder
 
 WORK_WORDS = ("look", "cells", "boxes", "rows", "columns", "guess", "from", "reach")
@@ -89,7 +89,7 @@ class TraceDraws:
         traces = write_traces(self.subject, puzzles, self.work, rng)
         room = self.subject.room
         width = min(-(-int(traces.lengths.max()) // WIDTH) * WIDTH, room)
-        tokens = traces.tokens[:, :width]
-        parts = (*prompts, widen(tokens, width), np.minimum(traces.lengths, width))
-        first, lengths, written, counts = (jnp.asarray(x, jnp.int32) for x in parts)
-        return first, lengths, written, counts
+        written = traces._replace(tokens=traces.tokens[:, :width]).widened(width)
+        parts = (*prompts, written.tokens, np.minimum(traces.lengths, width))
+        first, lengths, tokens, counts = (jnp.asarray(x, jnp.int32) for x in parts)
+        return first, lengths, tokens, counts

@@ -34,6 +34,11 @@ class TokenRows(NamedTuple):
     tokens: Int[np.ndarray, "puzzles positions"]
     lengths: Int[np.ndarray, " puzzles"]
 
+    def widened(self, width: int) -> "TokenRows":
+        """Pad to a width; rows that are wider stay."""
+        room = max(0, width - self.tokens.shape[1])
+        return self._replace(tokens=np.pad(self.tokens, ((0, 0), (0, room)), constant_values=PAD))
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TokenForm:
