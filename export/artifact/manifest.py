@@ -106,8 +106,35 @@ class IntegerFacts:
     saturated_puzzles: int = 0
 
 
+class StoredFiles:
+    """What follows from the files that a manifest lists.
+
+    Attributes:
+      target, operators, files: fields of the manifest.
+    """
+
+    target: Target
+    operators: Mapping[str, Mapping[str, int]]
+    files: Mapping[str, FileFacts]
+
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """Names of the files that hold the graphs."""
+        return name_files(self.operators, self.target)
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of the files that hold the graphs."""
+        return sum(self.files[name].bytes for name in self.model_files)
+
+    @property
+    def total_bytes(self) -> int:
+        """Size on disk without the manifest."""
+        return sum(facts.bytes for facts in self.files.values())
+
+
 @dataclass(frozen=True, kw_only=True)
-class Manifest:
+class Manifest(StoredFiles):
     """Everything about an export that its files do not say.
 
     Attributes:
@@ -145,21 +172,6 @@ class Manifest:
     integers: IntegerFacts | None
     puzzles: PuzzleFacts | None = None
     calibration: CalibrationFacts | None = None
-
-    @property
-    def model_files(self) -> tuple[str, ...]:
-        """Names of the files that hold the graphs."""
-        return name_files(self.operators, self.target)
-
-    @property
-    def model_bytes(self) -> int:
-        """Size of the files that hold the graphs."""
-        return sum(self.files[name].bytes for name in self.model_files)
-
-    @property
-    def total_bytes(self) -> int:
-        """Size on disk without the manifest."""
-        return sum(facts.bytes for facts in self.files.values())
 
 
 def facts_of(content: bytes) -> FileFacts:

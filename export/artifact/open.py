@@ -8,13 +8,20 @@ again from what was read.
 Not here: what the operators compute (legality/check.py, check_operators.py).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from export.artifact.manifest import FileFacts, IntegerFacts, Manifest, facts_of, read_manifest
+from export.artifact.manifest import (
+    FileFacts,
+    IntegerFacts,
+    Manifest,
+    StoredFiles,
+    facts_of,
+    read_manifest,
+)
 from export.graph.files import HOST_FILE, read_files
 from export.graph.ir import DType, GraphModel
 from export.lowering.model import METADATA, blocks_of
@@ -111,17 +118,46 @@ def open_artifact(folder: Path | str) -> Export:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
+    model = read_graphs(folder, manifest, lambda model: check_model(model, manifest))
+    host = load_tensors(folder / HOST_FILE)
+    check_host(host, manifest.config)
+    return Export(manifest=manifest, model=model, host=host)
+
+
+def read_graphs(
+    folder: Path, manifest: StoredFiles, check: Callable[[GraphModel], None]
+) -> GraphModel:
+    """Read the graphs of an export, after sizes and hashes of all its files.
+
+    Args:
+      check: that they are those of the manifest.
+
+    Raises:
+      FileNotFoundError: a file is missing.
+      ValueError: a file is damaged, or the check fails; the message names the file.
+    """
     names = (*manifest.model_files, HOST_FILE)
     contents = {name: read_content(folder / name, manifest.files) for name in names}
     del contents[HOST_FILE]
     try:
         model = read_files(contents, manifest.target)
-        check_model(model, manifest)
+        check(model)
     except ValueError as error:
         raise ValueError(f"{folder / manifest.model_files[0]}: {error}") from error
-    host = load_tensors(folder / HOST_FILE)
-    check_host(host, manifest.config)
-    return Export(manifest=manifest, model=model, host=host)
+    return model
+
+
+def check_made_of(model: GraphModel, config: Mapping[str, object], parameters_sha256: str) -> None:
+    """Check the metadata of a model: what it was made of.
+
+    Raises:
+      ValueError: another configuration or other parameters than its manifest's.
+    """
+    texts = {key: model.metadata.get(name, b"") for key, name in METADATA.items()}
+    if parse_json(texts["config"] or b"null") != config:
+        raise ValueError("the model was made for another configuration than its manifest's")
+    if texts["parameters"] != parameters_sha256.encode():
+        raise ValueError("the model holds other parameters than its manifest says")
 
 
 def check_model(model: GraphModel, manifest: Manifest) -> None:
@@ -147,11 +183,7 @@ def check_model(model: GraphModel, manifest: Manifest) -> None:
                 )
     if manifest.integers is not None:
         check_encodings(model, manifest.integers)
-    texts = {key: model.metadata.get(name, b"") for key, name in METADATA.items()}
-    if parse_json(texts["config"] or b"null") != to_dict(manifest.config):
-        raise ValueError("the model was made for another configuration than its manifest's")
-    if texts["parameters"] != manifest.parameters_sha256.encode():
-        raise ValueError("the model holds other parameters than its manifest says")
+    check_made_of(model, to_dict(manifest.config), manifest.parameters_sha256)
 
 
 def state_type(manifest: Manifest) -> DType:

@@ -12,7 +12,7 @@ import numpy as np
 
 from export.artifact import check_operators, check_rollouts
 from export.artifact.check_blocks import check_blocks
-from export.artifact.manifest import Expected
+from export.artifact.manifest import Expected, StoredFiles
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.graph.files import check_format
@@ -144,13 +144,8 @@ def run_checks(
     manifest, expected = export.manifest, export.manifest.expected
     if calibration is not None:
         check_calibrated(manifest.scheme, manifest.target)
-    yield CheckResult("files", True, f"{manifest.total_bytes:,} bytes, as the manifest says")
     target = target or manifest.target
-    check_format(manifest.target, target)
-    violations = find_violations(export.model, target)
-    text = "; ".join(map(str, violations[:3])) or f"{target.value} computes it"
-    yield CheckResult("legality", not violations, text)
-    yield check_products(export.model, target)
+    yield from check_graphs(manifest, export.model, target)
     runtime = open_runtime(target, export.model, threads=threads)
     try:
         solver = Solver(export, runtime)
@@ -166,6 +161,20 @@ def run_checks(
         yield check_whole_rollouts(solver, simulation, dataset, limit, expected.steps)
     finally:
         runtime.close()
+
+
+def check_graphs(manifest: StoredFiles, model: GraphModel, target: Target) -> Iterator[CheckResult]:
+    """Check files, which were read, and graphs before anything is answered.
+
+    Raises:
+      ValueError: the target reads another format.
+    """
+    yield CheckResult("files", True, f"{manifest.total_bytes:,} bytes, as the manifest says")
+    check_format(manifest.target, target)
+    violations = find_violations(model, target)
+    text = "; ".join(map(str, violations[:3])) or f"{target.value} computes it"
+    yield CheckResult("legality", not violations, text)
+    yield check_products(model, target)
 
 
 def check_products(model: GraphModel, target: Target) -> CheckResult:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.artifact.manifest import FileFacts
-from export.graph.files import HOST_FILE, MANIFEST_FILE, name_files
+from export.artifact.manifest import FileFacts, StoredFiles
+from export.graph.files import HOST_FILE, MANIFEST_FILE
 from export.targets import Target
 from trm_jax.data.calibration import CalibrationFacts
 from trm_jax.data.facts import PuzzleFacts
@@ -47,7 +47,7 @@ class ExpectedWriting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecoderManifest:
+class DecoderManifest(StoredFiles):
     """Everything about an exported decoder that its files do not say.
 
     Attributes:
@@ -75,21 +75,6 @@ class DecoderManifest:
     files: Mapping[str, FileFacts]
     expected: ExpectedWriting
     calibration: CalibrationFacts | None = None
-
-    @property
-    def model_files(self) -> tuple[str, ...]:
-        """Names of the files that hold the graphs."""
-        return name_files(self.operators, self.target)
-
-    @property
-    def model_bytes(self) -> int:
-        """Size of the files that hold the graphs."""
-        return sum(self.files[name].bytes for name in self.model_files)
-
-    @property
-    def total_bytes(self) -> int:
-        """Size on disk without the manifest."""
-        return sum(facts.bytes for facts in self.files.values())
 
     @property
     def cache_bytes(self) -> int:

@@ -11,19 +11,17 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from export.artifact.open import Shapes, read_content
+from export.artifact.open import Shapes, check_made_of, read_graphs
 from export.decoder.graphs import DECODE, PREFILL, cache_shapes
 from export.decoder.host import DecoderHost
 from export.decoder.manifest import DecoderManifest, read_decoder_manifest
-from export.graph.files import HOST_FILE, read_files
+from export.graph.files import HOST_FILE
 from export.graph.ir import DType, Graph, GraphModel
-from export.lowering.model import METADATA
 from export.runtimes.contract import Runtime
 from trm_jax.checkpoints.tensor_files import load_tensors
 from trm_jax.decoder.config import decoder_to_dict
 from trm_jax.tasks.table import task_named
 from trm_jax.tasks.tokens.form import TokenForm
-from trm_jax.typed_json import parse_json
 
 EMBEDDINGS = "embed_tokens"
 
@@ -63,14 +61,7 @@ def open_decoder(folder: Path) -> DecoderExport:
       ModuleNotFoundError: its format's packages are not installed.
     """
     manifest = read_decoder_manifest(folder)
-    names = (*manifest.model_files, HOST_FILE)
-    contents = {name: read_content(folder / name, manifest.files) for name in names}
-    del contents[HOST_FILE]
-    try:
-        model = read_files(contents, manifest.target)
-        check_decoder_graphs(model, manifest)
-    except ValueError as error:
-        raise ValueError(f"{folder / manifest.model_files[0]}: {error}") from error
+    model = read_graphs(folder, manifest, lambda model: check_decoder_graphs(model, manifest))
     host = load_tensors(folder / HOST_FILE)
     shape = (manifest.config.vocab_size, manifest.config.hidden_size)
     shapes = {name: value.shape for name, value in host.items()}
@@ -102,11 +93,7 @@ def check_decoder_graphs(model: GraphModel, manifest: DecoderManifest) -> None:
         takes = {"x": (1, tokens, c.hidden_size), "position": (1,), **cache}
         _check_ends(graph, "takes", graph.inputs, takes)
         _check_ends(graph, "gives", graph.outputs, more | cache)
-    texts = {key: model.metadata.get(name, b"") for key, name in METADATA.items()}
-    if parse_json(texts["config"] or b"null") != decoder_to_dict(c):
-        raise ValueError("the model was made for another configuration than its manifest's")
-    if texts["parameters"] != manifest.parameters_sha256.encode():
-        raise ValueError("the model holds other parameters than its manifest says")
+    check_made_of(model, decoder_to_dict(c), manifest.parameters_sha256)
 
 
 def _check_ends(graph: Graph, verb: str, names: Mapping[str, str], expected: Shapes) -> None:

@@ -14,7 +14,7 @@ from export.artifact.check_rollouts import show_rate
 from export.artifact.verification import (
     CheckResult,
     check_calibrated,
-    check_products,
+    check_graphs,
     find_calibration,
 )
 from export.decoder.confirmation import compare_tokens
@@ -28,8 +28,6 @@ from export.decoder.pipeline import (
     simulate_for,
     write_all,
 )
-from export.graph.files import check_format
-from export.legality.check import find_violations
 from export.lowering.model import parameters_sha256
 from export.targets import Target
 from quant.decoder import DecoderSimulation
@@ -62,13 +60,8 @@ def run_decoder_checks(
         raise ValueError(f"the export is for {manifest.puzzles.title}, not for {task}")
     if calibration is not None:
         check_calibrated(manifest.scheme, manifest.target)
-    yield CheckResult("files", True, f"{manifest.total_bytes:,} bytes, as the manifest says")
     target = target or manifest.target
-    check_format(manifest.target, target)
-    violations = find_violations(export.model, target)
-    text = "; ".join(map(str, violations[:3])) or f"{target.value} computes it"
-    yield CheckResult("legality", not violations, text)
-    yield check_products(export.model, target)
+    yield from check_graphs(manifest, export.model, target)
     yield check_written(export, target, threads)
     source = load_source(export, model)
     simulation = simulate_again(export, source, data, calibration)

@@ -16,13 +16,15 @@ import numpy as np
 from experiments.deploy.cortex_m.rows import BoardAnswers
 from experiments.measurement.halting import halt_shard, join_halted
 from experiments.measurement.shards import mark_exact, moments, to_hex
+from quant.ptq.calibrate import Calibration
 from quant.scheme import Scheme
-from quant.simulation import Simulation, simulate
+from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax import metrics
 from trm_jax.command_line import progress_bar
 from trm_jax.evaluators import step_readings
 from trm_jax.halting import Halting
 from trm_jax.loading import LoadedModel, Puzzles, gather_batch
+from trm_jax.tasks.calibration import CalibrationPuzzles
 from trm_jax.types import Batch, State
 
 CHUNK = 50  # puzzles of a rollout
@@ -79,4 +81,40 @@ class BoardQuestions:
             halted=to_hex(outcome.solved[None])[0],
             steps=tuple(int(step) for step in outcome.steps),
             infidelity=moments(np.concatenate(lost)[None])[0],
+        )
+
+
+class AskedModel:
+    """What a job of a board calibrates on and is asked, from its fields.
+
+    Attributes:
+      source: the model.
+      aside: puzzles to calibrate on, beside those to answer; None: weights are random.
+      limit: how many are answered; halting: how the board ends them.
+    """
+
+    source: LoadedModel
+    aside: CalibrationPuzzles | None
+    limit: int
+    halting: Halting
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What schemes are calibrated on, measured once for all; of random weights, nothing."""
+        return calibrate_on(self.source, () if self.aside is None else self.aside.batches())
+
+    @cached_property
+    def questions(self) -> BoardQuestions:
+        """What trained models are asked under every scheme.
+
+        Raises:
+          ValueError: weights are random.
+        """
+        if self.aside is None:
+            raise ValueError(f"{self.source.name} has random weights and is asked nothing")
+        return BoardQuestions(
+            source=self.source,
+            puzzles=self.aside.evaluated,
+            limit=self.limit,
+            halting=self.halting,
         )

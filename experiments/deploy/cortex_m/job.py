@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from experiments.deploy.cortex_m import exports, tables
-from experiments.deploy.cortex_m.answers import BoardQuestions
+from experiments.deploy.cortex_m.answers import AskedModel
 from experiments.deploy.cortex_m.exports import cut_for, smaller_package
 from experiments.deploy.cortex_m.rows import (
     EMULATED,
@@ -51,9 +51,7 @@ from export.cortex_m.memory import flash_of, sram_of
 from export.cortex_m.row_file import Depth
 from export.graph.ir import Graph
 from export.lowering.stages import PartitionSpec, stages_of
-from quant.ptq.calibrate import Calibration
 from quant.scheme import parse
-from quant.simulation import calibrate_on
 from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
 from trm_jax.data.calibration import NOT_NEEDED, read_calibration
@@ -69,7 +67,7 @@ NOT_COUNTED = Linked(code=0, statics=0, stack=0, counted=Counted.NOTHING)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CortexJob:
+class CortexJob(AskedModel):
     """What a command line asks for, loaded.
 
     Attributes:
@@ -91,27 +89,6 @@ class CortexJob:
     def dataset(self) -> PuzzleDataset | None:
         """Puzzles to answer, in their order."""
         return None if self.aside is None else self.aside.evaluated.ordered
-
-    @cached_property
-    def calibration(self) -> Calibration:
-        """What schemes are calibrated on, measured once for all; of random weights, nothing."""
-        return calibrate_on(self.source, () if self.aside is None else self.aside.batches())
-
-    @cached_property
-    def questions(self) -> BoardQuestions:
-        """What trained models are asked under every scheme.
-
-        Raises:
-          ValueError: weights are random.
-        """
-        if self.aside is None:
-            raise ValueError(f"{self.source.name} has random weights and is asked nothing")
-        return BoardQuestions(
-            source=self.source,
-            puzzles=self.aside.evaluated,
-            limit=self.limit,
-            halting=self.halting,
-        )
 
     @cached_property
     def spec(self) -> BoardSpec:

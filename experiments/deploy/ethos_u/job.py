@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.deploy.cortex_m.answers import BoardQuestions
+from experiments.deploy.cortex_m.answers import AskedModel
 from experiments.deploy.cortex_m.exports import ANSWERED, random_export
 from experiments.deploy.cortex_m.job import (
     choose_board_halting,
@@ -42,9 +42,8 @@ from export.lowering.model import blocks_of
 from export.lowering.storage import plan_for
 from export.pipeline import keep_artifact
 from export.targets import Target
-from quant.ptq.calibrate import Calibration
 from quant.scheme import parse
-from quant.simulation import calibrate_on, simulate
+from quant.simulation import simulate
 from trm_jax.halting import Halting
 from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.names import unknown_name
@@ -55,7 +54,7 @@ from trm_jax.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class AcceleratorJob:
+class AcceleratorJob(AskedModel):
     """What a command line asks for, loaded.
 
     Attributes:
@@ -77,27 +76,6 @@ class AcceleratorJob:
     def puzzles(self) -> Puzzles | None:
         """Puzzles to answer; None: weights are random."""
         return None if self.aside is None else self.aside.evaluated
-
-    @cached_property
-    def calibration(self) -> Calibration:
-        """What schemes are calibrated on, measured once for all; of random weights, nothing."""
-        return calibrate_on(self.source, () if self.aside is None else self.aside.batches())
-
-    @cached_property
-    def questions(self) -> BoardQuestions:
-        """What trained models are asked under every scheme.
-
-        Raises:
-          ValueError: weights are random.
-        """
-        if self.puzzles is None:
-            raise ValueError(f"{self.source.name} has random weights and is asked nothing")
-        return BoardQuestions(
-            source=self.source,
-            puzzles=self.puzzles,
-            limit=self.limit,
-            halting=self.halting,
-        )
 
     @cached_property
     def spec(self) -> AcceleratorSpec:
