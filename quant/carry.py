@@ -18,6 +18,7 @@ Not here: integer states (quant/integer/carry.py), and the insides of RMSNorm, s
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import ml_dtypes
@@ -28,6 +29,7 @@ from jaxtyping import Float
 
 from quant.affine import (
     Grid,
+    QTensor,
     Range,
     Symmetry,
     calibrate,
@@ -54,18 +56,31 @@ def carry_store(scheme: Scheme) -> Callable[[Latents], Latents]:
 
 
 @dataclass(frozen=True)
-class CarryStore:
-    """Rounds latents to a precision and reads them back; hashable, so it can be static.
+class RoundedStore:
+    """A precision that memory keeps a state in; hashable, so it can be static.
 
     Raises:
       ValueError: ARITHMETIC, which names no format.
     """
 
     precision: CarryPrecision
+    CHOICE: ClassVar[str]  # what chooses a store for any scheme
 
     def __post_init__(self) -> None:
         if self.precision is CarryPrecision.ARITHMETIC:
-            raise ValueError("ARITHMETIC rounds nothing; use carry_store(scheme)")
+            raise ValueError(f"ARITHMETIC rounds nothing; use {self.CHOICE}(scheme)")
+
+    def integers(self, x: Float[Array, "*lead width"]) -> QTensor:
+        """Put vectors onto the symmetric grid of the precision, one scale each."""
+        grid = Grid(bits=_BITS[self.precision], channel_axes=tuple(range(x.ndim - 1)))
+        return quantise(x, scale_zero_point(calibrate(x, grid), grid), grid)
+
+
+@dataclass(frozen=True)
+class CarryStore(RoundedStore):
+    """Rounds latents to a precision and reads them back."""
+
+    CHOICE = "carry_store"
 
     def __call__(self, latents: Latents) -> Latents:
         return Latents(*(self.round(z) for z in latents))
@@ -74,9 +89,7 @@ class CarryStore:
         """Round one state; the dtype stays the arithmetic's."""
         if self.precision in _DTYPES:
             return z.astype(_DTYPES[self.precision]).astype(z.dtype)
-        grid = Grid(bits=_BITS[self.precision], channel_axes=(0, 1))
-        affine = scale_zero_point(calibrate(z, grid), grid)
-        return dequantise(quantise(z, affine, grid)).astype(z.dtype)
+        return dequantise(self.integers(z)).astype(z.dtype)
 
 
 def kv_store(scheme: Scheme) -> CacheStore:
@@ -87,25 +100,16 @@ def kv_store(scheme: Scheme) -> CacheStore:
 
 
 @dataclass(frozen=True)
-class KVStore:
-    """Keeps keys and values at a precision, as the integers or short floats that memory holds.
+class KVStore(RoundedStore):
+    """Keeps keys and values at a precision, as the integers or short floats that memory holds."""
 
-    Raises:
-      ValueError: ARITHMETIC, which names no format.
-    """
-
-    precision: CarryPrecision
-
-    def __post_init__(self) -> None:
-        if self.precision is CarryPrecision.ARITHMETIC:
-            raise ValueError("ARITHMETIC rounds nothing; use kv_store(scheme)")
+    CHOICE = "kv_store"
 
     def encode(self, heads: CachedHeads) -> StoredHeads:
         """Round heads; integers of a symmetric grid per token and head."""
         if self.precision in _DTYPES:
             return StoredHeads(heads.astype(_DTYPES[self.precision]), None)
-        grid = Grid(bits=_BITS[self.precision], channel_axes=(0, 1, 2))
-        stored = quantise(heads, scale_zero_point(calibrate(heads, grid), grid), grid)
+        stored = self.integers(heads)
         return StoredHeads(stored.qvalue, stored.scale[..., 0])
 
     def decode(self, stored: StoredHeads, dtype: DTypeLike) -> CachedHeads:

@@ -7,6 +7,7 @@ Not here: the same for recursive models (quant/ptq/calibrate.py), whose statisti
 """
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from quant.affine import Range
-from quant.ptq.calibrate import PerSite, ProductRange, finite_ends, with_nan_as_infinity
+from quant.ptq.calibrate import HESSIAN, RANGE, PerSite, ProductRange, finite_ends
 from trm_jax.decoder.config import DecoderConfig
 from trm_jax.decoder.transformer import Transformer, token_positions
 from trm_jax.types import Params
@@ -53,10 +54,8 @@ class CalibrationTexts:
 class ProductEnds(NamedTuple):
     """Smallest and largest values of a Dense: of its inputs, and of inputs @ kernel."""
 
-    low: Float[Array, ""]
-    high: Float[Array, ""]
-    output_low: Float[Array, ""]
-    output_high: Float[Array, ""]
+    input: Range
+    output: Range
 
 
 def decoder_ranges(
@@ -68,16 +67,18 @@ def decoder_ranges(
       ValueError: a value that is not finite; the message names the site.
     """
     parts = [_ends(config, params, *batch) for batch in _batches(texts)]
-    ranges = {}
-    for site in parts[0]:
-        ends = [part[site] for part in parts]
-        inputs = min(e.low for e in ends), max(e.high for e in ends)
-        outputs = min(e.output_low for e in ends), max(e.output_high for e in ends)
-        ranges[site] = ProductRange(
-            finite_ends(site, Range(*inputs)),
-            finite_ends(site, Range(*outputs), what="outputs"),
+
+    def joined(spans: Iterable[Range]) -> Range:
+        lows, highs = zip(*spans, strict=True)
+        return Range(min(lows), max(highs))
+
+    return {
+        site: ProductRange(
+            finite_ends(site, joined(part[site].input for part in parts)),
+            finite_ends(site, joined(part[site].output for part in parts), what="outputs"),
         )
-    return ranges
+        for site in parts[0]
+    }
 
 
 def decoder_hessians(
@@ -101,8 +102,10 @@ def _batches(texts: CalibrationTexts) -> list[tuple[Array, Array]]:
     ]
 
 
-def _inputs(config: DecoderConfig, params: Params, tokens: Array) -> dict[str, Array]:
-    """Run a decoder and collect the inputs of every Dense by site."""
+def _inputs(
+    config: DecoderConfig, params: Params, tokens: Array, seen: Bool[Array, "batch seq"]
+) -> dict[str, Array]:
+    """Run a decoder and collect the inputs of every Dense by site, those of padding as zeros."""
     module = Transformer(config)
 
     def run(module: Transformer) -> Array:
@@ -111,7 +114,10 @@ def _inputs(config: DecoderConfig, params: Params, tokens: Array) -> dict[str, A
 
     _, sown = module.apply({"params": params}, method=run, mutable=["intermediates"])
     named: dict[str, Any] = flatten_dict(sown["intermediates"], sep="/")
-    return {name.removesuffix("/input"): values[0] for name, values in named.items()}
+    return {
+        name.removesuffix("/input"): jnp.where(seen[..., None], x.astype(jnp.float32), 0.0)
+        for name, (x,) in named.items()
+    }
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -119,10 +125,9 @@ def _ends(
     config: DecoderConfig, params: Params, tokens: Array, seen: Bool[Array, "batch seq"]
 ) -> dict[str, ProductEnds]:
     ends = {}
-    for site, x in _inputs(config, params, tokens).items():
-        x = jnp.where(seen[..., None], with_nan_as_infinity(x), 0.0)
-        y = with_nan_as_infinity(x @ kernel_of(params, site).astype(jnp.float32))
-        ends[site] = ProductEnds(x.min(), x.max(), y.min(), y.max())
+    for site, x in _inputs(config, params, tokens, seen).items():
+        y = x @ kernel_of(params, site).astype(jnp.float32)
+        ends[site] = ProductEnds(*(RANGE.add(RANGE.empty(v.shape[-1]), v) for v in (x, y)))
     return ends
 
 
@@ -130,11 +135,8 @@ def _ends(
 def _products(
     config: DecoderConfig, params: Params, tokens: Array, seen: Bool[Array, "batch seq"]
 ) -> dict[str, Array]:
-    sums = {}
-    for site, x in _inputs(config, params, tokens).items():
-        rows = jnp.where(seen[..., None], x.astype(jnp.float32), 0.0).reshape(-1, x.shape[-1])
-        sums[site] = rows.T @ rows
-    return sums
+    inputs = _inputs(config, params, tokens, seen)
+    return {site: HESSIAN.add(HESSIAN.empty(x.shape[-1]), x) for site, x in inputs.items()}
 
 
 def kernel_of(params: Params, site: str) -> Array:
