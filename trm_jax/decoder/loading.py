@@ -19,7 +19,8 @@ from trm_jax import zoo
 from trm_jax.checkpoints.model_files import CONFIG_FILE
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.decoder.config import DecoderConfig, TraceOrder, decoder_to_dict
-from trm_jax.decoder.model_folder import PuzzleDecoder, flat_params, load_puzzle_decoder
+from trm_jax.decoder.model_folder import PuzzleDecoder, load_puzzle_decoder
+from trm_jax.decoder.transformer import flat_leaves
 from trm_jax.loading import DATA_OPTION, Puzzles, check_facts_fit
 from trm_jax.names import did_you_mean
 from trm_jax.tasks.table import agreed_task, task_named
@@ -77,7 +78,7 @@ class NamedDecoder:
         """Hash of configuration, order and weights."""
         said = {"config": decoder_to_dict(self.config), "order": self.order.value}
         digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-        for name, value in sorted(flat_params(self.params).items()):
+        for name, value in sorted(flat_leaves(self.params).items()):
             digest.update(f"{name}{value.shape}".encode())
             digest.update(np.ascontiguousarray(value, np.float32).tobytes())
         return digest.hexdigest()

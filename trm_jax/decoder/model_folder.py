@@ -17,12 +17,12 @@ Not here: releases of Hugging Face and GGUF files.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from trm_jax.checkpoints.model_files import (
     CONFIG_FILE,
@@ -36,7 +36,7 @@ from trm_jax.checkpoints.model_files import (
 from trm_jax.checkpoints.tensor_files import map_tensors, save_tensors
 from trm_jax.data.facts import PuzzleFacts, read_facts
 from trm_jax.decoder.config import DecoderConfig, decoder_to_dict
-from trm_jax.decoder.transformer import Decoder
+from trm_jax.decoder.transformer import Decoder, flat_leaves, leaf_shapes
 from trm_jax.output.staging import staged
 from trm_jax.tasks.table import task_named
 from trm_jax.tasks.tokens.form import TokenForm, TraceOrder
@@ -88,25 +88,14 @@ class PuzzleDecoder:
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
 
 
-def flat_params(params: Params) -> dict[str, Any]:
-    """Give every leaf its flat name."""
-    return cast(dict[str, Any], flatten_dict(params, sep="/"))
-
-
-def decoder_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-    """List the flat names and shapes that a configuration asks for, allocating nothing."""
-    params = jax.eval_shape(Decoder(config).init, jax.random.key(0))
-    return {name: leaf.shape for name, leaf in flat_params(params).items()}
-
-
 def save_puzzle_decoder(path: Path, model: PuzzleDecoder) -> None:
     """Write a folder.
 
     Raises:
       ValueError: weights do not fit the configuration, or the vocabulary not the puzzles.
     """
-    tensors = flat_params(model.params)
-    expected = decoder_shapes(model.config)
+    tensors = flat_leaves(model.params)
+    expected = leaf_shapes(model.config)
     check_shapes({n: x.shape for n, x in tensors.items()}, expected, "the weights to save")
     check_vocabulary(model.form, model.config, str(path), model.puzzles.title)
     document = {
@@ -159,7 +148,7 @@ def load_puzzle_decoder(path: Path) -> PuzzleDecoder:
         )
     tensors = map_tensors(file)
     shapes = {name: x.shape for name, x in tensors.items()}
-    check_shapes(shapes, decoder_shapes(document.config), str(file))
+    check_shapes(shapes, leaf_shapes(document.config), str(file))
     params = {}
     for name, mapped in tensors.items():
         values = np.asarray(mapped, np.float32)

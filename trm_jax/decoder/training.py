@@ -16,7 +16,13 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from trm_jax.decoder.transformer import Decoder
-from trm_jax.training.optim import MomentState, apply_decoupled, ema_update, learning_rate
+from trm_jax.training.optim import (
+    MomentState,
+    apply_decoupled,
+    ema_update,
+    learning_rate,
+    shortened,
+)
 from trm_jax.training.recipe import Recipe
 from trm_jax.training.step import direction, first_not_finite
 from trm_jax.types import Params, Tokens
@@ -94,13 +100,6 @@ def init_decoder_state(
     return DecoderState(jnp.zeros((), jnp.int32), params, moments, ema)
 
 
-def shortened(grads: Params) -> Params:
-    """Scale gradients down to `LONGEST_GRADIENT` where they are longer."""
-    square = sum((jnp.sum(g * g) for g in jax.tree.leaves(grads)), jnp.zeros(()))
-    scale = LONGEST_GRADIENT / jnp.maximum(jnp.sqrt(square), LONGEST_GRADIENT)
-    return jax.tree.map(lambda g: g * scale, grads)
-
-
 def decoder_watched(grads: Params, params: Params, optimiser: MomentState) -> dict[str, object]:
     """Name the tensors that must stay finite."""
     return {"gradient": grads, "optimiser": optimiser, "weights": params}
@@ -141,7 +140,7 @@ def make_decoder_update(decoder: Decoder, recipe: Recipe) -> DecoderUpdate:
 
     def update(state: DecoderState, batch: TraceBatch) -> tuple[DecoderState, dict[str, Array]]:
         (mean, scores), grads = jax.value_and_grad(loss, has_aux=True)(state.params, batch)
-        move, moments = adam.update(shortened(grads), state.optimiser)  # type: ignore[arg-type]
+        move, moments = adam.update(shortened(grads, LONGEST_GRADIENT), state.optimiser)  # type: ignore[arg-type]
         count = state.step + 1
         rate = learning_rate(
             count,

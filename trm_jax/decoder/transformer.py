@@ -13,11 +13,12 @@ Not here: the loop that writes tokens (generate.py), weights from files (name_ta
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
@@ -212,6 +213,17 @@ class Transformer(nn.Module):
 def token_positions(tokens: Tokens) -> TokenPositions:
     """Count the tokens of every stream from 0."""
     return jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
+
+
+def flat_leaves(params: Params) -> dict[str, Any]:
+    """Give every leaf its flat name, `layers_0/self_attn/q_proj/kernel`."""
+    return cast(dict[str, Any], flatten_dict(params, sep="/"))
+
+
+def leaf_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    """List the flat names and shapes that a configuration asks for, allocating nothing."""
+    params = jax.eval_shape(Decoder(config).init, jax.random.key(0))
+    return {name: leaf.shape for name, leaf in flat_leaves(params).items()}
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 from jaxtyping import Float, Int
 
 from trm_jax.decoder.generate import Lengths
 from trm_jax.decoder.lora import AdaptedRows, LoraConfig
 from trm_jax.decoder.transformer import Decoder
-from trm_jax.training.optim import MomentState, apply_decoupled, learning_rate, scale_by
+from trm_jax.training.optim import (
+    MomentState,
+    apply_decoupled,
+    learning_rate,
+    scale_by,
+    shortened,
+)
 from trm_jax.training.recipe import Optimizer
 from trm_jax.types import Params, Tokens
 
@@ -137,9 +142,7 @@ def written_log_probs(
 
 def move(recipe: TuningRecipe, state: TuningState, gradient: Any) -> TuningState:
     """Move what is tuned: AdamW without decay, the gradient cut to a norm before."""
-    norm = optax.tree.norm(gradient)
-    factor = recipe.grad_norm / jnp.maximum(norm, recipe.grad_norm)
-    cut = jax.tree.map(lambda x: x * factor, gradient)
+    cut = shortened(gradient, recipe.grad_norm)
     direction, moments = ADAM.update(cut, state.moments)  # type: ignore[arg-type]
     rate = learning_rate(
         state.step + 1,

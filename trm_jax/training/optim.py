@@ -75,6 +75,13 @@ def scale_by(
     return scale_by_adam_atan2(b1, b2)
 
 
+def shortened(grads: Params, longest: float) -> Params:
+    """Scale gradients down to a length (the norm over all parameters) where they are longer."""
+    square = sum((jnp.sum(g * g) for g in jax.tree.leaves(grads)), jnp.zeros(()))
+    scale = longest / jnp.maximum(jnp.sqrt(square), longest)
+    return jax.tree.map(lambda g: g * scale, grads)
+
+
 def apply_decoupled(
     params: Params, direction: Any, lr: Float[Array, ""], weight_decay: float
 ) -> Params:

@@ -5,6 +5,7 @@ folder holds a model (safetensors + config.json) and its card (README.md). Recur
 MODELS, decoders in DECODERS. This module only finds files.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,10 +75,9 @@ def default_decoder(task: str) -> str:
     Raises:
       ValueError: unknown task, or no decoder of it is bundled.
     """
-    for entry in DECODERS.values():
-        if entry.task == task_named(task).name:
-            return entry.name
-    raise ValueError(f"no decoder of {task} puzzles is bundled; name one with --models")
+    if (name := _first_of(task, DECODERS)) is None:
+        raise ValueError(f"no decoder of {task} puzzles is bundled; name one with --models")
+    return name
 
 
 def load(name: str) -> tuple[Config, Weights]:
@@ -108,10 +108,15 @@ def default(task: str) -> str:
     Raises:
       ValueError: unknown task, or no model of it is bundled.
     """
-    for entry in MODELS.values():
-        if entry.task == task_named(task).name:
-            return entry.name
-    raise ValueError(f"no {task} model is bundled; name one with --model")
+    if (name := _first_of(task, MODELS)) is None:
+        raise ValueError(f"no {task} model is bundled; name one with --model")
+    return name
+
+
+def _first_of(task: str, entries: Mapping[str, ZooEntry]) -> str | None:
+    """Name the first entry of a task."""
+    wanted = task_named(task).name
+    return next((entry.name for entry in entries.values() if entry.task == wanted), None)
 
 
 def puzzles(task: str, cells: int | None = None) -> Path:

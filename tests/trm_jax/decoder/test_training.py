@@ -14,10 +14,10 @@ from trm_jax.decoder.training import (
     decoder_watched_names,
     init_decoder_state,
     make_decoder_update,
-    shortened,
     trace_scores,
 )
 from trm_jax.decoder.transformer import Decoder
+from trm_jax.training.optim import shortened
 from trm_jax.training.recipe import Optimizer, Recipe
 
 EPS = float(np.finfo(np.float32).eps)
@@ -92,11 +92,11 @@ def test_a_wider_batch_has_the_same_loss(params: Any) -> None:
 
 def test_gradients_are_shortened_and_keep_their_direction() -> None:
     long = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([12.0])}
-    short = shortened(long)
+    short = shortened(long, LONGEST_GRADIENT)
     np.testing.assert_allclose(short["a"], np.array([3.0, 4.0]) / 13, rtol=4 * EPS)
     assert LONGEST_GRADIENT == 1
     small = {"a": jnp.array([0.3]), "b": jnp.array([0.4])}
-    jax.tree.map(np.testing.assert_array_equal, shortened(small), small)
+    jax.tree.map(np.testing.assert_array_equal, shortened(small, LONGEST_GRADIENT), small)
 
 
 def test_the_first_update_is_adamw_s(params: Any) -> None:
@@ -107,7 +107,7 @@ def test_the_first_update_is_adamw_s(params: Any) -> None:
         scores = trace_scores(DECODER, params, batch)
         return jnp.sum(scores.nats) / jnp.sum(scores.tokens)
 
-    grads = shortened(jax.grad(loss)(params))
+    grads = shortened(jax.grad(loss)(params), LONGEST_GRADIENT)
     state = init_decoder_state(DECODER, RECIPE, jax.tree.map(jnp.copy, params))
     moved, metrics = make_decoder_update(DECODER, RECIPE)(state, batch)
     assert float(metrics["not_finite"]) == 0

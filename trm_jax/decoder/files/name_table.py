@@ -15,16 +15,15 @@ Not here: files (release.py, gguf_files.py), and what a release says of its size
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from trm_jax.checkpoints.model_files import Shape, check_finite, check_shapes
 from trm_jax.decoder.config import DecoderConfig
-from trm_jax.decoder.transformer import Decoder
+from trm_jax.decoder.transformer import leaf_shapes
 from trm_jax.types import Params
 
 Tensors = Mapping[str, Any]
@@ -79,13 +78,6 @@ def table(config: DecoderConfig) -> tuple[ReleasedTensor, ...]:
     ends = (tied,) if config.tie_word_embeddings else (embeddings, head)
     layers = (row for n in range(config.num_layers) for row in layer_rows(n, config))
     return (*ends, *layers, ReleasedTensor("model.norm.weight", "norm/gain"))
-
-
-def leaf_shapes(config: DecoderConfig) -> dict[str, Shape]:
-    """List the flat names and shapes of our parameters, allocating nothing."""
-    tree = jax.eval_shape(Decoder(config).init, jax.random.key(0))
-    leaves = cast(dict[str, jax.ShapeDtypeStruct], flatten_dict(tree, sep="/"))
-    return {name: leaf.shape for name, leaf in leaves.items()}
 
 
 def released_shapes(config: DecoderConfig) -> dict[str, Shape]:
