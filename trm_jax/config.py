@@ -247,6 +247,14 @@ MIDI_SUDOKU_TRM_MLP = TRMConfig(  # 9x9, between the small models and the publis
     mixer=Mixer.MLP,
     positions=Positions.NONE,
 )
+MIDI_SUDOKU_TRM_ATT = dataclasses.replace(  # narrower, so as to have about as many weights
+    MIDI_SUDOKU_TRM_MLP,
+    hidden_size=160,
+    num_heads=5,
+    puzzle_emb_ndim=160,
+    mixer=Mixer.ATTENTION,
+    positions=Positions.ROPE,
+)
 MINI_MAZE_TRM_ATT = dataclasses.replace(MINI_SUDOKU_TRM_ATT, vocab_size=6, seq_len=64)
 MINI_ARC_TRM_ATT = dataclasses.replace(  # a canvas of 6 x 6; 40 tasks in 16 augmentations, blank
     MINI_SUDOKU_TRM_ATT, vocab_size=12, seq_len=36, num_puzzle_identifiers=641, halt_max_steps=4
@@ -265,6 +273,7 @@ PRESETS: dict[str, Config] = {
     "sudoku-trm-att-mini": MINI_SUDOKU_TRM_ATT,
     "sudoku-hrm-mini": MINI_SUDOKU_HRM,
     "sudoku-trm-mlp-midi": MIDI_SUDOKU_TRM_MLP,
+    "sudoku-trm-att-midi": MIDI_SUDOKU_TRM_ATT,
     "maze-trm-att-mini": MINI_MAZE_TRM_ATT,
     "arc-trm-att-mini": MINI_ARC_TRM_ATT,
 }
@@ -283,6 +292,7 @@ PRESET_TASKS: dict[str, str] = {
     "sudoku-trm-att-mini": "sudoku",
     "sudoku-hrm-mini": "sudoku",
     "sudoku-trm-mlp-midi": "sudoku",
+    "sudoku-trm-att-midi": "sudoku",
     "maze-trm-att-mini": "maze",
     "arc-trm-att-mini": "arc",
 }

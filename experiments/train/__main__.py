@@ -87,7 +87,7 @@ HYPER_PARAMETERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "stagger": (bool, "fill the slots one after the other instead of all at once"),
     "accumulate": (positive_int, "turns in which an update's slots are computed"),
     "optimizer": (Optimizer, "how gradients become a direction"),
-    "adam_eps": (natural_float, "added to the root of the second moment; adamw only"),
+    "adam_eps": (natural_float, "added to the root of the second moment; not adam_atan2's"),
 }
 """Fields of a `Recipe`: the type of the option and what it says."""
 

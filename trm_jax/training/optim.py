@@ -1,7 +1,8 @@
 """Optimisers of the released recipe (REFERENCE 1.5): AdamATan2, sign-SGD, schedule, EMA.
 
-AdamW is there beside AdamATan2, because public reproductions of the release use it. Not here: the
-hyper-parameters of a run (recipe.py).
+AdamW is there beside AdamATan2, because public reproductions of the release use it, and Muon,
+because it is what is compared with either today. Not here: the hyper-parameters of a run
+(recipe.py).
 """
 
 from collections.abc import Callable
@@ -59,17 +60,75 @@ def scale_by_adam_atan2(b1: float = 0.9, b2: float = 0.95) -> optax.GradientTran
     return scale_by_moments(b1, b2, lambda m, root, c1: jnp.arctan2(m, root) / c1)
 
 
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_TURNS = 5
+"""Muon's quintic and how often it is applied: singular values then lie in about [.7, 1.2]."""
+
+ADAMS_RMS = 0.2
+"""Root mean square of Adam's steps in practice: Muon's are scaled to it, so rates carry over."""
+
+Path = tuple[Any, ...]
+
+
+def orthogonalised(matrix: Float[Array, "rows columns"]) -> Float[Array, "rows columns"]:
+    """Bring the singular values of a matrix near 1 and leave its singular vectors."""
+    rows, columns = matrix.shape
+    x = matrix.T if rows > columns else matrix
+    x = x / (jnp.sqrt(jnp.sum(x * x)) + 1e-8)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(NEWTON_SCHULZ_TURNS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.T if rows > columns else x
+
+
+def is_hidden_matrix(path: Path, leaf: Array) -> bool:
+    """Whether Muon moves a parameter: kernels of the levels; not embeddings, heads and biases."""
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    return leaf.ndim == 2 and name.endswith("kernel") and "head" not in name
+
+
+def scale_by_muon(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    """Make Muon's direction: Nesterov's momentum of b1, orthogonalised, as long as Adam's.
+
+    What is no hidden matrix moves as by AdamW. Both moments are kept of every parameter, so that
+    states of all optimisers are read alike.
+    """
+    adam = scale_by(Optimizer.ADAMW, b1=b1, b2=b2, eps=eps)
+
+    def update(
+        grads: Params, state: MomentState, params: Params | None = None
+    ) -> tuple[Params, MomentState]:
+        moved, new = adam.update(grads, state, params)  # type: ignore[arg-type]
+        t = new.count.astype(jnp.float32)  # type: ignore[attr-defined]
+
+        def of(path: Path, step: Array, m: Array, g: Array) -> Array:
+            if not is_hidden_matrix(path, g):
+                return step
+            ahead = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
+            return orthogonalised(ahead) * (ADAMS_RMS * max(g.shape) ** 0.5)
+
+        direction = jax.tree_util.tree_map_with_path(of, moved, new.m, grads)  # type: ignore[attr-defined]
+        return direction, new  # type: ignore[return-value]
+
+    return optax.GradientTransformation(adam.init, update)  # type: ignore[arg-type]
+
+
 def scale_by(
     optimizer: Optimizer, *, b1: float, b2: float, eps: float
 ) -> optax.GradientTransformation:
     """Make the direction of an optimiser.
 
-    AdamW's is `optax.scale_by_adam`, written again because that one mixes dtypes implicitly.
+    AdamW's is `optax.scale_by_adam`, Muon's `optax.contrib.scale_by_muon`; both are written
+    again because those mix dtypes implicitly.
 
     Args:
-      eps: AdamW's term beside the root of the corrected v; AdamATan2 has none. Where it is not
-        small against a weight's gradients, it shrinks that weight's steps.
+      eps: AdamW's term beside the root of the corrected v (and Muon's, for what it leaves to
+        AdamW); AdamATan2 has none. Where it is not small against a weight's gradients, it
+        shrinks that weight's steps.
     """
+    if optimizer is Optimizer.MUON:
+        return scale_by_muon(b1, b2, eps)
     if optimizer is Optimizer.ADAMW:
         return scale_by_moments(b1, b2, lambda m, root, c1: m / c1 / (root + eps))
     return scale_by_adam_atan2(b1, b2)

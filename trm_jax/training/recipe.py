@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 
 class Optimizer(enum.StrEnum):
-    """How the gradients of the parameters become a direction; decay is decoupled in both."""
+    """How the gradients of the parameters become a direction; decay is decoupled in all."""
 
     ADAM_ATAN2 = "adam_atan2"  # as released
     ADAMW = "adamw"
+    MUON = "muon"  # orthogonalised momentum for hidden matrices, AdamW for the rest
 
 
 NOT_NEGATIVE = (
@@ -38,7 +39,7 @@ class Recipe:
         batch, 16 updates in a row then see the same few puzzles.
       accumulate: turns in which the slots of one update go through the network. More turns
         take less memory and change nothing but the order of sums.
-      adam_eps: see `optim.scale_by`; for AdamW only.
+      adam_eps: see `optim.scale_by`; AdamATan2 has none.
     """
 
     total_steps: int

@@ -93,7 +93,56 @@ def test_adamw_is_adam_with_decoupled_decay() -> None:
         assert float(params["w"]) == pytest.approx(p, abs=2 * 6 * 1.2e-7)
 
 
-def test_both_optimisers_keep_count_and_two_moments() -> None:
+HIDDEN = {"wide": (4, 6), "tall": (6, 4)}
+ROUNDING = 3.45**5 * 6 * 6e-8  # five turns of slope 3.45 on sums of up to 6 terms, half an ulp each
+
+
+def some_grads(rng: np.random.Generator) -> dict[str, dict[str, jax.Array]]:
+    kernels = {name: rng.normal(size=shape) for name, shape in HIDDEN.items()}
+    rest = {
+        "embed_tokens": {"embedding": rng.normal(size=(3, 4))},
+        "q_head": {"bias": rng.normal(size=2)},
+    }
+    levels = {name: {"kernel": kernel} for name, kernel in kernels.items()}
+    heads = {"lm_head": {"kernel": rng.normal(size=(4, 3))}}
+    return jax.tree.map(lambda g: jnp.asarray(g, jnp.float32) * 1e-3, levels | rest | heads)
+
+
+def test_muon_is_optax_s_on_hidden_matrices_and_adamw_elsewhere() -> None:
+    rng = np.random.default_rng(2)
+    grads = [some_grads(rng) for _ in range(3)]
+    ours = scale_by(Optimizer.MUON, b1=0.95, b2=0.99, eps=1e-8)
+    adam = scale_by(Optimizer.ADAMW, b1=0.95, b2=0.99, eps=1e-8)
+    sides = dict.fromkeys(HIDDEN, optax.contrib.MuonDimensionNumbers())
+    muon = optax.contrib.scale_by_muon(beta=0.95, weight_dimension_numbers=sides)
+    hidden = [{name: g[name]["kernel"] for name in HIDDEN} for g in grads]
+    states = [ours.init(grads[0]), adam.init(grads[0]), muon.init(hidden[0])]
+    for g, h in zip(grads, hidden, strict=True):
+        direction, states[0] = ours.update(g, states[0])
+        rest, states[1] = adam.update(g, states[1])
+        with jax.numpy_dtype_promotion("standard"):
+            expected, states[2] = muon.update(h, states[2])
+        for name, shape in HIDDEN.items():
+            rms = 0.2 * max(shape) ** 0.5
+            np.testing.assert_allclose(
+                direction[name]["kernel"], expected[name] * rms, rtol=0, atol=ROUNDING * rms
+            )
+            del rest[name], direction[name]
+        jax.tree.map(np.testing.assert_array_equal, direction, rest)
+
+
+def test_muon_s_steps_are_as_long_as_adam_s_and_orthogonal() -> None:
+    grads = {"layer": {"kernel": jnp.diag(jnp.array([1.0, 0.5, -2.0]))}}
+    muon = scale_by(Optimizer.MUON, b1=0.0, b2=0.9, eps=1e-8)
+    direction, _ = muon.update(grads, muon.init(grads))
+    step = np.asarray(direction["layer"]["kernel"])
+    np.testing.assert_allclose(step, np.diag(np.diag(step)), atol=1e-7)
+    # the quintic leaves singular values in [.68, 1.14], times .2 sqrt(3)
+    values = np.diag(step) / (0.2 * math.sqrt(3)) * np.array([1, 1, -1])
+    assert np.all((values > 0.67) & (values < 1.15))
+
+
+def test_all_optimisers_keep_count_and_two_moments() -> None:
     params = {"w": jnp.zeros((2, 3))}
     for optimizer in Optimizer:
         state = scale_by(optimizer, b1=0.9, b2=0.95, eps=1e-8).init(params)

@@ -183,8 +183,9 @@ def test_slots_in_turns_give_the_gradient_of_all_at_once() -> None:
 
 
 @pytest.mark.slow
-def test_adamw_learns_too() -> None:
-    recipe = dataclasses.replace(RECIPE, optimizer=Optimizer.ADAMW)
+@pytest.mark.parametrize("optimizer", [Optimizer.ADAMW, Optimizer.MUON])
+def test_other_optimisers_learn_too(optimizer: Optimizer) -> None:
+    recipe = dataclasses.replace(RECIPE, optimizer=optimizer)
     reasoner = build(CONFIG)
     step = make_train_step(reasoner, recipe, no_augmentation)
     state = init_state(reasoner, recipe, puzzles())
