@@ -169,6 +169,7 @@ PLACES = {
         "experiments.decode",
         "experiments.deploy",
         "experiments.footprint",
+        "experiments.recipe",
     ),
     # benchmarks: what programs share, then programs
     "benchmarks.options": (),

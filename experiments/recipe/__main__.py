@@ -25,8 +25,9 @@ takes. Without --target integers are counted densely packed, 3 bits as 3; a runt
 the types it multiplies by.
 
 Into --out go recipe.json, a file to be read and edited, which `--schemes @OUT/recipe.json` takes in
-every program; recipe.md and front.csv (every size), and the front as PNG and SVG. Nothing is
-written if the budget is too small, or if more puzzles are lost than --max-drop allows.
+every program; solved.json (which puzzles were solved, for experiments.report); recipe.md and
+front.csv (every size), and the front as PNG and SVG. Nothing is written if the budget is too small,
+or if more puzzles are lost than --max-drop allows.
 """
 
 import argparse

@@ -12,6 +12,8 @@ from quant.scheme import Scheme
 from trm_jax.intervals import Interval, paired_difference, pairs, wilson
 
 SHOWN = 8  # points of the front that are measured
+FULL, RECIPE = "full precision", "recipe"
+"""Names of the first two schemes that solve puzzles; a third is the best single one that fits."""
 STEP = 1.02  # between the sizes that a drop is looked for in
 
 

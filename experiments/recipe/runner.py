@@ -9,7 +9,7 @@ from rich.console import Console
 
 from experiments.measurement.choices import environment
 from experiments.measurement.folders import RECIPE
-from experiments.recipe import tables
+from experiments.recipe import rows, tables
 from experiments.recipe.job import LOSS_BATCHES, RecipeJob, carrier, matrix_bytes, prepare
 from experiments.recipe.outcomes import (
     FrontMeasurement,
@@ -55,10 +55,31 @@ def find_recipe(args: argparse.Namespace) -> None:
         started = time.monotonic()
         console.print(tables.header(job), soft_wrap=True)
         outcome = search(job)
+        record = record_search(job, outcome, time.monotonic() - started)
         notes = tables.notes(job, outcome) | environment()
         with staged(job.out) as work:
             tables.write_files(job, outcome, notes, work)
-        _report(job, outcome, console, time.monotonic() - started)
+            rows.write_search(work, record)
+        _report(job, outcome, console, record)
+
+
+def record_search(job: RecipeJob, outcome: RecipeOutcome, seconds: float) -> rows.SearchRecord:
+    """Collect what readers of results are told.
+
+    Args:
+      seconds: that the search and solving took.
+    """
+    return rows.SearchRecord(
+        task=job.puzzles.task.name,
+        model=job.model.name,
+        data=job.puzzles.name,
+        target=job.target.value if job.target else None,
+        budget=outcome.budget,
+        seconds=round(seconds, 1),
+        num_puzzles=job.num_puzzles,
+        deciding_puzzles=len(job.deciding),
+        solved=rows.records_of(outcome.solved),
+    )
 
 
 def search(job: RecipeJob) -> RecipeOutcome:
@@ -155,10 +176,12 @@ def measure_choices(job: RecipeJob, sensitivity: Sensitivity) -> list[list[Weigh
     return list(measured.values())
 
 
-def _report(job: RecipeJob, outcome: RecipeOutcome, console: Console, seconds: float) -> None:
+def _report(
+    job: RecipeJob, outcome: RecipeOutcome, console: Console, record: rows.SearchRecord
+) -> None:
     print_tables(tables.all_tables(outcome), console)
     console.print(
-        f"found in {seconds:.0f} s; as a scheme: --schemes @{job.out / 'recipe.json'}",
+        f"found in {record.seconds:.0f} s; as a scheme: --schemes @{job.out / 'recipe.json'}",
         soft_wrap=True,
         markup=False,
         highlight=False,

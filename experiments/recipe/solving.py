@@ -20,6 +20,8 @@ from experiments.measurement.shards import load_rows
 from experiments.measurement.spec import shards_of
 from experiments.recipe.job import RecipeJob, deployed
 from experiments.recipe.outcomes import (
+    FULL,
+    RECIPE,
     FrontMeasurement,
     SolvedScheme,
     TriedSize,
@@ -166,8 +168,8 @@ def solve_all(
     """Solve puzzles in full precision, under the recipe, and under the best scheme that fits."""
     job = mixes.job
     asked = [
-        ("full precision", job.rest + 4 * job.num_weights, Scheme()),
-        ("recipe", chosen.stored, recipe),
+        (FULL, job.rest + 4 * job.num_weights, Scheme()),
+        (RECIPE, chosen.stored, recipe),
     ]
     if single is not None:
         scheme = deployed(parse_weights(single.name), job.target)

@@ -5,6 +5,7 @@
     votes       votes.json                        experiments.arc
     footprint   footprint.jsonl                   experiments.footprint
     comparison  decode.json                       experiments.decode
+    recipe      solved.json (or recipe.json)      experiments.recipe
     deployment  deployment.json (or summary.csv)  experiments.deploy, all targets
 
 Folders of one sweep are joined; everything else stands for itself. What is read are rows and
@@ -30,6 +31,8 @@ from experiments.deploy.host import tables as host_tables
 from experiments.footprint import job as footprint_job
 from experiments.footprint import rows as footprint_rows
 from experiments.measurement.row_files import read_document
+from experiments.recipe import rows as recipe_rows
+from experiments.recipe.rows import SearchRecord
 from experiments.render.tables import Record, Table
 from experiments.sweep.outcomes import Sweep, read_sweeps
 from export.targets import Target
@@ -54,6 +57,7 @@ class RunKind(enum.Enum):
     DEPLOYMENT = "experiments.deploy"
     FOOTPRINT = "experiments.footprint"
     COMPARISON = "experiments.decode"
+    RECIPE = "experiments.recipe"
 
 
 DEPLOYMENT_FILE = "deployment.json"
@@ -62,6 +66,7 @@ MARKS = {
     RunKind.VOTES: ("votes.json",),
     RunKind.FOOTPRINT: ("footprint.jsonl",),
     RunKind.COMPARISON: ("decode.json",),
+    RunKind.RECIPE: (recipe_rows.FILE, "recipe.json"),
     RunKind.SWEEP: ("spec*.json",),
     RunKind.DEPLOYMENT: (DEPLOYMENT_FILE, "summary.csv"),
 }
@@ -98,6 +103,7 @@ class Results(NamedTuple):
     deployments: list[Table]
     votes: list[Table]
     comparisons: Sequence[Table] = ()
+    searches: Sequence[SearchRecord] = ()
 
     def records_of(self, study: str) -> list[Record]:
         """Collect the records of one study of every ablation, its task added."""
@@ -134,6 +140,7 @@ def read_results(folders: Sequence[Path]) -> Results:
             for folder in sorted_folders[RunKind.COMPARISON]
             for table in decode_tables.read_tables(folder)
         ],
+        searches=[recipe_rows.read_search(f) for f in sorted_folders[RunKind.RECIPE]],
     )
 
 

@@ -22,6 +22,7 @@ from experiments.recipe.job import (
     read_target,
 )
 from experiments.recipe.outcomes import find_first, thinned
+from experiments.recipe.rows import read_search
 from experiments.recipe.tables import header
 from export.targets import Target
 from quant.ptq.mixed_precision import FrontPoint
@@ -211,10 +212,14 @@ def test_a_search_writes_a_recipe_that_is_read_back(tmp_path, capsys, two_kinds)
     out = tmp_path / "out"
     assert recipe.main([*MODEL, "--budget", "5bits", "--out", str(out)]) == 0
     assert "Sum of" in capsys.readouterr().out
-    names = {"recipe.json", "recipe.md", "recipe.png", "recipe.svg", "front.csv"}
+    names = {"recipe.json", "recipe.md", "recipe.png", "recipe.svg", "front.csv", "solved.json"}
     assert {file.name for file in out.iterdir()} == names
     written = json.loads((out / "recipe.json").read_text())
     scheme = read_recipe(out / "recipe.json")
+    found = read_search(out)
+    assert found.schemes[1].scheme == scheme
+    rates = {each.name: each.rate.value for each in found.schemes}
+    assert rates == written["notes"]["exact"]
     assert {weights.name for weights in scheme.all_weights} == set(two_kinds)
     assert written["notes"]["bytes"] <= written["notes"]["budget"]
     with (out / "front.csv").open() as file:

@@ -25,6 +25,7 @@ from experiments.deploy.host.rows import (
 from experiments.footprint import rows as footprint_rows
 from experiments.measurement.row_files import write_records
 from experiments.measurement.shards import Moments
+from experiments.recipe.rows import SearchRecord, SolvedRecord, write_search
 from experiments.sweep.rows import sweep_folder
 from export.artifact.manifest import Expected, Manifest, dump_manifest, facts_of
 from export.cortex_m.build import Counted
@@ -231,6 +232,29 @@ def write_aihub(path: Path) -> None:
     )
 
 
+def write_recipe(path: Path) -> None:
+    path.mkdir()
+    names = {"full precision": "fp32", "recipe": "w4t-sym[head=w8c-sym]", "w3c-sym": "w3c-sym"}
+    solved = tuple(
+        SolvedRecord(name=name, stored=9 * i, scheme=scheme, exact=exact)
+        for (name, scheme), exact, i in zip(
+            names.items(), ("fc0f", "fc0e", "f80f"), (4, 2, 1), strict=True
+        )
+    )
+    record = SearchRecord(
+        task="sudoku",
+        model="sudoku-trm-mlp-mini",
+        data="d",
+        target=None,
+        budget=20_000,
+        seconds=155.2,
+        num_puzzles=16,
+        deciding_puzzles=4,
+        solved=solved,
+    )
+    write_search(path, record)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "sweep": write_sweep,
     "ablation": write_ablation,
@@ -239,6 +263,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "host": write_host,
     "board": write_board,
     "aihub": write_aihub,
+    "recipe": write_recipe,
 }
 
 

@@ -4,7 +4,7 @@ The paper's numbers beside ours: naive INT4 (Tables 8-10), calibrated INT4 (Tabl
 (section 4.2). Schemes that differ in the quantiser alone stand together (report/quantisers.py).
 
 Other toolkits stand below, from an ablation's study of that name, each held against this project's
-scheme of the same bits.
+scheme of the same bits; then searches for the bits of every matrix (experiments.recipe).
 
 Not here: how toolkits are called (experiments/ablate/toolkits), the claim (report/evidence.py).
 """
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from experiments.ablate import tables as ablate_tables
 from experiments.ablate.tables import Ablation, compare_variants
 from experiments.paper import tables
+from experiments.recipe.rows import SearchRecord
 from experiments.render.charts import Series, lines
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
 from experiments.render.tables import (
@@ -33,6 +34,16 @@ from quant.scheme import Activations, Granularity, Ranges, Scheme, parse, short_
 from trm_jax import intervals
 from trm_jax.intervals import Interval, interval_of
 
+RECIPE_COMMAND = "python -m experiments.recipe --task sudoku --budget 3.5bits --limit 1000"
+RECIPE_HEADER = (
+    "Model",
+    "Weights",
+    "Size",
+    "Exact",
+    "Against full\nprecision, pp",
+    "Recipe - it,\npp",
+    "Seconds,\nsolving too",
+)
 TITLE = "Loop-aware quantisation (Sec. 3.4, 4.2, 4.5)"
 SCHEMES = "int4_naive,w4t-sym-mse,w4t-sym-gptq-first,w4t-sym-gptq,int3_naive,w3t-sym-gptq"
 COMMAND = f"python -m experiments.sweep --task sudoku --schemes {SCHEMES}"
@@ -89,7 +100,7 @@ def quantisation_section(results: Results) -> Section:
         blocks.append(
             Command("No two quantisers of one width were given; measure some with:", COMMAND)
         )
-    blocks += toolkit_blocks(results)
+    blocks += [*toolkit_blocks(results), *recipe_blocks(results.searches)]
     blocks += [Paragraph("What this stands on:"), Items(CREDITS)]
     return Section("quantisers", TITLE, tuple(blocks))
 
@@ -153,6 +164,38 @@ def toolkit_table(ablation: Ablation, listed: Sequence[Record]) -> Table:
         " and rollouts are collected by this project's loop"
     )
     return Table(title, TOOLKIT_HEADER, tuple(rows), frozenset({1}))
+
+
+def recipe_blocks(searches: Sequence[SearchRecord]) -> list[Block]:
+    """Lay out what searches found for every matrix under a budget, one after the other."""
+    if not searches:
+        text = "No bits were chosen matrix by matrix; a search does so under a budget of bytes:"
+        return [Command(text, RECIPE_COMMAND)]
+    starts, rows = set(), []
+    for search in searches:
+        starts.add(len(rows))
+        rows += _recipe_rows(search)
+    title = "Bits of every matrix, chosen under a budget; puzzles that did not choose, in pairs"
+    return [Table(title, RECIPE_HEADER, tuple(rows), frozenset(starts - {0}))]
+
+
+def _recipe_rows(search: SearchRecord) -> list[tuple[str, ...]]:
+    """Lay out one search: full precision, the recipe, and the best single scheme of its size."""
+    full, recipe, *_ = schemes = search.schemes
+    stored = search.target or "densely packed"
+    where = f"{search.model} on {search.data}, {search.num_puzzles} puzzles; {stored}"
+    return [
+        (
+            where if each is full else "",
+            f"recipe of {size_text(search.budget)}" if each is recipe else each.name,
+            size_text(each.stored),
+            with_interval(each.rate),
+            NONE if each is full else points_text(each.difference(full)),
+            NONE if each is recipe else points_text(recipe.difference(each)),
+            f"{search.seconds:.0f}" if each is recipe else NONE,
+        )
+        for each in schemes
+    ]
 
 
 def _row(sweep: Sweep, group: Quantisers | None, outcome: SweepOutcome) -> tuple[str, ...]:

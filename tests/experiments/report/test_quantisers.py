@@ -8,18 +8,20 @@ import pytest
 from experiments.ablate.rows import AblationRow, AblationSpec, Facts
 from experiments.ablate.tables import Ablation
 from experiments.measurement.shards import Moments, to_hex
-from experiments.render.document import Items
-from experiments.render.tables import Table
+from experiments.render.document import Command, Items
+from experiments.render.tables import Table, points_text
 from experiments.report.evidence import collect_claims
-from experiments.report.inputs import Results
+from experiments.report.inputs import Results, read_results
 from experiments.report.quantisers import find_rescue, group_quantisers, is_plain, method_text
 from experiments.report.sections.quantisation import (
     quantisation_section,
     quantiser_table,
+    recipe_blocks,
     toolkit_blocks,
 )
 from experiments.sweep.outcomes import Sweep
 from quant.scheme import parse
+from tests.support.result_folders import write_recipe
 from tests.support.sweep_rows import make_sweep
 from trm_jax import intervals
 
@@ -151,9 +153,10 @@ def test_the_section_draws_methods_over_widths():
 def test_without_two_quantisers_the_section_says_how_to_measure_them():
     results = Results([swept({"fp32": 7, "w4t-sym": 1, "w3t-sym": 1})], [], [], [], [])
     blocks = quantisation_section(results).blocks
-    sweep, toolkits = [block.line for block in blocks if hasattr(block, "line")]
+    sweep, toolkits, recipe = [block.line for block in blocks if hasattr(block, "line")]
     assert "w4t-sym-gptq" in sweep
     assert "--only toolkits" in toolkits
+    assert "experiments.recipe" in recipe
 
 
 def toolkit_study() -> Ablation:
@@ -215,3 +218,25 @@ def test_toolkits_are_held_against_ours_in_pairs_and_quoted():
     assert rows["w4c-sym-gptq"][6] == "12"
     assert isinstance(said, Items)
     assert said.texts == ("loop: ValueError: no",)
+
+
+def test_searches_are_shown_from_their_files(tmp_path):
+    """Of 16 puzzles full precision solves ten, the recipe nine of these, the single scheme nine."""
+    write_recipe(tmp_path / "run")
+    (table,) = recipe_blocks(read_results([tmp_path / "run"]).searches)
+    assert isinstance(table, Table)
+    full, recipe, single = table.rows
+    assert full[0] == "sudoku-trm-mlp-mini on d, 16 puzzles; densely packed"
+    assert recipe[1] == "recipe of 20.0 kB"
+    one = intervals.paired_difference(intervals.Pairs(lost=1, gained=0, total=16))
+    both = intervals.paired_difference(intervals.Pairs(lost=1, gained=1, total=16))
+    assert recipe[4] == full[5] == points_text(one)
+    assert single[5] == points_text(both)
+    assert [row[6] for row in table.rows] == ["-", "155", "-"]
+    assert isinstance(recipe_blocks([])[0], Command)
+
+
+def test_a_search_of_an_earlier_version_says_what_to_do(tmp_path):
+    (tmp_path / "recipe.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"no solved\.json: run its .* again"):
+        read_results([tmp_path])
