@@ -33,7 +33,6 @@ from trm_jax.training.step import (
     averaged,
     init_state,
     make_train_step,
-    supervised,
     watched_names,
 )
 from trm_jax.types import Batch, Weights
@@ -93,12 +92,13 @@ class Setup(NamedTuple):
 
     Attributes:
       start: weights to begin with; random ones if None.
+      objective: what is minimised; the recipe's own if None.
     """
 
     reasoner: Reasoner
     puzzles: Batch
     start: Weights | None
-    objective: Objective = supervised
+    objective: Objective | None = None
 
 
 def retrained(

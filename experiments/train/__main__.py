@@ -88,6 +88,7 @@ HYPER_PARAMETERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "accumulate": (positive_int, "turns in which an update's slots are computed"),
     "optimizer": (Optimizer, "how gradients become a direction"),
     "adam_eps": (natural_float, "added to the root of the second moment; not adam_atan2's"),
+    "q_weight": (natural_float, "weight of the halting losses beside the tokens' loss"),
 }
 """Fields of a `Recipe`: the type of the option and what it says."""
 
@@ -152,6 +153,12 @@ def add_network(p: argparse.ArgumentParser) -> None:
         type=positive_int,
         metavar="N",
         help="supervision steps after which a puzzle leaves its slot (the preset's)",
+    )
+    p.add_argument(
+        "--halt-exploration",
+        type=number_in(float, 0, 1),
+        metavar="P",
+        help="share of the slots that must do a random number of steps first (the preset's)",
     )
 
 

@@ -2,21 +2,28 @@
 
     python -m experiments.train.curves runs/mlp
     python -m experiments.train.curves runs/whole runs/carried --after 200 --out runs/compare.png
+    python -m experiments.train.curves runs/recipes/* --table
 
 One run's curve goes to RUN/curve.png. Of several runs the first is the reference: the others'
-losses are compared with it over the rows after step --after that both have.
+losses are compared with it over the rows after step --after that both have. --table draws
+nothing: runs that differ in their seed alone become one line, which says what is different from
+the recipe of the first run, and how the last validation came out over the seeds.
 """
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trm_jax.command_line import exit_code, make_parser, natural_int, user_path
 
+if TYPE_CHECKING:
+    from experiments.render.tables import Table
+
 VALIDATED = "valid_exact"
 """How metrics of exact match in validation begin; `_n16` follows: after 16 supervision steps."""
+VALIDATED_CELLS = "valid_cell"
 Rows = list[dict[str, float]]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito
 
@@ -133,6 +140,72 @@ def load_rows(run: Path) -> Rows:
     return read_rows(file)
 
 
+def flat_recipe(spec: dict[str, Any]) -> dict[str, Any]:
+    """List what decides a run but its seed; of the model it starts from, only that there is one."""
+    fields = {k: v for k, v in spec.items() if k not in ("recipe", "data_sha256", "kind")}
+    fields |= {k: v for k, v in spec["recipe"].items() if k != "seed"}
+    return fields | {"start": spec["start"] and "a model"}
+
+
+def changes(reference: dict[str, Any], recipe: dict[str, Any]) -> str:
+    """Say in which fields a recipe differs from the reference, and what it has there."""
+    return ", ".join(
+        f"{name} {value}" for name, value in sorted(recipe.items()) if reference.get(name) != value
+    )
+
+
+def spread(values: list[float]) -> str:
+    """Write a mean with the least and the greatest of its values."""
+    mean = sum(values) / len(values)
+    return f"{mean:.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def recipe_table(runs: list[tuple[dict[str, Any], Rows]]) -> "Table":
+    """Put runs that differ in their seed alone into one line each.
+
+    Args:
+      runs: spec and rows, with a validation; the first run's recipe is the reference.
+    """
+    from experiments.render.tables import Table
+
+    reference = flat_recipe(runs[0][0])
+    groups: dict[str, list[tuple[dict[str, Any], Rows]]] = {}
+    for spec, rows in runs:
+        groups.setdefault(changes(reference, flat_recipe(spec)), []).append((spec, rows))
+    lines = []
+    for said, members in groups.items():
+        last = [_last_validation(rows) for _, rows in members]
+        deepest = [row[_validated([row])[-1]] for row in last]
+        cells = [row[VALIDATED_CELLS] for row in last]
+        steps = "/".join(sorted({str(int(row["step"])) for row in last}))
+        seeds = ", ".join(str(spec["recipe"]["seed"]) for spec, _ in members)
+        lines.append((said or "(reference)", seeds, steps, spread(deepest), spread(cells)))
+    header = ("recipe", "seeds", "updates", "exact, mean (least to most)", "right cells")
+    return Table("Recipes by their last validation", header, tuple(lines), frozenset())
+
+
+def _last_validation(rows: Rows) -> dict[str, float]:
+    return next(row for row in reversed(rows) if _validated([row]))
+
+
+def print_recipes(runs: list[Path]) -> None:
+    """Print the table of recipes in Markdown.
+
+    Raises:
+      ValueError, OSError: a run is damaged, a decoder's, or not validated yet.
+    """
+    from experiments.render.tables import to_markdown
+    from experiments.train.folder import read_spec
+
+    read = []
+    for run in runs:
+        rows = load_rows(run)
+        if not _validated(rows):
+            raise ValueError(f"{run} has not been validated yet; go on with it, or leave it out")
+        read.append((read_spec((run / "spec.json").read_bytes()), rows))
+    sys.stdout.write(to_markdown(recipe_table(read)))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the program; 0 when done, 2 on bad input."""
     p = make_parser("experiments.train.curves", __doc__)
@@ -147,9 +220,15 @@ def main(argv: list[str] | None = None) -> int:
         metavar="N",
         help="step after which runs are compared",
     )
+    p.add_argument(
+        "--table", action="store_true", help="print a table of recipes over seeds, draw nothing"
+    )
     args = p.parse_args(argv)
 
     def action() -> None:
+        if args.table:
+            print_recipes(args.runs)
+            return
         runs = {str(run): load_rows(run) for run in args.runs}
         path = args.out or args.runs[0] / "curve.png"
         draw_curve(runs, path)

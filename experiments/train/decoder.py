@@ -75,6 +75,8 @@ SPARE = 1.25
 ONLY_RECURSIVE = (
     "fit_data",
     "halt_max_steps",
+    "halt_exploration",
+    "q_weight",
     "compact_in",
     "compact_out",
     "attention",

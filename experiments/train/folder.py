@@ -24,6 +24,7 @@ from experiments.train.metric_rows import MetricRow, MetricRows, read_rows
 from trm_jax.checkpoints.training_state import TrainCheckpointer
 from trm_jax.config import preset
 from trm_jax.output.staging import replace_text
+from trm_jax.training.recipe import RELEASED_Q_WEIGHT
 from trm_jax.training.running_metrics import Window
 from trm_jax.typed_json import parse_json, read_fields
 
@@ -36,10 +37,17 @@ KIND = "training run"
 
 def with_defaults(said: Document) -> Document:
     """Add what earlier versions did not write into spec.json."""
-    recipe = {"stagger": False, "accumulate": 1, "optimizer": "adam_atan2", "adam_eps": 1e-8}
+    recipe = {
+        "stagger": False,
+        "accumulate": 1,
+        "optimizer": "adam_atan2",
+        "adam_eps": 1e-8,
+        "q_weight": RELEASED_Q_WEIGHT,
+    }
     said = {
         "dtype": preset(said["preset"]).forward_dtype,
         "halt_max_steps": None,
+        "halt_exploration": None,
         "sizes": None,
         **said,
     }

@@ -30,6 +30,8 @@ class TrainSpec:
       task: what the puzzles are, by its name; it is written beside the model.
       dtype: what the network computes in (`forward_dtype`); parameters stay float32.
       halt_max_steps: supervision steps after which a puzzle leaves its slot; None: the preset's.
+      halt_exploration: probability that a slot must do a random number of steps first; None: the
+        preset's.
       sizes: of the data, where they take the place of the preset's.
     """
 
@@ -42,6 +44,7 @@ class TrainSpec:
     dtype: str
     recipe: Recipe
     halt_max_steps: int | None = None
+    halt_exploration: float | None = None
     sizes: DataSizes | None = None
 
     @property
@@ -50,8 +53,11 @@ class TrainSpec:
         named = preset(self.preset)
         if self.sizes is not None:
             named = dataclasses.replace(named, **dataclasses.asdict(self.sizes))
-        steps = named.halt_max_steps if self.halt_max_steps is None else self.halt_max_steps
-        return dataclasses.replace(named, forward_dtype=self.dtype, halt_max_steps=steps)
+        if self.halt_max_steps is not None:
+            named = dataclasses.replace(named, halt_max_steps=self.halt_max_steps)
+        if self.halt_exploration is not None:
+            named = dataclasses.replace(named, halt_exploration_prob=self.halt_exploration)
+        return dataclasses.replace(named, forward_dtype=self.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,13 +57,17 @@ from trm_jax.types import Weights
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # how XLA's message begins
 
 
+FREE = ("forward_dtype", "halt_max_steps", "halt_exploration_prob")
+"""Fields of a configuration in which a model may differ from the run that starts from it."""
+
+
 def default_dtype() -> str:
     """Choose what the network computes in: float32 on CPU, bfloat16 on accelerators."""
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
 def start_weights(model: str | None, config: Config, puzzles: PuzzleFacts) -> Weights | None:
-    """Load the weights to start from; dtype and supervision steps of their training do not matter.
+    """Load the weights to start from; dtype and halting of their training do not matter.
 
     Args:
       puzzles: what is trained on.
@@ -74,7 +78,7 @@ def start_weights(model: str | None, config: Config, puzzles: PuzzleFacts) -> We
     if model is None:
         return None
     stored, weights = model_files.load_model(Path(model))
-    free = {name: getattr(config, name) for name in ("forward_dtype", "halt_max_steps")}
+    free = {name: getattr(config, name) for name in FREE}
     if dataclasses.replace(stored, **free) != config:
         raise ValueError(f"--start {model} is of another configuration: {stored} against {config}")
     said = model_files.load_facts(Path(model))
@@ -283,5 +287,6 @@ def spec_of(args: argparse.Namespace) -> TrainSpec:
         dtype=args.dtype or default_dtype(),
         recipe=recipe,
         halt_max_steps=args.halt_max_steps,
+        halt_exploration=args.halt_exploration,
         sizes=data_sizes(Path(data)) if args.fit_data else None,
     )

@@ -17,6 +17,9 @@ class Optimizer(enum.StrEnum):
     MUON = "muon"  # orthogonalised momentum for hidden matrices, AdamW for the rest
 
 
+RELEASED_Q_WEIGHT = 0.5
+"""Of the halting losses beside the tokens' loss."""
+
 NOT_NEGATIVE = (
     "lr",
     "puzzle_emb_lr",
@@ -25,6 +28,7 @@ NOT_NEGATIVE = (
     "warmup_steps",
     "seed",
     "adam_eps",
+    "q_weight",
 )
 """Fields of a recipe that are 0 or positive."""
 
@@ -40,6 +44,7 @@ class Recipe:
       accumulate: turns in which the slots of one update go through the network. More turns
         take less memory and change nothing but the order of sums.
       adam_eps: see `optim.scale_by`; AdamATan2 has none.
+      q_weight: of the halting losses beside the tokens' loss.
     """
 
     total_steps: int
@@ -58,6 +63,7 @@ class Recipe:
     accumulate: int = 1
     optimizer: Optimizer = Optimizer.ADAM_ATAN2
     adam_eps: float = 1e-8
+    q_weight: float = RELEASED_Q_WEIGHT
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "batch_size", "accumulate"):

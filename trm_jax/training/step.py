@@ -11,6 +11,7 @@ the slots take turns (`in_turns`); every update is watched for infinities (`watc
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +34,7 @@ from trm_jax.training.optim import (
     scale_by,
     sign_sgd,
 )
-from trm_jax.training.recipe import Recipe
+from trm_jax.training.recipe import RELEASED_Q_WEIGHT, Recipe
 from trm_jax.types import Batch, Carry, Latents, Outputs, Params, Weights
 
 Gradient = Callable[..., Any]
@@ -179,15 +180,20 @@ def supervised(
     rows: Float[Array, "batch id_emb"],
     reasoner: Reasoner,
     carry: Carry,
+    q_weight: float = RELEASED_Q_WEIGHT,
 ) -> tuple[Float[Array, ""], tuple[Latents, Outputs]]:
-    """Sum the released loss over slots, divided by the batch (the `Objective` of training)."""
+    """Sum the released loss over slots, divided by the batch (the `Objective` of training).
+
+    Args:
+      q_weight: of the halting losses beside the tokens' loss.
+    """
     latents, out = supervise(reasoner, params, rows, carry)
     losses = sequence_losses(out, carry.batch.labels)
-    total = losses.lm_loss + 0.5 * losses.q_halt_loss
+    total = losses.lm_loss + q_weight * losses.q_halt_loss
     if not reasoner.config.no_ACT_continue:
         after = Carry(latents, carry.steps + 1, carry.halted, carry.batch)
         target = continue_target(reasoner, *jax.lax.stop_gradient((params, rows)), after)
-        total += 0.5 * binary_cross_entropy(out.q_continue, target)
+        total += q_weight * binary_cross_entropy(out.q_continue, target)
     return total / carry.halted.shape[0], (latents, out)
 
 
@@ -205,18 +211,19 @@ def make_update(
     recipe: Recipe,
     augment: Augment,
     mesh: Mesh | None = None,
-    objective: Objective = supervised,
+    objective: Objective | None = None,
 ) -> Update:
     """Make one update: draw, refill, one supervision step, gradients, optimisers, EMA.
 
     Args:
       mesh: devices that share the slots.
-      objective: what is minimised; it runs the supervision step itself.
+      objective: what is minimised, it runs the supervision step itself; None: `supervised`.
 
     Returns:
       The pure function, not compiled. The recipe's own schedule is not looked at.
     """
     adam = direction(recipe)
+    objective = objective or partial(supervised, q_weight=recipe.q_weight)
     gradient = in_turns(
         jax.value_and_grad(objective, argnums=(0, 1), has_aux=True), recipe.accumulate
     )
@@ -280,7 +287,7 @@ def make_train_step(
     recipe: Recipe,
     augment: Augment,
     mesh: Mesh | None = None,
-    objective: Objective = supervised,
+    objective: Objective | None = None,
 ) -> jax.stages.Wrapped:
     """Compile one update by the schedule of its recipe.
 

@@ -98,6 +98,7 @@ def test_a_run_is_not_mixed_with_another(
     [
         (["--halt-max-steps", 3], f"--halt-max-steps is for recursive models; {NAME} is a decoder"),
         (["--attention", "cudnn"], "--attention is for recursive models"),
+        (["--q-weight", 2], "--q-weight is for recursive models"),
         (["--compact-out", "x"], "--compact-out is for recursive models"),
         (["--order", "backwards"], "order"),
         (["--valid", 20], "--valid must lie between 1 and 19 puzzles, got 20"),

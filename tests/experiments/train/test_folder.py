@@ -126,6 +126,12 @@ def test_what_a_run_is_is_typed(tmp_path: Path) -> None:
             read_spec(text)
 
 
+def test_a_run_departs_from_its_preset_in_halting_where_asked() -> None:
+    for change, expected in (({}, (16, 0.1)), ({"halt_exploration": 0.5}, (16, 0.5))):
+        config = read_fields(TrainSpec, read_spec(json.dumps(SPEC | change))).config
+        assert (config.halt_max_steps, config.halt_exploration_prob) == expected
+
+
 def test_a_damaged_window_is_named(tmp_path: Path) -> None:
     file, window = tmp_path / "6.json", Window([])
     file.write_text('{"steps": 2, "sums": {"loss": 1.5}}')

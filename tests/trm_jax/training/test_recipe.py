@@ -18,6 +18,7 @@ RECIPE = Recipe(total_steps=9)
         *((name, (0, -1)) for name in ("total_steps", "batch_size", "accumulate")),
         *((name, (-1,)) for name in ("warmup_steps", "seed")),
         *((name, (-1e-9, math.nan, math.inf)) for name in ("lr", "puzzle_emb_lr", "adam_eps")),
+        ("q_weight", (-1.0, math.nan, math.inf)),
         *((name, (-1.0, math.nan)) for name in ("weight_decay", "puzzle_emb_weight_decay")),
         *((name, (-0.1, 1.0, math.nan)) for name in ("b1", "b2", "ema")),
         ("lr_min_ratio", (-0.1, 1.1, math.nan)),

@@ -185,7 +185,7 @@ def test_slots_in_turns_give_the_gradient_of_all_at_once() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [Optimizer.ADAMW, Optimizer.MUON])
 def test_other_optimisers_learn_too(optimizer: Optimizer) -> None:
-    recipe = dataclasses.replace(RECIPE, optimizer=optimizer)
+    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, q_weight=2.0)
     reasoner = build(CONFIG)
     step = make_train_step(reasoner, recipe, no_augmentation)
     state = init_state(reasoner, recipe, puzzles())
@@ -193,6 +193,9 @@ def test_other_optimisers_learn_too(optimizer: Optimizer) -> None:
     for _ in range(100):
         state, metrics = step(state, puzzles())
         losses.append(float(metrics["lm_loss"]))
+        total = losses[-1] + 2.0 * float(metrics["q_halt_loss"])  # as the recipe weighs them
+        # sums of eight slots' losses in two orders
+        assert float(metrics["loss"]) * RECIPE.batch_size == pytest.approx(total, rel=1e-5)
     assert np.mean(losses[-20:]) < 0.7 * np.mean(losses[:5])
 
 
