@@ -16,6 +16,8 @@ install_import_hook(["trm_jax", "quant", "export"], "beartype.beartype")
 import jax  # noqa: E402 - the hook comes first
 import pytest  # noqa: E402
 
+pytest_plugins = ["tests.support.browser"]  # the fixture `browser`
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 

@@ -17,7 +17,7 @@ from experiments.watch.recording import (
     make_recording,
 )
 from experiments.watch.violations import find_violations
-from tests.support.browser import drawn, needs_browser, overflow
+from tests.support.browser import Browser
 from tests.support.tiny import sweep as tiny
 from trm_jax.loading import Puzzles, load_model, load_puzzles
 from trm_jax.tasks.maze import MAZE
@@ -150,15 +150,17 @@ def test_broken_puzzles_are_those_that_only_full_precision_solves(
 
 
 @pytest.mark.slow
-@needs_browser
-def test_a_browser_draws_every_scheme(tmp_path: Path) -> None:
+def test_a_browser_draws_every_scheme(browser: Browser, tmp_path: Path) -> None:
     """The script has run to its end: boards, curves and the words below them are there."""
     tiny.write(tmp_path)
     out = tmp_path / "out"
     assert watch.main([*tiny.arguments(tmp_path, out, "--schemes", "int3_naive")]) == 0
-    text = drawn(out / "watch.html", tmp_path / "profile", anchor="cycle=8")
+    address = f"{(out / 'watch.html').as_uri()}#cycle=8"
+    with browser.page(address, width=390) as page:
+        text = page.html
+        assert page.errors == []
+        assert page.overflow == 0
     for scheme in ("fp32", "int3_naive"):
         assert f'aria-label="{scheme} after H-cycle 8: ' in text
     assert len(re.findall(r'aria-label="[^"]* after every H-cycle', text)) == 4
     assert "8 of 8" in text
-    assert overflow(out / "watch.html", tmp_path, 500) == 0

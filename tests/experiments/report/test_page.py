@@ -39,7 +39,7 @@ from experiments.report.verdicts import (
 from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from export.footprint.sram import Residency
-from tests.support.browser import needs_browser, overflow
+from tests.support.browser import Browser
 from tests.support.sweep_rows import make_sweep
 from trm_jax.intervals import Interval, Pairs, interval_fields, paired_difference
 
@@ -144,13 +144,14 @@ def test_every_table_of_the_paper_has_a_place(pages: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
-@needs_browser
-@pytest.mark.parametrize("width", [1400, 800, 500])
-def test_no_table_leaves_the_page(pages: dict[str, str], tmp_path: Path, width: int) -> None:
+def test_no_table_leaves_the_page(browser: Browser, pages: dict[str, str], tmp_path: Path) -> None:
     """Wide tables scroll within the page."""
     file = tmp_path / "page.html"
     file.write_text(pages["sweep"])
-    assert overflow(file, tmp_path, width) == 0
+    with browser.page(file) as page:
+        for width in (1400, 800, 390):
+            page.resize(width)
+            assert page.overflow == 0, width
 
 
 def test_text_is_escaped() -> None:
