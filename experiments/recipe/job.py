@@ -121,12 +121,7 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
       OSError: missing files.
     """
     options = read_calibration(args)
-    target = read_target(args.target)
-    max_drop = read_drop(args.max_drop)
-    if args.budget is None and max_drop is None:
-        raise ValueError("give --budget SIZE, --max-drop POINTS, or both")
-    if args.budget is not None:
-        read_budget(args.budget, 1, 1)  # a mistyped one is refused before a model is loaded
+    target, max_drop = _read_limits(args)
     task = task_named(args.task)
     model = load_model(args.model, Hints(), task=task)
     puzzles = load_puzzles(model, args.data)
@@ -160,6 +155,21 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
             f" the {num_puzzles} that are solved; lower --limit, or give --budget instead"
         )
     return job
+
+
+def _read_limits(args: argparse.Namespace) -> tuple[Target | None, float | None]:
+    """Read what a recipe is for and what it may lose; a mistyped budget is refused here too.
+
+    Raises:
+      ValueError: unknown, mistyped, or neither --budget nor --max-drop.
+    """
+    target = read_target(args.target)
+    max_drop = read_drop(args.max_drop)
+    if args.budget is None and max_drop is None:
+        raise ValueError("give --budget SIZE, --max-drop POINTS, or both")
+    if args.budget is not None:
+        read_budget(args.budget, 1, 1)  # before a model is loaded
+    return target, max_drop
 
 
 def most_deciding(config: Config, max_drop: float | None) -> int:

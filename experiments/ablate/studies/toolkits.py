@@ -145,13 +145,6 @@ def _of_recipes(context: Context, versions: Facts) -> list[Intervention]:
         solver = files.FileSolver(file, content, context.steps)
         return dataclasses.replace(context.original, facts=facts, solve=solver)
 
-    quick = context.effort is Effort.QUICK
-    cases: list[tuple[str, str, bool | None]] = []
-    for recipe in QUICK_RECIPES if quick else RECIPES:
-        static = recipe.startswith("static")
-        calibrated = {"first cycle": False, "rollouts": True} if static else {"": None}
-        for words, whole in calibrated.items():
-            cases.append((recipe, f"{recipe}, {words}" if words else recipe, whole))
     beside = {"weight_only_wi4_afp32": OURS[1], "weight_only_wi8_afp32": ""}
     static = our_static(context)[-1]
     seen = context.calibrated_on(parse(OURS[0]))
@@ -168,8 +161,20 @@ def _of_recipes(context: Context, versions: Facts) -> list[Intervention]:
                 },
             )
         )
-        for recipe, name, whole in cases
+        for recipe, name, whole in _cases(context)
     ]
+
+
+def _cases(context: Context) -> list[tuple[str, str, bool | None]]:
+    """List recipe, name, and whether it is calibrated on whole rollouts; None: on nothing."""
+    cases: list[tuple[str, str, bool | None]] = []
+    for recipe in QUICK_RECIPES if context.effort is Effort.QUICK else RECIPES:
+        if not recipe.startswith("static"):
+            cases.append((recipe, recipe, None))
+            continue
+        for words, whole in {"first cycle": False, "rollouts": True}.items():
+            cases.append((recipe, f"{recipe}, {words}", whole))
+    return cases
 
 
 def _trained(context: Context) -> list[Intervention]:
