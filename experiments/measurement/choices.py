@@ -5,11 +5,15 @@ devices and the shapes of the model. Not here: the options themselves (options.p
 parsed before jax is imported.
 """
 
+import functools
+import os
 import platform
+import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -52,10 +56,34 @@ def environment() -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         "processes": jax.process_count(),
+        "commit": read_commit(),
         "python": platform.python_version(),
         **{name: _version(name) for name in ("jax", "flax", "numpy", "aqtp")},
     }
+
+
+@functools.cache
+def read_commit() -> str:
+    """Name the commit of this checkout, `-dirty` where files differ; empty outside of one."""
+    root = Path(__file__).resolve().parents[2]
+    words = (
+        "git",
+        "-C",
+        str(root),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=10",
+        "--exclude=*",
+    )
+    if not (root / ".git").exists():  # installed; a checkout around it would be another project's
+        return ""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):  # no git here, or not our repository
+        return ""
 
 
 def _version(package: str) -> str:

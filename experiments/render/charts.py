@@ -1,4 +1,4 @@
-"""The kinds of figures of the report, as SVG: lines over depth, scatter, dots in rows, bars.
+"""The kinds of figures of the report, as SVG: lines over depth, scatter, dots in rows, levels.
 
 Each takes numbers and names and returns a picture (svg.py). Intervals are bands or whiskers.
 Hollow markers are the paper's numbers, filled ones ours.
@@ -15,6 +15,7 @@ from trm_jax.intervals import Interval
 
 WIDTH, HEIGHT = 680, 380
 LEFT, RIGHT, TOP, BOTTOM = 62, 36, 30, 48
+STEP = 14  # between the lines of a row, in pixels
 GAP = 0.048  # of the height, between names at the ends of lines
 
 
@@ -23,7 +24,7 @@ class Series:
     """One line of a chart.
 
     Attributes:
-      index: of its colour and marker.
+      index: of its colour and marker (scheme_style.py has those of schemes).
       xs, values: points; an interval without width draws no band.
       hollow: somebody else's numbers.
     """
@@ -37,13 +38,23 @@ class Series:
 
 @dataclass(frozen=True)
 class Dot:
-    """One value of a row or a point of a scatter."""
+    """One value of a row or a point of a scatter.
+
+    Attributes:
+      x: of a point; in a row the number of its line.
+      text: shown where a reader points at it; empty: name and value.
+    """
 
     name: str
     index: int
     x: float
     value: Interval
     hollow: bool = False
+    text: str = ""
+
+    @property
+    def said(self) -> str:
+        return self.text or f"{self.name}: {self.value}"
 
 
 def lines(title: str, series: Sequence[Series], x_label: str, y_label: str) -> str:
@@ -109,56 +120,60 @@ def scatter(
     return svg.picture(WIDTH, HEIGHT, [_heading(title), *parts], title)
 
 
-def rows(title: str, groups: Sequence[tuple[str, Sequence[Dot]]], x_label: str) -> str:
-    """Draw one row per group, a dot per value (0 to 1), with whiskers; a legend above."""
+def rows(
+    title: str,
+    groups: Sequence[tuple[str, Sequence[Dot]]],
+    x_label: str,
+    ticks: Sequence[float] = (0, 0.2, 0.4, 0.6, 0.8, 1),
+) -> str:
+    """Draw one row per group, its dots on lines below each other, with whiskers; a legend above.
+
+    Args:
+      ticks: of the axis, which they span.
+    """
     left = max(svg.text_width(name) for name, _ in groups) + 16
     names = list(dict.fromkeys((d.name, d.index, d.hollow) for _, dots in groups for d in dots))
     top = TOP + 18 * -(-len(names) // 3) + 6
-    step = 14
-    heights = [step * len(dots) + 12 for _, dots in groups]
+    heights = [STEP * (1 + max(int(d.x) for d in dots)) + 12 for _, dots in groups]
     height = top + sum(heights) + BOTTOM
-    x = Scale(0, 1, left, WIDTH - RIGHT)
+    x = Scale(ticks[0], ticks[-1], left, WIDTH - RIGHT)
     parts = [_heading(title), *_legend(names, TOP)]
-    for tick in (0, 0.2, 0.4, 0.6, 0.8, 1):
+    for tick in ticks:
         parts.append(line(x(tick), top, x(tick), height - BOTTOM, class_="grid"))
         parts.append(write(x(tick), height - BOTTOM + 16, f"{tick:g}", "middle"))
     at = top
     for (name, dots), size in zip(groups, heights, strict=True):
         parts.append(write(left - 8, at + size / 2 + 4, name, "end"))
-        for i, d in enumerate(dots):
-            py = at + 12 + step * i
-            parts.append(
-                line(
-                    x(max(d.value.low, 0)),
-                    py,
-                    x(min(d.value.high, 1)),
-                    py,
-                    stroke=colour(d.index),
-                    stroke_width=1.5,
-                )
-            )
-            parts.append(marker(d.index, x(d.value.value), py, hollow=d.hollow, title=d.name))
+        for d in dots:
+            parts += _row_dot(d, x, at + 12 + STEP * int(d.x))
         at += size
         parts.append(line(left, at, WIDTH - RIGHT, at, class_="grid"))
     parts.append(write((x.start + x.stop) / 2, height - 10, x_label, "middle"))
     return svg.picture(WIDTH, height, parts, title)
 
 
-def bars(
+def _row_dot(d: Dot, x: Scale, py: float) -> list[str]:
+    low, high = max(d.value.low, x.low), min(d.value.high, x.high)
+    ends = (x(low), py, x(high), py)
+    whisker = [line(*ends, stroke=colour(d.index), stroke_width=1.5)] if low < high else []
+    return [*whisker, marker(d.index, x(d.value.value), py, hollow=d.hollow, title=d.said)]
+
+
+def levels(
     title: str,
-    values: Sequence[tuple[str, float, str]],
+    values: Sequence[tuple[str, float, str, int]],
     marks: Sequence[tuple[float, str]],
     x_label: str,
 ) -> str:
-    """Draw bars over a logarithmic axis with marked limits.
+    """Draw a dot per name over a logarithmic axis with marked limits; a bar has no length there.
 
     Args:
-      values: name, number, and what is written at the bar's end.
+      values: name, number, what is written beside the dot, and index of the series.
       marks: limits with names.
     """
     left = max(svg.text_width(name) for name, *_ in values) + 16
-    right = max(svg.text_width(text) for *_, text in values) + 14
-    numbers = [number for _, number, _ in values] + [limit for limit, _ in marks]
+    right = max(svg.text_width(text) for _, _, text, _ in values) + 14
+    numbers = [number for _, number, *_ in values] + [limit for limit, _ in marks]
     low, high = 10 ** math.floor(math.log10(min(numbers))), max(numbers) * 1.15
     x = Scale(low, high, left, WIDTH - right, log=True)
     top, step = TOP + 20, 22
@@ -168,12 +183,12 @@ def bars(
     for tick in ticks:
         parts.append(line(x(tick), top, x(tick), bottom, class_="grid"))
         parts.append(write(x(tick), bottom + 16, f"{tick:g}", "middle"))
-    for i, (name, number, text) in enumerate(values):
-        py = top + step * i + 4
-        parts.append(write(left - 8, py + 12, name, "end"))
-        size = {"width": max(x(number) - left, 1.0), "height": step - 8}
-        parts.append(element("rect", x=left, y=py, fill=colour(2), **size))
-        parts.append(write(x(number) + 6, py + 12, text))
+    for i, (name, number, text, index) in enumerate(values):
+        py = top + step * i + 12
+        parts.append(write(left - 8, py + 4, name, "end"))
+        parts.append(line(left, py, WIDTH - right, py, class_="grid"))
+        parts.append(marker(index, x(number), py, title=f"{name}: {text} {x_label}"))
+        parts.append(write(x(number) + 10, py + 4, text))
     for i, (limit, name) in enumerate(marks):  # names of neighbours lean away from each other
         parts.append(line(x(limit), top - 4, x(limit), bottom, class_="mark", stroke_width=1.5))
         parts.append(write(x(limit), top - 8, name, "start" if i else "end"))
@@ -225,7 +240,7 @@ def _line(s: Series, x: Scale, y: Scale) -> list[str]:
         stroke_dasharray="6 3" if s.hollow else None,
     )
     dots = [
-        marker(s.index, x(at), y(v.value), hollow=s.hollow, title=s.name)
+        marker(s.index, x(at), y(v.value), hollow=s.hollow, title=f"{s.name} at {at:g}: {v}")
         for at, v in zip(s.xs, s.values, strict=True)
     ]
     return [band, path, *dots]
@@ -233,7 +248,7 @@ def _line(s: Series, x: Scale, y: Scale) -> list[str]:
 
 def _whiskered(d: Dot, spot: tuple[float, float], y: Scale) -> list[str]:
     px, py = spot
-    parts = [marker(d.index, px, py, hollow=d.hollow, title=d.name)]
+    parts = [marker(d.index, px, py, hollow=d.hollow, title=d.said)]
     if d.value.low < d.value.high:
         ends = (px, y(d.value.low), px, y(d.value.high))
         parts.insert(0, line(*ends, stroke=colour(d.index), opacity=0.6))

@@ -38,11 +38,16 @@ class Figure:
       name: of the files beside the Markdown.
       pictures: SVG markup.
       caption: what is to be seen, and what the bands are.
+      finding: what the pictures show, in a sentence, for readers who do not see them; empty: the
+        caption says it.
+      model: whose numbers they are; empty: of no single model.
     """
 
     name: str
     pictures: tuple[str, ...]
     caption: str
+    finding: str = ""
+    model: str = ""
 
 
 Block = Paragraph | Items | Command | Figure | Table
@@ -63,8 +68,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report."""
+    """A whole report.
+
+    Attributes:
+      facts: names and values above everything: what was run, where and when.
+      opening: what stands before the sections and is never folded: sentences, one figure, tables.
+    """
 
     title: str
     subtitle: str
     sections: tuple[Section, ...]
+    facts: tuple[tuple[str, str], ...] = ()
+    opening: tuple[Block, ...] = ()

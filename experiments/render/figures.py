@@ -19,7 +19,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#0072B2", "#CC79A7", "#7F7F7F")
+from experiments.render.scheme_style import shape_of
+
+COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#5B46B8", "#CC79A7", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
 FLOOR = 1e-8  # smallest infidelity drawn: float32 cannot tell less from 0
@@ -94,8 +96,8 @@ def text_colour(i: int) -> tuple[float, ...]:
 
 
 def marker(i: int) -> str:
-    """Choose the marker of the i-th line."""
-    return MARKERS[i % len(MARKERS)]
+    """Choose the marker of the i-th line; indices of schemes go beyond the colours."""
+    return MARKERS[shape_of(i)]
 
 
 def label_points(ax: Axes, points: Sequence[tuple]) -> None:

@@ -1,48 +1,42 @@
-"""Write a report as one self-contained page: no script, no outside resource.
+"""Write a report as one self-contained page: no outside resource, readable without its script.
 
 Every text is escaped; only pictures, which this project draws, go in as markup. The page follows
-the reader's light or dark setting, scrolls wide tables, and prints black on white.
+the reader's light or dark setting, folds its sections, scrolls wide tables in themselves, and
+prints all of it black on white. Every table and figure has an address, every table its numbers as
+CSV behind a link.
+
+Not here: style and script (page_assets.py).
 """
 
 import re
+from collections.abc import Sequence
 from html import escape
+from urllib.parse import quote
 
 from experiments.render.document import Block, Command, Document, Figure, Items, Paragraph, Section
+from experiments.render.page_assets import SCRIPT, STYLE
 from experiments.render.svg import element
-from experiments.render.tables import Table
+from experiments.render.tables import Table, cells_to_csv
 
-STYLE = """
-:root{color-scheme:light dark;--good:#1b6e3c;--bad:#b3261e;--part:#8a5a00;--page:#fff;--ink:#1c1c1c;--soft:#5c5c5c;--rule:#d8d8d8;--tint:#f4f5f7;--link:#0b5fa5}
-@media (prefers-color-scheme:dark){:root{--good:#6fd39a;--bad:#ff8a7a;--part:#f0b95a;--page:#16181b;--ink:#e4e4e4;--soft:#a5a5a5;--rule:#3a3d42;--tint:#1f2226;--link:#7cc0ff}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:76rem;padding:1.5rem;background:var(--page);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.7rem;margin:.2rem 0}h2{font-size:1.25rem;margin:2.4rem 0 .6rem;border-bottom:1px solid var(--rule)}
-p,li{max-width:48rem}.soft,figcaption,caption{color:var(--soft)}a{color:var(--link)}
-nav ul{columns:2;padding-left:1.2rem}
-.wide{overflow-x:auto;max-width:100%;margin:1rem 0}
-table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.22rem .6rem;text-align:right;vertical-align:top;white-space:nowrap}
-.words{text-align:left}
-.same{color:var(--good)}.against{color:var(--bad)}.less{color:var(--part)}.open{color:var(--soft)}
-.long{white-space:normal;min-width:14rem;max-width:26rem}
-thead th{border-bottom:1px solid var(--soft);vertical-align:bottom}
-tr.first td{border-top:1px solid var(--rule)}
-small{color:var(--soft);white-space:nowrap}
-figure{margin:1.2rem 0}.row{display:flex;flex-wrap:wrap;gap:1rem}
-svg{max-width:100%;height:auto}
-pre{background:var(--tint);padding:.6rem .8rem;overflow-x:auto;font-size:.85rem}
-@media print{:root{--good:#000;--bad:#000;--part:#000;--page:#fff;--ink:#000;--soft:#444;--rule:#bbb;--tint:#fff;--link:#000}
-body{max-width:none;padding:0;font-size:11px}.wide{overflow:visible}figure,tr{break-inside:avoid}nav{display:none}}
-""".strip()  # noqa: E501 - rules read best one a line
+CHOICE = "model"  # address of the choice of a model, for the script
+OPENING = "first"  # what stands before all sections
 LONG = 34  # letters from which a cell may break
-MARKS = {"✓": "same", "<": "less", "?": "open", "✗": "against"}
-"""Symbols of verdicts (experiments/report/verdicts.py) and the class that colours them."""
+MARKS = {
+    "✓": ("same", "same direction and size"),
+    "<": ("less", "same direction, smaller"),
+    "?": ("open", "not resolved"),
+    "✗": ("against", "contradicted"),
+}
+"""Symbols of verdicts (experiments/report/verdicts.py): the class that colours them, and words."""
 NUMBER, WORD = re.compile(r"[-+<.\[]?\d"), re.compile(r"[a-z]{3,}")
+COUNTED = re.compile(rf"(?:[{''.join(MARKS)}]\d*(?: |$))+")  # only symbols, with how many each
+SAFE = " ,.+-_()[]/:;=*"  # letters of CSV that an address may hold as they are
+SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def render(document: Document) -> str:
     """Write the page."""
+    writer = _PageWriter([section.anchor for section in document.sections])
     links = "".join(
         element("li", element("a", escape(s.title), href=f"#{s.anchor}")) for s in document.sections
     )
@@ -52,53 +46,147 @@ def render(document: Document) -> str:
         + element("title", escape(document.title))
         + element("style", STYLE)
     )
+    opening = "".join(writer.block(block, OPENING) for block in document.opening)
     body = (
         element("h1", escape(document.title))
+        + (_facts(document.facts) if document.facts else "")
+        + (element("div", opening, class_="opening") if opening else "")
         + element("p", escape(document.subtitle), class_="soft")
-        + element("nav", element("details", element("summary", "Contents") + element("ul", links)))
-        + "".join(map(_section, document.sections))
+        + _choice(document)
+        + element("nav", element("ul", links), aria_label="Contents")
+        + "".join(map(writer.section, document.sections))
     )
-    page = element("head", head) + "\n" + element("body", element("main", body))
+    page = element("head", head) + "\n"
+    page += element("body", element("main", body) + element("script", SCRIPT))
     return "<!doctype html>\n" + element("html", page, lang="en") + "\n"
 
 
-def _section(section: Section) -> str:
-    heading = element("h2", escape(section.title), id=section.anchor)
-    return "\n" + heading + "\n" + "\n".join(map(_block, section.blocks))
+def _facts(facts: tuple[tuple[str, str], ...]) -> str:
+    pairs = (element("dt", escape(name)) + element("dd", escape(value)) for name, value in facts)
+    return element("dl", "".join(element("div", pair) for pair in pairs), class_="facts")
 
 
-def _block(block: Block) -> str:
-    match block:
-        case Paragraph(text):
-            return element("p", escape(text))
-        case Items(texts):
-            return element("ul", "".join(element("li", escape(text)) for text in texts))
-        case Command(text, line):
-            return element("p", escape(text)) + element("pre", escape(line))
-        case Figure(_, pictures, caption):
-            drawn = element("div", "".join(pictures), class_="row")
-            return element("figure", drawn + element("figcaption", escape(caption)))
-        case Table():
-            return _table(block)
+def _choice(document: Document) -> str:
+    """Offer the models of a page; without the script the choice stays hidden."""
+    blocks = (block for section in document.sections for block in section.blocks)
+    named = (block.model for block in blocks if isinstance(block, Table | Figure))
+    models = list(dict.fromkeys(model for model in named if model))
+    if len(models) < 2:
+        return ""
+    options = element("option", "all models", value="")
+    options += "".join(element("option", escape(model), value=model) for model in models)
+    label = element("label", "Show " + element("select", options, id=CHOICE))
+    return element("p", label, class_="only", hidden="hidden")
 
 
-def _table(table: Table) -> str:
+class _PageWriter:
+    """Writes blocks, and remembers the addresses that are taken."""
+
+    def __init__(self, anchors: Sequence[str]) -> None:
+        self._taken = {*anchors, CHOICE, "tip"}
+
+    def section(self, section: Section) -> str:
+        heading = element("summary", element("h2", escape(section.title)))
+        blocks = "\n".join(self.block(block, section.anchor) for block in section.blocks)
+        folded = element("details", heading + "\n" + blocks, id=section.anchor)
+        return "\n" + element("section", folded)
+
+    def block(self, block: Block, anchor: str) -> str:
+        match block:
+            case Paragraph(text):
+                return element("p", escape(text))
+            case Items(texts):
+                kind = "lead" if anchor == OPENING else None
+                items = "".join(element("li", escape(text)) for text in texts)
+                return element("ul", items, class_=kind)
+            case Command(text, line):
+                code = element("pre", escape(line), tabindex=0)
+                return element("p", escape(text)) + code
+            case Figure():
+                return self._figure(block)
+            case Table():
+                return self._table(block, anchor)
+
+    def _figure(self, figure: Figure) -> str:
+        at = self._address(figure.name)
+        finding = figure.finding or figure.caption
+        pictures = (p.replace("<svg ", _named(finding), 1) for p in figure.pictures)
+        room = {
+            "role": "group",
+            "aria_label": figure.caption,
+            "tabindex": 0,
+        }  # narrow pages scroll it
+        drawn = element("div", "".join(pictures), class_="row", **room)
+        words = element("figcaption", escape(figure.caption) + " " + _self_link(at))
+        return element("figure", drawn + words, id=at, data_model=figure.model or None)
+
+    def _table(self, table: Table, anchor: str) -> str:
+        at = self._address(f"{anchor} {table.title.partition(',')[0]}"[:60])
+        file = element(
+            "a",
+            "CSV",
+            href="data:text/csv;charset=utf-8," + quote(cells_to_csv(table), safe=SAFE),
+            download=f"{at}.csv",
+        )
+        title = element("span", escape(table.title), id=f"{at}-title")
+        level = "h2" if anchor == OPENING else "h3"
+        heading = element(level, f"{title} {_self_link(at)} {file}", class_="head")
+        grid = element("table", _head(table) + _body(table), aria_labelledby=f"{at}-title")
+        room = {"role": "region", "aria_labelledby": f"{at}-title", "tabindex": 0}
+        wide = element("div", grid, class_="wide", **room)
+        return element("div", heading + wide, id=at, data_model=table.model or None)
+
+    def _address(self, words: str) -> str:
+        """Make an address of words that no other block of the page has."""
+        base = at = SLUG.sub("-", words.lower()).strip("-")
+        number = 1
+        while at in self._taken:
+            number += 1
+            at = f"{base}-{number}"
+        self._taken.add(at)
+        return at
+
+
+def _named(finding: str) -> str:
+    return f'<svg aria-label="{escape(finding)}" '
+
+
+def _self_link(at: str) -> str:
+    return element("a", "#", href=f"#{at}", aria_label="Link to this place")
+
+
+def _head(table: Table) -> str:
     words = _word_columns(table)
-    header = "".join(
-        element("th", _lines(cell), class_="words" if i in words else None, scope="col")
+    cells = (
+        element(
+            "th" if cell else "td",
+            _lines(cell) or " ",
+            class_="words" if i in words else None,
+            scope="col" if cell else None,
+        )
         for i, cell in enumerate(table.header)
     )
-    rows = [
+    return element("thead", element("tr", "".join(cells)))
+
+
+def _body(table: Table) -> str:
+    words = _word_columns(table)
+    rows = (
         element(
             "tr",
-            "".join(_cell(cell, i in words) for i, cell in enumerate(row)),
-            class_="first" if at in table.sections else None,
+            "".join(_cell(cell, i in words, first=i == 0) for i, cell in enumerate(row)),
+            class_=_row_class(row, at in table.sections),
         )
         for at, row in enumerate(table.rows)
-    ]
-    caption = element("caption", escape(table.title))
-    whole = caption + element("thead", element("tr", header)) + element("tbody", "".join(rows))
-    return element("div", element("table", whole), class_="wide")
+    )
+    return element("tbody", "".join(rows))
+
+
+def _row_class(row: Sequence[str], begins: bool) -> str | None:
+    """Tell the first row of a group; one that says nothing else heads the group."""
+    if not begins:
+        return None
+    return "first" if any(row[1:]) else "first topic"
 
 
 def _word_columns(table: Table) -> set[int]:
@@ -112,12 +200,28 @@ def _word_columns(table: Table) -> set[int]:
     return columns
 
 
-def _cell(text: str, words: bool) -> str:
+def _cell(text: str, words: bool, *, first: bool) -> str:
     value, _, error = text.partition("\n")
-    content = escape(value) + (f"<br>{element('small', escape(error))}" if error else "")
     kinds = (["words"] if words else []) + (["long"] if len(value) >= LONG else [])
-    kinds += [MARKS[symbol] for symbol in value.split(" ")[:1] if symbol in MARKS]
-    return element("td", content or "&nbsp;", class_=" ".join(kinds) or None)
+    if COUNTED.fullmatch(value):
+        content = "".join(map(_mark, value.split()))
+    else:
+        content = escape(value)
+        kinds += [MARKS[symbol][0] for symbol in value.split(" ")[:1] if symbol in MARKS]
+    content += f"<br>{element('small', escape(error))}" if error else ""
+    is_name = first and bool(value)
+    name = {"scope": "row"} if is_name else {}
+    return element(
+        "th" if is_name else "td", content or "&nbsp;", class_=" ".join(kinds) or None, **name
+    )
+
+
+def _mark(counted: str) -> str:
+    """Write a symbol with how many it counts, in its colour, with words for who does not see it."""
+    kind, words = MARKS[counted[0]]
+    said = f"{counted[1:] or 1} {words}"
+    names = {"title": said, "aria_label": said, "role": "img"}
+    return element("span", escape(counted), class_=f"mark {kind}", **names)
 
 
 def _lines(text: str) -> str:

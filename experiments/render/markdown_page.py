@@ -1,5 +1,6 @@
 """Write a report in Markdown, its pictures as SVG files beside it."""
 
+from itertools import chain
 from pathlib import Path
 
 from experiments.render.document import Block, Command, Document, Figure, Items, Paragraph
@@ -12,7 +13,10 @@ def render(document: Document, pictures: str) -> str:
     Args:
       pictures: folder of the picture files, relative to the text.
     """
-    parts = [f"# {document.title}", document.subtitle]
+    parts = [f"# {document.title}"]
+    parts += [f"{name}: {_escape(value)}" for name, value in document.facts]
+    parts += [_block(block, pictures) for block in document.opening]
+    parts.append(document.subtitle)
     for section in document.sections:
         parts.append(f"## {section.title}")
         parts += [_block(block, pictures) for block in section.blocks]
@@ -22,11 +26,11 @@ def render(document: Document, pictures: str) -> str:
 def write_pictures(document: Document, folder: Path) -> None:
     """Write every picture into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for section in document.sections:
-        for block in section.blocks:
-            if isinstance(block, Figure):
-                for i, picture in enumerate(block.pictures):
-                    (folder / f"{block.name}-{i}.svg").write_text(picture, encoding="utf-8")
+    sections = (section.blocks for section in document.sections)
+    for block in chain(document.opening, *sections):
+        if isinstance(block, Figure):
+            for i, picture in enumerate(block.pictures):
+                (folder / f"{block.name}-{i}.svg").write_text(picture, encoding="utf-8")
 
 
 def _block(block: Block, pictures: str) -> str:
@@ -37,8 +41,9 @@ def _block(block: Block, pictures: str) -> str:
             return "\n".join(f"- {_escape(text)}" for text in texts)
         case Command(text, line):
             return f"{_escape(text)}\n\n```\n{line}\n```"
-        case Figure(name, drawn, caption):
-            files = (f"![{name}]({pictures}/{name}-{i}.svg)" for i in range(len(drawn)))
+        case Figure(name, drawn, caption, finding):
+            said = _escape(finding or caption).replace("]", r"\]")
+            files = (f"![{said}]({pictures}/{name}-{i}.svg)" for i in range(len(drawn)))
             return "\n".join([*files, "", f"*{_escape(caption)}*"])
         case Table():
             return to_markdown(block).rstrip()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
-SERIES = 8
+from experiments.render.scheme_style import SERIES, shape_of
+
 LIGHT = (
     "--ink:#222;--soft:#8a8a8a;--grid:#e4e4e4;--halo:#fff;--s0:#000;--s1:#b86f00;--s2:#0b78b5;"
     "--s3:#00795a;--s4:#c64a00;--s5:#5b46b8;--s6:#a8437f;--s7:#6b6b6b"
@@ -100,7 +101,11 @@ def colour(index: int) -> str:
 
 
 def marker(index: int, x: float, y: float, *, hollow: bool = False, title: str = "") -> str:
-    """Draw the marker of a series; hollow ones are somebody else's numbers."""
+    """Draw the marker of a series; hollow ones are somebody else's numbers.
+
+    Args:
+      title: what the marker stands for, shown where a reader points at it.
+    """
     shapes: tuple[Callable[[], str], ...] = (
         lambda: element("circle", tip, cx=x, cy=y, r=4.2, **paint),
         lambda: element("rect", tip, x=x - 3.8, y=y - 3.8, width=7.6, height=7.6, **paint),
@@ -113,8 +118,8 @@ def marker(index: int, x: float, y: float, *, hollow: bool = False, title: str =
     )
     tip = element("title", escape(title)) if title else ""
     fill = "none" if hollow else colour(index)
-    paint = {"fill": fill, "stroke": colour(index), "stroke_width": 1.5}
-    return shapes[index % SERIES]()
+    paint = {"fill": fill, "stroke": colour(index), "stroke_width": 1.5, "data_tip": title or None}
+    return shapes[shape_of(index)]()
 
 
 def _polygon(

@@ -8,6 +8,7 @@ Not here: which tables there are (tables.py of each program).
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,12 +31,14 @@ class Table:
 
     Attributes:
       sections: indices of rows that begin a new group.
+      model: whose numbers they are; empty: of no single model.
     """
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     sections: frozenset[int]
+    model: str = ""
 
 
 def to_rich(table: Table) -> RichTable:
@@ -129,6 +132,42 @@ def to_csv(records: Sequence[Record]) -> str:
     writer.writeheader()
     writer.writerows(records)
     return out.getvalue()
+
+
+INTERVAL = re.compile(r"\[(\S+), (\S+)\]")
+ERROR = re.compile(r"\+-(\S+)")
+
+
+def cells_to_csv(table: Table) -> str:
+    """Write a table's cells as CSV, one number per field.
+
+    An interval below a value goes into columns of its own, named after the column: its ends behind
+    "low" and "high", a reach behind "+-".
+    """
+    parts: list[dict[str, str]] = [{} for _ in table.rows]
+    fields: list[str] = []
+    for at, heading in enumerate(table.header):
+        name = heading.replace("\n", " ")
+        while name in fields:  # two columns of one heading stay two columns
+            name += "'"
+        found = [_split_cell(name, row[at]) for row in table.rows]
+        fields += list(dict.fromkeys([name, *(key for cell in found for key in cell)]))
+        for part, cell in zip(parts, found, strict=True):
+            part.update(cell)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=fields, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(parts)
+    return out.getvalue()
+
+
+def _split_cell(name: str, cell: str) -> dict[str, str]:
+    value, _, below = cell.partition("\n")
+    if ends := INTERVAL.fullmatch(below):
+        return {name: value, f"{name}, low": ends[1], f"{name}, high": ends[2]}
+    if reach := ERROR.fullmatch(below):
+        return {name: value, f"{name}, +-": reach[1]}
+    return {name: cell.replace("\n", " ")}
 
 
 def with_error(interval: Interval) -> str:

@@ -253,7 +253,7 @@ def _memory() -> list[Claim]:
             least = estimate.sram(how).total / 2**20
             why += f"; with weights executed from flash {least:.2f} MiB fit"
         verdict = ClaimVerdict.SAME if fits else ClaimVerdict.OTHER
-        name = f"ARC, published size, {scheme}"
+        name = f"published ARC size, {scheme}"
         claims.append(
             Claim(Topic.MEMORY, text, "Table 2", name, None, printed_size, ours, verdict, why)
         )
@@ -343,11 +343,11 @@ def _embedding(results: Results) -> list[Claim]:
     for record in results.records_of("embedding"):
         if record["variant"] in cases:
             changed = _change_of(record)
-            name, text = f"{record['task']}: {record['variant']}", cases[record["variant"]]
+            name, text = f"{record['model']}: {record['variant']}", cases[record["variant"]]
             verdict, count = keeps(changed), record["puzzles"]
             claims.append(
                 Claim(
-                    Topic.REST,
+                    Topic.MEMORY,
                     text,
                     "Table 1",
                     name,
@@ -368,7 +368,7 @@ def _intervention(
     base = record["exact"] + (record["lost"] - record["gained"]) / count
     verdict = has_effect(changed, effect.share * base) if base > 0 else ClaimVerdict.OPEN
     why = _reason(verdict, changed, count, "small model, other puzzles (see below)")
-    name = f"{record['task']}: {record['variant']}"
+    name = f"{record['model']}: {record['variant']}"
     return Claim(topic, text, where, name, count, str(effect), _points(changed), verdict, why)
 
 

@@ -16,6 +16,7 @@ Not here: measuring (jobs.py); sections of the page (sections/).
 
 import enum
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from experiments.measurement.row_files import read_document
 from experiments.recipe import rows as recipe_rows
 from experiments.recipe.rows import SearchRecord
 from experiments.render.tables import Record, Table
+from experiments.report.provenance import Run, read_runs
 from experiments.sweep.outcomes import Sweep, read_sweeps
 from export.targets import Target
 from trm_jax.config import (
@@ -71,6 +73,8 @@ MARKS = {
     RunKind.DEPLOYMENT: (DEPLOYMENT_FILE, "summary.csv"),
 }
 """Files that the kinds above do not have; the first match counts."""
+WITHOUT_RUNS = {RunKind.FOOTPRINT, RunKind.RECIPE}
+"""Kinds whose files note no starts of their programs."""
 DEPLOYED: dict[str, Callable[[Path], list[Table]]] = {
     Target.AI_HUB.value: aihub_tables.read_tables,
     cortex_m_rows.TARGET: cortex_m_tables.read_tables,
@@ -94,6 +98,7 @@ class Results(NamedTuple):
     Attributes:
       footprints: rows of the published configurations if no folder of footprints was given:
         they follow from shapes, in a second.
+      runs: every start of a program that made one of the folders.
       deployments, votes, comparisons: the tables of every folder, one after the other.
     """
 
@@ -104,11 +109,12 @@ class Results(NamedTuple):
     votes: list[Table]
     comparisons: Sequence[Table] = ()
     searches: Sequence[SearchRecord] = ()
+    runs: Sequence[Run] = ()
 
     def records_of(self, study: str) -> list[Record]:
-        """Collect the records of one study of every ablation, its task added."""
+        """Collect the records of one study of every ablation, its task and model added."""
         return [
-            {"task": ablation.spec.task, **record}
+            {"task": ablation.spec.task, "model": ablation.spec.model, **record}
             for ablation in self.ablations
             for record in ablate_tables.records(ablation)
             if record["study"] == study
@@ -141,6 +147,13 @@ def read_results(folders: Sequence[Path]) -> Results:
             for table in decode_tables.read_tables(folder)
         ],
         searches=[recipe_rows.read_search(f) for f in sorted_folders[RunKind.RECIPE]],
+        runs=[
+            run
+            for kind, some in sorted_folders.items()
+            if kind not in WITHOUT_RUNS
+            for folder in some
+            for run in read_runs(folder, MARKS[kind])
+        ],
     )
 
 
@@ -182,8 +195,9 @@ def read_deployment(folder: Path) -> list[Table]:
             f"{folder} has no {DEPLOYMENT_FILE}: run its `python -m experiments.deploy` command"
             " again (finished rows are kept)"
         )
-    target = str(read_document(file, "a deployment").spec.get("target"))
-    return DEPLOYED.get(target, host_tables.read_tables)(folder)
+    spec = read_document(file, "a deployment").spec
+    read = DEPLOYED.get(str(spec.get("target")), host_tables.read_tables)
+    return [replace(table, model=str(spec.get("model", ""))) for table in read(folder)]
 
 
 def architecture_of(sweep: Sweep) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 from experiments.paper import tables
 from experiments.render import html_page, markdown_page
 from experiments.render.document import Document
+from experiments.report.evidence import collect_claims
 from experiments.report.inputs import Results, read_results
+from experiments.report.provenance import run_facts
 from experiments.report.sections.ablations import ablation_section, vote_section
 from experiments.report.sections.accuracy import (
     architecture_section,
@@ -18,6 +20,7 @@ from experiments.report.sections.claims import claims_section
 from experiments.report.sections.depth import depth_section
 from experiments.report.sections.devices import device_section, recommendation_section
 from experiments.report.sections.memory import memory_section, pareto_section
+from experiments.report.sections.opening import opening_blocks
 from experiments.report.sections.quantisation import quantisation_section
 from experiments.report.sections.tokens import tokens_section
 
@@ -46,7 +49,13 @@ def document(results: Results) -> Document:
         f"Every table and figure of {tables.SOURCE}, ours beside the paper's. Numbers under"
         " “paper” are the paper's, all others were measured or computed by this project."
     )
-    return Document(TITLE, subtitle, tuple(make(results) for make in SECTIONS))
+    return Document(
+        TITLE,
+        subtitle,
+        tuple(make(results) for make in SECTIONS),
+        facts=run_facts(results.runs, results.sweeps, results.ablations),
+        opening=opening_blocks(results, collect_claims(results)),
+    )
 
 
 def write_page(folders: Sequence[Path], page: Path) -> list[Path]:

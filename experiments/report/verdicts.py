@@ -45,7 +45,7 @@ class Topic(enum.Enum):
     RECOVERY = "Calibrated INT4 recovers it without training"
     FIDELITY = "Fidelity predicts damage and recovery without labels"
     DEPTH = "INT8 at a sixth of the cycles matches full depth"
-    MEMORY = "It fits 8 MB, and calibrated INT4 a 4 MB microcontroller"
+    MEMORY = "It fits 8 MB, calibrated INT4 a 4 MB microcontroller, and the puzzle table shrinks"
     REST = "Further claims"
 
 
@@ -89,6 +89,11 @@ class Claim(NamedTuple):
     ours: str
     verdict: ClaimVerdict
     why: str = ""
+
+    @property
+    def column(self) -> str:
+        """The model alone, without what was varied."""
+        return self.model.partition(",")[0].partition(":")[0]
 
     @property
     def words(self) -> str:

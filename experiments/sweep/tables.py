@@ -37,6 +37,7 @@ from experiments.render.figures import (
     text_colour,
 )
 from experiments.render.halting_table import halting_table
+from experiments.render.scheme_style import scheme_index, shape_of
 from experiments.render.tables import (
     Record,
     Table,
@@ -67,18 +68,19 @@ def accuracy_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure
             strict=True,
         ):
             places = _places(spec.grid.cycles, len(outcomes))
-            for i, outcome in enumerate(outcomes):
+            indices = [scheme_index(outcome.scheme) for outcome in outcomes]
+            for place, index, outcome in zip(places, indices, outcomes, strict=True):
                 values = [metric(outcome, c) for c in spec.grid.cycles]
                 if len(values) > 1:
-                    _line(ax, i, spec.grid.cycles, values)
+                    _line(ax, index, spec.grid.cycles, values)
                 else:
-                    _point(ax, i, places[i], values[0])
+                    _point(ax, index, place, values[0])
             _depth_axis(ax, spec.grid.cycles)
             ax.set_ylabel(f"share of {name} right")
             ax.set_title(f"{name.capitalize()} right", loc="left", fontsize=9, fontweight="bold")
             ends = [metric(outcome, spec.grid.cycles[-1]).value for outcome in outcomes]
             names = [label(outcome.scheme, spec.dtype) for outcome in outcomes]
-            _label_ends(ax, places, names, ends)
+            _label_ends(ax, places, indices, names, ends)
         figure.suptitle(
             f"Accuracy against recursion depth, by precision\n{_subject(spec, outcomes)}\n"
             f"{'bands' if len(spec.grid.cycles) > 1 else 'bars'}: 95 % intervals",
@@ -96,7 +98,8 @@ def fidelity_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure
         ax = figure.subplots()
         ax.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
         points = []
-        for i, outcome in enumerate(outcomes[1:], start=1):
+        for outcome in outcomes[1:]:
+            i = scheme_index(outcome.scheme)
             lost = 1 - outcome.fidelity(spec.grid.H_cycles).value
             pairs = compare(outcomes[0], outcome, spec.grid.deepest)
             change = intervals.paired_difference(pairs)
@@ -145,7 +148,7 @@ def _line(ax: Axes, i: int, cycles: Sequence[int], values: Sequence[intervals.In
         marker=marker(i),
         markersize=4,
         linewidth=1.4,
-        linestyle=DASHES[i % len(DASHES)],
+        linestyle=DASHES[shape_of(i) % len(DASHES)],
     )
 
 
@@ -183,16 +186,20 @@ def _depth_axis(ax: Axes, cycles: Sequence[int]) -> None:
 
 
 def _label_ends(
-    ax: Axes, places: Sequence[float], names: Sequence[str], ends: Sequence[float]
+    ax: Axes,
+    places: Sequence[float],
+    indices: Sequence[int],
+    names: Sequence[str],
+    ends: Sequence[float],
 ) -> None:
     """Write names to the right of the lines' ends, moved apart, with leaders."""
     low, high = ax.get_ylim()
     fractions = [(end - low) / (high - low) for end in ends]
     heights = spread(fractions[::-1], 0.055)[::-1]  # of equal ends the first stands on top
-    for i, (name, end, at) in enumerate(zip(names, ends, heights, strict=True)):
+    for place, i, name, end, at in zip(places, indices, names, ends, heights, strict=True):
         ax.annotate(
             name,
-            (places[i], end),
+            (place, end),
             (1.05, at),
             xycoords="data",
             textcoords="axes fraction",

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from experiments.render.figures import STYLE, text_colour
+from experiments.render.scheme_style import scheme_index
 from experiments.watch.job import WatchJob
 from experiments.watch.recording import WatchedView
 from quant.scheme import short_name
@@ -55,12 +56,13 @@ def _draw(figure: Figure, view: WatchedView, cycle: int, facts: PuzzleFacts) -> 
     """Draw one H-cycle of all schemes into a figure."""
     figure.clear()
     panels = figure.subplots(1, len(view.recordings), squeeze=False)[0]
-    for i, (ax, recording) in enumerate(zip(panels, view.recordings, strict=True)):
+    for ax, recording in zip(panels, view.recordings, strict=True):
         wrong = recording.wrong[cycle]
         given = view.watched.puzzle
         _board(ax, recording.tokens[cycle], given, wrong, recording.violations[cycle], facts)
+        shade = text_colour(scheme_index(recording.scheme))
         words = "right" if recording.right[cycle] else f"{int(wrong.sum())} wrong"
-        ax.set_title(f"{short_name(recording.scheme)}: {words}", fontsize=9, color=text_colour(i))
+        ax.set_title(f"{short_name(recording.scheme)}: {words}", fontsize=9, color=shade)
     total = len(view.recordings[0].tokens)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.84, wspace=0.04)
     figure.suptitle(f"H-cycle {cycle + 1} of {total}", fontsize=9)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.render.figures import COLOURS
+from experiments.render.figures import colour
+from experiments.render.scheme_style import scheme_index
 from experiments.watch.job import WatchJob
 from experiments.watch.recording import Recording, WatchedView
 from experiments.watch.script import SCRIPT, STYLE
@@ -69,7 +70,7 @@ def page_data(job: WatchJob, views: Sequence[WatchedView]) -> dict[str, Any]:
         "columns": facts.grid[1],
         "box": facts.box,
         "perStep": job.model.config.H_cycles,
-        "colours": list(COLOURS),
+        "colours": [colour(scheme_index(each)) for each in job.schemes],
         "puzzles": [_puzzle_data(each) for each in views],
     }
 

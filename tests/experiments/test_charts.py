@@ -5,8 +5,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from experiments.render import charts, svg
+from experiments.render import charts, figures, svg
 from experiments.render.charts import Dot, Series
+from experiments.render.scheme_style import SERIES, scheme_index
 from experiments.render.svg import Box, Scale
 from trm_jax.intervals import Interval
 
@@ -54,8 +55,8 @@ PICTURES = {
     "lines": eight_equal_lines,
     "scatter": crowded_scatter,
     "rows": lambda: charts.rows("t", [("a & b", [Dot("x<y", 0, 0, FULL, hollow=True)])], "share"),
-    "bars": lambda: charts.bars(
-        "t", [("a", 3.0, "3"), ("b", 120.0, "120")], [(4.0, "4 MB"), (8.0, "8 MB")], "MiB"
+    "levels": lambda: charts.levels(
+        "t", [("a", 3.0, "3", 0), ("b", 120.0, "120", 9)], [(4.0, "4 MB"), (8.0, "8 MB")], "MiB"
     ),
 }
 
@@ -75,6 +76,27 @@ def test_colours_follow_the_reader_and_print():
     assert "prefers-color-scheme:dark" in picture
     assert "@media print" in picture
     assert "#" not in picture.replace(svg.STYLE, "").replace("&#", "")  # variables only
+
+
+def test_a_scheme_has_one_colour_wherever_it_is_drawn():
+    """Colours tell what is stored apart, markers how the integers were chosen."""
+    names = ("fp32", "bf16", "int8", "int4_naive", "int4_calibrated", "int3_naive")
+    papers = [scheme_index(name) % SERIES for name in (*names, "int3_calibrated")]
+    assert len(set(papers)) == len(papers)
+    assert scheme_index("w4t-sym") == scheme_index("int4_naive")
+    better = scheme_index("w4t-sym-gptq")
+    assert svg.colour(better) == svg.colour(scheme_index("int4_naive"))
+    assert figures.colour(better) == figures.colour(scheme_index("int4_naive"))
+    assert svg.marker(better, 0, 0) != svg.marker(scheme_index("int4_naive"), 0, 0)
+    assert figures.marker(better) != figures.marker(scheme_index("int4_naive"))
+    assert len(figures.COLOURS) == len(figures.MARKERS) == SERIES
+
+
+def test_levels_have_no_bars_and_values_are_shown_where_a_reader_points():
+    root = ET.fromstring(PICTURES["levels"]())
+    assert root.find(f".//{NS}rect") is None
+    tips = [element.get("data-tip") for element in root.iter() if element.get("data-tip")]
+    assert tips == ["a: 3 MiB", "b: 120 MiB"]
 
 
 def test_scales():

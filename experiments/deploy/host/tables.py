@@ -36,6 +36,7 @@ from experiments.measurement.shards import flags_of
 from experiments.measurement.spec import pending
 from experiments.render import figures, tables
 from experiments.render.halting_table import halting_table
+from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import Record, Table
 from export.artifact.manifest import Manifest, read_manifest
 from quant.scheme import short_name
@@ -195,7 +196,7 @@ def pareto_figure(title: str, listed: Sequence[Record]) -> Figure:
         front = intervals.pareto([(r["file_bytes"], r["exact"]) for r in listed])
         front.append((max(r["file_bytes"] for r in listed), front[-1][1]))  # on to the largest
         ax.step(*np.transpose(front), where="post", color="#BBBBBB", linewidth=1.2, zorder=0)
-        points = [_draw(ax, i, r) for i, r in enumerate(listed)]
+        points = [_draw(ax, r) for r in listed]
         _size_axis(ax, sorted({r["file_bytes"] for r in listed}))
         ax.set_ylabel("share of puzzles solved exactly, on the runtime")
         ax.grid(axis="y", color="#EEEEEE", linewidth=0.8)
@@ -228,9 +229,10 @@ def report(folder: Path, console: Console) -> None:
     console.print(f"rows, exports, table and figure: {folder}", soft_wrap=True)
 
 
-def _draw(ax: Axes, i: int, record: Mapping[str, Any]) -> tuple[Any, ...]:
+def _draw(ax: Axes, record: Mapping[str, Any]) -> tuple[Any, ...]:
     """Draw one scheme; returns its point and name for `figures.label_points`."""
     x, (y, low, high) = record["file_bytes"], interval_of(record, "exact")
+    i = scheme_index(record["scheme"])
     ax.errorbar(
         x,
         y,

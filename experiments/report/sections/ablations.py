@@ -5,6 +5,7 @@ Each study's own table, then ours beside the paper's where a variant has a row t
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from experiments.ablate import tables as ablate_tables
@@ -103,7 +104,7 @@ def ablation_section(results: Results) -> Section:
         )
     ]
     for ablation in results.ablations:
-        blocks += ablate_tables.tables(ablation)
+        blocks += [replace(t, model=ablation.spec.model) for t in ablate_tables.tables(ablation)]
     for study, published in KNOWN.items():
         records = results.records_of(study)
         if table := comparison(published, records):

@@ -13,6 +13,7 @@ from experiments.predictor import tables as predictor_tables
 from experiments.predictor.tables import study, study_tables
 from experiments.render.charts import Dot, rows
 from experiments.render.document import Block, Command, Figure, Paragraph, Section
+from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import (
     Table,
     p_text,
@@ -140,7 +141,7 @@ def scheme_table(sweep: Sweep) -> Table:
         f"{spec.model} ({architecture}, {spec.num_parameters:,} weights) on {spec.data},"
         f" {full.num_puzzles} puzzles, T={max(spec.grid.T)}, n={max(spec.grid.n)}{source}"
     )
-    return Table(title, SCHEME_HEADER, tuple(body), frozenset())
+    return Table(title, SCHEME_HEADER, tuple(body), frozenset(), spec.model)
 
 
 def signal_table(sweep: Sweep) -> Table:
@@ -174,7 +175,7 @@ def signal_table(sweep: Sweep) -> Table:
         "Residual",
     )
     title = f"{spec.model} ({architecture}), {sweep.reference.num_puzzles} puzzles"
-    return Table(title, header, tuple(body), frozenset())
+    return Table(title, header, tuple(body), frozenset(), spec.model)
 
 
 def _is_papers(task: str, architecture: str) -> bool:
@@ -184,16 +185,16 @@ def _is_papers(task: str, architecture: str) -> bool:
 
 def _dots(sweep: Sweep) -> list[Dot]:
     spec, dots = sweep.spec, []
-    for i, name in enumerate(SHOWN):
+    for name in SHOWN:
         outcome = sweep.scheme(parse(name).name)
         if outcome is not None:
-            dots.append(Dot(name, i, 0, outcome.exact(spec.grid.deepest)))
+            rate = outcome.exact(spec.grid.deepest)
+            dots.append(Dot(name, scheme_index(name), len(dots), rate))
         theirs = printed(spec.task, architecture_of(sweep), name)
         if theirs is not None and theirs.exact is not None:
             hits = round(theirs.exact * theirs.total)
-            dots.append(
-                Dot(f"{name}, paper", i, 0, intervals.wilson(hits, theirs.total), hollow=True)
-            )
+            rate = intervals.wilson(hits, theirs.total)
+            dots.append(Dot(f"{name}, paper", scheme_index(name), len(dots), rate, hollow=True))
     return dots
 
 

@@ -6,7 +6,7 @@ between the paper's experiment and ours, or how wide the interval is; that a dif
 is not shown.
 
 Not here: the claims and their numbers (report/evidence.py), how an interval decides
-(report/verdicts.py).
+(report/verdicts.py), claims by model at a glance (opening.py).
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,14 @@ from experiments.render.document import Block, Command, Items, Paragraph, Sectio
 from experiments.render.tables import Table
 from experiments.report.evidence import collect_claims
 from experiments.report.inputs import Results
-from experiments.report.sections import devices
 from experiments.report.verdicts import (
     LARGE,
     MARGIN,
     NONE,
     SMALL_LOSS,
-    SYMBOLS,
     Claim,
-    ClaimVerdict,
     Topic,
 )
-from quant.scheme import label
-from trm_jax import zoo
 
 DIFFERENCES = (
     "Models: those bundled are far smaller than the published ones and were trained by this"
@@ -52,12 +47,7 @@ TITLE = "What matched and what did not"
 
 def claims_section(results: Results) -> Section:
     """Hold every claim against every model it can be held against."""
-    listed = collect_claims(results)
-    blocks: list[Block] = [Paragraph(headline(results, listed))]
-    if results.sweeps:
-        blocks += [Paragraph(recommendation(results)), matrix(results, listed)]
-    blocks.append(Paragraph(RULE))
-    blocks.append(claim_table(listed))
+    blocks: list[Block] = [Paragraph(RULE), claim_table(collect_claims(results))]
     if not (results.sweeps or results.ablations):
         line = "python -m experiments.report --all --out runs/report"
         blocks.append(Command("No puzzle was run; everything is measured with:", line))
@@ -75,61 +65,6 @@ RULE = (
     f" {SMALL_LOSS:.0%} of its puzzles or less, nothing is lost if the interval ends above"
     f" twice the paper's loss, {100 * MARGIN:.0f} pp at least."
 )
-
-
-def headline(results: Results, listed: Sequence[Claim]) -> str:
-    """Count the verdicts, and say on what."""
-    count = {verdict: sum(c.verdict is verdict for c in listed) for verdict in ClaimVerdict}
-    models = {sweep.spec.model for sweep in results.sweeps}
-    where = (
-        "On the models that were given" if models - set(zoo.MODELS) else "On small bundled models"
-    )
-    numbers = "; ".join(f"{number} {verdict.value}" for verdict, number in count.items())
-    against = [
-        topic.value
-        for topic in Topic
-        if any(c.topic is topic and c.verdict is ClaimVerdict.OTHER for c in listed)
-    ]
-    other = f"Contradicted somewhere: {'; '.join(against)}." if against else "None is contradicted."
-    return f"{where}, of {len(listed)} pairs of a claim and a model: {numbers}. {other}"
-
-
-def recommendation(results: Results) -> str:
-    """Say in a sentence what to take on each device, for the first model of every task."""
-    first = {sweep.spec.task: sweep for sweep in reversed(results.sweeps)}
-    parts = []
-    for task in sorted(first):
-        sweep = first[task]
-        named = []
-        for device in devices.DEVICES:
-            choice = devices.choose(sweep, device)
-            dtype = sweep.spec.dtype
-            short = label(choice.outcome.scheme, dtype) if choice else "nothing is sure"
-            named.append(f"{short} ({device.name})")
-        parts.append(f"{sweep.spec.model}: {', '.join(named)}")
-    most = f"{100 * devices.MARGIN:.0f} pp"
-    return f"Smallest scheme that surely loses at most {most}, by device: {'; '.join(parts)}."
-
-
-def matrix(results: Results, listed: Sequence[Claim]) -> Table:
-    """Lay the claims that were held against models out, one column per model."""
-    models = list(dict.fromkeys(sweep.spec.model for sweep in results.sweeps))
-    by_place: dict[tuple[str, str], list[Claim]] = {}
-    for claim in listed:
-        by_place.setdefault((claim.text, claim.model.partition(",")[0]), []).append(claim)
-    texts = [text for text, model in by_place if model in models]
-    rows, sections, topic_of = [], set(), {c.text: c.topic for c in listed}
-    for i, text in enumerate(dict.fromkeys(texts)):
-        if not i or topic_of[text] is not topic_of[rows[-1][0]]:
-            sections.add(i)
-        cells = [
-            " ".join(SYMBOLS[c.verdict] for c in by_place.get((text, model), ()))
-            for model in models
-        ]
-        rows.append((text, *cells))
-    key = ", ".join(f"{symbol} {verdict.value}" for verdict, symbol in SYMBOLS.items())
-    title = f"Claims and models ({key}; blank: not asked)"
-    return Table(title, ("The paper says", *models), tuple(rows), frozenset(sections))
 
 
 def claim_table(listed: Sequence[Claim]) -> Table:

@@ -6,6 +6,7 @@ from experiments.paper import tables
 from experiments.paper.grids import GRIDS, STEPS, PaperGrid
 from experiments.render.charts import Series, lines
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
+from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import Table, p_text, points_text, with_interval
 from experiments.report.cells import NONE, point_number, rate
 from experiments.report.inputs import Results, architecture_of
@@ -64,7 +65,7 @@ def grid_table(sweep: Sweep) -> Table:
                 rows.append(("", f"T={paper_t}", f"Table {theirs.number}", *cells))
     header = ("Scheme", "Depth", "Whose", *(f"n={n}" for n in spec.grid.n))
     title = f"Exact match by depth: {spec.model} on {spec.data}"
-    return Table(title, header, tuple(rows), frozenset(sections))
+    return Table(title, header, tuple(rows), frozenset(sections), spec.model)
 
 
 def shallow_table(sweep: Sweep) -> Table:
@@ -88,7 +89,7 @@ def shallow_table(sweep: Sweep) -> Table:
         "Paper, pp",
     )
     title = f"Shallow against full depth ({deepest} H-cycles): {spec.model}"
-    return Table(title, header, tuple(rows), frozenset())
+    return Table(title, header, tuple(rows), frozenset(), spec.model)
 
 
 def _shallow_row(
@@ -121,7 +122,7 @@ def _figure(sweep: Sweep) -> Figure:
     series = [
         Series(
             label(o.scheme, spec.dtype),
-            DRAWN.index(short_name(o.scheme)),
+            scheme_index(o.scheme),
             spec.grid.cycles,
             [o.exact(c) for c in spec.grid.cycles],
         )
@@ -137,7 +138,7 @@ def _figure(sweep: Sweep) -> Figure:
         f"Exact match against depth, {sweep.reference.num_puzzles} puzzles; bands are 95 %"
         f" intervals{', the paper’s from its n' if theirs else ''}."
     )
-    return Figure(f"depth-{spec.model}", tuple(pictures), caption)
+    return Figure(f"depth-{spec.model}", tuple(pictures), caption, model=spec.model)
 
 
 def _paper_series(grid: PaperGrid) -> Sequence[Series]:
@@ -150,5 +151,5 @@ def _paper_series(grid: PaperGrid) -> Sequence[Series]:
             bands: list[Interval] = [
                 intervals.wilson(round(v * grid.total), grid.total) for v in rates
             ]
-            series.append(Series(name, DRAWN.index(name), xs, bands, hollow=True))
+            series.append(Series(name, scheme_index(name), xs, bands, hollow=True))
     return series

@@ -17,6 +17,7 @@ decide it if the same share of them changed.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from experiments.paper import tables
@@ -106,6 +107,29 @@ def recommendation_section(results: Results) -> Section:
     return Section("recommended", "Recommended schemes", (Paragraph(text), table))
 
 
+def recipe_table(sweeps: Sequence[Sweep]) -> Table:
+    """Name the scheme to take on each device, for the first model of every task."""
+    first = {sweep.spec.task: sweep for sweep in reversed(sweeps)}
+    shown = [first[task] for task in dict.fromkeys(sweep.spec.task for sweep in sweeps)]
+    rows = []
+    for device in DEVICES:
+        choices = ((sweep, choose(sweep, device)) for sweep in shown)
+        rows.append(
+            (
+                device.name,
+                *(
+                    label(choice.outcome.scheme, sweep.spec.dtype)
+                    if choice
+                    else explain(sweep, device)
+                    for sweep, choice in choices
+                ),
+            )
+        )
+    title = f"What to take: the smallest scheme that surely loses at most {100 * MARGIN:.0f} pp"
+    header = ("Device", *(sweep.spec.model for sweep in shown))
+    return Table(title, header, tuple(rows), frozenset())
+
+
 def choose(sweep: Sweep, device: Device) -> Choice | None:
     """Apply the rule; None if no scheme passes, or the published size is not known."""
     deepest = sweep.spec.grid.deepest
@@ -121,7 +145,7 @@ def explain(sweep: Sweep, device: Device) -> str:
         return "the published size is not known"
     fitting = _fitting(sweep, device)
     if not fitting:
-        return "no scheme that was swept runs there and fits"
+        return "none that was swept runs there and fits"
     deepest = sweep.spec.grid.deepest
     changes = [(c.outcome.scheme, sweep.change(c.outcome, deepest)) for c in fitting]
     known = [(name, change) for name, change in changes if change.value > -MARGIN]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from experiments.footprint import paper_check
 from experiments.footprint import tables as footprint_tables
-from experiments.render.charts import Dot, bars, scatter
+from experiments.render.charts import Dot, levels, scatter
 from experiments.render.document import Block, Command, Figure, Paragraph, Section
+from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import Record
 from experiments.report.inputs import Results
 from experiments.sweep.outcomes import Sweep
@@ -30,7 +31,7 @@ def memory_section(results: Results) -> Section:
     blocks: list[Block] = [Paragraph(text)]
     if rows := _bar_rows(results.footprints):
         marks = [(size / MIB, name) for name, size in BUDGETS.items()]
-        picture = bars("Peak memory, one block of weights streamed", rows, marks, "MiB")
+        picture = levels("Peak memory, one block of weights streamed", rows, marks, "MiB")
         caption = (
             "Peak SRAM with one block streamed (fp32 with the whole table: everything loaded, as"
             " in Fig. 1)."
@@ -61,18 +62,19 @@ def pareto_section(results: Results) -> Section:
     return Section("pareto", "What a byte buys: exact match against size", tuple(blocks))
 
 
-def _bar_rows(rows: Sequence[Record]) -> list[tuple[str, float, str]]:
+def _bar_rows(rows: Sequence[Record]) -> list[tuple[str, float, str, int]]:
     by_name = {(row["config"], row["scheme"]): row for row in rows}
     drawn = []
     for config in FIGURE_CONFIGS:
         if (row := by_name.get((config, "fp32"))) and row["table"] > MIB:
             size = row["backbone"] + row["table"]
-            drawn.append((f"{config} fp32, whole table", size / MIB, f"{size / MIB:.1f}"))
+            name = f"{config} fp32, whole table"
+            drawn.append((name, size / MIB, f"{size / MIB:.1f}", scheme_index("fp32")))
         for scheme in FIGURE_SCHEMES:
             if row := by_name.get((config, scheme)):
                 size = row["chunked_streaming"] / MIB
                 name = short_name(scheme)
-                drawn.append((f"{config} {name}", size, f"{size:.2f}"))
+                drawn.append((f"{config} {name}", size, f"{size:.2f}", scheme_index(scheme)))
     return drawn
 
 
@@ -80,8 +82,13 @@ def _pareto(sweep: Sweep) -> Figure:
     spec, deepest = sweep.spec, sweep.spec.grid.deepest
     sizes = dict(zip(spec.schemes, spec.bytes, strict=True))
     dots = [
-        Dot(label(o.scheme, spec.dtype), i, sizes[o.scheme], o.exact(deepest))
-        for i, o in enumerate(sweep.outcomes)
+        Dot(
+            label(o.scheme, spec.dtype),
+            scheme_index(o.scheme),
+            sizes[o.scheme],
+            o.exact(deepest),
+        )
+        for o in sweep.outcomes
     ]
     front = pareto([(dot.x, dot.value.value) for dot in dots])
     ticks = _size_ticks([dot.x for dot in dots])
@@ -96,7 +103,7 @@ def _pareto(sweep: Sweep) -> Figure:
     )
     total = sweep.reference.num_puzzles
     caption = f"{spec.data}, {total} puzzles, full depth; bars: 95 % Wilson intervals."
-    return Figure(f"pareto-{spec.model}", (picture,), caption)
+    return Figure(f"pareto-{spec.model}", (picture,), caption, model=spec.model)
 
 
 def _tick_text(size: float) -> str:

@@ -116,7 +116,7 @@ def quantiser_table(sweep: Sweep, groups: Sequence[Quantisers]) -> Table:
         f"{spec.model} ({architecture_of(sweep)}) on {spec.data}, {full.num_puzzles} puzzles,"
         f" {spec.grid.deepest} H-cycles"
     )
-    return Table(title, HEADER, tuple(rows), frozenset(sections))
+    return Table(title, HEADER, tuple(rows), frozenset(sections), spec.model)
 
 
 def toolkit_blocks(results: Results) -> list[Block]:
@@ -163,7 +163,7 @@ def toolkit_table(ablation: Ablation, listed: Sequence[Record]) -> Table:
         f"Other toolkits: {spec.model} on {spec.data}, {listed[0]['puzzles']} puzzles; all calls"
         " and rollouts are collected by this project's loop"
     )
-    return Table(title, TOOLKIT_HEADER, tuple(rows), frozenset({1}))
+    return Table(title, TOOLKIT_HEADER, tuple(rows), frozenset({1}), spec.model)
 
 
 def recipe_blocks(searches: Sequence[SearchRecord]) -> list[Block]:
@@ -244,7 +244,8 @@ def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
         " puzzles, full depth; bands are 95 % intervals. An auto grid is the symmetric or the"
         " asymmetric one, whichever leaves less error."
     )
-    return [Figure(f"quantisers-{sweep.spec.model}", tuple(pictures), caption)]
+    name = f"quantisers-{sweep.spec.model}"
+    return [Figure(name, tuple(pictures), caption, model=sweep.spec.model)]
 
 
 def _series(

@@ -1,31 +1,30 @@
 """The one report: complete without runs, right numbers with them, self-contained, escaped."""
 
+import csv
+import io
 import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 from experiments.paper import tables as paper_tables
 from experiments.paper.grids import GRIDS
 from experiments.render import html_page, markdown_page
-from experiments.render.document import Command, Document, Items, Paragraph, Section
-from experiments.render.tables import Table
+from experiments.render.document import Command, Document, Figure, Items, Paragraph, Section
+from experiments.render.tables import Table, cells_to_csv, points_text
 from experiments.report import __main__ as report
 from experiments.report import page as report_page
 from experiments.report.evidence import collect_claims
 from experiments.report.inputs import Results, RunKind, kind_of, read_deployment, read_results
+from experiments.report.provenance import run_facts
 from experiments.report.sections.ablations import KNOWN, comparison
-from experiments.report.sections.claims import (
-    claim_table,
-    claims_section,
-    headline,
-    matrix,
-    recommendation,
-)
+from experiments.report.sections.claims import claim_table, claims_section
 from experiments.report.sections.devices import DEVICES, choose, explain
 from experiments.report.sections.memory import memory_section
+from experiments.report.sections.opening import matrix, opening_blocks, row_of, survival
 from experiments.report.verdicts import (
     ClaimVerdict,
     PaperEffect,
@@ -41,7 +40,7 @@ from export.footprint import energy
 from export.footprint.sram import Residency
 from tests.support.browser import Browser
 from tests.support.sweep_rows import make_sweep
-from trm_jax.intervals import Interval, Pairs, interval_fields, paired_difference
+from trm_jax.intervals import Interval, Pairs, interval_fields, paired_difference, wilson
 
 VOID = {"meta", "br"}
 
@@ -92,13 +91,51 @@ def pages(folder: Path) -> dict[str, str]:
 def test_the_page_stands_alone(pages: dict[str, str], name: str) -> None:
     page = Page(pages[name])
     assert page.open == []
-    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "img", "iframe", "object"})
-    targets = [a.get("href") or a.get("src") for _, a in page.tags if a.get("href") or a.get("src")]
-    assert all(target and target.startswith("#") for target in targets)
+    assert {tag for tag, _ in page.tags}.isdisjoint({"link", "img", "iframe", "object"})
+    assert [attributes for tag, attributes in page.tags if tag == "script"] == [{}]  # its own
+    targets = [a.get("href") or a.get("src") or "" for _, a in page.tags]
+    assert all(t.startswith(("#", "data:text/csv;")) for t in targets if t)
     assert "url(" not in pages[name]
     assert "@import" not in pages[name]
-    anchors = {a.get("id") for tag, a in page.tags if tag == "h2"}
-    assert {target.removeprefix("#") for target in targets if target} == anchors
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {target.removeprefix("#") for target in targets if target.startswith("#")} <= set(ids)
+    sections = {a.get("id") for tag, a in page.tags if tag == "details"}
+    assert sections <= {target.removeprefix("#") for target in targets}  # the contents
+
+
+def test_every_table_carries_its_numbers_and_headings_say_what_they_head(
+    pages: dict[str, str],
+) -> None:
+    page = Page(pages["sweep"])
+    tags = [tag for tag, _ in page.tags]
+    files = [a["href"] for tag, a in page.tags if tag == "a" and "download" in a]
+    assert len(files) == tags.count("table")
+    texts = [unquote(file.partition(",")[2]) for file in files if file]
+    (text,) = (t for t in texts if t.startswith("Scheme,Size,Exact,"))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["Scheme"] for row in rows][:2] == ["fp32", "int8"]
+    assert float(rows[2]["Exact"]) == 0.5  # 5 of 10
+    assert float(rows[2]["Exact, low"]) == pytest.approx(wilson(5, 10).low, abs=5e-4)
+    assert float(rows[2]["Cell, +-"]) >= 0
+    assert all(a.get("scope") in ("row", "col") for tag, a in page.tags if tag == "th")
+
+
+def test_names_of_columns_and_of_blocks_stay_apart() -> None:
+    """Two columns of one heading keep both their numbers; blocks of one name have two addresses."""
+    table = Table("Twice", ("A", "A"), (("1\n[.1, .2]", "2\n+-.3"),), frozenset())
+    (row,) = csv.DictReader(io.StringIO(cells_to_csv(table)))
+    assert row == {"A": "1", "A, low": ".1", "A, high": ".2", "A'": "2", "A', +-": ".3"}
+    page = Page(html_page.render(Document("T", "S", (Section("a", "A", (table, table)),))))
+    assert {a["id"] for _, a in page.tags if "id" in a} >= {"a-twice", "a-twice-2"}
+
+
+def test_only_pages_of_several_models_offer_a_choice(pages: dict[str, str]) -> None:
+    assert 'id="model"' not in pages["sweep"]
+    tables = [Table(name, ("A",), (("1",),), frozenset(), name) for name in ("a", "b")]
+    text = html_page.render(Document("T", "S", (Section("s", "S", tuple(tables)),)))
+    assert re.findall('<option value="([^"]*)"', text) == ["", "a", "b"]
+    assert re.findall('data-model="([^"]*)"', text) == ["a", "b"]
 
 
 def test_without_runs_every_section_says_how_to_make_it(pages: dict[str, str]) -> None:
@@ -159,8 +196,8 @@ def test_text_is_escaped() -> None:
     table = Table(evil, (evil,), ((evil,),), frozenset())
     blocks = (Paragraph(evil), Items((evil,)), Command(evil, evil), table)
     text = html_page.render(Document(evil, evil, (Section("a", evil, blocks),)))
-    assert "<script" not in text
-    # title, h1, subtitle, link, h2, paragraph, item, command twice, caption, header, cell
+    assert text.count("<script") == 1  # the page's own
+    # title, h1, subtitle, link, h2, paragraph, item, command twice, heading, header, cell
     assert text.count("&lt;script&gt;") == 12
     assert Page(text).open == []
 
@@ -234,18 +271,61 @@ def test_claims_of_the_abstract_stand_first_with_the_paper_s_effect(folder: Path
     assert naive.words == "? not resolved at n = 10"
     assert "10 puzzles leave" in naive.why
     assert str(PaperEffect(-0.5, 0.8)) == "-50.0 of 80.0 pp"
-    assert headline(results, listed).startswith("On small bundled models, of ")
-    assert "4 MB MCU" in recommendation(results)
-    other = Results([make_sweep("somebody")], [], [], [], [])
-    assert headline(other, listed).startswith("On the models that were given, of ")
-    table = matrix(results, listed)
-    assert table.header == ("The paper says", "sudoku-trm-mlp-mini")
-    assert dict(table.rows)["Naive INT4 breaks MLP mixing"] == "?"
     assert claim_table(listed).rows[0][0] == Topic.CELLS.value
-    page = html_page.render(report_page.document(results))
-    assert 'class="words open">?</td>' in page  # a symbol has its colour
     texts = [b.texts for b in claims_section(results).blocks if isinstance(b, Items)]
     assert any("400 ARC tasks" in text and "Interpretation" in text for text in texts[1])
+
+
+def test_the_first_screen_answers_with_three_sentences_a_figure_and_two_tables() -> None:
+    made = make_sweep("sudoku-trm-mlp-mini", tens=20)  # int8 loses nothing, int4 two of ten
+    results = read_results([])._replace(sweeps=[made])
+    listed = collect_claims(results)
+    sentences, figure, recipe, table = opening_blocks(results, listed)
+    assert isinstance(sentences, Items)
+    survives, breaks, counted = sentences.texts
+    assert survives == (
+        "On small bundled models exact match stays within 2 pp of full precision under INT8 weights"
+        " on 1 of 1 models, under naive INT4 on 0 of 1 (1 surely lose more)."
+    )
+    lost = points_text(paired_difference(Pairs(40, 0, 200))).replace("\n", " ")
+    assert f"costs most on sudoku-trm-mlp-mini: {lost} pp of its puzzles" in breaks
+    assert counted.startswith(f"Of {len(listed)} pairs of a claim of the paper and a model: ")
+    assert isinstance(figure, Figure)
+    assert figure.finding == survives
+    assert lost in figure.pictures[0]  # shown where a reader points
+    assert isinstance(recipe, Table)
+    assert ("phone", "int8") in recipe.rows
+    assert isinstance(table, Table)
+    assert table.header == ("The paper says", "sudoku-trm-mlp-mini", "published ARC size")
+    assert len(table.rows) == 10
+    assert {row[0]: row[1] for row in table.rows}["INT8 weights lose nothing"] == "✓"
+    assert table.rows[7][2] == "✓1 ✗1"  # 8 MB and 4 MB
+    page = html_page.render(report_page.document(results))
+    assert '<span class="mark against" title="1 contradicted"' in page  # a symbol has its colour
+    given = Results([make_sweep("somebody")], [], [], [], [])
+    assert survival(given).startswith("On the models that were given exact match")
+
+
+def test_every_claim_has_a_row_on_the_first_screen() -> None:
+    listed = [*collect_claims(Interventions()), *collect_claims(read_results([]))]
+    rows = {claim.text: row_of(claim) for claim in listed}
+    assert rows["The puzzle table in int8 loses nothing"] == 7
+    assert rows["A single-cycle student solves nothing"] == 9
+    cells = {row[0]: row[1:] for row in matrix(read_results([]), listed).rows}
+    assert sum(cell != "" for row in cells.values() for cell in row) > 4
+
+
+def test_the_header_says_what_was_run_where_and_when() -> None:
+    made = [make_sweep("a"), make_sweep("b", tens=2)]
+    new = {"started": "2026-11-29T09:00:00+00:00", "commit": "abc", "devices": "2 x cpu"}
+    old = {"started": "2026-11-27T09:00:00+00:00", "devices": "2 x cpu"}
+    facts = dict(run_facts([new, old, new], made, []))
+    assert facts["Commit"] == "abc; not recorded"
+    assert facts["Measured"] == "2026-11-27 to 2026-11-29"
+    assert facts["Machine"] == "2 x cpu"
+    assert facts["Puzzles"] == "10 for a; 20 for b"
+    assert facts["Seeds"] == "0"
+    assert run_facts([], [], []) == ()
 
 
 def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None:
@@ -257,7 +337,7 @@ def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None
     assert chip is not None
     assert (chip.outcome.scheme, chip.how) == ("w8c-sym", Residency.FULL)
     assert board is None  # TFLite Micro has no weight-only products, and full precision is none
-    assert explain(made, DEVICES[0]) == "no scheme that was swept runs there and fits"
+    assert explain(made, DEVICES[0]) == "none that was swept runs there and fits"
     assert choose(made, DEVICES[1]._replace(budget=2**20)) is None
     # of 10 puzzles nothing is sure, although int8 changes none of them
     few = make_sweep("sudoku-trm-mlp-mini")
@@ -308,12 +388,12 @@ def test_interventions_are_held_against_the_paper() -> None:
     assert cells.text == "Pruning 25 %: cells survive"
     assert cells.effect == "-31.6 of 69.1 pp"  # -69.10 - (50.01 - 87.47), Tables 3 and 13
     assert cells.verdict is ClaimVerdict.SAME  # 80 of 100 puzzles, none of the cells
-    assert found["sudoku: 25% of all linears"] is ClaimVerdict.SAME
-    assert found["sudoku: student"] is ClaimVerdict.OTHER
-    assert found["arc: int8 table"] is ClaimVerdict.OPEN  # one of 100 puzzles lost
+    assert found["sudoku-mini: 25% of all linears"] is ClaimVerdict.SAME
+    assert found["sudoku-mini: student"] is ClaimVerdict.OTHER
+    assert found["arc-mini: int8 table"] is ClaimVerdict.OPEN  # one of 100 puzzles lost
     pruning, student = (KNOWN[study] for study in ("pruning", "distillation"))
     depths = {c.model for c in listed if c.where == "App. J"}
-    assert depths == {"maze: linear, zero-shot, n=1"}  # the paper's has taken one step
+    assert depths == {"maze-mini: linear, zero-shot, n=1"}  # the paper's has taken one step
     table = comparison(pruning, Interventions().records_of("pruning"))
     assert table is not None
     assert table.rows[0][3:] == ("0.000", "0.5000\n+-.010", "0.500")  # Table 13: 0 and 50.01 %
@@ -345,6 +425,7 @@ class Interventions(Results):
         return [
             {
                 "task": task,
+                "model": f"{task}-mini",
                 "variant": variant,
                 "reference": "fp32",
                 "puzzles": 100,
