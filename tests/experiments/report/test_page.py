@@ -38,7 +38,6 @@ from experiments.report.verdicts import (
 from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from export.footprint.sram import Residency
-from tests.support.browser import Browser
 from tests.support.sweep_rows import make_sweep
 from trm_jax.intervals import Interval, Pairs, interval_fields, paired_difference, wilson
 
@@ -178,17 +177,6 @@ def test_every_table_of_the_paper_has_a_place(pages: dict[str, str]) -> None:
     covered = {str(n) for first, last in spans for n in range(int(first), int(last) + 1)}
     covered |= set(re.findall(r"\d+", headings))
     assert {n for n in numbers if n.isdecimal()} <= covered
-
-
-@pytest.mark.slow
-def test_no_table_leaves_the_page(browser: Browser, pages: dict[str, str], tmp_path: Path) -> None:
-    """Wide tables scroll within the page."""
-    file = tmp_path / "page.html"
-    file.write_text(pages["sweep"])
-    with browser.page(file) as page:
-        for width in (1400, 800, 390):
-            page.resize(width)
-            assert page.overflow == 0, width
 
 
 def test_text_is_escaped() -> None:
