@@ -211,8 +211,9 @@ def load_model(
         return _loaded(name, name, asked, (entry.task, facts), read(entry.directory))
     if name in zoo.DECODERS:
         raise ValueError(
-            f"{name} is a decoder of puzzles, not a recursive model: `python -m experiments.decode"
-            f" --task {zoo.DECODERS[name].task} --models {name}` takes it"
+            f"{name} is a decoder of puzzles, not a recursive model: take `python -m"
+            f" experiments.decode --task {zoo.DECODERS[name].task} --models {name}`,"
+            f" experiments.decode.studies, or to export it export.tflite or export.onnx"
         )
     path = local_path(name)
     origin = str(path.resolve()) if path.exists() else name

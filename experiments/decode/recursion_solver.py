@@ -36,11 +36,20 @@ BY_RULES_SUFFIX = ", by rules"
 """What the name of a model gets where the puzzle's rules end it."""
 
 
-class RolledOut(NamedTuple):
-    """A shard at full depth: z_H after every H-cycle, and what is read out after every step."""
+@dataclass(frozen=True, eq=False)
+class RolledOut:
+    """A shard at full depth: z_H after every H-cycle.
 
+    What is read out after every step is computed when it is first asked for.
+    """
+
+    simulation: Simulation
     states: Trajectory
-    readings: list[StepReading]
+
+    @cached_property
+    def readings(self) -> list[StepReading]:
+        """Read the states out after every supervision step."""
+        return step_readings(self.simulation.reasoner, self.simulation.weights, self.states)
 
 
 class ReferenceRollout(NamedTuple):
@@ -93,9 +102,13 @@ class RecursionSolver:
     def run(self, host: PuzzleBatch) -> RolledOut:
         """Roll out to full depth."""
         steps = self.model.config.halt_max_steps
-        states = self.simulation.trajectory(to_batch(host), steps=steps)
-        simulation = self.simulation
-        return RolledOut(states, step_readings(simulation.reasoner, simulation.weights, states))
+        return RolledOut(self.simulation, self.simulation.trajectory(to_batch(host), steps=steps))
+
+    def answer_alone(self, host: PuzzleBatch) -> None:
+        """Do what a device does for an answer: roll out, and read the last state out once."""
+        simulation, ran = self.simulation, self.run(host)
+        last = ran.states[-self.model.config.H_cycles :]
+        step_readings(simulation.reasoner, simulation.weights, last)
 
     def read(
         self, host: PuzzleBatch, ran: RolledOut, reference: ReferenceRollout

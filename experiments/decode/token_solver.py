@@ -81,6 +81,10 @@ class TokenSolver:
         )
         return Written(prompts, *map(np.asarray, jax.device_get(written[:3])))
 
+    def answer_alone(self, host: PuzzleBatch) -> None:
+        """Do what a device does for an answer: write it."""
+        self.run(host)
+
     def states(self, text: TokenRows) -> jax.Array:
         """Compute the last states along a text, with the cache that the scheme keeps."""
         tokens = jnp.asarray(text.widened(self.prompt_width + self.most).tokens)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from export.artifact.open import Export
+from export.lowering.model import parameters_sha256
+from export.lowering.storage import plan_named
 from quant.scheme import Scheme, short_name
-from quant.simulation import simulate
+from quant.simulation import quantise_for, simulate
 from trm_jax.data.batches import PuzzleBatch
 from trm_jax.halting import StepReading
-from trm_jax.loading import load_model, to_batch
+from trm_jax.loading import LoadedModel, load_model, to_batch
 
 Show = Callable[[np.ndarray], str]
 """Tokens of an answer -> lines of text."""
@@ -25,6 +27,9 @@ def simulate_steps(
     export: Export, scheme: Scheme, tokens: np.ndarray, identifier: int, steps: int
 ) -> list[StepReading]:
     """Answer a puzzle by the exported model under another scheme, in simulation.
+
+    That the model is the exported one is checked by its parameters, and by its sizes alone where
+    the export was rounded along puzzles.
 
     Raises:
       ValueError: the scheme is calibrated on puzzles, or the model is not the exported one.
@@ -40,9 +45,27 @@ def simulate_steps(
         export.config
     ):
         raise ValueError(f"the model {export.manifest.source} is not the one that was exported")
+    _check_parameters(export, model)
     labels, rows = np.zeros_like(tokens[None]), np.asarray([identifier], np.int32)
     batch = to_batch(PuzzleBatch(tokens[None], labels, rows, 1))
     return simulate(model, scheme).readings(batch, steps=steps)
+
+
+def _check_parameters(export: Export, model: LoadedModel) -> None:
+    """Check that a model gives the parameters of an export, where no puzzles are needed for that.
+
+    Raises:
+      ValueError: it does not.
+    """
+    manifest = export.manifest
+    plan = plan_named(manifest.scheme, manifest.target).precision
+    if plan.rounds_with_puzzles:
+        return
+    if parameters_sha256(quantise_for(model.weights.params, plan)) != manifest.parameters_sha256:
+        raise ValueError(
+            f"the model {manifest.source} has other weights than the one that was exported as"
+            f" {manifest.scheme}; export it again, or leave --compare out"
+        )
 
 
 def show_steps(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from export.artifact.single_puzzle import PuzzleAnswer, is_file, read_text
+from export.decoder.host import WrittenTokens
 from export.decoder.open import DecoderExport, open_decoder
 from export.decoder.pipeline import write_all
 from export.graph.files import check_format
@@ -42,28 +43,34 @@ def solve_with_decoder(
         raise ValueError(f"the export is for {manifest.puzzles.title}, not for {asked}")
     target = target or manifest.target
     check_format(manifest.target, target)
-    facts, task = manifest.puzzles, task_named(manifest.puzzles.task)
+    form = task_named(manifest.puzzles.task).need_text()
     if text is None:
         puzzle = draw_for(export, data, seed)
     else:
-        puzzle = task.need_text().read(read_text(Path(text)) if is_file(text) else text, facts)
+        puzzle = form.read(read_text(Path(text)) if is_file(text) else text, manifest.puzzles)
     prompts = export.form.prompts(puzzle[None])
     (written,) = write_all(export, target, [prompts.tokens[0, : prompts.lengths[0]]], threads)
+    solved = judge(export, puzzle, written)
+    end = "" if written.stopped else ", without an end"
+    return (
+        f"{solved.question}\n\n{solved.answer}\n\n"
+        f"{solved.verdict}; tokens written: {solved.steps}{end}; {1e3 * solved.seconds:.1f} ms"
+        f" ({manifest.model} as {manifest.scheme} on {target.value})"
+    )
+
+
+def judge(export: DecoderExport, puzzle: np.ndarray, written: WrittenTokens) -> PuzzleAnswer:
+    """Read the answer off what was written, and judge it by the rules."""
+    facts = export.manifest.puzzles
+    form = task_named(facts.task).need_text()
     answer = export.form.answers(puzzle[None], written.tokens[None])[0]
-    form = task.need_text()
-    solved = PuzzleAnswer(
+    return PuzzleAnswer(
         question=form.show(puzzle, facts),
         answer=form.show(answer, facts),
         is_right=form.is_right(puzzle, answer, facts),
         steps=len(written.tokens),
         seconds=written.seconds,
         fault=form.fault(puzzle, facts),
-    )
-    end = "" if written.stopped else ", without an end"
-    return (
-        f"{solved.question}\n\n{solved.answer}\n\n"
-        f"{solved.verdict}; tokens written: {solved.steps}{end}; {1e3 * solved.seconds:.1f} ms"
-        f" ({manifest.model} as {manifest.scheme} on {target.value})"
     )
 
 

@@ -1,5 +1,6 @@
 """export.solve: questions of ARC by name, file and chance; puzzles that have no answer."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from export import solve, tflite
 from export.artifact import arc_question
 from export.artifact.open import open_artifact
-from export.artifact.watching import beside, describe_difference, show_steps
+from export.artifact.watching import beside, describe_difference, show_steps, simulate_steps
 from export.options import export_parser
+from quant.scheme import parse
 from tests.support.tiny import arc as tiny_arc
 from tests.support.tiny import sweep as tiny
 from trm_jax.data.arc.voting import load_test_tasks
@@ -188,6 +190,12 @@ def test_steps_are_shown_beside_another_scheme_s(
     assert plain.split("\n\n")[-2] == shown.split("\n\n")[-2]  # the answer is the same
     assert run(arc, "--random", "--compare", "w8c-sym_a8s") == 2
     assert "is calibrated on puzzles" in capsys.readouterr().err
+    export = open_artifact(arc / "out")
+    other = dataclasses.replace(export.manifest, parameters_sha256="0" * 64)
+    with pytest.raises(ValueError, match="has other weights than the one that was exported"):
+        simulate_steps(
+            dataclasses.replace(export, manifest=other), parse("fp32"), np.zeros(1), 0, 1
+        )
 
 
 def test_the_step_from_which_answers_differ_is_the_one_after_the_last_equal_one() -> None:

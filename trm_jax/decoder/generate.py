@@ -29,6 +29,8 @@ PAD = 0
 
 Lengths = Int[Array, " batch"]
 NextLogits = Float[Array, "batch vocab"]
+Stop = int | tuple[int, ...]
+"""A token that ends a stream, or all that do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,18 @@ def prefill(
     return Prefilled(cache, lengths, last, hidden)
 
 
+def _nothing_written(prefilled: Prefilled, room: int) -> Generation:
+    """Make the state before the first token."""
+    batch = prefilled.last.shape[0]
+    return Generation(
+        jnp.full((batch, room), PAD, jnp.int32),
+        jnp.zeros((batch,), jnp.int32),
+        jnp.zeros((batch,), bool),
+        jnp.zeros((batch, room), jnp.float32),
+        prefilled.last,
+    )
+
+
 class _Turn(NamedTuple):
     """The state of the loop."""
 
@@ -136,7 +150,7 @@ def continue_streams(
     prefilled: Prefilled,
     key: Array,
     *,
-    stop: int,
+    stop: Stop,
     max_new_tokens: int,
     sampling: Sampling = GREEDY,
     adapted: AdaptedRows | None = None,
@@ -146,41 +160,39 @@ def continue_streams(
     """Write tokens behind prompts that were read.
 
     Args:
-      stop: token that ends a stream.
+      stop: token that ends a stream, or several that do.
       max_new_tokens: of every stream, the stop token included.
       adapted: adapters that act on the written tokens.
       budgets: tokens that each stream may write, at most max_new_tokens; None: all of them.
       streams: numbers of the streams, which their draws depend on; None: 0, 1, ...
     """
-    batch = prefilled.last.shape[0]
-    numbers = jnp.arange(batch) if streams is None else streams
-    keys = jax.vmap(partial(jax.random.fold_in, key))(numbers)
+    batch = len(prefilled.lengths)
+    keys = _stream_keys(key, jnp.arange(batch) if streams is None else streams)
     allowed = jnp.full((batch,), max_new_tokens) if budgets is None else budgets
-    written = Generation(
-        jnp.full((batch, max_new_tokens), PAD, jnp.int32),
-        jnp.zeros((batch,), jnp.int32),
-        jnp.zeros((batch,), bool),
-        jnp.zeros((batch, max_new_tokens), jnp.float32),
-        prefilled.last,
-    )
-
-    def going(written: Generation) -> Bool[Array, " batch"]:
-        return ~written.stopped & (written.lengths < allowed)
+    stops = jnp.atleast_1d(jnp.asarray(stop, jnp.int32))
+    read_out = partial(decoder.read_out, params, adapted=adapted)
+    extend = partial(decoder.extend, params, adapted=adapted)
 
     def write(now: _Turn) -> _Turn:
-        live = going(now.written)
-        logits = decoder.read_out(params, now.written.last[:, None], adapted=adapted)[:, 0]
+        live, logits = _going(now.written, allowed), read_out(now.written.last[:, None])[:, 0]
         token, log_prob = choose_tokens(logits, keys, now.turn, sampling)
-        written = _append(now.written, now.turn, live, token, log_prob, stop)
+        written = _append(now.written, now.turn, live, token, log_prob, stops)
         at = (prefilled.lengths + now.turn)[:, None]
-        hidden, cache = decoder.extend(
-            params, jnp.where(live, token, PAD)[:, None], at, now.cache, adapted=adapted
-        )
+        hidden, cache = extend(jnp.where(live, token, PAD)[:, None], at, now.cache)
         last = jnp.where(live[:, None], hidden[:, 0], now.written.last)
         return _Turn(now.turn + 1, cache, written._replace(last=last))
 
-    start = _Turn(jnp.int32(0), prefilled.cache, written)
-    return jax.lax.while_loop(lambda now: going(now.written).any(), write, start).written
+    start = _Turn(jnp.int32(0), prefilled.cache, _nothing_written(prefilled, max_new_tokens))
+    return jax.lax.while_loop(lambda now: _going(now.written, allowed).any(), write, start).written
+
+
+def _stream_keys(key: Array, numbers: Lengths) -> Array:
+    return jax.vmap(partial(jax.random.fold_in, key))(numbers)
+
+
+def _going(written: Generation, allowed: Lengths) -> Bool[Array, " batch"]:
+    """Mark streams that are not at their end."""
+    return ~written.stopped & (written.lengths < allowed)
 
 
 def _append(
@@ -189,12 +201,13 @@ def _append(
     live: Bool[Array, " batch"],
     token: Int[Array, " batch"],
     log_prob: Float[Array, " batch"],
-    stop: int,
+    stops: Int[Array, " stops"],
 ) -> Generation:
+    ends = (token[:, None] == stops[None]).any(axis=1)
     return Generation(
         written.tokens.at[:, turn].set(jnp.where(live, token, PAD)),
         written.lengths + live.astype(jnp.int32),
-        written.stopped | (live & (token == stop)),
+        written.stopped | (live & ends),
         written.log_probs.at[:, turn].set(jnp.where(live, log_prob, jnp.zeros_like(log_prob))),
         written.last,
     )
@@ -233,7 +246,7 @@ def generate(
     prompts: Tokens,
     lengths: Lengths,
     *,
-    stop: int,
+    stop: Stop,
     max_new_tokens: int,
     sampling: Sampling = GREEDY,
     key: Array | None = None,

@@ -1,8 +1,11 @@
 """Budget forcing: supervised traces of many lengths, then reinforcement under a budget.
 
     supervised   the decoder as it is: it must solve its task (--least-exact)
-    thinned      supervised on traces that leave work out at random (traces.py); it must too
+    shortened    supervised on traces that leave work out (--traces, traces.py); it must too
     budget, kl   reinforced from there, once for each strength of the KL term
+
+Whether a policy solves its task, and the budget where none is given, are measured on `VALIDATED`
+held-out puzzles that are not evaluated.
 
 Table: exact match against the first row in pairs, tokens, and exact match under hard caps.
 """
@@ -13,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.decode.studies.folder import StudyFolder
+from experiments.decode.studies.folder import AnswerRow, StudyFolder
 from experiments.decode.studies.outcomes import answer_table, cap_table, write_tables
 from experiments.decode.studies.subject import StudyPuzzles, StudySubject, ask
 from experiments.decode.studies.traces import TRAINING_BATCH, TraceDraws, Work
@@ -27,6 +30,8 @@ from trm_jax.decoder.tuning import TraceTuner, TuningRecipe, TuningState, start_
 from trm_jax.tasks.tokens.form import STOP
 from trm_jax.types import Params
 
+VALIDATED = 256
+"""Puzzles that tell whether a policy solves its task, and how long its answers are."""
 SHARE = 0.6
 """Of the supervised decoder's mean length: the budget where --token-budget says none."""
 
@@ -37,16 +42,18 @@ def study_budget(
     """Run the study.
 
     Raises:
-      ValueError: the decoder does not solve its task, as it is or after thinned traces.
+      ValueError: the decoder does not solve its task, as it is or after traces of many lengths.
     """
-    puzzles = subject.evaluated
+    puzzles, name = subject.evaluated, args.traces
+    apart = _validated(args, subject, folder, "supervised", subject.params)
+    budget = args.token_budget or round(SHARE * float(apart.lengths.mean()))
     supervised = folder.answers("supervised", lambda: ask(subject, puzzles).row("supervised"))
-    check_learned(int(supervised.solved.sum()), supervised.solved.size, least=args.least_exact)
-    budget = args.token_budget or round(SHARE * float(supervised.lengths.mean()))
-    varied = thinned_policy(args, subject, folder)
-    thinned = folder.answers("thinned", lambda: ask(subject, puzzles, params=varied).row("thinned"))
-    check_learned(int(thinned.solved.sum()), thinned.solved.size, least=args.least_exact)
-    rows = [supervised, thinned]
+    varied = varied_policy(args, subject, folder)
+    _validated(args, subject, folder, name, varied)
+    rows = [
+        supervised,
+        folder.answers(name, lambda: ask(subject, puzzles, params=varied).row(name)),
+    ]
     for kl in args.kl:
         name = f"budget {budget}, kl {kl:g}"
         taught = reinforced_policy(args, subject, folder, varied, budget, kl)
@@ -57,21 +64,35 @@ def study_budget(
     write_tables(folder.path, "budget", [table, cap_table(rows)], records, console)
 
 
-def thinned_policy(args: argparse.Namespace, subject: StudySubject, folder: StudyFolder) -> Params:
+def _validated(
+    args: argparse.Namespace, subject: StudySubject, folder: StudyFolder, name: str, params: Params
+) -> AnswerRow:
+    """Answer puzzles that are not evaluated.
+
+    Raises:
+      ValueError: too few are right for reinforcement.
+    """
+    puzzles, stage = subject.need_apart(VALIDATED), f"{name}, validation"
+    row = folder.answers(stage, lambda: ask(subject, puzzles, params=params).row(stage))
+    check_learned(int(row.solved.sum()), row.solved.size, least=args.least_exact)
+    return row
+
+
+def varied_policy(args: argparse.Namespace, subject: StudySubject, folder: StudyFolder) -> Params:
     """Tune the decoder on traces of many lengths."""
     recipe = TuningRecipe(
         updates=args.supervised_updates, learning_rate=args.supervised_lr, seed=args.seed
     )
     tuner, draws = (
         TraceTuner(subject.network, recipe),
-        TraceDraws(subject, Work.THINNED, args.batch_size or TRAINING_BATCH, args.seed),
+        TraceDraws(subject, Work(args.traces), args.batch_size or TRAINING_BATCH, args.seed),
     )
 
     def update(state: TuningState, number: int) -> tuple[TuningState, str]:
         state, loss = tuner.step(state, *draws.at(number))
         return state, f"{float(loss):.3f} nats a token"
 
-    return folder.trained("thinned", start_tuning(subject.params), recipe.updates, update).tuned
+    return folder.trained(args.traces, start_tuning(subject.params), recipe.updates, update).tuned
 
 
 def reinforced_policy(
@@ -83,18 +104,7 @@ def reinforced_policy(
     kl: float,
 ) -> Params:
     """Reinforce a policy under a budget."""
-    recipe = PolicyRecipe(
-        budget=budget,
-        margin=args.margin,
-        max_new_tokens=subject.room,
-        group=args.group,
-        prompts=args.prompts,
-        temperature=args.temperature,
-        kl=kl,
-        updates=args.updates,
-        learning_rate=args.lr,
-        seed=args.seed,
-    )
+    recipe = policy_recipe(args, subject.room, budget, kl)
     training = subject.training
     prompts, lengths = subject.prompts(training)
 
@@ -115,3 +125,19 @@ def reinforced_policy(
 
     name = f"budget-{budget}-kl-{kl:g}"
     return folder.trained(name, trainer.start(start), recipe.updates, update).tuned
+
+
+def policy_recipe(args: argparse.Namespace, room: int, budget: int, kl: float) -> PolicyRecipe:
+    """Read the recipe of reinforcement."""
+    return PolicyRecipe(
+        budget=budget,
+        margin=args.margin,
+        max_new_tokens=room,
+        group=args.group,
+        prompts=args.prompts,
+        temperature=args.temperature,
+        kl=kl,
+        updates=args.updates,
+        learning_rate=args.lr,
+        seed=args.seed,
+    )

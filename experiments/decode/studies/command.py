@@ -11,10 +11,14 @@ from trm_jax.command_line import natural_float, number_in, positive_float, posit
 STUDIES = ("budget", "parallel", "switch", "lora")
 """Names of the studies, in the order of docs/tokens-studies.md."""
 
+TRACES = ("shortened", "thinned")
+"""Traces of many lengths (`Work` in traces.py)."""
+
 SETTINGS = (
     "seed",
     "scheme",
     "batch_size",
+    "traces",
     "supervised_updates",
     "supervised_lr",
     "adapter_lr",
@@ -31,6 +35,24 @@ SETTINGS = (
     "least_exact",
 )
 """Options that decide the numbers of a study."""
+
+
+NUMBERS: tuple[tuple[str, Callable[[str], float], float, str], ...] = (
+    ("--supervised-updates", positive_int, 240, "of supervised tuning"),
+    ("--supervised-lr", positive_float, 1e-3, "of supervised tuning"),
+    ("--adapter-lr", positive_float, 3e-3, "of adapters"),
+    ("--judged-puzzles", positive_int, 1000, "that switcher or verifier learn from"),
+    ("--updates", positive_int, 60, "of reinforcement"),
+    ("--lr", positive_float, 3e-4, "of reinforcement"),
+    ("--group", positive_int, 8, "samples of a prompt in an update"),
+    ("--prompts", positive_int, 4, "of an update of reinforcement"),
+    ("--temperature", positive_float, 0.8, "of samples"),
+    ("--margin", number_in(float, 0, 1), 0.6, "of the budget"),
+    ("--samples", positive_int, 8, "of a puzzle, for votes"),
+    ("--rank", positive_int, 8, "of adapters"),
+    ("--least-exact", number_in(float, 0, 1), 0.9, "what reinforcement asks of the decoder"),
+)
+"""Options with a number: name, what reads it, default, and what it is of."""
 
 
 def kl_list(text: str) -> tuple[float, ...]:
@@ -51,21 +73,13 @@ def add_study_options(p: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--scheme", default="fp32", metavar="NAME", help="of the decoder's weights (%(default)s)"
     )
-    for name, kind, default, text in (
-        ("--supervised-updates", positive_int, 240, "of supervised tuning"),
-        ("--supervised-lr", positive_float, 1e-3, "of supervised tuning"),
-        ("--adapter-lr", positive_float, 3e-3, "of adapters"),
-        ("--judged-puzzles", positive_int, 1000, "that switcher or verifier learn from"),
-        ("--updates", positive_int, 60, "of reinforcement"),
-        ("--lr", positive_float, 3e-4, "of reinforcement"),
-        ("--group", positive_int, 8, "samples of a prompt in an update"),
-        ("--prompts", positive_int, 4, "of an update of reinforcement"),
-        ("--temperature", positive_float, 0.8, "of samples"),
-        ("--margin", number_in(float, 0, 1), 0.6, "of the budget"),
-        ("--samples", positive_int, 8, "of a puzzle, for votes"),
-        ("--rank", positive_int, 8, "of adapters"),
-        ("--least-exact", number_in(float, 0, 1), 0.9, "what reinforcement asks of the decoder"),
-    ):
+    group.add_argument(
+        "--traces",
+        choices=TRACES,
+        default=TRACES[0],
+        help="what the decoder learns before reinforcement (%(default)s)",
+    )
+    for name, kind, default, text in NUMBERS:
         group.add_argument(
             name, type=kind, default=default, metavar="X", help=f"{text} (%(default)s)"
         )
@@ -88,10 +102,13 @@ def run_study(args: argparse.Namespace) -> None:
     """
     from experiments.decode.studies.folder import StudyFolder
     from experiments.decode.studies.subject import prepare_subject
+    from experiments.measurement.shards import matmul_precision
     from experiments.render.console import make_console
     from trm_jax.output.folder import writing
 
     console, subject = make_console(), prepare_subject(args)
+    if args.study != "lora":
+        subject.need_apart(1)
     out = args.out or Path("runs") / f"decode-{args.task}-{args.study}"
     settings: dict[str, Any] = {name: getattr(args, name) for name in SETTINGS}
     settings |= {
@@ -99,15 +116,12 @@ def run_study(args: argparse.Namespace) -> None:
         "model_sha256": subject.sha256,
         "data_sha256": subject.puzzles.sha256,
         "puzzles": len(subject.evaluated.inputs),
-        "training_puzzles": len(subject.training.inputs),
+        "apart_sha256": subject.apart.sha256,
+        "training_sha256": subject.training.sha256,
     }
-    with writing(out, STUDY, resume=args.resume):
+    with writing(out, STUDY, resume=args.resume), matmul_precision("float32"):
         folder = StudyFolder(out, settings, lambda line: console.print(line, soft_wrap=True))
-        console.print(
-            f"{subject.name} ({subject.model.num_parameters:,} weights) under {args.scheme},"
-            f" {settings['puzzles']} puzzles; learns from {settings['training_puzzles']}",
-            soft_wrap=True,
-        )
+        console.print(subject.header, soft_wrap=True)
         _study(args.study)(args, subject, folder, console)
 
 

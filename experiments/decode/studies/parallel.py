@@ -1,8 +1,8 @@
 """Parallel samples: votes over N answers that share one prompt's cache, by majority or verifier.
 
 Every puzzle is answered --samples times; N answers are its first N. The verifier is a linear layer
-on the state of an answer's last token (trm_jax/decoder/judges.py), trained on samples of training
-puzzles. Answers that did not end have no vote.
+on the state of an answer's last token (trm_jax/decoder/judges.py), trained on samples of held-out
+puzzles that are not evaluated. Answers that did not end have no vote.
 """
 
 import argparse
@@ -52,8 +52,8 @@ def study_parallel(
 
 
 def _verifier(args: argparse.Namespace, subject: StudySubject, sampling: Sampling) -> Judge:
-    """Train a verifier on samples of training puzzles."""
-    learned = subject.training.first(args.judged_puzzles)
+    """Train a verifier on samples of puzzles that are neither trained on nor evaluated."""
+    learned = subject.need_apart(args.judged_puzzles)
     asked = ask(subject, learned, sampling=sampling, samples=args.samples, seed=args.seed + 2)
     states, truth = asked.last.reshape(-1, asked.last.shape[-1]), asked.right.ravel()
     recipe = dataclasses.replace(VERIFIER, seed=args.seed)

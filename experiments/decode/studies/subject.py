@@ -1,6 +1,7 @@
 """A decoder and its puzzles: loaded, checked, and answered greedily or in samples."""
 
 import argparse
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from quant.decoder import simulate_decoder
 from quant.scheme import parse
 from trm_jax.decoder.generate import GREEDY, Generation, Prefilled, Sampling, continue_streams
 from trm_jax.decoder.generate import prefill as read_prompts
+from trm_jax.decoder.judges import chunked_average
 from trm_jax.decoder.loading import NamedDecoder, load_named_decoder
 from trm_jax.decoder.lora import AdaptedRows
 from trm_jax.decoder.model_folder import PuzzleDecoder
@@ -30,6 +32,7 @@ BATCH = 50
 TRAIN_OPTION = "--train-data"
 
 _prefill = jax.jit(read_prompts, static_argnames=("decoder", "room"))
+_average = jax.jit(chunked_average)
 
 
 class StudyPuzzles(NamedTuple):
@@ -37,6 +40,19 @@ class StudyPuzzles(NamedTuple):
 
     inputs: np.ndarray
     labels: np.ndarray
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all puzzles and answers, in their order."""
+        digest = hashlib.sha256()
+        for name, values in self._asdict().items():
+            digest.update(f"{name}{values.shape}".encode())
+            digest.update(np.ascontiguousarray(values, np.int32).tobytes())
+        return digest.hexdigest()
+
+    def where(self, marks: np.ndarray) -> "StudyPuzzles":
+        """Take the marked ones."""
+        return StudyPuzzles(self.inputs[marks], self.labels[marks])
 
     def first(self, count: int) -> "StudyPuzzles":
         """Take the first so many."""
@@ -50,8 +66,11 @@ class StudySubject:
     Attributes:
       name: of the decoder, for headings; sha256: of its weights.
       evaluated: puzzles that are answered for the tables.
-      training: puzzles to learn from, none an image of an evaluated one.
-      network, params: of the scheme.
+      apart: held-out puzzles that are not evaluated, and no images of those: what is chosen, and
+        what judges learn from, since a decoder answers puzzles that it was trained on too well.
+      training: puzzles to learn from, none an image of a held-out one, whose traces fit.
+      left_out: puzzles of the training split whose traces do not.
+      network, params: of the scheme, which `scheme` names.
     """
 
     name: str
@@ -59,9 +78,22 @@ class StudySubject:
     model: PuzzleDecoder
     puzzles: Puzzles
     evaluated: StudyPuzzles
+    apart: StudyPuzzles
     training: StudyPuzzles
+    left_out: int = 0
     network: Decoder
     params: Params
+    scheme: str = "fp32"
+
+    @property
+    def header(self) -> str:
+        """Say what is studied, and on what."""
+        left = f", {self.left_out} left out whose traces do not fit" if self.left_out else ""
+        return (
+            f"{self.name} ({self.model.num_parameters:,} weights) under {self.scheme},"
+            f" {len(self.evaluated.inputs)} puzzles; {len(self.apart.inputs)} to choose and judge"
+            f" on; learns from {len(self.training.inputs)}{left}"
+        )
 
     @property
     def form(self) -> TokenForm:
@@ -76,13 +108,35 @@ class StudySubject:
     @cached_property
     def prompt_width(self) -> int:
         """Tokens of the longest prompt."""
-        both = (self.evaluated, self.training)
-        return max(int(self.form.prompts(each.inputs).lengths.max()) for each in both)
+        every = (self.evaluated, self.apart, self.training)
+        return max(int(self.form.prompts(each.inputs).lengths.max(initial=0)) for each in every)
 
     @property
     def room(self) -> int:
         """Tokens that an answer may have."""
         return self.model.config.max_positions - self.prompt_width
+
+    def traces(self, puzzles: StudyPuzzles) -> TokenRows:
+        """Write whole traces in the decoder's order."""
+        return self.form.traces(puzzles.inputs, puzzles.labels, self.model.order)
+
+    def fits(self, puzzles: StudyPuzzles) -> np.ndarray:
+        """Mark puzzles whose whole traces have no more tokens than an answer may have."""
+        return self.traces(puzzles).lengths <= self.room
+
+    def need_apart(self, count: int) -> StudyPuzzles:
+        """Take the first so many of the puzzles to choose and to judge on, or all there are.
+
+        Raises:
+          ValueError: there are none.
+        """
+        if not len(self.apart.inputs):
+            raise ValueError(
+                f"all {len(self.puzzles)} puzzles of {self.puzzles.folder} are evaluated, and this"
+                " study chooses or judges on others that no decoder was trained on; lower --limit,"
+                " or name a larger --data"
+            )
+        return self.apart.first(count)
 
     def is_right(self, puzzles: StudyPuzzles, tokens: np.ndarray) -> np.ndarray:
         """Mark answers without a wrong cell."""
@@ -98,7 +152,7 @@ class StudySubject:
         if parsed.needs_puzzles:
             raise ValueError(f"--scheme {scheme} is calibrated on texts; studies take none that is")
         made = simulate_decoder(self.model.config, self.model.params, parsed)
-        return replace(self, network=made.decoder, params=made.params)
+        return replace(self, network=made.decoder, params=made.params, scheme=scheme)
 
 
 class Asked(NamedTuple):
@@ -152,12 +206,9 @@ def ask(
       adapted: adapters that act on the answers, not in the prompts.
       seed: of the draws, which are functions of (seed, number of the puzzle, sample).
     """
-    from trm_jax.decoder.judges import chunked_average
-
     used = subject.params if params is None else params
     prompts, parts = subject.prompts(puzzles), []
     size = max(1, BATCH // samples)
-    average = jax.jit(chunked_average)
     for numbers, real in _batches(len(puzzles.inputs), size):
         tokens, lengths = (jnp.asarray(x[numbers]) for x in prompts)
         read: Prefilled = _prefill(subject.network, used, tokens, lengths, room=subject.room)
@@ -174,7 +225,7 @@ def ask(
         )
         asked = _read(subject, puzzles, np.repeat(numbers, samples), written)
         shaped = [x.reshape(size, samples, *x.shape[1:])[:real] for x in asked]
-        parts.append((*shaped, np.asarray(average(read.hidden, lengths))[:real]))
+        parts.append((*shaped, np.asarray(_average(read.hidden, lengths))[:real]))
     return Asked(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
@@ -200,25 +251,55 @@ def prepare_subject(args: argparse.Namespace) -> StudySubject:
     puzzles = load_puzzles(task, args.data, cells=named.facts.cells)
     named.check_fit(puzzles)
     limit = choose_limit(args.limit, len(puzzles))
-    ordered = puzzles.ordered
-    evaluated = StudyPuzzles(np.asarray(ordered.inputs), np.asarray(ordered.labels))
+    evaluated, apart = _held_out_puzzles(puzzles, limit)
     subject = StudySubject(
         name=named.name,
         sha256=named.sha256,
         model=named.model,
         puzzles=puzzles,
-        evaluated=evaluated.first(limit),
+        evaluated=evaluated,
+        apart=apart,
         training=_training_puzzles(args, named, puzzles),
         network=named.model.decoder,
         params=named.params,
     )
-    return subject.under(args.scheme)
+    return _with_fitting_traces(subject).under(args.scheme)
+
+
+def _held_out_puzzles(puzzles: Puzzles, limit: int) -> tuple[StudyPuzzles, StudyPuzzles]:
+    """Cut held-out puzzles into the evaluated ones, and others that are no images of those."""
+    ordered = puzzles.ordered
+    both = StudyPuzzles(np.asarray(ordered.inputs), np.asarray(ordered.labels))
+    evaluated, rest = both.first(limit), StudyPuzzles(both.inputs[limit:], both.labels[limit:])
+    return evaluated, rest.where(_new_classes(puzzles, rest.inputs, evaluated.inputs))
+
+
+def _new_classes(puzzles: Puzzles, inputs: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Mark puzzles that are no images of known ones under the task's symmetries."""
+    assert puzzles.task.generator is not None  # tasks with tokens have one
+    return puzzles.task.generator(puzzles.facts).new_classes(inputs, known)
+
+
+def _with_fitting_traces(subject: StudySubject) -> StudySubject:
+    """Leave training puzzles out whose traces do not fit.
+
+    Raises:
+      ValueError: none fits.
+    """
+    fits = subject.fits(subject.training)
+    if not fits.any():
+        raise ValueError(
+            f"no trace of the training puzzles fits into the {subject.room} tokens that"
+            f" {subject.name} may write"
+        )
+    left_out = int((~fits).sum())
+    return replace(subject, training=subject.training.where(fits), left_out=left_out)
 
 
 def _training_puzzles(
     args: argparse.Namespace, named: NamedDecoder, puzzles: Puzzles
 ) -> StudyPuzzles:
-    """Load the training split of --train-data, without images of evaluated puzzles.
+    """Load the training split of --train-data, without images of held-out puzzles.
 
     Raises:
       ValueError: other puzzles, or none that is not evaluated.
@@ -230,9 +311,8 @@ def _training_puzzles(
         )
     source = load_puzzles(puzzles.task, args.train_data / "train", option=TRAIN_OPTION)
     named.check_fit(source, TRAIN_OPTION)
-    assert puzzles.task.generator is not None  # tasks with tokens have one
-    inputs, labels = (np.asarray(x) for x in (source.dataset.inputs, source.dataset.labels))
-    new = puzzles.task.generator(puzzles.facts).new_classes(inputs, puzzles.dataset.inputs)
+    given = StudyPuzzles(*map(np.asarray, (source.dataset.inputs, source.dataset.labels)))
+    new = _new_classes(puzzles, given.inputs, np.asarray(puzzles.dataset.inputs))
     if not new.any():
-        raise ValueError(f"every puzzle of {args.train_data} is evaluated too")
-    return StudyPuzzles(inputs[new], labels[new])
+        raise ValueError(f"every puzzle of {args.train_data} is held out too")
+    return given.where(new)

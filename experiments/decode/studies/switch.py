@@ -1,7 +1,8 @@
 """A switcher: easy puzzles are answered directly, by an adapter, and hard ones with a trace.
 
 The switcher reads the average state of the prompt that prefill left (trm_jax/decoder/judges.py). It
-is trained on training puzzles, whose label is whether the direct answer was right. The table shows
+is trained on held-out puzzles that are not evaluated, whose label is whether the direct answer was
+right. The table shows
 accuracy against tokens as more puzzles are routed to direct answers; beside it the same shares
 routed by chance, and by the truth, which nobody has.
 """
@@ -34,7 +35,7 @@ def study_switch(
     adapted = direct_adapters(args, subject, folder, "direct")
 
     def judged() -> AnswerRow:
-        learned = subject.training.first(args.judged_puzzles)
+        learned = subject.need_apart(args.judged_puzzles)
         judge = train_judge(
             *_cases(ask(subject, learned, adapted=adapted)),
             dataclasses.replace(SWITCHER, seed=args.seed),

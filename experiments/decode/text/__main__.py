@@ -48,20 +48,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="TEXT",
         help="question to answer; may be given several times (default: six of ours)",
     )
-    p.add_argument(
-        "--limit",
-        type=natural_int,
-        default=512,
-        metavar="N",
-        help="first N tokens of the text; 0 is all (%(default)s)",
-    )
-    p.add_argument(
-        "--max-new-tokens",
-        type=natural_int,
-        default=32,
-        metavar="N",
-        help="of every answer; 0 asks nothing (%(default)s)",
-    )
+    for name, default, text in (
+        ("--limit", 512, "first N tokens of the text; 0 is all"),
+        ("--max-new-tokens", 32, "of every answer; 0 asks nothing"),
+    ):
+        note = f"{text} (%(default)s)"
+        p.add_argument(name, type=natural_int, default=default, metavar="N", help=note)
     p.add_argument(
         "--out",
         type=user_path,

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from experiments.decode.text.passages import CALIBRATION, QUESTIONS, READ
 from experiments.decode.text.rows import LAYOUT, TextKey, TextRow, TextSpec, text_folder
 from experiments.measurement.choices import environment, parse_schemes
+from experiments.measurement.shards import matmul_precision
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console
 from export.footprint.decoder import decoder_footprint
@@ -46,13 +47,13 @@ class StudyTokens:
       text: one text; its first token is given.
       calibration: another text.
       prompts: questions in the form of chats.
-      stop: token that ends an answer.
+      stops: tokens that end an answer; none where nothing is asked.
     """
 
     text: tuple[int, ...]
     calibration: tuple[int, ...]
     prompts: tuple[tuple[int, ...], ...]
-    stop: int
+    stops: tuple[int, ...]
 
 
 def study_tokens(
@@ -85,7 +86,7 @@ def study_tokens(
         text=tuple(tokens),
         calibration=tuple(loaded.tokenizer.encode(CALIBRATION)),
         prompts=tuple(tuple(loaded.tokenizer.chat(each)) for each in questions),
-        stop=loaded.stops[0] if questions else PAD,
+        stops=loaded.stops if questions else (),
     )
 
 
@@ -138,7 +139,7 @@ def write_answers(
     simulation: DecoderSimulation, tokens: StudyTokens, max_new_tokens: int
 ) -> Written:
     """Answer the questions greedily, all side by side."""
-    if not tokens.prompts:
+    if not tokens.prompts:  # no token ends what is not asked
         return ()
     width = max(map(len, tokens.prompts))
     padded = [[*prompt, *[PAD] * (width - len(prompt))] for prompt in tokens.prompts]
@@ -147,7 +148,7 @@ def write_answers(
         simulation.params,
         jnp.asarray(padded, jnp.int32),
         jnp.asarray([len(prompt) for prompt in tokens.prompts], jnp.int32),
-        stop=tokens.stop,
+        stop=tokens.stops,
         max_new_tokens=max_new_tokens,
     )
     pairs = zip(np.asarray(written.tokens), np.asarray(written.lengths), strict=True)
@@ -169,17 +170,7 @@ def measure_texts(args: argparse.Namespace) -> None:
     loaded = load_decoder(args.model)
     questions = (args.ask or QUESTIONS) if args.max_new_tokens else ()
     tokens = study_tokens(loaded, text, args.limit, questions)
-    spec = TextSpec(
-        model=loaded.name,
-        model_sha256=loaded.sha256,
-        text_sha256=_hash(tokens.text),
-        calibration_sha256=_hash(tokens.calibration),
-        questions_sha256=_hash([token for prompt in tokens.prompts for token in (*prompt, -1)]),
-        num_tokens=len(tokens.text),
-        num_questions=len(tokens.prompts),
-        max_new_tokens=args.max_new_tokens,
-        schemes=schemes,
-    )
+    spec = spec_of(loaded, tokens, args.max_new_tokens, schemes)
     console, facts = make_console(), environment()
     with writing(args.out, LAYOUT.output, resume=args.resume):
         folder = text_folder(args.out)
@@ -191,13 +182,30 @@ def measure_texts(args: argparse.Namespace) -> None:
             f" predicted, {spec.num_questions} questions; {facts['devices']}; jax {facts['jax']}",
             soft_wrap=True,
         )
-        with progress_bar("measuring", len(keys)) as advance:
+        with progress_bar("measuring", len(keys)) as advance, matmul_precision("float32"):
             for done, row in enumerate(study_text(loaded, tokens, spec, keys), start=1):
                 folder.append(row)
                 advance(done, row.scheme)
         spec = folder.read_spec()
         answers = TextAnswers(tuple(questions), loaded.tokenizer.decode)
         write_report(spec, folder.read_rows(spec), answers, args.out, console)
+
+
+def spec_of(
+    loaded: LoadedDecoder, tokens: StudyTokens, max_new_tokens: int, schemes: tuple[str, ...]
+) -> TextSpec:
+    """Say what decides the rows of a study."""
+    return TextSpec(
+        model=loaded.name,
+        model_sha256=loaded.sha256,
+        text_sha256=_hash(tokens.text),
+        calibration_sha256=_hash(tokens.calibration),
+        questions_sha256=_hash([*_joined(tokens.prompts), *tokens.stops]),
+        num_tokens=len(tokens.text),
+        num_questions=len(tokens.prompts),
+        max_new_tokens=max_new_tokens,
+        schemes=schemes,
+    )
 
 
 def read_utf8(file: Path) -> str:
@@ -211,6 +219,10 @@ def read_utf8(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not UTF-8 at byte {error.start}") from error
+
+
+def _joined(prompts: Sequence[Sequence[int]]) -> list[int]:
+    return [token for prompt in prompts for token in (*prompt, -1)]
 
 
 def _hash(tokens: Sequence[int]) -> str:

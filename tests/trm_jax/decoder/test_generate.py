@@ -1,5 +1,7 @@
 """Writing tokens against a loop without a cache; stops, budgets, sampling, shared prompts."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +43,7 @@ def prompts() -> tuple[jax.Array, jax.Array]:
 
 
 def write(prompts: tuple[jax.Array, jax.Array], **changes):
-    options = {"stop": NO_STOP, "max_new_tokens": 8} | changes
+    options: dict[str, Any] = {"stop": NO_STOP, "max_new_tokens": 8} | changes
     return generate(DECODER, random_params(LLAMA), *prompts, **options)
 
 
@@ -66,6 +68,17 @@ def test_a_stream_ends_with_its_stop_token(prompts) -> None:
         np.testing.assert_array_equal(written.tokens[row, :end], tokens[:end])
         assert (np.asarray(written.tokens[row, end:]) == PAD).all()
         assert (np.asarray(written.log_probs[row, end:]) == 0).all()
+
+
+def test_the_first_of_several_stop_tokens_ends_a_stream(prompts) -> None:
+    free = np.asarray(write(prompts).tokens)
+    stops = (int(free[1, 2]), int(free[0, 4]))
+    written = write(prompts, stop=stops)
+    for row, tokens in enumerate(free):
+        found = np.flatnonzero(np.isin(tokens, stops))
+        assert int(written.lengths[row]) == (found[0] + 1 if len(found) else 8)
+        assert bool(written.stopped[row]) == bool(len(found))
+    assert (np.asarray(written.lengths) < np.asarray(write(prompts, stop=stops[:1]).lengths)).any()
 
 
 def test_log_probs_are_those_of_the_whole_text(prompts) -> None:

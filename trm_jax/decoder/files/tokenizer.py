@@ -106,7 +106,7 @@ def tokenizer_of_metadata(metadata: Mapping[str, Any]) -> TextTokenizer:
       ModuleNotFoundError: `tokenizers` is not installed.
       ValueError: another kind of tokenizer, or its lists do not fit each other.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+    from tokenizers import AddedToken, decoders, normalizers
 
     kind, cut = (metadata.get(f"tokenizer.ggml.{name}") for name in ("model", "pre"))
     if kind != "gpt2" or cut not in CUTS:
@@ -123,23 +123,34 @@ def tokenizer_of_metadata(metadata: Mapping[str, Any]) -> TextTokenizer:
             f"tokenizer.ggml.tokens has {len(tokens)} entries, {len(set(tokens))} of them"
             f" different, and token_type {len(kinds)}"
         )
-    pairs = [tuple(merge.split(" ")) for merge in merges]
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    try:
-        tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
-    except Exception as error:  # the package raises nothing narrower
-        raise ValueError(f"tokenizer.ggml.merges do not fit the tokens: {error}") from error
+    tokenizer = _pair_merger(tokens, merges)
     if cut == "qwen2":
         tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = CUTS[cut]()
     tokenizer.decoder = decoders.ByteLevel()
-    marked = zip(tokens, kinds, strict=True)
-    tokenizer.add_special_tokens(
-        [AddedToken(t, normalized=False) for t, k in marked if k == CONTROL]
-    )
-    marked = zip(tokens, kinds, strict=True)
-    tokenizer.add_tokens([AddedToken(t, normalized=False) for t, k in marked if k == USER_DEFINED])
+    for add, mark in (
+        (tokenizer.add_special_tokens, CONTROL),
+        (tokenizer.add_tokens, USER_DEFINED),
+    ):
+        marked = zip(tokens, kinds, strict=True)
+        add([AddedToken(t, normalized=False) for t, kind in marked if kind == mark])
     return TextTokenizer(tokenizer)
+
+
+def _pair_merger(tokens: list[str], merges: list[str]) -> Any:
+    """Build a tokenizer that merges pairs, without what cuts the text before.
+
+    Raises:
+      ValueError: the pairs do not fit the tokens.
+    """
+    from tokenizers import Tokenizer, models
+
+    pairs: Any = [tuple(merge.split(" ")) for merge in merges]  # the package checks them
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    try:
+        return Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
+    except Exception as error:  # the package raises nothing narrower
+        raise ValueError(f"tokenizer.ggml.merges do not fit the tokens: {error}") from error
 
 
 def _list_of(metadata: Mapping[str, Any], name: str, kind: type) -> list[Any]:

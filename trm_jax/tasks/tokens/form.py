@@ -21,6 +21,7 @@ SPECIAL = ("pad", "separator", "stop")
 """Names of the tokens that every vocabulary begins with."""
 
 Cells = Integer[np.ndarray, "puzzles cells"]
+TokenGrid = Integer[np.ndarray, "puzzles positions"]
 
 
 class TokenRows(NamedTuple):
@@ -51,12 +52,16 @@ class TokenForm:
         no answers.
       answers: (inputs, generated) -> cells; what stands after the first STOP does not count, and
         cells that no token speaks of stay as they are.
+      excursions: traces of scans -> of every token the size of the excursion that it belongs to, in
+        steps that lead nowhere; 0 for tokens that the answer hangs on. Without its excursions, all
+        or some, a trace leads to the same answer.
     """
 
     vocabulary: tuple[str, ...]
     prompts: Callable[[Cells], TokenRows]
     traces: Callable[[Cells, Cells, TraceOrder], TokenRows]
-    answers: Callable[[Cells, Integer[np.ndarray, "puzzles positions"]], Cells]
+    answers: Callable[[Cells, TokenGrid], Cells]
+    excursions: Callable[[TokenGrid], TokenGrid]
 
     def show(self, tokens: np.ndarray) -> str:
         """Write a sequence by the names of its tokens, up to its padding."""
@@ -100,9 +105,7 @@ def join(prompts: TokenRows, traces: TokenRows) -> TokenRows:
     return TokenRows(tokens, lengths)
 
 
-def before_stop(
-    generated: Integer[np.ndarray, "puzzles positions"],
-) -> Bool[np.ndarray, "puzzles positions"]:
+def before_stop(generated: TokenGrid) -> Bool[np.ndarray, "puzzles positions"]:
     """Mark the tokens before the first STOP."""
     return np.cumsum(generated == STOP, axis=1) == 0
 

@@ -21,6 +21,7 @@ search may find another one than the label has; the bundled mazes have one.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Integer
@@ -34,6 +35,7 @@ from trm_jax.tasks.tokens.form import (
     Cells,
     RowWriter,
     TokenForm,
+    TokenGrid,
     TokenRows,
     TraceOrder,
     before_stop,
@@ -198,6 +200,41 @@ def write_moves(
         left[rows, at] = False
 
 
+def dead_ends(vocabulary: MazeVocabulary, traces: TokenGrid) -> TokenGrid:
+    """Measure the excursion that each token of a search belongs to: what hangs on the path.
+
+    Args:
+      traces: scans, with their paths.
+
+    Returns:
+      Cells that are reached by way of the same cell beside the path, for `from` and `reach` of such
+      cells; 0 for all other tokens.
+    """
+    every, cells = np.arange(len(traces)), vocabulary.cells
+    kind, cell = np.divmod(traces - vocabulary.first_from, cells)
+    reached = (kind >= 1) & (kind <= len(MOVES))
+    searched = reached | (kind == 0)
+    on_path = np.zeros((len(traces), cells), bool)
+    row, column = np.nonzero(traces >= vocabulary.first_path)
+    on_path[row, cell[row, column]] = True
+    last = traces.shape[1] - 1 - reached[:, ::-1].argmax(axis=1)
+    on_path[every, cell[every, last]] = True  # the goal
+    on_path[every, cell[every, searched.argmax(axis=1)]] = True  # the start, searched from first
+    opposite = vocabulary.neighbours()[::-1]
+    root = np.full((len(traces), cells), NO_CELL)
+    for column in range(traces.shape[1]):
+        rows = every[reached[:, column]]
+        here = cell[rows, column]
+        came = opposite[kind[rows, column] - 1, here]
+        beside = np.where(root[rows, came] == NO_CELL, here, root[rows, came])
+        root[rows, here] = np.where(on_path[rows, here], NO_CELL, beside)
+    sizes = (root[:, :, None] == np.arange(cells)).sum(axis=1)
+    of_token = np.where(searched, cell, 0)
+    roots = np.take_along_axis(root, of_token, axis=1)
+    measured = np.take_along_axis(sizes, np.maximum(roots, 0), axis=1)
+    return np.where(searched & (roots != NO_CELL), measured, 0)
+
+
 def make_maze_tokens(shape: RowsColumns) -> TokenForm:
     """Make the token form of mazes of a shape."""
     vocabulary = MazeVocabulary(shape)
@@ -231,4 +268,10 @@ def make_maze_tokens(shape: RowsColumns) -> TokenForm:
         cells[row[inner], at[inner]] = PATH
         return cells
 
-    return TokenForm(vocabulary=vocabulary.names(), prompts=prompts, traces=traces, answers=answers)
+    return TokenForm(
+        vocabulary=vocabulary.names(),
+        prompts=prompts,
+        traces=traces,
+        answers=answers,
+        excursions=partial(dead_ends, vocabulary),
+    )

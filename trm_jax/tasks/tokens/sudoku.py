@@ -27,7 +27,7 @@ technique is used.
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Integer
@@ -41,6 +41,7 @@ from trm_jax.tasks.tokens.form import (
     Cells,
     RowWriter,
     TokenForm,
+    TokenGrid,
     TokenRows,
     TraceOrder,
     before_stop,
@@ -290,6 +291,25 @@ class SudokuTracer:
         return rows[single]
 
 
+def fruitless_looks(vocabulary: SudokuVocabulary, traces: TokenGrid) -> TokenGrid:
+    """Measure the excursion that each look belongs to: looks in a row that find nothing.
+
+    Args:
+      traces: scans.
+
+    Returns:
+      How many looks stand between two placements that no placement follows, for each of them; 0
+      for all other tokens.
+    """
+    look = (traces >= vocabulary.first_look) & (traces < vocabulary.first_pass)
+    place = (traces >= len(SPECIAL)) & (traces < vocabulary.first_look)
+    finds = np.pad(place[:, 1:], ((0, 0), (0, 1)))
+    fruitless, run = look & ~finds, np.cumsum(place, axis=1, dtype=np.int64)
+    counts = np.zeros((len(traces), traces.shape[1] + 1), int)
+    np.add.at(counts, (np.nonzero(fruitless)[0], run[fruitless]), 1)
+    return np.where(fruitless, np.take_along_axis(counts, run, axis=1), 0)
+
+
 def make_sudoku_tokens(box: Box) -> TokenForm:
     """Make the token form of a box shape."""
     vocabulary, side = SudokuVocabulary(box), check_box(box)
@@ -321,4 +341,10 @@ def make_sudoku_tokens(box: Box) -> TokenForm:
             cells[rows[free], cell[free]] = encode(digit[free] + 1)
         return cells
 
-    return TokenForm(vocabulary=vocabulary.names(), prompts=prompts, traces=traces, answers=answers)
+    return TokenForm(
+        vocabulary=vocabulary.names(),
+        prompts=prompts,
+        traces=traces,
+        answers=answers,
+        excursions=partial(fruitless_looks, vocabulary),
+    )

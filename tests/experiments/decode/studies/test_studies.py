@@ -23,8 +23,10 @@ SMALL = ("--group", "2", "--prompts", "2", "--samples", "2", "--judged-puzzles",
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A random decoder, and mazes to learn from and to answer."""
     root = tmp_path_factory.mktemp("study")
-    for split, seed, count in (("train", 0, 40), ("test", 9, 4)):
-        examples = generate_mazes(count, height=4, width=4, min_path=3, seed=seed)
+    for split, seed, count in (("train", 0, 40), ("test", 9, 9)):
+        examples = generate_mazes(count, height=4, width=4, min_path=3, seed=seed)[:2]
+        if split == "test":  # the last one is the first, upside down
+            examples = [np.concatenate([x, x[:1, ::-1]]) for x in examples]
         save_dataset(from_examples(*examples, vocab_size=6), root / "mazes" / split)
     config = DECODER_PRESETS[NAME]
     model = PuzzleDecoder(
@@ -54,11 +56,13 @@ def records(out: Path, study: str) -> list[dict[str, str]]:
 def test_budget(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert run("budget", folders, out) == 2
-    assert "needs a share of 0.9" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "needs a share of 0.9" in error
+    assert "of 6 puzzles right" in error  # of those that are not evaluated, turned images left out
     options = ("--least-exact", "0", "--token-budget", "9", "--kl", "0.001")
     assert run("budget", folders, tmp_path / "other", *options) == 0
     rows = records(tmp_path / "other", "budget")
-    assert [row["policy"] for row in rows] == ["supervised", "thinned", "budget 9, kl 0.001"]
+    assert [row["policy"] for row in rows] == ["supervised", "shortened", "budget 9, kl 0.001"]
     text = (tmp_path / "other" / "budget.md").read_text()
     assert "hard caps" in text
     # the same study again computes nothing and says the same
@@ -106,6 +110,8 @@ def test_what_a_study_cannot_do_is_said(folders: tuple[Path, Path], tmp_path: Pa
     assert "calibrated on texts" in capsys.readouterr().err
     assert run("lora", folders, out, "--train-data", str(tmp_path / "none")) == 2
     assert "none" in capsys.readouterr().err
+    assert run("parallel", folders, out, "--limit", "10") == 2
+    assert "all 10 puzzles of" in capsys.readouterr().err
     assert not out.exists()
     with pytest.raises(SystemExit):
         run("reward", folders, out)
