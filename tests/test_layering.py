@@ -149,6 +149,7 @@ PLACES = {
     "experiments.footprint": ("experiments.jobs",),
     "experiments.recipe": ("experiments.jobs",),
     "experiments.watch": ("experiments.jobs",),
+    "experiments.demo": ("experiments.jobs",),
     "experiments.decode": ("experiments.jobs",),
     "experiments.deploy.host": ("experiments.jobs",),
     "experiments.deploy.cortex_m": ("experiments.jobs",),

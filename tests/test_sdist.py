@@ -19,7 +19,13 @@ out = sys.argv[1]  # the first build changes sys.argv
 build_sdist(out)
 build_wheel(out)
 """
-PACKAGE_DATA = ("py.typed", "firmware/Makefile", "firmware/tflm/tflm_block.cc", "stand_ins/")
+PACKAGE_DATA = (
+    "py.typed",
+    "firmware/Makefile",
+    "firmware/tflm/tflm_block.cc",
+    "stand_ins/",
+    "demo/page/rules.js",
+)
 
 
 def tracked() -> list[str]:

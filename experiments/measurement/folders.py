@@ -22,6 +22,7 @@ PREDICTOR = OutputKind("experiments.predictor", "a study of predictors", ("predi
 RECIPE = OutputKind("experiments.recipe", "a search for a recipe", ("recipe.json",))
 COMPARISON = OutputKind("experiments.decode", "a comparison", ("decode.json",))
 WATCH = OutputKind("experiments.watch", "a viewer", ("watch.html",))
+DEMO = OutputKind("experiments.demo", "a demo", ("site.json",), frozenset({"runtime", "models"}))
 STUDY = OutputKind("experiments.decode", "a study of tokens", ("study.json",))
 TRAINING = OutputKind("experiments.train", "a training run", ("spec.json",))
 FULL_SIZE = OutputKind("experiments.full_size", "a full-size run", ("full_size.json",))

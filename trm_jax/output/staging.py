@@ -47,15 +47,18 @@ def staged(path: Path) -> Iterator[Path]:
     """Offer a temporary directory whose files become `path`'s only if the block succeeds.
 
     A new `path` appears in one rename. In an existing directory files of the same name are
-    replaced one by one, each atomically, and other files stay.
+    replaced one by one, in its folders too, each atomically, and other files stay.
     """
     with staging_folder(path) as work:
         yield work
         if not path.exists():
             work.rename(path)
             return
-        for file in sorted(work.iterdir(), reverse=True):  # model before config
-            os.replace(file, path / file.name)
+        for file in sorted(work.rglob("*"), reverse=True):  # model before config
+            if file.is_file():
+                place = path / file.relative_to(work)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, place)
 
 
 def replace_text(file: Path, text: str) -> None:

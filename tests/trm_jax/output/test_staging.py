@@ -61,6 +61,16 @@ def test_a_killed_writer_s_folder_goes_at_the_next_start(tmp_path: Path) -> None
     assert names(target) == ["a", "b"]
 
 
+def test_files_in_folders_are_replaced_and_others_stay(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with staged(tmp_path / "site") as work:
+            (work / "models").mkdir()
+            (work / "models" / "a").write_text(text)
+        (tmp_path / "site" / "models" / "of the user").touch()
+    assert names(tmp_path / "site" / "models") == ["a", "of the user"]
+    assert (tmp_path / "site" / "models" / "a").read_text() == "new"
+
+
 def test_a_used_process_number_is_not_the_writer(tmp_path: Path) -> None:
     work = tmp_path / f".model.{staging._host()}-{os.getppid()}-00000000.new"
     work.mkdir()  # by a process that had the number of a living one
