@@ -6,7 +6,7 @@ difference. All of it is NumPy and SciPy on counts and sums: no puzzle is needed
 divides by zero: no puzzles is a ValueError.
 
     estimates    wilson, mean, one_minus_mean, share
-    comparisons  pairs, mcnemar, paired_difference, paired_mean, difference
+    comparisons  pairs, mcnemar, paired_difference, puzzles_needed, paired_mean, difference
     records      interval_fields, interval_of: the three fields of a number with its interval
     points       pareto
 
@@ -181,7 +181,38 @@ def paired_difference(difference: Pairs, level: float = LEVEL) -> Interval:
 
     Source: Bonett and Price 2012 (one success added to both kinds of discordant pairs).
     """
+    return _bonett_price(*_some_pairs(difference), level)
+
+
+def puzzles_needed(difference: Pairs, least: float, level: float = LEVEL) -> int | None:
+    """Count the puzzles from which `paired_difference` would end at `least` or above.
+
+    It is taken that the same share of puzzles changes among more of them.
+
+    Returns:
+      None: none would do, since the difference itself is not above `least`.
+
+    Raises:
+      ValueError: no puzzles.
+    """
     lost, gained, total = _some_pairs(difference)
+
+    def is_enough(count: int) -> bool:
+        shares = (lost * count / total, gained * count / total)
+        return _bonett_price(*shares, count, level).low >= least
+
+    if (gained - lost) / total <= least:
+        return None
+    low, high = 0, 1
+    while not is_enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
+def _bonett_price(lost: Number, gained: Number, total: int, level: float) -> Interval:
     z = float(stats.norm.ppf((1 + level) / 2))
     down, up = (lost + 1) / (total + 2), (gained + 1) / (total + 2)
     reach = z * float(np.sqrt((down + up - (up - down) ** 2) / (total + 2)))

@@ -35,6 +35,7 @@ from experiments.measurement.row_files import read_document
 from experiments.recipe import rows as recipe_rows
 from experiments.recipe.rows import SearchRecord
 from experiments.render.tables import Record, Table
+from experiments.report.advice.paces import DevicePace, read_paces
 from experiments.report.provenance import Run, read_runs
 from experiments.sweep.outcomes import Sweep, read_sweeps
 from export.targets import Target
@@ -99,6 +100,7 @@ class Results(NamedTuple):
       footprints: rows of the published configurations if no folder of footprints was given:
         they follow from shapes, in a second.
       runs: every start of a program that made one of the folders.
+      paces: of the devices that were deployed to.
       deployments, votes, comparisons: the tables of every folder, one after the other.
     """
 
@@ -110,6 +112,7 @@ class Results(NamedTuple):
     comparisons: Sequence[Table] = ()
     searches: Sequence[SearchRecord] = ()
     runs: Sequence[Run] = ()
+    paces: Sequence[DevicePace] = ()
 
     def records_of(self, study: str) -> list[Record]:
         """Collect the records of one study of every ablation, its task and model added."""
@@ -147,6 +150,7 @@ def read_results(folders: Sequence[Path]) -> Results:
             for table in decode_tables.read_tables(folder)
         ],
         searches=[recipe_rows.read_search(f) for f in sorted_folders[RunKind.RECIPE]],
+        paces=[pace for folder in deployments for pace in paces_of(folder)],
         runs=[
             run
             for kind, some in sorted_folders.items()
@@ -198,6 +202,13 @@ def read_deployment(folder: Path) -> list[Table]:
     spec = read_document(file, "a deployment").spec
     read = DEPLOYED.get(str(spec.get("target")), host_tables.read_tables)
     return [replace(table, model=str(spec.get("model", ""))) for table in read(folder)]
+
+
+def paces_of(folder: Path) -> list[DevicePace]:
+    """Read how fast a device was; raises as `read_deployment`."""
+    spec = read_document(folder / DEPLOYMENT_FILE, "a deployment").spec
+    target, model = (str(spec.get(name)) for name in ("target", "model"))
+    return read_paces(folder, target, model, int(spec["steps"]))
 
 
 def architecture_of(sweep: Sweep) -> str:

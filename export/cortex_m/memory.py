@@ -176,6 +176,16 @@ class BoardMemory(NamedTuple):
     name: str
     regions: tuple[MemoryRegion, ...]
 
+    @property
+    def graph_bytes(self) -> int | None:
+        """Bytes of the memory that graphs are read from; None: it is none of the device's."""
+        return next((r.bytes for r in self.regions if _graphs in r.contents), None)
+
+    @property
+    def work_bytes(self) -> int:
+        """Bytes of the memory that arena and states lie in."""
+        return next(r.bytes for r in self.regions if _work in r.contents)
+
     def missing(self, flash: Flash, sram: BoardSram) -> dict[str, int]:
         """Count what does not fit: region -> bytes; empty where all fits."""
         counts = {region.name: region.missing(flash, sram) for region in self.regions}

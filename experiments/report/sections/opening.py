@@ -70,7 +70,7 @@ def opening_blocks(results: Results, listed: Sequence[Claim]) -> tuple[Block, ..
     return (
         sentences,
         change_figure(results.sweeps, first),
-        recipe_table(results.sweeps),
+        recipe_table(results),
         matrix(results, listed),
     )
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +21,6 @@ from experiments.report.inputs import Results, RunKind, kind_of, read_deployment
 from experiments.report.provenance import run_facts
 from experiments.report.sections.ablations import KNOWN, comparison
 from experiments.report.sections.claims import claim_table, claims_section
-from experiments.report.sections.devices import DEVICES, choose, explain
 from experiments.report.sections.memory import memory_section
 from experiments.report.sections.opening import matrix, opening_blocks, row_of, survival
 from experiments.report.verdicts import (
@@ -37,7 +35,6 @@ from experiments.report.verdicts import (
 )
 from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
-from export.footprint.sram import Residency
 from tests.support.sweep_rows import make_sweep
 from trm_jax.intervals import Interval, Pairs, interval_fields, paired_difference, wilson
 
@@ -314,28 +311,6 @@ def test_the_header_says_what_was_run_where_and_when() -> None:
     assert facts["Puzzles"] == "10 for a; 20 for b"
     assert facts["Seeds"] == "0"
     assert run_facts([], [], []) == ()
-
-
-def test_the_recommended_scheme_is_the_smallest_harmless_one_that_runs() -> None:
-    """int8 solves what full precision solves; the 4- and 3-bit schemes lose puzzles."""
-    made = make_sweep("sudoku-trm-mlp-mini", tens=20)
-    board, chip, phone = (choose(made, device) for device in DEVICES)
-    assert phone is not None
-    assert phone.outcome.scheme == "w8c-sym"
-    assert chip is not None
-    assert (chip.outcome.scheme, chip.how) == ("w8c-sym", Residency.FULL)
-    assert board is None  # TFLite Micro has no weight-only products, and full precision is none
-    assert explain(made, DEVICES[0]) == "none that was swept runs there and fits"
-    assert choose(made, DEVICES[1]._replace(budget=2**20)) is None
-    # of 10 puzzles nothing is sure, although int8 changes none of them
-    few = make_sweep("sudoku-trm-mlp-mini")
-    assert choose(few, DEVICES[2]) is None
-    reach = paired_difference(Pairs(0, 0, 10)).low
-    needed = math.ceil(10 * (reach / 0.05) ** 2)
-    assert explain(few, DEVICES[2]) == f"undecided: int8 needs n >= {needed}"
-    unknown = made._replace(spec=make_sweep("somebody").spec)
-    assert choose(unknown, DEVICES[2]) is None
-    assert explain(unknown, DEVICES[2]) == "the published size is not known"
 
 
 def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
