@@ -11,7 +11,7 @@
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tflm_checks.h"
 #include "tflm_package.h"
-#include "trm_op_resolver.h"
+#include "tflm_kernels.h"
 #include "tflm_parts.h"
 #include "trm_package.h"
 
@@ -30,12 +30,12 @@ struct Networks {
 
 alignas(16) __attribute__((section(".arena"))) uint8_t arena[TRM_ARENA_BYTES];
 alignas(tflite::MicroInterpreter) uint8_t rooms[TRM_GRAPHS][sizeof(tflite::MicroInterpreter)];
-alignas(TrmOpResolver) uint8_t resolver_room[sizeof(TrmOpResolver)];
+alignas(TflmResolver) uint8_t resolver_room[sizeof(TflmResolver)];
 alignas(TflmParts) uint8_t parts_room[sizeof(TflmParts)];
 TflmParts *parts;
 Networks networks;
 
-trm_status OpenGraph(uint32_t index, const TrmOpResolver &resolver) {
+trm_status OpenGraph(uint32_t index, const TflmResolver &resolver) {
   const TflmGraph &graph = g_package.graphs[index];
   /* before anything reads it: a flatbuffer is full of offsets */
   if (trm_crc32(0, graph.data, graph.bytes) != graph.crc)
@@ -52,7 +52,7 @@ trm_status OpenGraph(uint32_t index, const TrmOpResolver &resolver) {
 }
 
 trm_status OpenGraphs() {
-  TrmOpResolver *resolver = new (resolver_room) TrmOpResolver;
+  TflmResolver *resolver = new (resolver_room) TflmResolver;
   parts = new (parts_room) TflmParts;
   int refused = RegisterOperators(*resolver);
   if (refused)

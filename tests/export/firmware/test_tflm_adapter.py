@@ -6,6 +6,7 @@ states pass, that every refusal has a code and says what to do. Real TFLM: docs/
 
 import dataclasses
 import struct
+import subprocess
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,10 @@ from export.cortex_m import row_file, sources
 from export.cortex_m.row_file import PLAIN, Z_ONLY, Depth, RowFile
 from export.cortex_m.sources import Sizes
 from export.lowering.stages import Buffer, Partition
-from tests.support.firmware.machines import collect, make, need
+from tests.support.firmware.machines import FIRMWARE, collect, make, need
 
 FAKE = Path(__file__).resolve().parent / "fake_tflm"
+KERNELS_MAIN = Path(__file__).parents[2] / "support" / "firmware" / "tflm_kernels_main.cc"
 POSITIONS, EMB, SEQ, VOCAB = 4, 3, 3, 5
 MODEL_ID = bytes(range(32))
 ARENA, UPDATE, HEAD = 4096, 1000, 500  # bytes given, and those that the graphs need
@@ -257,3 +259,22 @@ def test_refusals_have_a_code_and_say_what_to_do(name: str, build: Path, tmp_pat
     (said,) = talk(build, tmp_path, ["info"], rows(), **changes)
     assert said.startswith(f"error {code} ")
     assert words in said
+
+
+def test_kernels_of_the_firmware_stand_in_for_tflm_s(tmp_path: Path) -> None:
+    """LOGISTIC (halves, here) by a table made once, DECODE by two tables, anything else by TFLM."""
+    need("g++")
+    (tmp_path / "trm_op_resolver.h").write_text(sources.resolver_header(["AddAdd"]))
+    program = tmp_path / "kernels"
+    files = [KERNELS_MAIN, FIRMWARE / "tflm" / "tflm_kernels.cc", FIRMWARE / "kernels.c"]
+    files.append(FIRMWARE / "products.c")
+    folders = [f"-I{folder}" for folder in (FIRMWARE, FIRMWARE / "tflm", tmp_path, FAKE)]
+    flags = ["-std=c++17", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    subprocess.run(["g++", *flags, *folders, *map(str, files), "-o", str(program)], check=True)
+    environment = {"ASAN_OPTIONS": "detect_leaks=0"}  # the arena is never given back
+    done = subprocess.run([program], capture_output=True, text=True, check=True, env=environment)
+    halves = "-64 -1 0 0 32 63"
+    decoded = f"{0 - 8} {1 - 8} {2 - 8} {100 - 31} {100 - 30} {100 - 16}"
+    said = [halves, "taken 2", halves, "taken 1", "stock 1", decoded, "stock 1"]
+    said += ["3 5 5 9", "stock", "1 -9 99 8", "stock", "1"]
+    assert done.stdout.splitlines() == said

@@ -20,7 +20,7 @@
 #define TFLITE_SCHEMA_VERSION 3
 
 typedef enum { kTfLiteOk = 0, kTfLiteError = 1 } TfLiteStatus;
-typedef enum { kTfLiteFloat32 = 1, kTfLiteInt16 = 7, kTfLiteInt8 = 9 } TfLiteType;
+typedef enum { kTfLiteFloat32 = 1, kTfLiteInt32 = 2, kTfLiteInt16 = 7, kTfLiteInt8 = 9 } TfLiteType;
 struct TfLiteIntArray {
   int size, data[4];
 };
@@ -41,6 +41,25 @@ struct TfLiteTensor {
   TfLiteIntArray shape;
 };
 
+struct TfLiteEvalTensor {
+  void *data;
+  TfLiteIntArray *dims;
+  TfLiteType type;
+};
+struct TfLiteContext {
+  void *(*AllocatePersistentBuffer)(TfLiteContext *context, size_t bytes);
+  TfLiteEvalTensor *tensors;
+};
+struct TfLiteNode {
+  TfLiteIntArray *inputs, *outputs;
+  void *user_data;
+};
+struct TFLMRegistration {
+  void *(*init)(TfLiteContext *context, const char *buffer, size_t length);
+  TfLiteStatus (*prepare)(TfLiteContext *context, TfLiteNode *node);
+  TfLiteStatus (*invoke)(TfLiteContext *context, TfLiteNode *node);
+};
+
 namespace tflite {
 
 struct Model {
@@ -51,7 +70,19 @@ struct Model {
 
 inline const Model *GetModel(const void *bytes) { return static_cast<const Model *>(bytes); }
 
-class MicroOpResolver {};
+enum BuiltinOperator {
+  BuiltinOperator_ADD,
+  BuiltinOperator_CONV_2D,
+  BuiltinOperator_FULLY_CONNECTED,
+  BuiltinOperator_LOGISTIC
+};
+
+class MicroOpResolver {
+ public:
+  virtual ~MicroOpResolver() {}
+  virtual const TFLMRegistration *FindOp(BuiltinOperator op) const = 0;
+  virtual const TFLMRegistration *FindOp(const char *op) const = 0;
+};
 
 class MicroAllocator {
  public:
