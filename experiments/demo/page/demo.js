@@ -8,7 +8,7 @@ const RUNTIME = "./runtime/ort.wasm.bundle.min.mjs";
 const PAUSE = 350; // ms between the steps of Play
 const $ = (id) => document.getElementById(id);
 const loaded = new Map(); // folder -> promise of a reasoner
-const state = { steps: [], shown: 0, busy: false, playing: false, run: 0 };
+const state = { steps: [], shown: 0, busy: false, playing: false, run: 0, turn: 0 };
 const board = new PuzzleBoard($("puzzle"), () => restart());
 
 const model = () => state.site.models[$("model").value];
@@ -37,6 +37,7 @@ function chooseModel() {
   $("hint").textContent = task === "maze"
     ? "Choose a kind of cell and paint, or move with the arrow keys and type # . S G."
     : "Choose a cell and a digit, or move with the arrow keys and type; Backspace empties a cell.";
+  for (const note of document.querySelectorAll(".maze")) note.hidden = task !== "maze";
   board.brush = null;
   chooseExample();
 }
@@ -66,7 +67,7 @@ function show(puzzle) {
 /** Forget the steps: another puzzle, model or precision. */
 function restart(edited = true) {
   if (edited) $("example").value = -1;
-  Object.assign(state, { steps: [], shown: 0, playing: false, run: state.run + 1, begun: false });
+  Object.assign(state, { steps: [], shown: 0, playing: false, run: state.run + 1, turn: state.turn + 1, begun: false });
   $("text").value = writeText(board.puzzle, model());
   sayFault(faultOf(board.puzzle, model()));
   const { architecture, parameters, steps } = model();
@@ -153,13 +154,13 @@ function count(number, noun) {
 }
 
 async function play() {
-  state.playing = !state.playing;
+  state.playing = !state.playing && !state.busy && !isDone();
+  const turn = (state.turn += 1); // another Play, Pause or puzzle ends this one
   draw();
-  const { run } = state;
-  while (state.playing && run === state.run && (await takeStep())) {
+  while (state.playing && turn === state.turn && (await takeStep())) {
     await new Promise((done) => setTimeout(done, PAUSE));
   }
-  if (run === state.run) state.playing = false;
+  if (turn === state.turn) state.playing = false;
   draw();
 }
 
@@ -170,10 +171,15 @@ function draw() {
   $("shown").max = steps.length;
   $("shown").value = shown;
   $("at").textContent = shown;
-  $("step").disabled = state.busy || state.playing || isDone();
-  $("play").disabled = !state.playing && (state.busy || isDone());
+  refuse($("step"), state.busy || state.playing || isDone());
+  refuse($("play"), !state.playing && isDone());
   $("play").textContent = state.playing ? "Pause" : "Play";
   $("steps").replaceChildren(...steps.map(rowOf));
+}
+
+/** Mark a button as of no use now. It keeps the focus, which a disabled one would lose. */
+function refuse(button, isRefused) {
+  button.setAttribute("aria-disabled", isRefused);
 }
 
 function describe({ tokens, broken, right }) {
@@ -207,7 +213,7 @@ $("clear").onclick = () => {
   show(new Uint8Array(board.puzzle.length).fill(model().task === "maze" ? FREE : EMPTY));
   $("example").value = -1;
 };
-$("step").onclick = takeStep;
+$("step").onclick = () => state.playing || takeStep();
 $("play").onclick = play;
 $("again").onclick = () => restart(false);
 $("halt").onchange = draw;
