@@ -5,7 +5,7 @@ puzzles are compared in pairs, by McNemar's exact test and by the adjusted Wald 
 difference. All of it is NumPy and SciPy on counts and sums: no puzzle is needed again. Nothing
 divides by zero: no puzzles is a ValueError.
 
-    estimates    wilson, mean, one_minus_mean, share
+    estimates    wilson, clustered_rate, mean, one_minus_mean, share
     comparisons  pairs, mcnemar, paired_difference, puzzles_needed, paired_mean, difference
     records      interval_fields, interval_of: the three fields of a number with its interval
     points       pareto
@@ -82,6 +82,39 @@ def wilson(successes: Number, total: int, level: float = LEVEL) -> Interval:
     # rounding must not push an end past the value: at 0 and 1 the end is the value itself
     low, high = (centre - spread) / scale, (centre + spread) / scale
     return Interval(p, min(max(float(low), 0.0), p), max(min(float(high), 1.0), p))
+
+
+def clustered_rate(
+    successes: Sequence[int], totals: Sequence[int], level: float = LEVEL
+) -> Interval:
+    """Estimate a rate over trials that come in clusters, such as schemes in models.
+
+    A Wilson interval of fewer trials: their number is divided by the design effect, how many times
+    the rate varies more between clusters than single trials would let it, 1 at least. Where no
+    cluster differs because all or none succeed, every cluster counts as one trial.
+
+    Args:
+      successes, totals: of every cluster. Of a single cluster nothing between clusters is known:
+        its trials count as they are.
+
+    Raises:
+      ValueError: no trials, or more successes than trials in a cluster.
+
+    Source: Kish 1965, section 8.2; Rao and Scott 1992.
+    """
+    own = [wilson(s, n, level) for s, n in zip(successes, totals, strict=True)]
+    total = sum(totals)
+    whole = wilson(sum(successes), total, level)
+    if len(own) < 2:
+        return whole
+    spread = whole.value * (1 - whole.value) / total
+    if not spread:
+        return wilson(whole.value * len(own), len(own), level)
+    off = np.asarray(successes) - whole.value * np.asarray(totals)
+    between = len(own) / (len(own) - 1) * float(off @ off) / total**2
+    kept = total / max(1.0, between / spread)
+    count = max(1, int(kept))
+    return wilson(whole.value * count, count, level)
 
 
 def mean(total: Number, squares: Number, count: int, level: float = LEVEL) -> Interval:
@@ -214,10 +247,10 @@ def puzzles_needed(difference: Pairs, least: float, level: float = LEVEL) -> int
 
 def _bonett_price(lost: Number, gained: Number, total: int, level: float) -> Interval:
     z = float(stats.norm.ppf((1 + level) / 2))
-    down, up = (lost + 1) / (total + 2), (gained + 1) / (total + 2)
+    down, up = (float(count + 1) / (total + 2) for count in (lost, gained))
     reach = z * float(np.sqrt((down + up - (up - down) ** 2) / (total + 2)))
     low, high = up - down - reach, up - down + reach
-    return Interval((gained - lost) / total, max(low, -1.0), min(high, 1.0))
+    return Interval(float(gained - lost) / total, max(low, -1.0), min(high, 1.0))
 
 
 def paired_mean(differences: np.ndarray, level: float = LEVEL) -> Interval:

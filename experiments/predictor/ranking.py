@@ -1,10 +1,11 @@
 """How well signals rank damage: Spearman's and Kendall's correlation, and where they fail.
 
-Points of one curve (a scheme on a model at several depths) move together, so the bootstrap
-draws curves, not points; its intervals answer "other schemes on these models", neither "other
-puzzles" nor "other models": schemes of one model are not independent either, and there are too few
-models to draw. Of fewer than MIN_CURVES curves no correlation is given. Correlations are between
-the signal and the exact match lost, ties by average ranks.
+Points of one curve (a scheme on a model at several depths) move together, and so do curves of one
+model: the bootstrap draws models, then as many curves of each drawn model as it has, never points.
+Its intervals answer "other schemes on other models such as these", not "other puzzles"; of a single
+model "other schemes on it". A handful of models makes them rough. Of fewer than MIN_CURVES curves
+no correlation is given. Correlations are between the signal and the exact match lost, ties by
+average ranks.
 """
 
 import itertools
@@ -28,7 +29,7 @@ class Ranking(NamedTuple):
     """How a signal ranks a group of points.
 
     Attributes:
-      count, curves: points, and independent (model, scheme) pairs among them.
+      count, curves, models: points, the (model, scheme) pairs among them, and the models.
     """
 
     signal: str
@@ -36,6 +37,7 @@ class Ranking(NamedTuple):
     kendall: Interval
     count: int
     curves: int
+    models: int
 
 
 class Pair(NamedTuple):
@@ -125,15 +127,36 @@ def rank(sample: Sequence[Point], signal: str, seed: int) -> Ranking:
         )
     x = np.asarray([point.signals[signal] for point in sample])
     y = np.asarray([point.loss.value for point in sample])
-    draws = np.random.default_rng(seed).multinomial(
-        len(curves), np.full(len(curves), 1 / len(curves)), size=RESAMPLES
-    )
-    weights = np.empty((RESAMPLES + 1, len(sample)))
-    weights[0] = 1.0  # the sample itself
-    for column, members in enumerate(curves.values()):
-        weights[1:, members] = draws[:, column, None]
+    models: dict[str, list[list[int]]] = {}
+    for (model, _), members in curves.items():
+        models.setdefault(model, []).append(members)
+    weights = draw_weights(list(models.values()), len(sample), np.random.default_rng(seed))
     correlations = (_interval(spearman(x, y, weights)), _interval(kendall(x, y, weights)))
-    return Ranking(signal, correlations[0], correlations[1], len(sample), len(curves))
+    counts = (len(sample), len(curves), len(models))
+    return Ranking(signal, correlations[0], correlations[1], *counts)
+
+
+def draw_weights(
+    models: Sequence[Sequence[Sequence[int]]], size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw models, and curves of each drawn model as often as it was drawn.
+
+    Args:
+      models: the points of each curve of each model, by number.
+      size: of the sample.
+
+    Returns:
+      (RESAMPLES + 1, points) how often each point was drawn; the first row is the sample itself.
+    """
+    weights = np.ones((RESAMPLES + 1, size))
+    even = np.full(len(models), 1 / len(models))
+    times = rng.multinomial(len(models), even, size=RESAMPLES)
+    for drawn, curves in zip(times.T, models, strict=True):
+        share = np.full(len(curves), 1 / len(curves))
+        draws = rng.multinomial(drawn * len(curves), share)
+        for column, members in zip(draws.T, curves, strict=True):
+            weights[1:, members] = column[:, None]
+    return weights
 
 
 def judged_pairs(sweep: Sweep, cycles: int) -> list[Pair]:

@@ -7,12 +7,12 @@ puzzles, by the measured rate. The threshold is learned on some cases and judged
     by puzzles   learned on the even shards of every sweep, judged on the odd ones
 
 The threshold with the fewest errors is taken; among equals the middle of the widest gap.
-Beside the rule's errors stand those of always giving the commoner answer. Cases of one
-model are not independent: the interval of the error is that of other schemes on these models, and
-too narrow for other models.
+Beside the rule's errors stand those of always giving the commoner answer. Cases of one model are
+not independent: the interval of the error counts models as clusters, wherever there are two.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -50,6 +50,7 @@ class RuleScore(NamedTuple):
       constant: errors of always giving the commoner answer of the cases learned on.
       unsure: cases whose truth is within its interval.
       mistakes: the cases in question.
+      by_model: of every model the mistakes and the cases.
     """
 
     split: str
@@ -60,10 +61,11 @@ class RuleScore(NamedTuple):
     constant: int
     unsure: int
     mistakes: tuple[Case, ...]
+    by_model: tuple[tuple[int, int], ...]
 
     @property
     def error(self) -> Interval:
-        return intervals.wilson(self.wrongly_deployed + self.wrongly_refused, self.total)
+        return intervals.clustered_rate(*zip(*self.by_model, strict=True))
 
 
 def case(sample: Point) -> Case:
@@ -107,7 +109,7 @@ def judge(split: str, divisions: Sequence[tuple[Sequence[Case], Sequence[Case]]]
         judged += held_out
         constant += sum(c.harmful != commoner for c in held_out)
         mistakes += [c for c in held_out if (c.fidelity >= threshold) == c.harmful]
-    deployed = sum(c.harmful for c in mistakes)
+    deployed, wrong = sum(c.harmful for c in mistakes), Counter(c.model for c in mistakes)
     return RuleScore(
         split,
         tuple(thresholds),
@@ -117,6 +119,7 @@ def judge(split: str, divisions: Sequence[tuple[Sequence[Case], Sequence[Case]]]
         constant,
         sum(c.unsure for c in judged),
         tuple(mistakes),
+        tuple((wrong[model], count) for model, count in Counter(c.model for c in judged).items()),
     )
 
 

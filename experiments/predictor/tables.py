@@ -110,10 +110,19 @@ def rank_table(title: str, rankings: Sequence[Ranking]) -> Table:
             _signed(r.kendall),
             str(r.count),
             str(r.curves),
+            str(r.models),
         )
         for r in rankings
     )
-    header = ("Signal", "Needs\nreference", "Spearman", "Kendall tau-b", "Points", "Curves")
+    header = (
+        "Signal",
+        "Needs\nreference",
+        "Spearman",
+        "Kendall tau-b",
+        "Points",
+        "Curves",
+        "Models",
+    )
     return Table(f"Rank correlation with exact match lost: {title}", header, rows, frozenset())
 
 
@@ -182,7 +191,7 @@ def rule_table(verdicts: Sequence[RuleScore]) -> Table:
         "Truth\nunsure",
     )
     title = f"Deploy if one-step fidelity reaches a threshold; harmful: over {MARGIN:.0%} lost"
-    title += "; cases of one model are not independent"
+    title += "; models are clusters of the interval"
     return Table(title, header, rows, frozenset())
 
 

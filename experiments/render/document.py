@@ -50,7 +50,22 @@ class Figure:
     model: str = ""
 
 
-Block = Paragraph | Items | Command | Figure | Table
+@dataclass(frozen=True)
+class Embedded:
+    """A whole page of its own, inside this one.
+
+    Attributes:
+      title: what it shows.
+      page: HTML without outside resources.
+      model: whose numbers they are; empty: of no single model.
+    """
+
+    title: str
+    page: str
+    model: str = ""
+
+
+Block = Paragraph | Items | Command | Figure | Table | Embedded
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,16 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
-from experiments.render.document import Block, Command, Document, Figure, Items, Paragraph, Section
+from experiments.render.document import (
+    Block,
+    Command,
+    Document,
+    Embedded,
+    Figure,
+    Items,
+    Paragraph,
+    Section,
+)
 from experiments.render.page_assets import SCRIPT, STYLE
 from experiments.render.svg import element
 from experiments.render.tables import Table, cells_to_csv
@@ -69,7 +78,7 @@ def _facts(facts: tuple[tuple[str, str], ...]) -> str:
 def _choice(document: Document) -> str:
     """Offer the models of a page; without the script the choice stays hidden."""
     blocks = (block for section in document.sections for block in section.blocks)
-    named = (block.model for block in blocks if isinstance(block, Table | Figure))
+    named = (block.model for block in blocks if isinstance(block, Table | Figure | Embedded))
     models = list(dict.fromkeys(model for model in named if model))
     if len(models) < 2:
         return ""
@@ -106,6 +115,8 @@ class _PageWriter:
                 return self._figure(block)
             case Table():
                 return self._table(block, anchor)
+            case Embedded():
+                return self._embedded(block)
 
     def _figure(self, figure: Figure) -> str:
         at = self._address(figure.name)
@@ -135,6 +146,20 @@ class _PageWriter:
         room = {"role": "region", "aria_labelledby": f"{at}-title", "tabindex": 0}
         wide = element("div", grid, class_="wide", **room)
         return element("div", heading + wide, id=at, data_model=table.model or None)
+
+    def _embedded(self, block: Embedded) -> str:
+        """Keep another page's style and script apart from this one's."""
+        at = self._address(block.title)
+        heading = element("h3", f"{escape(block.title)} {_self_link(at)}", class_="head")
+        frame = element(
+            "iframe",
+            " ",
+            srcdoc=block.page,
+            title=block.title,
+            sandbox="allow-scripts",
+            loading="lazy",
+        )
+        return element("div", heading + frame, id=at, data_model=block.model or None)
 
     def _address(self, words: str) -> str:
         """Make an address of words that no other block of the page has."""

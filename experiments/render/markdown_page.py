@@ -3,7 +3,15 @@
 from itertools import chain
 from pathlib import Path
 
-from experiments.render.document import Block, Command, Document, Figure, Items, Paragraph
+from experiments.render.document import (
+    Block,
+    Command,
+    Document,
+    Embedded,
+    Figure,
+    Items,
+    Paragraph,
+)
 from experiments.render.tables import Table, to_markdown
 
 
@@ -47,6 +55,8 @@ def _block(block: Block, pictures: str) -> str:
             return "\n".join([*files, "", f"*{_escape(caption)}*"])
         case Table():
             return to_markdown(block).rstrip()
+        case Embedded(title):
+            return f"{_escape(title)}: in the page."
 
 
 def _escape(text: str) -> str:

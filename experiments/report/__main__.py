@@ -10,8 +10,8 @@ beside it. Killed, the same command goes on. --model TASK=NAME and --data TASK=D
 models and puzzles in the place of a task's bundled ones; both take what experiments.sweep takes.
 
 With an --out that ends in .html the folders may be of any program (experiments.sweep, ablate,
-deploy, arc, footprint, decode, recipe; each is recognised by its files); what was not measured is
-named with the command that measures it.
+deploy, arc, footprint, decode, recipe, watch; each is recognised by its files); what was not
+measured is named with the command that measures it.
 
 Otherwise the folders must be of one sweep (same model, puzzles, depths, batch size and
 arithmetic; schemes and numbers of puzzles may differ): its tables are printed, and grid.csv,

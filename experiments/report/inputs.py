@@ -6,6 +6,7 @@
     footprint   footprint.jsonl                   experiments.footprint
     comparison  decode.json                       experiments.decode
     recipe      solved.json (or recipe.json)      experiments.recipe
+    viewer      watch.html                        experiments.watch
     deployment  deployment.json (or summary.csv)  experiments.deploy, all targets
 
 Folders of one sweep are joined; everything else stands for itself. What is read are rows and
@@ -15,8 +16,10 @@ Not here: measuring (jobs.py); sections of the page (sections/).
 """
 
 import enum
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,20 +64,24 @@ class RunKind(enum.Enum):
     FOOTPRINT = "experiments.footprint"
     COMPARISON = "experiments.decode"
     RECIPE = "experiments.recipe"
+    VIEWER = "experiments.watch"
 
 
-DEPLOYMENT_FILE = "deployment.json"
+DEPLOYMENT_FILE, VIEWER_FILE = "deployment.json", "watch.html"
+VIEWER_TITLE = re.compile(r"<title>((\S+) on [^<]+)</title>")
+VIEWER_DATA = '<script type="application/json" id="data">'
 MARKS = {
     RunKind.ABLATION: ("ablation.json",),
     RunKind.VOTES: ("votes.json",),
     RunKind.FOOTPRINT: ("footprint.jsonl",),
     RunKind.COMPARISON: ("decode.json",),
     RunKind.RECIPE: (recipe_rows.FILE, "recipe.json"),
+    RunKind.VIEWER: (VIEWER_FILE,),
     RunKind.SWEEP: ("spec*.json",),
     RunKind.DEPLOYMENT: (DEPLOYMENT_FILE, "summary.csv"),
 }
 """Files that the kinds above do not have; the first match counts."""
-WITHOUT_RUNS = {RunKind.FOOTPRINT, RunKind.RECIPE}
+WITHOUT_RUNS = {RunKind.FOOTPRINT, RunKind.RECIPE, RunKind.VIEWER}
 """Kinds whose files note no starts of their programs."""
 DEPLOYED: dict[str, Callable[[Path], list[Table]]] = {
     Target.AI_HUB.value: aihub_tables.read_tables,
@@ -91,6 +98,18 @@ PUBLISHED: dict[tuple[str, str], Config] = {
     ("arc", "TRM-Att"): ARC_TRM_ATT,
 }
 """The published configuration of a task and architecture."""
+
+
+class WatchedPage(NamedTuple):
+    """A page of experiments.watch.
+
+    Attributes:
+      page: its HTML.
+    """
+
+    title: str
+    model: str
+    page: str
 
 
 class Results(NamedTuple):
@@ -113,6 +132,7 @@ class Results(NamedTuple):
     searches: Sequence[SearchRecord] = ()
     runs: Sequence[Run] = ()
     paces: Sequence[DevicePace] = ()
+    viewers: Sequence[WatchedPage] = ()
 
     def records_of(self, study: str) -> list[Record]:
         """Collect the records of one study of every ablation, its task and model added."""
@@ -150,6 +170,7 @@ def read_results(folders: Sequence[Path]) -> Results:
             for table in decode_tables.read_tables(folder)
         ],
         searches=[recipe_rows.read_search(f) for f in sorted_folders[RunKind.RECIPE]],
+        viewers=[read_viewer(folder) for folder in sorted_folders[RunKind.VIEWER]],
         paces=[pace for folder in deployments for pace in paces_of(folder)],
         runs=[
             run
@@ -202,6 +223,22 @@ def read_deployment(folder: Path) -> list[Table]:
     spec = read_document(file, "a deployment").spec
     read = DEPLOYED.get(str(spec.get("target")), host_tables.read_tables)
     return [replace(table, model=str(spec.get("model", ""))) for table in read(folder)]
+
+
+def read_viewer(folder: Path) -> WatchedPage:
+    """Read the page of a folder of experiments.watch.
+
+    Raises:
+      ValueError: it is no such page.
+    """
+    file = folder / VIEWER_FILE
+    page = file.read_bytes().decode("utf-8", errors="replace")
+    found = VIEWER_TITLE.search(page)
+    if found is None or VIEWER_DATA not in page or not page.rstrip().endswith("</html>"):
+        raise ValueError(
+            f"{file} is no whole page of experiments.watch; run its command again, elsewhere"
+        )
+    return WatchedPage(unescape(found[1]), unescape(found[2]), page)
 
 
 def paces_of(folder: Path) -> list[DevicePace]:

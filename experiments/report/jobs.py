@@ -25,8 +25,9 @@ LOOP_AWARE = "w4t-sym-gptq-first,w4t-sym-gptq,w3t-sym-gptq"
 INPUTS = "w8c-sym_a8da,w8c-sym_a8s,w8c-sym_a8s-cells-fold"
 INTEGERS = "tflm_int8_int8,tflm_int4_int8,tflm_int4_int16"
 QUICK_SCHEMES = "fp32,int8,int4_naive,int4_calibrated,int3_naive"
+WATCHED = "fp32,int4_naive,int4_calibrated,int3_naive"
 QUICK_STUDIES = {"maze": "linear_attention", "arc": "embedding"}
-LIMIT, QUICK_LIMIT, QUICK_DEPLOYED = 200, 16, 8  # puzzles
+LIMIT, QUICK_LIMIT, QUICK_DEPLOYED, QUICK_WATCHED = 200, 16, 8, 50  # puzzles
 LARGE, QUICK_LARGE = 150, 4  # of a model that takes several times as long as the small ones
 LARGE_FLOPS = 5e8  # of a supervision step; the small models have 1.5 to 2.8e8
 
@@ -91,6 +92,7 @@ def jobs(listed: list[ReportSubject], *, quick: bool) -> list[CommandJob]:
     return [
         CommandJob(name="footprint", module="experiments.footprint", arguments=()),
         *(_sweep(subject, quick) for subject in listed),
+        *(_viewer(s, quick) for s in first.values() if s.task == "sudoku" or not quick),
         *(_ablation(subject, quick) for subject in reversed(first.values())),
         *(_vote(subject, quick) for subject in listed if subject.task == "arc"),
         *(_deployment(s, quick) for s in reversed(first.values()) if s.task != "arc"),
@@ -128,6 +130,14 @@ def _sweep(subject: ReportSubject, quick: bool) -> CommandJob:
     options = ("--schemes", names, "--limit", str(limit), *size, "--resume")
     arguments = (*subject.arguments, *options)
     return CommandJob(name=_name("sweep", subject), module="experiments.sweep", arguments=arguments)
+
+
+def _viewer(subject: ReportSubject, quick: bool) -> CommandJob:
+    """Show a puzzle that each scheme breaks; 3 bits per tensor break some of every model."""
+    limit = str(QUICK_WATCHED if quick else LIMIT)
+    options = ("--schemes", WATCHED, "--broken", "--count", "1", "--limit", limit)
+    arguments = (*subject.arguments, *options)
+    return CommandJob(name=_name("watch", subject), module="experiments.watch", arguments=arguments)
 
 
 def _ablation(subject: ReportSubject, quick: bool) -> CommandJob:

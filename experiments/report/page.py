@@ -23,11 +23,13 @@ from experiments.report.sections.memory import memory_section, pareto_section
 from experiments.report.sections.opening import opening_blocks
 from experiments.report.sections.quantisation import quantisation_section
 from experiments.report.sections.tokens import tokens_section
+from experiments.report.sections.viewers import viewer_section
 
 TITLE = "What survives when a recursive reasoner is compressed"
 SECTIONS = (
     claims_section,
     recommendation_section,
+    viewer_section,
     precision_section,
     architecture_section,
     quantisation_section,

@@ -1,12 +1,21 @@
 """Correlations against SciPy on explicit resamples; the rule on cases that are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from experiments.predictor import __main__ as predictor
 from experiments.predictor import rule
-from experiments.predictor.ranking import counterexamples, judged_pairs, kendall, rank, spearman
+from experiments.predictor.ranking import (
+    counterexamples,
+    draw_weights,
+    judged_pairs,
+    kendall,
+    rank,
+    spearman,
+)
 from experiments.predictor.rule import Case, by_model, by_puzzles, judge, learn
 from experiments.predictor.signals import ONE_STEP, SIGNALS, points
 from experiments.predictor.tables import study, study_tables
@@ -53,8 +62,35 @@ def test_fidelity_ranks_a_sweep_that_it_orders():
     three = [p for name in "abc" for p in points(make_sweep(name))]
     perfect = rank(three, ONE_STEP, seed=0)
     assert perfect.spearman.value == pytest.approx(1.0)
-    assert (perfect.count, perfect.curves) == (27, 9)
+    assert (perfect.count, perfect.curves, perfect.models) == (27, 9, 3)
     assert set(found[0].signals) == set(SIGNALS)
+
+
+def test_models_are_drawn_then_their_schemes():
+    """Points of a curve go together, and all of a model come as often as it was drawn."""
+    models = [[[0, 3], [1]], [[2], [4], [5]]]
+    weights = draw_weights(models, 6, np.random.default_rng(5))
+    assert (weights[0] == 1).all()
+    assert (weights[:, 0] == weights[:, 3]).all()
+    first, second = weights[1:, [0, 1]].sum(axis=1), weights[1:, [2, 4, 5]].sum(axis=1)
+    assert (first / 2 + second / 3 == 2).all()  # two models drawn, each with all its schemes
+    assert set(first / 2) == {0.0, 1.0, 2.0}
+    means = weights[1:].mean(axis=0)
+    # the weight of a point is 1 on average; its variance is below 3 (models: .5, schemes: 2 * 2/3)
+    assert means == pytest.approx(1.0, abs=5 * np.sqrt(3 / len(weights)))
+
+
+def test_intervals_are_wider_where_models_differ():
+    """In one of four models the signal ranks schemes the wrong way round."""
+    wrong = dict(zip(LOST, (0.0, 0.3, 0.05, 0.001), strict=True))
+    mixed = [p for name in "abc" for p in points(make_sweep(name))]
+    mixed += points(make_sweep("d", lost=wrong))
+    ranked = rank([p for p in mixed if p.full_depth], ONE_STEP, seed=0).spearman
+    # schemes drawn alone: as if all were of one model
+    renamed = [dataclasses.replace(p, model="one", scheme=f"{p.model} {p.scheme}") for p in mixed]
+    alone = rank([p for p in renamed if p.full_depth], ONE_STEP, seed=0).spearman
+    assert ranked.value == alone.value
+    assert ranked.high - ranked.low > alone.high - alone.low
 
 
 def test_few_schemes_are_not_ranked():

@@ -9,6 +9,7 @@ from scipy import stats
 from trm_jax.intervals import (
     Interval,
     Pairs,
+    clustered_rate,
     complement,
     difference,
     interval_fields,
@@ -208,3 +209,28 @@ def test_a_difference_of_estimates_is_the_normal_one_where_both_are_symmetric():
     assert difference(first, second) == pytest.approx((0.25, 0.25 - reach, 0.25 + reach))
     one_sided = difference(Interval(1.0, 0.5, 1.0), Interval(0.0, 0.0, 0.25))
     assert one_sided == pytest.approx((1.0, 1 - math.hypot(0.5, 0.25), 1.0))
+
+
+def test_clusters_that_differ_count_for_fewer_trials():
+    """Two clusters that are all or nothing are two trials, even ones are as many as they have."""
+    apart, even = clustered_rate([10, 0], [10, 10]), clustered_rate([5, 5], [10, 10])
+    assert even == wilson(10, 20)
+    # between: 2 * (5^2 + 5^2) / 20^2 = 1/4; single trials: 1/4 / 20; so 20 times, one trial is left
+    assert apart == wilson(0.5, 1)
+    assert clustered_rate([0, 0, 0], [10, 10, 10]) == wilson(0, 3)
+    assert clustered_rate([3], [10]) == wilson(3, 10)
+    with pytest.raises(ValueError, match="0 <= successes <= total"):
+        clustered_rate([3, 4], [10, 3])
+
+
+def test_clustered_intervals_hold_the_rate_of_new_clusters():
+    """Rates of 12 clusters are uniform in [0, 1]: plain Wilson holds their mean far too rarely."""
+    rng = np.random.default_rng(1)
+    held, plain = 0, 0
+    for _ in range(300):
+        wins = rng.binomial(20, rng.random(12))
+        interval, naive = clustered_rate(wins.tolist(), [20] * 12), wilson(int(wins.sum()), 240)
+        held += interval.low <= 0.5 <= interval.high
+        plain += naive.low <= 0.5 <= naive.high
+    assert held / 300 > 0.95 - 4 * (0.95 * 0.05 / 300) ** 0.5  # four standard errors below 95 %
+    assert plain / 300 < 0.6

@@ -207,9 +207,9 @@ def predictor_section(results: Results) -> Section:
     judged = study(results.sweeps)
     text = (
         f"{len(judged.points)} points: {schemes} compressed (model, scheme) pairs at every depth of"
-        " their sweeps. Intervals of correlations draw such pairs anew, neither puzzles nor models:"
-        " schemes of one model are not independent, and for other models they are too narrow. The"
-        " paper says that fidelity is monotone with damage and consecutive similarity is blind to"
+        " their sweeps. Intervals of correlations draw models, then schemes of each, no puzzles; of"
+        " a handful of models they are rough. The paper says that fidelity is monotone with damage"
+        " and consecutive similarity is blind to"
         " it; at shallow depths full precision solves little itself, so that little can be lost"
         " whatever the fidelity."
     )

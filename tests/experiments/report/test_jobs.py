@@ -33,6 +33,19 @@ def test_every_bundled_model_is_swept():
     }
 
 
+def test_puzzles_that_schemes_break_are_watched():
+    watched = {
+        quick: [
+            job.arguments[job.arguments.index("--task") + 1]
+            for job in jobs(subjects({}, {}), quick=quick)
+            if job.module == "experiments.watch"
+        ]
+        for quick in (False, True)
+    }
+    assert sorted(watched[False]) == ["arc", "maze", "sudoku"]
+    assert watched[True] == ["sudoku"]
+
+
 def test_larger_models_solve_fewer_puzzles():
     small, large = (
         ReportSubject(task="sudoku", model=f"sudoku-trm-mlp-{size}", data=None)

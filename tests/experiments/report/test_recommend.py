@@ -50,10 +50,10 @@ def test_the_smallest_harmless_scheme_that_runs_and_fits_is_recommended() -> Non
     assert phone.candidate.name == "int8"  # the 4-bit scheme is smaller and loses puzzles
     assert chip is not None
     assert chip.how is Residency.FULL
-    assert name_of(found, CHIP._replace(sram=2**20)) == "none runs and fits"
-    assert name_of(found, PHONE._replace(flash=2**20)) == "none runs and fits"
+    assert name_of(found, CHIP._replace(sram=2**20)) == "none swept runs and fits"
+    assert name_of(found, PHONE._replace(flash=2**20)) == "none swept runs and fits"
     # TFLite Micro has no weight-only products, and full precision is no recommendation
-    assert name_of(found, BY_NAME["Cortex-M55"]) == "none runs and fits"
+    assert name_of(found, BY_NAME["Cortex-M55"]) == "none swept runs and fits"
     integers = results_of(swept(**{INTEGERS: 7}))
     assert [name_of(integers, BY_NAME[n]) for n in ("Cortex-M55", "Ethos-U55")] == [INTEGERS] * 2
     assert name_of(results_of(swept(model="somebody")), PHONE) == "published size not known"
