@@ -1,6 +1,7 @@
 """What a runtime wrote against the simulation in JAX, token by token.
 
-The simulation reads prompt and written tokens in one pass, so that every token is compared, and one
+The simulation reads prompt and written tokens in one pass through the cache that the scheme keeps,
+so that every token is compared, and one
 that parts does not make all later ones part. Two correct implementations differ by float rounding:
 every product's output of the simulation is perturbed by the error of its own arithmetic
 (artifact/check_blocks.py), and the bound of a logit is FACTOR times the largest change over DRAWS
@@ -9,6 +10,7 @@ own, within twice that bound: a tie.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,7 +22,8 @@ from jaxtyping import Float, Int
 from export.artifact.check_blocks import DRAWS, FACTOR, PerturbedProducts, output_steps
 from export.decoder.host import PAD, PromptTokens, WrittenTokens
 from quant.decoder import DecoderSimulation
-from trm_jax.decoder.transformer import Decoder
+from trm_jax.decoder.transformer import Decoder, token_positions
+from trm_jax.types import Params
 
 
 class TokenComparison(NamedTuple):
@@ -65,7 +68,7 @@ def compare_tokens(
     ends = [begin + len(w.tokens) for begin, w in zip(begins, written, strict=True)]
 
     def rows(decoder: Decoder) -> Float[np.ndarray, "tokens vocab"]:
-        logits = np.asarray(jax.jit(decoder.logits)(simulation.params, tokens))
+        logits = np.asarray(cached_logits(decoder, simulation.params, tokens))
         spans = zip(logits, begins, ends, strict=True)
         return np.concatenate([each[begin:end] for each, begin, end in spans])
 
@@ -81,6 +84,16 @@ def compare_tokens(
         difference=float(np.abs(got - expected).max()),
         bound=FACTOR * float(max(changes)),
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def cached_logits(
+    decoder: Decoder, params: Params, tokens: Int[jax.Array, "batch seq"]
+) -> Float[jax.Array, "batch seq vocab"]:
+    """Compute the logits behind every token, from keys and values as memory keeps them."""
+    cache = decoder.empty_cache(batch_size=tokens.shape[0], positions=tokens.shape[1])
+    hidden, _ = decoder.extend(params, tokens, token_positions(tokens), cache)
+    return decoder.read_out(params, hidden)
 
 
 def perturbed_decoders(simulation: DecoderSimulation) -> list[Decoder]:

@@ -14,10 +14,18 @@ values by columns, because BATCH_MATMUL always multiplies by a transpose (graph/
 nothing is moved on the way. New rows are written by DYNAMIC_UPDATE_SLICE. Several heads of queries
 share one of keys: they are the rows of one product.
 
+Under a scheme with `_carry8` k_N and v_N are int8 and have their scales beside them, one a token
+and head (quant/carry.py): k_N_scale (1, kv_heads, positions, 1), v_N_scale with the last two axes
+exchanged.
+New rows are rounded before they are written, and all rows are read back for attention:
+
+    s = max |x| / 127;  q = QUANTIZE(x * (1 / s)) on the grid of step 1;  x' = DEQUANTIZE(q) * s
+
 Not here: embedding and the loop (host.py), matrix products by scheme (lowering/float_matmul.py).
 """
 
 import json
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,12 +36,13 @@ from export.graph.builder import (
     batch_matmul,
     binary,
     overwritten,
+    reduced,
     reshaped,
     scalar,
     transposed,
     unary,
 )
-from export.graph.ir import DType, Graph, GraphModel, drop_unused
+from export.graph.ir import DType, Graph, GraphModel, Quant, drop_unused
 from export.lowering.float_block import Sites, gated, rms_norm, rotated
 from export.lowering.float_matmul import linear
 from export.lowering.model import METADATA, Ranges, dense_sites, parameters_sha256
@@ -43,8 +52,25 @@ from quant.scheme import CarryPrecision
 from trm_jax.decoder.config import DecoderConfig, decoder_to_dict
 
 PREFILL, DECODE = "prefill", "decode"
+CACHES = (CarryPrecision.ARITHMETIC, CarryPrecision.INT8)
+"""How graphs keep keys and values; graphs of integers from end to end take the first alone."""
+WIDTH_AXES = {"k": 3, "v": 2}
+"""Axis of head_dim in keys and values."""
+SCALE = "_scale"
+UNIT_GRID = Quant(scale=np.ones(1, np.float32), zero_point=np.zeros(1, np.int64))
+"""Integers that mean themselves: the scales of a cache are known at run time alone."""
+INT8_TOP = 127.0
+LEAST_SCALE = float(np.finfo(np.float32).tiny)
+"""Below it data is zero for all purposes (quant/affine.py), here too: q is 0."""
 FAR = -1e30
 """Added to scores of rows behind a query, times how far behind; exp of it is 0 in float32."""
+
+
+class CacheTensor(NamedTuple):
+    """Shape and type of one tensor of a cache."""
+
+    shape: tuple[int, ...]
+    dtype: DType
 
 
 def lower_decoder(
@@ -96,26 +122,59 @@ def check_sizes(config: DecoderConfig, *, prompt: int, positions: int) -> None:
 
 
 def check_cache(plan: StoragePlan) -> None:
-    """Check that the cache is one of floats.
+    """Check that the cache is in float32, or in int8 on a target whose graphs may hold both.
 
     Raises:
       ValueError: the scheme keeps it in another format.
     """
-    if (carry := plan.precision.carry) is not CarryPrecision.ARITHMETIC:
+    carry, target = plan.precision.carry, plan.target
+    known = CACHES[:1] if target.facts.integer_graphs else CACHES
+    if carry not in known:
         raise ValueError(
-            f"{plan.precision.name}: exported graphs keep keys and values in float32; leave"
-            f" _{carry.value} out of the scheme"
+            f"{plan.precision.name}: graphs for {target.value} keep keys and values in float32"
+            f"{'' if len(known) == 1 else ' or int8 (_carry8)'}; leave _{carry.value} out of the"
+            " scheme"
         )
 
 
-def cache_shapes(config: DecoderConfig, positions: int) -> dict[str, tuple[int, ...]]:
+def cache_tensors(
+    config: DecoderConfig, positions: int, carry: CarryPrecision
+) -> dict[str, CacheTensor]:
     """List the tensors of the cache by their names in the signatures."""
     heads, width = config.num_kv_heads, config.head_dim
-    shapes: dict[str, tuple[int, ...]] = {}
+    dtype = DType.INT8 if carry is CarryPrecision.INT8 else DType.FLOAT32
+    tensors: dict[str, CacheTensor] = {}
     for layer in range(config.num_layers):
-        shapes[f"k_{layer}"] = (1, heads, positions, width)
-        shapes[f"v_{layer}"] = (1, heads, width, positions)
-    return shapes
+        tensors[f"k_{layer}"] = CacheTensor((1, heads, positions, width), dtype)
+        tensors[f"v_{layer}"] = CacheTensor((1, heads, width, positions), dtype)
+    if dtype is DType.INT8:
+        for name, (shape, _) in list(tensors.items()):
+            axis = WIDTH_AXES[name[0]]
+            lead = tuple(1 if i == axis else n for i, n in enumerate(shape))
+            tensors[name + SCALE] = CacheTensor(lead, DType.FLOAT32)
+    return tensors
+
+
+def rounded_heads(g: GraphBuilder, x: str, axis: int, path: str) -> tuple[str, str]:
+    """Put heads onto a symmetric int8 grid, one scale a token and head.
+
+    Args:
+      axis: of head_dim.
+
+    Returns:
+      The integers, and the scales.
+    """
+    size = binary(
+        g, "MAXIMUM", x, binary(g, "MUL", x, scalar(g, -1.0), f"{path}/minus"), f"{path}/size"
+    )
+    top = reduced(g, "REDUCE_MAX", size, axis, f"{path}/top")
+    step = binary(g, "DIV", top, scalar(g, INT8_TOP), f"{path}/step")
+    scales = binary(g, "MAXIMUM", step, scalar(g, LEAST_SCALE), f"{path}/scales")
+    inverse = binary(g, "DIV", scalar(g, 1.0), scales, f"{path}/inverse")
+    steps = binary(g, "MUL", x, inverse, f"{path}/steps")
+    shapes = (g.shape(x),)
+    integers = g.op("QUANTIZE", (steps,), f"{path}/q", shapes, dtype=DType.INT8, quant=UNIT_GRID)
+    return integers[0], scales
 
 
 class DecoderLowering:
@@ -130,6 +189,7 @@ class DecoderLowering:
         positions: int,
     ) -> None:
         self.config, self.positions = config, positions
+        self.carry = plan.precision.carry
         self.sites: Sites = dense_sites(quantised, plan, ranges)
         self.params = quantised
 
@@ -141,8 +201,10 @@ class DecoderLowering:
         g, c = GraphBuilder(name), self.config
         x = g.input("x", (1, tokens, c.hidden_size))
         position = g.input("position", (1,), DType.INT32)
-        shapes = cache_shapes(c, self.positions)
-        before = {tensor: g.input(tensor, shape) for tensor, shape in shapes.items()}
+        before = {
+            name: g.input(name, shape, dtype, UNIT_GRID if dtype is DType.INT8 else None)
+            for name, (shape, dtype) in cache_tensors(c, self.positions, self.carry).items()
+        }
         after = dict(before)
         self.add_tables(g, position, tokens)
         h = x
@@ -210,10 +272,29 @@ class DecoderLowering:
         k = transposed(g, reshaped(g, k, shape, f"{path}/k/heads"), (0, 2, 1, 3), f"{path}/k/lead")
         v = transposed(g, reshaped(g, v, shape, f"{path}/v/heads"), (0, 2, 3, 1), f"{path}/v/lead")
         k = rotated(g, k, tables, f"{path}/k")
-        cache[keys] = overwritten(g, cache[keys], k, 2, position, f"{path}/k/cache")
-        cache[values] = overwritten(g, cache[values], v, 3, position, f"{path}/v/cache")
-        mixed = self.mixed_heads(g, q, cache[keys], cache[values], path)
+        written = (
+            self.remembered(g, cache, keys, k, position, f"{path}/k"),
+            self.remembered(g, cache, values, v, position, f"{path}/v"),
+        )
+        mixed = self.mixed_heads(g, q, *written, path)
         return linear(g, mixed, self.sites[f"{path}/o_proj"], f"{path}/o_proj")
+
+    def remembered(
+        self, g: GraphBuilder, cache: dict[str, str], name: str, x: str, position: str, path: str
+    ) -> str:
+        """Write new rows into the cache; returns all rows as attention reads them."""
+        width = WIDTH_AXES[name[0]]
+        token_axis = 5 - width  # the other one of the last two
+        if self.carry is not CarryPrecision.INT8:
+            cache[name] = overwritten(g, cache[name], x, token_axis, position, f"{path}/cache")
+            return cache[name]
+        parts = zip((name, name + SCALE), rounded_heads(g, x, width, path), strict=True)
+        for tensor, part in parts:
+            at = f"{path}/cache{tensor.removeprefix(name)}"
+            cache[tensor] = overwritten(g, cache[tensor], part, token_axis, position, at)
+        shape = (g.shape(cache[name]),)
+        steps = g.op("DEQUANTIZE", (cache[name],), f"{path}/cache/steps", shape, version=2)[0]
+        return binary(g, "MUL", steps, cache[name + SCALE], f"{path}/cache/real")
 
     def mixed_heads(self, g: GraphBuilder, q: str, keys: str, values: str, path: str) -> str:
         """Attend with grouped queries, scale 1/sqrt(head_dim).

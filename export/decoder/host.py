@@ -13,14 +13,14 @@ Not here: graphs (graphs.py), what tokens mean (trm_jax/tasks/tokens), sampling.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from export.decoder.graphs import DECODE, PREFILL, cache_shapes
+from export.decoder.graphs import DECODE, PREFILL, CacheTensor
 from export.runtimes.contract import Arrays, Runtime
 from trm_jax.decoder.config import DecoderConfig
 
@@ -58,12 +58,14 @@ class DecoderHost:
 
     Attributes:
       embeddings: a row per token.
+      cache: shapes and types of keys, values and their scales, by their names in the signatures.
       prompt: tokens that prefill reads at once; positions: rows of the cache.
     """
 
     config: DecoderConfig
     runtime: Runtime
     embeddings: Float[np.ndarray, "vocab emb"]
+    cache: Mapping[str, CacheTensor]
     prompt: int
     positions: int
 
@@ -111,8 +113,9 @@ class DecoderHost:
 
     def _read(self, prompt: PromptTokens) -> Arrays:
         """Write all tokens of a prompt but the last into a new cache."""
-        shapes = cache_shapes(self.config, self.positions)
-        cache: Arrays = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        cache: Arrays = {
+            name: np.zeros(tensor.shape, tensor.dtype.numpy) for name, tensor in self.cache.items()
+        }
         before = prompt[:-1]
         for at in range(0, len(before), self.prompt):
             begin = min(at, self.positions - self.prompt)

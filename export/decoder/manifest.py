@@ -13,14 +13,17 @@ Not here: filling it in (pipeline.py), checking files against it (open.py).
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from export.artifact.manifest import FileFacts, StoredFiles
+from export.decoder.graphs import cache_tensors
 from export.graph.files import HOST_FILE, MANIFEST_FILE
 from export.targets import Target
+from quant.scheme import CarryPrecision, parse
 from trm_jax.data.calibration import CalibrationFacts
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.decoder.config import DecoderConfig, TraceOrder, decoder_to_dict
@@ -78,9 +81,14 @@ class DecoderManifest(StoredFiles):
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes of keys and values of one stream, in float32."""
-        c = self.config
-        return 2 * 4 * c.num_layers * c.num_kv_heads * c.head_dim * self.positions
+        """Bytes of keys and values of one stream, with their scales where they have some."""
+        tensors = cache_tensors(self.config, self.positions, self.carry).values()
+        return sum(math.prod(shape) * dtype.numpy.itemsize for shape, dtype in tensors)
+
+    @property
+    def carry(self) -> CarryPrecision:
+        """How graphs keep keys and values."""
+        return parse(self.scheme).carry
 
 
 def is_decoder_export(folder: Path) -> bool:

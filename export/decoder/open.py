@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from export.artifact.open import Shapes, check_made_of, read_graphs
-from export.decoder.graphs import DECODE, PREFILL, cache_shapes
+from export.artifact.open import check_made_of, read_graphs
+from export.decoder.graphs import DECODE, PREFILL, CacheTensor, cache_tensors
 from export.decoder.host import DecoderHost
 from export.decoder.manifest import DecoderManifest, read_decoder_manifest
 from export.graph.files import HOST_FILE
@@ -24,6 +24,8 @@ from trm_jax.tasks.table import task_named
 from trm_jax.tasks.tokens.form import TokenForm
 
 EMBEDDINGS = "embed_tokens"
+SIGNED = {DType.UINT8: DType.INT8}
+"""Integers of ONNX's graphs are moved to unsigned types (graph/onnx_translate.py)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,9 +49,21 @@ class DecoderExport:
             config=m.config,
             runtime=runtime,
             embeddings=self.embeddings,
+            cache=cache_of(self.model),
             prompt=m.prompt,
             positions=m.positions,
         )
+
+
+def cache_of(model: GraphModel) -> dict[str, CacheTensor]:
+    """Read the tensors of the cache off what decode takes; a format may have its own integers."""
+    graph = model.graph(DECODE)
+    taken = {name: graph.tensor(tensor) for name, tensor in graph.inputs.items()}
+    return {
+        name: CacheTensor(tensor.shape, tensor.dtype)
+        for name, tensor in taken.items()
+        if name not in ("x", "position")
+    }
 
 
 def open_decoder(folder: Path) -> DecoderExport:
@@ -86,19 +100,24 @@ def check_decoder_graphs(model: GraphModel, manifest: DecoderManifest) -> None:
       ValueError: graphs, shapes, types or metadata differ; the message shows both sides.
     """
     c = manifest.config
-    cache = cache_shapes(c, manifest.positions)
-    logits = {"logits": (1, 1, c.vocab_size)}
+    cache = cache_tensors(c, manifest.positions, manifest.carry)
+    logits = {"logits": CacheTensor((1, 1, c.vocab_size), DType.FLOAT32)}
+    position = CacheTensor((1,), DType.INT32)
     for name, tokens, more in ((PREFILL, manifest.prompt, {}), (DECODE, 1, logits)):
         graph = model.graph(name)
-        takes = {"x": (1, tokens, c.hidden_size), "position": (1,), **cache}
-        _check_ends(graph, "takes", graph.inputs, takes)
+        x = CacheTensor((1, tokens, c.hidden_size), DType.FLOAT32)
+        _check_ends(graph, "takes", graph.inputs, {"x": x, "position": position, **cache})
         _check_ends(graph, "gives", graph.outputs, more | cache)
     check_made_of(model, decoder_to_dict(c), manifest.parameters_sha256)
 
 
-def _check_ends(graph: Graph, verb: str, names: Mapping[str, str], expected: Shapes) -> None:
-    found = {key: graph.tensor(tensor) for key, tensor in names.items()}
-    shapes = {key: tensor.shape for key, tensor in found.items()}
-    types = {key: DType.INT32 if key == "position" else DType.FLOAT32 for key in expected}
-    if shapes != expected or {k: t.dtype for k, t in found.items()} != types:
-        raise ValueError(f"graph {graph.name!r} {verb} {shapes}, expected {expected}")
+def _check_ends(
+    graph: Graph, verb: str, names: Mapping[str, str], expected: Mapping[str, CacheTensor]
+) -> None:
+    ends = {key: graph.tensor(tensor) for key, tensor in names.items()}
+    found = {
+        key: CacheTensor(tensor.shape, SIGNED.get(tensor.dtype, tensor.dtype))
+        for key, tensor in ends.items()
+    }
+    if found != expected:
+        raise ValueError(f"graph {graph.name!r} {verb} {found}, expected {expected}")

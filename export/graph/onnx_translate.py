@@ -73,12 +73,10 @@ def translate_graph(graph: Graph) -> Graph:
     """
     t = Translation(graph)
     for tensor in graph.inputs.values():
-        source = graph.tensor(tensor)
-        dtype = DType.INT32 if source.dtype is DType.INT32 else DType.FLOAT32
-        t.float_names[tensor] = t.g.input(tensor, source.shape, dtype)
+        t.add_input(graph.tensor(tensor))
     for op in graph.ops:
         translate_op(t, op)
-    outputs = {name: t.value(tensor) for name, tensor in graph.outputs.items()}
+    outputs = {name: t.result(tensor) for name, tensor in graph.outputs.items()}
     names = {tensor: name for name, tensor in graph.inputs.items()}
     for name, tensor in outputs.items():
         names[tensor] = name + OUT * (name in graph.inputs)
@@ -103,6 +101,8 @@ class Translation:
       source: the graph in TFLite's operators; g: the graph in ONNX's.
       float_names: tensor of the source -> float32 tensor of g that has its value; an index of
         INT32 keeps its type.
+      kept: integer tensors that are overwritten in parts, and go in and out as integers.
+      integer_names: integer tensor of the source that is no constant -> that of g.
       folded: values of computed constants.
       makers: tensor of the source -> operator that computes it.
     """
@@ -110,8 +110,36 @@ class Translation:
     def __init__(self, source: Graph) -> None:
         self.source, self.g = source, GraphBuilder(source.name)
         self.float_names: dict[str, str] = {}
+        self.integer_names: dict[str, str] = {}
+        self.kept = {
+            name
+            for op in source.ops
+            if op.code == "DYNAMIC_UPDATE_SLICE" and source.tensor(op.outputs[0]).quant is not None
+            for name in (str(op.inputs[0]), op.outputs[0])
+        }
         self.folded: dict[str, np.ndarray] = {}
         self.makers = {name: op for op in source.ops for name in op.outputs}
+
+    def add_input(self, source: Tensor) -> None:
+        """Declare an input: floats, an index, or integers that are kept."""
+        if source.name not in self.kept:
+            dtype = DType.INT32 if source.dtype is DType.INT32 else DType.FLOAT32
+            self.float_names[source.name] = self.g.input(source.name, source.shape, dtype)
+            return
+        integers = self.g.input(source.name, source.shape, UNSIGNED[source.dtype][0])
+        self.set_integers(source, integers)
+
+    def result(self, name: str) -> str:
+        """Name what an output of the source is."""
+        return self.integer_names[name] if name in self.kept else self.value(name)
+
+    def set_integers(self, source: Tensor, integers: str) -> None:
+        """Record integers of g, and dequantise them for whoever reads floats."""
+        grid = self._moved_grid(source)
+        self.integer_names[source.name] = integers
+        self.float_names[source.name] = self.add(
+            "DequantizeLinear", (integers, *grid), f"{source.name}/real", source.shape
+        )
 
     def add(
         self, code: str, inputs: tuple[str, ...], name: str, shape: Shape, **options: OptionValue
@@ -144,12 +172,10 @@ class Translation:
 
     def rounded(self, x: str, out: Tensor) -> str:
         """Quantise and dequantise."""
-        assert out.quant is not None
-        dtype, shift = UNSIGNED[out.dtype]
-        quant = Quant(scale=out.quant.scale, zero_point=out.quant.zero_point + shift)
-        grid = self._grid(out.name, quant, dtype)
+        grid, dtype = self._moved_grid(out), UNSIGNED[out.dtype][0]
         integers = self.g.op("QuantizeLinear", (x, *grid), out.name, (out.shape,), dtype=dtype)[0]
-        return self.add("DequantizeLinear", (integers, *grid), f"{out.name}/real", out.shape)
+        self.set_integers(out, integers)
+        return self.float_names[out.name]
 
     def dequantised(self, integers: str, quant: Quant) -> str:
         """Expand constant integers, once."""
@@ -205,6 +231,15 @@ class Translation:
             return stored if dtype is DType.FLOAT32 else wide
         return self.add("Cast", (stored,), wide, self.g.shape(stored), to=FLOAT)
 
+    def _moved_grid(self, source: Tensor) -> tuple[str, str]:
+        """Add the grid of an activation, moved to an unsigned type."""
+        assert source.quant is not None, source.name
+        dtype, shift = UNSIGNED[source.dtype]
+        zero_point = source.quant.zero_point + shift
+        return self._grid(
+            source.name, Quant(scale=source.quant.scale, zero_point=zero_point), dtype
+        )
+
     def _grid(self, name: str, quant: Quant, dtype: DType) -> tuple[str, str]:
         """Add scale and zero point: scalars (fusions want them), or one per index of an axis."""
         shape = () if quant.axis is None else quant.scale.shape
@@ -235,7 +270,7 @@ BINARY = {
     "MINIMUM": "Min",
 }
 UNARY = {"LOGISTIC": "Sigmoid", "EXP": "Exp", "RELU": "Relu", "SIN": "Sin", "COS": "Cos"}
-REDUCED = {"MEAN": "ReduceMean", "SUM": "ReduceSum"}
+REDUCED = {"MEAN": "ReduceMean", "SUM": "ReduceSum", "REDUCE_MAX": "ReduceMax"}
 FOLDED: dict[str, Callable[..., np.ndarray]] = {
     "SIN": np.sin,
     "COS": np.cos,
@@ -345,8 +380,10 @@ def _cast(t: Translation, op: Op) -> None:
 
 
 def _dynamic_update_slice(t: Translation, op: Op) -> None:
-    name, shape = t.float_result(op)
-    x, part = (t.value(str(n)) for n in op.inputs[:2])
+    out, x, part = op.outputs[0], str(op.inputs[0]), str(op.inputs[1])
+    shape = t.source.tensor(out).shape
+    names = t.integer_names if out in t.kept else t.float_names
+    x, part = (names[n] if n in names else t.value(n) for n in (x, part))
     begin = t.makers[str(op.inputs[2])].inputs  # constant zeros, and the index of one axis
     (axis,) = (i for i, n in enumerate(begin) if t.source.tensor(str(n)).data is None)
     size = t.g.shape(part)
@@ -357,7 +394,14 @@ def _dynamic_update_slice(t: Translation, op: Op) -> None:
     at = f"{begin[axis]}/{rows}"
     if at not in t.g.tensors:
         t.g.op("Add", (t.value(str(begin[axis])), rows), at, (size,), dtype=DType.INT32)
-    t.set_result(op, t.add("ScatterElements", (x, at, part), name, shape, axis=axis))
+    dtype, options = t.g.tensors[x].dtype, {"axis": axis}
+    (result,) = t.g.op(
+        "ScatterElements", (x, at, part), out, (shape,), dtype=dtype, options=options
+    )
+    if out in t.kept:
+        t.set_integers(t.source.tensor(out), result)
+    else:
+        t.float_names[out] = result
 
 
 def _softmax(t: Translation, op: Op) -> None:

@@ -240,6 +240,10 @@ EVERYWHERE = (
 """Operators without weights that every runtime computes in float32, int8 and int16."""
 
 
+FLOATS = ("DIV", "SUM", "REDUCE_MAX", "RSQRT", "EXP", "SIN", "COS")
+"""Operators that every runtime computes in float32."""
+
+
 def _lacking(*kernels: Kernels) -> LegalityRow:
     return LegalityRow(
         refused=kernels, why="there is no kernel for these integers", instead=FLOAT_SECTION
@@ -248,7 +252,7 @@ def _lacking(*kernels: Kernels) -> LegalityRow:
 
 PLAIN_ROWS = {
     **{Use(code, (dtype,)): LegalityRow() for code in EVERYWHERE for dtype in (F32, I8, I16)},
-    **{Use(code, (F32,)): LegalityRow() for code in ("DIV", "SUM", "RSQRT", "EXP", "SIN", "COS")},
+    **{Use(code, (F32,)): LegalityRow() for code in FLOATS},
     Use("SUM", (I8,)): LegalityRow(),
     Use("SUM", (I16,)): _lacking(RUNTIME),
     Use("RSQRT", (I8,)): LegalityRow(),
@@ -286,6 +290,7 @@ NEWEST = {
     "MINIMUM": (4, 4),
     "MEAN": (3, 3),
     "SUM": (2, 2),
+    "REDUCE_MAX": (3, 3),
     "RSQRT": (3, 2),
     "LOGISTIC": (3, 3),
     "SOFTMAX": (4, 3),

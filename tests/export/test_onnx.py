@@ -198,7 +198,8 @@ def test_measured_uses_are_what_models_need() -> None:
     used = set()
     models = [lowered(kind, "fp32") for kind in CONFIGS]
     models += [lowered("mlp", scheme) for scheme in (*SCHEMES, *OTHERS)]
-    models = [*map(translate_model, models), lowered_decoder(LLAMA, "fp32", Target.ONNX).model]
+    decoders = [lowered_decoder(LLAMA, name, Target.ONNX) for name in ("fp32", "fp32_carry8")]
+    models = [*map(translate_model, models), *(each.model for each in decoders)]
     for model in models:
         assert find_onnx_violations(model) == []
         used |= {onnx_use_of(g, op) for g in model.graphs for op in g.ops}

@@ -130,10 +130,24 @@ DECODER_PRESETS = {
         max_positions=192,
         rope_theta=1e6,
     ),
+    "maze-ar-micro": DecoderConfig(
+        vocab_size=228,  # of 5x5 mazes
+        hidden_size=64,
+        num_layers=3,
+        num_heads=2,
+        num_kv_heads=2,
+        head_dim=32,
+        intermediate_size=128,
+        max_positions=96,
+        rope_theta=1e6,
+    ),
 }
-"""The bundled small decoders; tokens look far back for what they need, hence the large theta."""
+"""Small decoders; tokens look far back for what they need, hence the large theta.
 
-DECODER_TASKS = {"sudoku-ar-mini": "sudoku", "maze-ar-mini": "maze"}
+The two of the form `-mini` are bundled; `maze-ar-micro` learns its mazes in minutes on one core.
+"""
+
+DECODER_TASKS = {"sudoku-ar-mini": "sudoku", "maze-ar-mini": "maze", "maze-ar-micro": "maze"}
 """What the decoders of the presets solve, by names of trm_jax.tasks."""
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from export.decoder.confirmation import compare_tokens
 from export.decoder.graphs import DECODE, PREFILL, lower_decoder
 from export.graph.tflite_reader import read_tflite
 from export.graph.tflite_writer import write_tflite
@@ -20,6 +21,7 @@ from tests.support.export.runtimes import skip_without
 from tests.support.slow import slow_except
 from trm_jax.decoder.config import DecoderConfig
 from trm_jax.decoder.generate import generate
+from trm_jax.decoder.kv_cache import bytes_per_token
 from trm_jax.decoder.transformer import Decoder
 
 FLOAT_ERROR = 1e-4
@@ -71,6 +73,28 @@ def test_tokens_and_logits_are_the_simulations(name: str, length: int) -> None:
     assert np.abs(expected).max() > 1  # else the tolerance would say nothing
     np.testing.assert_allclose(written.logits, expected, atol=FLOAT_ERROR, rtol=0)
     np.testing.assert_array_equal(written.tokens, expected.argmax(axis=1))
+
+
+@pytest.mark.parametrize("target", slow_except([Target.LITERT, Target.ONNX], Target.LITERT))
+def test_a_cache_of_integers_is_the_simulations(target: Target) -> None:
+    """Token by token; the runtime's logits are nearer to int8's than these are to float32's."""
+    skip_without_packages(target)
+    lowered = lowered_decoder(LLAMA, "fp32_carry8", target)
+    assert find_violations(lowered.model, target) == []
+    runtime = open_runtime(target, lowered.model)
+    host, prompt = lowered.host(runtime), np.asarray(random_tokens(LLAMA, (1, 7)))[0]
+    written = host.write(prompt, stop=NEVER)
+    runtime.close()
+    bytes_held = sum(t.dtype.numpy.itemsize * np.prod(t.shape) for t in host.cache.values())
+    store = lowered.simulation.decoder.store
+    assert bytes_held == POSITIONS * bytes_per_token(LLAMA, store)
+    compared = compare_tokens(lowered.simulation, [prompt], [written])
+    assert compared.passed, compared.text
+    assert compared.equal == compared.total == POSITIONS - 7
+    plain = simulated_logits(
+        lowered_decoder(LLAMA, "fp32"), np.concatenate([prompt, written.tokens])
+    )
+    assert np.abs(written.logits - plain[6:-1]).max() > 10 * compared.difference
 
 
 def test_an_answer_ends_where_it_ends_in_jax() -> None:
@@ -138,13 +162,21 @@ def test_sizes_that_do_not_fit_are_refused(prompt: int, positions: int, text: st
         _lower(LLAMA, "fp32", prompt, positions)
 
 
-def test_a_cache_of_integers_is_refused() -> None:
-    with pytest.raises(ValueError, match="leave _carry8 out of the scheme"):
-        _lower(LLAMA, "w8c-sym_a8da_carry8", PROMPT, POSITIONS)
+def test_a_cache_that_no_graph_keeps_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"float32 or int8 \(_carry8\); leave _carry16 out"):
+        _lower(LLAMA, "w8c-sym_a8da_carry16", PROMPT, POSITIONS)
+    with pytest.raises(ValueError, match="for tflm keep keys and values in float32; leave _carry8"):
+        _lower(LLAMA, "fp32_carry8", PROMPT, POSITIONS, Target.TFLM)
 
 
-def _lower(config: DecoderConfig, scheme: str, prompt: int, positions: int) -> None:
-    plan = plan_for(parse(scheme), Target.LITERT)
+def _lower(
+    config: DecoderConfig,
+    scheme: str,
+    prompt: int,
+    positions: int,
+    target: Target = Target.LITERT,
+) -> None:
+    plan = plan_for(parse(scheme), target)
     lower_decoder(config, random_params(config), plan, prompt=prompt, positions=positions)
 
 

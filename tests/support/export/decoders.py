@@ -7,6 +7,7 @@ import numpy as np
 
 from export.decoder.graphs import lower_decoder
 from export.decoder.host import DecoderHost
+from export.decoder.open import cache_of
 from export.graph.files import convert_graphs
 from export.graph.ir import GraphModel
 from export.lowering.storage import plan_for
@@ -38,6 +39,7 @@ class LoweredDecoder(NamedTuple):
             config=self.simulation.decoder.config,
             runtime=runtime,
             embeddings=self.embeddings,
+            cache=cache_of(self.model),
             prompt=PROMPT,
             positions=POSITIONS,
         )

@@ -58,6 +58,9 @@ KINDS: dict[str, Kind] = {
     "MINIMUM": Kind(np.minimum, PAIR, same_grid=True),
     "MEAN": Kind(lambda x: x.mean(-1, keepdims=True), constants=([2],), options={"keepDims": True}),
     "SUM": Kind(lambda x: x.sum(-1, keepdims=True), constants=([2],), options={"keepDims": True}),
+    "REDUCE_MAX": Kind(
+        lambda x: x.max(-1, keepdims=True), constants=([2],), options={"keepDims": True}
+    ),
     "RSQRT": Kind(lambda x: x**-0.5, low=0.5),
     "LOGISTIC": Kind(lambda x: 1 / (1 + np.exp(-x)), fixed=True),
     "SOFTMAX": Kind(softmax, options={"beta": 1.0}, fixed=True),
