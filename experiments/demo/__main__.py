@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments.measurement.folders import DEMO
-from experiments.measurement.options import add_schemes
+from experiments.measurement.options import add_data, add_schemes
 from trm_jax.command_line import exit_code, make_parser, positive_int, user_path
 from trm_jax.output.folder import check_named
 
@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME,..",
         help="bundled models or model directories, of Sudoku and mazes (%(default)s)",
     )
+    add_data(p)
     add_schemes(p, SCHEMES, "that ONNX takes; ")
     p.add_argument(
         "--count",

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from experiments.measurement.choices import parse_names
 from export.decoder.job import find_decoder
@@ -47,12 +48,23 @@ def prepare(args: argparse.Namespace, runtime: Mapping[str, bytes]) -> DemoJob:
     schemes = parse_names(args.schemes)
     for name in schemes:
         check_scheme(name)
-    names = tuple(dict.fromkeys(name.strip() for name in args.models.split(",")))
-    models = tuple(take_model(name) for name in names)
+    models = tuple(take_model(name, args.data) for name in read_models(args.models))
     taken = [each.model.name for each in models]
     if twice := sorted({name for name in taken if taken.count(name) > 1}):
         raise ValueError(f"--models names two models called {twice[0]}; rename one's folder")
     return DemoJob(models=models, schemes=schemes, examples=args.count, runtime=runtime)
+
+
+def read_models(text: str) -> tuple[str, ...]:
+    """Read names joined by commas, none twice.
+
+    Raises:
+      ValueError: an empty name.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not all(names):
+        raise ValueError(f"--models reads names joined by commas, got {text!r}")
+    return names
 
 
 def check_scheme(name: str) -> None:
@@ -70,11 +82,14 @@ def check_scheme(name: str) -> None:
     plan_for(precision, Target.ONNX)
 
 
-def take_model(name: str) -> DemoModel:
+def take_model(name: str, data: Path | None) -> DemoModel:
     """Load a model with its puzzles.
 
+    Args:
+      data: folder of the puzzles; None: the bundled ones of its size.
+
     Raises:
-      ValueError: unknown, or without rules that a page could judge by.
+      ValueError: unknown, without rules that a page could judge by, or puzzles of another size.
       OSError: missing files.
     """
     if find_decoder(name) is not None:
@@ -85,4 +100,4 @@ def take_model(name: str) -> DemoModel:
     if model.task is None or model.task.text is None:
         solves = "unknown puzzles" if model.task is None else model.task.name
         raise ValueError(f"the page shows Sudoku and mazes; {name} solves {solves}")
-    return DemoModel(model=model, puzzles=load_puzzles(model, None))
+    return DemoModel(model=model, puzzles=load_puzzles(model, data))

@@ -143,6 +143,34 @@ def test_the_page_says_that_it_must_be_served(browser: Browser) -> None:
         assert page.evaluate("document.getElementById('app').checkVisibility()") is False
 
 
+def test_a_maze_is_painted_and_keeps_one_start(browser: Browser) -> None:
+    """The page's folder has no site.json, which it says; its board is used without it."""
+    draw = """import('./board.js').then(({PuzzleBoard}) => {
+      document.getElementById('app').hidden = false;
+      const board = new PuzzleBoard(document.getElementById('puzzle'), () => {});
+      board.show(Uint8Array.from([3, 2, 2, 4]), {task: 'maze', grid: [2, 2], box: null});
+      const send = (kind, i, buttons) => board.cells[i].dispatchEvent(
+        new PointerEvent(kind, {bubbles: true, buttons}));
+      send('pointerdown', 1, 1);
+      const untouched = Array.from(board.puzzle);
+      board.take(1);
+      send('pointerdown', 1, 1); send('pointerover', 2, 1); send('pointerover', 3, 0);
+      const painted = Array.from(board.puzzle);
+      board.take(3);
+      send('pointerdown', 1, 1);
+      return [untouched, painted, Array.from(board.puzzle), board.cells[1].ariaLabel];
+    })"""
+    with serving(PAGE) as address, browser.page(address) as page:
+        page.until("!document.getElementById('blocked').hidden")
+        said = page.evaluate("document.getElementById('blocked').textContent")
+        assert "site.json cannot be loaded: 404" in said
+        untouched, painted, moved, label = page.evaluate(draw)
+    assert untouched == [3, 2, 2, 4]
+    assert painted == [3, 1, 1, 4]
+    assert moved == [2, 3, 1, 4]
+    assert label == "row 1, column 2: start"
+
+
 @pytest.mark.parametrize("name", [SUDOKU, "maze-trm-att-mini"])
 def test_the_scripts_know_the_rules(name: str, browser: Browser) -> None:
     """Labels and labels with cells changed: what is right, and which cells break a rule."""
@@ -212,6 +240,7 @@ def test_what_cannot_be_shown_is_refused(
     assert "is a decoder" in refused(capsys, "--models", "maze-ar-mini", *out)
     assert "carry in float32" in refused(capsys, "--schemes", "w8c-sym_carry8", *out)
     assert "w8c-sym_a8da" in refused(capsys, "--schemes", "w8c-sym_a8da", *out)
+    assert "names joined by commas" in refused(capsys, "--models", "a,,b", *out)
     assert "nothing-like-it" in refused(capsys, "--models", "nothing-like-it", *out)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "note.txt").touch()

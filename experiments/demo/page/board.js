@@ -109,7 +109,9 @@ export class PuzzleBoard {
   point(event) {
     const i = this.cells.indexOf(event.target);
     if (i < 0) return;
-    event.target.releasePointerCapture?.(event.pointerId); // a finger paints other cells too
+    if (event.target.hasPointerCapture(event.pointerId)) {
+      event.target.releasePointerCapture(event.pointerId); // a finger paints other cells too
+    }
     this.at = i;
     this.draw();
     this.paint(i);

@@ -1,7 +1,7 @@
 // The page's controls: which model, precision and puzzle, and the steps taken so far.
 
 import { PuzzleBoard, showAnswer, wordOf } from "./board.js";
-import { loadReasoner } from "./reasoner.js";
+import { fetchFile, loadReasoner } from "./reasoner.js";
 import { EMPTY, FREE, GOAL, START, WALL, faultOf, isRight, readText, violations, writeText } from "./rules.js";
 
 const RUNTIME = "./runtime/ort.wasm.bundle.min.mjs";
@@ -15,9 +15,7 @@ const model = () => state.site.models[$("model").value];
 const exported = () => model().exports[$("scheme").value];
 
 async function begin() {
-  const answer = await fetch("site.json");
-  if (!answer.ok) throw new Error(`site.json cannot be loaded: ${answer.status} ${answer.statusText}`);
-  state.site = await answer.json();
+  state.site = await (await fetchFile("site.json")).json();
   fill($("model"), state.site.models.map((each) => each.title));
   $("app").hidden = false;
   chooseModel();

@@ -20,8 +20,9 @@ export async function loadReasoner(ort, folder) {
   return new Reasoner(ort, manifest, host, sessions);
 }
 
-async function fetchFile(address) {
-  const answer = await fetch(address);
+/** Fetch a file that belongs to this page; a newer page's is not mixed with a kept one. */
+export async function fetchFile(address) {
+  const answer = await fetch(address, { cache: "no-cache" });
   if (!answer.ok) throw new Error(`${address} cannot be loaded: ${answer.status} ${answer.statusText}`);
   return answer;
 }
