@@ -1,5 +1,7 @@
 """The viewer: violations against the tasks' own rules, partings by hand, pages read back."""
 
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
@@ -103,13 +105,22 @@ def test_a_puzzle_is_a_number_or_a_text(sudokus: Puzzles) -> None:
         choose_puzzle("11" + "." * 34, sudokus)
 
 
+@pytest.fixture(scope="module")
+def viewer(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A page with a GIF and frames, and what was printed meanwhile."""
+    root = tmp_path_factory.mktemp("viewer")
+    tiny.write(root)
+    words = tiny.arguments(root, root / "out", "--schemes", "int4_naive,int3_naive")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert watch.main([*words, "--puzzle", "3", "--gif", "--frames"]) == 0
+    return root / "out", printed.getvalue()
+
+
 @pytest.mark.slow
-def test_the_page_holds_what_was_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tiny.write(tmp_path)
-    words = tiny.arguments(tmp_path, tmp_path / "out", "--schemes", "int4_naive,int3_naive")
-    assert watch.main([*words, "--puzzle", "3", "--gif", "--frames"]) == 0
-    assert "8 H-cycles" in capsys.readouterr().out
-    page = (tmp_path / "out" / "watch.html").read_text()
+def test_the_page_holds_what_was_seen(viewer: tuple[Path, str]) -> None:
+    out, printed = viewer
+    assert "8 H-cycles" in printed
+    page = (out / "watch.html").read_text()
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
     assert found
     data = json.loads(found[1])
@@ -122,8 +133,8 @@ def test_the_page_holds_what_was_seen(tmp_path: Path, capsys: pytest.CaptureFixt
     assert len(full["tokens"]) == 8
     assert full["curves"]["Fidelity to full precision"] == [1.0] * 8
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", page)
-    assert len(list((tmp_path / "out").glob("cycle-*.png"))) == 8
-    with Image.open(tmp_path / "out" / "watch.gif") as moving:
+    assert len(list(out.glob("cycle-*.png"))) == 8
+    with Image.open(out / "watch.gif") as moving:
         assert moving.n_frames > 1
 
 
@@ -150,17 +161,16 @@ def test_broken_puzzles_are_those_that_only_full_precision_solves(
 
 
 @pytest.mark.slow
-def test_a_browser_draws_every_scheme(browser: Browser, tmp_path: Path) -> None:
+def test_a_browser_draws_every_scheme(browser: Browser, viewer: tuple[Path, str]) -> None:
     """The script has run to its end: boards, curves and the words below them are there."""
-    tiny.write(tmp_path)
-    out = tmp_path / "out"
-    assert watch.main([*tiny.arguments(tmp_path, out, "--schemes", "int3_naive")]) == 0
+    out, _ = viewer
     address = f"{(out / 'watch.html').as_uri()}#cycle=8"
     with browser.page(address, width=390) as page:
         text = page.html
         assert page.errors == []
         assert page.overflow == 0
-    for scheme in ("fp32", "int3_naive"):
+        assert page.violations() == []
+    for scheme in ("fp32", "int4_naive", "int3_naive"):
         assert f'aria-label="{scheme} after H-cycle 8: ' in text
     assert len(re.findall(r'aria-label="[^"]* after every H-cycle', text)) == 4
     assert "8 of 8" in text
