@@ -101,9 +101,7 @@ def factorise(hessian: Float[np.ndarray, "inputs inputs"], damping: float) -> He
 def _round(
     kernel: Float[Array, "inputs outputs"], of: HessianFactor, affine: Affine, grid: Grid
 ) -> QTensor:
-    ordered = kernel[of.order].astype(jnp.float32)
-    rounded = _compensate(ordered, jnp.asarray(of.factor), affine, grid)
-    qvalue = rounded[np.argsort(of.order)].astype(grid.dtype)
+    qvalue = _compensate(kernel, of.order, np.argsort(of.order), of.factor, affine, grid)
     return QTensor(qvalue, affine.scale, affine.zero_point, grid)
 
 
@@ -139,14 +137,21 @@ def _damped_cholesky(
         return _damped_cholesky(hessian, 10 * damping)
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@functools.partial(jax.jit, static_argnums=5)
 def _compensate(
     kernel: Float[Array, "inputs outputs"],
+    order: Int[Array, " inputs"],
+    places: Int[Array, " inputs"],
     factor: Float[Array, "inputs inputs"],
     affine: Affine,
     grid: Grid,
 ) -> Array:
-    """Round row by row; every row's error is taken back by the rows behind it."""
+    """Round row by row; every row's error is taken back by the rows behind it.
+
+    Args:
+      order: which row comes first, second, ...
+      places: where each row comes, the inverse of `order`.
+    """
 
     def round_row(remaining: Array, index: Array) -> tuple[Array, Array]:
         row = remaining[index][None]
@@ -155,5 +160,6 @@ def _compensate(
         # the factor is 0 before the row itself: rows that are rounded stay
         return remaining - factor[index][:, None] * error, rounded.qvalue[0]
 
-    _, integers = jax.lax.scan(round_row, kernel, jnp.arange(len(kernel)))
-    return integers
+    ordered = kernel[order].astype(jnp.float32)
+    _, integers = jax.lax.scan(round_row, ordered, jnp.arange(len(kernel)))
+    return integers[places].astype(grid.dtype)

@@ -16,9 +16,11 @@ Not here: the search for the range of least squared error (quant/affine.py), and
 (weights.py, gptq.py).
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
@@ -30,10 +32,11 @@ REACHES = (1.0, 0.9, 0.8, 1.1, 1.25)
 """Factors on the range of least squared error that rounding by Hessians tries."""
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2))
 def candidate_grids(
     kernel: Float[Array, "inputs outputs"],
     weights: WeightScheme,
-    reaches: Sequence[float] = (1.0,),
+    reaches: tuple[float, ...] = (1.0,),
 ) -> list[Affine]:
     """List the scales and zero points that a scheme allows for a kernel, the symmetric first.
 
@@ -64,6 +67,7 @@ def squared_error(
     return jnp.sum(error, axis=q.grid.reduced_axes(error.ndim), keepdims=True)
 
 
+@jax.jit
 def output_error(
     kernel: Float[Array, "inputs outputs"],
     q: QTensor,
@@ -71,7 +75,9 @@ def output_error(
 ) -> Float[Array, "1 scale_outputs"]:
     """Sum the squared change of the outputs over all weights that share a scale."""
     error = kernel.astype(jnp.float32) - dequantise(q)
-    change = jnp.sum(error * jnp.einsum("ij,jo->io", hessian, error), axis=0, keepdims=True)
+    products = error * jnp.einsum("ij,jo->io", hessian, error)
+    # the barrier keeps XLA from fusing the product into the sum, which would round otherwise
+    change = jnp.sum(jax.lax.optimization_barrier(products), axis=0, keepdims=True)
     return change if q.grid.channel_axes else jnp.sum(change, keepdims=True)
 
 

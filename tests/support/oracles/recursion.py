@@ -119,9 +119,10 @@ def trajectory(
     params = to_float64(weights.params)
     net_H = params["H_level" if isinstance(config, HRMConfig) else "L_level"]
     states = []
-    for tokens, identifier in zip(batch.inputs, batch.puzzle_identifiers, strict=True):
+    puzzles = (np.asarray(array) for array in (batch.inputs, batch.puzzle_identifiers))
+    for tokens, identifier in zip(*puzzles, strict=True):
         row = to_float64(weights.puzzle_emb[identifier])
-        e = embed(params, np.asarray(tokens), row, config)
+        e = embed(params, tokens, row, config)
         z_H = np.tile(to_float64(weights.buffers.H_init), (config.num_positions, 1))
         z_L = np.tile(to_float64(weights.buffers.L_init), (config.num_positions, 1))
         seen = []
