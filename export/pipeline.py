@@ -35,8 +35,14 @@ from export.artifact.manifest import (
 )
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solution, Solver, run_by_stages
-from export.graph.files import HOST_FILE, MANIFEST_FILE, convert_graphs, write_files
+from export.graph.files import (
+    HOST_FILE,
+    MANIFEST_FILE,
+    convert_graphs,
+    write_files,
+)
 from export.graph.ir import GraphModel
+from export.graph.onnx_weights import shared_contents
 from export.graph.tflite_schema import encode
 from export.legality.check import check_legality
 from export.lowering.model import lower_floats, lower_integers, parameters_sha256
@@ -485,12 +491,14 @@ def count_weight_bytes(model: GraphModel, file_format: FileFormat) -> int:
     """Count the bytes of all constants in the files of a format, scales and zero points included.
 
     A .tflite file holds equal elements once, and equal scales and zero points (float32 and int64)
-    once as well, for all graphs. ONNX files hold every constant, scales and zero points among them.
+    once as well, for all graphs. ONNX files hold every constant, scales and zero points among them,
+    and large ones that several of them have once.
     """
     constants = [t for graph in model.graphs for t in graph.tensors if t.data is not None]
     elements = [encode(t.data, t.dtype) for t in constants if t.data is not None]
     if file_format is FileFormat.ONNX:
-        return sum(map(len, elements))
+        shared = shared_contents(model)
+        return sum(len(each) for each in elements if each not in shared) + sum(map(len, shared))
     grids = [t.quant for t in constants if t.quant is not None]
     scales = {np.asarray(quant.scale, "<f4").tobytes() for quant in grids}
     zero_points = {np.asarray(quant.zero_point, "<i8").tobytes() for quant in grids}

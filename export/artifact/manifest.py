@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from export.graph.files import HOST_FILE, MANIFEST_FILE, name_files
+from export.graph.onnx_weights import WEIGHTS_FILE
 from export.targets import Target
 from quant.scheme import CarryPrecision
 from trm_jax import config as configs
@@ -120,7 +121,8 @@ class StoredFiles:
     @property
     def model_files(self) -> tuple[str, ...]:
         """Names of the files that hold the graphs."""
-        return name_files(self.operators, self.target)
+        shared = (WEIGHTS_FILE,) if WEIGHTS_FILE in self.files else ()
+        return (*name_files(self.operators, self.target), *shared)
 
     @property
     def model_bytes(self) -> int:

@@ -1,5 +1,7 @@
 """The files of an export's graphs: one .tflite for most runtimes, one .onnx per graph for others.
 
+Large constants that several .onnx files read lie beside them, once (onnx_weights.py).
+
 A format is a `GraphFormat`: how graphs are named, put into its operators, written and read. Not
 here: the host's tensors and the manifest (artifact/manifest.py); their names are, so that this
 file knows all names of a folder.
@@ -65,7 +67,7 @@ def read_files(contents: Mapping[str, bytes], target: Target) -> GraphModel:
 
 
 def name_files(graphs: Iterable[str], target: Target) -> tuple[str, ...]:
-    """Name the files that hold an export's graphs."""
+    """Name the files of an export's graphs; weights may lie beside them (onnx_weights.py)."""
     return FORMATS[target.facts.file_format].names(graphs)
 
 

@@ -1,17 +1,20 @@
 """Graphs of ONNX's operators to and from .onnx bytes: one file per graph, weights inside.
 
+Large constants that several graphs have are external data of all of them, in one file beside them.
+
     opset 18   what float32 and 8-bit graphs need; 21 where int4 or uint16 appear
     ir_version 8 or 10, as those opsets came
     metadata   the model's entries, as metadata_props
     weights    raw data, little endian, int4 two to a byte (low nibble first)
+    weights.bin  the same bytes of shared ones, each at a multiple of ALIGNED, zeros between
 
 What is written passes onnx.checker with shape inference: declared shapes must be the inferred
 ones. Reading trusts nothing: whatever is wrong with the bytes is one ValueError.
 
-Not here: external data, dynamic shapes, control flow; reading refuses them.
+Not here: other external data, dynamic shapes, control flow; reading refuses them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import numpy as np
@@ -22,6 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.graph.ir import DType, Graph, GraphModel, Op, OptionValue, Tensor
 from export.graph.onnx_translate import signature_name
+from export.graph.onnx_weights import WEIGHTS_FILE, shared_contents
 from export.graph.tflite_schema import encode
 
 SUFFIX = ".onnx"
@@ -42,21 +46,81 @@ TYPES = {
 READ: dict[int, DType] = {int(number): dtype for dtype, number in TYPES.items()}
 
 
+ALIGNED = 64
+"""Bytes: where a shared constant may begin."""
+
+
 def write_onnx(model: GraphModel) -> dict[str, bytes]:
-    """Write every graph: file name -> bytes.
+    """Write every graph, and what they share: file name -> bytes.
 
     Raises:
       ValueError: onnx.checker refuses a graph.
     """
-    return {f"{g.name}{SUFFIX}": write_onnx_graph(g, model.metadata) for g in model.graphs}
+    protos = {f"{g.name}{SUFFIX}": _model_proto(g, model.metadata) for g in model.graphs}
+    weights = _move_out(protos.values(), shared_contents(model))
+    files = {name: _bytes_of(proto) for name, proto in protos.items()}
+    return files | ({WEIGHTS_FILE: weights} if weights else {})
 
 
 def write_onnx_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
-    """Write one graph.
+    """Write one graph, weights inside.
 
     Raises:
       ValueError: as `write_onnx`.
     """
+    return _bytes_of(_model_proto(graph, metadata))
+
+
+def _bytes_of(proto: onnx.ModelProto) -> bytes:
+    return proto.SerializeToString(deterministic=True)
+
+
+def _move_out(protos: Iterable[onnx.ModelProto], shared: set[bytes]) -> bytes:
+    """Make external data of shared constants; returns the bytes of their file."""
+    content, begins = bytearray(), {}
+    for proto in protos:
+        for tensor in proto.graph.initializer:
+            raw = tensor.raw_data
+            if raw not in shared:
+                continue
+            if raw not in begins:
+                content += bytes(-len(content) % ALIGNED)
+                begins[raw] = len(content)
+                content += raw
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            place = {"location": WEIGHTS_FILE, "offset": begins[raw], "length": len(raw)}
+            for key, value in place.items():
+                tensor.external_data.add(key=key, value=str(value))
+    return bytes(content)
+
+
+def _move_in(proto: onnx.ModelProto, weights: bytes) -> None:
+    """Put external data back into its tensors.
+
+    Raises:
+      ValueError: it lies elsewhere, or outside of the file.
+    """
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        numbers = [place.get(key, "") for key in ("offset", "length")]
+        if set(place) != {"location", "offset", "length"} or not all(map(str.isdecimal, numbers)):
+            raise ValueError(f"tensor {tensor.name[:40]!r} has external data at {str(place)[:80]}")
+        begin, length = map(int, numbers)
+        if place["location"] != WEIGHTS_FILE or begin + length > len(weights):
+            raise ValueError(
+                f"tensor {tensor.name[:40]!r} lies at {begin} to {begin + length} of"
+                f" {place['location'][:40]!r}, and {WEIGHTS_FILE} has {len(weights)} bytes"
+            )
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+        tensor.raw_data = weights[begin : begin + length]
+
+
+def _model_proto(graph: Graph, metadata: Mapping[str, bytes]) -> onnx.ModelProto:
+    """Make the checked message of a graph."""
     opset, ir_version = _versions(graph)
     proto = helper.make_model(
         _graph_proto(graph),
@@ -66,7 +130,7 @@ def write_onnx_graph(graph: Graph, metadata: Mapping[str, bytes]) -> bytes:
     )
     helper.set_model_props(proto, {k: v.decode() for k, v in sorted(metadata.items())})
     _check(proto, graph.name)
-    return proto.SerializeToString(deterministic=True)
+    return proto
 
 
 def read_onnx(contents: Mapping[str, bytes]) -> GraphModel:
@@ -76,8 +140,11 @@ def read_onnx(contents: Mapping[str, bytes]) -> GraphModel:
       ValueError: not ONNX, or what this project does not write.
     """
     graphs, metadata = [], {}
+    weights = contents.get(WEIGHTS_FILE, b"")
     for name, content in contents.items():
-        graph, own = read_onnx_graph(content)
+        if name == WEIGHTS_FILE:
+            continue
+        graph, own = read_onnx_graph(content, weights)
         if graph.name + SUFFIX != name:
             raise ValueError(f"{name} holds graph {graph.name[:80]!r}")
         if graphs and own != metadata:
@@ -87,8 +154,11 @@ def read_onnx(contents: Mapping[str, bytes]) -> GraphModel:
     return GraphModel(graphs=tuple(graphs), metadata=metadata)
 
 
-def read_onnx_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
+def read_onnx_graph(content: bytes, weights: bytes = b"") -> tuple[Graph, dict[str, bytes]]:
     """Read a graph and its metadata.
+
+    Args:
+      weights: the file of shared constants.
 
     Raises:
       ValueError: as `read_onnx`.
@@ -101,6 +171,7 @@ def read_onnx_graph(content: bytes) -> tuple[Graph, dict[str, bytes]]:
         raise ValueError(f"not an ONNX file: {error}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"a name in the ONNX file is not UTF-8: {error}") from error
+    _move_in(proto, weights)
     _check(proto, proto.graph.name)
     body = proto.graph
     constants = [_constant(tensor) for tensor in body.initializer]
