@@ -1,13 +1,15 @@
 """The one report: every table and figure of the paper, ours beside the paper's; or one sweep's.
 
     python -m experiments.report --all --out runs/report
+    python -m experiments.report --all --quick --limit 200 --out runs/report-200
     python -m experiments.report runs/sweep-sudoku runs/ablate-sudoku --out runs/report.html
     python -m experiments.report runs/host0 runs/host1 --out runs/joined
 
 --all measures everything on the bundled models (--quick: a little of everything, in minutes) and
 writes DIR/report.html: one page without outside resources, the same in Markdown and its figures
-beside it. Killed, the same command goes on. --model TASK=NAME and --data TASK=DIR put other
-models and puzzles in the place of a task's bundled ones; both take what experiments.sweep takes.
+beside it. --limit gives every sweep more puzzles, or fewer. Killed, the same command goes on.
+--model TASK=NAME and --data TASK=DIR put other models and puzzles in the place of a task's bundled
+ones; both take what experiments.sweep takes.
 
 With an --out that ends in .html the folders may be of any program (experiments.sweep, ablate,
 deploy, arc, footprint, decode, recipe, watch; each is recognised by its files); what was not
@@ -24,7 +26,7 @@ import sys
 from collections.abc import Sequence
 
 from experiments.measurement.folders import JOINED_SWEEP, REPORT
-from trm_jax.command_line import REPEATED, exit_code, make_parser, user_path
+from trm_jax.command_line import REPEATED, exit_code, make_parser, positive_int, user_path
 from trm_jax.output.folder import check_named
 from trm_jax.output.ownership import check_file_place
 
@@ -36,6 +38,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=user_path, metavar="DIR|PAGE.html", help="where to write")
     p.add_argument("--all", action="store_true", help="measure everything first")
     p.add_argument("--quick", action="store_true", help="with --all: a little of everything")
+    p.add_argument(
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="with --all: puzzles of each sweep (200, of large models 150; with --quick 16 and 4)",
+    )
     p.add_argument(
         "--model",
         action="append",

@@ -86,12 +86,16 @@ def subjects(models: Mapping[str, str], data: Mapping[str, str]) -> list[ReportS
     return [*bundled, *given]
 
 
-def jobs(listed: list[ReportSubject], *, quick: bool) -> list[CommandJob]:
-    """List every job, the cheap ones first."""
+def jobs(listed: list[ReportSubject], *, quick: bool, limit: int | None = None) -> list[CommandJob]:
+    """List every job, the cheap ones first.
+
+    Args:
+      limit: puzzles of each sweep; None: as many as usual.
+    """
     first = {subject.task: subject for subject in reversed(listed)}
     return [
         CommandJob(name="footprint", module="experiments.footprint", arguments=()),
-        *(_sweep(subject, quick) for subject in listed),
+        *(_sweep(subject, quick, limit) for subject in listed),
         *(_viewer(s, quick) for s in first.values() if s.task == "sudoku" or not quick),
         *(_ablation(subject, quick) for subject in reversed(first.values())),
         *(_vote(subject, quick) for subject in listed if subject.task == "arc"),
@@ -122,9 +126,10 @@ def _name(kind: str, subject: ReportSubject) -> str:
     return f"{kind}-{subject.task}-{Path(subject.model or 'bundled').name.replace(':', '-')}"
 
 
-def _sweep(subject: ReportSubject, quick: bool) -> CommandJob:
+def _sweep(subject: ReportSubject, quick: bool, limit: int | None) -> CommandJob:
     large = is_large(subject)
-    limit = (QUICK_LARGE if large else QUICK_LIMIT) if quick else LARGE if large else LIMIT
+    usual = (QUICK_LARGE if large else QUICK_LIMIT) if quick else LARGE if large else LIMIT
+    limit = limit or usual
     size = ("--batch-size", str(max(limit // 4, 1)))  # several shards, for the predictor's halves
     names = QUICK_SCHEMES if quick else schemes(subject)
     options = ("--schemes", names, "--limit", str(limit), *size, "--resume")

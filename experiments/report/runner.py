@@ -43,7 +43,7 @@ def measure_all(args: argparse.Namespace, console: Console) -> int:
 def measure_held(args: argparse.Namespace, out: Path, console: Console) -> int:
     """Measure everything into a folder that this process holds; returns and raises likewise."""
     chosen = subjects(pairs_of(args.model), pairs_of(args.data))
-    jobs = list_jobs(chosen, quick=args.quick)
+    jobs = list_jobs(chosen, quick=args.quick, limit=args.limit)
     failures = job_runner.run_all(jobs, out)
     failed = {failure.job.name for failure in failures}
     folders = [out / job.name for job in jobs if job.name not in failed]
@@ -104,8 +104,8 @@ def write_reports(args: argparse.Namespace) -> int:
     console = make_console()
     if args.all:
         return measure_all(args, console)
-    if args.quick or args.model or args.data:
-        raise ValueError("--quick, --model and --data belong to --all; add it")
+    if args.quick or args.model or args.data or args.limit:
+        raise ValueError("--quick, --limit, --model and --data belong to --all; add it")
     if args.out is not None and args.out.suffix == ".html":
         check_page(args.out)
         with locked_beside(args.out, REPORT.program):

@@ -54,6 +54,8 @@ def test_larger_models_solve_fewer_puzzles():
     made = [job for job in jobs([small, large], quick=False) if job.module == "experiments.sweep"]
     limits = [job.arguments[job.arguments.index("--limit") + 1] for job in made]
     assert [int(limit) for limit in limits] == [200, 150]
+    given = [job for job in jobs([small, large], quick=True, limit=60) if "sweep" in job.module]
+    assert [job.arguments[job.arguments.index("--limit") + 1] for job in given] == ["60", "60"]
 
 
 def test_schemes_of_integers_are_asked_only_of_models_that_have_them(tmp_path: Path):
@@ -110,6 +112,7 @@ def test_a_line_cut_off_by_a_kill_is_dropped_and_its_job_runs_again(tmp_path: Pa
     [
         ([], "name folders of results"),
         (["--quick"], "belong to --all"),
+        (["--limit", "8"], "belong to --all"),
         (["--all", "x"], "give no folders"),
         (["--all", "--out", "x.html"], "writes a folder"),
         (["--all", "--model", "sudoku"], "take TASK=VALUE"),
