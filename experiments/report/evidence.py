@@ -12,6 +12,7 @@ here. Not here: how an interval decides (verdicts.py), the table of claims (sect
 import re
 
 from experiments.paper import tables
+from experiments.paper.grids import GRIDS
 from experiments.predictor.ranking import judged_pairs
 from experiments.render.tables import Record, points_text
 from experiments.report.cells import NONE, printed
@@ -38,6 +39,7 @@ from trm_jax.config import ARC_TRM_ATT
 from trm_jax.intervals import Interval, interval_of
 
 SIMILARITY_CHANGE = 0.064  # the largest change that the paper calls insensitive (ARC, Table 7)
+FULL_DEPTH, SHALLOW = 48, 8  # H-cycles of the paper: T=3, n=16, and its “single cycle”
 NAIVE, CALIBRATED = parse("int4_naive").name, parse("int4_calibrated").name
 
 DESTROYS = (
@@ -186,27 +188,41 @@ def _architectural(sweep: Sweep, rescue: Rescue) -> Claim:
 
 
 def _depth(sweep: Sweep) -> list[Claim]:
-    outcome = sweep.scheme(parse("int8").name)
-    effect = _depth_effects().get(sweep.spec.task)
-    if outcome is None or effect is None or 8 not in sweep.spec.grid.cycles:
+    """Whether INT8 at a sixth of the cycles keeps accuracy, or is too shallow, against full depth.
+
+    Where a sixth was not measured the claim gets the harder depth: less than that to keep
+    accuracy, more to be too shallow.
+    """
+    outcome, effect = sweep.scheme(parse("int8").name), depth_effect(sweep.spec.task)
+    if outcome is None or effect is None:
         return []
-    sudoku = sweep.spec.task == "sudoku"
-    text = "INT8 at 8 H-cycles " + ("is too shallow for Sudoku" if sudoku else "keeps accuracy")
-    changed = sweep.change(outcome, 8)
-    return [_effect_claim(sweep, Topic.DEPTH, text, "Sec. 4.2", changed, effect)]
+    deepest, depths = sweep.spec.grid.deepest, sweep.spec.grid.cycles
+    lost = -effect.share > SMALL_LOSS
+    if lost:
+        cycles = min(c for c in depths if c * FULL_DEPTH >= deepest * SHALLOW)
+    else:
+        cycles = max((c for c in depths if c * FULL_DEPTH <= deepest * SHALLOW), default=0)
+    if not cycles:
+        return []
+    text = "INT8 at a sixth of the cycles " + ("is too shallow" if lost else "keeps accuracy")
+    claim = _effect_claim(
+        sweep, Topic.DEPTH, text, "Tables 16-18", sweep.change(outcome, cycles), effect
+    )
+    return [claim._replace(model=f"{claim.model}, {cycles} of {deepest} H-cycles")]
 
 
-def _depth_effects() -> dict[str, PaperEffect]:
-    """What INT8 at 8 H-cycles changes against full precision at the default depth (Tables 4-6)."""
-    found = {}
-    for task, table, full, shallow in (
-        ("arc", tables.ARC_DEPTHS, ("fp32", "T=3, n=2"), ("int8", "T=1, n=8")),
-        ("maze", tables.MAZE_DEPTHS, ("fp32", "T=3, n=10"), ("int8", "T=1, n=8")),
-        ("sudoku", tables.SUDOKU_DEPTHS, ("fp32", "40 H-cycles"), ("int8", "8 H-cycles")),
-    ):
-        base, value = (table.fraction(row, "PExact") or 0.0 for row in (full, shallow))
-        found[task] = PaperEffect(value - base, base)
-    return found
+def depth_effect(task: str) -> PaperEffect | None:
+    """Find what INT8 at 8 H-cycles changes against full precision at all 48 (Tables 16-18).
+
+    Not Tables 4-6, which compare with 6, 30 and 40 H-cycles.
+    """
+    grid = GRIDS.get(task)
+    base, value = (
+        (grid.at("fp32", FULL_DEPTH, "exact"), grid.at("int8", SHALLOW, "exact"))
+        if grid
+        else (None, None)
+    )
+    return None if base is None or value is None else PaperEffect(value - base, base)
 
 
 def _signals(sweep: Sweep) -> list[Claim]:

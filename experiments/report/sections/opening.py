@@ -45,7 +45,7 @@ ROWS = (
     ("Calibrated INT4 recovers it without training", Topic.RECOVERY, ""),
     ("Fidelity falls with damage", Topic.FIDELITY, "Fidelity"),
     ("Consecutive similarity does not show damage", Topic.FIDELITY, ""),
-    ("INT8 at 8 H-cycles is enough, but for Sudoku", Topic.DEPTH, ""),
+    ("INT8 at a sixth of the cycles is enough, but for Sudoku", Topic.DEPTH, ""),
     ("It fits 8 MB, INT4 fits 4 MB, and the puzzle table shrinks", Topic.MEMORY, ""),
     ("INT8 weights lose nothing", Topic.REST, "INT8"),
     ("Pruning, truncation, distillation, QAT and static INT8 destroy reasoning", Topic.REST, ""),

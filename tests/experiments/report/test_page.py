@@ -1,6 +1,7 @@
 """The one report: complete without runs, right numbers with them, self-contained, escaped."""
 
 import csv
+import dataclasses
 import io
 import re
 from html.parser import HTMLParser
@@ -16,7 +17,7 @@ from experiments.render.document import Command, Document, Figure, Items, Paragr
 from experiments.render.tables import Table, cells_to_csv, points_text
 from experiments.report import __main__ as report
 from experiments.report import page as report_page
-from experiments.report.evidence import collect_claims
+from experiments.report.evidence import collect_claims, depth_effect
 from experiments.report.inputs import Results, RunKind, kind_of, read_deployment, read_results
 from experiments.report.provenance import run_facts
 from experiments.report.sections.ablations import KNOWN, comparison
@@ -33,6 +34,7 @@ from experiments.report.verdicts import (
     keeps,
     within,
 )
+from experiments.sweep.outcomes import Sweep
 from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
 from tests.support.sweep_rows import make_sweep
@@ -311,6 +313,24 @@ def test_the_header_says_what_was_run_where_and_when() -> None:
     assert facts["Puzzles"] == "10 for a; 20 for b"
     assert facts["Seeds"] == "0"
     assert run_facts([], [], []) == ()
+
+
+def test_depths_are_shares_of_full_depth_as_in_the_paper() -> None:
+    """8 of 48 H-cycles there; here the harder depth of those around a sixth of 4."""
+    sudoku, maze = depth_effect("sudoku"), depth_effect("maze")
+    assert sudoku == PaperEffect(pytest.approx(0.554 - 0.709), 0.709)  # Table 18
+    assert maze == PaperEffect(pytest.approx(0.869 - 0.870), 0.870)  # Table 17
+    assert depth_effect("chess") is None
+    made = make_sweep("sudoku-trm-mlp-mini", tens=20)  # depths 1, 2 and 4
+    (claim,) = (c for c in collect_claims(results_of(made)) if c.topic is Topic.DEPTH)
+    assert claim.model == "sudoku-trm-mlp-mini, 1 of 4 H-cycles"
+    assert claim.text == "INT8 at a sixth of the cycles is too shallow"
+    mazes = made._replace(spec=dataclasses.replace(made.spec, task="maze"))
+    assert not any(c.topic is Topic.DEPTH for c in collect_claims(results_of(mazes)))  # 0 of 4
+
+
+def results_of(sweep: Sweep) -> Results:
+    return read_results([])._replace(sweeps=[sweep])
 
 
 def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
