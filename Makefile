@@ -19,7 +19,7 @@ export PATH := $(BIN):$(PATH)
 RUN := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test lint docs
+.PHONY: help sweep test lint docs report
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,10 @@ lint: $(STAMP) ## check format, lint and types alone
 
 docs: $(STAMP) ## build the documents into build/site
 	$(RUN) mkdocs build --strict $(ARGS)
+
+report: $(STAMP) ## measure the bundled models on 200 puzzles each and rebuild docs/report.html
+	$(RUN) experiments.report --all --quick --limit 200 --out runs/report-200 $(ARGS)
+	cp runs/report-200/report.html docs/report.html
 
 $(STAMP): pyproject.toml
 	@python='$(PYTHON)'; \

@@ -80,6 +80,22 @@ def lines(title: str, series: Sequence[Series], x_label: str, y_label: str) -> s
     return svg.picture(WIDTH, HEIGHT, [_heading(title), *parts], title)
 
 
+def tell_lines(series: Sequence[Series]) -> str:
+    """Say what lines show, for who does not see them: where each begins and ends."""
+    return "; ".join(
+        f"{s.name} {s.values[0].value:.2f} at {s.xs[0]:g}, {s.values[-1].value:.2f} at {s.xs[-1]:g}"
+        for s in series
+    )
+
+
+def tell_rows(groups: Sequence[tuple[str, Sequence[Dot]]]) -> str:
+    """Say what rows of dots show, likewise."""
+    return "; ".join(
+        f"{name}: {', '.join(f'{d.name} {d.value.value:.2f}' for d in dots)}"
+        for name, dots in groups
+    )
+
+
 def scatter(
     title: str,
     dots: Sequence[Dot],

@@ -47,6 +47,6 @@ def _variant(scheme: Scheme) -> int:
     variant = list(Activations).index(scheme.activations)
     weights = scheme.weights
     if weights is None:
-        return variant
+        return variant + (scheme.float_dtype is FloatDtype.FP16)
     clipped = weights.clipping is Clipping.MSE
     return variant + list(Rounding).index(weights.rounding) + 5 * clipped + 3 * weights.adaptive

@@ -80,6 +80,7 @@ def test_colours_follow_the_reader_and_print():
 
 def test_a_scheme_has_one_colour_wherever_it_is_drawn():
     """Colours tell what is stored apart, markers how the integers were chosen."""
+    assert len({scheme_index(name) for name in ("fp32", "bf16", "fp16")}) == 3
     names = ("fp32", "bf16", "int8", "int4_naive", "int4_calibrated", "int3_naive")
     papers = [scheme_index(name) % SERIES for name in (*names, "int3_calibrated")]
     assert len(set(papers)) == len(papers)

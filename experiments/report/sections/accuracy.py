@@ -10,8 +10,9 @@ Not here: depths (depth.py), verdicts (claims.py).
 
 from experiments.paper import tables
 from experiments.predictor import tables as predictor_tables
-from experiments.predictor.tables import study, study_tables
-from experiments.render.charts import Dot, rows
+from experiments.predictor.signals import ONE_STEP
+from experiments.predictor.tables import DEEPEST, PredictorStudy, study, study_tables
+from experiments.render.charts import Dot, rows, tell_rows
 from experiments.render.document import Block, Command, Figure, Paragraph, Section
 from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import (
@@ -88,6 +89,7 @@ def architecture_section(results: Results) -> Section:
                 (picture,),
                 "Filled: ours. Hollow: the paper's."
                 " Whiskers: 95 % intervals, the paper's from its n.",
+                f"Exact match. {tell_rows(groups)}.",
             )
         )
     else:
@@ -215,5 +217,19 @@ def predictor_section(results: Results) -> Section:
     )
     picture = predictor_tables.figure(judged.points)
     caption = "Every compressed scheme at full depth; bars: 95 % paired intervals."
-    blocks: list[Block] = [Paragraph(text), Figure("predictor", (picture,), caption)]
+    figure = Figure("predictor", (picture,), caption, _predictor_finding(judged))
+    blocks: list[Block] = [Paragraph(text), figure]
     return Section("predictor", TITLE, (*blocks, *study_tables(judged)))
+
+
+def _predictor_finding(judged: PredictorStudy) -> str:
+    """Say how one-step fidelity goes with what is lost at full depth."""
+    ranked = judged.rankings.get(DEEPEST, ())
+    found = next((r for r in ranked if r.signal == ONE_STEP), None)
+    if found is None:
+        return "Exact match lost against one-step fidelity, of too few schemes to rank."
+    low, high = found.spearman[1:]
+    return (
+        f"Exact match lost goes with 1 - one-step fidelity: Spearman {found.spearman.value:+.2f}"
+        f" [{low:+.2f}, {high:+.2f}] over {found.count} schemes."
+    )

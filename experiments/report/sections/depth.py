@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.paper import tables
 from experiments.paper.grids import GRIDS, STEPS, PaperGrid
-from experiments.render.charts import Series, lines
+from experiments.render.charts import Series, lines, tell_lines
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
 from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import Table, p_text, points_text, with_interval
@@ -138,7 +138,8 @@ def _figure(sweep: Sweep) -> Figure:
         f"Exact match against depth, {sweep.reference.num_puzzles} puzzles; bands are 95 %"
         f" intervals{', the paper’s from its n' if theirs else ''}."
     )
-    return Figure(f"depth-{spec.model}", tuple(pictures), caption, model=spec.model)
+    finding = f"Exact match by H-cycles: {tell_lines(series)}."
+    return Figure(f"depth-{spec.model}", tuple(pictures), caption, finding, spec.model)
 
 
 def _paper_series(grid: PaperGrid) -> Sequence[Series]:

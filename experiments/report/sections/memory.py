@@ -7,7 +7,7 @@ from experiments.footprint import tables as footprint_tables
 from experiments.render.charts import Dot, levels, scatter
 from experiments.render.document import Block, Command, Figure, Paragraph, Section
 from experiments.render.scheme_style import scheme_index
-from experiments.render.tables import Record
+from experiments.render.tables import Record, size_text
 from experiments.report.inputs import Results
 from experiments.sweep.outcomes import Sweep
 from export.footprint.estimate import BUDGETS
@@ -36,7 +36,8 @@ def memory_section(results: Results) -> Section:
             "Peak SRAM with one block streamed (fp32 with the whole table: everything loaded, as"
             " in Fig. 1)."
         )
-        blocks.append(Figure("memory", (picture,), caption))
+        finding = "; ".join(f"{name} {text} MiB" for name, _, text, _ in rows)
+        blocks.append(Figure("memory", (picture,), caption, f"Peak memory: {finding}."))
     tables = (footprint_tables.work_table, footprint_tables.memory_table)
     blocks += [make(results.footprints) for make in tables]
     blocks.append(footprint_tables.energy_table(results.footprints))
@@ -103,7 +104,16 @@ def _pareto(sweep: Sweep) -> Figure:
     )
     total = sweep.reference.num_puzzles
     caption = f"{spec.data}, {total} puzzles, full depth; bars: 95 % Wilson intervals."
-    return Figure(f"pareto-{spec.model}", (picture,), caption, model=spec.model)
+    return Figure(
+        f"pareto-{spec.model}", (picture,), caption, _front_finding(dots, front), spec.model
+    )
+
+
+def _front_finding(dots: Sequence[Dot], front: Sequence[tuple[float, float]]) -> str:
+    """Name the schemes that nothing beats in both bytes and puzzles."""
+    best = [d for d in dots if (d.x, d.value.value) in front]
+    named = ", ".join(f"{d.name} ({d.value.value:.2f} in {size_text(int(d.x))})" for d in best)
+    return f"Nothing beats in both bytes and exact match: {named}."
 
 
 def _tick_text(size: float) -> str:

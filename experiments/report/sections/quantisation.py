@@ -15,7 +15,7 @@ from experiments.ablate import tables as ablate_tables
 from experiments.ablate.tables import Ablation, compare_variants
 from experiments.paper import tables
 from experiments.recipe.rows import SearchRecord
-from experiments.render.charts import Series, lines
+from experiments.render.charts import Series, lines, tell_lines
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
 from experiments.render.tables import (
     Record,
@@ -231,12 +231,13 @@ def _papers(sweep: Sweep, outcome: SweepOutcome) -> tuple[str, str]:
 
 def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
     """Draw exact match against width on the paper's two grids, where two widths were measured."""
-    pictures = []
+    pictures, told = [], []
     for granularity, symmetry, words in PAPER_GRIDS:
         series = _series(sweep, groups, granularity, symmetry)
         if series:
             title = f"{sweep.spec.model}: {words}"
             pictures.append(lines(title, series, "bits of a weight", "exact match"))
+            told.append(f"{words}: {tell_lines(series)}")
     if not pictures:
         return []
     caption = (
@@ -245,7 +246,8 @@ def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
         " asymmetric one, whichever leaves less error."
     )
     name = f"quantisers-{sweep.spec.model}"
-    return [Figure(name, tuple(pictures), caption, model=sweep.spec.model)]
+    finding = f"Exact match by bits. {'. '.join(told)}."
+    return [Figure(name, tuple(pictures), caption, finding, sweep.spec.model)]
 
 
 def _series(

@@ -156,6 +156,15 @@ def test_ours_stands_beside_the_papers(pages: dict[str, str]) -> None:
     assert "-63.6" in row[0]  # 10.2 - 73.8
 
 
+def test_figures_tell_their_finding_to_who_does_not_see_them(pages: dict[str, str]) -> None:
+    figures = [a for tag, a in Page(pages["sweep"]).tags if tag == "svg"]
+    told = [str(a["aria-label"]) for a in figures if a.get("role") == "img"]
+    assert len(told) == len(figures) > 3
+    assert any("int4_naive 0.50 at 1, 0.50 at 4" in text for text in told)  # by depth
+    assert any(text.startswith("Nothing beats in both bytes") for text in told)
+    assert any("TRM-MLP: fp32 0.70," in text for text in told)
+
+
 def test_energy_is_called_a_lower_bound_beside_its_table() -> None:
     blocks = memory_section(read_results([])).blocks
     tables = [i for i, b in enumerate(blocks) if isinstance(b, Table) and "mJ" in b.title]
