@@ -1,10 +1,12 @@
 """What is said where a package of an extra is not installed, in every program that needs one."""
 
+import functools
 import os
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -44,8 +46,13 @@ def extras() -> dict[str, str]:
 
 def owners(package: str) -> set[str]:
     """List the installed distributions that have an importable package."""
-    found = metadata.packages_distributions().get(package, [])
-    return {distribution(name) for name in found}
+    return {distribution(name) for name in installed().get(package, [])}
+
+
+@functools.cache
+def installed() -> Mapping[str, list[str]]:
+    """Which distributions hold each importable package; reading them all takes half a second."""
+    return metadata.packages_distributions()
 
 
 def foreign_packages() -> set[str]:

@@ -1,5 +1,6 @@
 """One update of a decoder: what its loss counts, against NumPy; AdamW's first step by hand."""
 
+import functools
 from typing import Any
 
 import jax
@@ -43,6 +44,9 @@ RECIPE = Recipe(
 )
 
 
+score = jax.jit(functools.partial(trace_scores, DECODER))
+
+
 @pytest.fixture(scope="module")
 def params() -> Any:
     return DECODER.init(jax.random.key(3))
@@ -59,8 +63,8 @@ def make_batch(width: int = 9) -> TraceBatch:
 
 def test_the_loss_counts_traces_alone(params: Any) -> None:
     batch = make_batch()
-    logits = np.asarray(DECODER.logits(params, batch.tokens), np.float64)
-    scores = trace_scores(DECODER, params, batch)
+    logits = np.asarray(jax.jit(DECODER.logits)(params, batch.tokens), np.float64)
+    scores = score(params, batch)
     for row, (tokens, begin, length) in enumerate(zip(*map(np.asarray, batch), strict=True)):
         nats, right = 0.0, 0
         for at in range(begin, length):
@@ -78,12 +82,12 @@ def test_what_stands_behind_a_trace_does_not_matter(params: Any) -> None:
     batch = make_batch()
     behind = np.arange(9) >= np.asarray(batch.lengths)[:, None]
     other = batch._replace(tokens=jnp.where(behind, jnp.int32(7), batch.tokens))
-    for a, b in zip(*(trace_scores(DECODER, params, x) for x in (batch, other)), strict=True):
+    for a, b in zip(*(score(params, x) for x in (batch, other)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_a_wider_batch_has_the_same_loss(params: Any) -> None:
-    narrow, wide = (trace_scores(DECODER, params, make_batch(width)) for width in (9, 14))
+    narrow, wide = (score(params, make_batch(width)) for width in (9, 14))
     np.testing.assert_array_equal(narrow.tokens, wide.tokens)
     np.testing.assert_array_equal(narrow.right, wide.right)
     # sums over positions and over the softmax group differently in another width
@@ -107,7 +111,7 @@ def test_the_first_update_is_adamw_s(params: Any) -> None:
         scores = trace_scores(DECODER, params, batch)
         return jnp.sum(scores.nats) / jnp.sum(scores.tokens)
 
-    grads = shortened(jax.grad(loss)(params), LONGEST_GRADIENT)
+    grads = shortened(jax.jit(jax.grad(loss))(params), LONGEST_GRADIENT)
     state = init_decoder_state(DECODER, RECIPE, jax.tree.map(jnp.copy, params))
     moved, metrics = make_decoder_update(DECODER, RECIPE)(state, batch)
     assert float(metrics["not_finite"]) == 0

@@ -35,7 +35,8 @@ def test_sudoku_draws_are_symmetric_to_the_puzzle(box: tuple[int, int]) -> None:
 def test_sudoku_draws_differ_between_puzzles_and_keys() -> None:
     puzzle, answer = (jnp.asarray(encode(a), jnp.int32) for a in generate_sudoku(1, box=(2, 3)))
     copies = [jnp.repeat(a, 5, axis=0) for a in (puzzle, answer)]
-    draws = [np.asarray(sudoku_augmentation(2, 3)(key, *copies)[1]) for key in KEYS]
+    augment = jax.jit(sudoku_augmentation(2, 3))
+    draws = [np.asarray(augment(key, *copies)[1]) for key in KEYS]
     assert len({row.tobytes() for rows in draws for row in rows}) > 15
 
 
@@ -44,8 +45,9 @@ def test_maze_draws_are_mazes_with_their_shortest_path() -> None:
     mazes, solved = (
         jnp.asarray(a, jnp.int32) for a in generate_mazes(5, height=7, width=7, min_path=8)
     )
+    augment = jax.jit(maze_augmentation(7, 7))
     for key in KEYS:
-        x, y = maze_augmentation(7, 7)(key, mazes, solved)
+        x, y = augment(key, mazes, solved)
         batch = Batch(x, y, jnp.zeros(5, jnp.int32))
         assert bool(any_shortest_path(7, 7)(y, batch).all())
         assert (np.sort(x) == np.sort(mazes)).all()
@@ -54,10 +56,8 @@ def test_maze_draws_are_mazes_with_their_shortest_path() -> None:
 @pytest.mark.slow
 def test_maze_draws_reach_all_eight_symmetries() -> None:
     grid = jnp.arange(9, dtype=jnp.int32)[None]
-    draws = {
-        np.asarray(maze_augmentation(3, 3)(jax.random.key(s), grid, grid)[0]).tobytes()
-        for s in range(60)
-    }
+    augment = jax.jit(maze_augmentation(3, 3))
+    draws = {np.asarray(augment(jax.random.key(s), grid, grid)[0]).tobytes() for s in range(60)}
     # 60 fair draws miss one of 8 with probability 8 * (7/8)^60 = 0.003; the seeds are fixed
     assert len(draws) == 8
 

@@ -53,7 +53,8 @@ def test_a_teacher_that_agrees_costs_nothing():
 def loss(objective, step):
     reasoner, weights, carry = step
     rows = weights.puzzle_emb[carry.batch.puzzle_identifiers]
-    return objective(weights.params, rows, reasoner, carry)
+    run = jax.jit(objective, static_argnums=2)
+    return run(weights.params, rows, reasoner, carry)
 
 
 @pytest.mark.slow
