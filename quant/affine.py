@@ -32,7 +32,7 @@ Not here: bytes (packing.py), which tensors (ptq/weights.py), products (dot_gene
 import enum
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import jax
@@ -108,6 +108,36 @@ class Grid:
         return tuple(axis for axis in range(ndim) if axis not in channels)
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class WidthlessGrid:
+    """A grid whose ends are traced, so that one compiled program serves every width.
+
+    It has no storage: `round_to` gives integers that a `Grid` stores.
+
+    Attributes:
+      q_min, q_max: as of a `Grid`.
+    """
+
+    q_min: Float[Array, ""]
+    q_max: Float[Array, ""]
+    symmetry: Symmetry = field(metadata={"static": True})
+    channel_axes: tuple[int, ...] = field(metadata={"static": True})
+
+    is_symmetric = Grid.is_symmetric
+    reduced_axes = Grid.reduced_axes
+
+
+def without_width(grid: Grid) -> WidthlessGrid:
+    """Trace the ends of a grid; integers and scales are the same as of the grid itself."""
+    return WidthlessGrid(
+        q_min=jnp.float32(grid.q_min),
+        q_max=jnp.float32(grid.q_max),
+        symmetry=grid.symmetry,
+        channel_axes=grid.channel_axes,
+    )
+
+
 class Range(NamedTuple):
     """What a grid must cover; broadcasts against the data."""
 
@@ -137,7 +167,9 @@ class QTensor(NamedTuple):
     grid: Grid
 
 
-def calibrate(x: Float[Array, "..."], grid: Grid, clipping: Clipping = Clipping.MINMAX) -> Range:
+def calibrate(
+    x: Float[Array, "..."], grid: Grid | WidthlessGrid, clipping: Clipping = Clipping.MINMAX
+) -> Range:
     """Read the range of the data, per tensor or per channel.
 
     Args:
@@ -160,7 +192,7 @@ def calibrate(x: Float[Array, "..."], grid: Grid, clipping: Clipping = Clipping.
     return _least_error(x, ranges, grid)
 
 
-def _aligned_ranges(low: Array, high: Array, grid: Grid) -> list[Range]:
+def _aligned_ranges(low: Array, high: Array, grid: Grid | WidthlessGrid) -> list[Range]:
     """List the ranges around the two zero points next to the min/max one that reach all data."""
     below = jnp.floor(-low * grid.q_max / jnp.maximum(high - low, jnp.finfo(jnp.float32).tiny))
     ranges = []
@@ -171,7 +203,7 @@ def _aligned_ranges(low: Array, high: Array, grid: Grid) -> list[Range]:
     return ranges
 
 
-def _least_error(x: Array, ranges: Sequence[Range], grid: Grid) -> Range:
+def _least_error(x: Array, ranges: Sequence[Range], grid: Grid | WidthlessGrid) -> Range:
     """Find the range and the factor of CLIP_FACTORS on it of least squared error, the first."""
     axes = grid.reduced_axes(x.ndim)
     factors = jnp.asarray(CLIP_FACTORS, jnp.float32)
@@ -182,7 +214,8 @@ def _least_error(x: Array, ranges: Sequence[Range], grid: Grid) -> Range:
 
         def try_factor(best: tuple[Array, Range], factor: Array) -> tuple:
             span = Range(lows * factor, highs * factor)
-            error = jnp.square(x - dequantise(quantise(x, scale_zero_point(span, grid), grid)))
+            affine = scale_zero_point(span, grid)
+            error = jnp.square(x - real_values(round_to(x, affine, grid), affine))
             loss = jnp.sum(error, axis=axes, keepdims=True)
             better = loss < best[0]
             kept = Range(*(jnp.where(better, *ends) for ends in zip(span, best[1], strict=True)))
@@ -195,7 +228,7 @@ def _least_error(x: Array, ranges: Sequence[Range], grid: Grid) -> Range:
     return span
 
 
-def scale_zero_point(span: Range, grid: Grid) -> Affine:
+def scale_zero_point(span: Range, grid: Grid | WidthlessGrid) -> Affine:
     """Place the grid over a range (extended to contain 0)."""
     low = jnp.minimum(span.low.astype(jnp.float32), 0.0)
     high = jnp.maximum(span.high.astype(jnp.float32), 0.0)
@@ -218,8 +251,19 @@ def quantise(x: Float[Array, "..."], affine: Affine, grid: Grid) -> QTensor:
 
 def dequantise(q: QTensor) -> Float[Array, "..."]:
     """Return the real values, float32."""
-    steps = q.qvalue.astype(jnp.int32) - q.zero_point
-    return steps.astype(jnp.float32) * q.scale
+    return real_values(q.qvalue.astype(jnp.int32), Affine(q.scale, q.zero_point))
+
+
+def round_to(
+    x: Float[Array, "..."], affine: Affine, grid: Grid | WidthlessGrid
+) -> Integer[Array, "..."]:
+    """Round as `quantise` does, to int32 integers."""
+    return jnp.clip(_unclipped(x, affine), grid.q_min, grid.q_max).astype(jnp.int32)
+
+
+def real_values(integers: Integer[Array, "..."], affine: Affine) -> Float[Array, "..."]:
+    """Return the real values of int32 integers, float32."""
+    return (integers - affine.zero_point).astype(jnp.float32) * affine.scale
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -21,7 +21,6 @@ Source: Frantar et al., GPTQ (arXiv 2210.17323), sections 3 and 4. Not here: the
 (weights.py), and Hessians (calibrate.py).
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -31,7 +30,15 @@ import scipy.linalg
 from jax import Array
 from jaxtyping import Float, Int
 
-from quant.affine import Affine, Grid, QTensor, dequantise, quantise
+from quant.affine import (
+    Affine,
+    Grid,
+    QTensor,
+    WidthlessGrid,
+    real_values,
+    round_to,
+    without_width,
+)
 from quant.ptq.calibrate import not_finite
 from quant.ptq.grids import REACHES, candidate_grids, keep_least, output_error
 from quant.scheme import WeightScheme
@@ -101,8 +108,9 @@ def factorise(hessian: Float[np.ndarray, "inputs inputs"], damping: float) -> He
 def _round(
     kernel: Float[Array, "inputs outputs"], of: HessianFactor, affine: Affine, grid: Grid
 ) -> QTensor:
-    qvalue = _compensate(kernel, of.order, np.argsort(of.order), of.factor, affine, grid)
-    return QTensor(qvalue, affine.scale, affine.zero_point, grid)
+    places = np.argsort(of.order)
+    integers = _compensate(kernel, of.order, places, of.factor, affine, without_width(grid))
+    return QTensor(integers.astype(grid.dtype), affine.scale, affine.zero_point, grid)
 
 
 def inverse_factor(
@@ -137,15 +145,15 @@ def _damped_cholesky(
         return _damped_cholesky(hessian, 10 * damping)
 
 
-@functools.partial(jax.jit, static_argnums=5)
+@jax.jit
 def _compensate(
     kernel: Float[Array, "inputs outputs"],
     order: Int[Array, " inputs"],
     places: Int[Array, " inputs"],
     factor: Float[Array, "inputs inputs"],
     affine: Affine,
-    grid: Grid,
-) -> Array:
+    grid: WidthlessGrid,
+) -> Int[Array, "inputs outputs"]:
     """Round row by row; every row's error is taken back by the rows behind it.
 
     Args:
@@ -155,11 +163,11 @@ def _compensate(
 
     def round_row(remaining: Array, index: Array) -> tuple[Array, Array]:
         row = remaining[index][None]
-        rounded = quantise(row, affine, grid)
-        error = row - dequantise(rounded)
+        rounded = round_to(row, affine, grid)
+        error = row - real_values(rounded, affine)
         # the factor is 0 before the row itself: rows that are rounded stay
-        return remaining - factor[index][:, None] * error, rounded.qvalue[0]
+        return remaining - factor[index][:, None] * error, rounded[0]
 
     ordered = kernel[order].astype(jnp.float32)
     _, integers = jax.lax.scan(round_row, ordered, jnp.arange(len(kernel)))
-    return integers[places].astype(grid.dtype)
+    return integers[places]

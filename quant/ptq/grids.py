@@ -23,16 +23,26 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
-from quant.affine import Affine, QTensor, Symmetry, calibrate, dequantise, scale_zero_point
+from quant.affine import (
+    Affine,
+    Clipping,
+    QTensor,
+    Symmetry,
+    WidthlessGrid,
+    calibrate,
+    dequantise,
+    real_values,
+    scale_zero_point,
+    without_width,
+)
 from quant.scheme import WeightScheme
 
 REACHES = (1.0, 0.9, 0.8, 1.1, 1.25)
 """Factors on the range of least squared error that rounding by Hessians tries."""
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
 def candidate_grids(
     kernel: Float[Array, "inputs outputs"],
     weights: WeightScheme,
@@ -46,15 +56,32 @@ def candidate_grids(
     Returns:
       Of `weights.grid`; one, unless the scheme is adaptive.
     """
-    asymmetric = scale_zero_point(calibrate(kernel, weights.grid, weights.clipping), weights.grid)
-    if not weights.adaptive:
-        return [asymmetric]
-    grid = replace(weights.grid, symmetry=Symmetry.SYMMETRIC)
-    scale = scale_zero_point(calibrate(kernel, grid, weights.clipping), grid).scale
-    centred = Affine(scale, jnp.full_like(scale, grid.q_max, jnp.int32))
+    grids = [without_width(weights.grid)]
+    if weights.adaptive:
+        grids.append(without_width(replace(weights.grid, symmetry=Symmetry.SYMMETRIC)))
+    return _candidates(kernel, grids, weights.clipping, reaches)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _candidates(
+    kernel: Float[Array, "inputs outputs"],
+    grids: Sequence[WidthlessGrid],
+    clipping: Clipping,
+    reaches: tuple[float, ...],
+) -> list[Affine]:
+    """List them for any width.
+
+    Args:
+      grids: the scheme's; of an adaptive scheme the asymmetric one, then the symmetric one.
+    """
+    own, *symmetric = (scale_zero_point(calibrate(kernel, grid, clipping), grid) for grid in grids)
+    if not symmetric:
+        return [own]
+    scale = symmetric[0].scale
+    middle = jnp.broadcast_to(grids[1].q_max.astype(jnp.int32), scale.shape)
     return [
         affine._replace(scale=affine.scale * jnp.float32(reach))
-        for affine in (centred, asymmetric)
+        for affine in (Affine(scale, middle), own)
         for reach in reaches
     ]
 
@@ -67,18 +94,30 @@ def squared_error(
     return jnp.sum(error, axis=q.grid.reduced_axes(error.ndim), keepdims=True)
 
 
-@jax.jit
 def output_error(
     kernel: Float[Array, "inputs outputs"],
     q: QTensor,
     hessian: Float[Array, "inputs inputs"],
 ) -> Float[Array, "1 scale_outputs"]:
     """Sum the squared change of the outputs over all weights that share a scale."""
-    error = kernel.astype(jnp.float32) - dequantise(q)
+    per_output = bool(q.grid.channel_axes)
+    return _output_error(kernel, q.qvalue, Affine(q.scale, q.zero_point), hessian, per_output)
+
+
+@functools.partial(jax.jit, static_argnums=4)
+def _output_error(
+    kernel: Float[Array, "inputs outputs"],
+    integers: Integer[Array, "inputs outputs"],
+    affine: Affine,
+    hessian: Float[Array, "inputs inputs"],
+    per_output: bool,
+) -> Float[Array, "1 scale_outputs"]:
+    """Sum it for any width."""
+    error = kernel.astype(jnp.float32) - real_values(integers.astype(jnp.int32), affine)
     products = error * jnp.einsum("ij,jo->io", hessian, error)
     # the barrier keeps XLA from fusing the product into the sum, which would round otherwise
     change = jnp.sum(jax.lax.optimization_barrier(products), axis=0, keepdims=True)
-    return change if q.grid.channel_axes else jnp.sum(change, keepdims=True)
+    return change if per_output else jnp.sum(change, keepdims=True)
 
 
 def keep_least(candidates: Sequence[QTensor], errors: Sequence[Array]) -> QTensor:

@@ -22,8 +22,10 @@ from quant.affine import (
     dequantise,
     fake_quantise,
     quantise,
+    round_to,
     scale_zero_point,
     validate,
+    without_width,
 )
 from tests.support.oracles import grid as oracle
 from tests.support.slow import slow_except
@@ -251,3 +253,15 @@ def test_aligned_clipping_is_never_worse_than_least_squares() -> None:
     least = loss(Clipping.MSE)
     assert np.all(loss(Clipping.ALIGNED) <= least * (1 + 1e-6))  # sums in float32 and in float64
     assert np.any(loss(Clipping.ALIGNED) < least)
+
+
+def test_a_grid_without_a_width_gives_the_same_numbers():
+    """Its ends are traced; clipping to least squared error reads all of a grid."""
+    x = jnp.asarray(np.random.default_rng(5).normal(size=(9, 3)), jnp.float32)
+    for grid in grids(3)[::3]:  # symmetric per tensor, asymmetric per channel
+        spans = [calibrate(x, g, Clipping.ALIGNED) for g in (grid, without_width(grid))]
+        np.testing.assert_array_equal(*spans)
+        affines = [scale_zero_point(spans[0], g) for g in (grid, without_width(grid))]
+        jax.tree.map(np.testing.assert_array_equal, *affines)
+        integers = round_to(3 * x, affines[0], without_width(grid))  # some saturate
+        np.testing.assert_array_equal(integers, quantise(3 * x, affines[0], grid).qvalue)

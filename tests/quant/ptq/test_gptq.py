@@ -20,10 +20,10 @@ from quant.affine import (
     validate,
 )
 from quant.ptq.calibrate import Calibration
-from quant.ptq.gptq import round_with_hessian
+from quant.ptq.gptq import round_site, round_with_hessian
 from quant.ptq.methods import quantise_weights
 from quant.ptq.weights import quantise_params
-from quant.scheme import parse
+from quant.scheme import parse, parse_weights
 from quant.simulation import calibrate_on, simulate
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
@@ -222,3 +222,21 @@ def test_a_calibration_serves_several_schemes() -> None:
 
 def _leaves(simulation) -> list:
     return jax.tree.leaves(simulation.weights)
+
+
+def test_one_program_rounds_to_every_width(caplog: pytest.LogCaptureFixture):
+    """A search for a recipe rounds every matrix to six widths: compiling took most of its time."""
+    kernel, inputs = sample()
+    kernel, hessian = (
+        kernel[:, :7],
+        jnp.asarray(inputs.T @ inputs, jnp.float32),
+    )  # a shape of its own
+
+    def compiled(name: str) -> int:
+        caplog.clear()
+        with jax.log_compiles():
+            round_site("site", jnp.asarray(kernel), parse_weights(name), hessian)
+        return sum(record.message.startswith("Compiling") for record in caplog.records)
+
+    assert compiled("w3c-auto-gptq-norm") > 0
+    assert compiled("w6c-auto-gptq-norm") == 0
