@@ -83,3 +83,60 @@ void trm_logistic_s16(const trm_sigmoid *sigmoid, const int16_t *x, int16_t *y, 
 #endif
   for (uint32_t i = 0; i < count; i++) y[i] = logistic(&by, x[i]);
 }
+
+enum { SUM_BITS = 12, MOST_S8 = 127, LEAST_S8 = -128 };
+
+/* value / 2^places, halves up; a shift by 0 has no half */
+static int32_t round_off(int32_t value, int32_t places) {
+  return (int32_t)(((int64_t)value + ((int64_t)1 << places >> 1)) >> places);
+}
+
+static int32_t largest_of(const int8_t *x, uint32_t count) {
+  int32_t largest = LEAST_S8;
+#ifdef __ARM_FEATURE_MVE
+  for (uint32_t n = count / 16; n; n--, x += 16)
+    largest = vmaxvq_s8((int8_t)largest, vld1q_s8(x));
+  count %= 16;
+#endif
+  for (uint32_t i = 0; i < count; i++) largest = x[i] > largest ? x[i] : largest;
+  return largest;
+}
+
+#ifdef __ARM_FEATURE_MVE
+static inline int32x4_t exponentials_at(const int32_t *exponentials, int32_t largest,
+                                        const int8_t *x) {
+  int32x4_t below = vsubq_s32(vdupq_n_s32(largest), vldrbq_s32(x));
+  return vldrwq_gather_shifted_offset_s32(exponentials, vreinterpretq_u32_s32(below));
+}
+#endif
+
+trm_softmax_row trm_softmax_sum(const int32_t exponentials[256], const int8_t *x, uint32_t count) {
+  trm_softmax_row row = {largest_of(x, count), 0};
+#ifdef __ARM_FEATURE_MVE
+  for (uint32_t n = count / 4; n; n--, x += 4)
+    row.sum = vaddvaq_s32(
+        row.sum, vrshrq_n_s32(exponentials_at(exponentials, row.largest, x), SUM_BITS));
+  count %= 4;
+#endif
+  for (uint32_t i = 0; i < count; i++)
+    row.sum += round_off(exponentials[row.largest - x[i]], SUM_BITS);
+  return row;
+}
+
+void trm_softmax_write(const int32_t exponentials[256], const trm_softmax_scale *by,
+                       const int8_t *x, int8_t *y, uint32_t count) {
+  const trm_softmax_scale scale = *by; /* a copy, which no store through y can change */
+#ifdef __ARM_FEATURE_MVE
+  for (uint32_t n = count / 4; n; n--, x += 4, y += 4) {
+    int32x4_t found = exponentials_at(exponentials, scale.largest, x);
+    found = vrshlq_n_s32(vqrdmulhq_n_s32(found, scale.scale), -scale.places);
+    vstrbq_s32(y, vminq_s32(vaddq_n_s32(found, LEAST_S8), vdupq_n_s32(MOST_S8)));
+  }
+  count %= 4;
+#endif
+  for (uint32_t i = 0; i < count; i++) {
+    int64_t product = (int64_t)exponentials[scale.largest - x[i]] * scale.scale;
+    int32_t value = round_off((int32_t)((product + (1 << 30)) >> 31), scale.places) + LEAST_S8;
+    y[i] = (int8_t)(value < MOST_S8 ? value : MOST_S8);
+  }
+}

@@ -6,7 +6,8 @@
 
    trm_decode_channel   4-bit codes of one output channel -> int8, by the channel's table
    trm_look_up          int8 -> int8, by a table of all 256 results
-   trm_logistic_s16     int16 -> int16, by linear interpolation in TFLM's samples of the sigmoid */
+   trm_logistic_s16     int16 -> int16, by linear interpolation in TFLM's samples of the sigmoid
+   trm_softmax_sum, trm_softmax_write   int8 -> int8, by a table of all exponentials */
 
 #ifndef TRM_KERNELS_H
 #define TRM_KERNELS_H
@@ -40,6 +41,22 @@ typedef struct {
 } trm_sigmoid;
 
 void trm_logistic_s16(const trm_sigmoid *sigmoid, const int16_t *x, int16_t *y, uint32_t count);
+
+/* A row of a SOFTMAX: the largest, and the sum of 2^-12 exponentials[largest - x]. They are those of
+   the differences 0, -1, ... -255 as Q0.31, and 0 where TFLM leaves an element out. */
+typedef struct {
+  int32_t largest, sum;
+} trm_softmax_row;
+
+trm_softmax_row trm_softmax_sum(const int32_t exponentials[256], const int8_t *x, uint32_t count);
+
+/* y = exponential * scale (Q0.31) / 2^places - 128, cut to int8. */
+typedef struct {
+  int32_t largest, scale, places;
+} trm_softmax_scale;
+
+void trm_softmax_write(const int32_t exponentials[256], const trm_softmax_scale *by,
+                       const int8_t *x, int8_t *y, uint32_t count);
 
 #ifdef __cplusplus
 }

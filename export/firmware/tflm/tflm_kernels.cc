@@ -8,6 +8,7 @@
 #include "tensorflow/lite/micro/kernels/fully_connected.h"
 #include "tensorflow/lite/micro/kernels/kernel_util.h"
 #include "tensorflow/lite/micro/kernels/logistic.h"
+#include "tensorflow/lite/micro/kernels/softmax.h"
 
 namespace {
 
@@ -26,7 +27,7 @@ struct Replaced {
   }
 };
 
-Replaced logistic, decode, convolution, connected;
+Replaced logistic, softmax, decode, convolution, connected;
 
 const uint8_t *Bytes(const TfLiteEvalTensor *tensor) {
   return tflite::micro::GetTensorData<uint8_t>(tensor);
@@ -126,6 +127,86 @@ TfLiteStatus InvokeLogistic(TfLiteContext *context, TfLiteNode *node) {
   trm_sigmoid sigmoid = SigmoidOf(data->stock);
   trm_logistic_s16(&sigmoid, tflite::micro::GetTensorData<int16_t>(x),
                    tflite::micro::GetTensorData<int16_t>(y), CountOf(x));
+  return kTfLiteOk;
+}
+
+/* ---- SOFTMAX */
+
+/* Exponentials of all differences from the largest, for one scale of scores. */
+struct Scores {
+  int32_t multiplier, shift, least;
+};
+
+struct Exponentials {
+  Scores of;
+  Exponentials *next;
+  int32_t values[256]; /* by the difference below 0 */
+};
+
+Exponentials *exponentials = nullptr;
+
+/* As TFLM computes one of them; what is below its least difference counts as 0. */
+int32_t ExponentialOf(const Scores &of, int difference) {
+  if (difference < of.least) return 0;
+  int32_t shifted = difference * (1 << of.shift);
+  int32_t scaled = gemmlowp::SaturatingRoundingDoublingHighMul(shifted, of.multiplier);
+  return gemmlowp::exp_on_negative_values(gemmlowp::FixedPoint<int32_t, 5>::FromRaw(scaled)).raw();
+}
+
+const Exponentials *ExponentialsOf(TfLiteContext *context, const Scores &of) {
+  for (const Exponentials *e = exponentials; e; e = e->next)
+    if (e->of.multiplier == of.multiplier && e->of.shift == of.shift && e->of.least == of.least)
+      return e;
+  Exponentials *e = static_cast<Exponentials *>(Take(context, sizeof(Exponentials)));
+  if (!e) return nullptr;
+  e->of = of;
+  for (int i = 0; i < 256; i++) e->values[i] = ExponentialOf(of, -i);
+  e->next = exponentials;
+  return exponentials = e;
+}
+
+/* TFLM's functions keep their parameters at the beginning. */
+Scores ScoresOf(const TfLiteNode *node) {
+  const auto *p = static_cast<const tflite::SoftmaxParams *>(node->user_data);
+  return Scores{p->input_multiplier, p->input_left_shift, p->diff_min};
+}
+
+bool IsSoftmaxOfBytes(TfLiteContext *context, TfLiteNode *node) {
+  return tflite::micro::GetEvalInput(context, node, 0)->type == kTfLiteInt8 &&
+         tflite::micro::GetEvalOutput(context, node, 0)->type == kTfLiteInt8;
+}
+
+TfLiteStatus PrepareSoftmax(TfLiteContext *context, TfLiteNode *node) {
+  if (softmax.stock.prepare(context, node) != kTfLiteOk) return kTfLiteError;
+  if (!IsSoftmaxOfBytes(context, node)) return kTfLiteOk;
+  return ExponentialsOf(context, ScoresOf(node)) ? kTfLiteOk : kTfLiteError;
+}
+
+/* Returns false where the sum is beyond what TFLM's arithmetic has: more than 511 alike. */
+bool SoftmaxOfRow(const int32_t *values, const int8_t *x, int8_t *y, uint32_t count) {
+  trm_softmax_row row = trm_softmax_sum(values, x, count);
+  int headroom = row.sum > 0 ? __builtin_clz(static_cast<uint32_t>(row.sum)) : 32;
+  int places = 12 - headroom + 23;
+  if (headroom > 31 || places > 31) return false;
+  uint32_t fraction = (static_cast<uint32_t>(row.sum) << headroom) - (1u << 31);
+  using Q0 = gemmlowp::FixedPoint<int32_t, 0>;
+  Q0 scale = gemmlowp::one_over_one_plus_x_for_x_in_0_1(Q0::FromRaw(static_cast<int32_t>(fraction)));
+  trm_softmax_scale by = {row.largest, scale.raw(), places};
+  trm_softmax_write(values, &by, x, y, count);
+  return true;
+}
+
+TfLiteStatus InvokeSoftmax(TfLiteContext *context, TfLiteNode *node) {
+  if (!IsSoftmaxOfBytes(context, node)) return softmax.stock.invoke(context, node);
+  const TfLiteEvalTensor *in = tflite::micro::GetEvalInput(context, node, 0);
+  TfLiteEvalTensor *out = tflite::micro::GetEvalOutput(context, node, 0);
+  const int8_t *x = tflite::micro::GetTensorData<int8_t>(in);
+  int8_t *y = tflite::micro::GetTensorData<int8_t>(out);
+  const Exponentials *found = ExponentialsOf(context, ScoresOf(node));
+  uint32_t width = static_cast<uint32_t>(in->dims->data[in->dims->size - 1]);
+  for (uint32_t at = 0, count = CountOf(in); at < count; at += width)
+    if (!SoftmaxOfRow(found->values, x + at, y + at, width))
+      return softmax.stock.invoke(context, node);
   return kTfLiteOk;
 }
 
@@ -262,6 +343,8 @@ const TFLMRegistration *ReplaceBuiltin(tflite::BuiltinOperator op, const TFLMReg
   if (!stock) return nullptr;
   if (op == tflite::BuiltinOperator_LOGISTIC)
     return logistic.Take(*stock, InitLogistic, PrepareLogistic, InvokeLogistic);
+  if (op == tflite::BuiltinOperator_SOFTMAX)
+    return softmax.Take(*stock, stock->init, PrepareSoftmax, InvokeSoftmax);
   if (op == tflite::BuiltinOperator_CONV_2D)
     return convolution.Take(*stock, stock->init, stock->prepare, InvokeConvolution);
   if (op == tflite::BuiltinOperator_FULLY_CONNECTED)

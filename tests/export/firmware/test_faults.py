@@ -70,5 +70,5 @@ def test_a_second_memory_map_links(tmp_path: Path) -> None:
     assert address_of(elf, "trm_solve") >> 16 == 0x8000  # MRAM
     assert address_of(elf, "states") == 0x02000000  # SRAM0
     assert address_of(elf, "stack_top") == 0x20000000 + (1 << 20)  # the end of DTCM
-    assert address_of(elf, "flash_start") == 0x80480000
+    assert address_of(elf, "flash_start") == 0x80540000
     assert address_of(elf, "flash_end") + (64 << 10) == 0x80000000 + 0x580000  # 5.5 MB
