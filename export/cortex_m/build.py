@@ -8,8 +8,8 @@
 `Linked.counted` says which of them a figure is. The estimate adds up sizes by operator, measured
 one operator at a time: the firmware linked with RESHAPE, and with RESHAPE and one other (TFLM
 90b983c, CMSIS-NN 4ab83cc, gcc 12.2 -O2, unused sections dropped). What operators share is counted
-for each of them, and the firmware's own kernels are not: sums are 8 to 9 % larger than what is linked
-for three integer packages of Sudoku.
+for each of them, and the firmware's own kernels are not: sums are 8 to 9 % larger than what is
+linked for three integer packages of Sudoku.
 An operator without an entry is an error, not nothing.
 
 Not here: the arena (arena.py), and running what was built (emulator.py).

@@ -5,6 +5,7 @@
 
      LOGISTIC          int8 by a table of all results, which TFLM's own function fills at the start;
                        int16 four at a time
+     SOFTMAX           int8 by a table of all exponentials, which TFLM's own arithmetic fills
      CONV_2D           of 1x1: int16 rows, int8 filters with 32-bit sums
      FULLY_CONNECTED   int8 rows, int8 filters with a scale per channel
      TFLM_DECODE       4-bit codes to int8, looked up 32 at a time

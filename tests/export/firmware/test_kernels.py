@@ -23,7 +23,7 @@ from tests.support.firmware.machines import SECONDS, make, need
 MAIN = Path(__file__).parents[2] / "support" / "firmware" / "kernels_main.c"
 LOOP = "LOOP=status.c bytes.c kept.c halting.c notation.c text.c protocol.c kernels.c products.c"
 WARN = "WARN=-Wall -Wextra -Werror -I."
-LOOK_UP, DECODE, LOGISTIC, MULTIPLY_S16, MULTIPLY_S8 = range(5)
+LOOK_UP, DECODE, LOGISTIC, MULTIPLY_S16, MULTIPLY_S8, SOFTMAX = range(6)
 SHAPES = [(1, 1, 1), (2, 7, 3), (3, 8, 4), (4, 16, 5), (37, 37, 6), (5, 97, 33)]  # rows, in, out
 
 
@@ -89,6 +89,19 @@ def product_case(rng: np.random.Generator, bits: int, rows: int, inputs: int, ou
     return Case(kind, rows, (inputs, outputs), data, y.tobytes())
 
 
+def softmax_case(rng: np.random.Generator, count: int) -> Case:
+    """A row with exponentials of any size; halves go up, as all numbers are positive."""
+    exponentials = rng.integers(0, 2**31, 256).astype(np.int32)
+    x = rng.integers(-128, 128, count).astype(np.int8)
+    found = exponentials[int(x.max()) - x.astype(int)].astype(np.int64)
+    scale, places = 1_500_000_000, 23
+    scaled = (found * scale + 2**30) >> 31
+    y = np.minimum(((scaled + 2 ** (places - 1)) >> places) - 128, 127).astype(np.int8)
+    row = np.asarray([x.max(), ((found + 2**11) >> 12).sum()], np.int32)
+    data = exponentials.tobytes() + x.tobytes()
+    return Case(SOFTMAX, count, (scale, places), data, row.tobytes() + y.tobytes())
+
+
 def all_cases() -> list[Case]:
     rng = np.random.default_rng(0)
     every = np.arange(-(2**15), 2**15, dtype=np.int16)
@@ -98,6 +111,7 @@ def all_cases() -> list[Case]:
         *(logistic_case(scale, every) for scale in (2.0**-12, 3.1e-4, 2.5e-5, 0.01)),
         *(product_case(rng, 16, *shape) for shape in SHAPES),
         *(product_case(rng, 8, *shape) for shape in SHAPES),
+        *(softmax_case(rng, count) for count in (1, 4, 17, 65)),
         *(logistic_case(3.1e-4, every[:count]) for count in (1, 3, 5)),
     ]
 

@@ -9,7 +9,7 @@
 #include "kernels.h"
 #include "products.h"
 
-enum { LOOK_UP, DECODE, LOGISTIC, MULTIPLY_S16, MULTIPLY_S8 };
+enum { LOOK_UP, DECODE, LOGISTIC, MULTIPLY_S16, MULTIPLY_S8, SOFTMAX };
 enum { MOST = 1 << 17, GUARD = 16, FILL = 0xa5 };
 
 static _Alignas(4) uint8_t result[MOST + GUARD];
@@ -44,8 +44,20 @@ static uint32_t multiply(const uint32_t *head, const uint8_t *data) {
   return head[1] * outputs;
 }
 
+/* The largest and the sum of a row go before its results. */
+static uint32_t softmax(const uint32_t *head, const uint8_t *data) {
+  const int32_t *exponentials = (const int32_t *)(const void *)data;
+  const int8_t *x = (const int8_t *)(exponentials + 256);
+  trm_softmax_row row = trm_softmax_sum(exponentials, x, head[1]);
+  trm_softmax_scale by = {row.largest, (int32_t)head[2], (int32_t)head[3]};
+  memcpy(result, &row, sizeof row);
+  trm_softmax_write(exponentials, &by, x, (int8_t *)result + sizeof row, head[1]);
+  return head[1] + (uint32_t)sizeof row;
+}
+
 static uint32_t run(const uint32_t *head, const uint8_t *data) {
   uint32_t count = head[1];
+  if (head[0] == SOFTMAX) return softmax(head, data);
   if (head[0] >= MULTIPLY_S16) return multiply(head, data);
   if (head[0] == LOOK_UP) {
     trm_look_up(data, data + 256, result, count);

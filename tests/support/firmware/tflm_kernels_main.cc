@@ -6,6 +6,7 @@
 #include "tensorflow/lite/micro/kernels/conv.h"
 #include "tensorflow/lite/micro/kernels/fully_connected.h"
 #include "tensorflow/lite/micro/kernels/logistic.h"
+#include "tensorflow/lite/micro/kernels/softmax.h"
 #include "tflm_kernels.h"
 
 namespace {
@@ -32,13 +33,16 @@ const TFLMRegistration STOCK = {nullptr, Prepare, Invoke};
 /* Multipliers of 1: 2^30 / 2^31, after a shift by 1. */
 int32_t multipliers[2] = {1 << 30, 1 << 30}, shifts[2] = {1, 1};
 tflite::OpDataFullyConnected connected = {-128, 127, 1, 0, 3, multipliers, shifts, true};
+tflite::SoftmaxParams scores = {1 << 30, 20, -2};
 tflite::OpDataConv convolution = {multipliers, shifts, -9, 99};
 
 void *KeptOfConnected(TfLiteContext *, const char *, size_t) { return &connected; }
 void *KeptOfConvolution(TfLiteContext *, const char *, size_t) { return &convolution; }
+void *KeptOfSoftmax(TfLiteContext *, const char *, size_t) { return &scores; }
 TfLiteStatus Nothing(TfLiteContext *, TfLiteNode *) { return kTfLiteOk; }
 TfLiteStatus Say(TfLiteContext *, TfLiteNode *) { return std::puts("stock"), kTfLiteOk; }
 const TFLMRegistration CONNECTED = {KeptOfConnected, Nothing, Say};
+const TFLMRegistration SOFTMAX = {KeptOfSoftmax, Nothing, Say};
 const TFLMRegistration CONVOLUTION = {KeptOfConvolution, Nothing, Say};
 int taken = 0;
 
@@ -97,6 +101,21 @@ void RunConvolution() {
   Run(op, &two_inputs, y, 0);
 }
 
+/* The least difference is 2: a third of a row counts as 0. Results of int16 are TFLM's, and so is a row
+   whose sum has no room. */
+void RunSoftmax() {
+  int8_t x[6] = {5, 4, 2, 7, 7, 7}, many[2048] = {}, y[2048];
+  const TFLMRegistration *op = ReplaceBuiltin(tflite::BuiltinOperator_SOFTMAX, &SOFTMAX);
+  Put(0, kTfLiteInt8, x, 2, 3);
+  Put(2, kTfLiteInt8, y, 2, 3);
+  Run(op, &one_input, y, 6);
+  tensors[2].type = kTfLiteInt16;
+  Run(op, &one_input, y, 0);
+  Put(0, kTfLiteInt8, many, 1, 2048);
+  Put(2, kTfLiteInt8, y, 1, 2048);
+  Run(op, &one_input, y, 0);
+}
+
 int main() {
   int8_t x[6] = {-128, -3, 0, 1, 64, 127}, y[6] = {};
   const TFLMRegistration *logistic = ReplaceBuiltin(tflite::BuiltinOperator_LOGISTIC, &STOCK);
@@ -122,5 +141,6 @@ int main() {
   Run(decode, &two_inputs, filter, 0);
   RunConnected();
   RunConvolution();
+  RunSoftmax();
   std::printf("%d\n", ReplaceCustom(nullptr) == nullptr);
 }

@@ -74,7 +74,8 @@ enum BuiltinOperator {
   BuiltinOperator_ADD,
   BuiltinOperator_CONV_2D,
   BuiltinOperator_FULLY_CONNECTED,
-  BuiltinOperator_LOGISTIC
+  BuiltinOperator_LOGISTIC,
+  BuiltinOperator_SOFTMAX
 };
 
 class MicroOpResolver {
