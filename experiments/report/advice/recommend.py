@@ -9,7 +9,8 @@ For a model that was swept, of the published size of its task and architecture:
                   read from flash; a budget of None is not tight
     4. in time    a puzzle at full depth ends within the device's patience, by the pace that
                   deployments show (paces.py); where none was given that is open, and said
-    5. smallest   of what is left, the fewest bytes; full precision is never recommended
+    5. smallest   of what is left, the fewest bytes; float weights are never recommended: full
+                  precision is the reference, and runtimes expand 16-bit floats to it
 
 and of the depths the shallowest that is as harmless under that scheme. Candidates are the schemes
 of the sweep and the recipes that searches found for the same model. Weight-only schemes keep
@@ -122,8 +123,9 @@ class Choice(NamedTuple):
 
 
 def candidates(sweep: Sweep, searches: Sequence[SearchRecord]) -> list[Candidate]:
-    """List the schemes below full precision that were measured on a sweep's model."""
-    swept = [_swept(sweep, at) for at in range(1, len(sweep.outcomes))]
+    """List the schemes of integer weights that were measured on a sweep's model."""
+    integers = (at for at, o in enumerate(sweep.outcomes) if parse(o.scheme).weights is not None)
+    swept = [_swept(sweep, at) for at in integers]
     found = [
         _found(search, sweep.spec.grid.deepest)
         for search in searches

@@ -53,8 +53,9 @@ def recommendation_section(results: Results) -> Section:
         " architecture, time is that of the deployments of this report, scaled by GFLOPs to the"
         " published size (“open”: none was deployed there): two or three times too long where they"
         " are of models as small as the bundled ones. Harmless at this size is no promise for"
-        " another. Full precision is never recommended; where too few puzzles leave it open, the"
-        " table says how many would decide. Recipes that a search found count as schemes."
+        " another. Float weights are never recommended, 16-bit ones neither: runtimes expand them."
+        " Where too few puzzles leave it open, the table says how many would decide. Recipes that a"
+        " search found count as schemes."
     )
     rows = [row for sweep in results.sweeps for row in _rows(results, sweep)]
     table = Table("Recommended scheme for each device", HEADER, tuple(rows), frozenset())
