@@ -129,39 +129,41 @@ def export_decoder(
 
     Args:
       folder: is replaced file by file if it exists.
-      prompts: are answered and become the expected answers.
-      prompt, positions: as of `lower_decoder`.
+      prompts: become the expected answers; prompt, positions: as of `lower_decoder`.
       texts: to calibrate on, where the scheme needs some; calibration: their record.
 
     Returns:
       The manifest, and what was compared.
 
     Raises:
-      ValueError: the target cannot compute the scheme, would compute it wrong, or the runtime
-        here writes otherwise than simulated.
+      ValueError: the target cannot compute the scheme, or here writes otherwise than simulated.
       RuntimeError: the runtime refuses the file.
       ModuleNotFoundError: packages of the target's file format are not installed.
     """
-    plan = plan_decoder(scheme, target)
-    check_sizes(source.model.config, prompt=prompt, positions=positions)
+    plan, sizes = plan_decoder(scheme, target), {"prompt": prompt, "positions": positions}
+    check_sizes(source.model.config, **sizes)
     simulation = simulate_for(source.model, scheme, texts)
-    model = lower_for(simulation, plan, prompt=prompt, positions=positions)
-    embeddings = embedding_rows(simulation)
+    model, embeddings = lower_for(simulation, plan, **sizes), embedding_rows(simulation)
     with staged(folder) as work:
-        save_tensors({EMBEDDINGS: embeddings}, work / HOST_FILE)
-        contents = write_files(model, target)
-        for name, content in contents.items():
-            (work / name).write_bytes(content)
-        contents[HOST_FILE] = (work / HOST_FILE).read_bytes()
+        contents = _write_contents(work, model, embeddings, target)
         manifest = draft_decoder_manifest(source, plan, simulation, model, contents)
-        manifest = dataclasses.replace(
-            manifest, prompt=prompt, positions=positions, calibration=calibration
-        )
+        manifest = dataclasses.replace(manifest, **sizes, calibration=calibration)
         draft = DecoderExport(manifest=manifest, model=model, embeddings=embeddings)
         compared, expected = confirm(draft, simulation, prompts)
         manifest = dataclasses.replace(manifest, expected=expected)
         (work / MANIFEST_FILE).write_text(dump_decoder_manifest(manifest), encoding="utf-8")
     return manifest, compared
+
+
+def _write_contents(
+    work: Path, model: GraphModel, embeddings: np.ndarray, target: Target
+) -> dict[str, bytes]:
+    """Write the files of graphs and host; returns what they hold."""
+    save_tensors({EMBEDDINGS: embeddings}, work / HOST_FILE)
+    contents = write_files(model, target)
+    for name, content in contents.items():
+        (work / name).write_bytes(content)
+    return contents | {HOST_FILE: (work / HOST_FILE).read_bytes()}
 
 
 def lower_for(
