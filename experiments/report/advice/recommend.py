@@ -147,7 +147,7 @@ def explain(results: Results, sweep: Sweep, device: Device) -> str:
         return "published size not known"
     fitting = list(_fitting(results, sweep, device))
     if not fitting:
-        return "none swept runs and fits"
+        return "none swept fits"
     timed = [c for c in fitting if c.seconds is None or c.seconds <= device.seconds]
     if not timed:
         fastest = min(c.seconds for c in fitting if c.seconds is not None)

@@ -50,10 +50,10 @@ def test_the_smallest_harmless_scheme_that_runs_and_fits_is_recommended() -> Non
     assert phone.candidate.name == "int8"  # the 4-bit scheme is smaller and loses puzzles
     assert chip is not None
     assert chip.how is Residency.FULL
-    assert name_of(found, CHIP._replace(sram=2**20)) == "none swept runs and fits"
-    assert name_of(found, PHONE._replace(flash=2**20)) == "none swept runs and fits"
+    assert name_of(found, CHIP._replace(sram=2**20)) == "none swept fits"
+    assert name_of(found, PHONE._replace(flash=2**20)) == "none swept fits"
     # TFLite Micro has no weight-only products, and full precision is no recommendation
-    assert name_of(found, BY_NAME["Cortex-M55"]) == "none swept runs and fits"
+    assert name_of(found, BY_NAME["Cortex-M55"]) == "none swept fits"
     halves = results_of(swept(bf16=7, fp16=7, **{"w8c-sym": 4}))  # runtimes expand them
     assert name_of(halves, PHONE) == "none is harmless: 5 pp or more are lost"
     integers = results_of(swept(**{INTEGERS: 7}))
