@@ -211,9 +211,9 @@ def load_model(
         return _loaded(name, name, asked, (entry.task, facts), read(entry.directory))
     if name in zoo.DECODERS:
         raise ValueError(
-            f"{name} is a decoder of puzzles, not a recursive model: take `python -m"
-            f" experiments.decode --task {zoo.DECODERS[name].task} --models {name}`,"
-            f" experiments.decode.studies, or to export it export.tflite or export.onnx"
+            f"{name} is a decoder of puzzles, not a recursive model: `python -m experiments.decode"
+            f" --task {zoo.DECODERS[name].task} --models {name}` and experiments.decode.studies"
+            " take it, export.tflite and export.onnx export it"
         )
     path = local_path(name)
     origin = str(path.resolve()) if path.exists() else name

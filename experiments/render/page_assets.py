@@ -25,7 +25,7 @@ p,li{max-width:48rem}.soft,figcaption{color:var(--soft)}a{color:var(--link)}
 nav{margin:1.2rem 0}nav ul{columns:18rem;padding-left:1.2rem}
 .only{margin:.8rem 0;font-size:.9rem}select{font:inherit;max-width:100%}
 section>details{border-top:1px solid var(--rule)}
-summary{padding:.55rem 0;cursor:pointer}.gist{color:var(--soft);margin-left:.6rem}
+summary{padding:.55rem 0;cursor:pointer}
 .head a{font-weight:400;margin-left:.5rem}
 .wide{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}

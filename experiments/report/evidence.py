@@ -191,7 +191,7 @@ def _depth(sweep: Sweep) -> list[Claim]:
     """Whether INT8 at a sixth of the cycles keeps accuracy, or is too shallow, against full depth.
 
     Where a sixth was not measured the claim gets the harder depth: less than that to keep
-    accuracy, more to be too shallow.
+    accuracy, more to be too shallow. What fails there may still hold at a sixth: that is open.
     """
     outcome, effect = sweep.scheme(parse("int8").name), depth_effect(sweep.spec.task)
     if outcome is None or effect is None:
@@ -208,6 +208,9 @@ def _depth(sweep: Sweep) -> list[Claim]:
     claim = _effect_claim(
         sweep, Topic.DEPTH, text, "Tables 16-18", sweep.change(outcome, cycles), effect
     )
+    if claim.verdict is ClaimVerdict.OTHER and cycles * FULL_DEPTH != deepest * SHALLOW:
+        why = f"{cycles} of {deepest} H-cycles are harder than a sixth, which was not measured"
+        claim = claim._replace(verdict=ClaimVerdict.OPEN, why=why)
     return [claim._replace(model=f"{claim.model}, {cycles} of {deepest} H-cycles")]
 
 

@@ -227,6 +227,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def action() -> None:
         if args.table:
+            if args.out is not None or args.after:
+                raise ValueError(
+                    "--table draws and compares no curves; leave --out and --after out"
+                )
             print_recipes(args.runs)
             return
         runs = {str(run): load_rows(run) for run in args.runs}

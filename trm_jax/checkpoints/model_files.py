@@ -342,9 +342,9 @@ def _read_document(path: Path) -> ModelDocument:
         raise ValueError(f"{file} is not of format {FORMAT}; this version reads no other")
     if "order" in document:
         raise ValueError(
-            f"{file} is of a decoder of puzzles, not of a recursive model: take `python -m"
-            " experiments.decode --models`, experiments.decode.studies, or to export it"
-            " export.tflite or export.onnx"
+            f"{file} is of a decoder of puzzles, not of a recursive model: `python -m"
+            " experiments.decode --models` and experiments.decode.studies take it, export.tflite"
+            " and export.onnx export it"
         )
     try:
         return read_fields(ModelDocument, document)

@@ -2,9 +2,10 @@
 
 By the pace of a deployment the time of a published size is estimated, which recommendations need
 (recommend.py). Seconds of a GFLOP fall with size, since calls and small products cost more than
-their GFLOPs: where both sizes were counted on a Cortex-M55, the bundled Sudoku and maze models
-overestimate the published ones 2.1 and 2.8 times (docs/deploy-cortex-m.md has all four). So the
-deployment of the nearest size counts: one with `--preset` is of the published size itself.
+their GFLOPs: on a Cortex-M55 the bundled Sudoku model overestimates the published one 1.9 (int4 x
+int16) to 2.3 times (int8), the bundled maze model 1.3 (int8) to 1.9 times (docs/deploy-cortex-m.md
+has all times; those of published mazes are of the operator model). So the deployment of the nearest
+size counts: one with `--preset` is of the published size itself.
 
 Not here: tables of deployments (their programs'), a deployment's own time (sections/devices.py).
 """

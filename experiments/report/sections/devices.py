@@ -51,7 +51,7 @@ def recommendation_section(results: Results) -> Section:
         " with the fewest bytes; then the shallowest depth that is as harmless. Accuracy is"
         " measured on the model given, memory is that of the published size of its task and"
         " architecture, time is that of the deployments of this report, scaled by GFLOPs to the"
-        " published size (“open”: none was deployed there): two or three times too long where they"
+        " published size (“open”: none was deployed there): up to 2.3 times too long where they"
         " are of models as small as the bundled ones. Harmless at this size is no promise for"
         " another. Float weights are never recommended, 16-bit ones neither: runtimes expand them."
         " Where too few puzzles leave it open, the table says how many would decide. Recipes that a"

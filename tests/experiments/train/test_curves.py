@@ -52,6 +52,8 @@ def test_a_run_without_validation_is_refused_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runs = [save_run(tmp_path / "a", 0.5), save_run(tmp_path / "b", None, seed=1)]
+    assert curves.main([str(runs[0]), "--table", "--out", str(tmp_path / "x.png")]) == 2
+    assert "leave --out and --after out" in capsys.readouterr().err
     assert curves.main([*map(str, runs), "--table"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
