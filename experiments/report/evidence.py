@@ -209,7 +209,7 @@ def _depth(sweep: Sweep) -> list[Claim]:
         sweep, Topic.DEPTH, text, "Tables 16-18", sweep.change(outcome, cycles), effect
     )
     if claim.verdict is ClaimVerdict.OTHER and cycles * FULL_DEPTH != deepest * SHALLOW:
-        why = f"{cycles} of {deepest} H-cycles are harder than a sixth, which was not measured"
+        why = f"{cycles} of {deepest} H-cycles: harder than a sixth, which was not measured"
         claim = claim._replace(verdict=ClaimVerdict.OPEN, why=why)
     return [claim._replace(model=f"{claim.model}, {cycles} of {deepest} H-cycles")]
 
