@@ -470,9 +470,25 @@ def parse(name: str) -> Scheme:
             fields[field] = kind(rest.pop(0))
     if rest or len(fields) == 1:
         unread = (rest[0] if rest else name)[:24]
-        meant = did_you_mean(name[:40], NAMED_SCHEMES)
+        meant = _longer_name(name) or did_you_mean(name[:40], NAMED_SCHEMES)
         raise ValueError(f"unknown scheme {name[:40]!r}, cannot read {unread!r};{meant} {_GRAMMAR}")
     return Scheme(**fields)
+
+
+def _longer_name(name: str) -> str:
+    """Say how a short name with parts behind it (`int8_carry8`) is written, or nothing."""
+    for short in sorted(PAPER_SCHEMES, key=len, reverse=True):
+        longer = PAPER_SCHEMES[short].name + name.removeprefix(short)
+        if name.startswith(f"{short}_") and longer != name and _is_long_name(longer):
+            return f" short names take no parts behind them; write {longer!r};"
+    return ""
+
+
+def _is_long_name(name: str) -> bool:
+    try:
+        return bool(parse(name))
+    except ValueError:
+        return False
 
 
 def parse_weights(name: str) -> WeightScheme:

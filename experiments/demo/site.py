@@ -48,7 +48,8 @@ def write_site(job: DemoJob, out: Path) -> None:
                 entries.append(describe_model(each, job.examples) | {"exports": exports})
         write_files(work, job, entries)
         size = sum(file.stat().st_size for file in work.rglob("*") if file.is_file())
-    print(f"{total} exports and ONNX Runtime {VERSION} for browsers: {size / 1e6:.1f} MB in {out}")
+    exports_made = "1 export" if total == 1 else f"{total} exports"
+    print(f"{exports_made} and ONNX Runtime {VERSION} for browsers: {size / 1e6:.1f} MB in {out}")
     print(f"next: python -m http.server --directory {out}")
 
 

@@ -114,6 +114,23 @@ def test_unknown_names_show_the_grammar(name):
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("int8_carry8", "w8c-sym_carry8"),
+        ("int4_calibrated_a8d_carry16", "w4c-asym_a8d_carry16"),
+        ("int8_carry7", None),
+        ("fp32_carry7", None),
+    ],
+)
+def test_a_short_name_with_parts_behind_it_is_told_its_long_name(name, written):
+    with pytest.raises(ValueError, match="unknown scheme") as caught:
+        parse(name)
+    assert len(str(caught.value)) < 500
+    assert (f"write {written!r};" in str(caught.value)) == (written is not None)
+    assert ("short names take no parts" in str(caught.value)) == (written is not None)
+
+
 @pytest.mark.parametrize("bits", [0, 1, 9, 16])
 def test_unsupported_weight_widths(bits):
     with pytest.raises(ValueError, match=rf"bits must be one of \[2, .*8\], got bits={bits}"):
