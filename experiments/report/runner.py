@@ -4,6 +4,7 @@ Not here: which commands measure it (jobs.py) and what the page shows (page.py, 
 """
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console
 from experiments.jobs import runner as job_runner
 from experiments.measurement.folders import JOINED_SWEEP, REPORT
 from experiments.render.console import make_console
+from experiments.report.inputs import RunKind, kind_of
 from experiments.report.jobs import jobs as list_jobs
 from experiments.report.jobs import subjects
 from experiments.report.page import TITLE, write_page
@@ -95,6 +97,21 @@ def pairs_of(texts: Sequence[str]) -> dict[str, str]:
     return values
 
 
+def check_sweeps(folders: Sequence[Path]) -> None:
+    """Refuse folders of another program, which only a page shows.
+
+    Raises:
+      ValueError: the message says which program's, and what to do.
+    """
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):  # of no program: merging says what is missing
+            if (kind := kind_of(folder)) is not RunKind.SWEEP:
+                raise ValueError(
+                    f"{folder} is a folder of {kind.value}, and only sweeps are joined;"
+                    " a page of any folders takes an --out that ends in .html"
+                )
+
+
 def write_reports(args: argparse.Namespace) -> int:
     """Do what the command line asks for; returns the exit code.
 
@@ -114,6 +131,7 @@ def write_reports(args: argparse.Namespace) -> int:
         return 0
     if not args.folders:
         raise ValueError("name folders of results, or --all to measure everything")
+    check_sweeps(args.folders)
     spec, rows = merge_sweeps(args.folders)
     out = args.out or args.folders[0]
     with writing(out, JOINED_SWEEP):

@@ -128,6 +128,8 @@ def breaking(sweeps: Sequence[Sweep]) -> str:
     parts.append(
         f"of {len(pairs)} pairs of schemes whose fidelity differs, that of higher fidelity surely"
         f" solves more in {right} and surely fewer in {wrong}"
+        if pairs
+        else "too few puzzles or schemes to say whether higher fidelity solves more"
     )
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."

@@ -184,3 +184,8 @@ def test_report_joins_folders(tmp_path, capsys):
     assert "m on d, 10 puzzles" in capsys.readouterr().out
     assert main([str(tmp_path / "c")]) == 2
     assert "holds no sweep" in capsys.readouterr().err
+    watched = tmp_path / "w"
+    watched.mkdir()
+    (watched / "watch.html").write_text("<p>")
+    assert main([str(tmp_path / "a"), str(watched)]) == 2
+    assert "folder of experiments.watch, and only sweeps" in capsys.readouterr().err
