@@ -302,3 +302,19 @@ def test_make_alone_says_what_to_do() -> None:
     done = subprocess.run(["make", "-C", str(FIRMWARE)], capture_output=True, text=True, check=True)
     assert "TFLM_LIB" in done.stdout
     assert "make host" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("DEVICE=m55", "DEVICE is an547 or ensemble_e7, got 'm55'"),
+        ("KERNELS=own", "KERNELS is stock or left out, got 'own'"),
+        ("TFLM_LIB=/nowhere/lib.a", "no library at TFLM_LIB=/nowhere/lib.a"),
+    ],
+)
+def test_make_refuses_a_wrong_variable(variable: str, said: str) -> None:
+    need("make")
+    command = ["make", "-n", "-C", str(FIRMWARE), variable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr
