@@ -4,7 +4,6 @@ Not here: which commands measure it (jobs.py) and what the page shows (page.py, 
 """
 
 import argparse
-import contextlib
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -14,7 +13,6 @@ from rich.console import Console
 from experiments.jobs import runner as job_runner
 from experiments.measurement.folders import JOINED_SWEEP, REPORT
 from experiments.render.console import make_console
-from experiments.report.inputs import RunKind, kind_of
 from experiments.report.jobs import jobs as list_jobs
 from experiments.report.jobs import subjects
 from experiments.report.page import TITLE, write_page
@@ -97,21 +95,6 @@ def pairs_of(texts: Sequence[str]) -> dict[str, str]:
     return values
 
 
-def check_sweeps(folders: Sequence[Path]) -> None:
-    """Refuse folders of another program, which only a page shows.
-
-    Raises:
-      ValueError: the message says which program's, and what to do.
-    """
-    for folder in folders:
-        with contextlib.suppress(FileNotFoundError):  # of no program: merging says what is missing
-            if (kind := kind_of(folder)) is not RunKind.SWEEP:
-                raise ValueError(
-                    f"{folder} is a folder of {kind.value}, and only sweeps are joined;"
-                    " a page of any folders takes an --out that ends in .html"
-                )
-
-
 def write_reports(args: argparse.Namespace) -> int:
     """Do what the command line asks for; returns the exit code.
 
@@ -131,8 +114,11 @@ def write_reports(args: argparse.Namespace) -> int:
         return 0
     if not args.folders:
         raise ValueError("name folders of results, or --all to measure everything")
-    check_sweeps(args.folders)
-    spec, rows = merge_sweeps(args.folders)
+    try:
+        spec, rows = merge_sweeps(args.folders)
+    except FileNotFoundError as error:
+        page = "folders of other programs are shown on a page, --out PAGE.html"
+        raise FileNotFoundError(f"{error}; {page}") from error
     out = args.out or args.folders[0]
     with writing(out, JOINED_SWEEP):
         write_report(spec, rows, out, console)

@@ -188,4 +188,4 @@ def test_report_joins_folders(tmp_path, capsys):
     watched.mkdir()
     (watched / "watch.html").write_text("<p>")
     assert main([str(tmp_path / "a"), str(watched)]) == 2
-    assert "folder of experiments.watch, and only sweeps" in capsys.readouterr().err
+    assert "w holds no sweep (no spec.json); folders of other programs" in capsys.readouterr().err
