@@ -42,6 +42,8 @@ from trm_jax.config import Config
 from trm_jax.intervals import Interval, Pairs
 
 MARGIN = 0.05
+MICROCONTROLLER = "tflm_int8_int16"
+"""What to measure first where a microcontroller is asked for and none of its schemes was swept."""
 BOARD = next(board for board in BOARDS if board.name == "Alif Ensemble E7")
 
 
@@ -147,7 +149,7 @@ def explain(results: Results, sweep: Sweep, device: Device) -> str:
         return "published size not known"
     fitting = list(_fitting(results, sweep, device))
     if not fitting:
-        return "none swept fits"
+        return "none swept fits" if _tried(results, sweep, device) else f"sweep {MICROCONTROLLER}"
     timed = [c for c in fitting if c.seconds is None or c.seconds <= device.seconds]
     if not timed:
         fastest = min(c.seconds for c in fitting if c.seconds is not None)
@@ -158,6 +160,14 @@ def explain(results: Results, sweep: Sweep, device: Device) -> str:
         return f"none is harmless: {100 * MARGIN:.0f} pp or more are lost"
     count, name = min(needed)
     return f"undecided: {name} needs n >= {count}"
+
+
+def _tried(results: Results, sweep: Sweep, device: Device) -> bool:
+    """Return whether anything was measured in the arithmetic that a device is made for."""
+    if device.target not in (Target.TFLM, Target.ETHOS_U):
+        return True
+    schemes = (each.scheme for each in candidates(sweep, results.searches))
+    return any(scheme.is_integer for scheme in schemes)
 
 
 def published(sweep: Sweep) -> Config | None:

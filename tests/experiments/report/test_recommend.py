@@ -53,11 +53,13 @@ def test_the_smallest_harmless_scheme_that_runs_and_fits_is_recommended() -> Non
     assert name_of(found, CHIP._replace(sram=2**20)) == "none swept fits"
     assert name_of(found, PHONE._replace(flash=2**20)) == "none swept fits"
     # TFLite Micro has no weight-only products, and full precision is no recommendation
-    assert name_of(found, BY_NAME["Cortex-M55"]) == "none swept fits"
+    assert name_of(found, BY_NAME["Cortex-M55"]) == "sweep tflm_int8_int16"
+    assert name_of(found, BY_NAME["Ethos-U55"]) == "sweep tflm_int8_int16"
     halves = results_of(swept(bf16=7, fp16=7, **{"w8c-sym": 4}))  # runtimes expand them
     assert name_of(halves, PHONE) == "none is harmless: 5 pp or more are lost"
     integers = results_of(swept(**{INTEGERS: 7}))
     assert [name_of(integers, BY_NAME[n]) for n in ("Cortex-M55", "Ethos-U55")] == [INTEGERS] * 2
+    assert name_of(integers, BY_NAME["Cortex-M55"]._replace(sram=2**17)) == "none swept fits"
     assert name_of(results_of(swept(model="somebody")), PHONE) == "published size not known"
 
 
