@@ -65,7 +65,8 @@ class RuleScore(NamedTuple):
 
     @property
     def error(self) -> Interval:
-        return intervals.clustered_rate(*zip(*self.by_model, strict=True))
+        mistaken, cases = zip(*self.by_model, strict=True)
+        return intervals.clustered_rate(mistaken, cases)
 
 
 def case(sample: Point) -> Case:
