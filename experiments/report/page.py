@@ -27,7 +27,6 @@ from experiments.report.sections.viewers import viewer_section
 
 TITLE = "What survives when a recursive reasoner is compressed"
 SECTIONS = (
-    claims_section,
     recommendation_section,
     viewer_section,
     precision_section,
@@ -51,12 +50,13 @@ def document(results: Results) -> Document:
         f"Every table and figure of {tables.SOURCE}, ours beside the paper's. Numbers under"
         " “paper” are the paper's, all others were measured or computed by this project."
     )
+    claims = collect_claims(results)
     return Document(
         TITLE,
         subtitle,
-        tuple(make(results) for make in SECTIONS),
+        (claims_section(results, claims), *(make(results) for make in SECTIONS)),
         facts=run_facts(results.runs, results.sweeps, results.ablations),
-        opening=opening_blocks(results, collect_claims(results)),
+        opening=opening_blocks(results, claims),
     )
 
 

@@ -268,7 +268,11 @@ def test_claims_of_the_abstract_stand_first_with_the_paper_s_effect(folder: Path
     assert "10 puzzles leave" in naive.why
     assert str(PaperEffect(-0.5, 0.8)) == "-50.0 of 80.0 pp"
     assert claim_table(listed).rows[0][0] == Topic.CELLS.value
-    texts = [b.texts for b in claims_section(results).blocks if isinstance(b, Items)]
+    texts = [
+        b.texts
+        for b in claims_section(results, collect_claims(results)).blocks
+        if isinstance(b, Items)
+    ]
     assert any("400 ARC tasks" in text and "Interpretation" in text for text in texts[1])
 
 
