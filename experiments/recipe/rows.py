@@ -126,8 +126,8 @@ def read_search(folder: Path) -> SearchRecord:
         raise FileNotFoundError(
             f"{folder} has no {FILE}: run its `python -m experiments.recipe` command again"
         )
+    values = read_json(file)  # names the file itself
     try:
-        return read_complete(SearchRecord, read_json(file))
+        return read_complete(SearchRecord, values)
     except ValueError as error:
-        message = str(error)
-        raise ValueError(message if str(file) in message else f"{file}: {message}") from error
+        raise ValueError(f"{file}: {error}") from error
