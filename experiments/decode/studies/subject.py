@@ -120,9 +120,9 @@ class StudySubject:
         """Write whole traces in the decoder's order."""
         return self.form.traces(puzzles.inputs, puzzles.labels, self.model.order)
 
-    def fits(self, puzzles: StudyPuzzles) -> np.ndarray:
-        """Mark puzzles whose whole traces have no more tokens than an answer may have."""
-        return self.traces(puzzles).lengths <= self.room
+    def fits(self, whole: TokenRows) -> np.ndarray:
+        """Mark whole traces that have no more tokens than an answer may have."""
+        return whole.lengths <= self.room
 
     def need_apart(self, count: int) -> StudyPuzzles:
         """Take the first so many of the puzzles to choose and to judge on, or all there are.
@@ -286,7 +286,7 @@ def _with_fitting_traces(subject: StudySubject) -> StudySubject:
     Raises:
       ValueError: none fits.
     """
-    fits = subject.fits(subject.training)
+    fits = subject.fits(subject.traces(subject.training))
     if not fits.any():
         raise ValueError(
             f"no trace of the training puzzles fits into the {subject.room} tokens that"

@@ -108,21 +108,28 @@ class TraceDraws:
         training = self.subject.training
         number = rng.integers(len(training.inputs), size=self.batch_size)
         puzzles = StudyPuzzles(training.inputs[number], training.labels[number])
-        puzzles = self._turned(puzzles, update)
-        whole = self.subject.traces(puzzles)
+        puzzles, whole = self._turned(puzzles, update)
         traces = cut_work(self.subject.form, whole, self.work, rng)
         width = -(-int(traces.lengths.max()) // WIDTH) * WIDTH
         parts = (*self.subject.prompts(puzzles), *traces.widened(min(width, self.subject.room)))
         first, lengths, tokens, counts = (jnp.asarray(x, jnp.int32) for x in parts)
         return first, lengths, tokens, counts
 
-    def _turned(self, puzzles: StudyPuzzles, update: int) -> StudyPuzzles:
-        """Turn puzzles by random symmetries; those stay whose traces would not fit."""
+    def _turned(self, puzzles: StudyPuzzles, update: int) -> tuple[StudyPuzzles, TokenRows]:
+        """Turn puzzles by random symmetries; those stay whose traces would not fit.
+
+        Returns:
+          The puzzles, and their whole traces.
+        """
         if self._augment is None:
-            return puzzles
+            return puzzles, self.subject.traces(puzzles)
         key = jax.random.fold_in(jax.random.key(self.seed), update)
         turned = self._augment(key, *(jnp.asarray(x, jnp.int32) for x in puzzles))
         turned = StudyPuzzles(*map(np.asarray, turned))
-        fits = self.subject.fits(turned)[:, None]
+        whole = self.subject.traces(turned)
+        fits = self.subject.fits(whole)
+        if fits.all():
+            return turned, whole
         pairs = zip(turned, puzzles, strict=True)
-        return StudyPuzzles(*(np.where(fits, new, old) for new, old in pairs))
+        kept = StudyPuzzles(*(np.where(fits[:, None], new, old) for new, old in pairs))
+        return kept, self.subject.traces(kept)
