@@ -107,7 +107,11 @@ def run_study(args: argparse.Namespace) -> None:
     from trm_jax.output.folder import writing
 
     console, subject = make_console(), prepare_subject(args)
-    if args.study != "lora":
+    if args.study == "switch":
+        from experiments.decode.studies.switch import cut_judged
+
+        cut_judged(subject.need_apart(args.judged_puzzles))
+    elif args.study != "lora":
         subject.need_apart(1)
     out = args.out or Path("runs") / f"decode-{args.task}-{args.study}"
     settings: dict[str, Any] = {name: getattr(args, name) for name in SETTINGS}

@@ -5,13 +5,16 @@
     adapter put on SCHEME        the same adapter on quantised weights
     adapter trained on SCHEME    trained on the quantised weights
 
+The second table has the adapters in pairs, on the same puzzles: what quantisation costs an adapter
+of full precision, and what training on the quantised weights wins back.
+
 Times to the first token are of one puzzle: base and adapter each reading the prompt, or one prefill
 for both. The cache of the prompt is compared bit by bit.
 """
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +22,13 @@ import numpy as np
 from rich.console import Console
 
 from experiments.decode.studies.adapters import direct_adapters, without_scheme
-from experiments.decode.studies.folder import StudyFolder
-from experiments.decode.studies.outcomes import answer_table, write_tables
+from experiments.decode.studies.folder import AnswerRow, StudyFolder
+from experiments.decode.studies.outcomes import answer_table, difference, write_tables
 from experiments.decode.studies.subject import StudySubject, ask
-from experiments.render.tables import Table
+from experiments.render.tables import Table, with_interval
 from trm_jax.decoder.generate import Prefilled, continue_streams, prefill
 from trm_jax.decoder.lora import AdaptedRows
+from trm_jax.intervals import mcnemar, pairs
 from trm_jax.tasks.tokens.form import STOP
 
 TIMED = 30
@@ -37,19 +41,31 @@ def study_lora(
     """Run the study."""
     full, puzzles = without_scheme(subject), subject.evaluated
     adapted = direct_adapters(args, full, folder, "adapter")
-    rows = [
-        folder.answers("base", lambda: ask(full, puzzles).row("base")),
-        folder.answers("adapter", lambda: ask(full, puzzles, adapted=adapted).row("adapter")),
-    ]
+    adapter = folder.answers("adapter", lambda: ask(full, puzzles, adapted=adapted).row("adapter"))
+    rows = [folder.answers("base", lambda: ask(full, puzzles).row("base")), adapter]
+    tables = []
     if args.scheme != "fp32":
         base, put, on = f"base, {args.scheme}", f"put on {args.scheme}", f"trained on {args.scheme}"
         rows.append(folder.answers(base, lambda: ask(subject, puzzles).row(base)))
-        rows.append(folder.answers(put, lambda: ask(subject, puzzles, adapted=adapted).row(put)))
+        moved = folder.answers(put, lambda: ask(subject, puzzles, adapted=adapted).row(put))
         later = direct_adapters(args, subject, folder, "adapter-on-scheme")
-        rows.append(folder.answers(on, lambda: ask(subject, puzzles, adapted=later).row(on)))
+        learned = folder.answers(on, lambda: ask(subject, puzzles, adapted=later).row(on))
+        rows += [moved, learned]
+        tables.append(pair_table([(adapter, moved), (moved, learned), (adapter, learned)]))
     table, records = answer_table(f"Adapters of {subject.name}", rows)
-    shared = sharing_table(full, adapted)
-    write_tables(folder.path, "lora", [table, shared], records, console)
+    tables = [table, *tables, sharing_table(full, adapted)]
+    write_tables(folder.path, "lora", tables, records, console)
+
+
+def pair_table(compared: Sequence[tuple[AnswerRow, AnswerRow]]) -> Table:
+    """Compare policies two by two on the same puzzles."""
+    rows = []
+    for before, after in compared:
+        both = pairs(before.solved, after.solved)
+        cells = (before.stage, after.stage, with_interval(difference(before, after)))
+        rows.append((*cells, f"{mcnemar(both):.2g}"))
+    header = ("from", "to", "gained", "McNemar's p")
+    return Table("Adapters in pairs", header, tuple(rows), frozenset())
 
 
 def sharing_table(subject: StudySubject, adapted: AdaptedRows) -> Table:

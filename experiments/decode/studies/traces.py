@@ -32,7 +32,8 @@ LIMITS = (1, 2, 4, 8, np.iinfo(np.int64).max)
 """Sizes up to which excursions are left out, where any are."""
 UNCUT, QUIET, DIRECT = 0.5, 0.5, 0.1
 """Shares of shortened traces: with all excursions, without announcements, without any work."""
-WIDTH = 32
+WIDTH, DIRECT_WIDTH = 32, 8
+"""Traces of an update are padded to a multiple; direct answers are short and all alike."""
 TRAINING_BATCH = 16
 """Traces of an update where --batch-size says none."""
 
@@ -110,7 +111,8 @@ class TraceDraws:
         puzzles = StudyPuzzles(training.inputs[number], training.labels[number])
         puzzles, whole = self._turned(puzzles, update)
         traces = cut_work(self.subject.form, whole, self.work, rng)
-        width = -(-int(traces.lengths.max()) // WIDTH) * WIDTH
+        step = DIRECT_WIDTH if self.work is Work.NONE else WIDTH
+        width = -(-int(traces.lengths.max()) // step) * step
         parts = (*self.subject.prompts(puzzles), *traces.widened(min(width, self.subject.room)))
         first, lengths, tokens, counts = (jnp.asarray(x, jnp.int32) for x in parts)
         return first, lengths, tokens, counts

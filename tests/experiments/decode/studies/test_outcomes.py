@@ -1,5 +1,9 @@
 """Caps, votes and routes by hand; what a study's folder keeps."""
 
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,8 +11,22 @@ import pytest
 from experiments.decode.studies.folder import AnswerRow, StudyFolder
 from experiments.decode.studies.outcomes import answer_table, cap_table, under_cap
 from experiments.decode.studies.parallel import voted
-from experiments.decode.studies.subject import Asked
-from experiments.decode.studies.switch import by_chance, curve_table, ranking, route, verdicts
+from experiments.decode.studies.subject import Asked, StudyPuzzles
+from experiments.decode.studies.switch import (
+    LOSSES,
+    SHARES,
+    BothAnswers,
+    by_chance,
+    choose_threshold,
+    curve_table,
+    easiest,
+    keeps_rules,
+    ranking,
+    route,
+    threshold_table,
+    verdicts,
+)
+from trm_jax.loading import load_puzzles
 
 TRACE = AnswerRow(stage="trace", right=(1, 1, 1, 0), tokens=(40, 60, 80, 90), values={})
 DIRECT = AnswerRow(
@@ -39,15 +57,56 @@ def test_policies_are_compared_with_the_first() -> None:
 
 def test_the_easiest_puzzles_are_answered_directly() -> None:
     scores = np.asarray(DIRECT.scores)
-    half = route(TRACE, DIRECT, scores, 0.5)
+    half = route(TRACE, DIRECT, easiest(scores, 0.5))
     assert half.right == (1, 1, 1, 0)
     assert half.tokens == (10, 60, 14, 90)
-    assert route(TRACE, DIRECT, scores, 0.0).tokens == TRACE.tokens
-    assert route(TRACE, DIRECT, scores, 1.0).tokens == DIRECT.tokens
+    assert route(TRACE, DIRECT, easiest(scores, 0.0)).tokens == TRACE.tokens
+    assert route(TRACE, DIRECT, easiest(scores, 1.0)).tokens == DIRECT.tokens
     assert by_chance(TRACE, DIRECT, 0.5) == 0.625
     curve, records = curve_table(TRACE, DIRECT)
-    assert len(curve.rows) == len(records) == 6
+    assert len(curve.rows) == len(records) == len(SHARES)
+    # half by the truth: .9 and .6, as the switcher says
+    half_said = records[SHARES.index(0.5)]
+    assert (half_said["exact"], half_said["by_truth"], half_said["by_chance"]) == (
+        0.75,
+        0.75,
+        0.625,
+    )
+    assert half_said["tokens"] == (10 + 60 + 14 + 90) / 4
     assert "1.0000" in verdicts(DIRECT).rows[0][1]  # .9 and .6 are right, .2 and .4 are not
+
+
+def test_thresholds_are_chosen_on_other_puzzles() -> None:
+    apart = BothAnswers(TRACE, DIRECT)
+    # the last puzzle (.4) is wrong both ways and free, the second (.2) costs a quarter
+    assert choose_threshold(apart, 0.1) == 0.4
+    assert choose_threshold(apart, 0.25) == 0.2
+    hopeless = dataclasses.replace(DIRECT, right=(0, 0, 0, 0))
+    assert choose_threshold(BothAnswers(TRACE, hopeless), 0.1) == float("inf")
+    table, records = threshold_table(BothAnswers(TRACE, hopeless), apart)
+    assert "4 other puzzles" in table.title
+    # .9, .6 and .4 are at least .4: three of four are answered directly, and all are wrong there
+    assert [(row["directly"], row["exact"]) for row in records] == [(0.75, 0.25)] * len(LOSSES)
+    table, records = threshold_table(apart, BothAnswers(TRACE, hopeless))
+    assert [(row["directly"], row["exact"]) for row in records] == [(0, 0.75)] * len(LOSSES)
+
+
+def test_answers_are_checked_by_rules_without_labels() -> None:
+    puzzles = load_puzzles("sudoku")
+    inputs, labels = (np.asarray(x[:3]) for x in (puzzles.dataset.inputs, puzzles.dataset.labels))
+    cells = labels.copy()
+    cells[1, 0] = cells[1, 1]  # a digit twice in a row
+    asked = Asked(
+        right=np.zeros((3, 1), bool),  # a label says nothing here
+        lengths=np.ones((3, 1)),
+        cells=cells[:, None],
+        ended=np.array([[True], [True], [False]]),
+        last=np.zeros(0),
+        prompt=np.zeros(0),
+    )
+    subject: Any = SimpleNamespace(puzzles=puzzles)
+    kept = keeps_rules(subject, StudyPuzzles(inputs, labels), asked)
+    assert kept.tolist() == [True, False, False]
 
 
 def test_the_ranking_counts_pairs() -> None:

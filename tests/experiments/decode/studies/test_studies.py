@@ -1,12 +1,14 @@
 """Whole studies with a tiny random decoder of 4x4 mazes: tables, resuming, and what is refused."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.decode import __main__ as decode
+from experiments.decode.studies.switch import CHECKED, LOSSES, SHARES
 from tests.support.decoders import random_params
 from tests.support.tiny.decoder_training import NAME
 from trm_jax.data.format import from_examples, save_dataset
@@ -16,7 +18,7 @@ from trm_jax.decoder.model_folder import PuzzleDecoder, save_puzzle_decoder
 from trm_jax.loading import load_puzzles
 
 FEW = ("--supervised-updates", "2", "--updates", "2", "--batch-size", "2", "--limit", "3")
-SMALL = ("--group", "2", "--prompts", "2", "--samples", "2", "--judged-puzzles", "3", "--rank", "2")
+SMALL = ("--group", "2", "--prompts", "2", "--samples", "2", "--judged-puzzles", "4", "--rank", "2")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,18 @@ def test_budget(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
 def test_switch_and_votes(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert run("switch", folders, tmp_path / "switch") == 0
     rows = records(tmp_path / "switch", "switch")
-    assert [float(row["directly"]) for row in rows] == [0, 0.2, 0.4, 0.6, 0.8, 1]
+    shares = [float(row["directly"]) for row in rows if row["routed"] == "share"]
+    # of three puzzles, as near as they come to what was asked
+    assert shares == list(SHARES)
+    assert sum(row["routed"].startswith("loses") for row in rows) == len(LOSSES)
+    kept = (tmp_path / "switch" / "answers.jsonl").read_text().splitlines()
+    stages = {row["stage"]: row for row in map(json.loads, kept)}
+    # of four puzzles that are not evaluated one chooses
+    assert len(stages["direct, to choose"]["tokens"]) == 1
+    both = zip(stages["trace"]["tokens"], stages["direct"]["tokens"], strict=True)
+    sums = [trace + direct for trace, direct in both]
+    assert stages[CHECKED]["tokens"] == sums  # a random decoder keeps no rules
+    assert (tmp_path / "switch" / "switch.svg").is_file()
     assert run("parallel", folders, tmp_path / "votes", "--temperature", "1") == 0
     rows = records(tmp_path / "votes", "parallel")
     assert [row["policy"] for row in rows] == [
@@ -97,6 +110,7 @@ def test_adapters(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert names == ["base", "adapter", base, put, on]
     text = (tmp_path / "lora" / "lora.md").read_text()
     assert "equal bit by bit" in text
+    assert "| put on w4c-sym | trained on w4c-sym |" in text
     assert np.isfinite([float(row["tokens"]) for row in records(tmp_path / "lora", "lora")]).all()
 
 
@@ -110,6 +124,8 @@ def test_what_a_study_cannot_do_is_said(folders: tuple[Path, Path], tmp_path: Pa
     assert "calibrated on texts" in capsys.readouterr().err
     assert run("lora", folders, out, "--train-data", str(tmp_path / "none")) == 2
     assert "none" in capsys.readouterr().err
+    assert run("switch", folders, out, "--judged-puzzles", "3") == 2
+    assert "got 3; lower --limit, or raise --judged-puzzles" in capsys.readouterr().err
     assert run("parallel", folders, out, "--limit", "10") == 2
     assert "all 10 puzzles of" in capsys.readouterr().err
     assert not out.exists()
