@@ -1,9 +1,9 @@
 """Run the schemes of a sweep over its shards: one rollout per scheme and shard, every depth.
 
 Shards are the outer loop, so that the full-precision trajectory of a shard is computed once
-and all schemes are compared with it. Schemes that only change weights share one compiled
-evaluator: their reasoners are equal, their weights are arguments. Within a process the puzzles
-of a shard lie over all local devices.
+and all schemes are compared with it. On CPU several rows are computed at once, in threads. Schemes
+that only change weights share one compiled evaluator: their reasoners are equal, their weights are
+arguments. Within a process the puzzles of a shard lie over all local devices.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from experiments.measurement.shards import (
     moments,
     to_hex,
 )
+from experiments.measurement.side_by_side import Once, in_order, num_threads
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console
 from experiments.sweep.job import SweepJob, prepare
@@ -50,11 +51,11 @@ from trm_jax.types import IGNORE_LABEL, Batch
 
 
 class SweepShard(NamedTuple):
-    """Puzzles of a shard on host and devices, and their full-precision trajectory."""
+    """Puzzles of a shard on host and devices, and their full-precision trajectory on demand."""
 
     host: PuzzleBatch
     batch: Batch
-    reference: Trajectory
+    reference: Once[Trajectory]
 
 
 class Runner:
@@ -84,16 +85,24 @@ class Runner:
 
     def rows(self, keys: Sequence[SweepKey]) -> Iterator[SweepRow]:
         """Measure keys, which come shard by shard, and yield every row as it is finished."""
+        work = self.work(keys)
+        for first in itertools.islice(work, 1):  # alone: it compiles what the others share
+            yield self.measure(*first)
+        yield from in_order(lambda each: self.measure(*each), work, num_threads())
+
+    def work(self, keys: Sequence[SweepKey]) -> Iterator[tuple[SweepKey, SweepShard]]:
+        """Give every key its shard, which is loaded when its first key is taken."""
         for (start, stop), group in itertools.groupby(keys, key=lambda key: key[1:]):
             shard = self.prepare(start, stop)
             for key in group:
-                yield self.measure(key, shard)
+                yield key, shard
 
     def prepare(self, start: int, stop: int) -> SweepShard:
-        """Load a shard, padded to one size for all shards, and run it in full precision."""
+        """Load a shard, padded to one size for all shards."""
         size = min(self.spec.batch_size, self.spec.num_puzzles)
         host, batch = load_shard(self.puzzles, start, stop, size)
-        return SweepShard(host, batch, self.run(self.simulations[self.spec.reference], batch))
+        reference = self.simulations[self.spec.reference]
+        return SweepShard(host, batch, Once(lambda: self.run(reference, batch)))
 
     def run(self, simulation: Simulation, batch: Batch) -> Trajectory:
         """Roll a compressed model out over the depths of the spec."""
@@ -104,12 +113,12 @@ class Runner:
         simulation = self.simulations[key.scheme]
         model = (simulation.reasoner, simulation.weights)
         full = key.scheme == self.spec.reference
-        states = shard.reference if full else self.run(simulation, shard.batch)
+        states = shard.reference() if full else self.run(simulation, shard.batch)
         readout = measure(
             *model,
             shard.batch,
             states,
-            shard.reference,
+            shard.reference(),
             depths=self.spec.grid.cycles,
             lenient=self.lenient,
         )

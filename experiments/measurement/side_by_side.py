@@ -1,0 +1,74 @@
+"""Compute several rows at once in threads, and yield them in their order.
+
+A program of XLA on CPU divides single products among the cores: what lies between them, tracing,
+compiling and the host's own work keep one core busy while the others wait. Two rows at once fill
+those gaps; XLA runs them on one pool of threads, so that no core is asked for twice. Numbers do not
+depend on it: a row is computed by the same program, whoever asks. On accelerators programs queue,
+and one thread is enough.
+"""
+
+import collections
+import itertools
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+import jax
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST_THREADS = 4  # each holds a trajectory of a shard in memory
+
+
+def num_threads() -> int:
+    """Choose how many rows are computed at once: on CPU one a core, up to `MOST_THREADS`."""
+    if jax.default_backend() != "cpu":
+        return 1
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return min(cores, MOST_THREADS)
+
+
+def in_order(
+    compute: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[Result]:
+    """Compute items in threads and yield the results in the order of the items.
+
+    No more than `threads` items are taken ahead of the one that is waited for. An exception is
+    raised in its item's place; items behind it may have been computed, and are dropped.
+
+    Args:
+      threads: 1: everything is computed here, one after the other.
+    """
+    if threads == 1:
+        yield from map(compute, items)
+        return
+    rest, waiting = iter(items), collections.deque[Future[Result]]()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in itertools.islice(rest, threads):
+                waiting.append(pool.submit(compute, item))
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(compute, item) for item in itertools.islice(rest, 1))
+                yield result
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Once(Generic[Result]):
+    """A value that the first who asks computes; others who ask meanwhile wait for it."""
+
+    def __init__(self, make: Callable[[], Result]) -> None:
+        self.make = make
+        self.lock = threading.Lock()
+        self.values: list[Result] = []
+
+    def __call__(self) -> Result:
+        with self.lock:
+            if not self.values:
+                self.values.append(self.make())
+            return self.values[0]
