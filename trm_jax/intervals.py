@@ -13,6 +13,7 @@ divides by zero: no puzzles is a ValueError.
 Not here: how numbers are written (experiments/render/tables.py).
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -59,6 +60,12 @@ class Pairs(NamedTuple):
     total: int
 
 
+@functools.cache  # scipy takes .2 ms for each, and a report asks a thousand times
+def _quantile(level: float) -> float:
+    """How many standard deviations the two-sided interval of a level reaches."""
+    return float(stats.norm.ppf((1 + level) / 2))
+
+
 def wilson(successes: Number, total: int, level: float = LEVEL) -> Interval:
     """Estimate a rate with the Wilson score interval.
 
@@ -74,7 +81,7 @@ def wilson(successes: Number, total: int, level: float = LEVEL) -> Interval:
     """
     if total < 1 or not 0 <= successes <= total:
         raise ValueError(f"a rate needs 0 <= successes <= total >= 1, got {successes} of {total}")
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = _quantile(level)
     p = float(successes) / total
     centre = p + z * z / (2 * total)
     spread = z * np.sqrt(p * (1 - p) / total + (z / (2 * total)) ** 2)
@@ -134,7 +141,7 @@ def mean(total: Number, squares: Number, count: int, level: float = LEVEL) -> In
     if count == 1:
         return Interval(value, np.nan, np.nan)
     variance = max(float(squares) - count * value * value, 0.0) / (count - 1)
-    reach = float(stats.norm.ppf((1 + level) / 2)) * np.sqrt(variance / count)
+    reach = _quantile(level) * np.sqrt(variance / count)
     return Interval(value, float(value - reach), float(value + reach))
 
 
@@ -246,7 +253,7 @@ def puzzles_needed(difference: Pairs, least: float, level: float = LEVEL) -> int
 
 
 def _bonett_price(lost: Number, gained: Number, total: int, level: float) -> Interval:
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = _quantile(level)
     down, up = (float(count + 1) / (total + 2) for count in (lost, gained))
     reach = z * float(np.sqrt((down + up - (up - down) ** 2) / (total + 2)))
     low, high = up - down - reach, up - down + reach
@@ -266,7 +273,7 @@ def paired_mean(differences: np.ndarray, level: float = LEVEL) -> Interval:
         raise ValueError("a mean needs at least one value, got none")
     padded = np.append(differences, (-1.0, 1.0))
     centre, spread = float(padded.mean()), float(padded.std() / np.sqrt(padded.size))
-    reach = float(stats.norm.ppf((1 + level) / 2)) * spread
+    reach = _quantile(level) * spread
     low, high = max(centre - reach, -1.0), min(centre + reach, 1.0)
     return Interval(float(differences.mean()), low, high)
 

@@ -13,7 +13,7 @@ from experiments.predictor.ranking import (
 )
 from experiments.predictor.rule import MARGIN, Case, RuleScore, by_model, by_puzzles
 from experiments.predictor.signals import NEEDS_REFERENCE, ONE_STEP, SIGNALS, Point, points
-from experiments.render.charts import Dot, scatter
+from experiments.render.charts import WIDTH, Dot, scatter
 from experiments.render.tables import Table, p_text
 from experiments.sweep.outcomes import Sweep
 from trm_jax.intervals import Interval
@@ -219,7 +219,7 @@ def mistake_table(mistakes: Sequence[Case]) -> Table:
     return Table("Mistakes of the rule, by model", header, rows, frozenset())
 
 
-def figure(sample: Sequence[Point]) -> str:
+def figure(sample: Sequence[Point], *, width: int = WIDTH) -> str:
     """Draw exact match lost against one-step fidelity at full depth, one marker per model."""
     models = list(dict.fromkeys(p.model for p in sample))
     dots = [
@@ -239,6 +239,7 @@ def figure(sample: Sequence[Point]) -> str:
         "exact match lost",
         x_ticks=(TICKS, TICK_TEXTS),
         labelled=False,
+        width=width,
     )
 
 

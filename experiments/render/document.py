@@ -36,7 +36,7 @@ class Figure:
 
     Attributes:
       name: of the files beside the Markdown.
-      pictures: SVG markup.
+      pictures: SVG markup for broad pages and for narrow ones (charts.py:draw_both).
       caption: what is to be seen, and what the bands are.
       finding: what the pictures show, in a sentence, for readers who do not see them; empty: the
         caption says it.
@@ -44,7 +44,7 @@ class Figure:
     """
 
     name: str
-    pictures: tuple[str, ...]
+    pictures: tuple[tuple[str, str], ...]
     caption: str
     finding: str = ""
     model: str = ""

@@ -1,8 +1,8 @@
 """What matplotlib figures of all programs share: style, colours, labels that do not overlap.
 
-Made for print and for dark pages alike: their own white ground, colours that the colour-blind
-can tell apart (Okabe and Ito) with markers and dashes beside them, and names at the lines
-instead of a legend. Drawn with Agg, no display needed.
+Made for print and for dark pages alike: their own white ground, the colours of the report's
+pictures with markers and dashes beside them, and names at the lines instead of a legend. Drawn with
+Agg, no display needed.
 
 Not here: which figures there are (tables.py of each program); the report's pictures (charts.py).
 """
@@ -19,10 +19,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from experiments.render.scheme_style import shape_of
+from experiments.render.scheme_style import LIGHT, SERIES, shape_of
 
-COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#5B46B8", "#CC79A7", "#7F7F7F")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 DASHES = ("-", "--", "-.", ":")
 FLOOR = 1e-8  # smallest infidelity drawn: float32 cannot tell less from 0
 MARGIN = 6  # pixels kept free around a point's bar
@@ -87,7 +86,7 @@ def figure_of(width: float, height: float) -> Figure:
 
 def colour(i: int) -> str:
     """Choose the colour of the i-th line."""
-    return COLOURS[i % len(COLOURS)]
+    return LIGHT[i % SERIES]
 
 
 def text_colour(i: int) -> tuple[float, ...]:

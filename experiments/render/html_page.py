@@ -121,13 +121,16 @@ class _PageWriter:
     def _figure(self, figure: Figure) -> str:
         at = self._address(figure.name)
         finding = figure.finding or figure.caption
-        pictures = (p.replace("<svg ", _named(finding), 1) for p in figure.pictures)
-        room = {
-            "role": "group",
-            "aria_label": figure.caption,
-            "tabindex": 0,
-        }  # narrow pages scroll it
-        drawn = element("div", "".join(pictures), class_="row", **room)
+        drawn = "".join(
+            element(
+                "div",
+                "".join(pair[i].replace("<svg ", _named(finding), 1) for pair in figure.pictures),
+                class_=f"row {kind}",
+                role="group",
+                aria_label=figure.caption,
+            )
+            for i, kind in enumerate(("broad", "narrow"))
+        )
         words = element("figcaption", escape(figure.caption) + " " + _self_link(at))
         return element("figure", drawn + words, id=at, data_model=figure.model or None)
 

@@ -37,7 +37,7 @@ def write_pictures(document: Document, folder: Path) -> None:
     sections = (section.blocks for section in document.sections)
     for block in chain(document.opening, *sections):
         if isinstance(block, Figure):
-            for i, picture in enumerate(block.pictures):
+            for i, (picture, _) in enumerate(block.pictures):
                 (folder / f"{block.name}-{i}.svg").write_text(picture, encoding="utf-8")
 
 

@@ -40,15 +40,16 @@ thead button{all:unset;cursor:pointer;font:inherit}thead button:focus-visible{ou
 th[aria-sort=ascending] button::after{content:" \\25B4"}th[aria-sort=descending] button::after{content:" \\25BE"}
 tr.first>*{border-top:1px solid var(--rule)}tr.topic>*{font-weight:600;padding-top:.7rem}
 small{color:var(--soft);white-space:nowrap}
-figure{margin:1rem 0}.row{display:flex;flex-wrap:wrap;gap:1rem;overflow-x:auto}
+figure{margin:1rem 0}.row{display:flex;flex-wrap:wrap;gap:1rem}.narrow{display:none}
 svg{max-width:100%;height:auto}iframe{width:100%;height:44rem;border:1px solid var(--rule)}
 pre{background:var(--tint);padding:.6rem .8rem;overflow-x:auto;font-size:.85rem}
 #tip{position:fixed;pointer-events:none;background:var(--ink);color:var(--page);font-size:.8rem;padding:.15rem .45rem;border-radius:3px;white-space:pre;z-index:2}
 [hidden]{display:none!important}
-@media (max-width:600px){body{padding:.6rem .7rem 2rem;font-size:15px}h1{font-size:1.3rem}th,td{padding:.2rem .4rem}tbody th{white-space:normal;min-width:7.5rem;max-width:44vw}.long{min-width:11rem}svg{min-width:35rem}}
+@media (max-width:600px){body{padding:.6rem .7rem 2rem;font-size:15px}h1{font-size:1.3rem}th,td{padding:.2rem .4rem}tbody th{white-space:normal;min-width:7.5rem;max-width:44vw}.long{min-width:11rem}}
+@media screen and (max-width:600px){.broad{display:none}.narrow{display:flex}}
 @media print{:root{--good:#000;--bad:#000;--part:#000;--page:#fff;--ink:#000;--soft:#444;--rule:#bbb;--tint:#fff;--link:#000}
 body{max-width:none;padding:0;font-size:10px}.wide{overflow:visible}table{font-size:8px}th,td{white-space:normal;padding:.1rem .25rem;overflow-wrap:anywhere}.long{min-width:0}tbody th{position:static}
-details::details-content{content-visibility:visible!important;display:block!important;height:auto!important}.row{overflow:visible}svg{min-width:0}figure,tr{break-inside:avoid}iframe,nav,.only,.head a{display:none}}
+details::details-content{content-visibility:visible!important;display:block!important;height:auto!important}figure,tr{break-inside:avoid}iframe,nav,.only,.head a{display:none}}
 """.strip()  # noqa: E501 - rules read best one a line
 
 SCRIPT = r"""

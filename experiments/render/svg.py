@@ -5,29 +5,70 @@ the reader's setting inside a page and as a file of its own. Series differ by co
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from experiments.render.scheme_style import SERIES, shape_of
+from experiments.render.scheme_style import DARK, LIGHT, SERIES, shape_of
 
-LIGHT = (
-    "--ink:#222;--soft:#8a8a8a;--grid:#e4e4e4;--halo:#fff;--s0:#000;--s1:#b86f00;--s2:#0b78b5;"
-    "--s3:#00795a;--s4:#c64a00;--s5:#5b46b8;--s6:#a8437f;--s7:#6b6b6b"
-)
-DARK = (
-    "--ink:#ddd;--soft:#8f8f8f;--grid:#3a3a3a;--halo:#16181b;--s0:#fff;--s1:#f0a93b;--s2:#63bdf2;"
-    "--s3:#3ccb9f;--s4:#ff8a50;--s5:#a898ff;--s6:#ee8fc5;--s7:#b0b0b0"
-)
+
+def _variables(colours: Sequence[str]) -> str:
+    return ";".join(f"--s{i}:{value}" for i, value in enumerate(colours))
+
+
+ON_WHITE = f"--ink:#222;--soft:#8a8a8a;--grid:#e4e4e4;--halo:#fff;{_variables(LIGHT)}"
+ON_DARK = f"--ink:#ddd;--soft:#8f8f8f;--grid:#3a3a3a;--halo:#16181b;{_variables(DARK)}"
 STYLE = (
-    f".ch{{{LIGHT};font:12px system-ui,sans-serif}}"
+    f".ch{{{ON_WHITE};font:12px system-ui,sans-serif}}"
     ".ch text{fill:var(--ink);stroke:var(--halo);stroke-width:3px;paint-order:stroke;"
     "stroke-linejoin:round}.ch .axis{stroke:var(--soft)}.ch .grid{stroke:var(--grid)}"
     ".ch .mark{stroke:var(--soft);stroke-dasharray:5 4}"
-    f"@media (prefers-color-scheme:dark){{.ch{{{DARK}}}}}@media print{{.ch{{{LIGHT}}}}}"
+    f"@media (prefers-color-scheme:dark){{.ch{{{ON_DARK}}}}}@media print{{.ch{{{ON_WHITE}}}}}"
 )
 CHARACTER = 7.2  # mean width of a letter of 12 px in pixels, on the wide side
 LINE = 14  # height of a line of text in pixels
+
+
+Corners = Sequence[tuple[float, float]]
+
+
+def _star(points: int, outer: float, inner: float) -> Corners:
+    """List the corners of a star, its first point up; inner = outer cos(pi/points): a polygon."""
+    radii = (outer, inner) * points
+    turns = (math.pi * i / points for i in range(2 * points))
+    return [(r * math.sin(turn), -r * math.cos(turn)) for r, turn in zip(radii, turns, strict=True)]
+
+
+_ARM, _END = 1.7, 5.0
+PLUS = [
+    (-_ARM, -_END),
+    (_ARM, -_END),
+    (_ARM, -_ARM),
+    (_END, -_ARM),
+    (_END, _ARM),
+    (_ARM, _ARM),
+    (_ARM, _END),
+    (-_ARM, _END),
+    (-_ARM, _ARM),
+    (-_END, _ARM),
+    (-_END, -_ARM),
+    (-_ARM, -_ARM),
+]
+SHAPES: tuple[Corners | None, ...] = (
+    None,
+    ((-3.8, -3.8), (3.8, -3.8), (3.8, 3.8), (-3.8, 3.8)),
+    ((0, -5), (5, 4), (-5, 4)),
+    ((0, -5.4), (5.4, 0), (0, 5.4), (-5.4, 0)),
+    ((0, 5), (5, -4), (-5, -4)),
+    PLUS,
+    [((x - y) * math.sqrt(0.5), (x + y) * math.sqrt(0.5)) for x, y in PLUS],
+    _star(5, 5.8, 2.4),
+    ((-5, 0), (4, -5), (4, 5)),
+    ((5, 0), (-4, -5), (-4, 5)),
+    _star(5, 5, 5 * math.cos(math.pi / 5)),
+    _star(6, 5, 5 * math.cos(math.pi / 6)),
+)
+"""Corners of the markers around their middle; None is a circle. Those of figures.MARKERS."""
 
 
 class Box(NamedTuple):
@@ -106,25 +147,16 @@ def marker(index: int, x: float, y: float, *, hollow: bool = False, title: str =
     Args:
       title: what the marker stands for, shown where a reader points at it.
     """
-    shapes: tuple[Callable[[], str], ...] = (
-        lambda: element("circle", tip, cx=x, cy=y, r=4.2, **paint),
-        lambda: element("rect", tip, x=x - 3.8, y=y - 3.8, width=7.6, height=7.6, **paint),
-        lambda: _polygon(tip, x, y, ((0, -5), (5, 4), (-5, 4)), paint),
-        lambda: _polygon(tip, x, y, ((0, -5.4), (5.4, 0), (0, 5.4), (-5.4, 0)), paint),
-        lambda: _polygon(tip, x, y, ((0, 5), (5, -4), (-5, -4)), paint),
-        lambda: _polygon(tip, x, y, ((-5, -2), (-5, 2), (5, 2), (5, -2)), paint),
-        lambda: _polygon(tip, x, y, ((-2, -5), (2, -5), (2, 5), (-2, 5)), paint),
-        lambda: _polygon(tip, x, y, ((-5, -5), (5, 5), (-5, 5)), paint),
-    )
     tip = element("title", escape(title)) if title else ""
     fill = "none" if hollow else colour(index)
     paint = {"fill": fill, "stroke": colour(index), "stroke_width": 1.5, "data_tip": title or None}
-    return shapes[shape_of(index)]()
+    shape = SHAPES[shape_of(index)]
+    if shape is None:
+        return element("circle", tip, cx=x, cy=y, r=4.2, **paint)
+    return _polygon(tip, x, y, shape, paint)
 
 
-def _polygon(
-    content: str, x: float, y: float, corners: Sequence[tuple[float, float]], paint: dict
-) -> str:
+def _polygon(content: str, x: float, y: float, corners: Corners, paint: dict) -> str:
     points = " ".join(f"{_number(x + dx)},{_number(y + dy)}" for dx, dy in corners)
     return element("polygon", content, points=points, **paint)
 

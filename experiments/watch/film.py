@@ -32,8 +32,10 @@ def write_gif(job: WatchJob, view: WatchedView, file: Path) -> None:
     with mpl.rc_context(STYLE):
         figure = _empty(view)
         with writer.saving(figure, str(file), dpi=64):
-            for cycle in [*range(cycles), *[cycles - 1] * LAST_HELD]:
+            for cycle in range(cycles):
                 _draw(figure, view, cycle, job.puzzles.facts)
+                writer.grab_frame()
+            for _ in range(LAST_HELD):
                 writer.grab_frame()
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.render.figures import colour
-from experiments.render.scheme_style import scheme_index
+from experiments.render.scheme_style import DARK, LIGHT, SERIES, scheme_index
 from experiments.watch.job import WatchJob
 from experiments.watch.recording import Recording, WatchedView
 from experiments.watch.script import SCRIPT, STYLE
@@ -34,7 +33,7 @@ def render(job: WatchJob, views: Sequence[WatchedView]) -> str:
     body = BODY.format(
         title=escape(title), about=escape(about), data=data.replace("<", "\\u003c"), script=SCRIPT
     )
-    head = HEAD.format(title=escape(title), style=STYLE)
+    head = HEAD.format(title=escape(title), style=f"{STYLE}{colour_rules(job.schemes)}")
     return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
 
 
@@ -61,6 +60,16 @@ BODY = """
 <script>{script}</script></body>"""
 
 
+def colour_rules(schemes: Sequence[str]) -> str:
+    """Give every scheme its colour, --s0 and on in the order of the schemes, on white and dark."""
+    indices = [scheme_index(each) % SERIES for each in schemes]
+    light, dark = (
+        ";".join(f"--s{at}:{colours[i]}" for at, i in enumerate(indices))
+        for colours in (LIGHT, DARK)
+    )
+    return f"\n:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+
+
 def page_data(job: WatchJob, views: Sequence[WatchedView]) -> dict[str, Any]:
     """Collect what the script draws."""
     facts = job.puzzles.facts
@@ -70,7 +79,6 @@ def page_data(job: WatchJob, views: Sequence[WatchedView]) -> dict[str, Any]:
         "columns": facts.grid[1],
         "box": facts.box,
         "perStep": job.model.config.H_cycles,
-        "colours": [colour(scheme_index(each)) for each in job.schemes],
         "puzzles": [_puzzle_data(each) for each in views],
     }
 

@@ -49,7 +49,7 @@ function draw(){const n=puzzle.schemes[0].tokens.length,at=shown-1;$("cycle").va
  puzzle.schemes.forEach((s,k)=>{const f=$("boards").children[k],words=board(s,at,f.firstChild);
   f.lastChild.lastChild.textContent=`: ${words}`+(s.broken[at].length?`, ${s.broken[at].length} break a rule`:"")+(s.parts&&shown>=s.parts?`; parted at ${s.parts}`:"")});
  for(const c of cursors)c.move(shown)}
-function colour(k){return k===0?"var(--ink)":D.colours[k]}
+function colour(k){return`var(--s${k})`}
 function curve(name){const f=html("figure",$("curves")),W=300,H=120,L=42,B=18,svg=node("svg",{viewBox:`0 0 ${W} ${H+B}`,role:"img","aria-label":`${name} after every H-cycle, one line per scheme`},f);
  const all=puzzle.schemes.flatMap(s=>s.curves[name]).filter(v=>v!==null);let low=Math.min(...all),high=Math.max(...all);
  if(name==="Wrong cells"||name==="Residual")low=0;if(high-low<1e-9)high=low+1;

@@ -12,7 +12,7 @@ from experiments.paper import tables
 from experiments.predictor import tables as predictor_tables
 from experiments.predictor.signals import ONE_STEP
 from experiments.predictor.tables import DEEPEST, PredictorStudy, study, study_tables
-from experiments.render.charts import Dot, rows, tell_rows
+from experiments.render.charts import Dot, draw_both, rows, tell_rows
 from experiments.render.document import Block, Command, Figure, Paragraph, Section
 from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import (
@@ -82,11 +82,12 @@ def architecture_section(results: Results) -> Section:
     )
     blocks: list[Block] = [Paragraph(text)]
     if groups:
-        picture = rows("Exact match by architecture and precision", groups, "exact match")
+        title = "Exact match by architecture and precision"
+        pictures = draw_both(lambda width: rows(title, groups, "exact match", width=width))
         blocks.append(
             Figure(
                 "architectures",
-                (picture,),
+                (pictures,),
                 "Filled: ours. Hollow: the paper's."
                 " Whiskers: 95 % intervals, the paper's from its n.",
                 f"Exact match. {tell_rows(groups)}.",
@@ -215,9 +216,9 @@ def predictor_section(results: Results) -> Section:
         " it; at shallow depths full precision solves little itself, so that little can be lost"
         " whatever the fidelity."
     )
-    picture = predictor_tables.figure(judged.points)
+    pictures = draw_both(lambda width: predictor_tables.figure(judged.points, width=width))
     caption = "Every compressed scheme at full depth; bars: 95 % paired intervals."
-    figure = Figure("predictor", (picture,), caption, _predictor_finding(judged))
+    figure = Figure("predictor", (pictures,), caption, _predictor_finding(judged))
     blocks: list[Block] = [Paragraph(text), figure]
     return Section("predictor", TITLE, (*blocks, *study_tables(judged)))
 

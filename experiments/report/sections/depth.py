@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.paper import tables
 from experiments.paper.grids import GRIDS, STEPS, PaperGrid
-from experiments.render.charts import Series, lines, tell_lines
+from experiments.render.charts import Series, draw_both, lines, tell_lines
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
 from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import Table, p_text, points_text, with_interval
@@ -128,18 +128,20 @@ def _figure(sweep: Sweep) -> Figure:
         )
         for o in drawn
     ]
-    axis = "depth: T x n H-cycles"
-    pictures = [lines(f"Ours: {spec.model}", series, axis, "exact match")]
+    pictures = [_drawn(f"Ours: {spec.model}", series)]
     if theirs:
-        pictures.append(
-            lines(f"The paper: Table {theirs.number}", _paper_series(theirs), axis, "exact match")
-        )
+        pictures.append(_drawn(f"The paper: Table {theirs.number}", _paper_series(theirs)))
     caption = (
         f"Exact match against depth, {sweep.reference.num_puzzles} puzzles; bands are 95 %"
         f" intervals{', the paper’s from its n' if theirs else ''}."
     )
     finding = f"Exact match by H-cycles: {tell_lines(series)}."
     return Figure(f"depth-{spec.model}", tuple(pictures), caption, finding, spec.model)
+
+
+def _drawn(title: str, series: Sequence[Series]) -> tuple[str, str]:
+    axis = "depth: T x n H-cycles"
+    return draw_both(lambda width: lines(title, series, axis, "exact match", width=width))
 
 
 def _paper_series(grid: PaperGrid) -> Sequence[Series]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from experiments.footprint import paper_check
 from experiments.footprint import tables as footprint_tables
-from experiments.render.charts import Dot, levels, scatter
+from experiments.render.charts import Dot, draw_both, levels, scatter
 from experiments.render.document import Block, Command, Figure, Paragraph, Section
 from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import Record, size_text
@@ -31,13 +31,14 @@ def memory_section(results: Results) -> Section:
     blocks: list[Block] = [Paragraph(text)]
     if rows := _bar_rows(results.footprints):
         marks = [(size / MIB, name) for name, size in BUDGETS.items()]
-        picture = levels("Peak memory, one block of weights streamed", rows, marks, "MiB")
+        title = "Peak memory, one block of weights streamed"
+        pictures = draw_both(lambda width: levels(title, rows, marks, "MiB", width=width))
         caption = (
             "Peak SRAM with one block streamed (fp32 with the whole table: everything loaded, as"
             " in Fig. 1)."
         )
         finding = "; ".join(f"{name} {text} MiB" for name, _, text, _ in rows)
-        blocks.append(Figure("memory", (picture,), caption, f"Peak memory: {finding}."))
+        blocks.append(Figure("memory", (pictures,), caption, f"Peak memory: {finding}."))
     tables = (footprint_tables.work_table, footprint_tables.memory_table)
     blocks += [make(results.footprints) for make in tables]
     blocks.append(footprint_tables.energy_table(results.footprints))
@@ -93,19 +94,22 @@ def _pareto(sweep: Sweep) -> Figure:
     ]
     front = pareto([(dot.x, dot.value.value) for dot in dots])
     ticks = _size_ticks([dot.x for dot in dots])
-    picture = scatter(
-        f"{spec.model}: exact match against stored size",
-        dots,
-        "stored size of the model",
-        "exact match",
-        x_ticks=(ticks, [_tick_text(t) for t in ticks]),
-        labelled=True,
-        front=front,
+    pictures = draw_both(
+        lambda width: scatter(
+            f"{spec.model}: exact match against stored size",
+            dots,
+            "stored size of the model",
+            "exact match",
+            x_ticks=(ticks, [_tick_text(t) for t in ticks]),
+            labelled=True,
+            front=front,
+            width=width,
+        )
     )
     total = sweep.reference.num_puzzles
     caption = f"{spec.data}, {total} puzzles, full depth; bars: 95 % Wilson intervals."
     return Figure(
-        f"pareto-{spec.model}", (picture,), caption, _front_finding(dots, front), spec.model
+        f"pareto-{spec.model}", (pictures,), caption, _front_finding(dots, front), spec.model
     )
 
 

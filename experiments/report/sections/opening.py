@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from experiments.predictor.ranking import judged_pairs
-from experiments.render.charts import Dot, rows
+from experiments.render.charts import Dot, draw_both, rows
 from experiments.render.document import Block, Command, Figure, Items
 from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import Table, points_text
@@ -153,12 +153,12 @@ def change_figure(sweeps: Sequence[Sweep], finding: str) -> Figure:
     low, high = TICK * math.floor(min(values) / TICK), TICK * math.ceil(max(values) / TICK)
     ticks = range(min(low, -TICK), max(high, TICK) + 1, TICK)
     title = "Exact match under each scheme, minus full precision"
-    picture = rows(title, groups, "percentage points", ticks)
+    pictures = draw_both(lambda width: rows(title, groups, "percentage points", ticks, width=width))
     caption = (
         "Filled: ours at full depth, whiskers are 95 % paired intervals. Hollow: the paper's, of"
         " models of the same architecture some ten times larger."
     )
-    return Figure("change", (picture,), caption, finding)
+    return Figure("change", (pictures,), caption, finding)
 
 
 def _dots(sweep: Sweep) -> list[Dot]:

@@ -15,7 +15,7 @@ from experiments.ablate import tables as ablate_tables
 from experiments.ablate.tables import Ablation, compare_variants
 from experiments.paper import tables
 from experiments.recipe.rows import SearchRecord
-from experiments.render.charts import Series, lines, tell_lines
+from experiments.render.charts import Series, draw_both, lines, tell_lines
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
 from experiments.render.tables import (
     Record,
@@ -236,7 +236,7 @@ def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
         series = _series(sweep, groups, granularity, symmetry)
         if series:
             title = f"{sweep.spec.model}: {words}"
-            pictures.append(lines(title, series, "bits of a weight", "exact match"))
+            pictures.append(_drawn(title, series))
             told.append(f"{words}: {tell_lines(series)}")
     if not pictures:
         return []
@@ -248,6 +248,11 @@ def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
     name = f"quantisers-{sweep.spec.model}"
     finding = f"Exact match by bits. {'. '.join(told)}."
     return [Figure(name, tuple(pictures), caption, finding, sweep.spec.model)]
+
+
+def _drawn(title: str, series: Sequence[Series]) -> tuple[str, str]:
+    words = ("bits of a weight", "exact match")
+    return draw_both(lambda width: lines(title, series, *words, width=width))
 
 
 def _series(

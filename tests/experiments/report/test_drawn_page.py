@@ -51,6 +51,13 @@ def test_no_table_leaves_the_page_folded_or_open(
         for width in WIDTHS:
             page.resize(width)
             assert page.overflow == 0, width
+        marks = "[...document.querySelectorAll('svg [data-tip]')].map(e=>e.getBoundingClientRect())"
+        shown = f"{marks}.filter(r=>r.width)"
+        outside = f"{shown}.filter(r=>r.left<0||r.right>innerWidth).length"
+        for width in (390, 320):
+            page.resize(width)
+            assert page.evaluate(f"{shown}.length") * 2 == page.evaluate(f"{marks}.length"), width
+            assert page.evaluate(outside) == 0, width  # nothing is left to scroll sideways
         page.prefer(dark=True)
         assert page.violations("color-contrast") == []
         assert page.errors == []

@@ -292,7 +292,7 @@ def test_the_first_screen_answers_with_three_sentences_a_figure_and_two_tables()
     assert counted.startswith(f"Of {len(listed)} pairs of a claim of the paper and a model: ")
     assert isinstance(figure, Figure)
     assert figure.finding == survives
-    assert lost in figure.pictures[0]  # shown where a reader points
+    assert all(lost in drawn for drawn in figure.pictures[0])  # shown where a reader points
     assert isinstance(recipe, Table)
     assert ("phone", "int8") in recipe.rows
     assert isinstance(table, Table)

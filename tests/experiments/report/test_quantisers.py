@@ -144,7 +144,7 @@ def test_the_section_draws_methods_over_widths():
     blocks = quantisation_section(results).blocks
     figures = [block for block in blocks if hasattr(block, "pictures")]
     assert len(figures) == 1
-    (picture,) = figures[0].pictures  # of the channels' grid there is one width
+    ((picture, _),) = figures[0].pictures  # of the channels' grid there is one width
     assert "GPTQ, all cycles" in picture
     assert "least squares" not in picture  # one width is no line
     assert sum(isinstance(block, Table) for block in blocks) == 1
