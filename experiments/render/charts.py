@@ -143,8 +143,7 @@ def scatter(
       front: corners of a staircase behind the points.
     """
     labelled = labelled and width >= WIDTH
-    names = list(dict.fromkeys((d.name, d.index, d.hollow) for d in dots))
-    key = _Key.of([] if labelled else names, width)
+    key = _Key.of([] if labelled else _names(dots), width)
     heading, start = _heading(title, width)
     top = start + key.height
     base = top + HEIGHT - TOP - BOTTOM
@@ -194,8 +193,7 @@ def rows(
     """
     narrow = width < WIDTH
     left = 18 if narrow else max(svg.text_width(name) for name, _ in groups) + 16
-    names = list(dict.fromkeys((d.name, d.index, d.hollow) for _, dots in groups for d in dots))
-    key = _Key.of(names, width)
+    key = _Key.of(_names([d for _, dots in groups for d in dots]), width)
     heading, start = _heading(title, width)
     top, above = start + key.height, LINE_ABOVE if narrow else 0
     heights = [STEP * (1 + max(int(d.x) for d in dots)) + 12 + above for _, dots in groups]
@@ -361,6 +359,10 @@ class _Key:
             px, py = 14 + column * (self.width - 20) / self.columns, top + 6 + 18 * row
             parts += [marker(index, px, py, hollow=hollow), write(px + 10, py + 4, name)]
         return parts
+
+
+def _names(dots: Sequence[Dot]) -> list[tuple[str, int, bool]]:
+    return list(dict.fromkeys((d.name, d.index, d.hollow) for d in dots))
 
 
 def _staircase(front: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
