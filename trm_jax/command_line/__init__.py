@@ -5,9 +5,9 @@ that `exit_code` runs: jax, flax and matplotlib take seconds to import, and --he
 option needs none of them (tests/test_startup.py).
 
 Read `parsing.py` (parsers, types of numbers, old spellings), `ending.py` (how work ends: words and
-exit code), `interrupts.py` (Ctrl-C), `extras.py` (what to install for a package that is missing),
-`terminal.py` (streams without block characters, progress, lists). Not here: the options of one
-program.
+exit code), `interrupts.py` (Ctrl-C), `compiled.py` (compiled programs, kept from run to run),
+`extras.py` (what to install for a package that is missing), `terminal.py` (streams without block
+characters, progress, lists). Not here: the options of one program.
 """
 
 from trm_jax.command_line.ending import REPEATED, RESUMED, STOPPED, exit_code

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 from trm_jax.command_line import interrupts
+from trm_jax.command_line.compiled import keep_compiled
 from trm_jax.command_line.extras import explain_import
 from trm_jax.command_line.terminal import adapt_streams
 
@@ -52,6 +53,7 @@ def exit_code(
     """
     adapt_streams()
     interrupts.listen()
+    keep_compiled()
     try:
         code = action() or 0
         sys.stdout.flush()  # here, where a full disk still gets words
