@@ -217,6 +217,7 @@ ONLY_IN = {
     "requests": ("export.aihub",),  # comes with qai_hub
     "gguf": ("trm_jax.decoder.files",),
     "tokenizers": ("trm_jax.decoder.files",),
+    "reasoning_gym": ("experiments.decode.reasoning",),
     "onnx": ("export.graph", "benchmarks."),
     "onnxruntime": ("export.runtimes", "benchmarks."),
 }

@@ -20,6 +20,7 @@ EXTRA_OF = {
     "ethosu": "ethos-u",
     "gguf": "smollm2",
     "tokenizers": "smollm2",
+    "reasoning_gym": "reasoning",
     "qwix": "toolkits",
     "ai_edge_quantizer": "toolkits",
 }

@@ -126,6 +126,7 @@ NEEDS = {
     "scipy": ("experiments.predictor", "nowhere"),
     "huggingface_hub": ("trm_jax.convert", "hf:a/b/c", "--out", "out"),
     "gguf": ("experiments.decode.text", "--model", "model.gguf"),
+    "reasoning_gym": ("experiments.decode.reasoning", "--model", "nowhere"),
     "tokenizers": ("experiments.decode.text", "--model", "release"),
 }
 """A program for each package that it cannot do without."""
