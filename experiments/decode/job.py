@@ -82,6 +82,7 @@ def prepare(args: argparse.Namespace) -> DecodeJob:
       OSError: missing files.
     """
     common, task = read_common(args), task_named(args.task)
+    task.need_tokens()
     decoder_names, model_names = split_models(args.models, task.name)
     decoders = tuple(load_named_decoder(name, task=task) for name in decoder_names)
     models = tuple(load_model(name, task=task) for name in model_names)

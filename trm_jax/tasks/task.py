@@ -154,12 +154,20 @@ class Task:
         Raises:
           ValueError: the task has none.
         """
+        return self.need_tokens()(facts)
+
+    def need_tokens(self) -> Callable[[PuzzleFacts], TokenForm]:
+        """Return what makes the token form.
+
+        Raises:
+          ValueError: the task has none, so that no decoder can solve it.
+        """
         if self.tokens is None:
             raise ValueError(
                 f"puzzles of task {self.name!r} are not written as tokens; decoders solve sudoku"
                 " and maze"
             )
-        return self.tokens(facts)
+        return self.tokens
 
     def need_text(self) -> TextForm:
         """Return the text form.

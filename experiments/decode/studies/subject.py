@@ -247,6 +247,7 @@ def prepare_subject(args: argparse.Namespace) -> StudySubject:
       OSError: missing files.
     """
     task = task_named(args.task)
+    task.need_tokens()
     named = load_named_decoder(args.model, task=task)
     puzzles = load_puzzles(task, args.data, cells=named.facts.cells)
     named.check_fit(puzzles)

@@ -141,7 +141,7 @@ def test_fidelity_is_of_the_states_that_chose_the_tokens() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--task", "arc"), "no decoder of arc puzzles"),
+        (("--task", "arc"), "task 'arc' are not written as tokens; decoders solve sudoku and maze"),
         (("--task", "sudoku", "--models", "no-such-folder"), "unknown model 'no-such-folder'"),
         (("--task", "sudoku", "--schemes", "w8c-sym_a8s_tflm"), "leave _tflm out"),
         (("--task", "sudoku", "--limit", "-1"), "--limit"),

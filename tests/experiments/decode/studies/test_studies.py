@@ -120,6 +120,8 @@ def test_what_a_study_cannot_do_is_said(folders: tuple[Path, Path], tmp_path: Pa
     given = ["--study", "lora", "--task", "maze", "--model", model, "--data", data]
     assert decode.main([*given, "--out", str(out)]) == 2
     assert "--train-data" in capsys.readouterr().err
+    assert decode.main(["--study", "lora", "--task", "arc", "--out", str(out)]) == 2
+    assert "decoders solve sudoku and maze" in capsys.readouterr().err
     assert run("lora", folders, out, "--scheme", "w4c-sym-gptq") == 2
     assert "calibrated on texts" in capsys.readouterr().err
     assert run("lora", folders, out, "--train-data", str(tmp_path / "none")) == 2
