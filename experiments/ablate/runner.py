@@ -3,11 +3,13 @@
 Two states are kept of every rollout, after one supervision step and at the end: fidelity is
 read at both, everything else at the end. Those of references are kept for all shards (two
 states a puzzle, in host memory), so that each is computed once, however many variants and
-studies are compared with it.
+studies are compared with it. On CPU several rows are computed at once, in threads; what is trained
+is trained outside of them, where Ctrl-C reaches it.
 """
 
 import argparse
 import enum
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -40,6 +42,7 @@ from experiments.ablate.studies import (
 from experiments.measurement.choices import environment
 from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import Moments, load_shard, matmul_precision, moments, to_hex
+from experiments.measurement.side_by_side import Once, in_order, num_threads
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console, progress
 from trm_jax import metrics
@@ -51,6 +54,8 @@ from trm_jax.types import IGNORE_LABEL, Batch
 
 Ends = np.ndarray
 """z_H after one supervision step and after all: (2, batch, pos, emb)."""
+ReferenceEnds = dict[tuple[AblatedModel, int], Once[Ends]]
+"""Those of references on the shards, by the shard's first puzzle."""
 ONE_STEP, DEEPEST = 1, 2  # places in `Ends`, counted as `measure` counts depths
 
 
@@ -89,6 +94,16 @@ class AblationShard(NamedTuple):
     batch: Batch
 
 
+class AblationWork(NamedTuple):
+    """What a row needs: a variant, what it is compared with, and puzzles."""
+
+    key: AblationKey
+    planned: PlannedVariant
+    subject: AblatedModel
+    reference: AblatedModel
+    shard: AblationShard
+
+
 class StudyRunner:
     """Measures the interventions of one study.
 
@@ -101,18 +116,31 @@ class StudyRunner:
         spec: AblationSpec,
         puzzles: Puzzles,
         interventions: Sequence[Intervention],
-        ends: dict[tuple[AblatedModel, int], Ends],
+        ends: ReferenceEnds,
     ) -> None:
         self.spec, self.puzzles, self.ends = spec, puzzles, ends
         self.lenient = puzzles.task.second_score(puzzles.facts)
         self.interventions = {each.name: each for each in interventions}
         self.subjects: dict[str, AblatedModel] = {}
+        self.solving = threading.Lock()  # a runtime's interpreter answers one call at a time
 
     def rows(self, keys: Sequence[AblationKey]) -> Iterator[AblationRow]:
         """Measure keys of the study and yield every row as it is finished."""
+        return in_order(self.row, self.work(keys), num_threads())
+
+    def work(self, keys: Sequence[AblationKey]) -> Iterator[AblationWork]:
+        """Make the variants and load the shards of keys, as they are taken."""
         planned: Mapping[tuple[str, str], PlannedVariant] = {x.name: x for x in self.spec.planned}
+        size = min(self.spec.batch_size, self.spec.num_puzzles)
         for key in keys:
-            yield self.row(key, planned[key.study, key.variant])
+            variant = planned[key.study, key.variant]
+            yield AblationWork(
+                key,
+                variant,
+                self.subject(key.variant),
+                self.subject(variant.reference),
+                AblationShard(key.start, *load_shard(self.puzzles, key.start, key.stop, size)),
+            )
 
     def subject(self, name: str) -> AblatedModel:
         """Make a variant, or take the one made before."""
@@ -120,18 +148,14 @@ class StudyRunner:
             self.subjects[name] = self.interventions[name].make()
         return self.subjects[name]
 
-    def row(self, key: AblationKey, planned: PlannedVariant) -> AblationRow:
+    def row(self, work: AblationWork) -> AblationRow:
         """Run a variant on a shard and count."""
-        size = min(self.spec.batch_size, self.spec.num_puzzles)
-        shard = AblationShard(key.start, *load_shard(self.puzzles, key.start, key.stop, size))
-        subject, reference = self.subject(key.variant), self.subject(planned.reference)
-        reference_ends = self.reference_ends(reference, shard)
+        key, planned, subject, reference, shard = work
         if subject.solve is not None:
-            solved = subject.solve(subject.show(shard.batch))
-            readout, comparable = (
-                read_answers(solved, shard.batch, reference_ends, self.lenient),
-                True,
-            )
+            with self.solving:
+                solved = subject.solve(subject.show(shard.batch))
+            ends = self.reference_ends(reference, shard)
+            readout, comparable = read_answers(solved, shard.batch, ends, self.lenient), True
         else:
             readout, comparable = self.read_states(subject, reference, shard)
         counts = count(jax.device_get(readout), shard.host, comparable=comparable)
@@ -158,9 +182,7 @@ class StudyRunner:
     def reference_ends(self, reference: AblatedModel, shard: AblationShard) -> Ends:
         """Run a reference, or take its states of before."""
         place = (reference, shard.start)
-        if place not in self.ends:
-            self.ends[place] = run(reference, shard.batch)
-        return self.ends[place]
+        return self.ends.setdefault(place, Once(lambda: run(reference, shard.batch)))()
 
 
 def run(subject: AblatedModel, batch: Batch) -> Ends:
@@ -212,7 +234,7 @@ def count(readout: Readout, host: PuzzleBatch, *, comparable: bool) -> dict:
 def run_job(job: AblationJob, folder: ResultFolder[AblationSpec, AblationRow]) -> None:
     """Measure what is missing and append every row as it is finished."""
     spec = job.spec
-    ends: dict = {}
+    ends: ReferenceEnds = {}
     keys = pending(spec.work_keys(), folder.read_rows(folder.read_spec()))
     total = len(spec.planned) * len(spec.shards)
     with progress("ablating", total, total - len(keys)) as show, matmul_precision(spec.dtype):
