@@ -25,6 +25,7 @@ from experiments.render.tables import (
 )
 from experiments.report.cells import NONE, number, point_number, printed, rate
 from experiments.report.inputs import Results, architecture_of
+from experiments.report.sections.mixers import mixer_blocks
 from experiments.sweep.outcomes import Sweep, compare
 from quant.scheme import label, parse, short_name
 from trm_jax import intervals
@@ -95,6 +96,7 @@ def architecture_section(results: Results) -> Section:
         )
     else:
         blocks.append(Command(NOT_MEASURED, f"{SWEEP_LINE}sudoku"))
+    blocks += mixer_blocks(results.sweeps)
     return Section("architecture", "Architecture (Table 10, Fig. 4)", tuple(blocks))
 
 
