@@ -13,7 +13,7 @@ Into the folder go
 
 The firmware halts as the export was tried (export.tflite --halt): by the rules of the puzzles where
 they are known, else never, and its self-test holds right answers under that rule. An export whose
-answers are all wrong is refused.
+answers are all wrong is refused, and so is an exported decoder (docs/tokens-deploy.md).
 
 The arena is measured by TFLM's host interpreter (cortex_m/arena.py). Not here: making the export
 (tflite.py), the firmware (firmware/).
@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             reserved_arena_bytes,
             save_package,
         )
+        from export.decoder.manifest import check_not_decoder
 
+        check_not_decoder(args.export)
         package = make_package(choose_halting(open_artifact(args.export), take_halting(args)))
         check_answers(package)
         with writing_whole(folder, PACKAGE):

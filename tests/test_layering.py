@@ -133,7 +133,7 @@ PLACES = {
     "export.onnx": ("export.tflite",),  # the same command for another file format
     "export.verify": ("export.options", "export.decoder"),
     "export.solve": ("export.options", "export.decoder"),
-    "export.micro": ("export.cortex_m", "export.options"),
+    "export.micro": ("export.cortex_m", "export.options", "export.decoder"),
     "export.board": ("export.cortex_m",),
     "export.aihub": (),
     "export.footprint": (),

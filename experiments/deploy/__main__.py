@@ -147,6 +147,29 @@ def target_of(argv: Sequence[str]) -> str | None:
     return said[-1] if said and said[-1] in BY_TARGET else None
 
 
+def check_recursive(args: argparse.Namespace) -> None:
+    """Check that a model is no decoder, whose exports have commands of their own.
+
+    Raises:
+      ValueError: it is one; says what can be done with it on this target.
+    """
+    from export.decoder.manifest import NO_BOARD  # imports jax: after parsing
+    from trm_jax.decoder.loading import is_decoder
+
+    if args.model is None or not is_decoder(args.model):
+        return
+    exports = {**dict.fromkeys(("litert", "tflm"), "tflite"), "onnx": "onnx"}
+    program = exports.get(args.target)
+    why = f": {NO_BOARD}" if args.target in cortex_m_command.TARGETS else ""
+    option = " --target tflm" if args.target == "tflm" else ""
+    raise ValueError(
+        f"{args.model} is a decoder, and decoders are not deployed on {args.target}{why}; export it"
+        f" for {args.target if program else 'a runtime of this computer'}: python -m"
+        f" export.{program or 'tflite'} --model {args.model} --scheme fp32{option} --out DIR, then"
+        " python -m export.verify DIR compares its tokens and times them"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
@@ -160,6 +183,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def action() -> None:
         check_named(args.out, DEPLOYMENT)
+        check_recursive(args)
         run(args)
 
     return exit_code(action, bad_input, REPEATED)

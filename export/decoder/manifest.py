@@ -100,6 +100,26 @@ def is_decoder_export(folder: Path) -> bool:
     return isinstance(values, dict) and values.get("kind") == KIND
 
 
+NO_BOARD = (
+    "the firmware calls one graph and keeps one carry, a decoder has two graphs (prefill, decode)"
+    " over shared weights, a token to embed for every call, and keys and values"
+)
+"""Why a decoder is no package for a board, although TFLite Micro has its operators."""
+
+
+def check_not_decoder(folder: Path) -> None:
+    """Check that a package for a board can be made of an export.
+
+    Raises:
+      ValueError: it is a decoder's.
+    """
+    if is_decoder_export(folder):
+        raise ValueError(
+            f"{folder} holds a decoder, of which no package for a board is made: {NO_BOARD};"
+            f" TFLM's interpreter runs it here: python -m export.verify {folder}"
+        )
+
+
 def dump_decoder_manifest(manifest: DecoderManifest) -> str:
     """Write a manifest as JSON."""
     values: dict[str, Any] = dataclasses.asdict(manifest)

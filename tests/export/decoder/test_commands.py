@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from export import solve, tflite, verify
+from export import micro, solve, tflite, verify
 from export.artifact.open import open_artifact
 from export.decoder.confirmation import compare_tokens
 from export.decoder.host import WrittenTokens
@@ -116,6 +116,14 @@ def test_options_of_recursion_are_refused_by_solve(
 def test_readers_of_recursive_exports_say_what_takes_it(made: Path) -> None:
     with pytest.raises(ValueError, match=r"it is of a decoder; python -m export\.verify"):
         open_artifact(made)
+
+
+def test_no_package_for_a_board_is_made(made: Path, tmp_path: Path, capsys) -> None:
+    assert micro.main([str(made), "--out", str(tmp_path / "board")]) == 2
+    error = capsys.readouterr().err
+    assert "no package for a board is made: the firmware calls one graph" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "board").exists()
 
 
 def copy_with(made: Path, target: Path, **changes: object) -> Path:
