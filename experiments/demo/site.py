@@ -8,6 +8,7 @@ DIR/site.json                         what the page offers; a page without it is
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,20 @@ from experiments.measurement.folders import DEMO
 from export.pipeline import export_model
 from export.targets import Target
 from quant.precision_plan import parse_plan
-from quant.scheme import short_name
+from quant.scheme import parse, short_name
+from quant.simulation import simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.data.sudoku.tokens import DIGITS
+from trm_jax.loading import Puzzles
 from trm_jax.output.folder import writing_whole
 from trm_jax.output.staging import staged
+from trm_jax.scores import evaluate
 
 PAGE = Path(__file__).parent / "page"
 SITE = "site.json"
+LOOKED, TOGETHER = 32, 16
+"""Puzzles among which the first example is looked for, and that are answered together."""
 
 
 def write_site(job: DemoJob, out: Path) -> None:
@@ -40,11 +46,13 @@ def write_site(job: DemoJob, out: Path) -> None:
         total = len(job.models) * len(job.schemes)
         with progress_bar("exporting", total) as advance:
             entries = []
-            for each in job.models:
+            places = name_folders([each.model.name for each in job.models])
+            schemes = [short_name(scheme) for scheme in job.schemes]
+            for each, place in zip(job.models, places, strict=True):
                 exports = []
-                for scheme in job.schemes:
+                for scheme, end in zip(job.schemes, name_folders(schemes), strict=True):
                     advance(len(entries) * len(job.schemes) + len(exports), short_name(scheme))
-                    exports.append(export_one(each, scheme, work))
+                    exports.append(export_one(each, scheme, work, f"models/{place}/{end}"))
                 entries.append(describe_model(each, job.examples) | {"exports": exports})
         write_files(work, job, entries)
         size = sum(file.stat().st_size for file in work.rglob("*") if file.is_file())
@@ -53,13 +61,15 @@ def write_site(job: DemoJob, out: Path) -> None:
     print(f"next: python -m http.server --directory {out}")
 
 
-def export_one(each: DemoModel, scheme: str, work: Path) -> dict[str, Any]:
+def export_one(each: DemoModel, scheme: str, work: Path, place: str) -> dict[str, Any]:
     """Export a model under a scheme, and say where and how large it is.
+
+    Args:
+      place: of the export, within `work`.
 
     Raises:
       ValueError, RuntimeError: as `export_model`.
     """
-    place = f"models/{folder_name(each.model.name)}/{folder_name(short_name(scheme))}"
     manifest = export_model(
         each.model,
         parse_plan(scheme),
@@ -73,8 +83,10 @@ def export_one(each: DemoModel, scheme: str, work: Path) -> dict[str, Any]:
 
 def describe_model(each: DemoModel, examples: int) -> dict[str, Any]:
     """Collect what the page says of a model, and puzzles to choose from."""
-    model, facts = each.model, each.puzzles.facts
-    shown = each.puzzles.ordered.inputs[:examples]
+    model, puzzles, facts = each.model, each.puzzles, each.puzzles.facts
+    solved = find_solved(each)
+    first = 0 if solved is None else solved
+    order = [first, *(i for i in range(len(puzzles)) if i != first)][:examples]
     return {
         "name": model.name,
         "title": f"{facts.title} ({model.name})",
@@ -84,7 +96,8 @@ def describe_model(each: DemoModel, examples: int) -> dict[str, Any]:
         "task": facts.task,
         "grid": facts.grid,
         "box": facts.box,
-        "puzzles": [write_puzzle(row, facts) for row in np.asarray(shown)],
+        "puzzles": [write_puzzle(row, facts) for row in puzzles.ordered.inputs[order]],
+        "chosen": say_chosen(puzzles, solved),
     }
 
 
@@ -94,9 +107,43 @@ def write_puzzle(tokens: np.ndarray, facts: PuzzleFacts) -> str:
     return "".join(letters[int(token)] for token in tokens)
 
 
-def folder_name(name: str) -> str:
-    """Make a name of letters that an address may have."""
-    return re.sub(r"[^\w.-]+", "-", name)
+def find_solved(each: DemoModel) -> int | None:
+    """Find the first puzzle that full precision solves: its answer after the last step is right.
+
+    Returns:
+      Its place in the order of measurement; None: none of the first LOOKED.
+    """
+    model = simulate(each.model, parse("fp32"))
+    solved = evaluate(model, each.puzzles, limit=LOOKED, batch_size=TOGETHER).solved
+    return int(np.argmax(solved)) if solved.any() else None
+
+
+def say_chosen(puzzles: Puzzles, solved: int | None) -> str:
+    """Say how the examples were chosen."""
+    if solved is None:
+        looked = min(LOOKED, len(puzzles))
+        return f"Examples: the first of {puzzles.name}; full precision solves none of {looked}"
+    return (
+        f"Example 1: puzzle {solved} of {puzzles.name}, the first that full precision solves; then"
+        " the others from 0"
+    )
+
+
+def name_folders(names: Sequence[str]) -> list[str]:
+    """Make a folder's name of every model or scheme, of letters that an address may have.
+
+    Returns:
+      Names that differ, on file systems that know no capitals too.
+    """
+    folders: list[str] = []
+    for name in names:
+        base = folder = re.sub(r"[^\w.-]+", "-", name).strip(".-") or "unnamed"
+        number = 1
+        while folder.lower() in [other.lower() for other in folders]:
+            number += 1
+            folder = f"{base}-{number}"
+        folders.append(folder)
+    return folders
 
 
 def write_files(work: Path, job: DemoJob, entries: list[dict[str, Any]]) -> None:

@@ -18,10 +18,13 @@ import pytest
 
 from experiments.demo import __main__ as demo
 from experiments.demo import runtime as demo_runtime
-from experiments.demo.site import PAGE, write_puzzle
+from experiments.demo.job import DemoModel
+from experiments.demo.site import PAGE, describe_model, name_folders, write_puzzle
 from experiments.watch.violations import find_violations
+from quant.scheme import parse
+from quant.simulation import simulate
 from tests.support.browser import CHROMIUM, REASON, Browser, BrowserPage, serving
-from trm_jax.loading import load_model, load_puzzles
+from trm_jax.loading import gather_batch, load_model, load_puzzles
 from trm_jax.tasks.table import task_named
 
 SUDOKU = "sudoku-trm-mlp-mini"
@@ -208,6 +211,32 @@ def test_the_scripts_know_the_rules(name: str, browser: Browser) -> None:
     assert reread == kept[0].tolist()
     assert [form.read(text, facts).tolist() for text in texts] == reread
     assert ("no answer exists" in fault) if facts.box else ("one S, this has 64" in fault)
+
+
+@pytest.mark.slow
+def test_the_first_example_is_one_that_full_precision_solves() -> None:
+    """Of the bundled mazes the first is not; held against the simulation and the maze's rules."""
+    model = load_model("maze-trm-att-mini")
+    puzzles = load_puzzles(model)
+    described = describe_model(DemoModel(model=model, puzzles=puzzles), 4)
+    batch, simulation = gather_batch(puzzles.ordered, np.arange(4)), simulate(model, parse("fp32"))
+    states = simulation.trajectory(batch, steps=model.config.halt_max_steps)
+    answers, rules = np.asarray(simulation.tokens(states[-1])), puzzles.task.rules(puzzles.facts)
+    assert rules is not None
+    right = [rules(*pair) for pair in zip(np.asarray(batch.inputs), answers, strict=True)]
+    assert right[:2] == [False, True]
+    written = [write_puzzle(row, puzzles.facts) for row in puzzles.ordered.inputs[:4]]
+    assert described["puzzles"] == [written[i] for i in (1, 0, 2, 3)]
+    assert described["chosen"] == (
+        "Example 1: puzzle 1 of maze 8x8 (bundled), the first that full precision solves; then the"
+        " others from 0"
+    )
+
+
+def test_folders_of_names_differ_and_stay_inside() -> None:
+    names = ["my model", "my-model", "My-Model", "..", "", "a/../b"]
+    folders = ["my-model", "my-model-2", "My-Model-3", "unnamed", "unnamed-2", "a-..-b"]
+    assert name_folders(names) == folders
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:

@@ -68,8 +68,8 @@ function restart(edited = true) {
   Object.assign(state, { steps: [], shown: 0, playing: false, run: state.run + 1, turn: state.turn + 1, begun: false });
   $("text").value = writeText(board.puzzle, model());
   sayFault(faultOf(board.puzzle, model()));
-  const { architecture, parameters, steps } = model();
-  $("about").textContent = `${architecture}, ${parameters.toLocaleString("en")} weights, at most ${steps} supervision steps`;
+  const { architecture, parameters, steps, chosen } = model();
+  $("about").textContent = `${architecture}, ${parameters.toLocaleString("en")} weights, at most ${steps} supervision steps. ${chosen}.`;
   say("");
   draw();
 }
