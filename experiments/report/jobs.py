@@ -6,15 +6,17 @@ that all of it runs: its numbers decide nothing. jobs.jsonl (jobs/runner.py) say
 Each job is a process of its own that writes one folder and, killed, goes on where it was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.jobs.runner import CommandJob
 from quant.integer.network import has_integers
+from quant.scheme import parse
 from trm_jax import zoo
 from trm_jax.config import Config, flops_per_step
-from trm_jax.loading import known_config
+from trm_jax.data.calibration import CalibrationOptions
+from trm_jax.loading import known_config, load_puzzles
 from trm_jax.names import unknown_name
 
 WEIGHTS = (
@@ -29,6 +31,7 @@ WATCHED = "fp32,int4_naive,int4_calibrated,int3_naive"
 QUICK_STUDIES = {"maze": "linear_attention", "arc": "embedding"}
 LIMIT, QUICK_LIMIT, QUICK_DEPLOYED, QUICK_WATCHED = 200, 16, 8, 50  # puzzles
 LARGE, QUICK_LARGE = 150, 4  # of a model that takes several times as long as the small ones
+MOST_TOGETHER = 50  # as a sweep chooses; fewer, so that there are shards for the predictor's halves
 LARGE_FLOPS = 5e8  # of a supervision step; the small models have 1.5 to 2.8e8
 
 
@@ -86,16 +89,25 @@ def subjects(models: Mapping[str, str], data: Mapping[str, str]) -> list[ReportS
     return [*bundled, *given]
 
 
-def jobs(listed: list[ReportSubject], *, quick: bool, limit: int | None = None) -> list[CommandJob]:
+def jobs(
+    listed: Sequence[ReportSubject],
+    *,
+    quick: bool,
+    limit: int | None = None,
+    counts: Mapping[ReportSubject, int] | None = None,
+) -> list[CommandJob]:
     """List every job, the cheap ones first.
 
     Args:
       limit: puzzles of each sweep; None: as many as usual.
+      counts: how many there are at most, as `count_puzzles` finds them.
     """
+    limits = {s: limit or usual_limit(s, quick) for s in listed}
+    limits = {s: min(number, (counts or {}).get(s, number)) for s, number in limits.items()}
     first = {subject.task: subject for subject in reversed(listed)}
     return [
         CommandJob(name="footprint", module="experiments.footprint", arguments=()),
-        *(_sweep(subject, quick, limit) for subject in listed),
+        *(_sweep(subject, quick, limits[subject]) for subject in listed),
         *(_viewer(s, quick) for s in first.values() if s.task == "sudoku" or not quick),
         *(_ablation(subject, quick) for subject in reversed(first.values())),
         *(_vote(subject, quick) for subject in listed if subject.task == "arc"),
@@ -126,12 +138,53 @@ def _name(kind: str, subject: ReportSubject) -> str:
     return f"{kind}-{subject.task}-{Path(subject.model or 'bundled').name.replace(':', '-')}"
 
 
-def _sweep(subject: ReportSubject, quick: bool, limit: int | None) -> CommandJob:
+def count_puzzles(listed: Sequence[ReportSubject], *, quick: bool) -> dict[ReportSubject, int]:
+    """Count the puzzles that a sweep can take: schemes that are calibrated keep some apart.
+
+    Returns:
+      Nothing of a foreign checkpoint on bundled puzzles: its sweep finds out which it reads.
+
+    Raises:
+      OSError, ValueError: there are no such puzzles.
+    """
+    counts = {}
+    for subject in listed:
+        if subject.data is None and subject.config is None:
+            continue
+        folder = None if subject.data is None else Path(subject.data).expanduser()
+        cells = None if subject.config is None else subject.config.seq_len
+        counts[subject] = len(load_puzzles(subject.task, folder, cells=cells))
+        if any(parse(name).needs_puzzles for name in sweep_schemes(subject, quick).split(",")):
+            counts[subject] = max(counts[subject] - CalibrationOptions().puzzles, 1)
+    return counts
+
+
+def tell_limits(
+    counts: Mapping[ReportSubject, int], *, quick: bool, limit: int | None
+) -> list[str]:
+    """Say of which models there are fewer puzzles than are asked for."""
+    return [
+        f"{subject.model or zoo.default(subject.task)}: {count} puzzles instead of {wanted}:"
+        " there are no more to evaluate"
+        for subject, count in counts.items()
+        if count < (wanted := limit or usual_limit(subject, quick))
+    ]
+
+
+def usual_limit(subject: ReportSubject, quick: bool) -> int:
+    """Choose how many puzzles a sweep takes where nobody says."""
     large = is_large(subject)
-    usual = (QUICK_LARGE if large else QUICK_LIMIT) if quick else LARGE if large else LIMIT
-    limit = limit or usual
-    size = ("--batch-size", str(max(limit // 4, 1)))  # several shards, for the predictor's halves
-    names = QUICK_SCHEMES if quick else schemes(subject)
+    return (QUICK_LARGE if large else QUICK_LIMIT) if quick else LARGE if large else LIMIT
+
+
+def sweep_schemes(subject: ReportSubject, quick: bool) -> str:
+    """Name the schemes that a sweep takes."""
+    return QUICK_SCHEMES if quick else schemes(subject)
+
+
+def _sweep(subject: ReportSubject, quick: bool, limit: int) -> CommandJob:
+    size = ("--batch-size", str(min(max(limit // 4, 1), MOST_TOGETHER)))
+    names = sweep_schemes(subject, quick)
     options = ("--schemes", names, "--limit", str(limit), *size, "--resume")
     arguments = (*subject.arguments, *options)
     return CommandJob(name=_name("sweep", subject), module="experiments.sweep", arguments=arguments)

@@ -52,9 +52,10 @@ def run_facts(
 
 def puzzles_text(sweeps: Sequence[Sweep]) -> str:
     """Say how many puzzles each model solved in its sweep."""
-    models: dict[int, list[str]] = {}
+    models: dict[str, list[str]] = {}
     for sweep in sweeps:
-        models.setdefault(sweep.reference.num_puzzles, []).append(sweep.spec.model)
+        count = sweep.puzzles_text.removesuffix(" puzzles")
+        models.setdefault(count, []).append(sweep.spec.model)
     if len(models) == 1:
         return f"{next(iter(models))} for every model"
     return "; ".join(f"{count} for {', '.join(names)}" for count, names in models.items())

@@ -13,8 +13,8 @@ from rich.console import Console
 from experiments.jobs import runner as job_runner
 from experiments.measurement.folders import JOINED_SWEEP, REPORT
 from experiments.render.console import make_console
+from experiments.report.jobs import count_puzzles, subjects, tell_limits
 from experiments.report.jobs import jobs as list_jobs
-from experiments.report.jobs import subjects
 from experiments.report.page import TITLE, write_page
 from experiments.sweep.rows import merge_sweeps
 from experiments.sweep.tables import write_report
@@ -43,7 +43,10 @@ def measure_all(args: argparse.Namespace, console: Console) -> int:
 def measure_held(args: argparse.Namespace, out: Path, console: Console) -> int:
     """Measure everything into a folder that this process holds; returns and raises likewise."""
     chosen = subjects(pairs_of(args.model), pairs_of(args.data))
-    jobs = list_jobs(chosen, quick=args.quick, limit=args.limit)
+    counts = count_puzzles(chosen, quick=args.quick)
+    jobs = list_jobs(chosen, quick=args.quick, limit=args.limit, counts=counts)
+    for line in tell_limits(counts, quick=args.quick, limit=args.limit):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     failures = job_runner.run_all(jobs, out)
     failed = {failure.job.name for failure in failures}
     folders = [out / job.name for job in jobs if job.name not in failed]

@@ -130,6 +130,19 @@ class Sweep(NamedTuple):
     def reference(self) -> SweepOutcome:
         return self.outcomes[0]
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Return whether puzzles are left that not every scheme has solved."""
+        return self.reference.num_puzzles < self.spec.num_puzzles
+
+    @property
+    def puzzles_text(self) -> str:
+        """How many puzzles the numbers are of, and whether there will be more."""
+        count = f"{self.reference.num_puzzles} puzzles"
+        if not self.is_unfinished:
+            return count
+        return f"unfinished: {self.reference.num_puzzles} of {self.spec.num_puzzles} puzzles"
+
     def change(self, outcome: SweepOutcome, cycles: int) -> Interval:
         """Estimate the change of exact match against full precision at full depth, paired."""
         deepest = self.spec.grid.deepest
@@ -157,5 +170,8 @@ def read_sweeps(folders: Sequence[Path]) -> list[Sweep]:
     sweeps = []
     for group in groups.values():
         spec, rows = merge_sweeps(group)
-        sweeps.append(Sweep(spec, outcomes(spec, rows)))
+        try:
+            sweeps.append(Sweep(spec, outcomes(spec, rows)))
+        except ValueError as error:
+            raise ValueError(f"{group[0]}: {error}, or leave the folder out") from error
     return sweeps

@@ -36,14 +36,16 @@ from export.footprint.estimate import BUDGETS, Footprint, estimate_footprint
 from export.footprint.sram import Residency
 from export.lowering.storage import matrix_plan
 from export.targets import Target
+from quant.integer.network import has_integers
 from quant.scheme import Scheme, label, parse
 from trm_jax import intervals
 from trm_jax.config import Config
 from trm_jax.intervals import Interval, Pairs
 
 MARGIN = 0.05
-MICROCONTROLLER = "tflm_int8_int16"
-"""What to measure first where a microcontroller is asked for and none of its schemes was swept."""
+FIRST = ("tflm_int8_int16", "tflm_int8_int8", "tflm_int4_int16", "tflm_int4_int8")
+"""What to measure where a microcontroller is asked for and none of its schemes was swept: the first
+that fits, the more exact ones first."""
 BOARD = next(board for board in BOARDS if board.name == "Alif Ensemble E7")
 
 
@@ -149,7 +151,10 @@ def explain(results: Results, sweep: Sweep, device: Device) -> str:
         return "published size not known"
     fitting = list(_fitting(results, sweep, device))
     if not fitting:
-        return "none swept fits" if _tried(results, sweep, device) else f"sweep {MICROCONTROLLER}"
+        untried = name_untried(results, sweep, device)
+        if untried is None:
+            return "none swept fits" if _tried(results, sweep, device) else "none fits"
+        return f"not swept: {untried}"
     timed = [c for c in fitting if c.seconds is None or c.seconds <= device.seconds]
     if not timed:
         fastest = min(c.seconds for c in fitting if c.seconds is not None)
@@ -160,6 +165,18 @@ def explain(results: Results, sweep: Sweep, device: Device) -> str:
         return f"none is harmless: {100 * MARGIN:.0f} pp or more are lost"
     count, name = min(needed)
     return f"undecided: {name} needs n >= {count}"
+
+
+def name_untried(results: Results, sweep: Sweep, device: Device) -> str | None:
+    """Name the scheme to measure first on a device whose arithmetic was not measured.
+
+    Returns:
+      None: it was, or nothing would fit, or the architecture has no integers.
+    """
+    config = published(sweep)
+    if config is None or not has_integers(config) or _tried(results, sweep, device):
+        return None
+    return next((name for name in FIRST if _place(config, parse(name), device)), None)
 
 
 def _tried(results: Results, sweep: Sweep, device: Device) -> bool:
@@ -192,20 +209,26 @@ def _fitting(results: Results, sweep: Sweep, device: Device) -> Iterator[Choice]
     if config is None:
         return
     for candidate in candidates(sweep, results.searches):
-        scheme = candidate.scheme
-        if not computes(device.target, scheme):
-            continue
-        try:
-            estimate = estimate_footprint(config, scheme)
-        except ValueError:  # a recipe of matrices that the published size lacks
-            continue
-        if device.flash is not None and estimate.backbone.total + estimate.table > device.flash:
-            continue
-        how = Residency.FULL if device.sram is None else estimate.residency_for(device.sram)
-        if how is not None:
+        placed = _place(config, candidate.scheme, device)
+        if placed is not None:
+            estimate, how = placed
             gflops = estimate.work().total
             seconds = estimate_seconds(results.paces, device.pace, candidate.name, gflops)
             yield Choice(candidate, estimate, how, seconds)
+
+
+def _place(config: Config, scheme: Scheme, device: Device) -> tuple[Footprint, Residency] | None:
+    """Count the bytes of a scheme and choose how its weights are held; None: it does not run."""
+    if not computes(device.target, scheme):
+        return None
+    try:
+        estimate = estimate_footprint(config, scheme)
+    except ValueError:  # a recipe of matrices that the published size lacks
+        return None
+    if device.flash is not None and estimate.backbone.total + estimate.table > device.flash:
+        return None
+    how = Residency.FULL if device.sram is None else estimate.residency_for(device.sram)
+    return None if how is None else (estimate, how)
 
 
 def _swept(sweep: Sweep, at: int) -> Candidate:

@@ -144,7 +144,7 @@ def scheme_table(sweep: Sweep) -> Table:
     source = f"; paper: {base.source}" if base else ""
     title = (
         f"{spec.model} ({architecture}, {spec.num_parameters:,} weights) on {spec.data},"
-        f" {full.num_puzzles} puzzles, T={max(spec.grid.T)}, n={max(spec.grid.n)}{source}"
+        f" {sweep.puzzles_text}, T={max(spec.grid.T)}, n={max(spec.grid.n)}{source}"
     )
     return Table(title, SCHEME_HEADER, tuple(body), frozenset(), spec.model)
 
@@ -179,7 +179,7 @@ def signal_table(sweep: Sweep) -> Table:
         "Fidelity,\npaper",
         "Residual",
     )
-    title = f"{spec.model} ({architecture}), {sweep.reference.num_puzzles} puzzles"
+    title = f"{spec.model} ({architecture}), {sweep.puzzles_text}"
     return Table(title, header, tuple(body), frozenset(), spec.model)
 
 

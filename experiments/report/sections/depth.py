@@ -132,7 +132,7 @@ def _figure(sweep: Sweep) -> Figure:
     if theirs:
         pictures.append(_drawn(f"The paper: Table {theirs.number}", _paper_series(theirs)))
     caption = (
-        f"Exact match against depth, {sweep.reference.num_puzzles} puzzles; bands are 95 %"
+        f"Exact match against depth, {sweep.puzzles_text}; bands are 95 %"
         f" intervals{', the paper’s from its n' if theirs else ''}."
     )
     finding = f"Exact match by H-cycles: {tell_lines(series)}."

@@ -6,10 +6,19 @@ Not here: the rule behind what to take, and the devices (report/advice/recommend
 from experiments.paper import tables
 from experiments.render.document import Block, Command, Paragraph, Section
 from experiments.render.tables import Table, points_text, size_text, with_interval
-from experiments.report.advice.recommend import DEVICES, MARGIN, Choice, Device, choose, explain
+from experiments.report.advice.recommend import (
+    DEVICES,
+    MARGIN,
+    Choice,
+    Device,
+    choose,
+    explain,
+    name_untried,
+)
 from experiments.report.cells import NONE
 from experiments.report.inputs import Results, architecture_of
 from experiments.sweep.outcomes import Sweep
+from trm_jax import zoo
 
 HEADER = (
     "Model",
@@ -25,7 +34,7 @@ HEADER = (
     "Depth",
     "Share of\nfull work",
 )
-TITLE = "Recommended schemes"
+TITLE, BUNDLED = "Recommended schemes", "(bundled)"
 
 
 def device_section(results: Results) -> Section:
@@ -59,7 +68,43 @@ def recommendation_section(results: Results) -> Section:
     )
     rows = [row for sweep in results.sweeps for row in _rows(results, sweep)]
     table = Table("Recommended scheme for each device", HEADER, tuple(rows), frozenset())
-    return Section("recommended", TITLE, (Paragraph(text), table))
+    return Section("recommended", TITLE, (Paragraph(text), table, *_untried(results)))
+
+
+def _untried(results: Results) -> list[Block]:
+    """Give the commands that measure schemes of devices whose arithmetic was not swept."""
+    blocks: list[Block] = []
+    for sweep in results.sweeps:
+        named = (name_untried(results, sweep, device) for device in DEVICES)
+        schemes = ",".join(dict.fromkeys(name for name in named if name))
+        if schemes and is_bundled(sweep):
+            text = f"Integers for microcontrollers were not swept of {sweep.spec.model}; with:"
+            blocks.append(Command(text, sweep_line(sweep, schemes)))
+        elif schemes:
+            blocks.append(
+                Paragraph(
+                    f"Integers for microcontrollers were not swept of {sweep.spec.model}: run the"
+                    f" command of its sweep again with --schemes {schemes} --resume."
+                )
+            )
+    return blocks
+
+
+def is_bundled(sweep: Sweep) -> bool:
+    """Return whether names alone tell a sweep's model and puzzles."""
+    return sweep.spec.model in zoo.MODELS and sweep.spec.data.endswith(BUNDLED)
+
+
+def sweep_line(sweep: Sweep, schemes: str) -> str:
+    """Write the command of a sweep of other schemes that a report joins with this one."""
+    spec = sweep.spec
+    depths = "x".join(",".join(map(str, axis)) for axis in (spec.grid.T, spec.grid.n))
+    halting = f" --halt {','.join(spec.halting)}" if spec.halting else ""
+    return (
+        f"python -m experiments.sweep --task {spec.task} --model {spec.model} --schemes {schemes}"
+        f" --limit {spec.num_puzzles} --batch-size {spec.batch_size} --dtype {spec.dtype}"
+        f" --depths {depths}{halting} --out runs/sweep-{spec.model}-integers"
+    )
 
 
 def recipe_table(results: Results) -> Table:

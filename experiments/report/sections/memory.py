@@ -106,8 +106,7 @@ def _pareto(sweep: Sweep) -> Figure:
             width=width,
         )
     )
-    total = sweep.reference.num_puzzles
-    caption = f"{spec.data}, {total} puzzles, full depth; bars: 95 % Wilson intervals."
+    caption = f"{spec.data}, {sweep.puzzles_text}, full depth; bars: 95 % Wilson intervals."
     return Figure(
         f"pareto-{spec.model}", (pictures,), caption, _front_finding(dots, front), spec.model
     )

@@ -66,13 +66,23 @@ def opening_blocks(results: Results, listed: Sequence[Claim]) -> tuple[Block, ..
         line = "python -m experiments.report --all --out runs/report"
         return (Items((tally,)), Command("No puzzle was run; everything is measured with:", line))
     first = survival(results)
-    sentences = Items((first, breaking(results.sweeps), tally))
+    sentences = Items((first, breaking(results.sweeps), tally, *unfinished(results.sweeps)))
     return (
         sentences,
         change_figure(results.sweeps, first),
         recipe_table(results),
         matrix(results, listed),
     )
+
+
+def unfinished(sweeps: Sequence[Sweep]) -> list[str]:
+    """Say which sweeps have puzzles left."""
+    return [
+        f"{sweep.spec.model} is {sweep.puzzles_text}; all numbers of it are of those. The command"
+        " of its sweep goes on with --resume."
+        for sweep in sweeps
+        if sweep.is_unfinished
+    ]
 
 
 def where_text(results: Results) -> str:

@@ -113,7 +113,7 @@ def quantiser_table(sweep: Sweep, groups: Sequence[Quantisers]) -> Table:
         sections.add(len(rows))
         rows += [_row(sweep, group, outcome) for outcome in group.outcomes]
     title = (
-        f"{spec.model} ({architecture_of(sweep)}) on {spec.data}, {full.num_puzzles} puzzles,"
+        f"{spec.model} ({architecture_of(sweep)}) on {spec.data}, {sweep.puzzles_text},"
         f" {spec.grid.deepest} H-cycles"
     )
     return Table(title, HEADER, tuple(rows), frozenset(sections), spec.model)
@@ -241,8 +241,8 @@ def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
     if not pictures:
         return []
     caption = (
-        f"Exact match against the width of weights, by quantiser; {sweep.reference.num_puzzles}"
-        " puzzles, full depth; bands are 95 % intervals. An auto grid is the symmetric or the"
+        f"Exact match against the width of weights, by quantiser; {sweep.puzzles_text}"
+        ", full depth; bands are 95 % intervals. An auto grid is the symmetric or the"
         " asymmetric one, whichever leaves less error."
     )
     name = f"quantisers-{sweep.spec.model}"

@@ -3,12 +3,21 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.jobs import runner
 from experiments.jobs.runner import CommandJob
 from experiments.report import __main__ as report
-from experiments.report.jobs import ReportSubject, is_large, jobs, schemes, subjects
+from experiments.report.jobs import (
+    ReportSubject,
+    count_puzzles,
+    is_large,
+    jobs,
+    schemes,
+    subjects,
+    tell_limits,
+)
 from tests.support.programs import load_program
 from tests.support.samples import random_weights
 from trm_jax import zoo
@@ -56,6 +65,31 @@ def test_larger_models_solve_fewer_puzzles():
     assert [int(limit) for limit in limits] == [200, 150]
     given = [job for job in jobs([small, large], quick=True, limit=60) if "sweep" in job.module]
     assert [job.arguments[job.arguments.index("--limit") + 1] for job in given] == ["60", "60"]
+
+
+def test_more_puzzles_than_there_are_become_those_that_calibration_leaves():
+    """A full run calibrates on 128 of the bundled puzzles, a quick one on none."""
+    listed = subjects({}, {})
+    there = len(np.load(zoo.puzzles("arc") / "test" / "all__inputs.npy"))
+    for quick, most in ((False, there - 128), (True, there)):
+        counts = count_puzzles(listed, quick=quick)
+        made = jobs(listed, quick=quick, limit=10_000, counts=counts)
+        limits = {
+            job.name: job.arguments[job.arguments.index("--limit") + 1]
+            for job in made
+            if job.module == "experiments.sweep"
+        }
+        assert limits["sweep-arc-arc-trm-att-mini"] == str(most)
+        assert max(map(int, limits.values())) < 10_000  # of no task are there so many
+        said = tell_limits(counts, quick=quick, limit=10_000)
+        (arc,) = [line for line in said if line.startswith("arc-")]
+        assert arc.startswith(f"arc-trm-att-mini: {most} puzzles instead of 10000")
+        assert tell_limits(counts, quick=quick, limit=None) == []
+    nowhere = ReportSubject(task="maze", model=None, data="no/such/folder")
+    with pytest.raises(FileNotFoundError, match="no/such/folder"):
+        count_puzzles([nowhere], quick=True)
+    foreign = ReportSubject(task="sudoku", model="hf:a/b/c", data=None)
+    assert count_puzzles([foreign], quick=False) == {}
 
 
 def test_schemes_of_integers_are_asked_only_of_models_that_have_them(tmp_path: Path):

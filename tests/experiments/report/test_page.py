@@ -198,6 +198,27 @@ def test_text_is_escaped() -> None:
     assert Page(text).open == []
 
 
+def test_an_unfinished_sweep_says_so_wherever_its_numbers_are() -> None:
+    whole = make_sweep("sudoku-trm-mlp-mini", tens=20)
+    spec = dataclasses.replace(whole.spec, num_puzzles=400)
+    half = report_page.document(read_results([])._replace(sweeps=[whole._replace(spec=spec)]))
+    sentences, *_ = half.opening
+    assert isinstance(sentences, Items)
+    assert sentences.texts[-1].startswith(
+        f"{whole.spec.model} is unfinished: 200 of 400 puzzles; all numbers"
+    )
+    named = [
+        block.title if isinstance(block, Table) else block.caption
+        for section in half.sections
+        for block in section.blocks
+        if isinstance(block, Table | Figure) and block.model == whole.spec.model
+    ]
+    counted = [text for text in named if "puzzles" in text]
+    assert len(counted) >= 4
+    assert [text for text in counted if "unfinished: 200 of 400 puzzles" not in text] == []
+    assert "unfinished" not in str(report_page.document(read_results([])._replace(sweeps=[whole])))
+
+
 def test_markdown_has_everything_and_its_pictures(folder: Path, tmp_path: Path) -> None:
     page = tmp_path / "out" / "r.html"
     assert report.main([str(folder), "--out", str(page)]) == 0

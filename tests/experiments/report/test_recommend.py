@@ -1,15 +1,20 @@
 """What to take on a device: budgets, time, what is harmless, and how many puzzles would decide."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from experiments.measurement.shards import to_hex
 from experiments.recipe.rows import SearchRecord, SolvedRecord
+from experiments.render.document import Command, Paragraph
 from experiments.render.tables import Table
 from experiments.report.advice.paces import DevicePace, estimate_seconds, read_paces
 from experiments.report.advice.recommend import DEVICES, MARGIN, Device, choose, computes, explain
 from experiments.report.inputs import Results
-from experiments.report.sections.devices import recommendation_section
+from experiments.report.sections.devices import recommendation_section, sweep_line
+from experiments.sweep.__main__ import parser
+from experiments.sweep.job import prepare
 from experiments.sweep.outcomes import Sweep
 from export.footprint.estimate import puzzle_work
 from export.footprint.sram import Residency
@@ -53,8 +58,12 @@ def test_the_smallest_harmless_scheme_that_runs_and_fits_is_recommended() -> Non
     assert name_of(found, CHIP._replace(sram=2**20)) == "none swept fits"
     assert name_of(found, PHONE._replace(flash=2**20)) == "none swept fits"
     # TFLite Micro has no weight-only products, and full precision is no recommendation
-    assert name_of(found, BY_NAME["Cortex-M55"]) == "sweep tflm_int8_int16"
-    assert name_of(found, BY_NAME["Ethos-U55"]) == "sweep tflm_int8_int16"
+    assert name_of(found, BY_NAME["Cortex-M55"]) == "not swept: tflm_int8_int16"
+    assert name_of(found, BY_NAME["Ethos-U55"]) == "not swept: tflm_int8_int16"
+    small = BY_NAME["Cortex-M55"]._replace(sram=2**17)
+    assert name_of(found, small) == "none fits"  # in whatever scheme
+    reasoner = results_of(swept(model="sudoku-hrm-mini"))  # which has no integers
+    assert name_of(reasoner, BY_NAME["4 MB MCU"]) == "none fits"
     halves = results_of(swept(bf16=7, fp16=7, **{"w8c-sym": 4}))  # runtimes expand them
     assert name_of(halves, PHONE) == "none is harmless: 5 pp or more are lost"
     integers = results_of(swept(**{INTEGERS: 7}))
@@ -181,3 +190,29 @@ def test_deployments_say_how_fast_a_device_is(kind, device, scheme, seconds, tmp
     gflops = puzzle_work(config, config.H_cycles * steps).total
     assert found == DevicePace(device, scheme, gflops, pytest.approx(seconds, rel=1e-12))
     assert read_paces(tmp_path, device, "somebody", steps) == []
+
+
+def test_the_command_of_a_scheme_that_was_not_swept_runs_and_joins_the_sweep() -> None:
+    """The command is read by the sweep's own program; what decides the numbers of rows is equal."""
+    words = "--task sudoku --model sudoku-trm-mlp-mini --limit 8 --batch-size 4 --halt rules,q"
+    made = prepare(parser().parse_args(f"{words} --schemes int8 --depths 1,2x4".split())).spec
+    line = sweep_line(Sweep(made, []), "tflm_int8_int16")
+    command = "python -m experiments.sweep "
+    assert line.startswith(command)
+    later = prepare(parser().parse_args(line.removeprefix(command).split())).spec
+    assert (later.digest, later.num_puzzles) == (made.digest, 8)
+    assert made.conflicts(later) == []
+    assert later.schemes == ("fp32", parse("tflm_int8_int16").name)
+
+
+def test_commands_are_given_for_bundled_models_alone() -> None:
+    line = "--model sudoku-trm-mlp-mini --schemes tflm_int8_int16 --limit 200 --batch-size 4"
+    for data, kind in (("sudoku 6x6 (bundled)", Command), ("mine", Paragraph)):
+        given = swept()
+        sweep = given._replace(spec=dataclasses.replace(given.spec, data=data))
+        *_, last = recommendation_section(results_of(sweep)).blocks
+        assert isinstance(last, kind)
+        said = last.line if isinstance(last, Command) else last.text
+        assert (line if kind is Command else "--schemes tflm_int8_int16 --resume") in said
+    *_, last = recommendation_section(results_of(swept(**{INTEGERS: 7}))).blocks
+    assert not isinstance(last, Command | Paragraph)
