@@ -94,6 +94,23 @@ def add_study_options(p: argparse.ArgumentParser) -> None:
     )
 
 
+def say_few(args: argparse.Namespace, apart: int) -> str | None:
+    """Say where a study chooses or judges on fewer puzzles than it asks for.
+
+    Args:
+      apart: puzzles that are neither evaluated nor trained on.
+    """
+    from experiments.decode.studies.budget import VALIDATED
+
+    wanted = VALIDATED if args.study == "budget" else args.judged_puzzles
+    if apart >= wanted:
+        return None
+    return (
+        f"chooses or judges on {apart} puzzles instead of {wanted}: no more are left that are not"
+        " evaluated; lower --limit, or name a larger --data"
+    )
+
+
 def run_study(args: argparse.Namespace) -> None:
     """Run the study that a command line names.
 
@@ -126,6 +143,8 @@ def run_study(args: argparse.Namespace) -> None:
     with writing(out, STUDY, resume=args.resume), matmul_precision("float32"):
         folder = StudyFolder(out, settings, lambda line: console.print(line, soft_wrap=True))
         console.print(subject.header, soft_wrap=True)
+        if args.study != "lora" and (said := say_few(args, len(subject.apart.inputs))):
+            console.print(said, soft_wrap=True, highlight=False)
         _study(args.study)(args, subject, folder, console)
 
 

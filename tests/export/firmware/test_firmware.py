@@ -310,6 +310,8 @@ def test_make_alone_says_what_to_do() -> None:
         ("DEVICE=m55", "DEVICE is an547 or ensemble_e7, got 'm55'"),
         ("KERNELS=own", "KERNELS is stock or left out, got 'own'"),
         ("TFLM_LIB=/nowhere/lib.a", "no library at TFLM_LIB=/nowhere/lib.a"),
+        ("PACKAGE=/somewhere", "a firmware with networks needs TFLM_LIB TFLM_INC"),
+        ("firmware", "a firmware with networks needs PACKAGE TFLM_LIB TFLM_INC"),
     ],
 )
 def test_make_refuses_a_wrong_variable(variable: str, said: str) -> None:

@@ -1,5 +1,6 @@
 """Whole studies with a tiny random decoder of 4x4 mazes: tables, resuming, and what is refused."""
 
+import argparse
 import csv
 import json
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.decode import __main__ as decode
+from experiments.decode.studies import command
 from experiments.decode.studies.switch import CHECKED, LOSSES, SHARES
 from tests.support.decoders import random_params
 from tests.support.tiny.decoder_training import NAME
@@ -134,3 +136,12 @@ def test_what_a_study_cannot_do_is_said(folders: tuple[Path, Path], tmp_path: Pa
     with pytest.raises(SystemExit):
         run("reward", folders, out)
     assert "reward" in capsys.readouterr().err
+
+
+def test_fewer_puzzles_to_judge_on_than_asked_for_are_told() -> None:
+    def said(study: str, apart: int) -> str | None:
+        return command.say_few(argparse.Namespace(study=study, judged_puzzles=40), apart)
+
+    assert said("switch", 40) is said("budget", 256) is None
+    assert "on 39 puzzles instead of 40: no more are left" in str(said("switch", 39))
+    assert "on 255 puzzles instead of 256: no more are left" in str(said("budget", 255))
