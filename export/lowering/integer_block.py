@@ -181,6 +181,9 @@ class GraphOps:
         shifted = g.op("ADD", (mean, eps), f"{name}/shifted", (row,))[0]
         return g.op("RSQRT", (shifted,), f"{name}/{INVERSE}", (row,))[0]
 
+    def silu(self, name: TensorName, x: NamedTensor, sigmoid: TensorName) -> NamedTensor:
+        return self.multiply(name, x, self.logistic(sigmoid, x))
+
     def transpose(self, x: NamedTensor) -> NamedTensor:
         return replace(x, value=transposed(self.g, x.value, (0, 1, 3, 2), f"{x.value}/turned"))
 

@@ -172,6 +172,11 @@ class MixedPrecisionOps(IntegerOps):
 
         return self._apply(linear, prepare, name, self._cast(x, name))
 
+    def gate_up(
+        self, name: TensorName, x: NamedArray, part: slice
+    ) -> tuple[NamedArray, NamedArray]:
+        return super().gate_up(name, self._cast(x, name), part)
+
     def add(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         operands = self._cast(a, name), self._cast(b, name)
         return self._apply(add, lambda _, *e: prepare_add(*e), name, *operands)

@@ -112,6 +112,9 @@ class RangeOps:
     def logistic(self, name: TensorName, x: Array) -> Array:
         return jax.nn.sigmoid(x)
 
+    def silu(self, name: TensorName, x: Array, sigmoid: TensorName) -> Array:
+        return self.multiply(name, x, self.logistic(sigmoid, x))
+
     def transpose(self, x: Array) -> Array:
         return x.swapaxes(-1, -2)
 

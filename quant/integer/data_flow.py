@@ -49,6 +49,9 @@ class DataFlowOps:
     def logistic(self, name: TensorName, x: Flow) -> Flow:
         return _joint(name, x)
 
+    def silu(self, name: TensorName, x: Flow, sigmoid: TensorName) -> Flow:
+        return self.multiply(name, x, self.logistic(sigmoid, x))
+
     def transpose(self, x: Flow) -> Flow:
         return x
 

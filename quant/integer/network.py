@@ -87,7 +87,7 @@ def apply_swiglu(h: Value, site: str, ops: Ops[Value]) -> Value:
 
 def _inner_channels(h: Value, gate_up: TensorName, part: slice, ops: Ops[Value]) -> Value:
     gate, up = ops.gate_up(gate_up, h, part)
-    silu = ops.multiply(gate_up.beside("silu"), gate, ops.logistic(gate_up.beside("sigmoid"), gate))
+    silu = ops.silu(gate_up.beside("silu"), gate, gate_up.beside("sigmoid"))
     return ops.multiply(gate_up.beside("product"), silu, up)
 
 

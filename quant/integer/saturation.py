@@ -40,11 +40,20 @@ class CountingOps(MixedPrecisionOps):
     def linear(self, name: TensorName, x: NamedArray) -> NamedArray:
         return self.counted(super().linear(name, x))
 
+    def gate_up(
+        self, name: TensorName, x: NamedArray, part: slice
+    ) -> tuple[NamedArray, NamedArray]:
+        gate, up = super().gate_up(name, x, part)
+        return self.counted(gate), self.counted(up)
+
     def add(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         return self.counted(super().add(name, a, b))
 
     def multiply(self, name: TensorName, a: NamedArray, b: NamedArray) -> NamedArray:
         return self.counted(super().multiply(name, a, b))
+
+    def silu(self, name: TensorName, x: NamedArray, sigmoid: TensorName) -> NamedArray:
+        return self.multiply(name, x, self.logistic(sigmoid, x))
 
     def norm(self, name: TensorName, x: NamedArray) -> NamedArray:
         return self.counted(super().norm(name, x))

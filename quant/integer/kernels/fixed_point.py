@@ -105,9 +105,26 @@ def rounding_shift(x: Ints, places: Broadcast | int) -> Ints:
 
 
 def rescale(x: Ints, significand: Broadcast, shift: Broadcast) -> Ints:
-    """Multiply by significand * 2^(shift - 31), rounding twice; overflow of x 2^shift wraps."""
+    """Multiply by significand * 2^(shift - 31), rounding twice; overflow of x 2^shift wraps.
+
+    Every integer product ends here, so it spends fewer instructions than `high_mul` and
+    `rounding_shift` (3/4 of their time) on what a multiplier is: 0 <= significand < 2^31.
+    """
     left, right = jnp.maximum(shift, 0), jnp.maximum(-shift, 0)
-    return rounding_shift(high_mul(x << left, significand), right)
+    y = _high_mul_unsigned(x << left, significand)
+    # |y| < 2^31, so a negative number has room for what rounds its ties away from zero
+    last = jnp.minimum(right, 1)  # 0 where nothing is shifted
+    return (((y + ((y >> 31) & -last)) >> jnp.maximum(right - 1, 0)) + last) >> last
+
+
+def _high_mul_unsigned(a: Ints, b: Broadcast) -> Ints:
+    """Compute round(a b / 2^31), ties up, for b >= 0: the high half of a (2 b), and its next bit.
+
+    2 b needs all 32 bits: as an int32 it is 2 b - 2^32 wherever b >= 2^30.
+    """
+    x, twice = _alike(a, b << 1)
+    high = _mulhi(x, twice) + jnp.where(twice < 0, x, 0)
+    return high + ((x * twice).astype(jnp.uint32) >> 31).astype(jnp.int32)
 
 
 def rescale_once(x: Ints, significand: Broadcast, shift: Broadcast) -> Ints:

@@ -22,6 +22,7 @@ from jax import Array
 from jaxtyping import Int8, Int32, Integer, UInt8
 
 from quant.integer.encoding import Encoding, Multiplier, multiplier
+from quant.integer.kernels.apart import apart
 from quant.integer.kernels.fixed_point import inverse_sqrt, logistic, rescale, rounding_shift
 
 Table = Integer[np.ndarray, " entries"]
@@ -36,7 +37,14 @@ def every_integer(encoding: Encoding) -> Int32[np.ndarray, " entries"]:
 
 def look_up(x: Integer[Array, "*axes"], table: Any) -> Integer[Array, "*axes"]:
     """Apply a table to int8 or int16."""
-    return jnp.asarray(table)[x.astype(jnp.int32) - jnp.iinfo(x.dtype).min]
+    entries = jnp.asarray(table)
+    return apart(lambda rows: entries[rows.astype(jnp.int32) - jnp.iinfo(x.dtype).min], x)
+
+
+def tabulate(function: Callable[[Array], Array], x: Encoding) -> Table:
+    """Tabulate operators that follow each other, from what they do with every integer."""
+    with jax.ensure_compile_time_eval():
+        return np.asarray(jax.jit(function)(jnp.asarray(every_integer(x), x.dtype)))
 
 
 def decode(

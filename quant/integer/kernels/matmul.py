@@ -17,12 +17,14 @@ Not here: spatial filters, fused activations.
 import enum
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jaxtyping import Float32, Int8, Int32, Integer
 
 from quant.integer.encoding import Encoding, Multiplier, multiplier, product_of_scales
+from quant.integer.kernels.apart import apart
 from quant.integer.kernels.fixed_point import (
     Wide,
     rescale,
@@ -136,17 +138,27 @@ def linear(x: Rows, op: Linear) -> Integer[Array, "*lead outputs"]:
     shape = (1,) * (x.ndim - 1) + (weights.shape[1],)
     significand, shift = (jnp.asarray(part).reshape(shape) for part in op.scale)
     if isinstance(op.offset, Wide):
-        high, low = (_dot(digit, weights) for digit in digits(x))
+        high, low = (_dot(digit, weights) for digit in apart(digits, x))
         halves = (jnp.broadcast_to(jnp.asarray(h).reshape(shape), low.shape) for h in op.offset)
         total = wide_sum(wide_sum(wide_shifted(high, 8), wide(low)), Wide(*halves))
         return saturate(rescale_wide(total, significand, shift), x.dtype)
     if x.dtype == jnp.int16:
-        high, low = (_dot(digit, weights) for digit in digits(x))
+        high, low = (_dot(digit, weights) for digit in apart(digits, x))
         total = (high << 8) + low
     else:
         total = _dot(x, weights)
     scaled = rescale(total + jnp.asarray(op.offset).reshape(shape), significand, shift)
     return saturate(scaled + jnp.asarray(op.zero_point), x.dtype)
+
+
+def halves_of(op: Linear) -> tuple[Linear, Linear]:
+    """Cut the outputs of a prepared product in two."""
+    middle = op.weights.shape[1] // 2
+
+    def cut(outputs: slice) -> Linear:
+        return jax.tree.map(lambda part: part[..., outputs] if np.ndim(part) else part, op)
+
+    return cut(slice(middle)), cut(slice(middle, None))
 
 
 class BatchMatmul(NamedTuple):
@@ -211,7 +223,7 @@ def _products(a: Array, b: Array) -> Array:
 
 def _wide_products(a: Array, b: Array) -> Wide:
     """Sum int16 products over the last axis: (256 h + l + 128) (256 g + m + 128)."""
-    (h, low_a), (g, low_b) = digits(a), digits(b)
+    (h, low_a), (g, low_b) = apart(digits, a), apart(digits, b)
     sums_a = (_sums(h) * 256 + _sums(low_a) + 64 * a.shape[-1])[..., None]
     sums_b = (_sums(g) * 256 + _sums(low_b) + 64 * a.shape[-1])[..., None, :]
     total = wide_sum(wide_shifted(_products(h, g), 16), wide(_products(low_a, low_b)))

@@ -17,7 +17,10 @@ from jax import Array, lax
 from jaxtyping import Float, Integer
 
 from quant.integer.encoding import Encoding
+from quant.integer.kernels.apart import apart
 from quant.integer.kernels.elementwise import dequantise_integers, quantise_floats
+
+UNROLLED = 8  # additions in a round of the loop
 
 
 def float_norm(x: Float[Array, "*lead last"], eps: float) -> Float[Array, "*lead last"]:
@@ -28,14 +31,24 @@ def float_norm(x: Float[Array, "*lead last"], eps: float) -> Float[Array, "*lead
 def _inverse_root(squares: Float[Array, "*lead last"], eps: float) -> Float[Array, "*lead 1"]:
     """Compute 1 / sqrt(mean + eps) of every row, with additions from left to right."""
     width = squares.shape[-1]
-    squares = lax.optimization_barrier(jnp.moveaxis(squares, -1, 0))
+    squares = jnp.moveaxis(squares, -1, 0)
+    # zeros change no sum; two rounds at least, since XLA removes a loop of one
+    rounds = max(-(-width // UNROLLED), 2)
+    padding = [(0, rounds * UNROLLED - width)] + [(0, 0)] * (squares.ndim - 1)
+    squares = lax.optimization_barrier(jnp.pad(squares, padding))
     total = lax.fori_loop(
-        0, len(squares), lambda i, sum: sum + squares[i], jnp.zeros_like(squares[0])
+        0, rounds, lambda i, total: _added(total, squares, i * UNROLLED), jnp.zeros_like(squares[0])
     )
     # barriers: XLA divides by multiplying with a reciprocal, and makes 1/sqrt one approximation
     count = lax.optimization_barrier(jnp.full_like(total, width))
     root = lax.optimization_barrier(jnp.sqrt(total / count + jnp.float32(eps)))
     return (1.0 / root)[..., None]
+
+
+def _added(total: Array, squares: Array, start: Array) -> Array:
+    for i in range(UNROLLED):
+        total = total + squares[start + i]
+    return total
 
 
 def inverse_root_of_squares(
@@ -48,15 +61,24 @@ def inverse_root_of_squares(
     Args:
       encodings: of the squares and of the result.
     """
-    real = dequantise_integers(squares, encodings[0])
-    return quantise_floats(_inverse_root(real, eps), encodings[1])
+
+    def inverse(rows: Array) -> Array:
+        return quantise_floats(
+            _inverse_root(dequantise_integers(rows, encodings[0]), eps), encodings[1]
+        )
+
+    return apart(inverse, squares)
 
 
 def norm_in_float32(
     x: Integer[Array, "*lead last"], x_encoding: Encoding, y_encoding: Encoding, eps: float
 ) -> Integer[Array, "*lead last"]:
     """Normalise integers in float32 and round the result onto its grid."""
-    return quantise_floats(float_norm(dequantise_integers(x, x_encoding), eps), y_encoding)
+
+    def norm(rows: Array) -> Array:
+        return quantise_floats(float_norm(dequantise_integers(rows, x_encoding), eps), y_encoding)
+
+    return apart(norm, x)
 
 
 def residual_in_float32(
@@ -70,8 +92,12 @@ def residual_in_float32(
     Args:
       encodings: of h, of y and of the result.
     """
-    total = _unfused(h, encodings[0]) + _unfused(y, encodings[1])
-    return quantise_floats(float_norm(total, eps), encodings[2])
+
+    def residual(h: Array, y: Array) -> Array:
+        total = _unfused(h, encodings[0]) + _unfused(y, encodings[1])
+        return quantise_floats(float_norm(total, eps), encodings[2])
+
+    return apart(residual, h, y)
 
 
 def _unfused(x: Integer[Array, "*axes"], encoding: Encoding) -> Float[Array, "*axes"]:

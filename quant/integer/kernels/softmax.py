@@ -22,6 +22,7 @@ from jax import Array, lax
 from jaxtyping import Int8, Int16, Int32
 
 from quant.integer.encoding import Encoding, multiplier
+from quant.integer.kernels.apart import apart
 from quant.integer.kernels.fixed_point import (
     exp_of_negative,
     high_mul,
@@ -67,7 +68,7 @@ def _exp_kernel(steps: Array, significand: Array, shift: Array) -> Array:
 
 def softmax_int8(x: Int8[Array, "*lead last"], op: SoftmaxInt8) -> Int8[Array, "*lead last"]:
     """Apply SOFTMAX to the last axis; the result has scale 1/256 and zero point -128."""
-    powers = _powers(x, op)
+    powers = _powers(x, op.exponentials)
     scale, digits = reciprocal(_sum_in_q12(powers), 12)
     # what the kernel skips is -128 whatever the sum; its exponential 0 gives just that
     shares = rounding_shift(high_mul(powers, scale), jnp.minimum(digits + 23, 31)) - 128
@@ -76,12 +77,16 @@ def softmax_int8(x: Int8[Array, "*lead last"], op: SoftmaxInt8) -> Int8[Array, "
 
 def count_too_flat(x: Int8[Array, "*lead last"], op: SoftmaxInt8) -> Int32[Array, ""]:
     """Count the rows on which the int8 kernel aborts: their exponentials sum to 512 or more."""
-    return jnp.sum(_sum_in_q12(_powers(x, op)) >= 512 << 19, dtype=jnp.int32)
+    return jnp.sum(_sum_in_q12(_powers(x, op.exponentials)) >= 512 << 19, dtype=jnp.int32)
 
 
-def _powers(x: Array, op: SoftmaxInt8) -> Array:
-    below = jnp.max(x, axis=-1, keepdims=True).astype(jnp.int32) - x.astype(jnp.int32)
-    return jnp.asarray(op.exponentials)[below]
+def _powers(x: Array, table: Any) -> Array:
+    """Look up the exponential of every distance from the maximum of a row."""
+    exponentials = jnp.asarray(table)
+    narrow = jnp.uint8 if x.dtype == jnp.int8 else jnp.uint16
+    largest = jnp.max(x, axis=-1, keepdims=True).astype(jnp.int32)
+    below = (largest - x.astype(jnp.int32)).astype(narrow)
+    return apart(lambda rows: exponentials[rows.astype(jnp.int32)], below)
 
 
 def _sum_in_q12(powers: Array) -> Array:
@@ -118,8 +123,7 @@ def prepare_softmax_int16(x: Encoding, beta: float = 1.0) -> SoftmaxInt16:
 
 def softmax_int16(x: Int16[Array, "*lead last"], op: SoftmaxInt16) -> Int16[Array, "*lead last"]:
     """Apply SOFTMAX to the last axis."""
-    below = jnp.max(x, axis=-1, keepdims=True).astype(jnp.int32) - x.astype(jnp.int32)
-    powers = jnp.asarray(op.exponentials)[below]
+    powers = _powers(x, op.exponentials)
     total = jnp.sum(powers, axis=-1, keepdims=True, dtype=jnp.int32)
     zeros = lax.clz(total)
     normal = (total << (zeros - 1)).astype(jnp.uint32) + jnp.uint32(1 << 13)
