@@ -15,7 +15,7 @@ from rich.table import Table
 from benchmarks import subject as subjects
 from benchmarks.options import num_threads
 from benchmarks.subject import Subject
-from benchmarks.timing import seconds, spread
+from benchmarks.timing import cpu_with_children, seconds, spread
 from export.artifact.open import Export, open_artifact
 from export.artifact.solver import Solver
 from export.lowering.storage import plan_for
@@ -28,6 +28,9 @@ from quant.simulation import Simulation, simulate
 from trm_jax.evaluators import trajectory
 from trm_jax.loading import LoadedModel
 from trm_jax.types import Batch
+
+CLOCKS = {"s": "puzzles_per_s", "CPU s": "puzzles_per_cpu_s"}
+"""Units of the rates, and the fields of a row that hold them."""
 
 
 class Contest(NamedTuple):
@@ -120,11 +123,12 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
             compare(contest)
             sides = contestants(contest)
             jax.block_until_ready(sides["float32 in JAX"][1]())  # compiled
-            times: dict[str, list[float]] = {name: [] for name in sides}
+            times: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
             bar.update(task, description="timing", advance=1)
             for _ in range(args.repeats):
                 for name, (_, solve) in sides.items():
-                    times[name].append(seconds(solve))
+                    start = cpu_with_children()
+                    times[name].append((seconds(solve), cpu_with_children() - start))
                 bar.advance(task)
         finally:
             runtime.close()
@@ -132,10 +136,15 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
 
 
 def row(
-    args: argparse.Namespace, contest: Contest, name: str, puzzles: int, times: Sequence[float]
+    args: argparse.Namespace,
+    contest: Contest,
+    name: str,
+    puzzles: int,
+    times: Sequence[tuple[float, float]],
 ) -> dict[str, Any]:
-    """Make a row: puzzles per second, median and ends of the repeats."""
-    rates = spread([puzzles / t for t in times])
+    """Make a row: puzzles per second on the clock and of CPU time, median and ends of repeats."""
+    rates = spread([puzzles / wall for wall, _ in times])
+    cpu_rates = spread([puzzles / cpu for _, cpu in times])
     return {
         "what": name,
         "model": contest.subject.name,
@@ -145,6 +154,9 @@ def row(
         "puzzles_per_s": rates.median,
         "puzzles_per_s_min": rates.min,
         "puzzles_per_s_max": rates.max,
+        "puzzles_per_cpu_s": cpu_rates.median,
+        "puzzles_per_cpu_s_min": cpu_rates.min,
+        "puzzles_per_cpu_s_max": cpu_rates.max,
         "threads": num_threads(),
         "repeats": len(times),
     }
@@ -154,11 +166,15 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """Print the table."""
     first, device = rows[0], rows[-1]
     table = Table(title=f"{first['model']}, {first['scheme']}, {first['steps']} steps")
-    for name in ("what", "puzzles at a time", "puzzles/s", "times the interpreter"):
-        table.add_column(name)
+    table.add_column("what")
+    table.add_column("puzzles at a time")
+    for clock in CLOCKS:
+        table.add_column(f"puzzles/{clock}")
+        table.add_column("times the interpreter")
     for r in rows:
-        ends = f"{r['puzzles_per_s']:.3g} ({r['puzzles_per_s_min']:.3g} to"
-        ratio = r["puzzles_per_s"] / device["puzzles_per_s"]
-        at_once = "1" if r is device else str(r["puzzles"])
-        table.add_row(r["what"], at_once, f"{ends} {r['puzzles_per_s_max']:.3g})", f"{ratio:.1f}")
+        cells = [r["what"], "1" if r is device else str(r["puzzles"])]
+        for key in CLOCKS.values():
+            cells.append(f"{r[key]:.3g} ({r[f'{key}_min']:.3g} to {r[f'{key}_max']:.3g})")
+            cells.append(f"{r[key] / device[key]:.1f}")
+        table.add_row(*cells)
     console.print(table)

@@ -167,8 +167,11 @@ class MixedPrecisionOps(IntegerOps):
         self.heads = heads
 
     def linear(self, name: TensorName, x: NamedArray) -> NamedArray:
+        if name.head is not ALL_HEADS:
+            return super().linear(name, self._cast(x, name))
+
         def prepare(head: TensorName, source: Encoding, target: Encoding) -> Linear:
-            return prepare_product(self.products[str(head)], source, target)
+            return prepare_product(self.products[str(head)], source, target)  # all of one form
 
         return self._apply(linear, prepare, name, self._cast(x, name))
 

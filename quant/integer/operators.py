@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -162,14 +163,18 @@ class IntegerOps:
         self.products, self.encodings, self.eps = products, encodings, eps
 
     def linear(self, name: TensorName, x: NamedArray) -> NamedArray:
-        op = prepare_product(self.products[str(name)], *self._encoded(x.name, name))
-        return NamedValue(linear(x.value, op), name)
+        return NamedValue(linear(x.value, self._product(x.name, name)), name)
+
+    def _product(self, x: TensorName, name: TensorName) -> Linear:
+        """Prepare a product of its own, in the form that takes the least time here."""
+        product, encodings = self.products[str(name)], self._encoded(x, name)
+        return prepare_product(product, *encodings, in_floats=jax.default_backend() == "cpu")
 
     def gate_up(
         self, name: TensorName, x: NamedArray, part: slice
     ) -> tuple[NamedArray, NamedArray]:
         assert part == ALL, "all inner channels at once"
-        op = prepare_product(self.products[str(name)], *self._encoded(x.name, name))
+        op = self._product(x.name, name)
         # two products, not one cut in two: XLA on CPUs computes the cut together with the look-up
         # of the gates in one loop without vectors, and a SwiGLU takes 3 times as long
         gate, up = (NamedValue(linear(x.value, half), name) for half in halves_of(op))
@@ -224,11 +229,15 @@ class IntegerOps:
         return tuple(self.encoding(name) for name in names)
 
 
-def prepare_product(product: DenseWeights, x: Encoding, y: Encoding) -> Linear:
-    """Prepare a Dense between two encodings."""
+def prepare_product(
+    product: DenseWeights, x: Encoding, y: Encoding, *, in_floats: bool = False
+) -> Linear:
+    """Prepare a Dense between two encodings; `in_floats` as for `prepare_conv`."""
     weights, scales = filter_of(product.kernel)
-    bias = integer_bias(product, x)
-    return prepare_conv(weights, scales, x, y, bias=bias, accumulator=accumulator_of(product, x))
+    bias, accumulator = integer_bias(product, x), accumulator_of(product, x)
+    return prepare_conv(
+        weights, scales, x, y, bias=bias, accumulator=accumulator, in_floats=in_floats
+    )
 
 
 def filter_of(

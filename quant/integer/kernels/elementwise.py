@@ -16,6 +16,7 @@ from jax import Array, lax
 from jaxtyping import Float, Int32, Integer
 
 from quant.integer.encoding import Encoding, Multiplier, multiplier, ratio_below_one
+from quant.integer.kernels.apart import apart
 from quant.integer.kernels.fixed_point import rescale
 from quant.integer.kernels.matmul import saturate
 
@@ -93,9 +94,13 @@ def add(a: Elements, b: Integer[Array, "*others"], op: Add) -> Integer[Array, "*
     """Add two tensors."""
     za, zb, zy = op.zero_points
     headroom = jnp.asarray(op.headroom)
-    x = rescale(_centred(a, za) << headroom, *_arrays(op.a_scale))
-    y = rescale(_centred(b, zb) << headroom, *_arrays(op.b_scale))
-    return saturate(rescale(x + y, *_arrays(op.scale)) + jnp.asarray(zy), a.dtype)
+
+    def total(a: Array, b: Array) -> Array:
+        x = rescale(_centred(a, za) << headroom, *_arrays(op.a_scale))
+        y = rescale(_centred(b, zb) << headroom, *_arrays(op.b_scale))
+        return saturate(rescale(x + y, *_arrays(op.scale)) + jnp.asarray(zy), a.dtype)
+
+    return apart(total, a, b) if a.shape == b.shape else total(a, b)
 
 
 class Multiply(NamedTuple):

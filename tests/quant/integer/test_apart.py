@@ -10,7 +10,7 @@ from quant.integer.encoding import Encoding, multiplier
 from quant.integer.kernels.apart import apart, smallest_factor
 from quant.integer.kernels.fixed_point import high_mul, rescale, rounding_shift
 from quant.integer.kernels.lookup import every_integer
-from quant.integer.kernels.matmul import Accumulator, halves_of, linear, prepare_conv
+from quant.integer.kernels.matmul import Accumulator, float_weights, halves_of, linear, prepare_conv
 from quant.integer.kernels.norm import float_norm
 from quant.integer.operators import NamedValue
 from quant.integer.tensor_names import TensorName
@@ -73,6 +73,26 @@ def test_halves_of_a_product_are_its_halves(bits: int, accumulator: Accumulator)
     values = rng.integers(x.q_min, x.q_max + 1, (4, 9)).astype(x.dtype)
     whole, *halves = jax.jit(lambda v: [linear(v, op) for op in (op, *halves_of(op))])(values)
     assert np.array_equal(np.concatenate(halves, axis=-1), whole)
+
+
+@pytest.mark.parametrize("inputs", [7, 67, 200])
+def test_float32_products_of_small_filters_are_those_of_digits(inputs: int) -> None:
+    """One part, two of which the last is padded, and filters too large for either."""
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-15, 16, (4, inputs)).astype(np.int8)
+    weights[0], weights[1] = -15, 15
+    parts = float_weights(weights)
+    assert (None if parts is None else len(parts)) == {7: 1, 67: 2, 200: None}[inputs]
+    x, y = Encoding(scale=0.1, bits=16), Encoding(scale=25.0, bits=16)
+    scales = np.full(4, 0.01, np.float32)
+    bias = np.asarray([2**24 + 1, -5, 0, 1], np.int32)
+    values = rng.integers(-(2**15), 2**15, (6, inputs)).astype(np.int16)
+    values[0], values[1] = -(2**15), 2**15 - 1
+    ops = [
+        prepare_conv(weights, scales, x, y, bias=bias, in_floats=floats) for floats in (True, False)
+    ]
+    floats, digits = jax.jit(lambda v: [linear(v, op) for op in ops])(values)
+    assert np.array_equal(floats, digits)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
