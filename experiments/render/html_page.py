@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
+from experiments.render import svg
 from experiments.render.document import (
     Block,
     Command,
@@ -53,7 +54,7 @@ def render(document: Document) -> str:
         element("meta", charset="utf-8")
         + element("meta", name="viewport", content="width=device-width,initial-scale=1")
         + element("title", escape(document.title))
-        + element("style", STYLE)
+        + element("style", STYLE + "\n" + svg.STYLE)
     )
     opening = "".join(writer.block(block, OPENING) for block in document.opening)
     body = (
@@ -124,7 +125,7 @@ class _PageWriter:
         drawn = "".join(
             element(
                 "div",
-                "".join(pair[i].replace("<svg ", _named(finding), 1) for pair in figure.pictures),
+                "".join(_drawn(pair[i], finding) for pair in figure.pictures),
                 class_=f"row {kind}",
                 role="group",
                 aria_label=figure.caption,
@@ -175,8 +176,10 @@ class _PageWriter:
         return at
 
 
-def _named(finding: str) -> str:
-    return f'<svg aria-label="{escape(finding)}" '
+def _drawn(picture: str, finding: str) -> str:
+    """Name a picture by what it shows, and leave its style to the page, which has it once."""
+    plain = picture.replace(element("style", svg.STYLE), "", 1)
+    return plain.replace("<svg ", f'<svg aria-label="{escape(finding)}" ', 1)
 
 
 def _self_link(at: str) -> str:

@@ -21,7 +21,7 @@ p,li{max-width:48rem}.soft,figcaption{color:var(--soft)}a{color:var(--link)}
 .opening{display:grid;gap:0 2rem;grid-template-columns:minmax(0,1fr)}
 .opening>*{min-width:0}.lead{font-size:1.02rem;margin:0;padding:0;list-style:none}.lead li{margin:0 0 .5rem}
 @media (min-width:1100px){.opening{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}.opening>figure{grid-column:2;grid-row:1/span 2}.opening>:nth-child(n+4){grid-column:1/-1}.opening>:nth-child(n+4) .long{white-space:nowrap;max-width:none}}
-.opening .head{margin-top:.6rem}.opening figure{margin:0}.opening figcaption{font-size:.82rem}.opening .long{min-width:9rem}
+.opening .head{margin-top:.6rem}.opening figure{margin:0}.opening figcaption{font-size:.82rem}.opening .long{min-width:9rem}.opening td.words{white-space:normal}
 nav{margin:1.2rem 0}nav ul{columns:18rem;padding-left:1.2rem}
 .only{margin:.8rem 0;font-size:.9rem}select{font:inherit;max-width:100%}
 section>details{border-top:1px solid var(--rule)}

@@ -43,6 +43,7 @@ from trm_jax.config import Config
 from trm_jax.intervals import Interval, Pairs
 
 MARGIN = 0.05
+NOT_SWEPT = "not swept"
 FIRST = ("tflm_int8_int16", "tflm_int8_int8", "tflm_int4_int16", "tflm_int4_int8")
 """What to measure where a microcontroller is asked for and none of its schemes was swept: the first
 that fits, the more exact ones first."""
@@ -154,7 +155,7 @@ def explain(results: Results, sweep: Sweep, device: Device) -> str:
         untried = name_untried(results, sweep, device)
         if untried is None:
             return "none swept fits" if _tried(results, sweep, device) else "none fits"
-        return f"not swept: {untried}"
+        return f"{NOT_SWEPT}: {untried}"
     timed = [c for c in fitting if c.seconds is None or c.seconds <= device.seconds]
     if not timed:
         fastest = min(c.seconds for c in fitting if c.seconds is not None)

@@ -9,6 +9,7 @@ from experiments.render.tables import Table, points_text, size_text, with_interv
 from experiments.report.advice.recommend import (
     DEVICES,
     MARGIN,
+    NOT_SWEPT,
     Choice,
     Device,
     choose,
@@ -121,7 +122,10 @@ def recipe_table(results: Results) -> Table:
 
 def _short(results: Results, sweep: Sweep, device: Device) -> str:
     choice = choose(results, sweep, device)
-    return choice.candidate.name if choice else explain(results, sweep, device)
+    if choice is None:
+        reason = explain(results, sweep, device)
+        return NOT_SWEPT if reason.startswith(NOT_SWEPT) else reason  # the section names a scheme
+    return choice.candidate.name
 
 
 def _rows(results: Results, sweep: Sweep) -> list[tuple[str, ...]]:
