@@ -52,8 +52,8 @@ QUICK = {
     "benchmarks.sequence_length --mixer mlp": "--lengths 16 --repeats 2",
     "benchmarks.latency --presets sudoku-trm-mlp-mini": "--schemes w8c-sym_a8da --repeats 1",
 }
-OUT_OF_REACH = {"--model", "--data", "--tasks", "--preset", "--coordinator"}
-"""Options of commands that need a download, another host, or minutes for a full-size model; not
+OUT_OF_REACH = {"--model", "--data", "--tasks", "--preset", "--coordinator", "--engine"}
+"""Options of commands that need a download, other hosts, or minutes for a full-size model; not
 where a key of `QUICK` names them."""
 
 Command = tuple[str, ...]

@@ -176,6 +176,7 @@ PLACES = {
     "benchmarks.options": (),
     "benchmarks.timing": (),
     "benchmarks.subject": (),
+    "benchmarks.cluster": ("benchmarks.options",),
     "benchmarks.depth_grid": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
     "benchmarks.integer_rollout": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
     "benchmarks.integer_products": ("benchmarks.options", "benchmarks.timing"),
@@ -218,6 +219,7 @@ ONLY_IN = {
     "gguf": ("trm_jax.decoder.files",),
     "tokenizers": ("trm_jax.decoder.files",),
     "reasoning_gym": ("experiments.decode.reasoning",),
+    "ray": ("experiments.jobs.ray_engine", "benchmarks."),
     "onnx": ("export.graph", "benchmarks."),
     "onnxruntime": ("export.runtimes", "benchmarks."),
 }

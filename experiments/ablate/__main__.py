@@ -32,6 +32,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.jobs.engine import add_engine
 from experiments.measurement.folders import ABLATION
 from experiments.measurement.options import (
     DEFAULT_LIMIT,
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--models", default="", metavar="A,B,...", help="for mixer: more of them")
     p.add_argument("--train-data", type=user_path, metavar="DIR", help="default: generated puzzles")
     p.add_argument("--quick", action="store_true", help="few puzzles, a twentieth of the training")
+    add_engine(p)
     return p
 
 

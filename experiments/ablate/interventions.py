@@ -97,12 +97,15 @@ class Intervention:
       make: compresses or trains; called once, only if a row is missing.
       reference: name of the variant of the same study that it is compared with.
       settings: all that decides its numbers beside the model and the puzzles.
+      made_once: name of what only one process of several may make, since it is trained or timed;
+        variants of one name share it. Empty: any process may.
     """
 
     name: str
     make: Callable[[], AblatedModel]
     reference: str = FULL
     settings: Facts = field(default_factory=dict)
+    made_once: str = ""
 
 
 class Announcer:

@@ -3,14 +3,20 @@
 Two states are kept of every rollout, after one supervision step and at the end: fidelity is
 read at both, everything else at the end. Those of references are kept for all shards (two
 states a puzzle, in host memory), so that each is computed once, however many variants and
-studies are compared with it. On CPU several rows are computed at once, in threads; what is trained
-is trained outside of them, where Ctrl-C reaches it.
+studies are compared with it. Of many puzzles the first are kept (KEPT_BYTES), the others computed
+again for each variant. On CPU several rows are computed at once, in threads; what is trained is
+trained outside of them, where Ctrl-C reaches it.
 """
 
 import argparse
 import enum
+import itertools
+import shutil
+import tempfile
 import threading
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -39,6 +45,8 @@ from experiments.ablate.studies import (
     toolkits,
     truncation,
 )
+from experiments.jobs.engine import compute_rows, engine_facts, opened_engine, settled
+from experiments.jobs.remote_work import RemoteEngine, RemoteWork, Worker
 from experiments.measurement.choices import environment
 from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import Moments, load_shard, matmul_precision, moments, to_hex
@@ -56,6 +64,7 @@ Ends = np.ndarray
 """z_H after one supervision step and after all: (2, batch, pos, emb)."""
 ReferenceEnds = dict[tuple[AblatedModel, int], Once[Ends]]
 """Those of references on the shards, by the shard's first puzzle."""
+KEPT_BYTES = 2**30  # of the states of references
 ONE_STEP, DEEPEST = 1, 2  # places in `Ends`, counted as `measure` counts depths
 
 
@@ -182,7 +191,13 @@ class StudyRunner:
     def reference_ends(self, reference: AblatedModel, shard: AblationShard) -> Ends:
         """Run a reference, or take its states of before."""
         place = (reference, shard.start)
+        if place not in self.ends and self.kept_bytes() >= KEPT_BYTES:
+            return run(reference, shard.batch)
         return self.ends.setdefault(place, Once(lambda: run(reference, shard.batch)))()
+
+    def kept_bytes(self) -> int:
+        """Count the bytes of the states that are kept."""
+        return sum(ends.nbytes for once in list(self.ends.values()) for ends in once.values)
 
 
 def run(subject: AblatedModel, batch: Batch) -> Ends:
@@ -231,12 +246,86 @@ def count(readout: Readout, host: PuzzleBatch, *, comparable: bool) -> dict:
     }
 
 
-def run_job(job: AblationJob, folder: ResultFolder[AblationSpec, AblationRow]) -> None:
-    """Measure what is missing and append every row as it is finished."""
+class JobRunner:
+    """Measures keys of all studies of a job; what is made once is kept."""
+
+    def __init__(self, job: AblationJob) -> None:
+        ends: ReferenceEnds = {}
+        self.spec = job.spec
+        self.runners = {
+            study: StudyRunner(job.spec, job.context.puzzles, interventions, ends)
+            for study, interventions in job.studies.items()
+        }
+
+    def rows(self, keys: Sequence[AblationKey]) -> Iterator[AblationRow]:
+        """Measure keys study by study and yield every row as it is finished."""
+        for study, group in itertools.groupby(keys, key=lambda key: key.study):
+            yield from self.runners[study].rows(list(group))
+
+
+def parts_of(job: AblationJob, keys: Sequence[AblationKey]) -> list[list[AblationKey]]:
+    """Cut keys for several processes: a shard with all variants of its study.
+
+    Variants that one process makes are a part, with all their shards.
+    """
+    once = {
+        (study, each.name): each.made_once
+        for study, interventions in job.studies.items()
+        for each in interventions
+    }
+    parts: dict[tuple, list[AblationKey]] = {}
+    for key in keys:
+        made_once = once[key.study, key.variant]
+        place = (key.study, made_once) if made_once else (key.study, key.start, key.stop)
+        parts.setdefault(place, []).append(key)
+    return sorted(parts.values(), key=len, reverse=True)  # what takes long is begun first
+
+
+def make_worker(
+    args: argparse.Namespace, shared: None
+) -> Worker[Sequence[AblationKey], AblationRow]:
+    """Load what a command line names in a process elsewhere, to measure keys there.
+
+    What it trains lies in a folder of its own until the part is done: no other part needs it.
+    """
+    del shared  # everything is in files
+    trained = Path(tempfile.gettempdir()) / f"ablate-{uuid.uuid4().hex}"
+    job = prepare(settled(args, out=trained), STUDIES)
+    runner = JobRunner(job)
+
+    def measure(keys: Sequence[AblationKey]) -> list[AblationRow]:
+        try:
+            with matmul_precision(job.spec.dtype):
+                return list(runner.rows(keys))
+        finally:
+            shutil.rmtree(trained, ignore_errors=True)
+
+    return Worker(identity=identity_of(job.spec), compute=measure)
+
+
+def identity_of(spec: AblationSpec) -> dict[str, str]:
+    """Say what decides the numbers of every row of an ablation."""
+    return {f"{each.study}: {each.variant}": each.digest for each in spec.planned}
+
+
+def run_job(
+    job: AblationJob,
+    args: argparse.Namespace,
+    folder: ResultFolder[AblationSpec, AblationRow],
+    engine: RemoteEngine | None,
+) -> None:
+    """Measure what is missing and append every row as it is finished.
+
+    Args:
+      args: the command line that the job is of.
+      engine: None measures here.
+    """
     spec = job.spec
-    ends: ReferenceEnds = {}
     keys = pending(spec.work_keys(), folder.read_rows(folder.read_spec()))
     total = len(spec.planned) * len(spec.shards)
+    chosen = settled(args, dtype=spec.dtype, batch_size=spec.batch_size)
+    work = RemoteWork(make=make_worker, args=chosen, identity=identity_of(spec))
+    parts, here = (parts_of(job, keys), None) if engine else ([keys], JobRunner(job).rows)
     with progress("ablating", total, total - len(keys)) as show, matmul_precision(spec.dtype):
         done = total - len(keys)
 
@@ -244,12 +333,10 @@ def run_job(job: AblationJob, folder: ResultFolder[AblationSpec, AblationRow]) -
             show(done, text)
 
         job.context.announce.listener = tell
-        for study, interventions in job.studies.items():
-            runner = StudyRunner(spec, job.context.puzzles, interventions, ends)
-            for row in runner.rows([key for key in keys if key.study == study]):
-                folder.append(row)
-                done += 1
-                show(done, f"{study}: {row.variant}, puzzles {row.start}-{row.stop}")
+        for row in compute_rows(engine, work, parts, here):
+            folder.append(row)
+            done += 1
+            show(done, f"{row.study}: {row.variant}, puzzles {row.start}-{row.stop}")
 
 
 def ablate(args: argparse.Namespace) -> None:
@@ -259,11 +346,12 @@ def ablate(args: argparse.Namespace) -> None:
       ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
       FloatingPointError: a training left the numbers; finished rows are kept.
     """
-    job = prepare(args, STUDIES)
-    folder, console = ablation_folder(job.context.folder), make_console()
-    with writing(folder.path, LAYOUT.output, resume=args.resume):
-        folder.check(job.spec, resume=True)
-        console.print(job.header(), soft_wrap=True)
-        folder.open(job.spec, environment())
-        run_job(job, folder)
-        tables.report(folder.path, console)
+    with opened_engine(args) as engine:
+        job = prepare(args, STUDIES)
+        folder, console = ablation_folder(job.context.folder), make_console()
+        with writing(folder.path, LAYOUT.output, resume=args.resume):
+            folder.check(job.spec, resume=True)
+            console.print(job.header(), soft_wrap=True)
+            folder.open(job.spec, environment() | engine_facts(engine))
+            run_job(job, args, folder, engine)
+            tables.report(folder.path, console)

@@ -24,6 +24,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.jobs.engine import add_engine
 from experiments.measurement.folders import VOTE
 from experiments.measurement.options import add_schemes, measurement_parent
 from trm_jax.command_line import (
@@ -77,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--steps", type=positive_int, metavar="N", help="supervision steps (the model's)"
     )
+    add_engine(p)
     return p
 
 

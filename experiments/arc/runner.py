@@ -30,6 +30,8 @@ from experiments.arc.rows import (
     vote_folder,
     write_grid,
 )
+from experiments.jobs.engine import compute_rows, engine_facts, opened_engine, settled
+from experiments.jobs.remote_work import RemoteEngine, RemoteWork, Worker
 from experiments.measurement.choices import environment
 from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import matmul_precision
@@ -170,17 +172,60 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def run(job: ArcJob, folder: ResultFolder[VoteSpec, VoteRow]) -> None:
-    """Ask what is missing and append every row as it is finished."""
+def make_asker(job: ArcJob, new_rows: Sequence[np.ndarray]) -> Asker:
+    """Put the rows of every model beside the job.
+
+    Args:
+      new_rows: of each model, those that come after its table.
+    """
+    pairs = zip(job.models, new_rows, strict=True)
+    sources = [RowSource(np.asanyarray(model.weights.puzzle_emb), new) for model, new in pairs]
+    return Asker(job.spec, job.models, sources, job.plan, job.batch_size, job.side)
+
+
+def make_worker(
+    args: argparse.Namespace, new_rows: Sequence[np.ndarray]
+) -> Worker[Sequence[VoteKey], VoteRow]:
+    """Load what a command line names in a process elsewhere, to ask there.
+
+    Args:
+      new_rows: as of `make_asker`; trained once, where the program was started.
+    """
+    job = prepare(args)
+    asker = make_asker(job, new_rows)
+
+    def ask(keys: Sequence[VoteKey]) -> list[VoteRow]:
+        with matmul_precision(job.spec.dtype):
+            return list(asker.rows(keys))
+
+    return Worker(identity={"work": job.spec.digest}, compute=ask)
+
+
+def run(
+    job: ArcJob,
+    args: argparse.Namespace,
+    folder: ResultFolder[VoteSpec, VoteRow],
+    engine: RemoteEngine | None,
+) -> None:
+    """Ask what is missing and append every row as it is finished.
+
+    Args:
+      args: the command line that the job is of.
+      engine: None asks here.
+    """
     spec = job.spec
     keys = pending(spec.work_keys(), folder.read_rows(spec))
     if not keys:
         return
-    sources = [row_source(model, job.plan, job.side, job.new_rows, say) for model in job.models]
-    asker = Asker(spec, job.models, sources, job.plan, job.batch_size, job.side)
+    new_rows = [row_source(m, job.plan, job.side, job.new_rows, say).new for m in job.models]
+    chosen = settled(args, dtype=spec.dtype, batch_size=job.batch_size)
+    identity = {"work": spec.digest}
+    work = RemoteWork(make=make_worker, args=chosen, identity=identity, shared=new_rows)
+    here = None if engine else make_asker(job, new_rows).rows
     total = len(spec.shards) * len(spec.models) * len(spec.schemes)
     with progress("asking", total, total - len(keys)) as show, matmul_precision(spec.dtype):
-        for done, row in enumerate(asker.rows(keys), start=total - len(keys) + 1):
+        rows = compute_rows(engine, work, [[key] for key in keys], here)
+        for done, row in enumerate(rows, start=total - len(keys) + 1):
             folder.append(row)
             show(done, f"{label(row.scheme, spec.dtype)}, tasks {row.start}-{row.stop}")
 
@@ -191,12 +236,13 @@ def vote(args: argparse.Namespace) -> None:
     Raises:
       ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
     """
-    job = prepare(args)
-    folder = vote_folder(args.out or Path("runs") / f"arc-{'-'.join(job.spec.models)}")
     console = make_console()
-    with writing(folder.path, LAYOUT.output, resume=args.resume):
-        folder.check(job.spec, resume=True)
-        console.print(header(job), soft_wrap=True)
-        folder.open(job.spec, environment())
-        run(job, folder)
-        report(job.spec, job.plan.groups, folder, console)
+    with opened_engine(args) as engine:
+        job = prepare(args)
+        folder = vote_folder(args.out or Path("runs") / f"arc-{'-'.join(job.spec.models)}")
+        with writing(folder.path, LAYOUT.output, resume=args.resume):
+            folder.check(job.spec, resume=True)
+            console.print(header(job), soft_wrap=True)
+            folder.open(job.spec, environment() | engine_facts(engine))
+            run(job, args, folder, engine)
+            report(job.spec, job.plan.groups, folder, console)

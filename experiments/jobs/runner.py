@@ -35,11 +35,14 @@ class CommandJob:
     Attributes:
       name: of its folder.
       module: to run with `python -m`; arguments: without --out.
+      where: options that say where it computes. They change no number, so that a job that was
+        finished elsewhere is finished.
     """
 
     name: str
     module: str
     arguments: tuple[str, ...]
+    where: tuple[str, ...] = ()
 
     def command(self, folder: Path) -> list[str]:
         """Write the command line after `python -m`."""
@@ -117,7 +120,7 @@ def run_job(job: CommandJob, folder: Path) -> str:
     """Run one job; returns what went wrong, or nothing."""
     started, before = time.monotonic(), _cpu_seconds()
     command, log = job.command(folder), folder / f"{job.name}.log"
-    code = run_child(command, log)
+    code = run_child([*command, *job.where], log)
     if code:
         lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
         return lines[-1] if lines else f"exit code {code}, and nothing was printed; see {log}"

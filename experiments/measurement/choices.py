@@ -5,19 +5,16 @@ devices and the shapes of the model. Not here: the options themselves (options.p
 parsed before jax is imported.
 """
 
-import functools
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import jax
 
+from experiments.measurement.versions import read_commit, read_version
 from quant.recipe import parse_given
 from quant.scheme import PAPER_SCHEMES, Scheme
 from trm_jax.config import Config
@@ -60,38 +57,8 @@ def environment() -> dict[str, Any]:
         "processes": jax.process_count(),
         "commit": read_commit(),
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("jax", "flax", "numpy", "aqtp")},
+        **{name: read_version(name) for name in ("jax", "flax", "numpy", "aqtp")},
     }
-
-
-@functools.cache
-def read_commit() -> str:
-    """Name the commit of this checkout, `-dirty` where files differ; empty outside of one."""
-    root = Path(__file__).resolve().parents[2]
-    words = (
-        "git",
-        "-C",
-        str(root),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=10",
-        "--exclude=*",
-    )
-    if not (root / ".git").exists():  # installed; a checkout around it would be another project's
-        return ""
-    try:
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):  # no git here, or not our repository
-        return ""
-
-
-def _version(package: str) -> str:
-    """Tell a package's version; a training machine may lack one."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def choose_limit(limit: int, total: int) -> int:

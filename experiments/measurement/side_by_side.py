@@ -20,6 +20,7 @@ import jax
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+RESERVED = "PJRT_NPROC"  # threads of XLA's pool, where not every core is this process's
 MOST_THREADS = 4  # each holds a trajectory of a shard in memory
 
 
@@ -29,7 +30,8 @@ def num_threads() -> int:
         return 1
     affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(cores, MOST_THREADS)
+    reserved = os.environ.get(RESERVED, "")  # of a task of a cluster: XLA heeds it too
+    return min(int(reserved) if reserved.isdecimal() else cores, cores, MOST_THREADS)
 
 
 def in_order(

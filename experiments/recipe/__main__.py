@@ -28,12 +28,16 @@ Into --out go recipe.json, a file to be read and edited, which `--schemes @OUT/r
 every program; solved.json (which puzzles were solved, for experiments.report); recipe.md and
 front.csv (every size), and the front as PNG and SVG. Nothing is written if the budget is too small,
 or if more puzzles are lost than --max-drop allows.
+
+--engine ray measures matrices on the nodes of a Ray cluster; what is refined and solved after that,
+one step from the other, is computed here.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.jobs.engine import add_engine
 from experiments.measurement.folders import RECIPE
 from experiments.measurement.options import DEFAULT_LIMIT, add_data, subject_parent
 from trm_jax.command_line import exit_code, make_parser, natural_int, positive_int, user_path
@@ -70,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--batch-size", type=positive_int, metavar="N", help="puzzles computed together")
     p.add_argument("--out", type=user_path, metavar="DIR", help="default: runs/recipe-TASK-MODEL")
+    add_engine(p)
     return p
 
 

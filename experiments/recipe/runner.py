@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
+from experiments.jobs.engine import compute_rows, engine_facts, opened_engine, settled
+from experiments.jobs.remote_work import RemoteEngine, RemoteWork, Worker
 from experiments.measurement.choices import environment
 from experiments.measurement.folders import RECIPE
 from experiments.recipe import rows, tables
@@ -33,13 +35,16 @@ from quant.ptq.mixed_precision import (
     refine,
 )
 from quant.ptq.sensitivity import Sensitivity, StateLoss, state_losses
-from quant.scheme import parse_weights
+from quant.scheme import WeightScheme, parse_weights
 from quant.simulation import calibrate_on
 from trm_jax.command_line import progress_bar
+from trm_jax.data.calibration import describe_calibration
 from trm_jax.output.folder import writing_whole
 from trm_jax.output.staging import staged
 
 STEPS = 1  # supervision steps that losses are measured over
+Measured = tuple[str, WeightScheme, float]
+"""A matrix, its weights, and what they cost alone."""
 
 
 def find_recipe(args: argparse.Namespace) -> None:
@@ -50,17 +55,19 @@ def find_recipe(args: argparse.Namespace) -> None:
         written then.
     """
     console = make_console()
-    job = prepare(args)
-    with writing_whole(job.out, RECIPE):
-        started = time.monotonic()
-        console.print(tables.header(job), soft_wrap=True)
-        outcome = search(job)
-        record = record_search(job, outcome, time.monotonic() - started)
-        notes = tables.notes(job, outcome) | environment()
-        with staged(job.out) as work:
-            tables.write_files(job, outcome, notes, work)
-            rows.write_search(work, record)
-        _report(job, outcome, console, record)
+    with opened_engine(args) as engine:
+        job = prepare(args)
+        with writing_whole(job.out, RECIPE):
+            started = time.monotonic()
+            console.print(tables.header(job), soft_wrap=True)
+            outcome = search(job, args, engine)
+            record = record_search(job, outcome, time.monotonic() - started)
+            facts = environment() | engine_facts(engine)
+            notes = tables.notes(job, outcome) | facts
+            with staged(job.out) as work:
+                tables.write_files(job, outcome, notes, work)
+                rows.write_search(work, record)
+            _report(job, outcome, console, record)
 
 
 def record_search(job: RecipeJob, outcome: RecipeOutcome, seconds: float) -> rows.SearchRecord:
@@ -82,15 +89,21 @@ def record_search(job: RecipeJob, outcome: RecipeOutcome, seconds: float) -> row
     )
 
 
-def search(job: RecipeJob) -> RecipeOutcome:
+def search(
+    job: RecipeJob, args: argparse.Namespace, engine: RemoteEngine | None = None
+) -> RecipeOutcome:
     """Find the recipe of a job and measure it.
+
+    Args:
+      args: the command line that the job is of.
+      engine: measures matrices; None measures them here.
 
     Raises:
       ValueError: no recipe within the budget keeps to --max-drop.
     """
     calibration = calibrate_on(job.model, job.aside.batches())
-    sensitivity = Sensitivity(calibration, steps=STEPS, batches=LOSS_BATCHES)
-    choices = measure_choices(job, sensitivity)
+    sensitivity = make_sensitivity(calibration)
+    choices = measure_choices(job, args, sensitivity, engine)
     mixes = MixMeasurement(
         job=job, calibration=calibration, sensitivity=sensitivity, choices=choices
     )
@@ -162,13 +175,53 @@ def _refined(mixes: MixMeasurement, start: FrontPoint, budget: int) -> FrontPoin
         return mixes.point(refine(mixes.choices, start.picks, budget, measure).picks)
 
 
-def measure_choices(job: RecipeJob, sensitivity: Sensitivity) -> list[list[WeightChoice]]:
-    """Measure every matrix alone in every way that the target takes."""
+def make_worker(args: argparse.Namespace, shared: None) -> Worker[str, Measured]:
+    """Load what a command line names in a process elsewhere, to measure matrices there."""
+    del shared  # everything is in files
+    job = prepare(args)
+    sensitivity = make_sensitivity(calibrate_on(job.model, job.aside.batches()))
+    return Worker(
+        identity=identity_of(job),
+        compute=lambda site: sensitivity.losses([site], job.candidates),
+    )
+
+
+def make_sensitivity(calibration: Calibration) -> Sensitivity:
+    """Measure full precision, which mixes are compared with."""
+    return Sensitivity(calibration, steps=STEPS, batches=LOSS_BATCHES)
+
+
+def identity_of(job: RecipeJob) -> dict[str, str]:
+    """Say what decides the losses of matrices."""
+    return {
+        "model": job.model.sha256,
+        "puzzles": job.puzzles.sha256,
+        "calibration": describe_calibration(job.aside.facts),
+        "candidates": ",".join(weights.name for weights in job.candidates),
+    }
+
+
+def measure_choices(
+    job: RecipeJob,
+    args: argparse.Namespace,
+    sensitivity: Sensitivity,
+    engine: RemoteEngine | None = None,
+) -> list[list[WeightChoice]]:
+    """Measure every matrix alone in every way that the target takes.
+
+    Args:
+      args: the command line that the job is of.
+      sensitivity: measures here, without an engine.
+    """
     measured: dict[str, list[WeightChoice]] = {site: [] for site in job.sites}
     shapes = dict(zip(job.sites, job.shapes, strict=True))
     total = len(job.sites) * len(job.candidates)
     with progress_bar("measuring", total) as advance:
-        losses = sensitivity.losses(job.sites, job.candidates)
+        chosen = settled(args, batch_size=job.batch_size, out=job.out)
+        work = RemoteWork(make=make_worker, args=chosen, identity=identity_of(job))
+        losses = compute_rows(
+            engine, work, job.sites, lambda site: sensitivity.losses([site], job.candidates)
+        )
         for done, (site, weights, loss) in enumerate(losses, start=1):
             stored = matrix_bytes(shapes[site], weights, job.target)
             measured[site].append(WeightChoice(weights.name, stored, loss))

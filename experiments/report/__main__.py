@@ -25,6 +25,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.jobs.engine import add_engine
 from experiments.measurement.folders import JOINED_SWEEP, REPORT
 from trm_jax.command_line import REPEATED, exit_code, make_parser, positive_int, user_path
 from trm_jax.output.folder import check_named
@@ -58,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="TASK=DIR",
         help="with --all: on these puzzles",
     )
+    add_engine(p)
     return p
 
 

@@ -7,7 +7,7 @@ Each job is a process of its own that writes one folder and, killed, goes on whe
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.jobs.runner import CommandJob
@@ -32,6 +32,8 @@ QUICK_STUDIES = {"maze": "linear_attention", "arc": "embedding"}
 LIMIT, QUICK_LIMIT, QUICK_DEPLOYED, QUICK_WATCHED = 200, 16, 8, 50  # puzzles
 LARGE, QUICK_LARGE = 150, 4  # of a model that takes several times as long as the small ones
 MOST_TOGETHER = 50  # as a sweep chooses; fewer, so that there are shards for the predictor's halves
+WITH_ENGINE = {"experiments.sweep", "experiments.ablate", "experiments.arc"}
+"""Programs that compute rows on other machines too."""
 LARGE_FLOPS = 5e8  # of a supervision step; the small models have 1.5 to 2.8e8
 
 
@@ -115,6 +117,11 @@ def jobs(
         *(_board(s, quick) for s in first.values() if s.task == "sudoku"),
         *(_comparison(s, quick) for s in first.values() if s.has_decoder),
     ]
+
+
+def computed_at(listed: list[CommandJob], words: tuple[str, ...]) -> list[CommandJob]:
+    """Have jobs compute where the options of an engine say, as far as their programs can."""
+    return [replace(job, where=words) if job.module in WITH_ENGINE else job for job in listed]
 
 
 def is_large(subject: ReportSubject) -> bool:

@@ -11,9 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.jobs import runner as job_runner
+from experiments.jobs.engine import opened_engine, read_engine
+from experiments.jobs.remote_work import Engine, RemoteEngine
 from experiments.measurement.folders import JOINED_SWEEP, REPORT
 from experiments.render.console import make_console
-from experiments.report.jobs import count_puzzles, subjects, tell_limits
+from experiments.report.jobs import computed_at, count_puzzles, subjects, tell_limits
 from experiments.report.jobs import jobs as list_jobs
 from experiments.report.page import TITLE, write_page
 from experiments.sweep.rows import merge_sweeps
@@ -36,15 +38,18 @@ def measure_all(args: argparse.Namespace, console: Console) -> int:
     out = args.out or Path("runs/report")
     if out.suffix == ".html":
         raise ValueError("--all writes a folder; let --out name one, such as runs/report")
-    with writing(out, REPORT):
-        return measure_held(args, out, console)
+    with opened_engine(args) as engine, writing(out, REPORT):
+        return measure_held(args, out, engine, console)
 
 
-def measure_held(args: argparse.Namespace, out: Path, console: Console) -> int:
+def measure_held(
+    args: argparse.Namespace, out: Path, engine: RemoteEngine | None, console: Console
+) -> int:
     """Measure everything into a folder that this process holds; returns and raises likewise."""
     chosen = subjects(pairs_of(args.model), pairs_of(args.data))
     counts = count_puzzles(chosen, quick=args.quick)
-    jobs = list_jobs(chosen, quick=args.quick, limit=args.limit, counts=counts)
+    listed = list_jobs(chosen, quick=args.quick, limit=args.limit, counts=counts)
+    jobs = computed_at(listed, engine.words if engine else ())
     for line in tell_limits(counts, quick=args.quick, limit=args.limit):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     failures = job_runner.run_all(jobs, out)
@@ -107,8 +112,9 @@ def write_reports(args: argparse.Namespace) -> int:
     console = make_console()
     if args.all:
         return measure_all(args, console)
-    if args.quick or args.model or args.data or args.limit:
-        raise ValueError("--quick, --limit, --model and --data belong to --all; add it")
+    elsewhere = read_engine(args).engine is not Engine.LOCAL
+    if args.quick or args.model or args.data or args.limit or elsewhere:
+        raise ValueError("--quick, --limit, --model, --data, --engine belong to --all; add it")
     if args.out is not None and args.out.suffix == ".html":
         check_page(args.out)
         with locked_beside(args.out, REPORT.program):

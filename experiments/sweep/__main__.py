@@ -24,13 +24,15 @@ is always measured, as the reference.
 
 On several hosts give each process --coordinator HOST:PORT --num-processes N --process-id K:
 they share the puzzles, and process 0 reports when all are done (--out on a shared disk;
-otherwise join the folders with experiments.report).
+otherwise join the folders with experiments.report). --engine ray hands shards to a Ray cluster
+instead, which gives those of a lost node to others; this process writes all rows.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments.jobs.engine import add_engine
 from experiments.measurement.folders import SWEEP
 from experiments.measurement.options import add_schemes, measurement_parent, subject_parent
 from trm_jax.command_line import (
@@ -88,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--process-id", type=natural_int, metavar="K", help="which of them this is, from 0"
     )
+    add_engine(p)
     return p
 
 

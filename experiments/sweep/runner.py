@@ -18,6 +18,8 @@ import numpy as np
 from rich.console import Console
 
 from experiments.jobs import processes
+from experiments.jobs.engine import compute_rows, engine_facts, opened_engine, settled
+from experiments.jobs.remote_work import RemoteEngine, RemoteWork, Worker
 from experiments.measurement.choices import environment
 from experiments.measurement.halting import HaltedShard, halt_shard
 from experiments.measurement.row_files import ResultFolder
@@ -165,23 +167,52 @@ def make_row(
     )
 
 
+def make_worker(args: argparse.Namespace, shared: None) -> Worker[Sequence[SweepKey], SweepRow]:
+    """Load what a command line names in a process elsewhere, to measure keys there."""
+    del shared  # everything is in files
+    job = prepare(args)
+    runner = Runner(*job)
+
+    def measure(keys: Sequence[SweepKey]) -> list[SweepRow]:
+        with matmul_precision(job.spec.dtype):
+            return list(runner.rows(keys))
+
+    return Worker(identity=identity_of(job.spec), compute=measure)
+
+
+def identity_of(spec: SweepSpec) -> dict[str, str]:
+    """Say what decides the numbers of every row of a sweep."""
+    digests = {name: spec.digest_of_scheme(name) for name in spec.schemes}
+    return {"model": spec.model_sha256, "puzzles": spec.data_sha256} | digests
+
+
 def run(
     job: SweepJob,
+    args: argparse.Namespace,
     folder: ResultFolder[SweepSpec, SweepRow],
     keys: Sequence[SweepKey],
     facts: dict[str, Any],
+    engine: RemoteEngine | None = None,
 ) -> None:
     """Measure keys and append every row as it is finished.
 
     Args:
+      args: the command line that the job is of.
       facts: of the environment, to be noted in the folder.
+      engine: None measures here.
     """
-    with progress_bar("compressing", len(keys)) as advance, matmul_precision(job.spec.dtype):
-        runner = Runner(job.spec, job.model, job.puzzles, job.calibration)
-        folder.open(job.spec, facts)
-        for done, row in enumerate(runner.rows(keys), start=1):
+    spec = job.spec
+    with progress_bar("compressing", len(keys)) as advance, matmul_precision(spec.dtype):
+        shards = [list(group) for _, group in itertools.groupby(keys, key=lambda key: key[1:])]
+        parts = shards if engine else [keys]
+        chosen = settled(args, dtype=spec.dtype, batch_size=spec.batch_size)
+        work = RemoteWork(make=make_worker, args=chosen, identity=identity_of(spec))
+        here = None if engine else Runner(*job).rows
+        rows = compute_rows(engine, work, parts, here)
+        folder.open(spec, facts | engine_facts(engine))
+        for done, row in enumerate(rows, start=1):
             folder.append(row)
-            name = label(row.scheme, job.spec.dtype)
+            name = label(row.scheme, spec.dtype)
             advance(done, f"{name}, puzzles {row.start}-{row.stop}")
 
 
@@ -192,18 +223,23 @@ def sweep(args: argparse.Namespace) -> None:
       ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
     """
     console = make_console()
-    process = processes.start(args.coordinator, args.num_processes, args.process_id)
-    job = prepare(args)
-    spec = job.spec
-    out = args.out or Path("runs") / f"sweep-{spec.task}-{spec.model}"
-    with writing(out, LAYOUT.output, resume=args.resume, process=process.index):
-        measure_and_report(job, sweep_folder(out, process.index), process, console)
+    with opened_engine(args) as engine:
+        if engine and args.coordinator:
+            raise ValueError("--coordinator and --engine ray both share out the puzzles; take one")
+        process = processes.start(args.coordinator, args.num_processes, args.process_id)
+        job = prepare(args)
+        out = args.out or Path("runs") / f"sweep-{job.spec.task}-{job.spec.model}"
+        with writing(out, LAYOUT.output, resume=args.resume, process=process.index):
+            folder = sweep_folder(out, process.index)
+            measure_and_report(job, args, folder, process, engine, console)
 
 
 def measure_and_report(
     job: SweepJob,
+    args: argparse.Namespace,
     folder: ResultFolder[SweepSpec, SweepRow],
     process: processes.Process,
+    engine: RemoteEngine | None,
     console: Console,
 ) -> None:
     """Measure what is missing in a folder that is held, and report.
@@ -220,7 +256,7 @@ def measure_and_report(
         console.print(job.header(facts), soft_wrap=True)
     keys = pending(spec.work_keys(process.shard_offset, process.count), done)
     if keys:
-        run(job, folder, keys, facts)
+        run(job, args, folder, keys, facts, engine)
     process.wait_for_others("measured")
     if process.reports:
         from experiments.sweep.tables import write_report  # late: rows need no figures

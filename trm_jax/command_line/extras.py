@@ -23,6 +23,7 @@ EXTRA_OF = {
     "reasoning_gym": "reasoning",
     "qwix": "toolkits",
     "ai_edge_quantizer": "toolkits",
+    "ray": "ray",
 }
 """Importable package -> extra."""
 

@@ -98,6 +98,7 @@ def student(context: Context, steps: int) -> Intervention:
             "teacher_steps": TEACHER_STEPS,
             **training.settings(context),
         },
+        made_once="student",
     )
 
 

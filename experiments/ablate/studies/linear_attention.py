@@ -22,6 +22,7 @@ from trm_jax.models.reasoner import Reasoner
 from trm_jax.sharding import device_mesh, replicate
 
 STEPS, BATCH, LR, PUZZLES = 200, 32, 3e-4, 2048
+RETRAINED = "linear, retrained"
 
 
 def interventions(context: Context) -> tuple[Intervention, ...]:
@@ -50,7 +51,7 @@ def variants(context: Context) -> list[tuple[str, Callable[[], AblatedModel], Fa
         (FULL, lambda: context.original, {}),
         ("linear, zero-shot", lambda: swapped(context), {"mixer": "linear"}),
         (
-            "linear, retrained",
+            RETRAINED,
             lambda: retrained_swap(context, training),
             training.settings(context),
         ),
@@ -61,13 +62,15 @@ def at_depth(
     context: Context, name: str, make: Callable[[], AblatedModel], settings: Facts, steps: int
 ) -> Intervention:
     """Read a variant after some supervision steps; the paper's baseline has taken one."""
+    made_once = RETRAINED if name == RETRAINED else ""
     if steps == context.steps:
-        return Intervention(name=name, make=make, settings=settings)
+        return Intervention(name=name, make=make, settings=settings, made_once=made_once)
     return Intervention(
         name=f"{name}, n={steps}",
         make=lambda: dataclasses.replace(make(), steps=steps),
         reference=f"{FULL}, n={steps}",
         settings={**settings, "steps": steps},
+        made_once=made_once,
     )
 
 

@@ -119,4 +119,5 @@ def trained(
         name=f"{scheme}, QAT {how}",
         make=make,
         settings={"scheme": scheme, **training.settings(context)},
+        made_once=f"{scheme}, {how}",
     )

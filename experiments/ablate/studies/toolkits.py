@@ -198,4 +198,4 @@ def timed(intervention: Intervention) -> Intervention:
         seconds = round(time.monotonic() - began, 1)
         return dataclasses.replace(model, facts=model.facts | {"make_seconds": seconds})
 
-    return dataclasses.replace(intervention, make=make)
+    return dataclasses.replace(intervention, make=make, made_once=intervention.name)

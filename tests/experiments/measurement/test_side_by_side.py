@@ -92,3 +92,13 @@ def test_once_is_computed_by_the_first_alone():
 
 def test_threads_follow_the_cores():
     assert 1 <= num_threads() <= MOST_THREADS
+
+
+def test_a_task_of_a_cluster_takes_its_own_cores(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.delenv("PJRT_NPROC", raising=False)
+    assert num_threads() == MOST_THREADS
+    monkeypatch.setenv("PJRT_NPROC", "2")
+    assert num_threads() == 2
+    monkeypatch.setenv("PJRT_NPROC", "64")
+    assert num_threads() == MOST_THREADS

@@ -7,7 +7,7 @@ import pytest
 from experiments.measurement.shards import from_hex
 from experiments.sweep.job import SweepJob, prepare
 from experiments.sweep.rows import SweepKey, SweepRow
-from experiments.sweep.runner import Runner
+from experiments.sweep.runner import Runner, identity_of, make_worker
 from quant.ptq import weights as ptq_weights
 from quant.scheme import label, parse
 from tests.support.oracles import recursion as oracle
@@ -69,6 +69,15 @@ def test_rows_count_what_the_long_way_finds(job, rows, scheme):
             np.testing.assert_allclose(row.cell_error[at], expected, rtol=1e-12, atol=1e-12)
             lost = np.sum(1 - cosine(z[part], reference[part]))
             assert row.infidelity[at].total == pytest.approx(lost, abs=8 * tiny.COSINE_ERROR)
+
+
+def test_a_worker_elsewhere_gives_the_same_rows(tiny_root, job, rows):
+    """What a node of a cluster makes of the command line; fields are compared bit for bit."""
+    words = tiny.parsed(tiny_root, "--schemes", SCHEMES, "--batch-size", "8")
+    worker = make_worker(words, None)
+    assert worker.identity == identity_of(job.spec)
+    keys = [key for key in job.spec.work_keys() if key.start == 16]
+    assert {row.key: row for row in worker.compute(keys)} == {key: rows[key] for key in keys}
 
 
 def test_the_sample_is_worth_counting(rows):

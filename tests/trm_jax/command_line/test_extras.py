@@ -123,6 +123,7 @@ NEEDS = {
     "torch": ("trm_jax.convert", BUNDLED, "--out", "step_1", "--to-torch"),
     "yaml": ("trm_jax.convert", "step_1", "--out", "out", "--preset", "sudoku-trm-mlp"),
     "jax": ("experiments.sweep", "--task", "sudoku"),
+    "ray": ("experiments.sweep", "--task", "sudoku", "--engine", "ray"),
     "scipy": ("experiments.predictor", "nowhere"),
     "huggingface_hub": ("trm_jax.convert", "hf:a/b/c", "--out", "out"),
     "gguf": ("experiments.decode.text", "--model", "model.gguf"),

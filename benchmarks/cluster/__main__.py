@@ -1,0 +1,52 @@
+"""Compare a sweep on a Ray cluster with the same sweep in one process: rows, and processor time.
+
+    python -m benchmarks.cluster
+    python -m benchmarks.cluster --limit 400 --batch-size 50 --nodes 3 --no-kill
+
+The cluster consists of nodes on this computer (ray.cluster_utils), each of one processor; the first
+only gives out work where --nodes is more than 1. After the first rows a node is killed, unless
+--no-kill. Rows must then be those of the one process, byte for byte, each once; else this fails.
+
+What is compared is processor time: of the one process on one thread, and of everything that the
+cluster started (nodes, their processes, the program), so that other work on the machine changes
+little. Linux alone, where processes that lost their parent are counted too.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from benchmarks.options import BenchmarkFunctions, run_benchmark
+from trm_jax.command_line import make_parser, positive_int
+
+
+def parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    p = make_parser("benchmarks.cluster", __doc__)
+    p.add_argument("--task", default="sudoku", metavar="NAME", help="sudoku or maze (%(default)s)")
+    p.add_argument(
+        "--schemes", default="fp32,int8,int4_naive", metavar="NAME,...", help="default: %(default)s"
+    )
+    p.add_argument("--limit", type=positive_int, default=64, metavar="N", help="puzzles (64)")
+    p.add_argument(
+        "--batch-size", type=positive_int, default=8, metavar="N", help="puzzles of a shard (8)"
+    )
+    p.add_argument("--nodes", type=positive_int, default=3, metavar="N", help="of the cluster (3)")
+    p.add_argument("--no-kill", action="store_true", help="lose no node")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+
+    def load() -> BenchmarkFunctions:
+        from benchmarks.cluster.runner import measure, show
+
+        return measure, show
+
+    return run_benchmark(args, load)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

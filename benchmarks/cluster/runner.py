@@ -1,0 +1,155 @@
+"""A sweep in one process, and on nodes of which one is killed; what both computed and took."""
+
+import argparse
+import contextlib
+import ctypes
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray spells it so
+STORE = 80 * 2**20  # bytes of shared memory of a node
+SUBREAPER = 36  # prctl: processes that lose their parent become children of this one
+POLL_S, PATIENCE_S = 0.2, 3600
+
+
+class SweepCost(NamedTuple):
+    """What a sweep took.
+
+    Attributes:
+      cpu: seconds of all its processes; wall: by the clock.
+    """
+
+    cpu: float
+    wall: float
+
+
+def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    """Sweep both ways and compare the rows.
+
+    Raises:
+      RuntimeError: a sweep failed, or their rows differ.
+    """
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    with tempfile.TemporaryDirectory(prefix="cluster-") as name:
+        one, many = Path(name) / "one", Path(name) / "many"
+        console.print("one process ...")
+        with counted() as alone:
+            _wait(_start(args, one, {"PJRT_NPROC": "1"}))
+        console.print(f"{args.nodes} nodes ...")
+        with counted() as together, _cluster(args.nodes) as cluster:
+            words = ("--engine", "ray", "--ray-address", cluster.address)
+            sweep = _start(args, many, {}, *words)
+            lost = 0 if args.no_kill else _lose_a_node(cluster, many / "rows.jsonl", sweep)
+            _wait(sweep)
+        lines = [sorted((out / "rows.jsonl").read_bytes().splitlines()) for out in (one, many)]
+    if lines[0] != lines[1]:
+        raise RuntimeError("the rows of the cluster are not those of one process")
+    return [
+        {
+            "rows": len(lines[0]),
+            "rows_at_loss": lost,
+            "puzzles": args.limit,
+            "nodes": args.nodes,
+            "one_process_cpu_s": round(alone[0].cpu, 1),
+            "cluster_cpu_s": round(together[0].cpu, 1),
+            "one_process_wall_s": round(alone[0].wall, 1),
+            "cluster_wall_s": round(together[0].wall, 1),
+        }
+    ]
+
+
+def show(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print what was measured."""
+    table = Table("", "one process", "cluster", title="the same rows, byte for byte")
+    for row in rows:
+        lost = f"lost after {row['rows_at_loss']}" if row["rows_at_loss"] else "none lost"
+        table.add_row("rows", str(row["rows"]), f"{row['rows']}, {row['nodes']} nodes, {lost}")
+        cpu = row["one_process_cpu_s"], row["cluster_cpu_s"]
+        table.add_row("processor seconds", f"{cpu[0]}", f"{cpu[1]} ({cpu[1] / cpu[0]:.2f} times)")
+        table.add_row("seconds", str(row["one_process_wall_s"]), str(row["cluster_wall_s"]))
+    console.print(table)
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[list[SweepCost]]:
+    """Count what all processes take that the block starts; it waits until they have ended."""
+    costs: list[SweepCost] = []
+    began, before = time.monotonic(), _cpu_of_children()
+    yield costs
+    wall = time.monotonic() - began
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+    costs.append(SweepCost(_cpu_of_children() - before, wall))
+
+
+def _cpu_of_children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _start(
+    args: argparse.Namespace, out: Path, environment: dict[str, str], *words: str
+) -> subprocess.Popen:
+    """Start a sweep whose tables nobody reads."""
+    command = [sys.executable, "-m", "experiments.sweep", "--task", args.task]
+    command += ["--schemes", args.schemes, "--limit", str(args.limit)]
+    command += ["--batch-size", str(args.batch_size), "--out", str(out), *words]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _wait(sweep: subprocess.Popen) -> None:
+    _, errors = sweep.communicate(timeout=PATIENCE_S)
+    if sweep.returncode:
+        raise RuntimeError(f"the sweep failed: {errors.decode().strip().splitlines()[-1]}")
+
+
+@contextlib.contextmanager
+def _cluster(nodes: int) -> Iterator[Any]:
+    """Start nodes of one processor each; of several the first only gives out work."""
+    from ray.cluster_utils import Cluster  # an extra
+
+    head = {
+        "num_cpus": int(nodes == 1),
+        "include_dashboard": False,
+        "object_store_memory": STORE,
+    }
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        for _ in range(nodes - 1):
+            cluster.add_node(num_cpus=1, object_store_memory=STORE)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def _lose_a_node(cluster: Any, rows: Path, sweep: subprocess.Popen) -> int:
+    """Kill a node once rows arrive; returns how many had arrived.
+
+    Raises:
+      RuntimeError: there is no node to lose, or no row arrived.
+    """
+    if len(cluster.worker_nodes) < 2:
+        raise RuntimeError("a node can be lost of three or more; raise --nodes, or --no-kill")
+    while sweep.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n")):
+        time.sleep(POLL_S)
+    if sweep.poll() is not None:
+        _wait(sweep)
+        raise RuntimeError("the sweep ended before a node was killed; raise --limit")
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    return rows.read_bytes().count(b"\n")
