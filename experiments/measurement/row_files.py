@@ -34,6 +34,7 @@ SpecT = TypeVar("SpecT", bound=RowSpec)
 RowT = TypeVar("RowT", bound=KeyedRow)
 
 
+TAIL = 2**16  # bytes of a file's end that are read at a time
 LATER = "later"
 """In the metadata of a row's field: it came with a later version, and its default means that
 nobody asked for it. Rows without it stay as earlier versions wrote and read them."""
@@ -311,7 +312,20 @@ def line_of(fields: Mapping[str, Any]) -> str:
 def drop_torn_line(file: Path) -> None:
     """Cut off the last line if a kill left it without its newline."""
     if file.exists():
-        os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
+        os.truncate(file, _end_of_lines(file))
+
+
+def _end_of_lines(file: Path) -> int:
+    """Find where the last whole line of a file ends; of a large file its end alone is read."""
+    with file.open("rb") as handle:
+        end = handle.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(end - TAIL, 0)
+            handle.seek(start)
+            if (at := handle.read(end - start).rfind(b"\n")) >= 0:
+                return start + at + 1
+            end = start
+    return 0
 
 
 def read_lines(
@@ -326,15 +340,18 @@ def read_lines(
     Raises:
       ValueError: a line is damaged.
     """
-    there = os.path.lexists(file)  # a link to nowhere is damage, not the lack of rows
-    whole = file.read_bytes().split(b"\n")[:-1] if there else []
-    for number, line in enumerate(whole, start=1):
-        place = f"{file}, line {number}"
-        try:
-            row = read_fields(kind, parse_json(line))
-        except ValueError as error:
-            raise ValueError(f"{place} is damaged ({error}); {cure}") from error
-        yield place, row
+    if not os.path.lexists(file):  # a link to nowhere is damage, not the lack of rows
+        return
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                return  # cut off by a kill
+            place = f"{file}, line {number}"
+            try:
+                row = read_fields(kind, parse_json(line[:-1]))
+            except ValueError as error:
+                raise ValueError(f"{place} is damaged ({error}); {cure}") from error
+            yield place, row
 
 
 def write_records(file: Path, records: Sequence[Mapping[str, Any]]) -> None:

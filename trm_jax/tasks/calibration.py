@@ -28,6 +28,7 @@ from trm_jax.types import Batch
 
 NO_OPTIONS = CalibrationOptions()
 OPTION = "--calibration"
+NAMED_AT_ONCE = 8192  # puzzles whose names are in memory together
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,10 +109,14 @@ class CalibrationPuzzles:
         Raises:
           ValueError: one is, or there are too few, or all calibration puzzles are the same.
         """
-        evaluated = self.evaluated.order[:num_puzzles]
-        first = dict(zip(image_names(self.evaluated, evaluated), evaluated.tolist(), strict=True))
-        calibrated = zip(image_names(self.source, self.rows), self.rows.tolist(), strict=True)
-        pairs = [(row, first[name]) for name, row in calibrated if name in first]
+        calibrated = image_names(self.source, self.rows)
+        names, first = set(calibrated), {}
+        for start in range(0, num_puzzles, NAMED_AT_ONCE):
+            evaluated = self.evaluated.order[start : min(start + NAMED_AT_ONCE, num_puzzles)]
+            named = zip(image_names(self.evaluated, evaluated), evaluated.tolist(), strict=True)
+            first |= {name: row for name, row in named if name in names}
+        rows = zip(calibrated, self.rows.tolist(), strict=True)
+        pairs = [(row, first[name]) for name, row in rows if name in first]
         if not pairs:
             return
         row, other = pairs[0]
