@@ -11,6 +11,12 @@ one block streamed, weights executed from flash) against 4 and 8 MiB; energy by 
 figure and by a model with stated assumptions (export/footprint/energy.py); and each figure of the
 paper beside ours with the difference explained (Tables 1-6 and 15, App. G and H).
 
+--scale prints instead what the whole paper takes on released checkpoints (15 schemes, all depths,
+422,786 Sudoku puzzles, 1,000 mazes, 400 tasks of ARC in 1,000 augmentations): operations, bytes,
+hours, cost, and what limits them, on a CPU and on 1, 8 and 64 accelerators. What is counted, what
+is measured and what is assumed are tables of their own (docs/scale.md); --rates and --prices put
+your own numbers in the place of those assumed. It writes nothing.
+
 Into --out go footprint.jsonl (one row per model and scheme), footprint.csv and footprint.md.
 """
 
@@ -43,6 +49,15 @@ def parser() -> argparse.ArgumentParser:
         default=Path("runs") / "footprint",
         help="folder of the results (%(default)s)",
     )
+    p.add_argument("--scale", action="store_true", help="of the whole paper, on many machines")
+    p.add_argument(
+        "--rates",
+        metavar="NAME=X,..",
+        help="with --scale: GFLOP/s of a device, cpu or h200, as measured",
+    )
+    p.add_argument(
+        "--prices", metavar="NAME=X,..", help="with --scale: dollars an hour of a device"
+    )
     return p
 
 
@@ -51,10 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def action() -> None:
+        if args.scale:
+            from experiments.footprint.runner import run_scale  # imports jax: after parsing
+
+            return run_scale(args.rates, args.prices)
+        if args.rates or args.prices:
+            raise ValueError("--rates and --prices belong to --scale; add it")
         check_named(args.out, FOOTPRINT)
         from experiments.footprint.runner import run_footprint  # imports jax: after parsing
 
-        run_footprint(args.models, args.schemes, args.out)
+        return run_footprint(args.models, args.schemes, args.out)
 
     return exit_code(action, (OSError, ValueError))
 

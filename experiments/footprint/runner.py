@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiments.footprint import paper_check, tables
+from experiments.footprint import paper_check, scale, tables
 from experiments.footprint import rows as footprint_rows
 from experiments.footprint.job import config_of
 from experiments.measurement.folders import FOOTPRINT
@@ -35,3 +35,16 @@ def run_footprint(models: str, schemes: str, out: Path) -> None:
     console = make_console()
     render_tables.print_tables(printed, console)
     console.print(f"rows and tables: {out}", soft_wrap=True)
+
+
+def run_scale(rates: str | None, prices: str | None) -> None:
+    """Print what the whole paper takes.
+
+    Args:
+      rates, prices: NAME=NUMBER of devices, joined by commas.
+
+    Raises:
+      ValueError: they are something else.
+    """
+    numbers = scale.read_numbers("--rates", rates), scale.read_numbers("--prices", prices)
+    render_tables.print_tables(scale.scale_tables(scale.with_numbers(*numbers)), make_console())
