@@ -24,6 +24,10 @@ from trm_jax.decoder.files.loading import load_decoder
 from trm_jax.decoder.files.release import TOKENIZER_FILE, save_release
 
 CONFIG = dataclasses.replace(LLAMA, num_layers=1, max_positions=64)
+LEARNING = (
+    *("--lora-steps", "30", "--adapter-lr", "0.02", "--rank", "4"),
+    *("--schemes", "fp32"),
+)
 SIGNS = ("[UNK]", "<|im_start|>", "<|im_end|>", *"0123456789+=", "user", "assistant")
 
 
@@ -100,8 +104,7 @@ def oracle_nats(params: dict, form: TextForm, seed: int) -> np.ndarray:
 def learned(gym, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that trained adapters, and answered without and with them."""
     out = tmp_path_factory.mktemp("runs") / "out"
-    options = ("--lora-steps", "30", "--adapter-lr", "0.02", "--rank", "4", "--schemes", "fp32")
-    assert measure(model, out, *options) == 0
+    assert measure(model, out, *LEARNING) == 0
     return out
 
 
@@ -137,6 +140,11 @@ def test_adapters_learn_are_saved_and_read_again(
     rows = rows_of(learned)
     base, tuned = rows["sums, fp32"], rows["sums, fp32 with adapter"]
     assert tuned.values["nats"] < base.values["nats"] - 1
+    # the same study again computes nothing
+    kept = (learned / "adapter" / "adapter_model.safetensors").read_bytes()
+    assert measure(model, learned, *LEARNING, "--resume") == 0
+    assert rows_of(learned) == rows
+    assert (learned / "adapter" / "adapter_model.safetensors").read_bytes() == kept
     # the same adapter from its files, in another study: the same answers
     given = ("--schemes", "fp32", "--adapter", str(learned / "adapter"))
     assert measure(model, tmp_path / "again", *given) == 0
