@@ -10,7 +10,7 @@ import pytest
 from tests.support.oracles import recursion as oracle
 from tests.support.samples import small
 from trm_jax.config import Mixer, Positions, ReasonerConfig, TRMConfig
-from trm_jax.models.attention import linear_attention, softmax_attention
+from trm_jax.models.attention import LONG, linear_attention, softmax_attention
 from trm_jax.models.blocks import Level
 from trm_jax.models.layers import (
     Dense,
@@ -134,6 +134,16 @@ def test_attention_equals_loop(ours, theirs) -> None:
             exact = theirs(*(np.asarray(x[b, :, head], np.float64) for x in (q, k, v)))
             # weights are off by the roundings of a score of a few units; 5 of them are summed
             assert_float32(mixed[b, :, head], exact, roundings=64)
+
+
+def test_long_sequences_are_attended_to_head_by_head() -> None:
+    q, k, v = (draw(2, LONG, 2, 4) for _ in range(3))
+    mixed = softmax_attention(q, k, v)
+    for b in range(2):
+        for head in range(2):
+            exact = oracle.mix_softmax(*(np.asarray(x[b, :, head], np.float64) for x in (q, k, v)))
+            # as above, and a sum of as many values as there are positions
+            assert_float32(mixed[b, :, head], exact, roundings=64 + LONG)
 
 
 @pytest.mark.slow
