@@ -206,6 +206,54 @@ def draw(key: Array, puzzles: Batch, size: int, augment: Augment) -> Batch:
     return Batch(inputs, labels, picked.puzzle_identifiers)
 
 
+def rate_at(
+    recipe: Recipe, schedule: Schedule, count: Int[Array, ""], base: float
+) -> Float[Array, ""]:
+    """Compute a learning rate at an update.
+
+    Args:
+      count: number of the update, from 1.
+      base: the rate between rise and fall.
+    """
+    return learning_rate(
+        count - schedule.begin,
+        base=base,
+        warmup_steps=schedule.warmup_steps,
+        total_steps=schedule.total_steps,
+        min_ratio=recipe.lr_min_ratio,
+    )
+
+
+def move_weights(
+    optimiser: optax.GradientTransformation,
+    recipe: Recipe,
+    state: TrainState,
+    grads: tuple[Params, Float[Array, "batch id_emb"]],
+    batch: Batch,
+    rate: Callable[[float], Float[Array, ""]],
+) -> tuple[Weights, Any]:
+    """Move the parameters and the rows of the puzzle table that a batch reads.
+
+    Args:
+      grads: of the parameters and of those rows.
+      rate: from a base to the learning rate of this update.
+
+    Returns:
+      The weights, and the state of the optimiser.
+    """
+    weights, (of_params, of_rows) = state.weights, grads
+    step, moments = optimiser.update(of_params, state.optimiser)
+    params = apply_decoupled(weights.params, step, rate(recipe.lr), recipe.weight_decay)
+    table = sign_sgd(
+        weights.puzzle_emb,
+        batch.puzzle_identifiers,
+        of_rows,
+        rate(recipe.puzzle_emb_lr),
+        recipe.puzzle_emb_weight_decay,
+    )
+    return Weights(params, weights.buffers, table), moments
+
+
 def make_update(
     reasoner: Reasoner,
     recipe: Recipe,
@@ -229,55 +277,29 @@ def make_update(
     )
 
     def update(state: TrainState, puzzles: Batch, schedule: Schedule) -> tuple[TrainState, Metrics]:
-        count = state.step + 1
-        key = jax.random.fold_in(jax.random.key(recipe.seed), count)
-        data_key, halt_key = jax.random.split(key)
-        weights = state.weights
+        count, weights = state.step + 1, state.weights
+        data_key, halt_key = jax.random.split(
+            jax.random.fold_in(jax.random.key(recipe.seed), count)
+        )
         incoming = draw(data_key, puzzles, recipe.batch_size, augment)
         if mesh is not None:
             incoming = jax.lax.with_sharding_constraint(incoming, over_batch(mesh))
         carry = refill(reasoner, weights.buffers, state.carry, incoming)
-        ids = carry.batch.puzzle_identifiers
-        (loss, (latents, out)), (grads, row_grads) = gradient(
-            weights.params, weights.puzzle_emb[ids], reasoner, carry
-        )
-        steps = carry.steps + 1
-        halted = halt(reasoner.config, out, steps, halt_key)
-
-        def rate(base: float) -> Float[Array, ""]:
-            return learning_rate(
-                count - schedule.begin,
-                base=base,
-                warmup_steps=schedule.warmup_steps,
-                total_steps=schedule.total_steps,
-                min_ratio=recipe.lr_min_ratio,
-            )
-
-        move, optimiser = adam.update(grads, state.optimiser)
-        params = apply_decoupled(weights.params, move, rate(recipe.lr), recipe.weight_decay)
-        table = sign_sgd(
-            weights.puzzle_emb,
-            ids,
-            row_grads,
-            rate(recipe.puzzle_emb_lr),
-            recipe.puzzle_emb_weight_decay,
-        )
-        moved = Weights(params, weights.buffers, table)
+        rows = weights.puzzle_emb[carry.batch.puzzle_identifiers]
+        (loss, (latents, out)), grads = gradient(weights.params, rows, reasoner, carry)
+        after = Carry(latents, carry.steps + 1, carry.halted, carry.batch)
+        after = after._replace(halted=halt(reasoner.config, out, after.steps, halt_key))
+        rate = partial(rate_at, recipe, schedule, count)
+        moved, optimiser = move_weights(adam, recipe, state, grads, carry.batch, rate)
         metrics = step_metrics(
-            sequence_losses(out, carry.batch.labels), out.q_halt, halted, steps
+            sequence_losses(out, carry.batch.labels), out.q_halt, after.halted, after.steps
         ) | {
             "loss": loss,
             "lr": rate(recipe.lr),
-            "not_finite": first_not_finite(watched(grads, moved, optimiser)),
+            "not_finite": first_not_finite(watched(grads[0], moved, optimiser)),
         }
-        new = TrainState(
-            count,
-            moved,
-            optimiser,  # type: ignore[arg-type]
-            ema_update(state.ema, params, schedule.ema),
-            Carry(latents, steps, halted, carry.batch),
-        )
-        return new, metrics
+        ema = ema_update(state.ema, moved.params, schedule.ema)
+        return TrainState(count, moved, optimiser, ema, after), metrics  # type: ignore[arg-type]
 
     return update
 
