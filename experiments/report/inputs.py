@@ -188,6 +188,8 @@ def kind_of(folder: Path) -> RunKind:
     Raises:
       FileNotFoundError: it is missing, or nothing that a program of these writes.
     """
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no folder {folder}")
     for kind, marks in MARKS.items():
         if any(file.is_file() for mark in marks for file in folder.glob(mark)):
             return kind

@@ -383,6 +383,8 @@ def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
         assert kind_of(tmp_path / mark) is kind
     with pytest.raises(FileNotFoundError, match="no folder of results"):
         kind_of(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
+        kind_of(tmp_path / "nowhere")
 
 
 def test_folders_without_rows_to_read_say_what_to_do(tmp_path: Path) -> None:
