@@ -136,9 +136,25 @@ def _widen(span: Range, x: Inputs) -> Range:
     return Range(jnp.minimum(span.low, jnp.min(x)), jnp.maximum(span.high, jnp.max(x)))
 
 
+ROWS_AT_ONCE = 64
+"""Rows of a block of a Hessian: at 128 the sums were the same for 1 to 64 threads, at 256 not."""
+
+
 def _add_products(sums: Float[Array, "inputs inputs"], x: Inputs) -> Float[Array, "inputs inputs"]:
+    """Add x^T x in blocks of rows, one after the other.
+
+    A product over many rows XLA divides among the threads of a CPU and adds up what they found, so
+    that its last bits follow their number; a block is too small for that. Rounding by Hessians
+    turns last bits into other integers, which then differed from machine to machine.
+    """
     rows = x.astype(jnp.float32).reshape(-1, x.shape[-1])
-    return sums + jnp.einsum("ri,rj->ij", rows, rows, precision=jax.lax.Precision.HIGHEST)
+    blocks = jnp.pad(rows, ((0, -len(rows) % ROWS_AT_ONCE), (0, 0)))
+
+    def add(sums: Array, block: Array) -> tuple[Array, None]:
+        product = jnp.einsum("ri,rj->ij", block, block, precision=jax.lax.Precision.HIGHEST)
+        return sums + product, None
+
+    return jax.lax.scan(add, sums, blocks.reshape(-1, ROWS_AT_ONCE, x.shape[-1]))[0]
 
 
 class NormedSums(NamedTuple):

@@ -1,5 +1,9 @@
 """Statistics of trajectories against an unrolled loop that keeps every input."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +11,7 @@ import pytest
 
 from quant.carry import CarryStore
 from quant.ptq.calibrate import (
+    HESSIAN,
     RANGE,
     Calibration,
     activation_ranges,
@@ -210,3 +215,41 @@ def test_a_batch_without_puzzles_is_refused():
 def test_what_is_measured_once_is_kept():
     seen, values = Calibration(TRM, random_weights(TRM), batches(), steps=1), iter("xy")
     assert [seen.once(name, lambda: next(values)) for name in "aba"] == ["x", "y", "x"]
+
+
+THREADS = """
+import hashlib, sys
+import jax, numpy as np
+from quant.ptq.calibrate import HESSIAN
+for rows, width in ((4096, 37), (2080, 128)):
+    x = np.random.default_rng(0).normal(size=(rows, width)).astype(np.float32)
+    sums = jax.jit(HESSIAN.add)(HESSIAN.empty(width), x)
+    print(hashlib.sha256(np.asarray(sums).tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_hessians_do_not_depend_on_the_number_of_threads():
+    """XLA's CPU client reads NPROC; one long product differs between 1 and 2 threads."""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", THREADS],
+            env=os.environ | {"NPROC": threads, "JAX_ENABLE_COMPILATION_CACHE": "false"},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for threads in ("1", "2", "16")
+    }
+    assert len(told) == 1
+    assert next(iter(told))
+
+
+def test_a_hessian_of_blocks_is_that_of_all_rows():
+    """The last block is filled up with rows of zeros, which add nothing."""
+    x = np.random.default_rng(1).normal(size=(2, 75, 5)).astype(np.float32)
+    exact = np.einsum("bri,brj->ij", x.astype(np.float64), x.astype(np.float64))
+    sums = HESSIAN.add(HESSIAN.add(HESSIAN.empty(5), jnp.asarray(x[:1])), jnp.asarray(x[1:]))
+    # each sum of 150 products has at most 150 roundings of half an ulp of its absolute terms
+    bound = 150 * 2.0**-24 * np.einsum("bri,brj->ij", np.abs(x), np.abs(x))
+    assert (np.abs(np.asarray(sums) - exact) <= bound).all()
