@@ -25,6 +25,7 @@ CARDS = {
     "sudoku-trm-att-mini": 0.708,
     "sudoku-hrm-mini": 0.757,
     "sudoku-trm-mlp-midi": 0.861,
+    "sudoku-trm-att-midi": 0.824,
     "maze-trm-att-mini": 0.653,
     "arc-trm-att-mini": 0.744,
 }

@@ -52,6 +52,7 @@ MODELS = {
         ZooEntry(name="sudoku-trm-att-mini", task="sudoku"),
         ZooEntry(name="sudoku-hrm-mini", task="sudoku"),
         ZooEntry(name="sudoku-trm-mlp-midi", task="sudoku"),
+        ZooEntry(name="sudoku-trm-att-midi", task="sudoku"),
         ZooEntry(name="maze-trm-att-mini", task="maze"),
         ZooEntry(name="arc-trm-att-mini", task="arc"),
     )
