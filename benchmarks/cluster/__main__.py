@@ -9,7 +9,7 @@ only gives out work where --nodes is more than 1. After the first rows a node is
 
 What is compared is processor time: of the one process on one thread, and of everything that the
 cluster started (nodes, their processes, the program), so that other work on the machine changes
-little. Linux alone, where processes that lost their parent are counted too.
+little. Nothing that was compiled before is used. Linux alone: /proc says what each process took.
 """
 
 import argparse
