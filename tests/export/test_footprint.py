@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import Var
 
 from export.footprint import estimate, sram
 from export.footprint.energy import Arithmetic, arithmetic_of, estimate_energy
@@ -35,20 +36,32 @@ HRM = HRMConfig(**small(L_layers=2, H_layers=3))
 TRACED = {"att": ATT, "mlp": MLP, "hrm": HRM, "sudoku-hrm": SUDOKU_HRM, "maze": MAZE_TRM_ATT}
 
 
-def count_dots(jaxpr: Any, times: int = 1) -> dict[str, float]:
-    """Count the operations of products with weights (rank 2) and of activations, loops unrolled."""
+def count_dots(
+    jaxpr: Any, times: int = 1, weights: frozenset[int] | None = None
+) -> dict[str, float]:
+    """Count the operations of products with weights and of activations, loops unrolled.
+
+    Args:
+      weights: numbers of the inputs that are weights; None: those of rank 2, as they are handed in.
+    """
+    at = {i for i, v in enumerate(jaxpr.invars) if v.aval.ndim == 2} if weights is None else weights
+    kernels = {jaxpr.invars[i] for i in at}
     found = {"linear": 0.0, "attention": 0.0}
     for eqn in jaxpr.eqns:
+        inputs = [v in kernels if isinstance(v, Var) else False for v in eqn.invars]
         if eqn.primitive.name == "dot_general":
             (contract, _), _ = eqn.params["dimension_numbers"]
-            left, right = (v.aval.shape for v in eqn.invars)
-            inputs = np.prod([left[axis] for axis in contract])
-            kind = "linear" if len(right) == 2 else "attention"
-            found[kind] += 2.0 * times * float(inputs * np.prod(eqn.outvars[0].aval.shape))
+            left = eqn.invars[0].aval.shape
+            terms = np.prod([left[axis] for axis in contract])
+            kind = "linear" if inputs[1] else "attention"
+            found[kind] += 2.0 * times * float(terms * np.prod(eqn.outvars[0].aval.shape))
+        elif eqn.primitive.name == "convert_element_type" and inputs[0]:
+            kernels.add(eqn.outvars[0])
         length = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
         for value in eqn.params.values():
             if hasattr(value, "jaxpr"):
-                inner = count_dots(value.jaxpr, times * length)
+                here = frozenset(i for i, is_weight in enumerate(inputs) if is_weight)
+                inner = count_dots(value.jaxpr, times * length, here)
                 found = {kind: found[kind] + inner[kind] for kind in found}
     return found
 
