@@ -1,10 +1,10 @@
 """Compute several rows at once in threads, and yield them in their order.
 
-A program of XLA on CPU divides single products among the cores: what lies between them, tracing,
-compiling and the host's own work keep one core busy while the others wait. Two rows at once fill
-those gaps; XLA runs them on one pool of threads, so that no core is asked for twice. Numbers do not
-depend on it: a row is computed by the same program, whoever asks. On accelerators programs queue,
-and one thread is enough.
+A program of XLA on CPU divides single products among the cores. What lies between them, tracing,
+compiling and the host's own work keep one core busy; two rows at once fill those gaps, most where
+other programs use the cores too (docs/benchmarks.md). XLA runs them on one pool of threads, so that
+no core is asked for twice. Numbers do not depend on it: a row is computed by the same program,
+whoever asks. On accelerators programs queue, and one thread is enough.
 """
 
 import collections
