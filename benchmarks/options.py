@@ -1,11 +1,10 @@
-"""What benchmark programs share before anything is timed: options, number of threads, the frame.
+"""What benchmark programs share before anything is timed: options and the frame.
 
 Nothing here imports jax. Not here: what the options load (subject.py), the clocks (timing.py).
 """
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -59,12 +58,3 @@ def run_benchmark(args: argparse.Namespace, load: Callable[[], BenchmarkFunction
         sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
 
     return exit_code(action, (OSError, ValueError, RuntimeError, ModuleNotFoundError))
-
-
-def num_threads() -> int:
-    """Count the cores this process may use, which is what XLA's CPU pool takes.
-
-    `taskset` lowers it; not every system knows affinity.
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

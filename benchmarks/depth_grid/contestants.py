@@ -18,11 +18,11 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 
-from benchmarks.options import num_threads
 from benchmarks.subject import Subject
 from experiments.measurement.depths import DepthGrid, full_grid, parse_depths
 from quant.scheme import Scheme, parse
 from trm_jax import metrics
+from trm_jax.command_line import usable_processors
 from trm_jax.config import Config
 from trm_jax.convert.name_table import strip_prefixes, to_torch
 from trm_jax.evaluators import Readout, measure, trajectory
@@ -132,7 +132,7 @@ class TorchCells:
     def __init__(self, subject: Subject, variants: Variants) -> None:
         from benchmarks.depth_grid.torch_reasoner import TorchReasoner, torch
 
-        config, threads = subject.config, num_threads()
+        config, threads = subject.config, usable_processors()
         self.models = {}
         for scheme, weights in variants.items():
             tensors = {strip_prefixes(k): v for k, v in to_torch(config, weights).items()}

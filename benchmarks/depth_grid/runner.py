@@ -22,11 +22,11 @@ from benchmarks.depth_grid.contestants import (
     make_plan,
     torch_installed,
 )
-from benchmarks.options import num_threads
 from benchmarks.subject import Subject
 from benchmarks.timing import seconds, spread
 from quant.ptq import weights
 from quant.scheme import parse
+from trm_jax.command_line import usable_processors
 
 TOLERANCE = 1e-3
 """Largest difference of logits after one H-cycle, relative to the largest logit.
@@ -153,7 +153,7 @@ def run(
         "puzzles": subject.num_puzzles,
         "schemes": plan.schemes,
         "dtype": "float32",
-        "threads": num_threads(),
+        "threads": usable_processors(),
         "repeats": repeats,
     }
     return [
@@ -199,7 +199,7 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     plan = make_plan(subject.config, args.depths, args.schemes)
     rivals = "with PyTorch" if torch_installed() else "torch is not installed, so without it"
     console.print(
-        f"{subject.name}: {subject.num_puzzles} puzzles, float32, {num_threads()} threads,"
+        f"{subject.name}: {subject.num_puzzles} puzzles, float32, {usable_processors()} threads,"
         f" {len(plan.schemes)} schemes, {args.repeats} repeats; {rivals}"
     )
     return run(subject, plan, args.repeats, console)

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.options import num_threads
 from benchmarks.subject import Subject
 from benchmarks.timing import cpu_with_children, seconds, spread
 from export.artifact.open import Export, open_artifact
@@ -25,6 +24,7 @@ from export.runtimes.registry import open_runtime
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import Simulation, simulate
+from trm_jax.command_line import usable_processors
 from trm_jax.evaluators import trajectory
 from trm_jax.loading import LoadedModel
 from trm_jax.types import Batch
@@ -157,7 +157,7 @@ def row(
         "puzzles_per_cpu_s": cpu_rates.median,
         "puzzles_per_cpu_s_min": cpu_rates.min,
         "puzzles_per_cpu_s_max": cpu_rates.max,
-        "threads": num_threads(),
+        "threads": usable_processors(),
         "repeats": len(times),
     }
 

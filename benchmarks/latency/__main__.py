@@ -21,8 +21,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.options import BenchmarkFunctions, num_threads, run_benchmark
-from trm_jax.command_line import make_parser, positive_int
+from benchmarks.options import BenchmarkFunctions, run_benchmark
+from trm_jax.command_line import make_parser, positive_int, usable_processors
 
 PUBLISHED = "sudoku-trm-mlp,maze-trm-att"
 SCHEMES = "w8c-sym_a8da,w8c-sym_a8s,w4c-sym_a8da,w4c-asym_a8da"
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--threads",
         type=positive_int,
-        default=num_threads(),
+        default=usable_processors(),
         metavar="N",
         help="for all (%(default)s)",
     )

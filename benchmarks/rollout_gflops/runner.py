@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.options import num_threads
 from benchmarks.subject import Subject
 from benchmarks.timing import Spread, seconds, spread
+from trm_jax.command_line import usable_processors
 from trm_jax.config import Config, Mixer, blocks_per_step, flops_per_step
 from trm_jax.evaluators import trajectory
 
@@ -119,7 +119,7 @@ def measure(subject: Subject, steps: int, repeats: int) -> list[dict[str, Any]]:
         "puzzles": subject.num_puzzles,
         "steps": steps,
         "dtype": "float32",
-        "threads": num_threads(),
+        "threads": usable_processors(),
         "repeats": repeats,
     }
     rows += [
@@ -162,6 +162,6 @@ def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         raise ValueError(f"--steps {steps} and --repeats {args.repeats} must be at least 1")
     console.print(
         f"{subject.name}: {subject.num_puzzles} puzzles, {steps} supervision steps, float32,"
-        f" {num_threads()} threads, {args.repeats} repeats"
+        f" {usable_processors()} threads, {args.repeats} repeats"
     )
     return measure(subject, steps, args.repeats)

@@ -17,6 +17,8 @@ from typing import Generic, TypeVar
 
 import jax
 
+from trm_jax.command_line import usable_processors
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -28,8 +30,7 @@ def num_threads() -> int:
     """Choose how many rows are computed at once: on CPU one a core, up to `MOST_THREADS`."""
     if jax.default_backend() != "cpu":
         return 1
-    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = usable_processors()
     reserved = os.environ.get(RESERVED, "")  # of a task of a cluster: XLA heeds it too
     return min(int(reserved) if reserved.isdecimal() else cores, cores, MOST_THREADS)
 

@@ -25,6 +25,7 @@ from trm_jax.command_line.parsing import (
     positive_int,
     seed_int,
     take_out,
+    usable_processors,
     user_path,
 )
 from trm_jax.command_line.terminal import Advance, print_records, progress_bar
@@ -50,5 +51,6 @@ __all__ = [
     "progress_bar",
     "seed_int",
     "take_out",
+    "usable_processors",
     "user_path",
 ]
