@@ -5,6 +5,7 @@ Nothing here imports jax. Not here: what the options load (subject.py), the cloc
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,16 @@ def add_subject_options(parser: argparse.ArgumentParser, limit: int) -> None:
         metavar="N",
         help="puzzles, one batch (%(default)s)",
     )
+
+
+def positive_ints(text: str) -> tuple[int, ...]:
+    """Read whole numbers from 1, joined by commas; raises argparse.ArgumentTypeError."""
+    return tuple(positive_int(part) for part in text.split(","))
+
+
+def limit_threads(threads: int) -> None:
+    """Tell XLA how many threads its pool on a CPU has; it asks once, when JAX first computes."""
+    os.environ["PJRT_NPROC"] = str(threads)
 
 
 def run_benchmark(args: argparse.Namespace, load: Callable[[], BenchmarkFunctions]) -> int:

@@ -66,6 +66,7 @@ def plain(option: str) -> str:
 
 
 SINGULAR_AND_PLURAL = {
+    ("--batch-size", "--batch-sizes"),  # one; several that are timed beside each other
     ("--model", "--models"),  # one, or names joined by commas
     ("--preset", "--presets"),
     ("--question", "--questions"),  # which one of a task; how many of each
@@ -104,6 +105,7 @@ def test_old_spellings_are_declared_by_no_program_that_has_the_new_one():
 
 
 MEANINGS = {
+    "--batch-size": {"N", "N|auto"},  # where a rule chooses, it can be asked for by name
     "--data": {"DIR", "TASK=DIR", "PATH"},  # the report's: for each task; full_size: CSV files too
     "--halt": {"RULE", "RULE,.."},  # the sweep compares several
     "--model": {"NAME|PATH", "NAME|PATH|hf:...", "TASK=NAME"},

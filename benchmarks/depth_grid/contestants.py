@@ -24,7 +24,6 @@ from quant.scheme import Scheme, parse
 from trm_jax import metrics
 from trm_jax.command_line import usable_processors
 from trm_jax.config import Config
-from trm_jax.convert.name_table import strip_prefixes, to_torch
 from trm_jax.evaluators import Readout, measure, trajectory
 from trm_jax.models.act import predictions, rollout
 from trm_jax.models.build import build
@@ -130,14 +129,13 @@ class TorchCells:
     compile_seconds = 0.0  # eager
 
     def __init__(self, subject: Subject, variants: Variants) -> None:
-        from benchmarks.depth_grid.torch_reasoner import TorchReasoner, torch
+        from benchmarks.torch_reasoner import TorchReasoner, puzzle_tensors
 
-        config, threads = subject.config, usable_processors()
-        self.models = {}
-        for scheme, weights in variants.items():
-            tensors = {strip_prefixes(k): v for k, v in to_torch(config, weights).items()}
-            self.models[scheme] = TorchReasoner(config, tensors, threads)
-        inputs, labels, identifiers = (torch.tensor(np.asarray(x)).long() for x in subject.batch)
+        self.models = {
+            scheme: TorchReasoner.of(subject.config, weights, usable_processors())
+            for scheme, weights in variants.items()
+        }
+        inputs, labels, identifiers = puzzle_tensors(subject.batch)
         self.puzzles, self.labels = (inputs, identifiers), labels
 
     def run(self, scheme: str, depth: int) -> object:

@@ -8,14 +8,11 @@ import pytest
 
 pytest.importorskip("torch", reason="the [torch] extra is not installed")
 
-import torch  # pyright: ignore[reportMissingImports]
-
-from benchmarks.depth_grid.torch_reasoner import TorchReasoner
+from benchmarks.torch_reasoner import TorchReasoner, puzzle_tensors
 from tests.support.golden_cases import MODELS, assert_close, load
 from tests.support.oracles import recursion as oracle
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Config, HRMConfig, Mixer, Positions, TRMConfig
-from trm_jax.convert.name_table import strip_prefixes, to_torch
 
 CONFIGS: dict[str, Config] = {
     "att": TRMConfig(**small(puzzle_emb_len=2)),
@@ -36,9 +33,8 @@ def test_linear_attention_is_refused() -> None:
 def test_logits_are_the_oracles(name: str, cycles: int) -> None:
     config = CONFIGS[name]
     weights, batch = random_weights(config), random_batch(config, 3)
-    tensors = {strip_prefixes(k): v for k, v in to_torch(config, weights).items()}
-    inputs, _, identifiers = (torch.tensor(np.asarray(x)).long() for x in batch)
-    logits = TorchReasoner(config, tensors, 1).logits(inputs, identifiers, cycles)
+    inputs, _, identifiers = puzzle_tensors(batch)
+    logits = TorchReasoner.of(config, weights, 1).logits(inputs, identifiers, cycles)
     states, _ = oracle.trajectory(config, weights, batch, cycles)
     expected = oracle.read_out(config, weights, states[-1])[0]
     # float32 against a float64 loop: some hundred roundings of 2^-24 relative to values near 1
@@ -48,10 +44,8 @@ def test_logits_are_the_oracles(name: str, cycles: int) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_are_the_released_codes(name: str, golden: Path) -> None:
     case = load(golden, f"{name}_float32")
-    tensors = {strip_prefixes(k): v for k, v in to_torch(case.config, case.weights).items()}
-    inputs, _, identifiers = (torch.tensor(np.asarray(x)).long() for x in case.batch)
-    logits = TorchReasoner(case.config, tensors, 1).logits(
-        inputs, identifiers, case.config.H_cycles
-    )
+    inputs, _, identifiers = puzzle_tensors(case.batch)
+    model = TorchReasoner.of(case.config, case.weights, 1)
+    logits = model.logits(inputs, identifiers, case.config.H_cycles)
     # one supervision step, to the parity that this project asks of itself: 1e-5 relative
     assert_close(logits.numpy(), case.step(1, "logits"), 1e-5)

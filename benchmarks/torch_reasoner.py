@@ -1,8 +1,9 @@
 """A plain PyTorch forward of TRM and HRM, written from the formulas of REFERENCE 1.3.
 
-The rival of benchmarks/depth_grid/runner.py: eager, float32, fused attention, tensors under their
-released names. Training, halting and linear attention are left out. The only file of the
-benchmarks that imports torch.
+The rival of depth_grid and puzzle_step: eager, float32, fused attention, tensors under their
+released names. That it computes the released model is tests/benchmarks/test_torch_reasoner.py's.
+Training, halting and linear attention are left out. The only file of the benchmarks that imports
+torch.
 """
 
 import math
@@ -13,8 +14,21 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch.nn import functional as F  # pyright: ignore[reportMissingImports]
 
 from trm_jax.config import Config, HRMConfig, Mixer, Positions
+from trm_jax.convert.name_table import strip_prefixes, to_torch
+from trm_jax.types import Batch, Weights
 
 Tensor = torch.Tensor
+
+
+def kernels() -> dict[str, str]:
+    """Name PyTorch's version, and the instructions of the CPU that its kernels use."""
+    return {"torch": torch.__version__, "torch_kernels": torch.backends.cpu.get_cpu_capability()}
+
+
+def puzzle_tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn puzzles into tensors of int64: inputs, labels, identifiers."""
+    inputs, labels, identifiers = (torch.tensor(np.asarray(x)).long() for x in batch)
+    return inputs, labels, identifiers
 
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
@@ -54,6 +68,12 @@ class TorchReasoner:
         angles = torch.outer(torch.arange(config.num_positions), config.rope_theta**-exponents)
         both = torch.cat((angles, angles), dim=-1)
         self.cos, self.sin = both.cos(), both.sin()
+
+    @classmethod
+    def of(cls, config: Config, weights: Weights, threads: int) -> "TorchReasoner":
+        """Make the model of this project's weights, under their released names."""
+        tensors = {strip_prefixes(k): v for k, v in to_torch(config, weights).items()}
+        return cls(config, tensors, threads)
 
     def embed(self, inputs: Tensor, identifiers: Tensor) -> Tensor:
         """Make the injection: puzzle row in the prefix, then tokens, times sqrt(hidden_size)."""

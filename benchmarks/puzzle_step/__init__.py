@@ -1,0 +1,1 @@
+"""One puzzle-step of the published architectures: JAX against PyTorch."""
