@@ -26,7 +26,7 @@ import numpy as np
 from experiments.measurement.choices import CPU_BATCH, CPU_BYTES, DEVICE_BATCH, DEVICE_BYTES
 from experiments.measurement.depths import full_grid
 from experiments.measurement.row_files import append_row, line_of, read_lines
-from experiments.measurement.shards import Moments
+from experiments.measurement.shards import DepthSums, Moments
 from experiments.render.tables import Table
 from trm_jax.config import Config, flops_per_step, preset
 from trm_jax.data.arc.augment import draw, inverse_augment
@@ -165,26 +165,7 @@ class HostCosts:
     row_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScaleRow:
-    """A row as a sweep writes it, field by field, to be weighed and timed."""
-
-    digest: str
-    scheme: str
-    start: int
-    stop: int
-    scored_cells: int
-    correct_cells: tuple[int, ...]
-    exact: tuple[str, ...]
-    lenient: tuple[str, ...]
-    cell_error: tuple[Moments, ...]
-    infidelity: tuple[Moments, ...]
-    similarity: tuple[Moments, ...]
-    residual: tuple[Moments, ...]
-    call_similarity: Moments
-
-
-def sweep_row(cycles: int, batch: int, cells: int) -> ScaleRow:
+def sweep_row(cycles: int, batch: int, cells: int) -> DepthSums:
     """Make a row of random numbers, whose digits are as many as those of real ones."""
     rng = np.random.default_rng(0)
 
@@ -192,7 +173,7 @@ def sweep_row(cycles: int, batch: int, cells: int) -> ScaleRow:
         return tuple(Moments(*map(float, pair)) for pair in rng.uniform(0, batch, (cycles, 2)))
 
     flags = tuple(rng.bytes(-(-batch // 8)).hex() for _ in range(cycles))
-    return ScaleRow(
+    return DepthSums(
         digest=rng.bytes(8).hex(),
         scheme="w4c-asym_a8d",
         start=100_000,
@@ -225,7 +206,7 @@ def vote_row() -> dict[str, Any]:
 def measure_host(work: ScaleWorkload, batch: int) -> HostCosts:
     """Time what this machine's host does for a puzzle and for a row of a workload."""
     row = vote_row() if work.is_arc else vars(sweep_row(work.cycles, batch, work.config.seq_len))
-    kind = dict[str, Any] if work.is_arc else ScaleRow
+    kind = dict[str, Any] if work.is_arc else DepthSums
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / "rows.jsonl"
         write = _seconds(lambda: append_row(file, row), time.perf_counter)  # it waits for a disk

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import jax
@@ -18,6 +19,35 @@ class Moments(NamedTuple):
 
     total: float
     squares: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSums:
+    """What a scheme did on the puzzles [start, stop); lists run over depths.
+
+    Attributes:
+      digest: of what decides the numbers.
+      scored_cells, correct_cells: counts over the shard.
+      exact, lenient: one bit per puzzle, hex, first puzzle in the highest bit.
+      cell_error: share of wrong cells of a puzzle.
+      infidelity: 1 - cosine to full precision at the same depth.
+      similarity, residual: cosine to and relative change since one H-cycle before.
+      call_similarity: cosine of successive network outputs in the first supervision step.
+    """
+
+    digest: str
+    scheme: str
+    start: int
+    stop: int
+    scored_cells: int
+    correct_cells: tuple[int, ...]
+    exact: tuple[str, ...]
+    lenient: tuple[str, ...]
+    cell_error: tuple[Moments, ...]
+    infidelity: tuple[Moments, ...]
+    similarity: tuple[Moments, ...]
+    residual: tuple[Moments, ...]
+    call_similarity: Moments
 
 
 def to_hex(flags: np.ndarray) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from experiments.measurement.row_checks import (
     check_within,
 )
 from experiments.measurement.row_files import LATER, FolderLayout, ResultFolder, merge_folders
-from experiments.measurement.shards import Moments
+from experiments.measurement.shards import DepthSums
 from experiments.measurement.spec import CalibratedSpec, MeasurementSpec, digest_of
 from quant.scheme import parse
 from trm_jax.halting import NEVER, parse_halting
@@ -155,33 +155,13 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepRow:
+class SweepRow(DepthSums):
     """What one scheme did on one shard; lists run over `DepthGrid.cycles`.
 
     Attributes:
-      digest: of what decides the numbers (`SweepSpec.digest_for`).
-      scored_cells, correct_cells: counts over the shard.
-      exact, lenient: one bit per puzzle, hex, first puzzle in the highest bit.
-      cell_error: share of wrong cells of a puzzle.
-      infidelity: 1 - cosine to full precision at the same depth.
-      similarity, residual: cosine to and relative change since one H-cycle before.
-      call_similarity: cosine of successive network outputs in the first supervision step.
       halted: by rule, in the order of `SweepSpec.halting`.
     """
 
-    digest: str
-    scheme: str
-    start: int
-    stop: int
-    scored_cells: int
-    correct_cells: tuple[int, ...]
-    exact: tuple[str, ...]
-    lenient: tuple[str, ...]
-    cell_error: tuple[Moments, ...]
-    infidelity: tuple[Moments, ...]
-    similarity: tuple[Moments, ...]
-    residual: tuple[Moments, ...]
-    call_similarity: Moments
     halted: tuple[HaltedShard, ...] = field(default=(), metadata={LATER: True})
 
     def __post_init__(self) -> None:
