@@ -69,6 +69,7 @@ SINGULAR_AND_PLURAL = {
     ("--batch-size", "--batch-sizes"),  # one; several that are timed beside each other
     ("--model", "--models"),  # one, or names joined by commas
     ("--preset", "--presets"),
+    ("--program", "--programs"),
     ("--question", "--questions"),  # which one of a task; how many of each
     ("--scheme", "--schemes"),
     ("--shape", "--shapes"),  # of a maze; of matrix products

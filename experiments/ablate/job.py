@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.ablate.interventions import Context, Effort, Intervention, NotApplicable
-from experiments.ablate.rows import AblationSpec
+from experiments.ablate.rows import AblationSpec, ablation_folder
 from experiments.measurement.choices import (
     check_named_for,
     choose_batch_size,
     choose_dtype,
     choose_limit,
+    kept_batch_size,
 )
-from experiments.measurement.options import DEFAULT_LIMIT, QUICK_LIMIT, read_common
+from experiments.measurement.options import DEFAULT_LIMIT, QUICK_LIMIT, CommonOptions, read_common
 from trm_jax.convert.hints import Hints
 from trm_jax.data.calibration import read_calibration
 from trm_jax.loading import load_model, load_puzzles
@@ -52,7 +53,7 @@ class AblationJob(NamedTuple):
         lines = [
             f"{spec.model} ({model.where}): {model.architecture}, {spec.num_parameters:,} weights",
             f"{spec.data}: first {spec.num_puzzles} of {len(self.context.puzzles.dataset)} puzzles"
-            f" in shards of {spec.batch_size}; {spec.dtype}, seed {spec.seed}",
+            f" in {spec.shards_text}; {spec.dtype}, seed {spec.seed}",
             f"studies: {', '.join(self.studies)}",
             *(f"left out, {reason}" for reason in self.skipped),
         ]
@@ -87,9 +88,7 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
     )
     interventions, skipped = collect(selected, context, named=args.only is not None)
     check_chosen(context, interventions)
-    return AblationJob(
-        context, make_spec(context, interventions, common.batch_size), interventions, skipped
-    )
+    return AblationJob(context, make_spec(context, interventions, common), interventions, skipped)
 
 
 def parse_studies(text: str | None, studies: Studies) -> dict[str, StudyFunction]:
@@ -147,10 +146,12 @@ def check_chosen(context: Context, studies: Mapping[str, tuple[Intervention, ...
 
 
 def make_spec(
-    context: Context, studies: dict[str, tuple[Intervention, ...]], batch_size: int | None
+    context: Context, studies: dict[str, tuple[Intervention, ...]], common: CommonOptions
 ) -> AblationSpec:
     """Write down what will be measured."""
     model, data = context.model, context.puzzles
+    kept = kept_batch_size(ablation_folder(context.folder), resume=common.resume)
+    batch = choose_batch_size(common.batch_size, model.config, context.steps, kept)
     spec = AblationSpec(
         task=context.task.name,
         model=model.name,
@@ -159,7 +160,8 @@ def make_spec(
         data=data.name,
         data_sha256=data.sha256,
         num_puzzles=context.num_puzzles,
-        batch_size=choose_batch_size(batch_size, model.config, context.steps),
+        batch_size=batch.number,
+        batch_reason=batch.reason,
         dtype=context.dtype,
         seed=context.seed,
     )

@@ -1,22 +1,26 @@
 """What a measurement takes where its command line is silent, and what it ran on.
 
 The number of puzzles, the arithmetic and the size of a shard follow from the data set, the
-devices and the shapes of the model. Not here: the options themselves (options.py), which are
-parsed before jax is imported.
+devices, their free memory and the shapes of the model. Not here: the options themselves
+(options.py), which are parsed before jax is imported.
 """
 
+import contextlib
 import os
 import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
+from experiments.measurement.row_files import ResultFolder
+from experiments.measurement.side_by_side import num_threads
 from experiments.measurement.versions import read_commit, read_version
 from quant.recipe import parse_given
 from quant.scheme import PAPER_SCHEMES, Scheme
+from trm_jax.command_line import free_memory
 from trm_jax.config import Config
 from trm_jax.data.calibration import NOT_NEEDED
 from trm_jax.loading import Puzzles
@@ -139,12 +143,34 @@ def choose_dtype(name: str) -> str:
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
-def choose_batch_size(size: int | None, config: Config, steps: int) -> int:
+class BatchChoice(NamedTuple):
+    """How many puzzles are computed together.
+
+    Attributes:
+      number: of puzzles. It decides last bits of rows, whose digest it is part of.
+      reason: why so many; empty where a command line says so.
+    """
+
+    number: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.number} together{f' ({self.reason})' if self.reason else ''}"
+
+
+def choose_batch_size(
+    size: int | None, config: Config, steps: int, kept: int | None = None
+) -> BatchChoice:
     """Choose how many trajectories fit; what one needs is known from the shapes.
 
+    Of free memory half is for trajectories: two of each puzzle, for every row that is computed at
+    once. Where there is plenty the number depends on the model alone, so that rows of several runs
+    mix.
+
     Args:
-      size: what was asked for, or None.
+      size: what was asked for; None: auto.
       steps: supervision steps of a trajectory.
+      kept: of the rows that a run goes on with; auto keeps it.
 
     Raises:
       ValueError: less than one puzzle was asked for.
@@ -152,9 +178,48 @@ def choose_batch_size(size: int | None, config: Config, steps: int) -> int:
     if size is not None:
         if size < 1:
             raise ValueError(f"--batch-size must be at least 1, got {size}")
-        return size
+        return BatchChoice(size)
+    if kept is not None:
+        return BatchChoice(kept, "auto: that of the rows in the folder")
+    cpu = jax.default_backend() == "cpu"
+    most, most_bytes = (CPU_BATCH, CPU_BYTES) if cpu else (DEVICE_BATCH, DEVICE_BYTES)
     cycles = steps * config.H_cycles
     each = 2 * 4 * cycles * config.num_positions * config.hidden_size  # two, of float32
+    bounds = {
+        f"at most {most} on {'a CPU' if cpu else 'a device'}": most,
+        f"{_gib(most_bytes)} for states": most_bytes // each,
+    }
+    if (free := free_bytes()) is not None:
+        bounds[f"half of {_gib(free)} that are free"] = free // 2 // (each * num_threads())
+    reason = min(bounds, key=lambda text: bounds[text])
+    devices = 1 if cpu else jax.local_device_count()
+    return BatchChoice(devices * max(1, bounds[reason]), f"auto: {reason}")
+
+
+def free_bytes() -> int | None:
+    """Count the bytes that are free on each device; on a CPU, those of this machine.
+
+    None: it does not tell, or there are several machines, which must choose alike.
+    """
+    if jax.process_count() > 1:
+        return None
     if jax.default_backend() == "cpu":
-        return max(1, min(CPU_BATCH, CPU_BYTES // each))
-    return jax.local_device_count() * max(1, min(DEVICE_BATCH, DEVICE_BYTES // each))
+        return free_memory()
+    told = [device.memory_stats() or {} for device in jax.local_devices()]
+    rooms = [s["bytes_limit"] - s["bytes_in_use"] for s in told if "bytes_limit" in s]
+    return min(rooms) if len(rooms) == len(told) else None
+
+
+def kept_batch_size(folder: ResultFolder[Any, Any], *, resume: bool) -> int | None:
+    """Read how many puzzles were computed together for the rows of a folder; None: there are none.
+
+    A folder of something else is refused later, with words.
+    """
+    if resume:
+        with contextlib.suppress(OSError, ValueError):
+            return folder.read_spec().batch_size
+    return None
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.3g} GiB"

@@ -3,6 +3,7 @@
     subject_parent      --task --model                       sweep, ablate, deploy
     measurement_parent  --preset --data --limit --batch-size --dtype --seed --out --resume
                                                              sweep, ablate, arc
+    add_batch_size      --batch-size                         recipe
     add_schemes         --schemes                            sweep, arc, footprint, deploy's targets
     add_data            --data                               deploy's targets
     add_halt            --halt                               deploy's targets
@@ -28,7 +29,9 @@ QUICK_LIMIT = 16  # of a --quick run
 DEVICE_RULES = "never, q[:B], qc[:B], rules or unchanged[:K]"
 """Rules of halting where the states of a step's H-cycles are not at hand."""
 ALL_RULES = DEVICE_RULES.replace(" or", ",") + " or residual:B"
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+AUTO = "auto"
+BATCH_NOTE = "what free memory allows, at most 50 on a CPU; --resume keeps the number"
+DTYPES = (AUTO, "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ class CommonOptions:
       preset: configuration of a PyTorch checkpoint, where its tensors do not show it.
       data: folder of a data set, None: the bundled one.
       limit: evaluate the first so many, 0: all, None: as many as the program takes.
-      batch_size: puzzles computed together, None: what memory allows.
+      batch_size: puzzles computed together, None: auto.
       dtype: one of DTYPES.
       out: folder of the results, None: named after task and model.
       resume: go on with the rows in `out`.
@@ -89,7 +92,7 @@ def measurement_parent(
     limit: int | None = DEFAULT_LIMIT,
     limit_of: str = "puzzles",
     limit_note: str = "%(default)s",
-    batch_note: str = "what memory allows, at most 50 on a CPU",
+    batch_note: str = BATCH_NOTE,
     seed: int = 0,
     seed_of: str,
 ) -> argparse.ArgumentParser:
@@ -98,7 +101,7 @@ def measurement_parent(
     Args:
       out: folder that is taken where --out is silent, for the help.
       limit, limit_of, limit_note: default of --limit, what it counts, and why that many.
-      batch_note: what is taken where --batch-size is silent.
+      batch_note: what `--batch-size auto` takes.
       seed, seed_of: default of --seed, and what it decides.
     """
     p = argparse.ArgumentParser(add_help=False)
@@ -116,16 +119,11 @@ def measurement_parent(
         metavar="N",
         help=f"first N {limit_of}; 0 is all ({limit_note})",
     )
-    p.add_argument(
-        "--batch-size",
-        type=positive_int,
-        metavar="N",
-        help=f"puzzles computed together (default: {batch_note})",
-    )
+    add_batch_size(p, batch_note)
     p.add_argument(
         "--dtype",
         choices=DTYPES,
-        default="auto",
+        default=AUTO,
         help="arithmetic of schemes that name none (auto: float32 on CPU, else bfloat16)",
     )
     p.add_argument(
@@ -134,6 +132,25 @@ def measurement_parent(
     p.add_argument("--out", type=user_path, metavar="DIR", help=f"default: {out}")
     p.add_argument("--resume", action="store_true", help="go on with the rows in --out")
     return p
+
+
+def add_batch_size(container: argparse._ActionsContainer, note: str = BATCH_NOTE) -> None:
+    """Declare --batch-size, whose default is auto.
+
+    Args:
+      note: what auto takes.
+    """
+    container.add_argument(
+        "--batch-size",
+        type=batch_size,
+        metavar="N|auto",
+        help=f"puzzles computed together; auto: {note} (default: auto)",
+    )
+
+
+def batch_size(text: str) -> int | None:
+    """Read a whole number from 1, or auto as None; raises argparse.ArgumentTypeError."""
+    return None if text == AUTO else positive_int(text)
 
 
 def add_schemes(

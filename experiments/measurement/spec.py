@@ -161,6 +161,7 @@ class MeasurementSpec(RowSpec):
       num_parameters: weights of the model without its puzzle table.
       num_puzzles: the first so many puzzles of the data.
       batch_size: puzzles in a shard, the unit of work and of resuming.
+      batch_reason: why so many; empty where a command line says so.
       dtype: arithmetic where a scheme or variant names none.
       seed: of what is drawn: what is trained for an ablation; a sweep draws nothing.
     """
@@ -183,6 +184,7 @@ class MeasurementSpec(RowSpec):
     batch_size: int
     dtype: str
     seed: int
+    batch_reason: str = ""
 
     def __post_init__(self) -> None:
         """Check the numbers.
@@ -192,6 +194,12 @@ class MeasurementSpec(RowSpec):
         """
         check_shards("num_puzzles", self.num_puzzles, "batch_size", self.batch_size)
         check_all_within({"num_parameters": self.num_parameters, "seed": self.seed}, 0)
+
+    @property
+    def shards_text(self) -> str:
+        """Say how many puzzles a shard has, and why."""
+        reason = f" ({self.batch_reason})" if self.batch_reason else ""
+        return f"shards of {self.batch_size}{reason}"
 
     @property
     def shards(self) -> tuple[Shard, ...]:

@@ -39,8 +39,8 @@ from collections.abc import Sequence
 
 from experiments.jobs.engine import add_engine
 from experiments.measurement.folders import RECIPE
-from experiments.measurement.options import DEFAULT_LIMIT, add_data, subject_parent
-from trm_jax.command_line import exit_code, make_parser, natural_int, positive_int, user_path
+from experiments.measurement.options import DEFAULT_LIMIT, add_batch_size, add_data, subject_parent
+from trm_jax.command_line import exit_code, make_parser, natural_int, user_path
 from trm_jax.data.calibration import add_calibration
 from trm_jax.output.folder import check_named
 
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="first N puzzles are solved; 0 is all (%(default)s)",
     )
-    p.add_argument("--batch-size", type=positive_int, metavar="N", help="puzzles computed together")
+    add_batch_size(p, "what free memory allows, at most 50 on a CPU")
     p.add_argument("--out", type=user_path, metavar="DIR", help="default: runs/recipe-TASK-MODEL")
     add_engine(p)
     return p

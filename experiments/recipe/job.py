@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from experiments.measurement.choices import check_calibration, choose_batch_size, choose_limit
+from experiments.measurement.choices import (
+    BatchChoice,
+    check_calibration,
+    choose_batch_size,
+    choose_limit,
+)
 from export.graph.ir import DType
 from export.lowering.storage import ZeroPoints, matrix_plan
 from export.targets import FileFormat, Target
@@ -54,7 +59,7 @@ class RecipeJob:
       rest: bytes of everything that is not a matrix.
       budget: bytes of everything, None: any.
       max_drop: share of the deciding puzzles that may be lost, None: any.
-      num_puzzles, batch_size: that are solved, and computed together.
+      num_puzzles, batch: that are solved, and computed together.
       deciding: rows of the puzzles that decide whether a recipe loses too many, and between
         recipes at the end.
     """
@@ -69,7 +74,7 @@ class RecipeJob:
     budget: int | None
     max_drop: float | None
     num_puzzles: int
-    batch_size: int
+    batch: BatchChoice
     deciding: np.ndarray
     out: Path
 
@@ -144,7 +149,7 @@ def prepare(args: argparse.Namespace) -> RecipeJob:
         budget=args.budget and read_budget(args.budget, sum(weights) // 4, len(sites), rest),
         max_drop=max_drop,
         num_puzzles=num_puzzles,
-        batch_size=choose_batch_size(args.batch_size, model.config, model.config.halt_max_steps),
+        batch=choose_batch_size(args.batch_size, model.config, model.config.halt_max_steps),
         deciding=choose_deciding(aside, num_puzzles, most_deciding(model.config, max_drop)),
         out=args.out or Path("runs") / f"recipe-{task.name}-{model.name}",
     )

@@ -217,7 +217,7 @@ def measure_choices(
     shapes = dict(zip(job.sites, job.shapes, strict=True))
     total = len(job.sites) * len(job.candidates)
     with progress_bar("measuring", total) as advance:
-        chosen = settled(args, batch_size=job.batch_size, out=job.out)
+        chosen = settled(args, batch_size=job.batch.number, out=job.out)
         work = RemoteWork(make=make_worker, args=chosen, identity=identity_of(job))
         losses = compute_rows(
             engine, work, job.sites, lambda site: sensitivity.losses([site], job.candidates)

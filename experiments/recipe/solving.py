@@ -83,7 +83,7 @@ class MixMeasurement:
             weights = self.sensitivity.weights_of(self.mix(picks) if picks else {})
             reasoner = self.calibration.reasoner
             model = Simulation(reasoner=reasoner, weights=weights, ranges={}, quantised={})
-            shards = solve_rows(self.job, model, rows, min(self.job.batch_size, len(rows)))
+            shards = solve_rows(self.job, model, rows, min(self.job.batch.number, len(rows)))
             self.exact[picks] = np.concatenate(list(shards))
         return self.exact[picks]
 
@@ -174,7 +174,7 @@ def solve_all(
     if single is not None:
         scheme = deployed(parse_weights(single.name), job.target)
         asked.append((single.name, single.stored, scheme))
-    size = min(job.batch_size, job.num_puzzles)
+    size = min(job.batch.number, job.num_puzzles)
     rows = job.puzzles.order[: job.num_puzzles]
     shards = -(-job.num_puzzles // size)
     solved = []

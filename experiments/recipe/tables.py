@@ -28,7 +28,7 @@ def header(job: RecipeJob) -> str:
     return (
         f"{job.model.name}: {len(job.sites)} matrices, {len(job.candidates)} kinds of weights each,"
         f" {stored}; {_limits(job)}; {size_text(job.rest)} are no matrix; {job.puzzles.name}: first"
-        f" {job.num_puzzles} puzzles are solved, {_calibrating(job)},"
+        f" {job.num_puzzles} puzzles are solved, {job.batch}, {_calibrating(job)},"
         f" {_deciding(job)}"
     )
 

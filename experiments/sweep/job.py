@@ -1,6 +1,7 @@
 """From a command line to a frozen spec with its model and puzzles, everything checked."""
 
 import argparse
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.measurement.choices import (
@@ -8,12 +9,13 @@ from experiments.measurement.choices import (
     choose_batch_size,
     choose_dtype,
     choose_limit,
+    kept_batch_size,
     parse_schemes,
 )
 from experiments.measurement.depths import parse_depths
 from experiments.measurement.halting import choose_halting
-from experiments.measurement.options import read_common
-from experiments.sweep.rows import SweepSpec
+from experiments.measurement.options import CommonOptions, read_common
+from experiments.sweep.rows import SweepSpec, sweep_folder
 from quant.ptq import weights
 from quant.scheme import parse
 from trm_jax.config import flops_per_step
@@ -23,6 +25,7 @@ from trm_jax.halting import NEVER
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
 from trm_jax.tasks.calibration import CalibrationPuzzles, choose_calibration
 from trm_jax.tasks.table import task_named
+from trm_jax.tasks.task import Task
 
 
 class SweepJob(NamedTuple):
@@ -42,7 +45,7 @@ class SweepJob(NamedTuple):
             f" {spec.num_parameters:,} weights, H_cycles {config.H_cycles},"
             f" L_cycles {config.L_cycles}, {spec.gflops_per_cycle:.3g} GFLOPs per H-cycle\n"
             f"{spec.data}: first {spec.num_puzzles} of {len(self.puzzles.dataset)} puzzles in"
-            f" shards of {spec.batch_size}; {spec.dtype} on {facts['devices']};"
+            f" {spec.shards_text}; {spec.dtype} on {facts['devices']};"
             f" jax {facts['jax']}, Python {facts['python']}"
             f"{aside if spec.is_calibrated else ''}"
         )
@@ -57,6 +60,11 @@ def parse_rules(text: str, puzzles: Puzzles) -> tuple[str, ...]:
     words = text.split(",") if text else []
     rules = [NEVER, *(choose_halting(word, puzzles.task) for word in words)] if words else []
     return tuple(dict.fromkeys(rule.name for rule in rules))
+
+
+def output_of(common: CommonOptions, task: Task, model: LoadedModel) -> Path:
+    """Name the folder of a sweep."""
+    return common.out or Path("runs") / f"sweep-{task.name}-{model.name}"
 
 
 def prepare(args: argparse.Namespace) -> SweepJob:
@@ -75,6 +83,9 @@ def prepare(args: argparse.Namespace) -> SweepJob:
     num_puzzles = choose_limit(common.limit or 0, len(data.dataset))
     calibration = choose_calibration(model, data, options)
     check_calibration([parse(name) for name in schemes], num_puzzles, calibration)
+    folder = sweep_folder(output_of(common, task, model))
+    kept = kept_batch_size(folder, resume=common.resume)
+    batch = choose_batch_size(common.batch_size, model.config, grid.steps, kept)
     spec = SweepSpec(
         task=task.name,
         model=model.name,
@@ -85,7 +96,8 @@ def prepare(args: argparse.Namespace) -> SweepJob:
         data=data.name,
         data_sha256=data.sha256,
         num_puzzles=num_puzzles,
-        batch_size=choose_batch_size(common.batch_size, model.config, grid.steps),
+        batch_size=batch.number,
+        batch_reason=batch.reason,
         schemes=schemes,
         bytes=tuple(weights.footprint(model.weights, parse(name)).total for name in schemes),
         grid=grid,

@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +21,7 @@ from experiments.jobs.engine import compute_rows, engine_facts, opened_engine, s
 from experiments.jobs.remote_work import RemoteEngine, RemoteWork, Worker
 from experiments.measurement.choices import environment
 from experiments.measurement.halting import HaltedShard, halt_shard
+from experiments.measurement.options import read_common
 from experiments.measurement.row_files import ResultFolder
 from experiments.measurement.shards import (
     load_shard,
@@ -32,7 +32,7 @@ from experiments.measurement.shards import (
 from experiments.measurement.side_by_side import Once, in_order, num_threads
 from experiments.measurement.spec import pending
 from experiments.render.console import make_console
-from experiments.sweep.job import SweepJob, prepare
+from experiments.sweep.job import SweepJob, output_of, prepare
 from experiments.sweep.rows import LAYOUT, SweepKey, SweepRow, SweepSpec, sweep_folder
 from quant.scheme import label, parse
 from quant.simulation import Simulation, calibrate_on, simulate
@@ -228,7 +228,7 @@ def sweep(args: argparse.Namespace) -> None:
             raise ValueError("--coordinator and --engine ray both share out the puzzles; take one")
         process = processes.start(args.coordinator, args.num_processes, args.process_id)
         job = prepare(args)
-        out = args.out or Path("runs") / f"sweep-{job.spec.task}-{job.spec.model}"
+        out = output_of(read_common(args), job.puzzles.task, job.model)
         with writing(out, LAYOUT.output, resume=args.resume, process=process.index):
             folder = sweep_folder(out, process.index)
             measure_and_report(job, args, folder, process, engine, console)

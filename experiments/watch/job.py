@@ -75,7 +75,7 @@ def prepare(args: argparse.Namespace) -> WatchJob:
         aside=aside,
         schemes=schemes,
         steps=steps,
-        batch_size=min(choose_batch_size(None, model.config, steps), number),
+        batch_size=min(choose_batch_size(None, model.config, steps).number, number),
         chosen=chosen,
         limit=limit,
         count=args.count,

@@ -6,8 +6,9 @@ option needs none of them (tests/test_startup.py).
 
 Read `parsing.py` (parsers, types of numbers, old spellings), `ending.py` (how work ends: words and
 exit code), `interrupts.py` (Ctrl-C), `compiled.py` (compiled programs, kept from run to run),
-`extras.py` (what to install for a package that is missing), `terminal.py` (streams without block
-characters, progress, lists). Not here: the options of one program.
+`extras.py` (what to install for a package that is missing), `resources.py` (cores and free memory),
+`terminal.py` (streams without block characters, progress, lists). Not here: the options of one
+program.
 """
 
 from trm_jax.command_line.ending import REPEATED, RESUMED, STOPPED, exit_code
@@ -25,9 +26,9 @@ from trm_jax.command_line.parsing import (
     positive_int,
     seed_int,
     take_out,
-    usable_processors,
     user_path,
 )
+from trm_jax.command_line.resources import free_memory, usable_processors
 from trm_jax.command_line.terminal import Advance, print_records, progress_bar
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Advance",
     "add_out",
     "exit_code",
+    "free_memory",
     "host_and_port",
     "install_text",
     "make_parent",

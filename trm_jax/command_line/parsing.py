@@ -7,7 +7,6 @@ changes its meaning when a program gets another option. Not here: the options of
 
 import argparse
 import enum
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -245,12 +244,3 @@ def _today(word: str, known: set[str]) -> str:
     option, equals, value = word.partition("=")
     new = OLD_SPELLINGS.get(option)
     return new + equals + value if new in known and option not in known else word
-
-
-def usable_processors() -> int:
-    """Count the cores this process may use, which is what XLA's CPU pool takes.
-
-    `taskset` lowers it; not every system knows affinity.
-    """
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.measurement.choices import check_calibration
+from experiments.measurement import choices
+from experiments.measurement.choices import check_calibration, choose_batch_size
 from experiments.sweep.__main__ import main as sweep
 from quant.scheme import parse
+from trm_jax.config import PRESETS
 from trm_jax.data.batches import CALIBRATION_PUZZLES
 from trm_jax.data.calibration import CalibrationOptions
 from trm_jax.data.format import save_dataset
@@ -113,6 +115,38 @@ def test_copies_of_one_puzzle_are_refused_by_the_program(
     assert printed.startswith("error: the last 128 puzzles")
     assert len(printed.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+CONFIG = PRESETS["sudoku-trm-mlp"]
+EACH = 2 * 4 * 48 * 97 * 512
+"""Bytes of a puzzle's two trajectories: 16 steps of 3 H-cycles, 97 positions of 512 channels."""
+
+
+@pytest.mark.parametrize(
+    ("free", "number", "reason"),
+    [
+        (None, 50, "at most 50 on a CPU"),
+        (2 * 50 * 2 * EACH, 50, "at most 50 on a CPU"),
+        (2 * 7 * 2 * EACH, 7, "half of 0.497 GiB that are free"),
+        (0, 1, "half of 0 GiB that are free"),
+    ],
+)
+def test_the_batch_size_follows_free_memory_where_it_is_short(
+    free: int | None, number: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two rows at once; seven puzzles take half of what is free."""
+    monkeypatch.setattr(choices, "free_bytes", lambda: free)
+    monkeypatch.setattr(choices, "num_threads", lambda: 2)
+    chosen = choose_batch_size(None, CONFIG, CONFIG.halt_max_steps)
+    assert chosen == (number, f"auto: {reason}")
+    assert choose_batch_size(None, CONFIG, CONFIG.halt_max_steps, kept=3).number == 3
+    assert choose_batch_size(5, CONFIG, CONFIG.halt_max_steps, kept=3) == (5, "")
+
+
+def test_states_of_a_large_model_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """916 positions: a puzzle takes 172 MiB, of 1 GiB."""
+    monkeypatch.setattr(choices, "free_bytes", lambda: None)
+    assert choose_batch_size(None, PRESETS["maze-trm-att"], 16) == (5, "auto: 1 GiB for states")
 
 
 FEW = CalibrationOptions(puzzles=8)

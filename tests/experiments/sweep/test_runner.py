@@ -6,7 +6,7 @@ import pytest
 
 from experiments.measurement.shards import from_hex
 from experiments.sweep.job import SweepJob, prepare
-from experiments.sweep.rows import SweepKey, SweepRow
+from experiments.sweep.rows import SweepKey, SweepRow, sweep_folder
 from experiments.sweep.runner import Runner, identity_of, make_worker
 from quant.ptq import weights as ptq_weights
 from quant.scheme import label, parse
@@ -116,6 +116,19 @@ def test_weight_only_schemes_share_compiled_code(job, runner, rows):
     assert [row.scheme for row in again] == ["fp32", "w8c-sym", "w3t-sym"]
     assert [f._cache_size() for f in compiled] == before
     assert all(row == rows[row.key] for row in again)
+
+
+def test_a_resumed_sweep_keeps_the_batch_size_of_its_rows(tiny_root, tmp_path):
+    words = ("--schemes", "fp32", "--out", str(tmp_path / "out"))
+    facts = dict.fromkeys(("devices", "jax", "python"), "")
+    begun = prepare(tiny.parsed(tiny_root, *words, "--batch-size", "3"))
+    sweep_folder(tmp_path / "out").open(begun.spec, {})
+    resumed = prepare(tiny.parsed(tiny_root, *words, "--batch-size", "auto", "--resume"))
+    assert resumed.spec.digest == begun.spec.digest
+    line = "in shards of 3 (auto: that of the rows in the folder); float32"
+    assert line in resumed.header(facts)
+    new = prepare(tiny.parsed(tiny_root, *words[:2], "--out", str(tmp_path / "new"), "--resume"))
+    assert "in shards of 50 (auto: at most 50 on a CPU)" in new.header(facts)
 
 
 def test_labels_name_the_arithmetic_where_it_is_not_the_schemes_own():
