@@ -192,6 +192,7 @@ PLACES = {
     ),
     "benchmarks.integer_rollout": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
     "benchmarks.integer_products": ("benchmarks.options", "benchmarks.timing"),
+    "benchmarks.peak_memory": ("benchmarks.options", "benchmarks.structure"),
     "benchmarks.latency": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
     "benchmarks.rollout_gflops": ("benchmarks.options", "benchmarks.timing", "benchmarks.subject"),
     "benchmarks.sequence_length": ("benchmarks.options", "benchmarks.timing"),

@@ -1,0 +1,1 @@
+"""The most memory that programs take where their command line says nothing of it."""
