@@ -1,8 +1,10 @@
-"""A sweep in one process, and on nodes of which one is killed; what both computed and took."""
+"""A program in one process, and on nodes of which one is killed; what both computed and took."""
 
 import argparse
 import contextlib
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,10 +23,42 @@ os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray spells it so
 STORE = 80 * 2**20  # bytes of shared memory of a node
 TOKEN = "CLUSTER_BENCHMARK"  # in the environment of every process that is counted
 POLL_S, PATIENCE_S = 0.2, 3600
+TIMED = re.compile(rb',"seconds":[^,}]*')
+"""What a row says of its time."""
 
 
-class SweepCost(NamedTuple):
-    """What a sweep took.
+def program_words(args: argparse.Namespace) -> list[str]:
+    """Write the command that a comparison is of."""
+    task, schemes = ["--task", args.task], ["--schemes", args.schemes]
+    own = {
+        "sweep": [*task, *schemes],
+        "ablate": [*task, "--only", "pruning,truncation"],  # nothing is trained
+        "arc": schemes,
+        "recipe": [*task, "--budget", "3.5bits"],
+    }
+    size = ["--limit", str(args.limit), "--batch-size", str(args.batch_size)]
+    return [f"experiments.{args.program}", *own[args.program], *size]
+
+
+def computed(program: str, folder: Path) -> list[bytes]:
+    """Read what a program computed, in order, and nothing of how long that took."""
+    if program == "recipe":
+        recipe, solved = (_without(folder / f"{n}.json", n) for n in ("recipe", "solved"))
+        tables = [(folder / name).read_bytes() for name in ("recipe.md", "front.csv")]
+        return [recipe, solved, *(line for table in tables for line in table.splitlines())]
+    lines = (folder / "rows.jsonl").read_bytes().splitlines()
+    return sorted(TIMED.sub(b"", line) for line in lines)
+
+
+def _without(file: Path, name: str) -> bytes:
+    """Read a document without its notes and times."""
+    left_out = {"recipe": "notes", "solved": "seconds"}[name]
+    values = {k: v for k, v in json.loads(file.read_text()).items() if k != left_out}
+    return json.dumps(values).encode()
+
+
+class ProgramCost(NamedTuple):
+    """What a program took.
 
     Attributes:
       cpu: seconds of all its processes; wall: by the clock.
@@ -35,11 +69,14 @@ class SweepCost(NamedTuple):
 
 
 def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    """Sweep both ways and compare the rows.
+    """Run the program both ways and compare the rows.
 
     Raises:
-      RuntimeError: a sweep failed, or their rows differ.
+      ValueError: a recipe is to lose a node.
+      RuntimeError: a run failed, or their rows differ.
     """
+    if args.program == "recipe" and not args.no_kill:
+        raise ValueError("a recipe writes nothing before its end; add --no-kill")
     with tempfile.TemporaryDirectory(prefix="cluster-") as name:
         one, many = Path(name) / "one", Path(name) / "many"
         console.print("one process ...")
@@ -48,14 +85,15 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         console.print(f"{args.nodes} nodes ...")
         with counted() as together, _cluster(args.nodes) as cluster:
             words = ("--engine", "ray", "--ray-address", cluster.address)
-            sweep = _start(args, many, {}, *words)
-            lost = 0 if args.no_kill else _lose_a_node(cluster, many / "rows.jsonl", sweep)
-            _wait(sweep)
-        lines = [sorted((out / "rows.jsonl").read_bytes().splitlines()) for out in (one, many)]
+            running = _start(args, many, {}, *words)
+            lost = 0 if args.no_kill else _lose_a_node(cluster, many / "rows.jsonl", running)
+            _wait(running)
+        lines = [computed(args.program, out) for out in (one, many)]
     if lines[0] != lines[1]:
         raise RuntimeError("the rows of the cluster are not those of one process")
     return [
         {
+            "program": args.program,
             "rows": len(lines[0]),
             "rows_at_loss": lost,
             "puzzles": args.limit,
@@ -114,9 +152,9 @@ class ProcessorTime(threading.Thread):
 
 
 @contextlib.contextmanager
-def counted() -> Iterator[list[SweepCost]]:
+def counted() -> Iterator[list[ProgramCost]]:
     """Count what all processes take that the block starts."""
-    costs: list[SweepCost] = []
+    costs: list[ProgramCost] = []
     os.environ[TOKEN] = token = uuid.uuid4().hex
     watch, began = ProcessorTime(token), time.monotonic()
     watch.start()
@@ -126,17 +164,15 @@ def counted() -> Iterator[list[SweepCost]]:
         wall = time.monotonic() - began
         watch.ended.set()
         watch.join()
-    costs.append(SweepCost(sum(watch.seconds.values()), wall))
+    costs.append(ProgramCost(sum(watch.seconds.values()), wall))
 
 
 def _start(
     args: argparse.Namespace, out: Path, environment: dict[str, str], *words: str
 ) -> subprocess.Popen:
-    """Start a sweep whose tables nobody reads."""
+    """Start a program whose tables nobody reads."""
     environment = {"JAX_ENABLE_COMPILATION_CACHE": "false", **environment}  # each compiles
-    command = [sys.executable, "-m", "experiments.sweep", "--task", args.task]
-    command += ["--schemes", args.schemes, "--limit", str(args.limit)]
-    command += ["--batch-size", str(args.batch_size), "--out", str(out), *words]
+    command = [sys.executable, "-m", *program_words(args), "--out", str(out), *words]
     return subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -145,10 +181,10 @@ def _start(
     )
 
 
-def _wait(sweep: subprocess.Popen) -> None:
-    _, errors = sweep.communicate(timeout=PATIENCE_S)
-    if sweep.returncode:
-        raise RuntimeError(f"the sweep failed: {errors.decode().strip().splitlines()[-1]}")
+def _wait(running: subprocess.Popen) -> None:
+    _, errors = running.communicate(timeout=PATIENCE_S)
+    if running.returncode:
+        raise RuntimeError(f"the program failed: {errors.decode().strip().splitlines()[-1]}")
 
 
 @contextlib.contextmanager
@@ -170,7 +206,7 @@ def _cluster(nodes: int) -> Iterator[Any]:
         cluster.shutdown()
 
 
-def _lose_a_node(cluster: Any, rows: Path, sweep: subprocess.Popen) -> int:
+def _lose_a_node(cluster: Any, rows: Path, running: subprocess.Popen) -> int:
     """Kill a node once rows arrive; returns how many had arrived.
 
     Raises:
@@ -178,10 +214,10 @@ def _lose_a_node(cluster: Any, rows: Path, sweep: subprocess.Popen) -> int:
     """
     if len(cluster.worker_nodes) < 2:
         raise RuntimeError("a node can be lost of three or more; raise --nodes, or --no-kill")
-    while sweep.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n")):
+    while running.poll() is None and not (rows.exists() and rows.read_bytes().count(b"\n")):
         time.sleep(POLL_S)
-    if sweep.poll() is not None:
-        _wait(sweep)
-        raise RuntimeError("the sweep ended before a node was killed; raise --limit")
+    if running.poll() is not None:
+        _wait(running)
+        raise RuntimeError("the program ended before a node was killed; raise --limit")
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     return rows.read_bytes().count(b"\n")
