@@ -13,8 +13,8 @@ Each repeat times both, in turn, the first of them by turns too. The ratio is JA
 CPU time within a repeat, so that other work on the machine changes little; below 1 JAX takes less.
 Median, least and greatest are shown: of n repeats the range from least to greatest covers the true
 median with a probability of 1 - 2^(1-n). Compilation is not counted. With more than one thread CPU
-time includes waiting, and wall time is the one to read. The table goes to stderr, JSON rows go to
-stdout.
+time includes waiting: read the ratio of wall times in the rows. The table goes to stderr, JSON rows
+go to stdout.
 """
 
 import argparse

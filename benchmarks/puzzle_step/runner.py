@@ -108,16 +108,15 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     """Print rows as a table."""
     first = rows[0]
     table = Table(
-        title=f"One supervision step, {first['threads']} thread(s), n = {first['repeats']} repeats:"
-        f" median (least to greatest, which covers {first['coverage']:.0%})"
+        title=f"One supervision step, {first['threads']} thread(s), CPU time: medians of"
+        f" {first['repeats']} repeats\nand, of the ratio, least to greatest, which covers"
+        f" {first['coverage']:.0%}"
     )
-    for heading in ("model", "puzzles", "JAX, CPU ms", "PyTorch, CPU ms", "CPU, JAX : PyTorch"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
-    table.add_column("wall", justify="right")
+    for heading in ("model", "puzzles", "JAX, ms", "PyTorch, ms", "JAX : PyTorch"):
+        table.add_column(heading, justify="left" if heading == "model" else "right", no_wrap=True)
     for row in rows:
-        spreads = ("jax_cpu_ms", "torch_cpu_ms", "cpu_ratio", "wall_ratio")
-        cells = (str(Spread(**row[key])) for key in spreads)
-        table.add_row(row["preset"], str(row["puzzles"]), *cells)
+        times = (f"{row[key]['median']:,.0f}" for key in ("jax_cpu_ms", "torch_cpu_ms"))
+        table.add_row(row["preset"], str(row["puzzles"]), *times, str(Spread(**row["cpu_ratio"])))
     console.print(table)
     worst = max(row["difference"] for row in rows)
     console.print(
