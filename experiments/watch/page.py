@@ -51,8 +51,9 @@ BODY = """
 <label class="slide">H-cycle <output id="at"></output>
 <input id="cycle" type="range" min="1" value="1"></label></div>
 <div id="boards"></div>
-<p class="soft"><span class="key wrong"></span> not the answer's
+<p class="soft"><span class="key wrong"></span> wrong: the answer has another
 <span class="key broken"></span> breaks a rule (outlined)</p>
+<p class="soft">After every H-cycle; the upright line is the one shown. <span id="key"></span></p>
 <div id="curves"></div>
 <noscript><p>The page draws its puzzles with a script, which is switched off.</p></noscript>
 </main>

@@ -11,7 +11,8 @@ select{max-width:100%;font:inherit}button{font:inherit;padding:.3rem 1rem}
 .bar{display:flex;gap:1rem;align-items:center;position:sticky;top:0;background:var(--page);padding:.5rem 0;z-index:1}
 .slide{flex:1;min-width:0;display:flex;gap:.6rem;align-items:center;white-space:nowrap}.slide input{flex:1;min-width:0;width:100%}
 #at{min-width:4.5rem}
-#boards,#curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(15rem,100%),1fr));gap:1rem;margin:.8rem 0}
+#boards,#curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(15rem,45%),1fr));gap:1rem;margin:.8rem 0}
+#key span{margin-right:1.2rem;white-space:nowrap}#key svg{display:inline-block;width:2rem;height:.6rem;margin-right:.4rem}
 figure{margin:0}figcaption{font-size:.9rem}figcaption b{border-bottom:3px solid}
 svg{width:100%;height:auto;display:block;max-width:24rem}
 .key{display:inline-block;width:1em;height:1em;vertical-align:-.15em;border:1px solid var(--rule)}
@@ -49,6 +50,9 @@ function draw(){const n=puzzle.schemes[0].tokens.length,at=shown-1;$("cycle").va
  puzzle.schemes.forEach((s,k)=>{const f=$("boards").children[k],words=board(s,at,f.firstChild);
   f.lastChild.lastChild.textContent=`: ${words}`+(s.broken[at].length?`, ${s.broken[at].length} break a rule`:"")+(s.parts&&shown>=s.parts?`; parted at ${s.parts}`:"")});
  for(const c of cursors)c.move(shown)}
+const DASHES=["","5 2","2 2","6 2 1 2"];
+function key(s,k){const e=html("span",$("key")),svg=node("svg",{viewBox:"0 0 32 8","aria-hidden":"true"},e);
+ node("path",{d:"M0 4H32",stroke:colour(k),"stroke-width":2.5,"stroke-dasharray":DASHES[k%4]},svg);e.append(s.name)}
 function colour(k){return`var(--s${k})`}
 function curve(name){const f=html("figure",$("curves")),W=300,H=120,L=42,B=18,svg=node("svg",{viewBox:`0 0 ${W} ${H+B}`,role:"img","aria-label":`${name} after every H-cycle, one line per scheme`},f);
  const all=puzzle.schemes.flatMap(s=>s.curves[name]).filter(v=>v!==null);let low=Math.min(...all),high=Math.max(...all);
@@ -58,13 +62,13 @@ function curve(name){const f=html("figure",$("curves")),W=300,H=120,L=42,B=18,sv
   node("text",{x:L-4,y:y(v)+4,"text-anchor":"end","font-size":10,fill:"var(--soft)"},svg,+v.toPrecision(3))}
  for(const c of[1,n])node("text",{x:x(c),y:H+B-4,"text-anchor":c===1?"start":"end","font-size":10,fill:"var(--soft)"},svg,c);
  puzzle.schemes.forEach((s,k)=>{let d="",pen="M";s.curves[name].forEach((v,i)=>{if(v===null){pen="M";return}d+=`${pen}${x(i+1).toFixed(1)} ${y(v).toFixed(1)}`;pen="L"});
-  node("path",{d,fill:"none",stroke:colour(k),"stroke-width":1.6,"stroke-dasharray":["","5 2","2 2","6 2 1 2"][k%4]},svg)});
+  node("path",{d,fill:"none",stroke:colour(k),"stroke-width":1.6,"stroke-dasharray":DASHES[k%4]},svg)});
  const line=node("path",{stroke:"var(--line)","stroke-width":1},svg);html("figcaption",f,name);
  cursors.push({move:c=>line.setAttribute("d",`M${x(c)} 2V${H}`)})}
-function choose(i){puzzle=D.puzzles[i];cursors=[];$("boards").replaceChildren();$("curves").replaceChildren();
+function choose(i){puzzle=D.puzzles[i];cursors=[];for(const id of["boards","curves","key"])$(id).replaceChildren();
  puzzle.schemes.forEach((s,k)=>{const f=html("figure",$("boards"));
   node("svg",{viewBox:`-1 -1 ${D.columns*S+2} ${D.rows*S+2}`,role:"img"},f);const c=html("figcaption",f),b=html("b",c,s.name);b.style.borderColor=colour(k);html("span",c)});
- Object.keys(puzzle.schemes[0].curves).forEach(curve);$("cycle").max=puzzle.schemes[0].tokens.length;shown=1;draw()}
+ puzzle.schemes.forEach(key);Object.keys(puzzle.schemes[0].curves).forEach(curve);$("cycle").max=puzzle.schemes[0].tokens.length;shown=1;draw()}
 function stop(){clearInterval(timer);timer=null;$("play").textContent="Play"}
 $("play").onclick=()=>{if(timer)return stop();const n=puzzle.schemes[0].tokens.length;if(shown>=n)shown=0;
  $("play").textContent="Pause";timer=setInterval(()=>{if(shown>=n)return stop();shown++;draw()},350)};
