@@ -209,7 +209,8 @@ def scheme_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
     shown = [record for record in listed if record["num_aug"] == spec.num_aug]
     title = (
         f"{' + '.join(spec.models)}: {shown[0]['tasks']} tasks, {shown[0]['questions']} questions,"
-        f" {spec.num_aug} augmentations and the identity, n={spec.steps}"
+        f" {spec.num_aug} augmentation{'' if spec.num_aug == 1 else 's'} and the identity,"
+        f" n={spec.steps}"
     )
     header = (
         "Variant",

@@ -48,4 +48,5 @@ def _unless_never(record: Record, text: str) -> str:
 
 
 def _steps_text(steps: Interval) -> str:
-    return f"{steps.value:.2f} [{steps.low:.2f}, {steps.high:.2f}]"
+    """Write a mean number of steps; no puzzle takes less than one, whatever few of them suggest."""
+    return f"{steps.value:.2f}\n[{max(steps.low, 1.0):.2f}, {steps.high:.2f}]"

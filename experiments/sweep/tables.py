@@ -97,25 +97,7 @@ def fidelity_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure
         figure = figure_of(7.6, 4.8)
         ax = figure.subplots()
         ax.axhline(0, color="#BBBBBB", linewidth=0.8, zorder=0)
-        points = []
-        for outcome in outcomes[1:]:
-            i = scheme_index(outcome.scheme)
-            lost = 1 - outcome.fidelity(spec.grid.H_cycles).value
-            pairs = compare(outcomes[0], outcome, spec.grid.deepest)
-            change = intervals.paired_difference(pairs)
-            x, (y, low, high) = max(lost, FLOOR), (100 * value for value in change)
-            ax.errorbar(
-                x,
-                y,
-                yerr=[[y - low], [high - y]],
-                color=colour(i),
-                marker=marker(i),
-                markersize=7,
-                capsize=3,
-                linewidth=1.2,
-            )
-            name = label(outcome.scheme, spec.dtype)
-            points.append((x, y, low, high, name, text_colour(i)))
+        points = [_damage_point(ax, spec, outcomes[0], outcome) for outcome in outcomes[1:]]
         _fidelity_axis(ax)
         low, high = ax.get_ylim()
         ax.set_ylim(min(low, -2.0), max(high, 2.0))  # noise must not fill the axis
@@ -132,6 +114,28 @@ def fidelity_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure
         figure.canvas.draw()
         label_points(ax, points)
         return figure
+
+
+def _damage_point(
+    ax: Axes, spec: SweepSpec, full: SweepOutcome, outcome: SweepOutcome
+) -> tuple[float, float, float, float, str, str]:
+    """Draw what a scheme changes against its one-step fidelity; returns the point to be named."""
+    i = scheme_index(outcome.scheme)
+    x = max(1 - outcome.fidelity(spec.grid.H_cycles).value, FLOOR)
+    change = intervals.paired_difference(compare(full, outcome, spec.grid.deepest))
+    y, low, high = (100 * value for value in change)
+    reach = [[y - low], [high - y]]
+    ax.errorbar(
+        x,
+        y,
+        yerr=reach,
+        color=colour(i),
+        marker=marker(i),
+        markersize=7,
+        capsize=3,
+        linewidth=1.2,
+    )
+    return x, y, low, high, label(outcome.scheme, spec.dtype), text_colour(i)
 
 
 def _subject(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> str:
