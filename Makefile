@@ -41,6 +41,7 @@ docs: $(STAMP) ## build the documents into build/site
 report: $(STAMP) ## measure the bundled models on 200 puzzles each and rebuild docs/report.html
 	$(RUN) experiments.report --all --quick --limit 200 --out runs/report-200 $(ARGS)
 	cp runs/report-200/report.html docs/report.html
+	cp runs/report-200/report-figures/change-0.svg docs/report-change.svg
 
 $(STAMP): pyproject.toml
 	@python='$(PYTHON)'; \
