@@ -7,6 +7,7 @@ them. Intervals are bands or whiskers. Hollow markers are the paper's numbers, f
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,12 @@ from experiments.render.figures import spread
 from experiments.render.svg import LINE, Box, Scale, colour, element, line, marker, write
 from trm_jax.intervals import Interval
 
-WIDTH, HEIGHT = 680, 380
+WIDTH, HEIGHT = 632, 380  # two stand side by side on the widest page
 NARROW = 350  # a phone's page: it shows text of 12 px as it is
 LEFT, RIGHT, TOP, BOTTOM = 62, 36, 30, 48
 STEP = 14  # between the lines of a row, in pixels
 LINE_ABOVE = 15  # of a name above its dots
+SETTLED = 0.02  # of a share: so near to its end a line is told to have arrived
 GAP = 0.048  # of the height, between names at the ends of lines
 
 
@@ -108,20 +110,33 @@ def _names_at_ends(series: Sequence[Series], x: Scale, y: Scale) -> list[str]:
     return parts
 
 
-def tell_lines(series: Sequence[Series]) -> str:
-    """Say what lines show, for who does not see them: where each begins and ends."""
-    return "; ".join(
-        f"{s.name} {s.values[0].value:.2f} at {s.xs[0]:g}, {s.values[-1].value:.2f} at {s.xs[-1]:g}"
-        for s in series
-    )
+def tell_ends(series: Sequence[Series], unit: str) -> str:
+    """Say what rising lines show, for who does not see them: who ends lowest, and who ends where.
+
+    Args:
+      unit: of the axis below, in the plural.
+    """
+    lowest = min(series, key=lambda s: s.values[-1].value)
+    ends = "; ".join(f"{s.name} {s.values[-1].value:.2f}, from {_settled(s):g} on" for s in series)
+    what = f"Where each ends, and the {unit} from which it is within {SETTLED:g} of that"
+    return f"{lowest.name} ends lowest, at {lowest.values[-1].value:.2f}. {what}: {ends}."
 
 
-def tell_rows(groups: Sequence[tuple[str, Sequence[Dot]]]) -> str:
-    """Say what rows of dots show, likewise."""
-    return "; ".join(
-        f"{name}: {', '.join(f'{d.name} {d.value.value:.2f}' for d in dots)}"
-        for name, dots in groups
-    )
+def _settled(s: Series) -> float:
+    """Find from where on a line stays near its end."""
+    near = len(s.xs)
+    while near and abs(s.values[near - 1].value - s.values[-1].value) <= SETTLED:
+        near -= 1
+    return s.xs[near]
+
+
+def tell_order(series: Sequence[Series], unit: str) -> str:
+    """Say which lines are highest where they differ first, at the least that two of them share."""
+    shared = Counter(x for s in series for x in s.xs)
+    at = min((x for x, lines in shared.items() if lines > 1), default=min(shared))
+    values = [(dict(zip(s.xs, s.values, strict=True)).get(at), s.name) for s in series]
+    there = sorted(((v.value, name) for v, name in values if v), reverse=True)
+    return f"At {at:g} {unit}, best first: {', '.join(f'{name} {v:.2f}' for v, name in there)}."
 
 
 def scatter(

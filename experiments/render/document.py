@@ -38,16 +38,22 @@ class Figure:
       name: of the files beside the Markdown.
       pictures: SVG markup for broad pages and for narrow ones (charts.py:draw_both).
       caption: what is to be seen, and what the bands are.
-      finding: what the pictures show, in a sentence, for readers who do not see them; empty: the
-        caption says it.
+      findings: what each picture shows, in a sentence, for readers who do not see it; one stands
+        for all, none: the caption says it.
       model: whose numbers they are; empty: of no single model.
     """
 
     name: str
     pictures: tuple[tuple[str, str], ...]
     caption: str
-    finding: str = ""
+    findings: tuple[str, ...] = ()
     model: str = ""
+
+    def told(self, at: int) -> str:
+        """Say what a picture shows."""
+        if len(self.findings) > 1:
+            return self.findings[at]
+        return (*self.findings, self.caption)[0]
 
 
 @dataclass(frozen=True)

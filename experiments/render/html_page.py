@@ -30,7 +30,7 @@ from experiments.render.tables import Table, cells_to_csv
 
 CHOICE = "model"  # address of the choice of a model, for the script
 OPENING = "first"  # what stands before all sections
-LONG = 34  # letters from which a cell may break
+LONG = 26  # letters from which a cell may break
 MARKS = {
     "✓": ("same", "same direction and size"),
     "<": ("less", "same direction, smaller"),
@@ -121,11 +121,10 @@ class _PageWriter:
 
     def _figure(self, figure: Figure) -> str:
         at = self._address(figure.name)
-        finding = figure.finding or figure.caption
         drawn = "".join(
             element(
                 "div",
-                "".join(_drawn(pair[i], finding) for pair in figure.pictures),
+                "".join(_drawn(pair[i], figure.told(k)) for k, pair in enumerate(figure.pictures)),
                 class_=f"row {kind}",
                 role="group",
                 aria_label=figure.caption,
@@ -202,22 +201,17 @@ def _head(table: Table) -> str:
 
 def _body(table: Table) -> str:
     words = _word_columns(table)
-    rows = (
-        element(
-            "tr",
-            "".join(_cell(cell, i in words, first=i == 0) for i, cell in enumerate(row)),
-            class_=_row_class(row, at in table.sections),
-        )
-        for at, row in enumerate(table.rows)
-    )
+    rows = (_row(row, words, at in table.sections) for at, row in enumerate(table.rows))
     return element("tbody", "".join(rows))
 
 
-def _row_class(row: Sequence[str], begins: bool) -> str | None:
-    """Tell the first row of a group; one that says nothing else heads the group."""
-    if not begins:
-        return None
-    return "first" if any(row[1:]) else "first topic"
+def _row(row: Sequence[str], words: set[int], begins: bool) -> str:
+    """Write a row; the first of a group that says nothing else heads the group, across columns."""
+    if begins and not any(row[1:]):
+        heading = element("th", _text(row[0]), scope="row", class_="words", colspan=len(row))
+        return element("tr", heading, class_="first topic")
+    cells = "".join(_cell(cell, i in words, first=i == 0) for i, cell in enumerate(row))
+    return element("tr", cells, class_="first" if begins else None)
 
 
 def _word_columns(table: Table) -> set[int]:
@@ -237,9 +231,9 @@ def _cell(text: str, words: bool, *, first: bool) -> str:
     if COUNTED.fullmatch(value):
         content = "".join(map(_mark, value.split()))
     else:
-        content = escape(value)
+        content = _text(value)
         kinds += [MARKS[symbol][0] for symbol in value.split(" ")[:1] if symbol in MARKS]
-    content += f"<br>{element('small', escape(error))}" if error else ""
+    content += f"<br>{element('small', _text(error))}" if error else ""
     is_name = first and bool(value)
     name = {"scope": "row"} if is_name else {}
     return element(
@@ -253,6 +247,11 @@ def _mark(counted: str) -> str:
     said = f"{counted[1:] or 1} {words}"
     names = {"title": said, "aria_label": said, "role": "img"}
     return element("span", escape(counted), class_=f"mark {kind}", **names)
+
+
+def _text(text: str) -> str:
+    """Escape what a cell says; a reach has its sign."""
+    return escape(text.replace("+-", "±"))
 
 
 def _lines(text: str) -> str:

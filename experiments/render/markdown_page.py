@@ -49,9 +49,9 @@ def _block(block: Block, pictures: str) -> str:
             return "\n".join(f"- {_escape(text)}" for text in texts)
         case Command(text, line):
             return f"{_escape(text)}\n\n```\n{line}\n```"
-        case Figure(name, drawn, caption, finding):
-            said = _escape(finding or caption).replace("]", r"\]")
-            files = (f"![{said}]({pictures}/{name}-{i}.svg)" for i in range(len(drawn)))
+        case Figure(name, drawn, caption):
+            said = [_escape(block.told(i)).replace("]", r"\]") for i in range(len(drawn))]
+            files = (f"![{text}]({pictures}/{name}-{i}.svg)" for i, text in enumerate(said))
             return "\n".join([*files, "", f"*{_escape(caption)}*"])
         case Table():
             return to_markdown(block).rstrip()

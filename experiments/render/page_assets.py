@@ -34,13 +34,13 @@ tbody th{font-weight:400;position:sticky;left:0;background:var(--page)}
 .words,tbody th{text-align:left}
 .same{color:var(--good)}.against{color:var(--bad)}.less{color:var(--part)}.open{color:var(--soft)}
 .same,.against,.less,.open{font-weight:600}.mark{margin-right:.35rem}
-.long{white-space:normal;min-width:14rem;max-width:26rem}
+.long{white-space:normal;min-width:11rem;max-width:22rem}
 thead th{border-bottom:1px solid var(--soft);vertical-align:bottom;white-space:normal}
 thead button{all:unset;cursor:pointer;font:inherit}thead button:focus-visible{outline:2px solid var(--link)}
 th[aria-sort=ascending] button::after{content:" \\25B4"}th[aria-sort=descending] button::after{content:" \\25BE"}
-tr.first>*{border-top:1px solid var(--rule)}tr.topic>*{font-weight:600;padding-top:.7rem}
+tr.first>*{border-top:1px solid var(--rule)}tr.topic>*{font-weight:600;padding-top:.7rem;position:static}
 small{color:var(--soft);white-space:nowrap}
-figure{margin:1rem 0}.row{display:flex;flex-wrap:wrap;gap:1rem}.narrow{display:none}
+section figure{display:inline-block;vertical-align:top;max-width:100%;margin:1rem .4rem 1rem 0}figcaption{max-width:39rem}.row{display:flex;flex-wrap:wrap;gap:1rem}.narrow{display:none}
 svg{max-width:100%;height:auto}iframe{width:100%;height:44rem;border:1px solid var(--rule)}
 pre{background:var(--tint);padding:.6rem .8rem;overflow-x:auto;font-size:.85rem}
 #tip{position:fixed;pointer-events:none;background:var(--ink);color:var(--page);font-size:.8rem;padding:.15rem .45rem;border-radius:3px;white-space:pre;z-index:2}
@@ -59,9 +59,13 @@ const all=(s,e=document)=>[...e.querySelectorAll(s)];
 const UNITS={kB:1e3,MB:1e6,KiB:1024,MiB:1048576};
 function value(cell){const m=/^[<>]?\s*([-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?)\s*([kKM]i?B)?/.exec(cell.firstChild?cell.firstChild.textContent.trim():"");
  return m?parseFloat(m[1].replace(/,/g,""))*(UNITS[m[2]]||1):NaN}
-function order(table,at,down){const body=table.tBodies[0],rows=[...body.rows].filter(r=>!r.classList.contains("topic"));
+// a row says what it is about where the row that said so is elsewhere or hidden
+function named(table){const rows=[...table.tBodies[0].rows].filter(r=>!r.classList.contains("topic"));
  if(!table.dataset.filled){table.dataset.filled=1;let above=null;
-  for(const r of rows){r.classList.remove("first");if(above&&!r.cells[0].textContent.trim())r.cells[0].innerHTML=above;above=r.cells[0].innerHTML}}
+  for(const r of rows){if(above&&!r.cells[0].textContent.trim())r.cells[0].innerHTML=above;above=r.cells[0].innerHTML}}
+ return rows}
+function order(table,at,down){const body=table.tBodies[0],rows=named(table);
+ rows.forEach(r=>r.classList.remove("first"));
  const key=new Map(rows.map(r=>[r,[value(r.cells[at]),r.cells[at].textContent]]));
  all("tr.topic",body).forEach(r=>r.remove());
  rows.sort((a,b)=>{const[x,s]=key.get(a),[y,t]=key.get(b);
@@ -78,7 +82,7 @@ const choice=document.getElementById("model");
 if(choice){choice.closest(".only").hidden=false;choice.addEventListener("change",()=>{const m=choice.value;
  for(const e of all("[data-model]"))e.hidden=m!==""&&e.dataset.model!==m;
  for(const table of all("table")){const at=all("thead th",table).findIndex(t=>t.textContent.trim()==="Model");
-  let last="";for(const r of at<0?[]:table.tBodies[0].rows){const c=r.cells[at];if(c&&c.textContent.trim())last=c.textContent.trim();
+  let last="";for(const r of at<0?[]:named(table)){const c=r.cells[at];if(c.textContent.trim())last=c.textContent.trim();
    r.hidden=m!==""&&last!==""&&last.split(/[ ,:]/)[0]!==m}}})}
 // values of figures at once, and by keyboard; links into folded sections open them
 const tip=document.createElement("div");tip.id="tip";tip.setAttribute("aria-hidden","true");tip.hidden=true;document.body.append(tip);

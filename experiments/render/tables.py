@@ -186,6 +186,11 @@ def points_text(difference: Interval) -> str:
     return f"{value}\n[{low}, {high}]"
 
 
+def percent_text(share: float) -> str:
+    """Write a share in percent, an eighth as 12.5 %."""
+    return f"{100 * share:.3g} %"
+
+
 def size_text(size: int) -> str:
     """Write bytes with a decimal unit."""
     return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"

@@ -15,7 +15,7 @@ from experiments.paper import tables
 from experiments.paper.grids import GRIDS
 from experiments.predictor.ranking import judged_pairs
 from experiments.render.tables import Record, points_text
-from experiments.report.cells import NONE, printed
+from experiments.report.cells import printed
 from experiments.report.inputs import PUBLISHED, Results, architecture_of
 from experiments.report.quantisers import Rescue, find_rescue, group_quantisers
 from experiments.report.verdicts import (
@@ -38,6 +38,7 @@ from trm_jax import intervals
 from trm_jax.config import ARC_TRM_ATT
 from trm_jax.intervals import Interval, interval_of
 
+NOT_PRINTED = "none printed"  # of this architecture on this task
 SIMILARITY_CHANGE = 0.064  # the largest change that the paper calls insensitive (ARC, Table 7)
 FULL_DEPTH, SHALLOW = 48, 8  # H-cycles of the paper: T=3, n=16, and its “single cycle”
 NAIVE, CALIBRATED = parse("int4_naive").name, parse("int4_calibrated").name
@@ -107,19 +108,16 @@ def _precision(sweep: Sweep) -> list[Claim]:
         ("int4_calibrated", "Calibrated INT4 loses little", "Table 9", Topic.RECOVERY),
         ("int8", "INT8 weights lose nothing", "Table 3", Topic.REST),
     )
-    deepest = sweep.spec.grid.deepest
-    return [
-        _effect_claim(
-            sweep,
-            topic,
-            text,
-            where,
-            sweep.change(outcome, deepest),
-            paper_effect(sweep, scheme),
-        )
-        for scheme, text, where, topic in cases
-        if (outcome := sweep.scheme(parse(scheme).name))
-    ]
+    claims = []
+    for scheme, text, where, topic in cases:
+        outcome, effect = sweep.scheme(parse(scheme).name), paper_effect(sweep, scheme)
+        if outcome is None:
+            continue
+        theirs = printed(sweep.spec.task, architecture_of(sweep), scheme) if effect else None
+        source = theirs.source if theirs else where
+        changed = sweep.change(outcome, sweep.spec.grid.deepest)
+        claims.append(_effect_claim(sweep, topic, text, source, changed, effect))
+    return claims
 
 
 def _recovery(sweep: Sweep) -> list[Claim]:
@@ -405,7 +403,7 @@ def _effect_claim(
     is_loss = effect is not None and -effect.share > SMALL_LOSS
     verdict = has_effect(changed, here) if is_loss and base > 0 else keeps(changed, here)
     why = _reason(verdict, changed, sweep.reference.num_puzzles, _setting(sweep))
-    shown = str(effect) if effect else NONE
+    shown = str(effect) if effect else NOT_PRINTED
     return _claim(sweep, topic, text, where, shown, _points(changed), verdict, why)
 
 

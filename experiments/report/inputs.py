@@ -41,7 +41,9 @@ from experiments.render.tables import Record, Table
 from experiments.report.advice.paces import DevicePace, read_paces
 from experiments.report.provenance import Run, read_runs
 from experiments.sweep.outcomes import Sweep, read_sweeps
+from export.footprint.estimate import estimate_footprint
 from export.targets import Target
+from quant.scheme import parse
 from trm_jax.config import (
     ARC_TRM_ATT,
     MAZE_HRM,
@@ -248,6 +250,14 @@ def paces_of(folder: Path) -> list[DevicePace]:
     spec = read_document(folder / DEPLOYMENT_FILE, "a deployment").spec
     target, model = (str(spec.get(name)) for name in ("target", "model"))
     return read_paces(folder, target, model, int(spec["steps"]))
+
+
+def times_published(sweep: Sweep) -> float | None:
+    """Tell how many times as many weights the published size of a sweep's kind has."""
+    config = PUBLISHED.get((sweep.spec.task, architecture_of(sweep)))
+    if config is None:
+        return None
+    return estimate_footprint(config, parse("fp32")).num_parameters / sweep.spec.num_parameters
 
 
 def architecture_of(sweep: Sweep) -> str:

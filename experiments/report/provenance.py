@@ -66,7 +66,9 @@ def _distinct(runs: Sequence[Run], names: Sequence[str], *, named: bool = False)
     texts = []
     for run in runs:
         parts = [
-            f"{name} {run[name]}" if named else str(run[name]) for name in names if name in run
+            f"{name} {run[name]}" if named else str(run[name]).removesuffix(" (cpu)")
+            for name in names
+            if name in run
         ]
         texts.append(", ".join(filter(None, parts)) or UNKNOWN)
     return "; ".join(dict.fromkeys(texts))

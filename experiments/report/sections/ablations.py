@@ -146,7 +146,7 @@ def vote_section(results: Results) -> Section:
         blocks.append(
             Command(
                 "ARC with augment-and-vote was not measured; with:",
-                "python -m experiments.arc --help",
+                "python -m experiments.arc --limit 20",
             )
         )
     return Section("arc", "ARC with augment-and-vote (Tables 3, 4, 16)", tuple(blocks))

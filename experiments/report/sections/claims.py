@@ -12,7 +12,7 @@ Not here: the claims and their numbers (report/evidence.py), how an interval dec
 from collections.abc import Sequence
 
 from experiments.render.document import Block, Command, Items, Paragraph, Section
-from experiments.render.tables import Table
+from experiments.render.tables import Table, percent_text
 from experiments.report.inputs import Results
 from experiments.report.verdicts import (
     LARGE,
@@ -65,9 +65,10 @@ def claims_section(results: Results, listed: Sequence[Claim]) -> Section:
 
 RULE = (
     "The paper's effect is scaled to what full precision solves here. “Same direction and size”:"
-    f" the 95 % interval is beyond {LARGE:.0%} of it; “smaller”: beyond 0 and short of {LARGE:.0%};"
-    f" “contradicted”: short of {NONE:.0%}; otherwise not resolved. Where the paper loses"
-    f" {SMALL_LOSS:.0%} of its puzzles or less, nothing is lost if the interval ends above"
+    f" the 95 % interval is beyond {percent_text(LARGE)} of it; “smaller”: beyond 0 and short of"
+    f" {percent_text(LARGE)}; “contradicted”: short of {percent_text(NONE)}; otherwise"
+    f" not resolved. Where the paper loses {percent_text(SMALL_LOSS)} of its puzzles or less, or"
+    " prints no number of this task and architecture, nothing is lost if the interval ends above"
     f" twice the paper's loss, {100 * MARGIN:.0f} pp at least."
 )
 
@@ -76,25 +77,26 @@ def claim_table(listed: Sequence[Claim]) -> Table:
     """Lay claims out by topic, those of one text together."""
     body, sections = [], set()
     for topic in Topic:
-        groups: dict[str, list[Claim]] = {}
+        groups: dict[tuple[str, str], list[Claim]] = {}
         for claim in listed:
             if claim.topic is topic:
-                groups.setdefault(claim.text, []).append(claim)
+                groups.setdefault((claim.text, claim.where), []).append(claim)
         if not groups:
             continue
         sections.add(len(body))
-        body.append((topic.value, *[""] * 6))
+        body.append((topic.value, *[""] * 7))
         for group in groups.values():
             for i, c in enumerate(group):
                 text, where = (c.text, c.where) if i == 0 else ("", "")
-                model = c.model if c.puzzles is None else f"{c.model}, n = {c.puzzles}"
-                body.append((text, c.words, model, c.ours, c.effect, where, c.why))
+                puzzles = "" if c.puzzles is None else str(c.puzzles)
+                body.append((text, c.words, c.model, puzzles, c.ours, c.effect, where, c.why))
     header = (
         "The paper says",
         "Verdict",
         "Model",
+        "Puzzles",
         "Ours",
-        "Its effect",
+        "The paper's\neffect",
         "Where",
         "Why it may differ",
     )

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from experiments.paper import tables
 from experiments.paper.grids import GRIDS, STEPS, PaperGrid
-from experiments.render.charts import Series, draw_both, lines, tell_lines
+from experiments.render.charts import Series, draw_both, lines, tell_ends
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
 from experiments.render.scheme_style import scheme_index
-from experiments.render.tables import Table, p_text, points_text, with_interval
+from experiments.render.tables import Table, p_text, percent_text, points_text, with_interval
 from experiments.report.cells import NONE, point_number, rate
 from experiments.report.inputs import Results, architecture_of
 from experiments.sweep.outcomes import Sweep, SweepOutcome
@@ -108,7 +108,7 @@ def _shallow_row(
     return (
         label(outcome.scheme, sweep.spec.dtype),
         f"T={t}, n={n}",
-        f"{t * n / deepest:.0%}",
+        percent_text(t * n / deepest),
         with_interval(outcome.exact(t * n)),
         points_text(change),
         p_text(intervals.mcnemar(pairs)),
@@ -128,15 +128,16 @@ def _figure(sweep: Sweep) -> Figure:
         )
         for o in drawn
     ]
-    pictures = [_drawn(f"Ours: {spec.model}", series)]
+    drawings = [(f"Ours: {spec.model}", series)]
     if theirs:
-        pictures.append(_drawn(f"The paper: Table {theirs.number}", _paper_series(theirs)))
+        drawings.append((f"The paper: Table {theirs.number}", _paper_series(theirs)))
     caption = (
         f"Exact match against depth, {sweep.puzzles_text}; bands are 95 %"
         f" intervals{', the paper’s from its n' if theirs else ''}."
     )
-    finding = f"Exact match by H-cycles: {tell_lines(series)}."
-    return Figure(f"depth-{spec.model}", tuple(pictures), caption, finding, spec.model)
+    pictures = tuple(_drawn(*drawing) for drawing in drawings)
+    findings = tuple(f"{title}: {tell_ends(shown, 'H-cycles')}" for title, shown in drawings)
+    return Figure(f"depth-{spec.model}", pictures, caption, findings, spec.model)
 
 
 def _drawn(title: str, series: Sequence[Series]) -> tuple[str, str]:
@@ -144,7 +145,7 @@ def _drawn(title: str, series: Sequence[Series]) -> tuple[str, str]:
     return draw_both(lambda width: lines(title, series, axis, "exact match", width=width))
 
 
-def _paper_series(grid: PaperGrid) -> Sequence[Series]:
+def _paper_series(grid: PaperGrid) -> list[Series]:
     cycles = sorted({t * n for t in (1, 3) for n in STEPS})
     series = []
     for name in PAPER_SCHEMES:

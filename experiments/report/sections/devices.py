@@ -5,7 +5,7 @@ Not here: the rule behind what to take, and the devices (report/advice/recommend
 
 from experiments.paper import tables
 from experiments.render.document import Block, Command, Paragraph, Section
-from experiments.render.tables import Table, points_text, size_text, with_interval
+from experiments.render.tables import Table, percent_text, points_text, size_text, with_interval
 from experiments.report.advice.recommend import (
     DEVICES,
     MARGIN,
@@ -152,7 +152,7 @@ def _cells(sweep: Sweep, choice: Choice) -> tuple[str, ...]:
         with_interval(candidate.exact),
         points_text(candidate.change),
         f"{candidate.cycles} H-cycles",
-        f"{candidate.cycles / sweep.spec.grid.deepest:.0%}",
+        percent_text(candidate.cycles / sweep.spec.grid.deepest),
     )
 
 

@@ -16,6 +16,7 @@ from trm_jax.intervals import pareto
 
 MIB = 2**20
 MOST_TICKS = 8
+MOST_NAMED = 9  # points that still have room for a name beside each; a legend names more
 FIGURE_CONFIGS = ("arc-trm-att", "maze-trm-att", "sudoku-trm-mlp")
 FIGURE_SCHEMES = ("fp32", "tflm_int8_int8", "tflm_int4_int8")
 
@@ -37,8 +38,7 @@ def memory_section(results: Results) -> Section:
             "Peak SRAM with one block streamed (fp32 with the whole table: everything loaded, as"
             " in Fig. 1)."
         )
-        finding = "; ".join(f"{name} {text} MiB" for name, _, text, _ in rows)
-        blocks.append(Figure("memory", (pictures,), caption, f"Peak memory: {finding}."))
+        blocks.append(Figure("memory", (pictures,), caption, (_memory_finding(rows),)))
     tables = (footprint_tables.work_table, footprint_tables.memory_table)
     blocks += [make(results.footprints) for make in tables]
     blocks.append(footprint_tables.energy_table(results.footprints))
@@ -54,7 +54,7 @@ def pareto_section(results: Results) -> Section:
     """Draw exact match against stored bytes, sweep by sweep."""
     blocks: list[Block] = [
         Paragraph(
-            "No scheme left of and above the dashed line: it joins what nothing beats in both."
+            "No scheme lies left of and above the dashed line: it joins what nothing beats in both."
         )
     ]
     blocks += [_pareto(sweep) for sweep in results.sweeps]
@@ -80,6 +80,20 @@ def _bar_rows(rows: Sequence[Record]) -> list[tuple[str, float, str, int]]:
     return drawn
 
 
+def _memory_finding(rows: Sequence[tuple[str, float, str, int]]) -> str:
+    """Say what fits which budget, the tightest first."""
+    left, parts = list(rows), []
+    for name, size in BUDGETS.items():
+        fits = [row for row in left if row[1] <= size / MIB]
+        left = [row for row in left if row not in fits]
+        parts.append(f"{name}: {_sizes_text(fits) or 'nothing more'}")
+    return f"What the peak fits. {'; '.join(parts)}; neither: {_sizes_text(left) or 'nothing'}."
+
+
+def _sizes_text(rows: Sequence[tuple[str, float, str, int]]) -> str:
+    return ", ".join(f"{name} ({text} MiB)" for name, _, text, _ in rows)
+
+
 def _pareto(sweep: Sweep) -> Figure:
     spec, deepest = sweep.spec, sweep.spec.grid.deepest
     sizes = dict(zip(spec.schemes, spec.bytes, strict=True))
@@ -101,14 +115,14 @@ def _pareto(sweep: Sweep) -> Figure:
             "stored size of the model",
             "exact match",
             x_ticks=(ticks, [_tick_text(t) for t in ticks]),
-            labelled=True,
+            labelled=len(dots) <= MOST_NAMED,
             front=front,
             width=width,
         )
     )
     caption = f"{spec.data}, {sweep.puzzles_text}, full depth; bars: 95 % Wilson intervals."
     return Figure(
-        f"pareto-{spec.model}", (pictures,), caption, _front_finding(dots, front), spec.model
+        f"pareto-{spec.model}", (pictures,), caption, (_front_finding(dots, front),), spec.model
     )
 
 

@@ -16,7 +16,7 @@ from experiments.render.document import Block, Command, Figure, Items
 from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import Table, points_text
 from experiments.report.cells import printed
-from experiments.report.inputs import Results, architecture_of
+from experiments.report.inputs import Results, architecture_of, times_published
 from experiments.report.sections.devices import recipe_table
 from experiments.report.verdicts import (
     MARGIN,
@@ -164,11 +164,14 @@ def change_figure(sweeps: Sequence[Sweep], finding: str) -> Figure:
     ticks = range(min(low, -TICK), max(high, TICK) + 1, TICK)
     title = "Exact match under each scheme, minus full precision"
     pictures = draw_both(lambda width: rows(title, groups, "percentage points", ticks, width=width))
+    times = [ratio for sweep in sweeps if (ratio := times_published(sweep))]
+    ends = dict.fromkeys(f"{end(times):,.1f}" for end in (min, max)) if times else ()
+    larger = f" with {' to '.join(ends)} times the weights" if times else ""
     caption = (
         "Filled: ours at full depth, whiskers are 95 % paired intervals. Hollow: the paper's, of"
-        " models of the same architecture some ten times larger."
+        f" models of the same architecture{larger}."
     )
-    return Figure("change", (pictures,), caption, finding)
+    return Figure("change", (pictures,), caption, (finding,))
 
 
 def _dots(sweep: Sweep) -> list[Dot]:

@@ -15,7 +15,7 @@ from experiments.ablate import tables as ablate_tables
 from experiments.ablate.tables import Ablation, compare_variants
 from experiments.paper import tables
 from experiments.recipe.rows import SearchRecord
-from experiments.render.charts import Series, draw_both, lines, tell_lines
+from experiments.render.charts import Series, draw_both, lines, tell_order
 from experiments.render.document import Block, Command, Figure, Items, Paragraph, Section
 from experiments.render.tables import (
     Record,
@@ -237,7 +237,7 @@ def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
         if series:
             title = f"{sweep.spec.model}: {words}"
             pictures.append(_drawn(title, series))
-            told.append(f"{words}: {tell_lines(series)}")
+            told.append(f"Exact match, {words}. {tell_order(series, 'bits')}")
     if not pictures:
         return []
     caption = (
@@ -246,8 +246,7 @@ def _figure(sweep: Sweep, groups: Sequence[Quantisers]) -> list[Figure]:
         " asymmetric one, whichever leaves less error."
     )
     name = f"quantisers-{sweep.spec.model}"
-    finding = f"Exact match by bits. {'. '.join(told)}."
-    return [Figure(name, tuple(pictures), caption, finding, sweep.spec.model)]
+    return [Figure(name, tuple(pictures), caption, tuple(told), sweep.spec.model)]
 
 
 def _drawn(title: str, series: Sequence[Series]) -> tuple[str, str]:

@@ -100,10 +100,14 @@ def test_a_choice_leaves_one_model_and_a_link_opens_its_section(
         page.evaluate("c=document.getElementById('model')")
         page.evaluate(f"c.value='{MODELS[0]}',c.dispatchEvent(new Event('change'))")
         assert shown(page, "[data-model]") == shown(page, f'[data-model="{MODELS[0]}"]') < both
-        models = "[...document.querySelectorAll('#claims tbody tr')].filter(r=>!r.hidden)"
+        rows = "[...document.querySelectorAll('#claims tbody tr:not(.topic)')]"
+        models = f"{rows}.filter(r=>!r.hidden)"
         texts = page.evaluate(f"{models}.map(r=>r.cells[2].textContent.trim()).filter(Boolean)")
         assert texts
         assert all(text.startswith(MODELS[0]) for text in texts)
+        page.evaluate(f"c.value='{MODELS[1]}',c.dispatchEvent(new Event('change'))")
+        names = page.evaluate(f"{models}.map(r=>r.cells[0].textContent.trim())")
+        assert all(names)  # a claim stays named where the row that named it is hidden
         page.evaluate("c.value='',c.dispatchEvent(new Event('change'))")
         assert shown(page, "[data-model]") == both
         page.evaluate("location.hash=document.querySelector('#depth [data-model]').id")

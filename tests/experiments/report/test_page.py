@@ -160,9 +160,14 @@ def test_figures_tell_their_finding_to_who_does_not_see_them(pages: dict[str, st
     figures = [a for tag, a in Page(pages["sweep"]).tags if tag == "svg"]
     told = [str(a["aria-label"]) for a in figures if a.get("role") == "img"]
     assert len(told) == len(figures) > 3
-    assert any("int4_naive 0.50 at 1, 0.50 at 4" in text for text in told)  # by depth
+    (ours,) = {text for text in told if text.startswith("Ours: sudoku-trm-mlp-mini")}  # by depth
+    assert "int4_naive 0.50, from 1 on" in ours
+    (theirs,) = {text for text in told if text.startswith("The paper: Table 18")}
+    assert "int4_naive ends lowest, at 0.06." in theirs  # as Table 18 prints at 48 H-cycles
     assert any(text.startswith("Nothing beats in both bytes") for text in told)
-    assert any("TRM-MLP: fp32 0.70," in text for text in told)
+    left = "sudoku-trm-mlp-mini 0.50 of 0.70, the paper's 0.10 of 0.74"
+    assert any(left in text for text in told)
+    assert any("4 MB MCU: sudoku-trm-mlp tflm_int8_int8 (2.89 MiB)" in text for text in told)
 
 
 def test_energy_is_called_a_lower_bound_beside_its_table() -> None:
@@ -312,7 +317,8 @@ def test_the_first_screen_answers_with_three_sentences_a_figure_and_two_tables()
     assert f"costs most on sudoku-trm-mlp-mini: {lost} pp of its puzzles" in breaks
     assert counted.startswith(f"Of {len(listed)} pairs of a claim of the paper and a model: ")
     assert isinstance(figure, Figure)
-    assert figure.finding == survives
+    assert figure.findings == (survives,)
+    assert "with 718,409.4 times the weights" in figure.caption  # 5,028,866 / 7
     assert all(lost in drawn for drawn in figure.pictures[0])  # shown where a reader points
     assert isinstance(recipe, Table)
     assert ("phone", "int8") in recipe.rows
