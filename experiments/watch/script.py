@@ -12,6 +12,7 @@ select{max-width:100%;font:inherit}button{font:inherit;padding:.3rem 1rem}
 .slide{flex:1;min-width:0;display:flex;gap:.6rem;align-items:center;white-space:nowrap}.slide input{flex:1;min-width:0;width:100%}
 #at{min-width:4.5rem}
 #boards,#curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(15rem,45%),1fr));gap:1rem;margin:.8rem 0}
+#curves{grid-template-columns:repeat(auto-fit,minmax(min(15rem,100%),1fr))}
 #key span{margin-right:1.2rem;white-space:nowrap}#key svg{display:inline-block;width:2rem;height:.6rem;margin-right:.4rem}
 figure{margin:0}figcaption{font-size:.9rem}figcaption b{border-bottom:3px solid}
 svg{width:100%;height:auto;display:block;max-width:24rem}
