@@ -118,7 +118,7 @@ def fidelity_figure(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Figure
 
 def _damage_point(
     ax: Axes, spec: SweepSpec, full: SweepOutcome, outcome: SweepOutcome
-) -> tuple[float, float, float, float, str, str]:
+) -> tuple[float, float, float, float, str, tuple[float, ...]]:
     """Draw what a scheme changes against its one-step fidelity; returns the point to be named."""
     i = scheme_index(outcome.scheme)
     x = max(1 - outcome.fidelity(spec.grid.H_cycles).value, FLOOR)
