@@ -35,6 +35,7 @@ from experiments.jobs.remote_work import (  # noqa: E402
     Worker,
 )
 from experiments.measurement.versions import read_commit, read_version  # noqa: E402
+from trm_jax.command_line.allocator import keep_freed_memory  # noqa: E402
 from trm_jax.command_line.compiled import keep_compiled  # noqa: E402
 from trm_jax.command_line.ending import explain  # noqa: E402
 
@@ -287,6 +288,7 @@ def _worker(assignment: Assignment, shared: Any) -> Worker:
     if assignment.token not in _kept:
         _kept.clear()
         os.environ.update(assignment.environment)
+        keep_freed_memory()
         keep_compiled()
         with contextlib.suppress(OSError):
             os.chdir(assignment.folder)

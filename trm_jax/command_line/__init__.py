@@ -6,6 +6,7 @@ option needs none of them (tests/test_startup.py).
 
 Read `parsing.py` (parsers, types of numbers, old spellings), `ending.py` (how work ends: words and
 exit code), `interrupts.py` (Ctrl-C), `compiled.py` (compiled programs, kept from run to run),
+`allocator.py` (freed memory, kept for the next buffer),
 `extras.py` (what to install for a package that is missing), `resources.py` (cores and free memory),
 `terminal.py` (streams without block characters, progress, lists). Not here: the options of one
 program.

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 
 from trm_jax.command_line import interrupts
+from trm_jax.command_line.allocator import keep_freed_memory
 from trm_jax.command_line.compiled import keep_compiled
 from trm_jax.command_line.extras import explain_import
 from trm_jax.command_line.terminal import adapt_streams
@@ -53,6 +54,7 @@ def exit_code(
     """
     adapt_streams()
     interrupts.listen()
+    keep_freed_memory()
     keep_compiled()
     try:
         code = action() or 0
