@@ -33,4 +33,5 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl has none
         return False
-    return all([mallopt(name, value) == 1 for name, value in SETTINGS.items()])
+    taken = [mallopt(name, value) == 1 for name, value in SETTINGS.items()]
+    return all(taken)
