@@ -232,7 +232,8 @@ def _signals(sweep: Sweep) -> list[Claim]:
     wrong = sum(pair.holds and pair.wrong for pair in pairs)
     right = sum(pair.holds and not pair.wrong for pair in pairs)
     verdict = ClaimVerdict.OTHER if wrong else ClaimVerdict.SAME if right else ClaimVerdict.OPEN
-    ours = f"of {len(pairs)} pairs of schemes {right} surely so, {wrong} surely not"
+    rest = len(pairs) - right - wrong
+    ours = f"of {len(pairs)} pairs {right} surely so, {wrong} surely not, {rest} not resolved"
     text = "Fidelity falls monotonically with damage"
     claim = _claim(sweep, Topic.FIDELITY, text, "Sec. 4.3", "every pair", ours, verdict)
     claims = [claim] if pairs else []

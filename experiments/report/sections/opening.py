@@ -137,7 +137,8 @@ def breaking(sweeps: Sequence[Sweep]) -> str:
     right, wrong = (sum(p.holds and p.wrong is side for p in pairs) for side in (False, True))
     parts.append(
         f"of {len(pairs)} pairs of schemes whose fidelity differs, that of higher fidelity surely"
-        f" solves more in {right} and surely fewer in {wrong}"
+        f" solves more in {right} and surely fewer in {wrong}; {len(pairs) - right - wrong} are not"
+        " resolved"
         if pairs
         else "too few puzzles or schemes to say whether higher fidelity solves more"
     )
