@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--study",
         choices=STUDIES,
-        help="part of another paper, with options of its own: see --study budget --help",
+        help="orders, schemes, parts of another paper; options of their own: --study order --help",
     )
     p.set_defaults(model=None)
     add_schemes(p, DEFAULT_SCHEMES)

@@ -4,6 +4,7 @@ Only here are sums divided. All contestants are compared on the same puzzles: sh
 every one has finished under every scheme are left out.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -74,6 +75,20 @@ class DecodeOutcome:
         return one_minus_mean([row.infidelity for row in self.rows], self.num_puzzles, floor=-1.0)
 
     @property
+    def free_fidelity(self) -> Interval | None:
+        """Estimate the cosine where each reads its own text; None where no row has it."""
+        sums = [row.free_infidelity for row in self.rows if row.free_infidelity is not None]
+        if len(sums) < len(self.rows):
+            return None
+        return one_minus_mean(sums, self.num_puzzles, floor=-1.0)
+
+    @property
+    def own_fidelity(self) -> Interval:
+        """Estimate the cosine where everyone goes on from its own states and tokens."""
+        free = self.free_fidelity
+        return self.fidelity if free is None else free
+
+    @property
     def mean_depth(self) -> Interval:
         """Estimate the mean number of tokens or H-cycles."""
         depth = self.depth.astype(np.float64)
@@ -139,6 +154,35 @@ def compare(reference: DecodeOutcome, other: DecodeOutcome) -> tuple[Interval, f
     """Estimate the difference of exact match in pairs, and McNemar's p."""
     pairs = intervals.pairs(reference.solved, other.solved)
     return intervals.paired_difference(pairs), intervals.mcnemar(pairs)
+
+
+class Ordering(NamedTuple):
+    """How a sign orders schemes by exact match, pair by pair.
+
+    Attributes:
+      alike: pairs that it orders as exact match does; a tie of the sign counts half.
+      pairs: those whose exact match differs.
+    """
+
+    alike: float
+    pairs: int
+
+
+def order_schemes(
+    outcomes: Sequence[DecodeOutcome], sign: Callable[[DecodeOutcome], float]
+) -> Ordering:
+    """Count how often the greater sign of two schemes goes with more exact answers.
+
+    Args:
+      outcomes: of one contestant, full precision among them.
+    """
+    alike, count = 0.0, 0
+    for one, other in itertools.combinations(outcomes, 2):
+        step = one.exact.value - other.exact.value
+        if step:
+            product = step * (sign(one) - sign(other))
+            alike, count = alike + (1 if product > 0 else 0.5 if product == 0 else 0), count + 1
+    return Ordering(alike, count)
 
 
 def comparison(spec: DecodeSpec, rows: Sequence[DecodeRow]) -> Comparison:

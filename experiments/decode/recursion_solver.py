@@ -138,6 +138,7 @@ class RecursionSolver:
             read=np.zeros_like(cycles),
             ended=self._obeys(host, cells),
             cosine=np.asarray(token_cosine(reference.states[at], ran.states[at]), np.float64),
+            free_cosine=None,  # no state is ever given: z_H goes on from its own
             same=(cells == reference.cells[end]).all(axis=1),
             gflops=self.footprint.work(1).total * cycles + self.head.gflops * readouts,
             bytes_read=self.footprint.read_per_cycle * cycles + 1.0 * self.head.size * readouts,

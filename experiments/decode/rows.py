@@ -220,6 +220,8 @@ class DecodeRow:
       ended: one bit per puzzle: the stop token came, or the rules are obeyed.
       infidelity: 1 - cosine to full precision: of the last states along full precision's text,
         averaged over its tokens; of z_H after as many H-cycles.
+      free_infidelity: of the last states along each one's own text, token by token; None where
+        `infidelity` is that already, and in rows of earlier versions.
       same: one bit per puzzle: the same text, or the same answer, as full precision.
       gflops, bytes_read, state_bytes: of a puzzle; bytes_read are weights, state_bytes the KV
         cache at its longest, or z_H, z_L and the injection.
@@ -243,6 +245,7 @@ class DecodeRow:
     gflops: Moments
     bytes_read: Moments
     state_bytes: Moments
+    free_infidelity: Moments | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers against each other.
@@ -262,6 +265,8 @@ class DecodeRow:
             check_all_within({f"{name}[{i}]": value for i, value in enumerate(values)}, 0)
         check_moments("cell_error", self.cell_error, count, 0, 1)
         check_moments("infidelity", self.infidelity, count, -0.01, 2.01)
+        if self.free_infidelity is not None:
+            check_moments("free_infidelity", self.free_infidelity, count, -0.01, 2.01)
         for name in ("gflops", "bytes_read", "state_bytes"):
             check_moments(name, getattr(self, name), count, 0)
 

@@ -9,12 +9,13 @@ Not here: how a family answers (token_solver.py, recursion_solver.py).
 import argparse
 import functools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from rich.console import Console
 
 from experiments.decode.job import DecodeJob, prepare
 from experiments.decode.recursion_solver import RecursionSolver
@@ -47,6 +48,8 @@ from trm_jax.types import IGNORE_LABEL
 
 Solvers = dict[str, TokenSolver] | dict[str, RecursionSolver]
 """A model under each scheme, full precision first."""
+Report = Callable[[DecodeSpec, Sequence[DecodeRow], Path, Console], None]
+"""(spec, rows, folder, console) -> tables on the console, files in the folder."""
 
 
 class Comparer:
@@ -141,6 +144,9 @@ class Comparer:
         exact, second, ended, same = (to_hex(each[None])[0] for each in flags)
         costs = np.stack([answered.gflops, answered.bytes_read, answered.state_bytes])
         gflops, bytes_read, state = moments(costs)
+        free = answered.free_cosine
+        if free is not None:
+            (free,) = moments(1 - free[None])
         return DecodeRow(
             digest=digest,
             **key._asdict(),
@@ -153,6 +159,7 @@ class Comparer:
             read=tuple(map(int, answered.read)),
             ended=ended,
             infidelity=moments(1 - answered.cosine[None])[0],
+            free_infidelity=free,
             same=same,
             gflops=gflops,
             bytes_read=bytes_read,
@@ -172,8 +179,11 @@ class Comparer:
         return records
 
 
-def compare(args: argparse.Namespace) -> None:
+def compare(args: argparse.Namespace, report: Report | None = None) -> None:
     """Plan, run and report.
+
+    Args:
+      report: writes tables and figures; None: those of a comparison (tables.py).
 
     Raises:
       ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
@@ -189,9 +199,12 @@ def compare(args: argparse.Namespace) -> None:
         keys = pending(job.spec.work_keys(), folder.read_rows(whole))
         if keys or not (out / TIMINGS).exists():
             run(job, folder, keys, facts)
-        from experiments.decode.tables import write_report  # late: rows need no figures
+        write = report
+        if write is None:
+            from experiments.decode.tables import write_report  # late: rows need no figures
 
-        write_report(job.spec, folder.read_rows(whole), out, console)
+            write = write_report
+        write(job.spec, folder.read_rows(whole), out, console)
 
 
 def run(

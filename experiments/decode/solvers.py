@@ -21,6 +21,7 @@ class Answered(NamedTuple):
       depth: tokens written or H-cycles run; read: tokens of the prompt.
       ended: the stop token came, or the rules were obeyed.
       cosine: to full precision; same: as full precision's text or answer.
+      free_cosine: the same where each goes on from its own tokens; None: `cosine` is that already.
       gflops, bytes_read, state_bytes: costs on a device that answers one puzzle at a time.
     """
 
@@ -29,6 +30,7 @@ class Answered(NamedTuple):
     read: np.ndarray
     ended: np.ndarray
     cosine: np.ndarray
+    free_cosine: np.ndarray | None
     same: np.ndarray
     gflops: np.ndarray
     bytes_read: np.ndarray

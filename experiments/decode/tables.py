@@ -2,7 +2,8 @@
 
     comparison.md, .csv     every contestant under every scheme: exact match, what it was paired
                             with, depth, costs
-    fidelity.md, .csv       cosine to full precision, and how often text or answer stayed the same
+    fidelity.md, .csv       cosine to full precision along its text and along each one's own, and
+                            how often text or answer stayed the same
     costs.png/.svg          exact match against GFLOPs, bytes read and state
     depth.png/.svg          exact match under hard caps, and how deep puzzles went
 
@@ -16,7 +17,13 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.decode.figures import cost_figure, depth_figure
-from experiments.decode.outcomes import Comparison, DecodeOutcome, compare, comparison
+from experiments.decode.outcomes import (
+    Comparison,
+    DecodeOutcome,
+    compare,
+    comparison,
+    order_schemes,
+)
 from experiments.decode.rows import (
     TIMED_PUZZLES,
     TIMINGS,
@@ -141,6 +148,7 @@ def fidelity_records(measured: Comparison) -> list[Record]:
             "contestant": outcome.contestant.name,
             "scheme": label(outcome.scheme, spec.dtype),
             **interval_fields("fidelity", outcome.fidelity),
+            **free_fields(outcome),
             **interval_fields("same", outcome.rate("same")),
             **interval_fields("ended", outcome.rate("ended")),
             **interval_fields(
@@ -153,11 +161,26 @@ def fidelity_records(measured: Comparison) -> list[Record]:
     ]
 
 
+def free_fields(outcome: DecodeOutcome) -> Record:
+    """Lay out the free-running fidelity; empty where a contestant has none."""
+    free = outcome.free_fidelity
+    names = interval_fields("free_fidelity", outcome.fidelity)
+    return dict.fromkeys(names) if free is None else interval_fields("free_fidelity", free)
+
+
+def free_text(record: Record) -> str:
+    """Write the free-running fidelity of a record."""
+    if record["free_fidelity"] is None:
+        return ""
+    return with_error(interval_of(record, "free_fidelity"))
+
+
 def fidelity_table(measured: Comparison, records: Sequence[Record]) -> Table:
     """Set fidelity beside what it is to predict, contestant by contestant."""
     header = (
         "Contestant\nscheme",
         "Fidelity",
+        "Free-running",
         "Same text\nor answer",
         "Stopped, or\nrules obeyed",
         "PExact - full\nprecision, pp",
@@ -166,6 +189,7 @@ def fidelity_table(measured: Comparison, records: Sequence[Record]) -> Table:
         (
             f"{record['contestant']}\n{record['scheme']}",
             with_error(interval_of(record, "fidelity")),
+            free_text(record),
             with_interval(interval_of(record, "same")),
             with_interval(interval_of(record, "ended")),
             points_text(interval_of(record, "to_full_precision")),
@@ -174,10 +198,33 @@ def fidelity_table(measured: Comparison, records: Sequence[Record]) -> Table:
     )
     count = len(measured.spec.schemes) - 1
     title = (
-        "Fidelity: of z_H after as many H-cycles; of last states along full precision's text,"
-        f" {measured.num_puzzles} puzzles"
+        "Fidelity: of z_H after as many H-cycles; of last states along full precision's text, and"
+        f" (free-running) along each one's own, {measured.num_puzzles} puzzles"
     )
     return Table(title, header, rows, frozenset(range(0, len(rows), max(count, 1))))
+
+
+def ordering_table(measured: Comparison) -> Table:
+    """Show how fidelity orders schemes by exact match, which it does not see."""
+    rows = []
+    for contestant in measured.spec.contestants:
+        name = contestant.name
+        outcomes = [measured.find(name, scheme) for scheme in measured.spec.schemes]
+        forced = order_schemes(outcomes, lambda outcome: outcome.fidelity.value)
+        own = order_schemes(outcomes, lambda outcome: outcome.own_fidelity.value)
+        is_free = all(outcome.free_fidelity is not None for outcome in outcomes)
+        ordered = f"{own.alike:g}" if is_free else ""
+        rows.append((name, str(forced.pairs), f"{forced.alike:g}", ordered))
+    header = (
+        "Contestant",
+        "Pairs of schemes\nof unlike PExact",
+        "Fidelity\norders",
+        "Free-running\norders",
+    )
+    title = (
+        f"How many pairs fidelity puts in the order of exact match, {measured.num_puzzles} puzzles"
+    )
+    return Table(title, header, tuple(rows), frozenset())
 
 
 def read_seconds(out: Path, spec: DecodeSpec) -> dict[str, float]:
@@ -206,7 +253,9 @@ def read_tables(folder: Path) -> list[Table]:
     measured = comparison(spec, files.read_rows(spec))
     table = comparison_table(measured, comparison_records(measured, read_seconds(folder, spec)))
     faithful = fidelity_records(measured)
-    return [table, *([fidelity_table(measured, faithful)] if faithful else [])]
+    if not faithful:
+        return [table]
+    return [table, fidelity_table(measured, faithful), ordering_table(measured)]
 
 
 def write_report(spec: DecodeSpec, rows: Sequence[DecodeRow], out: Path, console: Console) -> None:
@@ -222,8 +271,8 @@ def write_report(spec: DecodeSpec, rows: Sequence[DecodeRow], out: Path, console
     shown, files = [table], {}
     if faithful:
         fidelity = fidelity_table(measured, faithful)
-        shown.append(fidelity)
-        files["fidelity.md"] = tables.to_markdown(fidelity)
+        shown += [fidelity, ordering_table(measured)]
+        files["fidelity.md"] = "\n".join(map(tables.to_markdown, shown[1:]))
         files["fidelity.csv"] = tables.to_csv(faithful)
     tables.print_tables(shown, console)
     files["comparison.md"] = tables.to_markdown(table)

@@ -1,8 +1,9 @@
 """A decoder under a scheme: greedy text, and how far its states are from full precision's.
 
 Fidelity is teacher-forced: the text of full precision is read under the scheme, and the cosines of
-the last states that chose its tokens are averaged. `same` is the free-running counterpart: whether
-the scheme writes the same text.
+the last states that chose its tokens are averaged. Free-running, the scheme reads its own text, and
+the states that chose the tokens at the same place of both texts are compared; `same` says whether
+the texts are equal.
 """
 
 from collections.abc import Mapping
@@ -96,13 +97,16 @@ class TokenSolver:
         """Read the answers off the text, and compare with full precision along its text."""
         prompt, depth = ran.prompts.lengths, ran.lengths
         wanted = reference.written
-        along = reference.states if ran is wanted else self.states(wanted.text)
+        own = along = reference.states
+        if ran is not wanted:
+            along, own = self.states(wanted.text), self.states(ran.text)
         answered = Answered(
             cells=self.form.answers(host.inputs, ran.tokens),
             depth=depth,
             read=prompt,
             ended=ran.stopped,
             cosine=mean_cosine(reference.states, along, wanted),
+            free_cosine=free_cosine(reference, own, ran),
             same=(ran.tokens == wanted.tokens).all(axis=1),
             gflops=self.footprint.gflops(prompt, depth),
             bytes_read=self.footprint.bytes_read(depth),
@@ -136,3 +140,19 @@ def mean_cosine(reference: jax.Array, other: jax.Array, written: Written) -> np.
     at = np.arange(each.shape[1])[None]
     chosen = (at >= first) & (at < first + written.lengths[:, None])
     return (each * chosen).sum(axis=1) / np.maximum(chosen.sum(axis=1), 1)
+
+
+def free_cosine(reference: ReferenceText, own: jax.Array, written: Written) -> np.ndarray:
+    """Average the cosines of the states that chose the tokens at the same place of two texts.
+
+    Where one text has ended and the other goes on nothing is compared, which counts as 0.
+
+    Args:
+      own: states of the scheme along `written`, its own text.
+    """
+    each = np.asarray(cosine(reference.states, own), np.float64)
+    first = written.prompts.lengths[:, None] - 1
+    at = np.arange(each.shape[1])[None]
+    lengths = np.stack([reference.written.lengths, written.lengths])
+    both = (at >= first) & (at < first + lengths.min(axis=0)[:, None])
+    return (each * both).sum(axis=1) / np.maximum(lengths.max(axis=0), 1)

@@ -3,13 +3,16 @@
     python -m experiments.footprint
     python -m experiments.footprint --models arc-trm-att,sudoku-trm-mlp-mini \\
         --schemes fp32,w4c-asym_a8s_carry8 --out runs/footprint
+    python -m experiments.footprint --models maze-ar-mini,qwen2.5-7b --out runs/kv
 
-Models are presets (all published configurations if not named) or model directories; nothing is
+Models are presets (all published configurations if not named), model directories or decoders:
+bundled ones, folders, smollm2-135m, qwen2.5-0.5b, qwen2.5-7b. Nothing is
 run, everything follows from shapes, so no checkpoint is needed. Four tables: GFLOPs per H-cycle,
 step and puzzle with linear layers and attention apart; stored bytes and peak memory (full load,
 one block streamed, weights executed from flash) against 4 and 8 MiB; energy by the paper's
 figure and by a model with stated assumptions (export/footprint/energy.py); and each figure of the
-paper beside ours with the difference explained (Tables 1-6 and 15, App. G and H).
+paper beside ours with the difference explained (Tables 1-6 and 15, App. G and H). A fifth has
+decoders: keys and values against the tokens in context, and how many tokens each memory holds.
 
 --scale prints instead what the whole paper takes on released checkpoints (15 schemes, all depths,
 422,786 Sudoku puzzles, 1,000 mazes, 400 tasks of ARC in 1,000 augmentations): operations, bytes,
@@ -17,7 +20,8 @@ hours, cost, and what limits them, on a CPU and on 1, 8 and 64 accelerators. Wha
 is measured and what is assumed are tables of their own (docs/scale.md); --rates and --prices put
 your own numbers in the place of those assumed. It writes nothing.
 
-Into --out go footprint.jsonl (one row per model and scheme), footprint.csv and footprint.md.
+Into --out go footprint.jsonl (one row per recursive model and scheme), footprint.csv,
+decoders.csv and footprint.md.
 """
 
 import argparse
@@ -25,7 +29,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.footprint.job import PUBLISHED, SCHEMES
+from experiments.footprint.job import COUNTED_DECODERS, PUBLISHED, SCHEMES
 from experiments.measurement.folders import FOOTPRINT
 from experiments.measurement.options import add_schemes
 from trm_jax.command_line import exit_code, make_parser, user_path
@@ -37,9 +41,9 @@ def parser() -> argparse.ArgumentParser:
     p = make_parser("experiments.footprint", __doc__)
     p.add_argument(
         "--models",
-        default=",".join(PUBLISHED),
+        default=",".join([*PUBLISHED, *COUNTED_DECODERS]),
         metavar="NAME,..",
-        help="presets or model directories (%(default)s)",
+        help="presets, decoders, or directories of either (%(default)s)",
     )
     add_schemes(p, SCHEMES)
     p.add_argument(

@@ -24,6 +24,26 @@ SCHEMES = (
 """The paper's schemes, and the ones a device without float memory runs."""
 
 
+COUNTED_DECODERS = (
+    "sudoku-ar-mini",
+    "maze-ar-mini",
+    "smollm2-135m",
+    "qwen2.5-0.5b",
+    "qwen2.5-7b",
+)
+"""Decoders that are counted where no model is named (decoders.py)."""
+
+DECODER_SCHEMES = (
+    "fp32",
+    "fp16",
+    "w8c-sym",
+    "w8c-sym_carry8",
+    "w4c-sym_carry8",
+    "w4c-sym_a16s_carry8",
+)
+"""Of decoders, where no scheme is named; the last is W4A16KV8 of arXiv 2603.16867."""
+
+
 def config_of(name: str) -> Config:
     """Find a configuration by preset or model directory.
 

@@ -4,7 +4,13 @@ from pathlib import Path
 
 from experiments.footprint import paper_check, scale, tables
 from experiments.footprint import rows as footprint_rows
-from experiments.footprint.job import config_of
+from experiments.footprint.decoders import (
+    count_decoders,
+    decoder_schemes,
+    decoder_table,
+    is_counted_decoder,
+)
+from experiments.footprint.job import DECODER_SCHEMES, SCHEMES, config_of
 from experiments.measurement.folders import FOOTPRINT
 from experiments.render import tables as render_tables
 from experiments.render.console import make_console
@@ -22,15 +28,24 @@ def run_footprint(models: str, schemes: str, out: Path) -> None:
     Raises:
       ValueError, OSError: unknown names, or nothing can be written.
     """
-    configs = {name: config_of(name) for name in (text.strip() for text in models.split(","))}
-    rows = footprint_rows.records(
-        configs, [given_name(scheme.strip()) for scheme in schemes.split(",")]
-    )
-    printed = [*tables.all_tables(rows), paper_check.table(paper_check.checks())]
-    text = "\n".join([*map(render_tables.to_markdown, printed), tables.energy_note(), ""])
+    names = [text.strip() for text in models.split(",")]
+    decoders = [name for name in names if is_counted_decoder(name)]
+    configs = {name: config_of(name) for name in names if name not in decoders}
+    given = [given_name(scheme.strip()) for scheme in schemes.split(",")]
+    rows, counted = footprint_rows.records(configs, given), []
+    printed = [*tables.all_tables(rows), paper_check.table(paper_check.checks())] if configs else []
+    if decoders:
+        is_silent = given == [given_name(name) for name in SCHEMES]
+        chosen = DECODER_SCHEMES if is_silent else decoder_schemes(given)
+        counted = count_decoders(decoders, chosen)
+        printed.append(decoder_table(counted))
+    notes = [tables.energy_note()] if configs else []
+    text = "\n".join([*map(render_tables.to_markdown, printed), *notes, ""])
     with writing(out, FOOTPRINT):
         footprint_rows.write_rows(out, rows)
-        (out / "footprint.csv").write_text(render_tables.to_csv(rows), encoding="utf-8")
+        for name, records in (("footprint", rows), ("decoders", counted)):
+            if records:
+                (out / f"{name}.csv").write_text(render_tables.to_csv(records), encoding="utf-8")
         (out / "footprint.md").write_text(text, encoding="utf-8")
     console = make_console()
     render_tables.print_tables(printed, console)

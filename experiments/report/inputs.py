@@ -5,6 +5,7 @@
     votes       votes.json                        experiments.arc
     footprint   footprint.jsonl                   experiments.footprint
     comparison  decode.json                       experiments.decode
+    study       study.json                        experiments.decode.studies
     recipe      solved.json (or recipe.json)      experiments.recipe
     viewer      watch.html                        experiments.watch
     deployment  deployment.json (or summary.csv)  experiments.deploy, all targets
@@ -27,6 +28,7 @@ from experiments.ablate import tables as ablate_tables
 from experiments.ablate.tables import Ablation
 from experiments.arc import outcomes as arc_outcomes
 from experiments.decode import tables as decode_tables
+from experiments.decode.studies import outcomes as study_outcomes
 from experiments.deploy.aihub import tables as aihub_tables
 from experiments.deploy.cortex_m import rows as cortex_m_rows
 from experiments.deploy.cortex_m import tables as cortex_m_tables
@@ -65,6 +67,7 @@ class RunKind(enum.Enum):
     DEPLOYMENT = "experiments.deploy"
     FOOTPRINT = "experiments.footprint"
     COMPARISON = "experiments.decode"
+    STUDY = "experiments.decode.studies"
     RECIPE = "experiments.recipe"
     VIEWER = "experiments.watch"
 
@@ -77,13 +80,14 @@ MARKS = {
     RunKind.VOTES: ("votes.json",),
     RunKind.FOOTPRINT: ("footprint.jsonl",),
     RunKind.COMPARISON: ("decode.json",),
+    RunKind.STUDY: ("study.json",),
     RunKind.RECIPE: (recipe_rows.FILE, "recipe.json"),
     RunKind.VIEWER: (VIEWER_FILE,),
     RunKind.SWEEP: ("spec*.json",),
     RunKind.DEPLOYMENT: (DEPLOYMENT_FILE, "summary.csv"),
 }
 """Files that the kinds above do not have; the first match counts."""
-WITHOUT_RUNS = {RunKind.FOOTPRINT, RunKind.RECIPE, RunKind.VIEWER}
+WITHOUT_RUNS = {RunKind.FOOTPRINT, RunKind.RECIPE, RunKind.STUDY, RunKind.VIEWER}
 """Kinds whose files note no starts of their programs."""
 DEPLOYED: dict[str, Callable[[Path], list[Table]]] = {
     Target.AI_HUB.value: aihub_tables.read_tables,
@@ -122,7 +126,7 @@ class Results(NamedTuple):
         they follow from shapes, in a second.
       runs: every start of a program that made one of the folders.
       paces: of the devices that were deployed to.
-      deployments, votes, comparisons: the tables of every folder, one after the other.
+      deployments, votes, comparisons, studies: the tables of every folder, one after the other.
     """
 
     sweeps: list[Sweep]
@@ -131,6 +135,7 @@ class Results(NamedTuple):
     deployments: list[Table]
     votes: list[Table]
     comparisons: Sequence[Table] = ()
+    studies: Sequence[Table] = ()
     searches: Sequence[SearchRecord] = ()
     runs: Sequence[Run] = ()
     paces: Sequence[DevicePace] = ()
@@ -170,6 +175,11 @@ def read_results(folders: Sequence[Path]) -> Results:
             table
             for folder in sorted_folders[RunKind.COMPARISON]
             for table in decode_tables.read_tables(folder)
+        ],
+        studies=[
+            table
+            for folder in sorted_folders[RunKind.STUDY]
+            for table in study_outcomes.read_tables(folder)
         ],
         searches=[recipe_rows.read_search(f) for f in sorted_folders[RunKind.RECIPE]],
         viewers=[read_viewer(folder) for folder in sorted_folders[RunKind.VIEWER]],

@@ -11,7 +11,7 @@ multiply-accumulate; the head is counted, since it runs for every token that is 
 Not here: recursion (estimate.py), and what a quantised matrix takes (quant/packing.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 
 from export.footprint.estimate import Work
 from quant.carry import kv_store
+from quant.precision_plan import PrecisionPlan
 from quant.ptq import weights
 from quant.scheme import Scheme
 from trm_jax.decoder.config import DecoderConfig
@@ -54,6 +55,11 @@ class DecoderFootprint:
     block_macs: int
     head_macs: int
 
+    @property
+    def token_bytes(self) -> int:
+        """Bytes of the keys and values of one token, in the arithmetic's format or the scheme's."""
+        return bytes_per_token(self.config, kv_store(self.scheme))
+
     def work(self, prompt: int, written: int) -> Work:
         """Count the GFLOPs of a puzzle."""
         linear = self.block_macs * (prompt + _passes(written)) + self.head_macs * written
@@ -74,8 +80,7 @@ class DecoderFootprint:
 
     def state_bytes(self, prompt: Counts, written: Counts) -> Costs:
         """Count the bytes of every puzzle's cache at its longest."""
-        each = bytes_per_token(self.config, kv_store(self.scheme))
-        return (each * (prompt + np.maximum(written - 1, 0))).astype(np.float64)
+        return (self.token_bytes * (prompt + np.maximum(written - 1, 0))).astype(np.float64)
 
 
 def _passes(written: int) -> int:
@@ -84,7 +89,12 @@ def _passes(written: int) -> int:
 
 
 def decoder_footprint(config: DecoderConfig, scheme: Scheme) -> DecoderFootprint:
-    """Count everything about a decoder under a scheme; no weight is read."""
+    """Count everything about a decoder under a scheme; no weight is read.
+
+    A scheme that names an arithmetic (fp16) keeps keys and values in it.
+    """
+    dtype = PrecisionPlan.uniform(scheme).forward_dtype(config.forward_dtype)
+    config = replace(config, forward_dtype=dtype)
     shapes = jax.eval_shape(lambda: _without_recursion(Decoder(config).init(jax.random.key(0))))
     stored = weights.footprint(shapes, scheme)
     head = table = blocks = block_macs = head_macs = 0

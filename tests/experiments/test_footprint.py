@@ -1,11 +1,12 @@
 """The footprint program: the paper's figures reproduced, rows read back, bad input refused."""
 
+import csv
 import json
 
 import pytest
 
 from experiments.footprint import __main__ as footprint
-from experiments.footprint import paper_check, tables
+from experiments.footprint import decoders, paper_check, tables
 from experiments.footprint import rows as footprint_rows
 from trm_jax.config import PRESETS
 
@@ -67,6 +68,38 @@ def test_tables_have_a_row_each():
     assert [row[0] for row in work.rows] == list(names)
     assert [len(table.rows) for table in (memory, energy)] == [4, 4]
     assert all(len(row) == len(t.header) for t in (work, memory, energy) for row in t.rows)
+
+
+def test_a_cache_grows_with_its_context(tmp_path, capsys):
+    """Weights of the releases' cards; keys and values of 28 layers, 4 heads of 128, in 16 bits."""
+    records = decoders.count_decoders(decoders.RELEASED, ("fp16", "w4c-sym_a16s_carry8"))
+    by_name = {(r["decoder"], r["scheme"]): r for r in records}
+    counts = {name: by_name[name, "fp16"]["parameters"] for name in decoders.RELEASED}
+    assert counts == {
+        "smollm2-135m": 134_515_008,
+        "qwen2.5-0.5b": 494_032_768,
+        "qwen2.5-7b": 7_615_616_512,
+    }
+    full, small = (by_name["qwen2.5-7b", s] for s in ("fp16", "w4c-sym_a16s_carry8"))
+    assert full["kv_per_token"] == 2 * 28 * 4 * 128 * 2 == 57_344
+    assert small["kv_per_token"] == 2 * 28 * 4 * (128 + 4)  # a float32 scale a head
+    assert full["kv_8192"] == 8192 * 57_344
+    assert full["tokens beside, 8 MB SoC"] == 0
+    assert full["tokens alone, 8 MB SoC"] == 8 * 2**20 // 57_344
+    out = tmp_path / "out"
+    flags = ["--models", "sudoku-trm-mlp-mini,maze-ar-mini", "--out", str(out)]
+    assert footprint.main([*flags, "--schemes", "fp32,tflm_int8_int8"]) == 0
+    assert "Keys and values of one stream" in capsys.readouterr().out
+    with (out / "decoders.csv").open() as stream:
+        (record,) = csv.DictReader(stream)  # decoders have no integers of TFLite Micro
+    each = 2 * 4 * 4 * 32 * 4  # layers, heads of 32, float32
+    beside = (4 * 2**20 - int(record["stored"])) // each
+    assert int(record["tokens beside, 4 MB MCU"]) == beside
+    assert int(record["kv_128"]) == 128 * each
+    assert record["kv_2048"] == ""  # it has 192 positions
+    alone = ["--models", "maze-ar-mini", "--schemes", "tflm_int8_int8", "--out", str(out / "x")]
+    assert footprint.main(alone) == 2
+    assert "leave _tflm out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@
 Whether a policy solves its task, and the budget where none is given, are measured on `VALIDATED`
 held-out puzzles that are not evaluated.
 
-Table: exact match against the first row in pairs, tokens, and exact match under hard caps.
+Tables: exact match against the first row in pairs, tokens, and exact match under hard caps. The
+figure has exact match under every cap, and the distribution of lengths.
 """
 
 import argparse
@@ -17,9 +18,15 @@ import numpy as np
 from rich.console import Console
 
 from experiments.decode.studies.folder import AnswerRow, StudyFolder
-from experiments.decode.studies.outcomes import answer_table, cap_table, write_tables
+from experiments.decode.studies.outcomes import (
+    answer_table,
+    cap_figure,
+    cap_table,
+    write_tables,
+)
 from experiments.decode.studies.subject import StudyPuzzles, StudySubject, ask
 from experiments.decode.studies.traces import TRAINING_BATCH, TraceDraws, Work
+from experiments.render.figures import save
 from trm_jax.decoder.policy_gradient import (
     PolicyRecipe,
     PolicyState,
@@ -60,8 +67,10 @@ def study_budget(
         rows.append(
             folder.answers(name, lambda p=taught, n=name: ask(subject, puzzles, params=p).row(n))
         )
-    table, records = answer_table(f"Budget forcing of {subject.name}", rows)
+    title = f"Budget forcing of {subject.name}"
+    table, records = answer_table(title, rows)
     write_tables(folder.path, "budget", [table, cap_table(rows)], records, console)
+    save(cap_figure(title, rows), folder.path / "budget")
 
 
 def _validated(

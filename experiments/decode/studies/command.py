@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.measurement.folders import STUDY
+from experiments.measurement.options import add_schemes
 from trm_jax.command_line import natural_float, number_in, positive_float, positive_int, user_path
+from trm_jax.data.calibration import add_calibration
 
-STUDIES = ("budget", "parallel", "switch", "lora")
+STUDIES = ("order", "budget", "parallel", "switch", "lora", "quant")
 """Names of the studies, in the order of docs/tokens-studies.md."""
 
 TRACES = ("shortened", "thinned")
@@ -37,9 +39,35 @@ SETTINGS = (
 """Options that decide the numbers of a study."""
 
 
-NUMBERS: tuple[tuple[str, Callable[[str], float], float, str], ...] = (
-    ("--supervised-updates", positive_int, 240, "of supervised tuning"),
-    ("--supervised-lr", positive_float, 1e-3, "of supervised tuning"),
+QUANT_SCHEMES = (
+    "fp32",
+    "w8t-sym",
+    "w8c-sym",
+    "w8c-sym_a8d",
+    "w8c-sym_a8s",
+    "w4t-sym",
+    "w4c-sym",
+    "w4c-sym-gptq",
+    "w3c-sym",
+    "w3c-sym-gptq",
+    "w8c-sym_carry8",
+    "w4c-sym_carry8",
+    "w4c-sym_a16s",
+    "w4c-sym_a16s_carry8",
+    "w4c-sym-gptq_a16s_carry8",
+)
+"""Weights per tensor and per channel, GPTQ, inputs, int8 cache; the last two are W4A16KV8."""
+
+SILENT: dict[str, float] = {"limit": 1000, "supervised_updates": 240, "supervised_lr": 1e-3}
+SILENT_IN: dict[str, dict[str, float]] = {
+    "order": {"limit": 256, "supervised_updates": 1500, "supervised_lr": 4e-3},
+    "quant": {"limit": 200},
+}
+"""What is taken where an option is silent: in all studies, and in some."""
+
+NUMBERS: tuple[tuple[str, Callable[[str], float], float | None, str], ...] = (
+    ("--supervised-updates", positive_int, None, "of supervised tuning (240; of an order 1500)"),
+    ("--supervised-lr", positive_float, None, "of supervised tuning (.001; of an order .004)"),
     ("--adapter-lr", positive_float, 3e-3, "of adapters"),
     ("--judged-puzzles", positive_int, 1000, "that switcher or verifier learn from"),
     ("--updates", positive_int, 60, "of reinforcement"),
@@ -52,7 +80,7 @@ NUMBERS: tuple[tuple[str, Callable[[str], float], float, str], ...] = (
     ("--rank", positive_int, 8, "of adapters"),
     ("--least-exact", number_in(float, 0, 1), 0.9, "what reinforcement asks of the decoder"),
 )
-"""Options with a number: name, what reads it, default, and what it is of."""
+"""Options with a number: name, what reads it, default (None: `SILENT`), and what it is of."""
 
 
 def kl_list(text: str) -> tuple[float, ...]:
@@ -80,9 +108,8 @@ def add_study_options(p: argparse.ArgumentParser) -> None:
         help="what the decoder learns before reinforcement (%(default)s)",
     )
     for name, kind, default, text in NUMBERS:
-        group.add_argument(
-            name, type=kind, default=default, metavar="X", help=f"{text} (%(default)s)"
-        )
+        said = text if default is None else f"{text} (%(default)s)"
+        group.add_argument(name, type=kind, default=default, metavar="X", help=said)
     group.add_argument(
         "--token-budget",
         type=positive_int,
@@ -92,6 +119,25 @@ def add_study_options(p: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--kl", type=kl_list, default=(1e-3, 1e-4), metavar="X,...", help="strengths (.001,.0001)"
     )
+
+
+def add_comparison_options(p: argparse.ArgumentParser) -> None:
+    """Declare what orders and schemes take beside the shared options."""
+    group = p.add_argument_group("--study order and --study quant")
+    group.add_argument(
+        "--models",
+        metavar="A,B,...",
+        help="decoders of any order, by name or folder, instead of taught ones (order)",
+    )
+    add_schemes(group, QUANT_SCHEMES, "of the decoder (quant); ")
+    add_calibration(group)
+
+
+def settle(args: argparse.Namespace) -> None:
+    """Fill in what a command line is silent about and what depends on the study."""
+    for name, value in (SILENT | SILENT_IN.get(args.study, {})).items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
 
 
 def say_few(args: argparse.Namespace, apart: int) -> str | None:
@@ -117,51 +163,60 @@ def run_study(args: argparse.Namespace) -> None:
     Raises:
       ValueError, OSError: bad input; nothing was lost.
     """
+    settle(args)
+    if args.study == "quant":
+        from experiments.decode.schemes import study_quant
+
+        study_quant(args)
+        return
     from experiments.decode.studies.folder import StudyFolder
-    from experiments.decode.studies.subject import prepare_subject
     from experiments.measurement.shards import matmul_precision
     from experiments.render.console import make_console
     from trm_jax.output.folder import writing
 
-    console, subject = make_console(), prepare_subject(args)
-    if args.study == "switch":
-        from experiments.decode.studies.switch import cut_judged
-
-        cut_judged(subject.need_apart(args.judged_puzzles))
-    elif args.study != "lora":
-        subject.need_apart(1)
+    console, (job, study) = make_console(), _prepared(args)
     out = args.out or Path("runs") / f"decode-{args.task}-{args.study}"
     settings: dict[str, Any] = {name: getattr(args, name) for name in SETTINGS}
-    settings |= {
-        "study": args.study,
-        "model_sha256": subject.sha256,
-        "data_sha256": subject.puzzles.sha256,
-        "puzzles": len(subject.evaluated.inputs),
-        "apart_sha256": subject.apart.sha256,
-        "training_sha256": subject.training.sha256,
-    }
+    settings |= {"study": args.study, **job.identity}
     with writing(out, STUDY, resume=args.resume), matmul_precision("float32"):
         folder = StudyFolder(out, settings, lambda line: console.print(line, soft_wrap=True))
-        console.print(subject.header, soft_wrap=True)
-        if args.study != "lora" and (said := say_few(args, len(subject.apart.inputs))):
+        console.print(job.header, soft_wrap=True)
+        if args.study in JUDGING and (said := say_few(args, len(job.apart.inputs))):
             console.print(said, soft_wrap=True, highlight=False)
-        _study(args.study)(args, subject, folder, console)
+        study(args, job, folder, console)
 
 
-def _study(name: str) -> Callable[..., None]:
-    """Import a study, and none of the others."""
-    if name == "budget":
+JUDGING = ("budget", "parallel", "switch")
+"""Studies that choose or judge on held-out puzzles that are not evaluated."""
+
+
+def _prepared(args: argparse.Namespace) -> tuple[Any, Callable[..., None]]:
+    """Load what a study is of, and import it and none of the others.
+
+    Raises:
+      ValueError, OSError: bad input.
+    """
+    if args.study == "order":
+        from experiments.decode.studies.order import prepare_orders, study_order
+
+        return prepare_orders(args), study_order
+    from experiments.decode.studies.subject import prepare_subject
+
+    subject = prepare_subject(args)
+    if args.study == "lora":
+        from experiments.decode.studies.lora import study_lora
+
+        return subject, study_lora
+    if args.study == "switch":
+        from experiments.decode.studies.switch import cut_judged, study_switch
+
+        cut_judged(subject.need_apart(args.judged_puzzles))
+        return subject, study_switch
+    subject.need_apart(1)
+    if args.study == "budget":
         from experiments.decode.studies.budget import study_budget
 
-        return study_budget
-    if name == "parallel":
-        from experiments.decode.studies.parallel import study_parallel
+        return subject, study_budget
+    from experiments.decode.studies.parallel import study_parallel
 
-        return study_parallel
-    if name == "switch":
-        from experiments.decode.studies.switch import study_switch
-
-        return study_switch
-    from experiments.decode.studies.lora import study_lora
-
-    return study_lora
+    return subject, study_parallel

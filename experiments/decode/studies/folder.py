@@ -26,7 +26,7 @@ from trm_jax.checkpoints.tensor_files import load_tensors, save_tensors
 from trm_jax.output.staging import replace_text
 from trm_jax.typed_json import read_json
 
-SETTINGS_FILE = "study.json"
+SETTINGS_FILE, ANSWERS_FILE = "study.json", "answers.jsonl"
 KEPT_EVERY = 20
 CURE = "delete the line and --resume"
 
@@ -74,6 +74,15 @@ class AnswerRow:
         return np.asarray(self.tokens)
 
 
+def read_answers(folder: Path) -> list[AnswerRow]:
+    """Read the finished stages of a study, in their order.
+
+    Raises:
+      ValueError: a line is damaged.
+    """
+    return [row for _, row in read_lines(folder / ANSWERS_FILE, AnswerRow, CURE)]
+
+
 class StudyFolder:
     """The files of one study.
 
@@ -104,9 +113,9 @@ class StudyFolder:
                 )
         else:
             replace_text(file, json.dumps({"settings": said}, indent=1) + "\n")
-        self._rows = path / "answers.jsonl"
+        self._rows = path / ANSWERS_FILE
         drop_torn_line(self._rows)
-        self._kept = {row.stage: row for _, row in read_lines(self._rows, AnswerRow, CURE)}
+        self._kept = {row.stage: row for row in read_answers(path)}
 
     def answers(self, stage: str, compute: Callable[[], AnswerRow]) -> AnswerRow:
         """Take a stage's answers from the folder, or compute and keep them."""

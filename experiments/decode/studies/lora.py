@@ -8,31 +8,67 @@
 The second table has the adapters in pairs, on the same puzzles: what quantisation costs an adapter
 of full precision, and what training on the quantised weights wins back.
 
+The adapter is shared with the switcher (switch.py): it is trained on answers without the work
+before them, and acts on written tokens, so that the prompt's cache is the base model's.
+
 Times to the first token are of one puzzle: base and adapter each reading the prompt, or one prefill
 for both. The cache of the prompt is compared bit by bit.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from experiments.decode.studies.adapters import direct_adapters, without_scheme
-from experiments.decode.studies.folder import AnswerRow, StudyFolder
-from experiments.decode.studies.outcomes import answer_table, difference, write_tables
+from experiments.decode.studies.folder import StudyFolder
+from experiments.decode.studies.outcomes import answer_table, pair_table, write_tables
 from experiments.decode.studies.subject import StudySubject, ask
-from experiments.render.tables import Table, with_interval
+from experiments.decode.studies.traces import TRAINING_BATCH, TraceDraws, Work
+from experiments.render.tables import Table
 from trm_jax.decoder.generate import Prefilled, continue_streams, prefill
-from trm_jax.decoder.lora import AdaptedRows
-from trm_jax.intervals import mcnemar, pairs
+from trm_jax.decoder.lora import AdaptedRows, Adapters, LoraConfig, init_adapters
+from trm_jax.decoder.tuning import TraceTuner, TuningRecipe, TuningState, start_tuning
 from trm_jax.tasks.tokens.form import STOP
 
 TIMED = 30
 """Repetitions of every time; their median counts."""
+ALPHA_OF_RANK = 2
+"""The study's: alpha is twice the rank."""
+
+
+def lora_of(args: argparse.Namespace) -> LoraConfig:
+    """Read the sizes of adapters."""
+    return LoraConfig(rank=args.rank, alpha=float(ALPHA_OF_RANK * args.rank))
+
+
+def direct_adapters(
+    args: argparse.Namespace, subject: StudySubject, folder: StudyFolder, name: str
+) -> AdaptedRows:
+    """Train adapters on direct answers, on the subject's weights as they are (quantised or not)."""
+    lora = lora_of(args)
+    recipe = TuningRecipe(
+        updates=args.supervised_updates, learning_rate=args.adapter_lr, seed=args.seed
+    )
+    tuner = TraceTuner(subject.network, recipe, base=subject.params, lora=lora)
+    draws = TraceDraws(subject, Work.NONE, args.batch_size or TRAINING_BATCH, args.seed)
+
+    def update(state: TuningState, number: int) -> tuple[TuningState, str]:
+        state, loss = tuner.step(state, *draws.at(number))
+        return state, f"{float(loss):.3f} nats a token"
+
+    first: Adapters = init_adapters(jax.random.key(args.seed), subject.params, lora)
+    state = folder.trained(name, start_tuning(first), recipe.updates, update)
+    return AdaptedRows(state.tuned, jnp.float32(lora.scale))
+
+
+def without_scheme(subject: StudySubject) -> StudySubject:
+    """Take the decoder in full precision."""
+    return replace(subject, network=subject.model.decoder, params=subject.model.params)
 
 
 def study_lora(
@@ -51,21 +87,11 @@ def study_lora(
         later = direct_adapters(args, subject, folder, "adapter-on-scheme")
         learned = folder.answers(on, lambda: ask(subject, puzzles, adapted=later).row(on))
         rows += [moved, learned]
-        tables.append(pair_table([(adapter, moved), (moved, learned), (adapter, learned)]))
+        compared = [(adapter, moved), (moved, learned), (adapter, learned)]
+        tables.append(pair_table("Adapters in pairs", compared))
     table, records = answer_table(f"Adapters of {subject.name}", rows)
     tables = [table, *tables, sharing_table(full, adapted)]
     write_tables(folder.path, "lora", tables, records, console)
-
-
-def pair_table(compared: Sequence[tuple[AnswerRow, AnswerRow]]) -> Table:
-    """Compare policies two by two on the same puzzles."""
-    rows = []
-    for before, after in compared:
-        both = pairs(before.solved, after.solved)
-        cells = (before.stage, after.stage, with_interval(difference(before, after)))
-        rows.append((*cells, f"{mcnemar(both):.2g}"))
-    header = ("from", "to", "gained", "McNemar's p")
-    return Table("Adapters in pairs", header, tuple(rows), frozenset())
 
 
 def sharing_table(subject: StudySubject, adapted: AdaptedRows) -> Table:

@@ -1,26 +1,42 @@
-"""Numbers of policies on the same puzzles: accuracy, length, hard caps, and their tables."""
+"""Numbers of policies on the same puzzles: accuracy, length, hard caps; their tables and figure."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 
-from experiments.decode.studies.folder import AnswerRow
+from experiments.decode.studies.folder import SETTINGS_FILE, AnswerRow, read_answers
+from experiments.render.figures import DASHES, STYLE, colour, figure_of
 from experiments.render.tables import (
     Record,
     Table,
     print_tables,
+    size_text,
     to_csv,
     to_markdown,
     with_error,
     with_interval,
 )
-from trm_jax.intervals import Interval, interval_fields, mean, paired_difference, pairs, wilson
+from trm_jax.intervals import (
+    Interval,
+    interval_fields,
+    mcnemar,
+    mean,
+    paired_difference,
+    pairs,
+    wilson,
+)
 from trm_jax.output.staging import replace_text
+from trm_jax.typed_json import read_json
 
 CAPS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)
 """Tokens at which answers are cut."""
+DRAWN_CAPS, BINS = 80, 40
+"""Points of a curve over caps at most, and of a distribution of lengths."""
 
 
 def exact(row: AnswerRow) -> Interval:
@@ -79,6 +95,49 @@ def answer_table(title: str, rows: Sequence[AnswerRow]) -> tuple[Table, list[Rec
     )
 
 
+def order_table(title: str, rows: Sequence[AnswerRow]) -> tuple[Table, list[Record]]:
+    """Lay orders out one below the other."""
+    records = [
+        {
+            "order": row.stage,
+            "puzzles": row.solved.size,
+            **interval_fields("exact", exact(row)),
+            **interval_fields("tokens", mean_of(row.lengths)),
+            **row.values,
+        }
+        for row in rows
+    ]
+    header = ("order", "exact", "cells", "tokens", "GFLOPs", "weights read", "learned from, tokens")
+    cells = tuple(
+        (
+            row.stage,
+            with_interval(exact(row)),
+            f"{row.values['cells']:.4f}",
+            with_error(mean_of(row.lengths)),
+            f"{row.values['gflops']:.3g}",
+            size_text(round(row.values["bytes_read"])),
+            f"{row.values['taught']:,.0f}" if row.values["taught"] else "",
+        )
+        for row in rows
+    )
+    count = rows[0].solved.size
+    return Table(f"{title}, {count} puzzles, 95 % intervals", header, cells, frozenset()), records
+
+
+def pair_table(title: str, compared: Sequence[tuple[AnswerRow, AnswerRow]]) -> Table:
+    """Compare policies two by two on the same puzzles."""
+    rows = tuple(
+        (
+            before.stage,
+            after.stage,
+            with_interval(difference(before, after)),
+            f"{mcnemar(pairs(before.solved, after.solved)):.2g}",
+        )
+        for before, after in compared
+    )
+    return Table(title, ("from", "to", "gained", "McNemar's p"), rows, frozenset())
+
+
 def cap_table(rows: Sequence[AnswerRow]) -> Table:
     """Show accuracy under hard caps, up to the longest answer."""
     longest = max(int(row.lengths[row.solved].max(initial=0)) for row in rows)
@@ -88,6 +147,67 @@ def cap_table(rows: Sequence[AnswerRow]) -> Table:
         (row.stage, *(with_interval(under_cap(row, cap)) for cap in caps)) for row in rows
     )
     return Table("Exact match under hard caps (cut answers are wrong)", header, cells, frozenset())
+
+
+def cap_figure(title: str, rows: Sequence[AnswerRow]) -> Figure:
+    """Draw accuracy under every hard cap, and how long answers are, policy by policy."""
+    longest = max(int(row.lengths.max()) for row in rows)
+    caps = np.unique(np.linspace(0, longest, DRAWN_CAPS).astype(int))
+    bins = np.unique(np.linspace(0, longest + 1, BINS).astype(int))
+    with mpl.rc_context(STYLE):
+        figure = figure_of(9.6, 4.2)
+        left, right = figure.subplots(1, 2)
+        for i, row in enumerate(rows):
+            rates = [under_cap(row, int(cap)) for cap in caps]
+            line: dict[str, Any] = {"color": colour(i), "linestyle": DASHES[i % len(DASHES)]}
+            left.plot(caps, [rate.value for rate in rates], label=row.stage, **line)
+            reach = [rate.low for rate in rates], [rate.high for rate in rates]
+            left.fill_between(caps, *reach, color=colour(i), alpha=0.15, linewidth=0)
+            right.hist(row.lengths, bins=bins, histtype="step", **line)
+        left.set_xlabel("Tokens at which an unfinished answer is cut")
+        left.set_ylabel("Puzzles without a wrong cell")
+        left.set_ylim(0, 1.02)
+        right.set_xlabel("Tokens written")
+        right.set_ylabel("Puzzles")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        figure.suptitle(f"{title}, {rows[0].solved.size} puzzles")
+    return figure
+
+
+TITLES = {
+    "order": "Orders of writing",
+    "budget": "Budget forcing",
+    "parallel": "Votes of parallel samples",
+    "switch": "Direct answers and traces",
+    "lora": "Adapters",
+}
+"""What a study is called where its numbers are read back."""
+CAPPED = ("order", "budget")
+"""Studies whose answers are looked at under hard caps."""
+APART = (", validation", ", to choose")
+"""Ends of the names of stages whose puzzles were not evaluated."""
+BASE = "base"
+"""The stage that others are compared with, where it was not the first to finish."""
+
+
+def read_tables(folder: Path) -> list[Table]:
+    """Lay out the answers of a study from its rows.
+
+    Raises:
+      ValueError: a file is damaged, or no stage is finished.
+    """
+    document = read_json(folder / SETTINGS_FILE)
+    settings = document.get("settings") if isinstance(document, dict) else None
+    study = settings.get("study") if isinstance(settings, dict) else None
+    if study not in TITLES:
+        raise ValueError(f"{folder / SETTINGS_FILE} is damaged: it names no study")
+    rows = [row for row in read_answers(folder) if not row.stage.endswith(APART)]
+    if not rows:
+        raise ValueError(f"{folder} has no finished stage; go on with the study's --resume")
+    rows.sort(key=lambda row: row.stage != BASE)
+    title = f"{TITLES[study]} ({folder.resolve().name})"
+    lay_out = order_table if study == "order" else answer_table
+    return [lay_out(title, rows)[0], *([cap_table(rows)] if study in CAPPED else [])]
 
 
 def write_tables(

@@ -2,24 +2,32 @@
 
 Every puzzle is answered --samples times; N answers are its first N. The verifier is a linear layer
 on the state of an answer's last token (trm_jax/decoder/judges.py), trained on samples of held-out
-puzzles that are not evaluated. Answers that did not end have no vote.
+puzzles that are not evaluated. Answers that did not end have no vote. The figure has accuracy
+against the number of votes, and against the tokens of all that vote.
 """
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax.numpy as jnp
+import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.decode.studies.folder import AnswerRow, StudyFolder
-from experiments.decode.studies.outcomes import answer_table, write_tables
+from experiments.decode.studies.outcomes import answer_table, exact, write_tables
 from experiments.decode.studies.subject import Asked, StudySubject, ask
+from experiments.render.figures import STYLE, colour, figure_of, marker, save
 from trm_jax.decoder.generate import Sampling
 from trm_jax.decoder.judges import VERIFIER, Judge, judge_probabilities, train_judge, vote
 
 COUNTS = (1, 2, 3, 4, 6, 8)
 """Samples that vote, as far as there are so many."""
+KINDS = ("majority", "verifier")
+"""How votes are weighted."""
 
 
 def study_parallel(
@@ -40,15 +48,52 @@ def study_parallel(
         return kept[0]
 
     rows = [greedy]
+    drawn: dict[str, dict[int, AnswerRow]] = {kind: {} for kind in KINDS}
     for count in (n for n in COUNTS if n <= args.samples):
-        for kind in ("majority", "verifier") if count > 1 else ("majority",):
+        for kind in KINDS if count > 1 else KINDS[:1]:
             stage = f"{count} by {kind}" if count > 1 else "1 sample"
-            rows.append(
-                folder.answers(stage, lambda n=count, k=kind, s=stage: voted(*sampled(), n, k, s))
-            )
+            row = folder.answers(stage, lambda n=count, k=kind, s=stage: voted(*sampled(), n, k, s))
+            rows.append(row)
+            for each in (kind,) if count > 1 else KINDS:  # one sample is chosen by either
+                drawn[each][count] = row
     title = f"Votes over samples of {subject.name} at temperature {args.temperature:g}"
     table, records = answer_table(title, rows)
     write_tables(folder.path, "parallel", [table], records, console)
+    save(vote_figure(title, greedy, drawn), folder.path / "parallel")
+
+
+def vote_figure(
+    title: str, greedy: AnswerRow, drawn: Mapping[str, Mapping[int, AnswerRow]]
+) -> Figure:
+    """Draw accuracy with 95 % intervals against votes and against tokens.
+
+    Args:
+      drawn: answers by how votes are weighted and how many vote.
+    """
+    with mpl.rc_context(STYLE):
+        figure = figure_of(9.6, 4.2)
+        left, right = figure.subplots(1, 2, sharey=True)
+        for i, (kind, rows) in enumerate(drawn.items()):
+            rates = [exact(row) for row in rows.values()]
+            values = [rate.value for rate in rates]
+            reach = [[r.value - r.low for r in rates], [r.high - r.value for r in rates]]
+            style: dict[str, Any] = {
+                "color": colour(i),
+                "marker": marker(i),
+                "capsize": 3,
+                "label": kind,
+            }
+            left.errorbar(list(rows), values, reach, **style)
+            right.errorbar([row.lengths.mean() for row in rows.values()], values, reach, **style)
+        for ax in (left, right):
+            ax.axhline(exact(greedy).value, color="0.3", linestyle=":", label="greedy")
+        left.set_xlabel("Samples that vote")
+        left.set_xticks(sorted({count for rows in drawn.values() for count in rows}))
+        right.set_xlabel("Tokens of all that vote, per puzzle")
+        left.set_ylabel("Puzzles without a wrong cell")
+        left.legend(frameon=False)
+        figure.suptitle(f"{title}, {greedy.solved.size} puzzles")
+    return figure
 
 
 def _verifier(args: argparse.Namespace, subject: StudySubject, sampling: Sampling) -> Judge:

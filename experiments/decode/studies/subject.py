@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -94,6 +94,17 @@ class StudySubject:
             f" {len(self.evaluated.inputs)} puzzles; {len(self.apart.inputs)} to choose and judge"
             f" on; learns from {len(self.training.inputs)}{left}"
         )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers of a study beside its options."""
+        return {
+            "model_sha256": self.sha256,
+            "data_sha256": self.puzzles.sha256,
+            "puzzles": len(self.evaluated.inputs),
+            "apart_sha256": self.apart.sha256,
+            "training_sha256": self.training.sha256,
+        }
 
     @property
     def form(self) -> TokenForm:

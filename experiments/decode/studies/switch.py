@@ -27,8 +27,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from experiments.decode.studies.adapters import direct_adapters
 from experiments.decode.studies.folder import AnswerRow, StudyFolder
+from experiments.decode.studies.lora import direct_adapters
 from experiments.decode.studies.outcomes import (
     answer_table,
     difference,

@@ -105,6 +105,12 @@ class TraceDraws:
 
     def at(self, update: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """Return prompts, their lengths, traces, and their lengths."""
+        parts = (x for rows in self.rows_at(update) for x in rows)
+        first, lengths, tokens, counts = (jnp.asarray(x, jnp.int32) for x in parts)
+        return first, lengths, tokens, counts
+
+    def rows_at(self, update: int) -> tuple[TokenRows, TokenRows]:
+        """Return the same on the host: prompts, and traces."""
         rng = np.random.default_rng([self.seed, update])
         training = self.subject.training
         number = rng.integers(len(training.inputs), size=self.batch_size)
@@ -113,9 +119,7 @@ class TraceDraws:
         traces = cut_work(self.subject.form, whole, self.work, rng)
         step = DIRECT_WIDTH if self.work is Work.NONE else WIDTH
         width = -(-int(traces.lengths.max()) // step) * step
-        parts = (*self.subject.prompts(puzzles), *traces.widened(min(width, self.subject.room)))
-        first, lengths, tokens, counts = (jnp.asarray(x, jnp.int32) for x in parts)
-        return first, lengths, tokens, counts
+        return self.subject.prompts(puzzles), traces.widened(min(width, self.subject.room))
 
     def _turned(self, puzzles: StudyPuzzles, update: int) -> tuple[StudyPuzzles, TokenRows]:
         """Turn puzzles by random symmetries; those stay whose traces would not fit.

@@ -14,6 +14,14 @@ TITLE = "Reasoning in tokens, beside recursion"
 COMMAND = "python -m experiments.decode --task sudoku"
 
 
+OURS = (
+    "The parts of the second study on this project's decoders and puzzles: each table is of one run"
+    " of experiments.decode.studies (docs/tokens-studies.md), its first row what the others are"
+    " compared with, in pairs. Orders of writing are of validation puzzles, everything else of"
+    " held-out ones."
+)
+
+
 def tokens_section(results: Results) -> Section:
     """Put both families side by side, then what the second study prints."""
     text = (
@@ -27,6 +35,8 @@ def tokens_section(results: Results) -> Section:
     blocks += results.comparisons
     if not results.comparisons:
         blocks.append(Command("Nothing was compared; compare both families with:", COMMAND))
+    if results.studies:
+        blocks += [Paragraph(OURS), *results.studies]
     blocks += [Paragraph(_beside()), *_printed_tables(), _circulating()]
     return Section("tokens", TITLE, tuple(blocks))
 

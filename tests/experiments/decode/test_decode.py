@@ -1,6 +1,7 @@
 """Recursion and tokens on one scale: rows by hand, a whole run, resuming, and what is refused."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 
 from experiments.decode import __main__ as decode
-from experiments.decode.outcomes import compare, comparison
+from experiments.decode.outcomes import DecodeOutcome, compare, comparison, order_schemes
 from experiments.decode.rows import DecodeRow, decode_folder
-from experiments.decode.token_solver import Written, mean_cosine
+from experiments.decode.token_solver import ReferenceText, Written, free_cosine, mean_cosine
 from experiments.measurement.shards import from_hex
 from tests.support.decoders import random_params
 from trm_jax.data.batches import gather
@@ -136,6 +137,56 @@ def test_fidelity_is_of_the_states_that_chose_the_tokens() -> None:
     other = other.at[1, 2:].multiply(-1.0)  # behind the end of the second text
     # of the first text the states at 2 and 3 chose tokens, and one is at right angles
     np.testing.assert_allclose(mean_cosine(reference, other, written), [0.5, 1.0], rtol=1e-6)
+
+
+def test_free_running_states_are_compared_place_by_place() -> None:
+    prompts = TokenRows(np.ones((2, 3), int), np.array([3, 2]))
+    full = Written(prompts, np.ones((2, 2), int), np.array([2, 1]), np.ones(2, bool))
+    own = full._replace(lengths=np.array([1, 2]))
+    states = jax.numpy.ones((2, 5, 4))
+    other = states.at[0, 2].set(jax.numpy.array([1.0, 1.0, 1.0, -1.0]))
+    other = other.at[1, 2].multiply(-1.0)  # the second text's second token: full precision has none
+    # of two tokens the longer text has, one is compared: at .5, and at 1
+    np.testing.assert_allclose(
+        free_cosine(ReferenceText(full, states), other, own), [0.25, 0.5], rtol=1e-6
+    )
+
+
+def test_a_sign_orders_schemes_pair_by_pair(measured: Path) -> None:
+    spec = decode_folder(measured).read_spec()
+    row = comparison(spec, rows_of(measured)).outcomes[0].rows[0]  # four puzzles
+    marks = {"fp32": "f0", "w8c-sym": "e0", "w4c-sym": "c0", "w3c-sym": "c0"}
+    outcomes = [
+        DecodeOutcome(spec.contestants[0], name, 1, (dataclasses.replace(row, exact=bits),))
+        for name, bits in marks.items()
+    ]
+    signs = {"fp32": 1.0, "w8c-sym": 0.5, "w4c-sym": 0.7, "w3c-sym": 0.5}
+    # of five pairs .5 against .7 is the wrong way round, and .5 against .5 a tie
+    found = order_schemes(outcomes, lambda outcome: signs[outcome.scheme])
+    assert found == (3.5, 5)
+
+
+def test_a_study_of_schemes_reads_the_rows_of_a_comparison(
+    measured: Path, decoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--study", "quant", "--task", "sudoku", "--schemes", SCHEMES, "--out", str(measured)]
+    few = ["--limit", "4", "--batch-size", "4", "--resume"]
+    before = (measured / "rows.jsonl").read_text()
+    assert decode.main([*given, *few, "--model", str(decoder)]) == 0
+    assert (measured / "rows.jsonl").read_text() == before  # nothing was computed again
+    with (measured / "quant.csv").open() as stream:
+        records = list(csv.DictReader(stream))
+    rows = {row.scheme: row for row in rows_of(measured) if row.start == 0}
+    for record, scheme in zip(records, SCHEMES.split(","), strict=True):
+        found = rows[scheme].free_infidelity
+        assert found is not None
+        assert float(record["free_fidelity"]) == pytest.approx(1 - found.total / 4, abs=1e-12)
+        assert float(record["tokens"]) == np.mean(rows[scheme].depth)
+    # keys and values of one head of 8: float32; int8 with a float32 scale
+    assert [int(record["kv_bytes_per_token"]) for record in records] == [2 * 8 * 4, 2 * (8 + 4)]
+    assert (measured / "quant.svg").is_file()
+    assert decode.main([*given, *few, "--model", "sudoku-trm-mlp-mini"]) == 2
+    assert "--study quant takes a decoder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -383,6 +383,7 @@ def test_folders_are_known_by_their_files(folder: Path, tmp_path: Path) -> None:
         ("footprint.jsonl", RunKind.FOOTPRINT),
         ("ablation.json", RunKind.ABLATION),
         ("votes.json", RunKind.VOTES),
+        ("study.json", RunKind.STUDY),
     ):
         (tmp_path / mark).mkdir()
         (tmp_path / mark / mark).touch()

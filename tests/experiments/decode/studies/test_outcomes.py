@@ -1,6 +1,7 @@
 """Caps, votes and routes by hand; what a study's folder keeps."""
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.decode.studies.folder import AnswerRow, StudyFolder
-from experiments.decode.studies.outcomes import answer_table, cap_table, under_cap
+from experiments.decode.studies.outcomes import answer_table, cap_table, read_tables, under_cap
 from experiments.decode.studies.parallel import voted
 from experiments.decode.studies.subject import Asked, StudyPuzzles
 from experiments.decode.studies.switch import (
@@ -26,6 +27,7 @@ from experiments.decode.studies.switch import (
     threshold_table,
     verdicts,
 )
+from experiments.report.inputs import read_results
 from trm_jax.loading import load_puzzles
 
 TRACE = AnswerRow(stage="trace", right=(1, 1, 1, 0), tokens=(40, 60, 80, 90), values={})
@@ -53,6 +55,28 @@ def test_policies_are_compared_with_the_first() -> None:
     assert records[1]["gained"] == -0.25
     assert records[1]["shorter"] == 270 / 52
     assert "4 puzzles" in table.title
+
+
+def test_a_reader_lays_out_the_answers_of_a_study(tmp_path: Path) -> None:
+    def keep(study: str, *stages: AnswerRow) -> Path:
+        folder = StudyFolder(tmp_path / study, {"study": study})
+        for row in stages:
+            folder.answers(row.stage, lambda kept=row: kept)
+        return folder.path
+
+    apart = dataclasses.replace(TRACE, stage="trace, validation", right=(0,), tokens=(9,))
+    (answers, caps) = read_tables(keep("budget", apart, TRACE, DIRECT))
+    assert [row[0] for row in answers.rows] == [row[0] for row in caps.rows] == ["trace", "direct"]
+    assert answers.title.startswith("Budget forcing (budget), 4 puzzles")
+    # the first stage that finished is not the one that others are compared with
+    (adapters,) = read_tables(keep("lora", DIRECT, dataclasses.replace(TRACE, stage="base")))
+    assert [row[0] for row in adapters.rows] == ["base", "direct"]
+    values = {"cells": 0.5, "gflops": 1.0, "bytes_read": 2e6, "taught": 1234.0}
+    orders, _ = read_tables(keep("order", dataclasses.replace(TRACE, values=values)))
+    assert orders.rows[0][4:] == ("1", "2.00 MB", "1,234")
+    with pytest.raises(ValueError, match="has no finished stage"):
+        read_tables(keep("switch"))
+    assert read_results([tmp_path / "budget"]).studies[0] == answers
 
 
 def test_the_easiest_puzzles_are_answered_directly() -> None:

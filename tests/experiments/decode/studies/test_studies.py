@@ -116,6 +116,36 @@ def test_adapters(folders: tuple[Path, Path], tmp_path: Path) -> None:
     assert np.isfinite([float(row["tokens"]) for row in records(tmp_path / "lora", "lora")]).all()
 
 
+@pytest.mark.slow
+def test_orders(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    model, data = map(str, folders)
+    given = ["--study", "order", "--task", "maze", "--train-data", data, "--out"]
+    few = ["--supervised-updates", "2", "--batch-size", "2", "--limit", "3"]
+    assert decode.main([*given, str(tmp_path / "taught"), "--model", model, *few]) == 0
+    rows = records(tmp_path / "taught", "order")
+    orders = [order.value for order in TraceOrder]
+    assert [row["order"] for row in rows] == orders
+    taught = {row["order"]: int(float(row["taught"])) for row in rows}
+    # a path in either order is as long; a search is longer
+    assert taught["reading"] == taught["solver"] < taught["scan"]
+    text = (tmp_path / "taught" / "order.md").read_text()
+    assert "| solver | scan |" in text
+    assert "hard caps" in text
+    assert (tmp_path / "taught" / "order.svg").is_file()
+    # the decoders that it leaves answer as they did; the mazes of validation are the last of 40
+    left = [str(tmp_path / "taught" / "decoders" / order) for order in orders]
+    named = ["--models", ",".join(left), "--limit", "3"]
+    assert decode.main([*given, str(tmp_path / "named"), *named]) == 0
+    again = records(tmp_path / "named", "order")
+    assert [row["order"] for row in again] == [f"{order}, {order}" for order in orders]
+    for name in ("exact", "cells", "tokens", "gflops"):
+        assert [row[name] for row in again] == [row[name] for row in rows]
+    out = capsys.readouterr().out
+    assert "3 validation puzzles, learns from" in out
+    assert decode.main([*given, str(tmp_path / "x"), "--data", data]) == 2
+    assert "reads no held-out ones" in capsys.readouterr().err
+
+
 def test_what_a_study_cannot_do_is_said(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     model, data = map(str, folders)
