@@ -72,7 +72,7 @@ def test_tables_have_a_row_each():
 
 def test_a_cache_grows_with_its_context(tmp_path, capsys):
     """Weights of the releases' cards; keys and values of 28 layers, 4 heads of 128, in 16 bits."""
-    records = decoders.count_decoders(decoders.RELEASED, ("fp16", "w4c-sym_a16s_carry8"))
+    records = decoders.count_decoders(list(decoders.RELEASED), ("fp16", "w4c-sym_a16s_carry8"))
     by_name = {(r["decoder"], r["scheme"]): r for r in records}
     counts = {name: by_name[name, "fp16"]["parameters"] for name in decoders.RELEASED}
     assert counts == {

@@ -16,8 +16,8 @@ from jaxtyping import Float
 
 from experiments.decode.reasoning.items import GymTask, make_training_task
 from experiments.decode.reasoning.prompts import TextForm
-from experiments.decode.studies.adapters import lora_of
 from experiments.decode.studies.folder import StudyFolder
+from experiments.decode.studies.lora import lora_of
 from quant.decoder.simulation import DecoderSimulation
 from trm_jax.decoder.files.adapter_files import save_adapters
 from trm_jax.decoder.lora import AdaptedRows, init_adapters
