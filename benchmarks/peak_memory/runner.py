@@ -113,7 +113,7 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
             together = together_in(Path(folder))
         words = " ".join(COMMANDS[name][1:])
         rows.append({"program": name, "words": words, "together": together, **cost._asdict()})
-        console.print(f"{name}: done", highlight=False)
+        console.print(f"{name}: {cost.peak_bytes / 1e6:,.0f} MB", highlight=False)
     return rows
 
 
