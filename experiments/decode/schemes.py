@@ -24,6 +24,7 @@ from experiments.decode.rows import DecodeRow, DecodeSpec
 from experiments.decode.runner import compare as run_comparison
 from experiments.decode.tables import free_fields, free_text, ordering_table
 from experiments.render.figures import STYLE, colour, figure_of, marker, save
+from experiments.render.scheme_style import scheme_index
 from experiments.render.tables import (
     Record,
     Table,
@@ -155,8 +156,8 @@ def scheme_figure(measured: Comparison) -> Figure:
         figure = figure_of(12.0, 5.2)
         axes = figure.subplots(1, len(AXES), sharey=True)
         for ax, (name, value) in zip(axes, AXES.items(), strict=True):
-            for i, outcome in enumerate(measured.outcomes):
-                _draw_point(ax, i, value(outcome), outcome)
+            for outcome in measured.outcomes:
+                _draw_point(ax, value(outcome), outcome)
             ax.set_xlabel(name)
             ax.set_xscale("log")
             ax.set_ylim(0, 1.02)
@@ -165,20 +166,20 @@ def scheme_figure(measured: Comparison) -> Figure:
             Line2D(
                 [],
                 [],
-                color=colour(i),
-                marker=marker(i),
+                color=colour(scheme_index(scheme)),
+                marker=marker(scheme_index(scheme)),
                 linestyle="none",
                 label=label(scheme, spec.dtype),
             )
-            for i, scheme in enumerate(spec.schemes)
+            for scheme in spec.schemes
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
         figure.suptitle(f"{spec.contestants[0].name}, {measured.num_puzzles} puzzles")
     return figure
 
 
-def _draw_point(ax: Axes, i: int, at: float, outcome: DecodeOutcome) -> None:
-    exact = outcome.exact
+def _draw_point(ax: Axes, at: float, outcome: DecodeOutcome) -> None:
+    exact, i = outcome.exact, scheme_index(outcome.scheme)
     reach = [[exact.value - exact.low], [exact.high - exact.value]]
     ax.errorbar([at], [exact.value], reach, color=colour(i), marker=marker(i), linestyle="none")
 
