@@ -102,8 +102,8 @@ def survival(results: Results) -> str:
             if (outcome := sweep.scheme(parse(scheme).name))
         ]
         kept, lost = (sum(map(judge, changes)) for judge in (is_kept, is_lost))
-        others = {"surely lose more": lost, "not resolved": len(changes) - kept - lost}
-        said = ", ".join(f"{number} {what}" for what, number in others.items() if number)
+        others = {"more is surely lost on": lost, "not resolved on": len(changes) - kept - lost}
+        said = ", ".join(f"{what} {number}" for what, number in others.items() if number)
         if changes:
             models = "" if parts else " models"
             rest = f" ({said})" if said else ""

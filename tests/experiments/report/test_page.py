@@ -311,7 +311,7 @@ def test_the_first_screen_answers_with_three_sentences_a_figure_and_two_tables()
     survives, breaks, counted = sentences.texts
     assert survives == (
         "On small bundled models exact match stays within 2 pp of full precision under INT8 weights"
-        " on 1 of 1 models, under naive INT4 on 0 of 1 (1 surely lose more)."
+        " on 1 of 1 models, under naive INT4 on 0 of 1 (more is surely lost on 1)."
     )
     lost = points_text(paired_difference(Pairs(40, 0, 200))).replace("\n", " ")
     assert f"costs most on sudoku-trm-mlp-mini: {lost} pp of its puzzles" in breaks
