@@ -43,17 +43,19 @@ def program_words(args: argparse.Namespace) -> list[str]:
 def computed(program: str, folder: Path) -> list[bytes]:
     """Read what a program computed, in order, and nothing of how long that took."""
     if program == "recipe":
-        recipe, solved = (_without(folder / f"{n}.json", n) for n in ("recipe", "solved"))
+        documents = (
+            _without(folder / "recipe.json", "notes"),
+            _without(folder / "solved.json", "seconds"),
+        )
         tables = [(folder / name).read_bytes() for name in ("recipe.md", "front.csv")]
-        return [recipe, solved, *(line for table in tables for line in table.splitlines())]
+        return [*documents, *(line for table in tables for line in table.splitlines())]
     lines = (folder / "rows.jsonl").read_bytes().splitlines()
     return sorted(TIMED.sub(b"", line) for line in lines)
 
 
 def _without(file: Path, name: str) -> bytes:
-    """Read a document without its notes and times."""
-    left_out = {"recipe": "notes", "solved": "seconds"}[name]
-    values = {k: v for k, v in json.loads(file.read_text()).items() if k != left_out}
+    """Read a document without the entry `name`."""
+    values = {k: v for k, v in json.loads(file.read_text()).items() if k != name}
     return json.dumps(values).encode()
 
 
