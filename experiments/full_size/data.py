@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from experiments.full_size.job import FullSizeJob
+from trm_jax.data import hub
 from trm_jax.data.sudoku import split
 from trm_jax.data.sudoku.dataset import parse_box
 from trm_jax.data.sudoku.generator import generate_sudoku
@@ -27,13 +28,30 @@ def prepare_data(job: FullSizeJob) -> Path:
         source = job.out / "rehearsal.csv"
         write_puzzles(job, source)
         return split_files(job, (str(source),))
-    folder = Path(job.data[0]).expanduser()
+    return find_data_set(job) or split_files(job, job.data)
+
+
+def find_data_set(job: FullSizeJob) -> Path | None:
+    """Find the data set that a job names, or the files; changes nothing.
+
+    Returns:
+      None: it names CSV files, or makes puzzles of its own.
+
+    Raises:
+      FileNotFoundError: a part of the data set or a file is missing.
+    """
+    if job.rehearse:
+        return None
+    folder = hub.local_path(job.data[0])
     if len(job.data) == 1 and folder.is_dir():
         for part in ("train", "test"):
             if not (folder / part / "dataset.json").is_file():
                 raise FileNotFoundError(f"{folder} is no data set: it has no {part}/dataset.json")
         return folder
-    return split_files(job, job.data)
+    for source in job.data:
+        if not source.startswith(hub.PREFIX):
+            hub.resolve(source)  # says what to do
+    return None
 
 
 def write_puzzles(job: FullSizeJob, file: Path) -> None:

@@ -17,7 +17,7 @@ import jax
 
 from experiments.full_size import evaluation, luggage
 from experiments.full_size.card import write_card
-from experiments.full_size.data import prepare_data
+from experiments.full_size.data import find_data_set, prepare_data
 from experiments.full_size.job import FullSizeJob
 from experiments.full_size.schedule import RunLength
 from experiments.full_size.speed import check_floor
@@ -147,12 +147,7 @@ class FullSizeRun:
         state = init_state(parts.reasoner, self.job.recipe, parts.puzzles)
         if self.job.carried is None:
             return place(state, parts.mesh)
-        said = compact_state.read_facts(self.job.carried)
-        own = self.state_facts()
-        if differs := [
-            f"{k}: {said.get(k)!r} there, {v!r} now" for k, v in own.items() if said.get(k) != v
-        ]:
-            raise ValueError(f"{self.job.carried} is of another run: {'; '.join(differs)}")
+        check_carried(self.job.carried, self.state_facts())
         carried, log = compact_state.load_compact(self.job.carried, state)
         parse_rows(log, str(self.job.carried))
         replace_text(self.out / "training" / "rows.jsonl", log)
@@ -160,12 +155,7 @@ class FullSizeRun:
 
     def state_facts(self) -> dict[str, Any]:
         """Say what a compact state belongs to."""
-        job = self.job
-        return {
-            "preset": job.preset,
-            "optimizer": job.optimizer.value,
-            "data_sha256": self.facts["data_sha256"],
-        }
+        return {**recipe_facts(self.job), "data_sha256": self.facts["data_sha256"]}
 
     def train(self, config: Config, parts: TrainingParts, state: TrainState) -> RunLength | None:
         """Measure the speed, train, keep the averaged weights and the compact state.
@@ -228,6 +218,27 @@ class FullSizeRun:
         return sweep
 
 
+def recipe_facts(job: FullSizeJob) -> dict[str, Any]:
+    """Say what of a compact state is known before the data."""
+    return {"preset": job.preset, "optimizer": job.optimizer.value}
+
+
+def check_carried(state: Path, own: dict[str, Any]) -> None:
+    """Check that a compact state is of a run like this one.
+
+    Args:
+      own: what is known of this one.
+
+    Raises:
+      ValueError, OSError: it is of another, damaged or missing.
+    """
+    said = compact_state.read_facts(state)
+    if differs := [
+        f"{k}: {said.get(k)!r} there, {v!r} now" for k, v in own.items() if said.get(k) != v
+    ]:
+        raise ValueError(f"{state} is of another run: {'; '.join(differs)}")
+
+
 def asked(job: FullSizeJob) -> dict[str, Any]:
     """Say what was asked for, as JSON has it."""
     return json.loads(json.dumps(dataclasses.asdict(job), default=str))
@@ -240,6 +251,9 @@ def full_size(job: FullSizeJob) -> None:
       ValueError, OSError: bad input; nothing was trained.
       RuntimeError: a step failed; what the others made is there.
     """
+    find_data_set(job)  # before a folder is made that the next try could not use
+    if job.carried is not None:
+        check_carried(job.carried, recipe_facts(job))
     with writing(job.out, FULL_SIZE, resume=False):
         run = FullSizeRun(job)
         run.note()

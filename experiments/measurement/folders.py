@@ -25,7 +25,9 @@ WATCH = OutputKind("experiments.watch", "a viewer", ("watch.html",))
 DEMO = OutputKind("experiments.demo", "a demo", ("site.json",), frozenset({"runtime", "models"}))
 STUDY = OutputKind("experiments.decode", "a study of tokens", ("study.json",))
 TRAINING = OutputKind("experiments.train", "a training run", ("spec.json",))
-FULL_SIZE = OutputKind("experiments.full_size", "a full-size run", ("full_size.json",))
+FULL_SIZE = OutputKind(
+    "experiments.full_size", "a full-size run", ("full_size.json",), resumes=False
+)
 REPORT = OutputKind(
     "experiments.report", "a report", ("jobs.jsonl",), frozenset({"command", "seconds"})
 )

@@ -33,12 +33,14 @@ class OutputKind:
       marks: patterns of its documents; one that matches is enough.
       fields: names that such a document, an object of JSON, must have (of lines: the first, where
         there is one); none: its reader decides.
+      resumes: whether the program has --resume.
     """
 
     program: str
     noun: str
     marks: tuple[str, ...]
     fields: frozenset[str] = frozenset()
+    resumes: bool = True
 
     def is_in(self, folder: Path) -> bool:
         """Return whether a folder holds such a document."""
@@ -87,10 +89,10 @@ def check_output(folder: Path, kind: OutputKind, *, resume: bool = True) -> None
             f" is: no {' or '.join(kind.marks)} of {kind.program} in it; choose another folder"
         )
     if not resume:
-        raise FileExistsError(
-            f"{folder} is not empty: add --resume to go on with it (finished rows are"
-            " kept), or choose another --out"
+        go_on = (
+            "add --resume to go on with it (finished rows are kept), or " if kind.resumes else ""
         )
+        raise FileExistsError(f"{folder} is not empty: {go_on}choose another --out")
 
 
 def check_place(path: Path) -> None:

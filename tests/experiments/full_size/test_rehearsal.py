@@ -73,6 +73,7 @@ def test_a_failed_step_leaves_what_the_others_made(
         (["--rehearse", "--data", "x"], "--rehearse makes puzzles of its own"),
         (["--minutes", "9", "--data", "x", "--evaluation-share", "1.5"], "must be less than 1"),
         (["--minutes", "9", "--data", "missing.csv"], "missing.csv"),
+        (["--rehearse", "--carried", "nowhere/state"], "nowhere/state"),
     ],
 )
 def test_bad_input_is_told_in_a_line(
@@ -82,6 +83,15 @@ def test_bad_input_is_told_in_a_line(
     said = capsys.readouterr().err.strip().splitlines()
     assert message in said[-1]
     assert said[-1].startswith("error: ")
+    assert not (tmp_path / "out").exists()  # the next try may use it
+
+
+def test_a_used_folder_is_refused_without_an_option_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "full_size.json").write_text("{}")
+    assert program.main(["--rehearse", "--out", str(tmp_path)]) == 2
+    assert f"{tmp_path} is not empty: choose another --out" in capsys.readouterr().err
 
 
 def test_a_data_set_without_held_out_puzzles_is_refused(tmp_path: Path) -> None:
