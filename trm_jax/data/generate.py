@@ -31,6 +31,7 @@ from trm_jax.command_line import (
 )
 from trm_jax.command_line.interrupts import children_deaf, ended_at_once
 from trm_jax.data import csv_puzzles, hub
+from trm_jax.data.format import PuzzleDataset, load_dataset, save_dataset
 from trm_jax.output.folder import writing
 from trm_jax.output.kinds import DATASET
 
@@ -42,6 +43,9 @@ NewClasses = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 CANDIDATES = 20  # candidates per test puzzle before a space of puzzles counts as exhausted
 CHUNK = 16  # puzzles a worker makes before it reports
+GENERATED, SPLIT = "generator.json", "split.json"
+ORIGINS = (GENERATED, SPLIT)
+"""Files beside the splits that say what a data set was made from."""
 
 
 def generate_parallel(
@@ -275,23 +279,68 @@ def refuse_overlap(
 ) -> None:
     """Refuse test puzzles that are trained on, as they are or under a symmetry.
 
+    Where one split is named, the other is the one that the folder holds already.
+
     Args:
       splits: by name.
       find: (train, test) -> row of such a test puzzle and how many there are.
 
     Raises:
-      ValueError: there are some, and --allow-overlap is not given.
+      ValueError: there are some, and --allow-overlap is not given; or the folder holds puzzles of
+        another size.
     """
-    if args.allow_overlap or len(splits) < 2:
+    kept = _kept_splits(args.out, splits)
+    both = {**kept, **splits}
+    if args.allow_overlap or len(both) < 2:
         return
-    if (found := find(splits["train"], splits["test"])) is not None:
+    if (found := find(both["train"], both["test"])) is not None:
         row, count = found
-        total = len(splits["test"].inputs)
+        total = len(both["test"].inputs)
+        train, test = (args.out / s if s in kept else getattr(args, s) for s in ("train", "test"))
+        place = f"{'puzzle' if 'test' in kept else 'line'} {both['test'].lines[row]}"
         raise ValueError(
-            f"{count} of {total} test puzzles of {args.test} are training puzzles of {args.train}"
-            f" up to symmetry, e.g. line {splits['test'].lines[row]}: scores would count what was"
+            f"{count} of {total} test puzzles of {test} are training puzzles of {train}"
+            f" up to symmetry, e.g. {place}: scores would count what was"
             " learnt by heart; leave them out, or add --allow-overlap"
         )
+
+
+def _kept_splits(
+    out: Path, splits: Mapping[str, csv_puzzles.CsvExamples]
+) -> dict[str, csv_puzzles.CsvExamples]:
+    """Read the split of a folder that is not made anew: the first puzzle of every group.
+
+    Raises:
+      ValueError: it has puzzles of another size, or is damaged.
+    """
+    cells = next(iter(splits.values())).inputs.shape[1]
+    kept = {}
+    for name in ("train", "test"):
+        if name in splits or not (out / name / "dataset.json").is_file():
+            continue
+        dataset = load_dataset(out / name)
+        if dataset.metadata.seq_len != cells:
+            raise ValueError(
+                f"{out / name} holds puzzles of {dataset.metadata.seq_len} cells, and these have"
+                f" {cells}; choose another --out"
+            )
+        rows = dataset.puzzle_indices[dataset.group_indices[:-1]]
+        tokens = (np.asarray(x[rows], np.uint8) for x in (dataset.inputs, dataset.labels))
+        kept[name] = csv_puzzles.CsvExamples(*tokens, lines=np.asarray(rows, np.int64))
+    return kept
+
+
+def save_split(dataset: PuzzleDataset, folder: Path) -> None:
+    """Write a split that was built, and say how many puzzles it has.
+
+    What the folder says of an earlier data set's origin goes: it is not this one's.
+    """
+    for name in ORIGINS:
+        (folder.parent / name).unlink(missing_ok=True)
+    save_dataset(dataset, folder)
+    groups, rows = dataset.metadata.total_groups, len(dataset)
+    copies = f", {rows} with their images" if rows > groups else ""
+    sys.stdout.write(f"{folder}: {groups} puzzles{copies}\n")
 
 
 def generate_splits(
@@ -318,5 +367,6 @@ def generate_splits(
 def save_facts(args: argparse.Namespace, spec: dict[str, object]) -> None:
     """Write generator.json, what a generated data set was made from, and say so."""
     facts = spec | {name: getattr(args, name) for name in ("seed", "num_train", "num_test")}
-    (args.out / "generator.json").write_text(json.dumps(facts))
+    (args.out / SPLIT).unlink(missing_ok=True)
+    (args.out / GENERATED).write_text(json.dumps(facts))
     sys.stdout.write(f"{args.out}: {args.num_train} training, {args.num_test} test puzzles\n")

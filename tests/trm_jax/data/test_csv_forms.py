@@ -10,6 +10,7 @@ from trm_jax.data.sudoku import __main__ as sudoku
 
 SOLVED = "1234341221434321"
 OPEN = "12343412214.0..."
+LARGER = "123456456123231564564231312645645312"
 TOKENS = [2, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 1, 1, 1, 1, 1]
 TWO = f"question,answer\n{OPEN},{SOLVED}\n{SOLVED},{SOLVED}\n"
 
@@ -127,6 +128,37 @@ def test_test_puzzles_that_are_trained_on_are_refused(tmp_path, capsys, image):
     assert not (tmp_path / "out").exists()
     assert sudoku.main([*command, "--allow-overlap"]) == 0
     assert len(load_dataset(tmp_path / "out" / "test")) == 2
+
+
+@pytest.mark.parametrize("first", ["train", "test"])
+def test_splits_that_are_built_one_after_the_other_are_compared_too(tmp_path, capsys, first):
+    files = {name: tmp_path / f"{name}.csv" for name in ("train", "test")}
+    files["train"].write_text(f"question,answer\n{OPEN},{SOLVED}\n")
+    files["test"].write_text(f"question,answer\n{disguised(OPEN)},{disguised(SOLVED)}\n")
+    second = "test" if first == "train" else "train"
+    command = ["build", "--out", str(out := tmp_path / "out"), "--box", "2x2"]
+    assert sudoku.main([*command, f"--{first}", str(files[first]), "--num-aug", "2"]) == 0
+    images = ", 3 with their images" if first == "train" else ""
+    assert capsys.readouterr().out == f"{out / first}: 1 puzzles{images}\n"
+    assert sudoku.main([*command, f"--{second}", str(files[second])]) == 2
+    place = "line 2" if first == "train" else "puzzle 0"
+    assert f"up to symmetry, e.g. {place}:" in capsys.readouterr().err
+    assert not (out / second).exists()
+    files[second].write_text(f"question,answer\n{LARGER},{LARGER}\n")
+    other = ["build", "--out", str(out), "--box", "2x3", f"--{second}", str(files[second])]
+    assert sudoku.main(other) == 2
+    assert "holds puzzles of 16 cells, and these have 36" in capsys.readouterr().err
+
+
+def test_a_built_split_is_not_said_to_be_generated(tmp_path, capsys):
+    out, source = tmp_path / "out", tmp_path / "a.csv"
+    made = ["generate", "--out", str(out), "--box", "2x2", "--num-train", "3", "--num-test", "1"]
+    assert sudoku.main([*made, "--workers", "1"]) == 0
+    assert (out / "generator.json").is_file()
+    source.write_text(f"question,answer\n{OPEN},{SOLVED}\n")
+    command = ["build", "--out", str(out), "--box", "2x2", "--train", str(source)]
+    assert sudoku.main([*command, "--allow-overlap"]) == 0
+    assert not (out / "generator.json").exists()
 
 
 def test_test_mazes_that_are_trained_on_are_refused(tmp_path, capsys):

@@ -347,6 +347,7 @@ def save(args: argparse.Namespace, subsets: Mapping[str, Sequence[ArcTask]], see
 def build(args: argparse.Namespace) -> None:
     """Run `build`: task files to a data set."""
     subsets = {subset: read_subset(args.source, subset) for subset in args.subsets}
+    (args.out / data_generate.GENERATED).unlink(missing_ok=True)  # of an earlier data set
     save(args, subsets, args.seed)
 
 
@@ -368,4 +369,4 @@ def generate(args: argparse.Namespace) -> None:
         write_kaggle(args.out / "tasks", name, tasks)
     facts = {"generator": "arc", **dataclasses.asdict(spec)}
     facts |= {"num_aug": args.num_aug, "seed": args.seed}
-    (args.out / "generator.json").write_text(json.dumps(facts))
+    (args.out / data_generate.GENERATED).write_text(json.dumps(facts))

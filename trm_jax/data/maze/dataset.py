@@ -99,7 +99,7 @@ def build(args: argparse.Namespace) -> None:
     data_generate.refuse_overlap(args, splits, functools.partial(find_overlap, shape=shape))
     for name, (inputs, labels, _) in splits.items():
         transforms = symmetries(shape) if name == "train" and args.aug else (0,)
-        save_dataset(enlarge(inputs, labels, shape, transforms), args.out / name)
+        data_generate.save_split(enlarge(inputs, labels, shape, transforms), args.out / name)
 
 
 def find_overlap(train: CsvExamples, test: CsvExamples, shape: Shape) -> tuple[int, int] | None:

@@ -81,7 +81,8 @@ def build(args: argparse.Namespace) -> None:
     data_generate.refuse_overlap(args, splits, functools.partial(find_overlap, box=box))
     for name, (inputs, labels, _) in splits.items():
         aug = args.num_aug if name == "train" else 0
-        save_dataset(enlarge(inputs, labels, box, aug=aug, seed=args.seed), args.out / name)
+        made = enlarge(inputs, labels, box, aug=aug, seed=args.seed)
+        data_generate.save_split(made, args.out / name)
 
 
 def generate(args: argparse.Namespace) -> None:

@@ -96,7 +96,8 @@ def split(args: argparse.Namespace) -> None:
         save_dataset(enlarge(inputs[index], labels[index], box), args.out / name)
     facts = {"seed": args.seed, "min_difficulty": args.min_difficulty, "files": notes}
     facts |= {"train": len(train), "test": len(test)}
-    (args.out / "split.json").write_text(json.dumps(facts, indent=1))
+    (args.out / generate.GENERATED).unlink(missing_ok=True)
+    (args.out / generate.SPLIT).write_text(json.dumps(facts, indent=1))
     sys.stdout.write(
         f"{args.out}: {len(train)} training, {len(test)} held-out puzzles;"
         f" {len(inputs) - len(train) - len(test)} were others in disguise\n"
@@ -125,12 +126,17 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def _is_source(text: str) -> bool:
+    """Return whether a word names puzzles rather than a folder to be made."""
+    return text.startswith(hub.PREFIX) or Path(text).is_file()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when done, 2 on bad input."""
     p = parser()
     args = p.parse_args(argv)
-    if args.out is None and len(args.csv) > 1:  # as earlier versions took it
-        args.out = Path(args.csv.pop(0))
+    if args.out is None and len(args.csv) > 1 and not _is_source(args.csv[0]):
+        args.out = Path(args.csv.pop(0))  # as earlier versions took it
     if args.out is None:
         p.error("the following arguments are required: --out")
     return generate.run(functools.partial(split, args), args.out)

@@ -105,3 +105,8 @@ def test_public_hard_puzzles_repeat_as_their_provenance_says(tmp_path: Path) -> 
     read = sum(note["puzzles"] for note in facts["files"])
     assert read == 3000 + 1464
     assert 0 <= read - facts["train"] - facts["test"] <= 69
+
+
+def test_a_file_of_puzzles_is_not_taken_for_the_folder(files: list[str], capsys) -> None:
+    assert end_of(sudoku_split.main, [*files, "--box", "2x3", "--hold-out", "3"]) == 2
+    assert "required: --out" in capsys.readouterr().err
