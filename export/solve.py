@@ -82,6 +82,8 @@ def solve(args: argparse.Namespace) -> str:
     named = [args.puzzle is not None or args.task_file is not None, args.random]
     if sum(named) != 1:
         raise ValueError("name one puzzle: a string, a file, a task, or --random")
+    if args.seed is not None and not args.random:
+        raise ValueError("--seed is of --random: a puzzle that is named is not drawn")
     if is_decoder_export(args.folder):
         return solve_tokens(args)
     export = open_artifact(args.folder)

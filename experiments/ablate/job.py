@@ -31,6 +31,9 @@ Studies = Mapping[Enum, StudyFunction]
 ON_REQUEST = ("toolkits",)
 """Studies that run only where --only names them: they need packages of an extra."""
 
+MIXER = "mixer"
+"""The study that compares several models."""
+
 LIMITS = {Effort.DEFAULT: DEFAULT_LIMIT, Effort.QUICK: QUICK_LIMIT}
 """Puzzles to evaluate."""
 
@@ -84,10 +87,12 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
         folder=common.out or Path("runs") / f"ablate-{task.name}-{model.name}",
         train_data=args.train_data,
         chosen=choose_calibration(model, data, options) if options.is_chosen else None,
-        others=tuple(filter(None, args.models.split(","))),
+        others=tuple(filter(None, (name.strip() for name in args.models.split(",")))),
     )
     interventions, skipped = collect(selected, context, named=args.only is not None)
     check_chosen(context, interventions)
+    if context.others and MIXER not in interventions:
+        raise ValueError(f"--models is for the study {MIXER}, which is none of those that run")
     return AblationJob(context, make_spec(context, interventions, common), interventions, skipped)
 
 

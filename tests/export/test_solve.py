@@ -212,3 +212,8 @@ def test_the_step_from_which_answers_differ_is_the_one_after_the_last_equal_one(
     text = show_steps(mine[:2], lambda tokens: "".join(map(str, tokens)), other[:2])
     assert text.splitlines()[0] == "step 1: q_halt +0.00, 1 cells differ"
     assert "1 cells changed, 0 cells differ" in text
+
+
+def test_a_seed_of_a_named_puzzle_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert solve.main(["nowhere", "1.34", "--seed", "3"]) == 2
+    assert "--seed is of --random" in capsys.readouterr().err

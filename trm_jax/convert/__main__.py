@@ -71,6 +71,21 @@ def check_target(out: Path, *, is_file: bool) -> None:
         check_named(out, MODEL)
 
 
+def check_back(p: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse options that say how a checkpoint is read where a model is written as one.
+
+    A model directory says all of it itself.
+    """
+    names = {"preset", "task", "entry", "storage", *FLAGS.values()}
+    given = [
+        action.option_strings[0]
+        for action in p._actions
+        if action.dest in names and getattr(args, action.dest) != action.default
+    ]
+    if given:
+        p.error(f"--to-torch writes a model as its folder says; leave {', '.join(given)} out")
+
+
 def add_fields(p: argparse.ArgumentParser) -> None:
     """Declare an option for every field that tensors do not show."""
     choices = {
@@ -95,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.source is None:
             p.error("give SOURCE and --out (or --list)")
         take_out(p, args)
+    if args.to_torch:
+        check_back(p, args)
     given = {f: v for f in FLAGS.values() if (v := getattr(args, f)) is not None}
     if "no_ACT_continue" in given:
         given["no_ACT_continue"] = YES_NO[given["no_ACT_continue"]]

@@ -122,7 +122,8 @@ def prepare_job(args: argparse.Namespace) -> AiHubJob:
         changed = dataclasses.replace(source.config, H_cycles=args.h_cycles)
         source = dataclasses.replace(source, config=changed)
     puzzles = load_puzzles(source, args.data)
-    variants = tuple(variant_named(name.strip()) for name in args.schemes.split(","))
+    named = (variant_named(name.strip()) for name in args.schemes.split(","))
+    variants = tuple({each.name: each for each in named}.values())  # one scheme has many names
     aside = choose_calibration(source, puzzles, options)
     steps = source.config.halt_max_steps if args.steps is None else args.steps
     check_limit(args.limit, puzzles)

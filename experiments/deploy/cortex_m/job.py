@@ -178,6 +178,8 @@ def load_subject(
     """
     if args.preset and (args.model or args.data):
         raise ValueError("--preset has random weights and no puzzles; leave --model and --data out")
+    if args.preset and args.halt:
+        raise ValueError("--preset has random weights and answers nothing; leave --halt out")
     options = read_calibration(args)
     if args.preset and options.is_chosen:
         raise ValueError(f"--preset has random weights and is calibrated on nothing; {NOT_NEEDED}")
@@ -190,6 +192,8 @@ def load_subject(
 
 
 def _tflm(library: Path | None, includes: list[Path]) -> Tflm | None:
+    if library is None and includes:
+        raise ValueError("--tflm-inc names the headers of --tflm-lib, which is missing")
     if library is None:
         return None
     if missing := [str(path) for path in (library, *includes) if not path.exists()]:

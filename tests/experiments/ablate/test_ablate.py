@@ -135,6 +135,7 @@ def test_a_used_folder_is_not_touched(finished, tiny_root, capsys):
         (("--only", "magic"), "unknown study 'magic'; known: activations, "),
         (("--only", "linear_attention"), "has no attention to replace"),
         (("--only", "mixer"), "name others with --models"),
+        (("--only", "pruning", "--models", "a"), "is for the study mixer, which is none"),
         (("--only", "qat"), "no generator.json beside it.*--train-data"),
         (("--only", "activations"), "last 128 of the 22 puzzles"),
         (("--limit", "-1"), "--limit must be 0"),

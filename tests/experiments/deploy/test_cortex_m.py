@@ -236,6 +236,7 @@ BAD = {
     "scheme": (("--schemes", "int5_magic"), "int5_magic"),
     "library": (("--tflm-lib", "no.a"), "no such file or folder: no.a"),
     "refused": (("--schemes", "int8"), "tflm does not compute"),
+    "headers": (("--tflm-inc", "include"), "headers of --tflm-lib, which is missing"),
 }
 
 
@@ -254,6 +255,8 @@ def test_presets_of_another_task_are_refused(capsys: pytest.CaptureFixture[str])
     words = ["--target", "cortex-m55", "--task", "maze", "--preset"]
     assert deploy.main([*words, "sudoku-trm-mlp-mini"]) == 2
     assert "is for sudoku, not for maze" in capsys.readouterr().err
+    assert deploy.main([*words, "maze-trm-att", "--halt", "rules"]) == 2
+    assert "answers nothing; leave --halt out" in capsys.readouterr().err
     assert deploy.main([*words, "chess"]) == 2
     assert "unknown preset 'chess'" in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import end_of
 from tests.support.releases import CONFIGS, FULL, TOLD, TRM_NAME, YAML, assert_same, write_release
 from tests.support.samples import random_weights
 from trm_jax.checkpoints.model_files import load_metadata, load_model, save_model
@@ -60,6 +61,14 @@ def test_command_converts_and_converts_back(
     assert "HRM" in capsys.readouterr().out
     assert run(str(out), str(back), "--to-torch") == 0
     assert back.read_bytes() == source.read_bytes()
+
+
+def test_writing_back_takes_nothing_that_says_how_to_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["model", "--out", str(tmp_path / "step_1"), "--to-torch"]
+    assert end_of(program.main, [*words, "--storage", "bfloat16", "--preset", "sudoku-hrm"]) == 2
+    assert "leave --preset, --storage out" in capsys.readouterr().err
 
 
 def test_command_refuses_in_one_line_and_leaves_nothing(
