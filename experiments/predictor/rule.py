@@ -125,8 +125,11 @@ def judge(split: str, divisions: Sequence[tuple[Sequence[Case], Sequence[Case]]]
 
 
 def by_model(sweeps: Sequence[Sweep]) -> RuleScore | None:
-    """Leave one model out at a time; None with a single model."""
-    groups = [cases(sweep) for sweep in sweeps]
+    """Leave one model out at a time, all its sweeps together; None with a single model."""
+    models: dict[str, list[Case]] = {}
+    for sweep in sweeps:
+        models.setdefault(sweep.spec.model, []).extend(cases(sweep))
+    groups = [group for group in models.values() if group]  # some sweeps are of fp32 alone
     divisions = [
         ([c for other in groups if other is not group for c in other], group) for group in groups
     ]

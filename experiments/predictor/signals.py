@@ -6,11 +6,13 @@ H-cycle (residual, a velocity), 1 - cosine to the state one H-cycle before, and 
 consecutive similarity of the first step. All point the same way: more should mean more damage.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from experiments.render.tables import Record
 from experiments.sweep.outcomes import Sweep, SweepOutcome, compare
+from experiments.sweep.rows import SweepSpec
 from quant.scheme import label
 from trm_jax import intervals
 from trm_jax.intervals import Interval
@@ -58,6 +60,25 @@ SIGNALS: dict[str, Callable[[SweepOutcome, int, int], float]] = {
 """Signals as functions of (scheme, depth, H-cycles of one supervision step)."""
 
 NEEDS_REFERENCE = tuple(SIGNALS)[:2]
+
+
+def told_apart(sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Give different models of one name (that of a folder, say) names of their own.
+
+    Returns:
+      The sweeps, with the beginning of the model's hash behind such a name.
+    """
+    hashes: dict[str, set[str]] = {}
+    for sweep in sweeps:
+        hashes.setdefault(sweep.spec.model, set()).add(sweep.spec.model_sha256)
+    return [
+        sweep if len(hashes[sweep.spec.model]) == 1 else sweep._replace(spec=_with_hash(sweep.spec))
+        for sweep in sweeps
+    ]
+
+
+def _with_hash(spec: SweepSpec) -> SweepSpec:
+    return dataclasses.replace(spec, model=f"{spec.model} ({spec.model_sha256[:8]})")
 
 
 def points(sweep: Sweep) -> list[Point]:

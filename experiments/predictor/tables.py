@@ -1,5 +1,6 @@
 """Fidelity as a predictor, from sweeps to tables and a figure: points, rankings, failures, rule."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,14 @@ from experiments.predictor.ranking import (
     rank,
 )
 from experiments.predictor.rule import MARGIN, Case, RuleScore, by_model, by_puzzles
-from experiments.predictor.signals import NEEDS_REFERENCE, ONE_STEP, SIGNALS, Point, points
+from experiments.predictor.signals import (
+    NEEDS_REFERENCE,
+    ONE_STEP,
+    SIGNALS,
+    Point,
+    points,
+    told_apart,
+)
 from experiments.render.charts import WIDTH, Dot, scatter
 from experiments.render.tables import Table, p_text
 from experiments.sweep.outcomes import Sweep
@@ -54,6 +62,7 @@ def study(sweeps: Sequence[Sweep], seed: int = 0) -> PredictorStudy:
     """
     if not sweeps:
         raise ValueError("the predictor is judged on sweeps; give at least one folder of a sweep")
+    sweeps = told_apart(sweeps)
     sample = [p for sweep in sweeps for p in points(sweep)]
     if num_curves(sample) < MIN_SCHEMES:
         raise ValueError(
@@ -244,4 +253,9 @@ def figure(sample: Sequence[Point], *, width: int = WIDTH) -> str:
 
 
 def _signed(value: Interval) -> str:
+    """Write a correlation; there is none where one side does not vary, nor then its interval."""
+    if math.isnan(value.value):
+        return "-"
+    if math.isnan(value.low):
+        return f"{value.value:+.3f}"
     return f"{value.value:+.3f}\n[{value.low:+.2f}, {value.high:+.2f}]"

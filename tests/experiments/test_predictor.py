@@ -17,10 +17,10 @@ from experiments.predictor.ranking import (
     spearman,
 )
 from experiments.predictor.rule import Case, by_model, by_puzzles, judge, learn
-from experiments.predictor.signals import ONE_STEP, SIGNALS, points
+from experiments.predictor.signals import ONE_STEP, SIGNALS, points, told_apart
 from experiments.predictor.tables import study, study_tables
 from experiments.sweep.rows import sweep_folder
-from tests.support.sweep_rows import LOST, ROWS, SPEC, make_sweep
+from tests.support.sweep_rows import LOST, ROWS, SOLVED_OF_TEN, SPEC, make_sweep
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -151,6 +151,34 @@ def test_splits_by_model_and_by_puzzles():
     puzzles = by_puzzles([one, two])
     assert puzzles is not None
     assert puzzles.total == 6
+
+
+def test_models_of_one_name_are_told_apart():
+    """Folders called `model` are usual; sweeps of one model stay together."""
+    one, again = make_sweep("model"), make_sweep("model")
+    other = again._replace(spec=dataclasses.replace(again.spec, model_sha256="abcdef0123"))
+    names = [sweep.spec.model for sweep in told_apart([one, other, make_sweep("b")])]
+    assert names == ["model (1)", "model (abcdef01)", "b"]
+    assert by_model([one, again]) is None  # nobody is left to learn from
+    verdict = by_model(told_apart([one, other, other]))
+    assert verdict is not None
+    assert (len(verdict.thresholds), verdict.total) == (2, 9)
+    assert {p.model for p in study([one, other]).points} == {"model (1)", "model (abcdef01)"}
+
+
+def test_a_sweep_of_full_precision_alone_is_no_case():
+    alone = make_sweep("b", solved={"fp32": 7})
+    verdict = by_model([make_sweep("a"), make_sweep("c"), alone])
+    assert verdict is not None
+    assert verdict.total == 6
+    assert len(study([make_sweep("a"), alone]).verdicts) == 1
+
+
+def test_a_correlation_that_does_not_exist_is_not_shown():
+    same = dict.fromkeys(SOLVED_OF_TEN, 7)
+    found = study([make_sweep(name, solved=same) for name in "abc"])
+    text = "".join(cell for t in study_tables(found) for row in t.rows for cell in row)
+    assert "nan" not in text
 
 
 def test_the_program_writes_its_files(tmp_path, capsys):
