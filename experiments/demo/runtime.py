@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -114,9 +115,10 @@ def _from_package(file: Path) -> dict[str, bytes]:
         with tarfile.open(file, "r:gz") as package:
             for member in package:
                 name = member.name.removeprefix("package/")
-                if name in FILES and (content := package.extractfile(member)) is not None:
+                content = package.extractfile(member) if member.isfile() else None
+                if name in FILES and content is not None:
                     found[name] = content.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
             f"{file} is no package of npm, or damaged ({error}); delete it, or name another with"
             " --web-runtime"

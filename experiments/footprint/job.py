@@ -3,9 +3,8 @@
 Nothing here imports jax at once: the command line's defaults are these.
 """
 
-from pathlib import Path
-
 from trm_jax.config import PRESETS, Config, preset
+from trm_jax.data.hub import local_path
 
 PUBLISHED = tuple(name for name in PRESETS if not name.endswith(("-mini", "-midi")))
 """The published configurations."""
@@ -52,6 +51,7 @@ def config_of(name: str) -> Config:
     """
     from trm_jax.checkpoints import model_files  # imports jax: not for the command line
 
-    if name not in PRESETS and (Path(name) / model_files.CONFIG_FILE).is_file():
-        return model_files.load_model(Path(name))[0]
+    folder = local_path(name)
+    if name not in PRESETS and (folder / model_files.CONFIG_FILE).is_file():
+        return model_files.load_model(folder)[0]
     return preset(name)

@@ -31,7 +31,7 @@ def run_footprint(models: str, schemes: str, out: Path) -> None:
     names = [text.strip() for text in models.split(",")]
     decoders = [name for name in names if is_counted_decoder(name)]
     configs = {name: config_of(name) for name in names if name not in decoders}
-    given = [given_name(scheme.strip()) for scheme in schemes.split(",")]
+    given = list(dict.fromkeys(given_name(scheme.strip()) for scheme in schemes.split(",")))
     rows, counted = footprint_rows.records(configs, given), []
     printed = [*tables.all_tables(rows), paper_check.table(paper_check.checks())] if configs else []
     if decoders:
@@ -44,8 +44,11 @@ def run_footprint(models: str, schemes: str, out: Path) -> None:
     with writing(out, FOOTPRINT):
         footprint_rows.write_rows(out, rows)
         for name, records in (("footprint", rows), ("decoders", counted)):
+            file = out / f"{name}.csv"
             if records:
-                (out / f"{name}.csv").write_text(render_tables.to_csv(records), encoding="utf-8")
+                file.write_text(render_tables.to_csv(records), encoding="utf-8")
+            else:  # an earlier run's says nothing of this one
+                file.unlink(missing_ok=True)
         (out / "footprint.md").write_text(text, encoding="utf-8")
     console = make_console()
     render_tables.print_tables(printed, console)

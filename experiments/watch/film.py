@@ -48,6 +48,18 @@ def write_frames(job: WatchJob, view: WatchedView, folder: Path) -> None:
             figure.savefig(folder / f"cycle-{cycle + 1:03d}.png", dpi=120)
 
 
+def drop_later_frames(folder: Path, cycles: int) -> None:
+    """Delete the frames of an earlier run that went on for more H-cycles: they are no part of it.
+
+    Args:
+      cycles: of this run.
+    """
+    for file in folder.glob("cycle-*.png"):
+        number = file.stem.removeprefix("cycle-")
+        if number.isdecimal() and int(number) > cycles:
+            file.unlink()
+
+
 def _empty(view: WatchedView) -> Figure:
     figure = Figure(figsize=(3.0 * len(view.recordings), 3.6))  # one layout for all frames
     FigureCanvasAgg(figure)

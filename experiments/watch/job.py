@@ -64,7 +64,9 @@ def prepare(args: argparse.Namespace) -> WatchJob:
     model = load_model(args.model, Hints(), task=task)
     puzzles = load_puzzles(model, args.data)
     steps = args.steps or model.config.halt_max_steps
-    chosen = None if args.broken else choose_puzzle(args.puzzle or "0", puzzles)
+    chosen = (
+        None if args.broken else choose_puzzle("0" if args.puzzle is None else args.puzzle, puzzles)
+    )
     limit = min(args.limit, len(puzzles))
     aside = choose_calibration(model, puzzles, options)
     number = limit if chosen is None else 1

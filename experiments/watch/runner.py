@@ -47,6 +47,7 @@ def watch(args: argparse.Namespace) -> None:
             film.write_gif(job, views[0], work / "watch.gif")
         if args.frames:
             film.write_frames(job, views[0], work)
+            film.drop_later_frames(job.out, len(views[0].recordings[0].tokens))
     for each in views:
         for line in describe(each):
             console.print(line, soft_wrap=True, markup=False, highlight=False)

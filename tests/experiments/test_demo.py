@@ -4,6 +4,8 @@ The page's scripts are held against Python: rules against the tasks and the view
 the expected tokens of the exports, which the simulation made.
 """
 
+import base64
+import io
 import json
 import os
 import re
@@ -315,3 +317,21 @@ def test_npm_that_is_missing_or_fails_is_explained(
     assert "cannot bring onnxruntime-web" in refused(capsys, *out)
     assert "ENOTFOUND" in refused(capsys, *out)
     assert os.listdir(tmp_path / "cache" / "trm-jax-edge") == []
+
+
+def test_a_package_that_is_damaged_within_is_said_to_be(tmp_path: Path) -> None:
+    """Wherever a byte is another: zlib, gzip and tar each have errors of their own."""
+    content = base64.b64encode(np.random.default_rng(1).bytes(100_000))
+    file, package = tmp_path / "a.tgz", io.BytesIO()
+    with tarfile.open(fileobj=package, mode="w:gz") as archive:
+        link = tarfile.TarInfo("package/dist/ort.wasm.bundle.min.mjs")
+        link.type, link.linkname = tarfile.SYMTYPE, "nowhere"
+        archive.addfile(link)
+        entry = tarfile.TarInfo("package/package.json")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    whole = package.getvalue()
+    for place in range(20, len(whole) - 8, len(whole) // 40):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"a\.tgz"):
+            demo_runtime.read_runtime(file)

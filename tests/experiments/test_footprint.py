@@ -119,3 +119,22 @@ def test_a_damaged_row_is_named(tmp_path):
     (tmp_path / footprint_rows.FILE).write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
         footprint_rows.read_rows(tmp_path)
+
+
+def test_tables_of_an_earlier_run_go(tmp_path):
+    out = tmp_path / "out"
+    assert footprint.main(["--models", "maze-ar-mini", "--schemes", "fp32", "--out", str(out)]) == 0
+    assert (out / "decoders.csv").is_file()
+    named = ["--models", "sudoku-trm-mlp-mini", "--schemes", "fp32,fp32", "--out", str(out)]
+    assert footprint.main(named) == 0
+    assert not (out / "decoders.csv").exists()
+    assert len((out / "footprint.csv").read_text().splitlines()) == 2  # a scheme counts once
+
+
+def test_a_home_is_found_behind_a_comma(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    named = ["--models", "sudoku-trm-mlp,~/mine", "--out", str(tmp_path / "out")]
+    assert footprint.main(named) == 2
+    assert str(tmp_path / "mine") in capsys.readouterr().err  # found, and damaged

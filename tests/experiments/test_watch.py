@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from experiments.watch import __main__ as watch
+from experiments.watch import film
 from experiments.watch.job import choose_puzzle
 from experiments.watch.recording import (
     BatchReadout,
@@ -174,3 +175,11 @@ def test_a_browser_draws_every_scheme(browser: Browser, viewer: tuple[Path, str]
         assert f'aria-label="{scheme} after H-cycle 8: ' in text
     assert len(re.findall(r'aria-label="[^"]* after every H-cycle', text)) == 4
     assert "8 of 8" in text
+
+
+def test_frames_of_a_longer_run_go(tmp_path: Path) -> None:
+    kept = ["cycle-001.png", "cycle-012.png", "cycle-a.png", "notes.txt"]
+    for name in [*kept, "cycle-013.png", "cycle-1000.png"]:
+        (tmp_path / name).touch()
+    film.drop_later_frames(tmp_path, 12)
+    assert sorted(file.name for file in tmp_path.iterdir()) == kept
