@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import jax
 
+from experiments.render.tables import digits_text
+
 
 class Spread(NamedTuple):
     """Repeated measurements of one quantity."""
@@ -18,7 +20,8 @@ class Spread(NamedTuple):
     max: float
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} ({self.min:.3g} to {self.max:.3g})"
+        middle, least, most = map(digits_text, self)
+        return f"{middle} ({least} to {most})"
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -22,6 +22,7 @@ from experiments.arc.rows import (
     read_grid,
     vote_folder,
 )
+from experiments.measurement.folders import file_stem
 from experiments.measurement.row_checks import check_within
 from experiments.measurement.row_files import ResultFolder, read_records, write_records
 from experiments.measurement.spec import finished_shards
@@ -29,6 +30,7 @@ from experiments.render import tables
 from experiments.render.tables import (
     Record,
     Table,
+    digits_text,
     points_text,
     size_text,
     with_interval,
@@ -229,7 +231,7 @@ def scheme_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
             *(with_interval(interval_of(record, f"pass@{k}")) for k in SHOWN_KS),
             with_interval(interval_of(record, f"solved@{ATTEMPTS}")),
             "" if record is shown[0] else points_text(interval_of(record, DIFFERENCE)),
-            f"{record['seconds_per_task']:.3g}",
+            digits_text(record["seconds_per_task"]),
         )
         for record in shown
     )
@@ -242,9 +244,9 @@ def augmentation_table(spec: VoteSpec, listed: Sequence[Record]) -> Table:
     first = [record for record in listed if record["scheme"] == listed[0]["scheme"]]
     costs = {record["num_aug"]: record for record in first}
     rows = [
-        ("", "rollouts", *(f"{costs[n]['rollouts_per_task']:.4g}" for n in numbers)),
-        ("", "GFLOPs", *(f"{costs[n]['gflops_per_task']:.4g}" for n in numbers)),
-        ("", "seconds", *(f"{costs[n]['seconds_per_task']:.3g}" for n in numbers)),
+        ("", "rollouts", *(digits_text(costs[n]["rollouts_per_task"], 4) for n in numbers)),
+        ("", "GFLOPs", *(digits_text(costs[n]["gflops_per_task"], 4) for n in numbers)),
+        ("", "seconds", *(digits_text(costs[n]["seconds_per_task"]) for n in numbers)),
     ]
     sections = set()
     for scheme in dict.fromkeys(record["scheme"] for record in listed):
@@ -278,14 +280,13 @@ def report(
     listed = records(spec, outcomes)
     write_records(folder.path / SCORES_FILE, listed)
     for name, table in vote_tables(spec, listed).items():
-        console.print(f"[bold]{table.title}[/bold]")
-        tables.print_table(table, console)
+        tables.print_tables([table], console)
         (folder.path / f"{name}.md").write_text(tables.to_markdown(table), encoding="utf-8")
     (folder.path / "scores.csv").write_text(tables.to_csv(listed), encoding="utf-8")
     for scheme in spec.schemes:
         votes = collect_votes(done.rows[scheme], groups, spec.num_aug)
         answers = submission(votes, [group.task for group in groups])
-        write_submission(answers, folder.path / f"submission-{scheme}.json")
+        write_submission(answers, folder.path / f"submission-{file_stem(scheme)}.json")
     console.print(f"answers, tables and submissions: {folder.path}", soft_wrap=True)
 
 

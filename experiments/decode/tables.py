@@ -37,6 +37,7 @@ from experiments.render import figures, tables
 from experiments.render.tables import (
     Record,
     Table,
+    digits_text,
     p_text,
     points_text,
     size_text,
@@ -131,11 +132,11 @@ def _cells(
         *(with_interval(interval_of(record, name)) for name in second),
         with_error(interval_of(record, "cells")),
         f"{record['depth']:.1f} {record['unit']}\n({record['depth_95']})",
-        f"{record['gflops']:.3g}",
+        digits_text(record["gflops"]),
         size_text(record["bytes"]),
         size_text(round(record["bytes_read"])),
         size_text(round(record["state_bytes"])),
-        f"{record['energy_mj']:.3g}",
+        digits_text(record["energy_mj"]),
         "" if alone is None else f"{1e3 * alone:.1f}",
     )
 

@@ -1,8 +1,12 @@
 """The folders that programs of experiments write, and what each is known by.
 
 A light module: a program checks its --out before it imports jax. What the folders hold is each
-program's rows.py; the rules are trm_jax/output/ownership.py's.
+program's rows.py; the rules are trm_jax/output/ownership.py's. Here too: what a file is called that
+is named after a scheme or a stage (`file_stem`).
 """
+
+import hashlib
+import re
 
 from trm_jax.output.ownership import OutputKind
 
@@ -40,3 +44,19 @@ ARENAS = OutputKind(
     "experiments.deploy.cortex_m.arena", "a folder of arenas", ("rows.jsonl",), frozenset({"graph"})
 )
 TEXT = OutputKind("experiments.decode.text", "a study of text", ("text.json",))
+
+LONGEST_STEM = 120
+"""Characters of a file's name without its ending; file systems take 255 bytes."""
+
+
+def file_stem(text: str) -> str:
+    """Name a file after a scheme or a stage; a recipe's scheme names sites, which have slashes.
+
+    Returns:
+      The text itself where it is short and of letters, digits and _.,=[]-; else others are -, and
+      what is too long ends in a hash of the whole.
+    """
+    plain = re.sub(r"[^\w.,=\[\]-]+", "-", text)
+    if len(plain) <= LONGEST_STEM:
+        return plain
+    return f"{plain[:LONGEST_STEM]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -37,7 +37,7 @@ def progress(title: str, total: int, done: int) -> Iterator[Show]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total, completed=done)
 
@@ -48,6 +48,10 @@ def progress(title: str, total: int, done: int) -> Iterator[Show]:
 
 
 def make_console() -> Console:
-    """Make the console of standard output; COLUMNS says its width, a terminal, or neither."""
+    """Make the console of standard output; COLUMNS says its width, a terminal, or neither.
+
+    Texts are printed as they stand: brackets and colons of a path are no styles and no emoji.
+    """
     known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    return Console(width=None if known else PIPE_WIDTH, highlight=False)
+    width = None if known else PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)

@@ -52,8 +52,8 @@ STYLE: dict[Any, Any] = {
 def save(figure: Figure, path: Path) -> None:
     """Write PATH.png and PATH.svg."""
     with mpl.rc_context(STYLE):
-        figure.savefig(path.with_suffix(".png"), dpi=160)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(path.with_name(f"{path.name}.png"), dpi=160)  # a name may have dots
+        figure.savefig(path.with_name(f"{path.name}.svg"), metadata={"Date": None})
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:

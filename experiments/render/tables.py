@@ -8,6 +8,7 @@ Not here: which tables there are (tables.py of each program).
 
 import csv
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,8 @@ from typing import Any
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from trm_jax.intervals import Interval, short_number
 
@@ -45,11 +46,11 @@ def to_rich(table: Table) -> RichTable:
     """Draw a table for the terminal, without its title; `fit` cuts one that is too wide."""
     drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(table.header):
-        drawn.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        drawn.add_column(Text(name), justify="left" if i == 0 else "right", overflow="fold")
     for i, row in enumerate(table.rows):
         if i in table.sections:
             drawn.add_section()
-        drawn.add_row(*map(escape, row))  # brackets are intervals, not styles
+        drawn.add_row(*map(Text, row))  # brackets are intervals, not styles
     return drawn
 
 
@@ -113,7 +114,7 @@ def print_table(table: Table, console: Console) -> None:
 def print_tables(tables: Iterable[Table], console: Console) -> None:
     """Print tables under their titles."""
     for table in tables:
-        console.print(f"[bold]{escape(table.title)}[/bold]")
+        console.print(Text(table.title, style="bold"))
         print_table(table, console)
 
 
@@ -121,8 +122,12 @@ def to_markdown(table: Table) -> str:
     """Write a table in Markdown, its title above."""
     lines = [f"**{table.title}**", ""]
     for row in (table.header, ("---",) * len(table.header), *table.rows):
-        lines.append("| " + " | ".join(cell.replace("\n", " ") for cell in row) + " |")
+        lines.append("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _markdown_cell(text: str) -> str:
+    return text.replace("\n", " ").replace("|", "\\|")
 
 
 def to_csv(records: Sequence[Record]) -> str:
@@ -171,7 +176,12 @@ def _split_cell(name: str, cell: str) -> dict[str, str]:
 
 
 def with_error(interval: Interval) -> str:
-    """Write a mean, and the reach of its (symmetric) interval on a second line."""
+    """Write a mean, and the reach of its (symmetric) interval on a second line.
+
+    Of one puzzle no reach is known (`trm_jax.intervals.mean`), and none is written.
+    """
+    if math.isnan(interval.low):
+        return f"{interval.value:.4f}"
     return f"{interval.value:.4f}\n+-{short_number(interval.value - interval.low)}"
 
 
@@ -184,6 +194,12 @@ def points_text(difference: Interval) -> str:
     """Write a difference of rates in percentage points, and its interval on a second line."""
     value, low, high = (f"{100 * x:+.1f}" for x in difference)
     return f"{value}\n[{low}, {high}]"
+
+
+def digits_text(value: float, digits: int = 3) -> str:
+    """Write a number with so many digits, a larger one with all it has: 3,820, not 3.82e+03."""
+    text = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if "e+" in text else text
 
 
 def percent_text(share: float) -> str:

@@ -41,6 +41,7 @@ from experiments.render.scheme_style import scheme_index, shape_of
 from experiments.render.tables import (
     Record,
     Table,
+    digits_text,
     p_text,
     points_text,
     size_text,
@@ -299,7 +300,7 @@ def grid_table(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> Table:
         del metrics["Lenient"]
     rows, sections = [], set()
     for t in T:
-        costs = (f"{t * k * spec.gflops_per_cycle:.3g}" for k in n)
+        costs = (digits_text(t * k * spec.gflops_per_cycle) for k in n)
         rows.append(("", str(t), "GFLOPs", *costs))
     for outcome in outcomes:
         sections.add(len(rows))

@@ -1,11 +1,27 @@
 """Tables on terminals of any width: columns below each other, no number ever broken."""
 
 import io
+from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from rich.console import Console
 
-from experiments.render.tables import EDGES, GAP, Table, column_widths, fit, print_tables, to_rich
+from experiments.render import figures
+from experiments.render.console import make_console
+from experiments.render.tables import (
+    EDGES,
+    GAP,
+    Table,
+    column_widths,
+    digits_text,
+    fit,
+    print_tables,
+    to_markdown,
+    to_rich,
+    with_error,
+)
+from trm_jax.intervals import mean
 
 SUMMARY = Table(
     "T=2, n=16: a-model on some-puzzles, 200 puzzles",
@@ -75,3 +91,37 @@ def test_a_terminal_narrower_than_two_columns_gets_a_list() -> None:
     assert "w4c-asym_a8da_carrybf16" in lines
     assert "  exact match:" in lines
     assert "    [0.8164, 0.9140]" in lines
+
+
+ODD = "runs/try[bold]/[/red]:x:"
+"""A path with what would be a style, the end of one that was not begun, and an emoji."""
+
+
+def test_texts_are_printed_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
+    make_console().print(f"rows and tables: {ODD}", soft_wrap=True)
+    assert capsys.readouterr().out == f"rows and tables: {ODD}\n"
+    text = shown(Table(ODD, ("a", f"b {ODD}"), (("fp32", ODD),), frozenset()), 200)
+    assert text.count(ODD) == 3
+
+
+def test_a_bar_is_no_column_of_markdown() -> None:
+    text = to_markdown(Table("t", ("a", "b"), (("x|y", "1\n[0, 2]"),), frozenset()))
+    assert text.splitlines()[-1] == "| x\\|y | 1 [0, 2] |"
+
+
+def test_a_mean_of_one_puzzle_has_no_error() -> None:
+    assert with_error(mean(0.5, 0.25, 1)) == "0.5000"
+    assert with_error(mean(1.0, 0.5, 2)) == "0.5000\n+-.000"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.012345, "0.0123"), (12.3, "12.3"), (999.4, "999"), (999.6, "1,000"), (3820.6, "3,821")],
+)
+def test_large_numbers_have_all_their_digits(value: float, text: str) -> None:
+    assert digits_text(value) == text
+
+
+def test_a_figure_has_the_name_that_was_asked_for(tmp_path: Path) -> None:
+    figures.save(Figure(), tmp_path / "int8.v1")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["int8.v1.png", "int8.v1.svg"]

@@ -101,7 +101,8 @@ def progress_bar(title: str, total: int | None = None) -> Iterator[Advance]:
 
     console = Console(stderr=True)
     hidden = not console.is_terminal  # a log file would get a blank line
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    said = TextColumn("{task.description}", markup=False)  # names of files may have brackets
+    columns = (said, BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden
     ) as bar:

@@ -14,6 +14,7 @@ from experiments.render.figures import DASHES, STYLE, colour, figure_of
 from experiments.render.tables import (
     Record,
     Table,
+    digits_text,
     print_tables,
     size_text,
     to_csv,
@@ -114,7 +115,7 @@ def order_table(title: str, rows: Sequence[AnswerRow]) -> tuple[Table, list[Reco
             with_interval(exact(row)),
             f"{row.values['cells']:.4f}",
             with_error(mean_of(row.lengths)),
-            f"{row.values['gflops']:.3g}",
+            digits_text(row.values["gflops"]),
             size_text(round(row.values["bytes_read"])),
             f"{row.values['taught']:,.0f}" if row.values["taught"] else "",
         )

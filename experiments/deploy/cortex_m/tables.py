@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from experiments.deploy.cortex_m.rows import BoardRow, BoardSpec, Speed, board_folder
 from experiments.measurement.row_files import ResultFolder, merge_folders
 from experiments.render import tables
-from experiments.render.tables import Record, Table, size_text, with_error, with_interval
+from experiments.render.tables import (
+    Record,
+    Table,
+    digits_text,
+    size_text,
+    with_error,
+    with_interval,
+)
 from export.cortex_m.build import Counted
 from export.cortex_m.memory import BOARDS, BoardMemory
 from quant.scheme import short_name
@@ -176,7 +184,7 @@ def fit_table(listed: Sequence[Record], speed: Speed) -> Table:
             _millions(r["block_instructions"]),
             _millions(r["puzzle_instructions"]),
             r["counted_by"],
-            f"{r['puzzle_seconds_estimate']:.3g}",
+            digits_text(r["puzzle_seconds_estimate"]),
             r["in_time"],
         )
         for r in listed
@@ -206,8 +214,8 @@ def answers_table(listed: Sequence[Record]) -> Table:
             with_interval(interval_of(r, "halted_exact")),
             f"{r['mean_steps']:.2f}",
             str(r["late_steps"]),
-            f"{r['mean_seconds_estimate']:.3g}",
-            f"{r['late_seconds_estimate']:.3g}",
+            digits_text(r["mean_seconds_estimate"]),
+            digits_text(r["late_seconds_estimate"]),
         )
         for r in listed
         if "puzzles" in r
@@ -284,7 +292,7 @@ def write_summary(
 ) -> None:
     """Print tables and remarks; write them as summary.md, and the records as summary.csv."""
     text = "\n".join(f"- {line}" for line in remarks)
-    console.print(f"[bold]{title}[/bold]")
+    console.print(Text(title, style="bold"))
     for part in drawn:
         console.print(f"\n{part.title}")
         tables.print_table(part, console)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from experiments.deploy.cortex_m.tables import IN_TIME, in_time, read_records, write_summary
 from experiments.deploy.ethos_u.rows import AcceleratorRow, AcceleratorSpec, accelerator_folder
-from experiments.render.tables import Record, Table, size_text, with_interval
+from experiments.render.tables import Record, Table, digits_text, size_text, with_interval
 from quant.scheme import short_name
 from trm_jax.intervals import interval_fields, interval_of
 
@@ -73,10 +73,10 @@ def time_table(spec: AcceleratorSpec, listed: Sequence[Record]) -> Table:
         (
             r["scheme"],
             r["accelerator"],
-            f"{r['npu_block_ms_vela']:.3g}",
-            f"{r['cpu_block_ms_model']:.3g}",
-            f"{r['puzzle_seconds_estimate']:.3g}",
-            NONE if r["mean_steps"] is None else f"{r['mean_seconds_estimate']:.3g}",
+            digits_text(r["npu_block_ms_vela"]),
+            digits_text(r["cpu_block_ms_model"]),
+            digits_text(r["puzzle_seconds_estimate"]),
+            NONE if r["mean_steps"] is None else digits_text(r["mean_seconds_estimate"]),
             r["in_time"],
         )
         for r in listed

@@ -79,7 +79,8 @@ def deploy(job: HostJob, console: Console) -> None:
     files, references = open_files(job, environment()), References(job)
     refused: dict[str, str] = {}
     errors = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    said = TextColumn("{task.description}", markup=False)
+    columns = (said, BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         parts = -(-job.limit // job.batch)
         task = bar.add_task("exporting", total=len(job.schemes) * parts)
