@@ -4,6 +4,7 @@ Not here: the options (options.py, tflite.py, onnx.py), the stages of an export 
 """
 
 import itertools
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -162,7 +163,7 @@ def describe_export(manifest: Manifest, folder: Path) -> str:
         f"{integers}"
         f"expected answers: {len(expected.tokens)} puzzles at {expected.steps} steps,"
         f" confirmed by {expected.confirmed_by or 'nothing here'}{describe_halted(expected)}\n"
-        f"next: python -m export.verify {folder}"
+        f"next: python -m export.verify {shlex.quote(str(folder))}"
     )
 
 

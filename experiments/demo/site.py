@@ -8,6 +8,7 @@ DIR/site.json                         what the page offers; a page without it is
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def write_site(job: DemoJob, out: Path) -> None:
         size = sum(file.stat().st_size for file in work.rglob("*") if file.is_file())
     exports_made = "1 export" if total == 1 else f"{total} exports"
     print(f"{exports_made} and ONNX Runtime {VERSION} for browsers: {size / 1e6:.1f} MB in {out}")
-    print(f"next: python -m http.server --directory {out}")
+    print(f"next: python -m http.server --directory {shlex.quote(str(out))}")
 
 
 def export_one(each: DemoModel, scheme: str, work: Path, place: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The card of a full-size model: what it is, how it was trained, what was measured."""
 
+import shlex
 from typing import Any
 
 from experiments.full_size import evaluation
@@ -24,7 +25,7 @@ def write_card(job: FullSizeJob, facts: dict[str, Any], sweep: Sweep | None) -> 
 
 def training(job: FullSizeJob, facts: dict[str, Any]) -> list[str]:
     """Describe the training; what did not happen is missing."""
-    lines = ["## Training", "", f"- **Command**: `{' '.join(facts['command'])}`"]
+    lines = ["## Training", "", f"- **Command**: `{shlex.join(facts['command'])}`"]
     lines.append(
         f"- **Machine**: {facts['devices']}, jax {facts['jax']}, XLA_FLAGS"
         f" {facts['xla_flags'] or 'none'}, forward pass in {facts.get('dtype')}"

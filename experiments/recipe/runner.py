@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 
@@ -234,7 +235,8 @@ def _report(
 ) -> None:
     print_tables(tables.all_tables(outcome), console)
     console.print(
-        f"found in {record.seconds:.0f} s; as a scheme: --schemes @{job.out / 'recipe.json'}",
+        f"found in {record.seconds:.0f} s; as a scheme: --schemes"
+        f" {shlex.quote(f'@{job.out}/recipe.json')}",
         soft_wrap=True,
         markup=False,
         highlight=False,

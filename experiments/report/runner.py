@@ -4,6 +4,7 @@ Not here: which commands measure it (jobs.py) and what the page shows (page.py, 
 """
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -57,7 +58,7 @@ def measure_held(
     folders = [out / job.name for job in jobs if job.name not in failed]
     written = write_page(folders, out / "report.html")
     for job, words in failures:
-        console.print(f"failed: python -m {' '.join(job.command(out))}\n  {words}", markup=False)
+        console.print(f"failed: python -m {shlex.join(job.command(out))}\n  {words}", markup=False)
     spent = job_runner.sum_spent(out)
     text = f"{spent.seconds / 60:.1f} minutes, {spent.cpu_seconds / 60:.1f} of processors"
     console.print(f"measured in {text}: {written[0]}, {written[1]}", soft_wrap=True)

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -166,7 +167,7 @@ def leave_behind(
     else:
         sys.stderr.write(
             f"no curve.png: matplotlib is not installed here; where it is,"
-            f" `python -m experiments.train.curves {folder.path}` draws it\n"
+            f" `python -m experiments.train.curves {shlex.quote(str(folder.path))}` draws it\n"
         )
     if compact.leave is not None:
         log = "".join(line_of(row) + "\n" for row in rows)

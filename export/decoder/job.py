@@ -3,6 +3,7 @@
 Not here: the options (export/options.py), the stages of an export (pipeline.py).
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,5 +172,5 @@ def describe_decoder(manifest: DecoderManifest, compared: TokenComparison, folde
         f" prefill reads {manifest.prompt} tokens at once\n"
         f"expected answers: {len(expected.tokens)} puzzles by {expected.confirmed_by};"
         f" {compared.text}\n"
-        f"next: python -m export.verify {folder}"
+        f"next: python -m export.verify {shlex.quote(str(folder))}"
     )

@@ -14,6 +14,7 @@ Not here: filling it in (pipeline.py), checking files against it (open.py).
 import dataclasses
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def check_not_decoder(folder: Path) -> None:
     if is_decoder_export(folder):
         raise ValueError(
             f"{folder} holds a decoder, of which no package for a board is made: {NO_BOARD};"
-            f" TFLM's interpreter runs it here: python -m export.verify {folder}"
+            f" TFLM's interpreter runs it here: python -m export.verify {shlex.quote(str(folder))}"
         )
 
 
