@@ -19,6 +19,7 @@ from export.footprint.decoder import decoder_footprint
 from quant.ptq import weights
 from quant.scheme import Scheme, parse
 from trm_jax import zoo
+from trm_jax.convert.hints import Hints
 from trm_jax.data.calibration import describe_calibration, read_calibration
 from trm_jax.decoder.loading import NamedDecoder, is_decoder, load_named_decoder
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
@@ -65,11 +66,13 @@ def split_models(text: str | None, task: str) -> tuple[list[str], list[str]]:
     """Tell decoders from recursive models by name; None: the bundled ones of the task.
 
     Raises:
-      ValueError: no decoder of the task is bundled.
+      ValueError: no decoder of the task is bundled, or an empty name.
     """
-    names = [part.strip() for part in text.split(",")] if text else []
-    if not names:
+    if text is None:
         return [zoo.default_decoder(task)], [zoo.default(task)]
+    names = [part.strip() for part in text.split(",")]
+    if not all(names):
+        raise ValueError(f"--models reads names joined by commas, got {text!r}")
     decoders = [name for name in names if is_decoder(name)]
     return decoders, [name for name in names if name not in decoders]
 
@@ -85,14 +88,14 @@ def prepare(args: argparse.Namespace) -> DecodeJob:
     task.need_tokens()
     decoder_names, model_names = split_models(args.models, task.name)
     decoders = tuple(load_named_decoder(name, task=task) for name in decoder_names)
-    models = tuple(load_model(name, task=task) for name in model_names)
+    hints = Hints(preset=common.preset)
+    models = tuple(load_model(name, hints, task=task) for name in model_names)
     puzzles = _load_puzzles(common.data, models, decoders)
     form = task.token_form(puzzles.facts)
     num_puzzles = choose_limit(common.limit or 0, len(puzzles))
     schemes = [parse(name) for name in parse_schemes(args.schemes)]
-    calibration = CalibrationPuzzles(evaluated=puzzles, options=read_calibration(args))
-    if models:
-        calibration = choose_calibration(models[0], puzzles, calibration.options)
+    reader = models[0] if models else task
+    calibration = choose_calibration(reader, puzzles, read_calibration(args))
     check_calibration(schemes, num_puzzles, calibration)
     spec = DecodeSpec(
         task=task.name,

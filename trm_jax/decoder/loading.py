@@ -11,13 +11,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from trm_jax import zoo
 from trm_jax.checkpoints.model_files import CONFIG_FILE
 from trm_jax.data.facts import PuzzleFacts
+from trm_jax.data.hub import local_path
 from trm_jax.decoder.config import DecoderConfig, TraceOrder, decoder_to_dict
 from trm_jax.decoder.model_folder import PuzzleDecoder, load_puzzle_decoder
 from trm_jax.decoder.transformer import flat_leaves
@@ -96,7 +96,7 @@ def is_decoder(name: str) -> bool:
     """Return whether a name or folder is a decoder's; no weight is read."""
     if name in zoo.DECODERS:
         return True
-    file = Path(name) / CONFIG_FILE
+    file = local_path(name) / CONFIG_FILE
     if not file.is_file():
         return False
     document = read_json(file)
@@ -120,7 +120,7 @@ def load_named_decoder(name: str | None = None, *, task: Task | None = None) -> 
             raise ValueError("a decoder needs a name or a task, got neither")
         name = zoo.default_decoder(task.name)
     bundled = zoo.DECODERS.get(name)
-    folder = Path(name) if bundled is None else bundled.directory
+    folder = local_path(name) if bundled is None else bundled.directory
     if bundled is None and not folder.is_dir():
         raise ValueError(
             f"unknown decoder {name!r}: no such folder;{did_you_mean(name, list(zoo.DECODERS))}"

@@ -24,6 +24,7 @@ from trm_jax.data.batches import calibration_batches, calibration_rows, identifi
 from trm_jax.data.calibration import CalibrationFacts, CalibrationOptions
 from trm_jax.data.facts import check_agreement
 from trm_jax.loading import LoadedModel, Puzzles, load_puzzles, to_batch
+from trm_jax.tasks.task import Task
 from trm_jax.types import Batch
 
 NO_OPTIONS = CalibrationOptions()
@@ -142,9 +143,12 @@ def image_names(puzzles: Puzzles, rows: Integer[np.ndarray, " rows"]) -> list[tu
 
 
 def choose_calibration(
-    model: LoadedModel, evaluated: Puzzles, options: CalibrationOptions = NO_OPTIONS
+    source: LoadedModel | Task, evaluated: Puzzles, options: CalibrationOptions = NO_OPTIONS
 ) -> CalibrationPuzzles:
     """Load the puzzles that a command line names, or take those of the evaluated data set.
+
+    Args:
+      source: the model that reads them; of a decoder its task, whose puzzles must be alike.
 
     Raises:
       FileNotFoundError: missing, or a file of the layout is.
@@ -152,7 +156,7 @@ def choose_calibration(
     """
     if options.data is None:
         return CalibrationPuzzles(evaluated=evaluated, options=options)
-    own = load_puzzles(model, options.data, option=OPTION)
+    own = load_puzzles(source, options.data, option=OPTION)
     check_agreement(
         evaluated.facts,
         f"data {evaluated.folder}",

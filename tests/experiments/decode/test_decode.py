@@ -16,6 +16,7 @@ from experiments.decode.token_solver import ReferenceText, Written, free_cosine,
 from experiments.measurement.shards import from_hex
 from tests.support.decoders import random_params
 from trm_jax.data.batches import gather
+from trm_jax.data.format import from_examples, save_dataset
 from trm_jax.decoder.config import DecoderConfig, TraceOrder
 from trm_jax.decoder.generate import generate
 from trm_jax.decoder.model_folder import PuzzleDecoder, save_puzzle_decoder
@@ -196,6 +197,9 @@ def test_a_study_of_schemes_reads_the_rows_of_a_comparison(
         (("--task", "sudoku", "--models", "no-such-folder"), "unknown model 'no-such-folder'"),
         (("--task", "sudoku", "--schemes", "w8c-sym_a8s_tflm"), "leave _tflm out"),
         (("--task", "sudoku", "--limit", "-1"), "--limit"),
+        (("--task", "sudoku", "--models", "a,,b"), "names joined by commas, got 'a,,b'"),
+        (("--task", "sudoku", "--models", ""), "names joined by commas, got ''"),
+        (("--task", "sudoku", "--schemes", "w8c-sym_a8s", "--calibration", "no"), "folder no"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(
@@ -229,6 +233,19 @@ def test_rows_of_another_decoder_do_not_mix(
     (other / "config.json").write_text(json.dumps(document))
     assert run(measured, other, "--limit", "6", "--batch-size", "4", "--resume") == 2
     assert "tiny-ar is another model" in capsys.readouterr().err
+
+
+def test_a_single_puzzle_is_timed_and_laid_out(decoder: Path, tmp_path: Path) -> None:
+    puzzles = load_puzzles("sudoku")
+    inputs, labels = (np.asarray(x[:1]) for x in (puzzles.dataset.inputs, puzzles.dataset.labels))
+    size = puzzles.dataset.metadata.vocab_size
+    one = from_examples(inputs, labels, vocab_size=size, puzzles=puzzles.facts)
+    save_dataset(one, tmp_path / "one" / "test")
+    words = ("--data", str(tmp_path / "one"), "--schemes", "fp32,w8c-sym")
+    assert run(tmp_path / "out", decoder, *words) == 0
+    (timed,) = (tmp_path / "out" / "timings.jsonl").read_text().splitlines()
+    assert json.loads(timed)["seconds"] > 0
+    assert "nan" not in (tmp_path / "out" / "comparison.md").read_text()
 
 
 @pytest.mark.slow

@@ -79,6 +79,8 @@ def test_a_record_is_of_the_puzzles_not_of_their_folder(
     dataset = dataclasses.replace(puzzles.dataset, inputs=puzzles.dataset.inputs.astype(np.int32))
     save_dataset(dataset, tmp_path / "d" / "test")
     own = choose_calibration(model, puzzles, CalibrationOptions(data=tmp_path / "d", puzzles=40))
+    by_task = choose_calibration(puzzles.task, puzzles, own.options)  # as of a decoder
+    assert (by_task.source.folder, by_task.facts) == (own.source.folder, own.facts)
     few = choose_calibration(model, puzzles, CalibrationOptions(puzzles=40))
     fewer = choose_calibration(model, puzzles, CalibrationOptions(puzzles=39))
     assert own.facts is not None
