@@ -8,7 +8,8 @@ import argparse
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from experiments.decode.studies.folder import AnswerRow, StudyFolder
 from experiments.decode.studies.outcomes import difference, exact, mean_of, write_tables
 from experiments.decode.text.passages import CALIBRATION
 from experiments.measurement.choices import parse_names
-from experiments.measurement.folders import STUDY
+from experiments.measurement.folders import STUDY, file_stem
 from experiments.measurement.shards import matmul_precision
 from experiments.render.console import make_console
 from experiments.render.tables import Record, Table, with_error, with_interval
@@ -216,7 +217,7 @@ def _answered(
     table.writerow(("question", "expected", "written", "score", "nats_of_expected"))
     for item, each in zip(task.items, written, strict=True):
         table.writerow((item.question, item.answer, each.text, each.score, f"{each.nats:.4f}"))
-    replace_text(args.out / f"{stage.replace(', ', '-').replace(' ', '-')}.csv", text.getvalue())
+    replace_text(args.out / f"{file_stem(stage.replace(', ', '-'))}.csv", text.getvalue())
     nats = np.array([each.nats for each in written])
     costs = mean(float(nats.sum()), float((nats * nats).sum()), nats.size)
     return AnswerRow(
@@ -224,8 +225,15 @@ def _answered(
         right=tuple(int(each.score == 1) for each in written),
         tokens=tuple(each.tokens for each in written),
         scores=tuple(each.score for each in written),
-        values=interval_fields("nats", costs),
+        values={k: v for k, v in interval_fields("nats", costs).items() if not math.isnan(v)},
     )
+
+
+def _nats_text(values: Mapping[str, float]) -> str:
+    """Write nats a token, and their interval on a second line; of one item none is known."""
+    if "nats_low" not in values:
+        return f"{values['nats']:.3f}"
+    return f"{values['nats']:.3f}\n[{values['nats_low']:.3f}, {values['nats_high']:.3f}]"
 
 
 def reasoning_table(name: str, rows: dict[str, list[AnswerRow]]) -> tuple[Table, list[Record]]:
@@ -237,10 +245,8 @@ def reasoning_table(name: str, rows: dict[str, list[AnswerRow]]) -> tuple[Table,
             score, first = mean_of(np.asarray(row.scores)), row is policies[0]
             policy = row.stage.removeprefix(f"{task}, ")
             gained = difference(policies[0], row)
-            nats = f"{row.values['nats']:.3f}\n[{row.values['nats_low']:.3f},"
-            nats = f"{nats} {row.values['nats_high']:.3f}]"
             compared = "" if first else with_interval(gained)
-            shown = (with_interval(exact(row)), compared, with_error(score), nats)
+            shown = (with_interval(exact(row)), compared, with_error(score), _nats_text(row.values))
             cells.append((task if first else "", policy, *shown, with_error(mean_of(row.lengths))))
             record: Record = {"task": task, "policy": policy, "items": len(row.right)}
             record |= interval_fields("right", exact(row)) | interval_fields("gained", gained)

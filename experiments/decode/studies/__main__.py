@@ -27,6 +27,7 @@ from experiments.decode.studies.command import (
     STUDIES,
     add_comparison_options,
     add_study_options,
+    check_read,
     run_study,
 )
 from experiments.measurement.folders import COMPARISON, STUDY
@@ -53,9 +54,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
 
     def action() -> None:
+        check_read(args, p)
         kind = COMPARISON if args.study == "quant" else STUDY
         check_named(args.out, kind, resume=args.resume)
         run_study(args)

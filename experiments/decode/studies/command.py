@@ -133,6 +133,39 @@ def add_comparison_options(p: argparse.ArgumentParser) -> None:
     add_calibration(group)
 
 
+TAUGHT = ("preset", "dtype", "models", "schemes", "calibration", "calibration_puzzles")
+UNREAD = {
+    "order": ("preset", "dtype", "scheme", "schemes", "calibration", "calibration_puzzles"),
+    "quant": ("preset", "scheme", "train_data"),
+}
+"""Options that a study does not read, though the command line of all has them; `TAUGHT`: of the
+others. Numbers of training are left out: one command line may serve several studies."""
+INSTEAD = {
+    "scheme": ("schemes", "--schemes names what is compared"),
+    "schemes": ("scheme", "--scheme names that of the decoder's weights"),
+}
+"""What was probably meant, where the study reads that."""
+
+
+def check_read(args: argparse.Namespace, p: argparse.ArgumentParser) -> None:
+    """Refuse options that the study would pass over without a word.
+
+    Args:
+      p: what parsed the command line.
+
+    Raises:
+      ValueError: names them.
+    """
+    unread = UNREAD.get(args.study, TAUGHT)
+    given = [name for name in unread if getattr(args, name) != p.get_default(name)]
+    if not given:
+        return
+    options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+    read = [name for name in given if INSTEAD.get(name, (name,))[0] not in unread]
+    instead = "".join(f"; {INSTEAD[name][1]}" for name in read)
+    raise ValueError(f"--study {args.study} does not read {options}: leave it out{instead}")
+
+
 def settle(args: argparse.Namespace) -> None:
     """Fill in what a command line is silent about and what depends on the study."""
     for name, value in (SILENT | SILENT_IN.get(args.study, {})).items():

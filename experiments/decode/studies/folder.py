@@ -157,8 +157,8 @@ def _difference(held: Any, said: dict[str, Any]) -> str:
     """Name the settings that differ."""
     if not isinstance(held, dict):
         return f"{SETTINGS_FILE} is damaged"
-    names = [name for name in said if held.get(name) != said[name]]
-    return ", ".join(f"{name}: {held.get(name)!r}, not {said[name]!r}" for name in names)
+    names = [name for name in {**said, **held} if held.get(name) != said.get(name)]
+    return ", ".join(f"{name}: {held.get(name)!r}, not {said.get(name)!r}" for name in names)
 
 
 def _leaves(tree: Any) -> dict[str, np.ndarray]:

@@ -24,8 +24,8 @@ from experiments.render.figures import STYLE, colour, figure_of, marker, save
 from trm_jax.decoder.generate import Sampling
 from trm_jax.decoder.judges import VERIFIER, Judge, judge_probabilities, train_judge, vote
 
-COUNTS = (1, 2, 3, 4, 6, 8)
-"""Samples that vote, as far as there are so many."""
+COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+"""Samples that vote, as far as there are so many; all of them do in the end."""
 KINDS = ("majority", "verifier")
 """How votes are weighted."""
 
@@ -49,7 +49,7 @@ def study_parallel(
 
     rows = [greedy]
     drawn: dict[str, dict[int, AnswerRow]] = {kind: {} for kind in KINDS}
-    for count in (n for n in COUNTS if n <= args.samples):
+    for count in vote_counts(args.samples):
         for kind in KINDS if count > 1 else KINDS[:1]:
             stage = f"{count} by {kind}" if count > 1 else "1 sample"
             row = folder.answers(stage, lambda n=count, k=kind, s=stage: voted(*sampled(), n, k, s))
@@ -60,6 +60,11 @@ def study_parallel(
     table, records = answer_table(title, rows)
     write_tables(folder.path, "parallel", [table], records, console)
     save(vote_figure(title, greedy, drawn), folder.path / "parallel")
+
+
+def vote_counts(samples: int) -> list[int]:
+    """Choose how many samples vote: a few counts, and all."""
+    return [*(count for count in COUNTS if count < samples), samples]
 
 
 def vote_figure(

@@ -17,6 +17,7 @@ right. Tables:
 import argparse
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -174,7 +175,11 @@ def by_chance(trace: AnswerRow, direct: AnswerRow, share: float) -> float:
 
 
 def ranking(direct: AnswerRow) -> float:
-    """Compute how often a puzzle with a right direct answer scores above one without (AUC)."""
+    """Compute how often a puzzle with a right direct answer scores above one without (AUC).
+
+    Returns:
+      NaN where all direct answers are right, or none.
+    """
     scores = np.asarray(direct.scores)
     above, below = scores[direct.solved], scores[~direct.solved]
     if not len(above) or not len(below):
@@ -190,7 +195,8 @@ def verdicts(direct: AnswerRow) -> Table:
     majority = max(direct.solved.mean(), 1 - direct.solved.mean())
     header = ("switcher", "verdicts right", "best constant verdict", "AUC")
     cells = ("prompt's average state", with_interval(right), f"{majority:.4f}")
-    row = (*cells, f"{ranking(direct):.3f}")
+    auc = ranking(direct)
+    row = (*cells, "-" if math.isnan(auc) else f"{auc:.3f}")
     return Table("Will the direct answer be right?", header, (row,), frozenset())
 
 
@@ -239,7 +245,8 @@ def threshold_table(both: BothAnswers, apart: BothAnswers) -> tuple[Table, list[
     for loss in LOSSES:
         threshold = choose_threshold(apart, loss)
         cells, record = _routed(both, np.asarray(both.direct.scores) >= threshold)
-        rows.append((f"{loss:g}", f"{threshold:.3f}", f"{record['directly']:.3f}", *cells))
+        shown = "none" if math.isinf(threshold) else f"{threshold:.3f}"
+        rows.append((f"{loss:g}", shown, f"{record['directly']:.3f}", *cells))
         records.append({"routed": f"loses {loss:g} at most", **record})
     title = f"Thresholds chosen on {apart.trace.solved.size} other puzzles"
     header = ("may lose", "threshold", "directly", *REST)

@@ -71,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def action() -> None:
         check_named(args.out, TEXT, resume=args.resume)
+        if args.ask and not args.max_new_tokens:
+            raise ValueError("--max-new-tokens 0 asks nothing; leave --ask out, or raise it")
         from experiments.decode.text.study import measure_texts  # imports jax: after parsing
 
         measure_texts(args)

@@ -4,6 +4,7 @@ Perplexity is exp of the mean of nats; its interval is that of the mean, and the
 difference in nats to full precision is of the same tokens in pairs.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -87,10 +88,14 @@ def text_table(spec: TextSpec, records: Sequence[Record]) -> Table:
 
 
 def _number(value: Interval) -> str:
+    if math.isnan(value.low):  # of one token
+        return f"{value.value:.2f}"
     return f"{value.value:.2f}\n[{value.low:.2f}, {value.high:.2f}]"
 
 
 def _signed(value: Interval) -> str:
+    if math.isnan(value.low):
+        return f"{value.value:+.3f}"
     return f"{value.value:+.3f}\n[{value.low:+.3f}, {value.high:+.3f}]"
 
 

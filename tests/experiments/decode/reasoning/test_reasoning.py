@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import random
 import sys
 from collections.abc import Iterator
@@ -149,6 +150,18 @@ def test_adapters_learn_are_saved_and_read_again(
     given = ("--schemes", "fp32", "--adapter", str(learned / "adapter"))
     assert measure(model, tmp_path / "again", *given) == 0
     assert rows_of(tmp_path / "again") == rows
+
+
+def test_one_item_under_a_scheme_of_sites(gym, model: Path, tmp_path: Path) -> None:
+    """No interval is known of one item; a site has slashes, which no file's name has."""
+    recipe = {"scheme": "w4c-sym", "matrices": {"layers_0/self_attn/o_proj": "w8c-sym"}}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    words = ("--limit", "1", "--schemes", f"@{tmp_path / 'recipe.json'}")
+    assert measure(model, tmp_path / "out", *words) == 0
+    (row,) = rows_of(tmp_path / "out").values()
+    assert set(row.values) == {"nats"}
+    assert "nan" not in (tmp_path / "out" / "reasoning.md").read_text()
+    assert len(list((tmp_path / "out").glob("sums-w4c-sym*o_proj*.csv"))) == 1
 
 
 def test_nothing_that_is_answered_is_learned(gym) -> None:

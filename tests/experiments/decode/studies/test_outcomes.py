@@ -11,7 +11,7 @@ import pytest
 
 from experiments.decode.studies.folder import AnswerRow, StudyFolder
 from experiments.decode.studies.outcomes import answer_table, cap_table, read_tables, under_cap
-from experiments.decode.studies.parallel import voted
+from experiments.decode.studies.parallel import COUNTS, vote_counts, voted
 from experiments.decode.studies.subject import Asked, StudyPuzzles
 from experiments.decode.studies.switch import (
     LOSSES,
@@ -98,6 +98,7 @@ def test_the_easiest_puzzles_are_answered_directly() -> None:
     )
     assert half_said["tokens"] == (10 + 60 + 14 + 90) / 4
     assert "1.0000" in verdicts(DIRECT).rows[0][1]  # .9 and .6 are right, .2 and .4 are not
+    assert verdicts(dataclasses.replace(DIRECT, right=(1, 1, 1, 1))).rows[0][3] == "-"  # no AUC
 
 
 def test_thresholds_are_chosen_on_other_puzzles() -> None:
@@ -113,6 +114,7 @@ def test_thresholds_are_chosen_on_other_puzzles() -> None:
     assert [(row["directly"], row["exact"]) for row in records] == [(0.75, 0.25)] * len(LOSSES)
     table, records = threshold_table(apart, BothAnswers(TRACE, hopeless))
     assert [(row["directly"], row["exact"]) for row in records] == [(0, 0.75)] * len(LOSSES)
+    assert {row[1] for row in table.rows} == {"none"}  # no threshold, not an infinite one
 
 
 def test_answers_are_checked_by_rules_without_labels() -> None:
@@ -196,6 +198,15 @@ def test_a_study_goes_on_where_it_was_killed(tmp_path) -> None:
     assert open_folder().answers("trace", lambda: pytest.fail("computed again")) == first == TRACE
     with pytest.raises(ValueError, match="seed: 0, not 1"):
         open_folder(seed=1)
+    with pytest.raises(ValueError, match="seed: 0, not None"):  # settings of an earlier version
+        StudyFolder(tmp_path / "study", {}, said.append)
     other = {"y": jnp.zeros(3)}
     with pytest.raises(ValueError, match="does not hold this training"):
         open_folder().trained("net", other, 30, lambda s, n: (s, ""))
+
+
+def test_all_samples_that_were_drawn_vote_in_the_end() -> None:
+    assert vote_counts(8) == [1, 2, 3, 4, 6, 8]
+    assert vote_counts(5) == [1, 2, 3, 4, 5]
+    assert vote_counts(1) == [1]
+    assert vote_counts(100) == [*COUNTS, 100]

@@ -168,6 +168,26 @@ def test_what_a_study_cannot_do_is_said(folders: tuple[Path, Path], tmp_path: Pa
     assert "reward" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("study", "words", "said"),
+    [
+        ("quant", ("--scheme", "w4c-sym"), "--scheme: leave it out; --schemes names what is"),
+        ("quant", ("--train-data", "x"), "quant does not read --train-data"),
+        ("order", ("--schemes", "fp32"), "order does not read --schemes: leave it out\n"),
+        ("lora", ("--schemes", "w4c-sym"), "--scheme names that of the decoder's weights"),
+        ("budget", ("--models", "a", "--calibration", "d"), "not read --models, --calibration:"),
+        ("switch", ("--dtype", "bfloat16"), "does not read --dtype"),
+    ],
+)
+def test_options_that_a_study_does_not_read_are_refused(
+    study: str, words: tuple[str, ...], said: str, tmp_path: Path, capsys
+) -> None:
+    given = ["--study", study, "--task", "maze", "--out", str(tmp_path / "out")]
+    assert decode.main([*given, *words]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_fewer_puzzles_to_judge_on_than_asked_for_are_told() -> None:
     def said(study: str, apart: int) -> str | None:
         return command.say_few(argparse.Namespace(study=study, judged_puzzles=40), apart)

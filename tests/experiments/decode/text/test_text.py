@@ -158,6 +158,7 @@ def test_an_own_question_is_answered(model: Path, tmp_path: Path) -> None:
         (("--schemes", "w8c-sym_a8s_tflm"), "leave _tflm out"),
         (("--schemes", "w4c-sym-learned"), "decoders take -gptq"),
         (("--limit", "1"), "must have 2 to 96 tokens"),
+        (("--ask", "the cat?", "--max-new-tokens", "0"), "asks nothing; leave --ask out"),
         (("--model", "nowhere"), "unknown decoder 'nowhere'"),
         (("--text", "nowhere.txt"), "nowhere.txt"),
     ],
@@ -171,6 +172,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert said in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_a_single_token_has_no_interval(model: Path, tmp_path: Path) -> None:
+    few = ("--limit", "2", "--max-new-tokens", "0")
+    assert measure(model, tmp_path / "out", *few, schemes=("fp32", "w8c-sym")) == 0
+    assert "nan" not in (tmp_path / "out" / "text.md").read_text()
 
 
 @pytest.mark.slow
