@@ -44,6 +44,11 @@ def positive_ints(text: str) -> tuple[int, ...]:
     return tuple(positive_int(part) for part in text.split(","))
 
 
+def split_names(text: str) -> list[str]:
+    """Read names joined by commas, with blanks or without, none twice."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
 def limit_threads(threads: int) -> None:
     """Tell XLA how many threads its pool on a CPU has; it asks once, when JAX first computes."""
     os.environ["PJRT_NPROC"] = str(threads)
@@ -63,7 +68,7 @@ def run_benchmark(args: argparse.Namespace, load: Callable[[], BenchmarkFunction
         from rich.console import Console  # not before there is something to show
 
         measure, show = load()
-        console = Console(stderr=True)
+        console = Console(stderr=True, markup=False, emoji=False)  # names stand as they are
         rows = measure(args, console)
         show(rows, console)
         sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)

@@ -44,6 +44,8 @@ def load(args: argparse.Namespace) -> Subject:
     """
     if args.limit < 1:
         raise ValueError(f"--limit must be at least 1, got {args.limit}")
+    if args.preset and args.data:
+        raise ValueError("--preset draws random puzzles; leave --data out, or name a --model")
     if args.preset:
         return draw(args.preset, args.limit)
     model = load_model(args.model, task=args.task)

@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 
+from benchmarks.options import split_names
 from benchmarks.subject import Subject
 from experiments.measurement.depths import DepthGrid, full_grid, parse_depths
 from quant.scheme import Scheme, parse
@@ -187,7 +188,7 @@ def make_plan(config: Config, depths: str | None, schemes: str) -> ContestPlan:
     Raises:
       ValueError: impossible depths, or a scheme that does more than replace weights.
     """
-    names = tuple(dict.fromkeys(weight_scheme(name).name for name in schemes.split(",")))
+    names = tuple(dict.fromkeys(weight_scheme(name).name for name in split_names(schemes)))
     paper = full_grid(config)
     every = dataclasses.replace(paper, n=tuple(range(1, config.halt_max_steps + 1)))
     grids = {"every n": every, "paper's n": paper}

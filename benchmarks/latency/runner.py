@@ -11,6 +11,7 @@ from rich.table import Table
 
 from benchmarks import subject as subjects
 from benchmarks.latency.contestants import StepContestant, exported, ort_int8
+from benchmarks.options import split_names
 from benchmarks.subject import Subject
 from benchmarks.timing import Spread, spread, wall_and_cpu
 from export.artifact.host_state import FloatStates
@@ -164,12 +165,12 @@ def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     """
     if min(args.repeats, args.threads) < 1:
         raise ValueError(f"--repeats {args.repeats} and --threads {args.threads} must be 1 or more")
-    presets = args.presets.split(",")
+    presets, schemes = (split_names(text) for text in (args.presets, args.schemes))
     if unknown := sorted(set(presets) - PRESETS.keys()):
         raise ValueError(unknown_name("preset", unknown[0], sorted(PRESETS)))
     rows = []
     for name in presets:
         console.print(f"{name}: {args.threads} threads, {args.repeats} repeats, one puzzle")
         console.print(describe_kernels(Target.ONNX))
-        rows += measure(subjects.draw(name, 1), args.schemes.split(","), args.repeats, args.threads)
+        rows += measure(subjects.draw(name, 1), schemes, args.repeats, args.threads)
     return rows

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.options import split_names
 from benchmarks.structure import ROOT
 from trm_jax.names import unknown_name
 
@@ -101,7 +102,7 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
       ValueError: an unknown name.
       RuntimeError: a program failed.
     """
-    names = args.programs.split(",")
+    names = split_names(args.programs)
     if unknown := [name for name in names if name not in COMMANDS]:
         raise ValueError(unknown_name("program", unknown[0], COMMANDS))
     rows = []

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import subject as subjects
+from benchmarks.options import split_names
 from benchmarks.subject import Subject
 from benchmarks.timing import Spread, spread, wall_and_cpu
 from benchmarks.torch_reasoner import TorchReasoner, kernels, puzzle_tensors
@@ -133,7 +134,7 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
       ValueError: options that do not fit, or a rival with another model.
     """
     rows = []
-    for preset in args.presets.split(","):
+    for preset in split_names(args.presets):
         for puzzles in args.batch_sizes:
             subject = subjects.draw(preset, puzzles)
             contestants = make_contestants(subject, args.threads)

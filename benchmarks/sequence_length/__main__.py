@@ -22,7 +22,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.options import BenchmarkFunctions, run_benchmark
+from benchmarks.options import BenchmarkFunctions, positive_ints, run_benchmark
 from trm_jax.command_line import make_parser, positive_int, user_path
 from trm_jax.config import Mixer
 
@@ -35,9 +35,10 @@ def parser() -> argparse.ArgumentParser:
     p = make_parser("benchmarks.sequence_length", __doc__)
     p.add_argument(
         "--lengths",
-        default=",".join(map(str, LENGTHS)),
+        type=positive_ints,
+        default=LENGTHS,
         metavar="N,...",
-        help="positions (%(default)s)",
+        help=f"positions ({','.join(map(str, LENGTHS))})",
     )
     mixers = [Mixer.ATTENTION.value, Mixer.MLP.value]
     p.add_argument("--mixer", default=mixers[0], choices=mixers, help="of the block (%(default)s)")

@@ -28,6 +28,7 @@ from quant.scheme import parse
 from quant.simulation import quantise_for
 from trm_jax.config import SUDOKU_TRM_ATT, Mixer, Positions, TRMConfig
 from trm_jax.models.build import build
+from trm_jax.output.ownership import check_file_place
 
 WARM = 2  # calls that do not count
 SHORTEST = 16  # positions of the weights that attention shares over lengths
@@ -283,8 +284,10 @@ def run(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     Raises:
       ValueError, RuntimeError: as `measure`.
     """
-    lengths = [int(text) for text in args.lengths.split(",")]
-    rows = measure(lengths, Mixer(args.mixer), args.threads, args.repeats, args.clock, console)
+    if args.figure:  # before the minutes that it would cost
+        check_file_place(args.figure)
+        args.figure.parent.mkdir(parents=True, exist_ok=True)
+    rows = measure(args.lengths, Mixer(args.mixer), args.threads, args.repeats, args.clock, console)
     if args.figure:
         draw(rows, args.figure)
     return rows

@@ -101,7 +101,10 @@ def test_the_program_prints_rows(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--task", "chess"), ("--limit", "0"), ("--repeats", "0"), ("--depths", "9x1")],
+    [
+        *(("--task", "chess"), ("--limit", "0"), ("--repeats", "0"), ("--depths", "9x1")),
+        ("--data", "puzzles"),  # of a preset puzzles are drawn
+    ],
     ids=" ".join,
 )
 def test_bad_input_exits_with_2(

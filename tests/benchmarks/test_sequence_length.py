@@ -54,4 +54,7 @@ def test_the_program_times_draws_and_prints_rows(
     assert "crossover, ORT static" in printed.err
     assert (tmp_path / "f.png").stat().st_size > 0
     assert sequence_length.main(["--lengths", "1"]) == 2
+    folder = ["--lengths", "4", "--figure", str(tmp_path)]
+    assert sequence_length.main(folder) == 2  # before anything is timed
+    assert "name a file" in capsys.readouterr().err
     assert sequence_length.main(["--clock", "cpu", "--threads", "2"]) == 2
