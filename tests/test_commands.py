@@ -26,6 +26,7 @@ import pytest
 from benchmarks.structure import PACKAGES, ROOT
 from tests.support.programs import load_program, programs
 from tests.support.slow import slow
+from trm_jax.command_line.parsing import LineParser
 
 PROMPT = "python -m "
 SETS_UP_AND_RUNS = {
@@ -152,6 +153,31 @@ def test_documented_flags_exist(command: Command, capsys: pytest.CaptureFixture[
     described = set(re.findall(r"--[\w-]+", help_of(command, capsys)))
     flags = {word.partition("=")[0] for word in command[1:] if word.startswith("--")}
     assert flags <= described
+
+
+class Parsed(Exception):
+    """A program has read its command line."""
+
+
+@pytest.mark.parametrize("command", documented(), ids=" ".join)
+def test_documented_values_are_taken(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag that exists may be given a value that its program refuses."""
+
+    def stop_after(name: str) -> None:
+        parse_words = getattr(LineParser, name)
+
+        def read(self: LineParser, *args: Any, **options: Any) -> None:
+            parse_words(self, *args, **options)
+            raise Parsed
+
+        monkeypatch.setattr(LineParser, name, read)
+
+    for name in ("parse_args", "parse_intermixed_args"):
+        stop_after(name)
+    if "--help" in command:
+        return
+    with pytest.raises(Parsed):
+        load_program(command[0]).main(list(command[1:]))
 
 
 @pytest.mark.parametrize("command", runs(), ids=" ".join)
