@@ -112,8 +112,7 @@ def measure(subject: Subject, steps: int, repeats: int) -> list[dict[str, Any]]:
         }
         for i, m in enumerate(matmuls)
     ]
-    products_ms = [calls * sum(parts) for _, parts in timed]
-    shares = [b / whole for b, (whole, _) in zip(products_ms, timed, strict=True)]
+    wholes, sums = [whole for whole, _ in timed], [calls * sum(parts) for _, parts in timed]
     facts = {
         "model": subject.name,
         "puzzles": subject.num_puzzles,
@@ -122,16 +121,23 @@ def measure(subject: Subject, steps: int, repeats: int) -> list[dict[str, Any]]:
         "threads": usable_processors(),
         "repeats": repeats,
     }
-    rows += [
-        {"what": "all products", "gflops": _rates(work, products_ms), **facts},
-        {
-            "what": "rollout",
-            "gflops": _rates(work, [whole for whole, _ in timed]),
-            "share": spread(shares)._asdict(),
-            **facts,
-        },
-    ]
-    return rows
+    return rows + [{**row, **facts} for row in _sum_rows(work, wholes, sums)]
+
+
+def _sum_rows(
+    work: float, wholes: Sequence[float], sums: Sequence[float]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Compare the rollout with its products.
+
+    Args:
+      work: GFLOPs of either.
+      wholes, sums: seconds of the rollout and of all its products, repeat by repeat.
+    """
+    shares = [part / whole for part, whole in zip(sums, wholes, strict=True)]
+    return (
+        {"what": "all products", "gflops": _rates(work, sums)},
+        {"what": "rollout", "gflops": _rates(work, wholes), "share": spread(shares)._asdict()},
+    )
 
 
 def _rates(gflops: float, times: Sequence[float]) -> dict[str, float]:

@@ -105,20 +105,7 @@ def measurement_parent(
       seed, seed_of: default of --seed, and what it decides.
     """
     p = argparse.ArgumentParser(add_help=False)
-    p.add_argument("--preset", choices=sorted(PRESETS), help="of a PyTorch checkpoint")
-    p.add_argument(
-        "--data",
-        type=user_path,
-        metavar="DIR",
-        help="data set in the released layout (default: the bundled one)",
-    )
-    p.add_argument(
-        "--limit",
-        type=natural_int,
-        default=limit,
-        metavar="N",
-        help=f"first N {limit_of}; 0 is all ({limit_note})",
-    )
+    _add_measured(p, limit, f"first N {limit_of}; 0 is all ({limit_note})")
     add_batch_size(p, batch_note)
     p.add_argument(
         "--dtype",
@@ -132,6 +119,18 @@ def measurement_parent(
     p.add_argument("--out", type=user_path, metavar="DIR", help=f"default: {out}")
     p.add_argument("--resume", action="store_true", help="go on with the rows in --out")
     return p
+
+
+def _add_measured(p: argparse.ArgumentParser, limit: int | None, limit_help: str) -> None:
+    """Declare what is measured on: --preset, --data, --limit."""
+    p.add_argument("--preset", choices=sorted(PRESETS), help="of a PyTorch checkpoint")
+    p.add_argument(
+        "--data",
+        type=user_path,
+        metavar="DIR",
+        help="data set in the released layout (default: the bundled one)",
+    )
+    p.add_argument("--limit", type=natural_int, default=limit, metavar="N", help=limit_help)
 
 
 def add_batch_size(container: argparse._ActionsContainer, note: str = BATCH_NOTE) -> None:

@@ -117,21 +117,22 @@ class Solver:
         read: ReadStep | None,
     ) -> Solution:
         """Answer at most `batch` puzzles."""
-        num = rows.stop - rows.start
+        num, (steps, H_cycles, L_cycles) = rows.stop - rows.start, depth
         decision = HaltDecision(halting, inputs[rows], self._rules)
-        steps, H_cycles, L_cycles = depth
+
+        def see(cycle: int, z_H: np.ndarray) -> None:
+            if observe is not None:
+                observe(rows, cycle, self.states.real(z_H[:num]))
+
         e = self.states.embed(self._padded(inputs[rows]), self._padded(identifiers[rows]))
         z_H, z_L = self.states.start(self.batch)
         answers: Arrays = {}
         running, used = np.arange(self.batch) < num, np.zeros(self.batch, np.int32)
         for step in range(1, steps + 1):
             before = z_H
-            for cycle in range(H_cycles):
-                before = z_H
-                z_H, z_L = self.h_cycle(z_H, z_L, e, L_cycles)
-                if observe is not None:
-                    real = self.states.real(z_H[:num])
-                    observe(rows, (step - 1) * H_cycles + cycle + 1, real)
+            for cycle in range((step - 1) * H_cycles + 1, step * H_cycles + 1):
+                before, (z_H, z_L) = z_H, self.h_cycle(z_H, z_L, e, L_cycles)
+                see(cycle, z_H)
             used[running] = step
             if halting.rule is not HaltRule.NEVER or read is not None or step == steps:
                 out = self.states.outputs(self._runtime.run("head", {"z_H": z_H}))
@@ -146,14 +147,7 @@ class Solver:
                 running[:num] &= ~decision.step(reading)
             if not running.any():
                 break
-        return Solution(
-            tokens=np.argmax(answers["logits"][:num], axis=-1).astype(np.int32),
-            q_halt=answers["q"][:num, 0],
-            q_continue=answers["q"][:num, 1],
-            steps=used[:num],
-            z_H=answers["z_H"][:num],
-            z_L=answers["z_L"][:num],
-        )
+        return _solution({name: values[:num] for name, values in answers.items()}, used[:num])
 
     def _reading(self, out: Arrays, before: np.ndarray, num: int) -> StepReading:
         """Collect what a rule of halting looks at."""
@@ -239,6 +233,18 @@ def check_puzzles(inputs: np.ndarray, identifiers: np.ndarray, config: Config) -
 
 def _like(flags: np.ndarray, x: np.ndarray) -> np.ndarray:
     return flags.reshape(flags.shape + (1,) * (x.ndim - 1))
+
+
+def _solution(answers: Arrays, steps: np.ndarray) -> Solution:
+    """Collect what the real puzzles of a group ended with."""
+    return Solution(
+        tokens=np.argmax(answers["logits"], axis=-1).astype(np.int32),
+        q_halt=answers["q"][:, 0],
+        q_continue=answers["q"][:, 1],
+        steps=steps,
+        z_H=answers["z_H"],
+        z_L=answers["z_L"],
+    )
 
 
 class StagedRuntime:

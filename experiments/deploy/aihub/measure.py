@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -96,6 +97,31 @@ def halt(
     return halt_shard(halting, host.inputs, host.labels, read_steps(outputs, steps, count), rules)
 
 
+def outputs_of(device_run: DeviceRun) -> dict[str, list[np.ndarray]]:
+    """Put what the stages of a run gave one after the other."""
+    return {
+        name: [array for stage in device_run.outputs for array in stage[name]]
+        for name in ("z_H", "logits", "q")
+    }
+
+
+def _scores(
+    device_run: DeviceRun, asked: Puzzles, outputs: Mapping[str, Sequence[np.ndarray]]
+) -> dict[str, Any]:
+    """Hold what a device answered against labels and the simulation: fields of a row."""
+    steps, puzzles = device_run.states.tokens.shape[:2]
+    scores = score(outputs, device_run.states, range(steps))
+    labels = gather_batch(asked.ordered, np.arange(puzzles)).labels
+    exact = np.asarray(puzzle_exact(jnp.asarray(scores.answers, jnp.int32), labels))
+    infidelity = (1 - scores.fidelity).reshape(steps, puzzles).mean(axis=0)
+    return {
+        "exact": to_hex(exact[None])[0],
+        "equal_cells": int(scores.equal_cells.sum()),
+        "cells": int(device_run.states.tokens.size),
+        "infidelity": moments(infidelity[None])[0],
+    }
+
+
 def row_of(
     device_run: DeviceRun, hub: Hub, asked: Puzzles, loop: Loop, halting: Halting, digest: str
 ) -> AiHubRow:
@@ -106,14 +132,7 @@ def row_of(
     """
     config, variant = device_run.prepared.simulation.reasoner.config, device_run.prepared.variant
     steps, puzzles = device_run.states.tokens.shape[:2]
-    outputs = {
-        name: [array for stage in device_run.outputs for array in stage[name]]
-        for name in ("z_H", "logits", "q")
-    }
-    scores = score(outputs, device_run.states, range(steps))
-    labels = gather_batch(asked.ordered, np.arange(puzzles)).labels
-    exact = np.asarray(puzzle_exact(jnp.asarray(scores.answers, jnp.int32), labels))
-    infidelity = (1 - scores.fidelity).reshape(steps, puzzles).mean(axis=0)
+    outputs = outputs_of(device_run)
     profile = aihub_profile.read_profile(device_run.profile)
     here, runtime = here_ms(device_run)
     return AiHubRow(
@@ -137,10 +156,7 @@ def row_of(
         units={unit.value: count for unit, count in profile.units.items()},
         layers=tuple((layer.name, layer.kind, layer.unit.value) for layer in profile.layers),
         puzzles=puzzles,
-        exact=to_hex(exact[None])[0],
-        equal_cells=int(scores.equal_cells.sum()),
-        cells=int(device_run.states.tokens.size),
-        infidelity=moments(infidelity[None])[0],
+        **_scores(device_run, asked, outputs),
         halted=halt(halting, asked, outputs, steps, puzzles),
         jobs=dict(device_run.jobs),
         urls={kind: hub.url(job) for kind, job in device_run.jobs.items()},
