@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -330,6 +330,16 @@ def _kept_splits(
     return kept
 
 
+def drop_splits(out: Path, names: Iterable[str]) -> None:
+    """Delete the heads of splits that are about to be made anew.
+
+    They do not load without. A kill between two of them leaves none of an earlier data set, whose
+    test puzzles may be training puzzles of the new one.
+    """
+    for name in names:
+        (out / name / "dataset.json").unlink(missing_ok=True)
+
+
 def save_split(dataset: PuzzleDataset, folder: Path) -> None:
     """Write a split that was built, and say how many puzzles it has.
 
@@ -360,6 +370,7 @@ def generate_splits(
             workers=args.workers,
             progress=progress,
         )
+    drop_splits(args.out, ("train", "test"))
     yield "train", *train
     yield "test", *test
 

@@ -183,6 +183,23 @@ def test_generate_makes_disjoint_sets(tmp_path):
     }
 
 
+def test_a_kill_between_two_splits_leaves_none_of_an_earlier_data_set(tmp_path, monkeypatch):
+    command = ["generate", "--out", str(tmp_path), "--box", "2x2", "--num-train", "2"]
+    command += ["--num-test", "1", "--workers", "1"]
+    assert sudoku.main([*command, "--seed", "1"]) == 0
+    write_split = sudoku_dataset.save_dataset
+
+    def save_dataset(dataset, folder):
+        if folder.name == "test":
+            raise KeyboardInterrupt
+        write_split(dataset, folder)
+
+    monkeypatch.setattr(sudoku_dataset, "save_dataset", save_dataset)
+    assert sudoku.main([*command, "--seed", "2"]) == 130
+    assert (tmp_path / "train" / "dataset.json").is_file()
+    assert not (tmp_path / "test" / "dataset.json").exists()
+
+
 def test_workers_change_nothing(tmp_path):
     command = ["generate", "--shape", "6x6", "--min-path", "7", "--num-train", "40"]
     command += ["--num-test", "3", "--walls", "0.4"]

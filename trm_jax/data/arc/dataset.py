@@ -332,6 +332,7 @@ def save(args: argparse.Namespace, subsets: Mapping[str, Sequence[ArcTask]], see
             progress=progress,
         )
     check_canvas(groups, args.canvas)
+    data_generate.drop_splits(args.out, args.splits)
     write_index(groups, args.out)
     for split in dict.fromkeys(s for s in (TRAIN, TEST) if s in args.splits):
         with data_generate.progress_bar(f"{split} tasks", len(groups)) as progress:

@@ -97,6 +97,7 @@ def build(args: argparse.Namespace) -> None:
     # a space is a free cell
     splits = {s.name: s.examples for s in data_generate.read_splits(args, read, spaces_count=True)}
     data_generate.refuse_overlap(args, splits, functools.partial(find_overlap, shape=shape))
+    data_generate.drop_splits(args.out, splits)
     for name, (inputs, labels, _) in splits.items():
         transforms = symmetries(shape) if name == "train" and args.aug else (0,)
         data_generate.save_split(enlarge(inputs, labels, shape, transforms), args.out / name)

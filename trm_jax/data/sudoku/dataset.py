@@ -79,6 +79,7 @@ def build(args: argparse.Namespace) -> None:
                     split.path, split.examples, box, workers=args.workers, progress=progress
                 )
     data_generate.refuse_overlap(args, splits, functools.partial(find_overlap, box=box))
+    data_generate.drop_splits(args.out, splits)
     for name, (inputs, labels, _) in splits.items():
         aug = args.num_aug if name == "train" else 0
         made = enlarge(inputs, labels, box, aug=aug, seed=args.seed)

@@ -92,6 +92,7 @@ def split(args: argparse.Namespace) -> None:
     with generate.progress_bar("classes", len(inputs)) as progress:
         numbers = class_numbers(decode(inputs), box, progress=progress)
     train, test = hold_out(numbers, args.hold_out, args.seed)
+    generate.drop_splits(args.out, ("train", "test"))
     for name, index in (("train", train), ("test", test)):
         save_dataset(enlarge(inputs[index], labels[index], box), args.out / name)
     facts = {"seed": args.seed, "min_difficulty": args.min_difficulty, "files": notes}
