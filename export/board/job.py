@@ -91,6 +91,12 @@ def run(request: BoardRequest) -> tuple[str, bool]:
     """
     if (request.puzzle is not None) == request.random:
         raise ValueError("name one puzzle: a string, a file, or --random")
+    if request.seed is not None and not request.random:
+        raise ValueError("--seed is of --random: a puzzle that is named is not drawn")
+    if request.elf is not None and request.port is not None:
+        raise ValueError(
+            "--elf is emulated, and --port has a board with its own firmware; take one"
+        )
     package = read_package(request.package)
     puzzle = find_puzzle(request, package)
     export = None if request.export is None else open_artifact(request.export)

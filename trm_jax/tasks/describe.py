@@ -71,6 +71,8 @@ def describe(args: argparse.Namespace) -> str:
     splits = [folder for folder in folders if (folder / DATASET_FILE).is_file()]
     if not splits:
         raise ValueError(f"{args.path} is no data set (no {DATASET_FILE}) and no model directory")
+    if args.identifiers is not None:
+        raise ValueError(f"--identifiers is for models; a data set has its own {IDENTIFIERS}")
     facts = [(split, facts_of_data(args, split, shapes)) for split in splits]
     for split, said in facts:
         write_facts(split / DATASET_FILE, said, replace=args.replace)

@@ -61,4 +61,9 @@ def test_one_puzzle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for options in ([], ["1234341221434321", "--random"]):
         assert main([str(tmp_path), *options]) == 2
         assert capsys.readouterr().err == "error: name one puzzle: a string, a file, or --random\n"
+    named = [str(tmp_path), "1234341221434321"]
+    assert main([*named, "--seed", "3"]) == 2
+    assert "--seed is of --random" in capsys.readouterr().err
+    assert main([*named, "--port", "p", "--elf", "f"]) == 2
+    assert "take one" in capsys.readouterr().err
     assert main([str(tmp_path), "--random"]) == 2

@@ -67,6 +67,7 @@ def test_answers_prove_another_box_wrong(silent: Path, capsys: pytest.CaptureFix
         (["data", "--task", "maze"], "is no maze data: 6x6 maze has 6 tokens"),
         (["data", "--task", "sudoku", "--box", "2x4"], "puzzles.box must have 2 rows"),
         (["data", "--task", "sudoku", "--box", "six"], "--box reads ROWSxCOLUMNS"),
+        (["data", "--task", "sudoku", "--identifiers", "names"], "--identifiers is for models"),
         (["model", "--task", "maze"], "is for sudoku, not for maze"),
         (["model", "--box", "3x2", "--identifiers", "names"], "lists 3 names, model"),
         ([".", "--task", "maze"], "is no data set (no dataset.json) and no model directory"),
