@@ -274,6 +274,8 @@ class Scheme:
             )
 
     def _checked_exceptions(self) -> tuple[tuple[str, WeightScheme], ...]:
+        if not self.exceptions:  # nearly always; and schemes are made by thousands
+            return ()
         places = dict(self.exceptions)
         if len(places) != len(self.exceptions):
             raise ValueError(

@@ -86,11 +86,9 @@ def use_of(graph: Graph, op: Op) -> Use:
 
 def _check_op(graph: Graph, op: Op, target: Target) -> Iterator[Violation]:
     use = use_of(graph, op)
-    row = ROWS.get(use)
     subject = op.inputs[1] if op.code in FILTERED else op.outputs[0]
-
-    def violation(support: Support, reason: str, instead: str = "") -> Violation:
-        return Violation(
+    for support, reason, instead in _check_use(graph, op, use, target):
+        yield Violation(
             graph=graph.name,
             tensor=str(subject),
             use=use,
@@ -99,23 +97,32 @@ def _check_op(graph: Graph, op: Op, target: Target) -> Iterator[Violation]:
             instead=instead,
         )
 
+
+def _check_use(
+    graph: Graph, op: Op, use: Use, target: Target
+) -> Iterator[tuple[Support, str, str]]:
+    """Check an operator against the table, the target's own rule, and what types do not show.
+
+    Yields:
+      What the target does, why, and what to use instead, if anything.
+    """
+    row = ROWS.get(use)
     if row is None:
-        yield violation(Support.REFUSED, "it was measured on no runtime (tflite_table.py)")
+        yield Support.REFUSED, "it was measured on no runtime (tflite_table.py)", ""
         return
     kernels = target.facts.kernels
     if op.version < row.since:
         reason = f"version {op.version} means other types, {row.since} means these"
-        yield violation(Support.WRONG, reason, row.instead or f"version {row.since}")
+        yield Support.WRONG, reason, row.instead or f"version {row.since}"
     elif row.support(kernels) is not Support.RIGHT:
-        yield violation(row.support(kernels), row.why, row.instead)
+        yield row.support(kernels), row.why, row.instead
     elif op.version > (newest := _newest(op, kernels)):
         reason = f"it knows versions up to {newest}, this is {op.version}"
-        yield violation(Support.REFUSED, reason, f"version {row.since}")
+        yield Support.REFUSED, reason, f"version {row.since}"
     if target.facts.w8a8_only and not _is_w8a8(use):
         rule = "AI Hub's rule for TFLite is float, or 8-bit weights with 8-bit inputs"
-        yield violation(Support.REFUSED, rule, "w8c-sym_a8s-cells-fold, or fp32")
-    for support, reason, instead in _check_values(graph, op, use, kernels):
-        yield violation(support, reason, instead)
+        yield Support.REFUSED, rule, "w8c-sym_a8s-cells-fold, or fp32"
+    yield from _check_values(graph, op, use, kernels)
 
 
 def _newest(op: Op, kernels: Kernels) -> int:

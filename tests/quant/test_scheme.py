@@ -23,37 +23,45 @@ from quant.scheme import (
     parse,
 )
 
-WEIGHTS = [
-    None,
-    *(
-        WeightScheme(bits=b, granularity=g, symmetry=s, clipping=c, rounding=r)
-        for b, g, s, (c, r) in itertools.product(
-            WEIGHT_BITS, Granularity, Symmetry, METHOD_SUFFIXES.values()
-        )
-    ),
-    *(
-        WeightScheme(
-            bits=b,
-            granularity=g,
-            symmetry=Symmetry.ASYMMETRIC,
-            clipping=c,
-            rounding=r,
-            adaptive=True,
-        )
-        for b, g, (c, r) in itertools.product(WEIGHT_BITS, Granularity, METHOD_SUFFIXES.values())
-    ),
-]
-FAMILY = [
-    Scheme(weights=w, activations=a, carry=c, float_dtype=f, ranges=r)
-    for w, a, c, f, r in itertools.product(WEIGHTS, Activations, CarryPrecision, FloatDtype, Ranges)
-    if a.is_static or r is Ranges.ALL
-]
+
+def every_weights() -> list[WeightScheme | None]:
+    """Make all weights that have a name, and none."""
+    grids = list(itertools.product(WEIGHT_BITS, Granularity, METHOD_SUFFIXES.values()))
+    return [
+        None,
+        *(
+            WeightScheme(bits=b, granularity=g, symmetry=s, clipping=c, rounding=r)
+            for (b, g, (c, r)), s in itertools.product(grids, Symmetry)
+        ),
+        *(
+            WeightScheme(
+                bits=b,
+                granularity=g,
+                symmetry=Symmetry.ASYMMETRIC,
+                clipping=c,
+                rounding=r,
+                adaptive=True,
+            )
+            for b, g, (c, r) in grids
+        ),
+    ]
 
 
-def test_every_scheme_comes_back_from_its_name():
-    names = [scheme.name for scheme in FAMILY]
-    assert len(set(names)) == len(FAMILY)
-    assert [parse(name) for name in names] == FAMILY
+def every_scheme() -> list[Scheme]:
+    """Make all schemes of float arithmetic whose matrices are alike."""
+    parts = itertools.product(every_weights(), Activations, CarryPrecision, FloatDtype, Ranges)
+    return [
+        Scheme(weights=w, activations=a, carry=c, float_dtype=f, ranges=r)
+        for w, a, c, f, r in parts
+        if a.is_static or r is Ranges.ALL
+    ]
+
+
+def test_every_scheme_comes_back_from_its_name() -> None:
+    schemes = every_scheme()
+    names = [scheme.name for scheme in schemes]
+    assert len(set(names)) == len(schemes)
+    assert [parse(name) for name in names] == schemes
 
 
 PAPER = {
