@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from benchmarks.structure import PACKAGES, ROOT
+from quant.scheme import parse as parse_scheme
 from tests.support.programs import load_program, programs
 from tests.support.slow import slow
 from trm_jax.command_line.parsing import LineParser
@@ -53,6 +54,8 @@ QUICK = {
     "benchmarks.sequence_length --mixer mlp": "--lengths 16 --repeats 2",
     "benchmarks.latency --presets sudoku-trm-mlp-mini": "--schemes w8c-sym_a8da --repeats 1",
 }
+CALIBRATED = ("--calibration-puzzles", "8")
+"""Makes a sweep small whose schemes are calibrated, by default on 128 puzzles; others refuse it."""
 OUT_OF_REACH = {"--model", "--data", "--tasks", "--preset", "--coordinator", "--engine"}
 """Options of commands that need a download, other hosts, or minutes for a full-size model; not
 where a key of `QUICK` names them."""
@@ -100,7 +103,10 @@ def is_quick(command: Command) -> bool:
 
 def made_small(command: Command) -> Command:
     """Put the options of `QUICK` in the place of the command's own."""
-    small = QUICK[quick_key(command) or ""].split()
+    small = [
+        *(CALIBRATED if is_calibrated(command) else ()),
+        *QUICK[quick_key(command) or ""].split(),
+    ]
     kept, words = [], list(command)
     while words:
         word = words.pop(0)
@@ -109,6 +115,14 @@ def made_small(command: Command) -> Command:
         while own and words and not words[0].startswith("--"):
             words.pop(0)
     return (*kept, *small)
+
+
+def is_calibrated(command: Command) -> bool:
+    """Return whether a command is a sweep of schemes of which some are calibrated on puzzles."""
+    if command[0] != "experiments.sweep" or "--schemes" not in command:
+        return False
+    names = command[command.index("--schemes") + 1].split(",")
+    return any(parse_scheme(name).needs_puzzles for name in names)
 
 
 def runs() -> list[Any]:
