@@ -76,9 +76,9 @@ def test_an_int8_cache_is_read_by_what_follows() -> None:
 def test_ranges_are_those_of_the_tokens_without_padding() -> None:
     params, some = random_params(QWEN), texts(config=QWEN)
     found = decoder_ranges(QWEN, params, some)
-    decoder, seen = Decoder(QWEN), {}
+    states, seen = jax.jit(Decoder(QWEN).hidden), {}
     for tokens, length in zip(some.tokens, some.lengths, strict=True):
-        hidden = decoder.hidden(params, jnp.asarray(tokens[None, :length], jnp.int32))
+        hidden = states(params, jnp.asarray(tokens[None, :length], jnp.int32))
         seen.setdefault("lm_head", []).append(np.asarray(hidden))
     values = np.concatenate([x.reshape(-1, QWEN.hidden_size) for x in seen["lm_head"]])
     low, high = found["lm_head"].input

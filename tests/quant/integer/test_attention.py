@@ -32,7 +32,7 @@ def distance(model: IntegerModel) -> float:
     ]
     span = min(abs(e[name].q_max * e[name].scale) for name in ("z", "injection"))
     z, added = (jnp.clip(x, -span, span) for x in ends)
-    wanted, _ = level_with_spans(z, added, model.products, c)
+    wanted = jax.jit(lambda z, i: level_with_spans(z, i, model.products, c)[0])(z, added)
     run = jax.jit(lambda z, i: apply_level(name_state(z), name_injection(i), c, model.ops()).value)
     found = run(quantise_floats(z, e["z"]), quantise_floats(added, e["injection"]))
     real = (np.asarray(found, np.float64) - e["z"].zero_point) * e["z"].scale
