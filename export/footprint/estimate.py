@@ -138,6 +138,7 @@ def shapes_of(config: Config) -> Weights:
     return jax.eval_shape(build(config).init, jax.random.key(0))
 
 
+@functools.cache  # takes milliseconds, and a page asks for the same ones once per device
 def estimate_footprint(config: Config, scheme: Scheme) -> Footprint:
     """Count everything about a configuration under a scheme.
 
