@@ -1,4 +1,4 @@
-"""Tiny models' puzzles, made once."""
+"""Tiny models' puzzles and a run that trains on them, made once."""
 
 from pathlib import Path
 
@@ -20,3 +20,11 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def maze_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty mazes of the size that the tiny preset of training takes."""
     return tiny_training.save_mazes(tmp_path_factory.mktemp("mazes"))
+
+
+@pytest.fixture(scope="session")
+def whole_run(maze_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training run of six steps that nothing interrupted; to be read only."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert tiny_training.train.main(tiny_training.command(maze_data, out)) == 0
+    return out

@@ -13,7 +13,6 @@ import pytest
 
 from experiments.sweep import __main__ as sweep
 from experiments.sweep.rows import sweep_folder
-from experiments.train import __main__ as train
 from tests.support.compiled import READ_ONLY
 from tests.support.programs import environment
 from tests.support.tiny import sweep as tiny
@@ -45,13 +44,6 @@ def chain(seed: int, most: int, out: Path, module: str, words: list[str]) -> Non
 def metrics(out: Path) -> list[dict[str, float]]:
     lines = (out / "rows.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(line).items() if k not in CLOCK} for line in lines]
-
-
-@pytest.fixture(scope="module")
-def whole_run(maze_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("training") / "whole"
-    assert train.main(command(maze_data, out)) == 0
-    return out
 
 
 @pytest.fixture(scope="module")

@@ -25,11 +25,9 @@ CLOCK = ("seconds", "samples_per_second", "compile_seconds")
 
 
 @pytest.fixture(scope="module")
-def whole(maze_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(whole_run: Path) -> Path:
     """A run that nothing interrupts."""
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    assert train.main(command(maze_data, out)) == 0
-    return out
+    return whole_run
 
 
 def rows(out: Path) -> list[dict[str, float]]:

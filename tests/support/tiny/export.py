@@ -1,5 +1,6 @@
 """A tiny model as an export: random weights, 4x4 puzzles, a few milliseconds a rollout."""
 
+import functools
 from pathlib import Path
 
 import jax
@@ -46,6 +47,7 @@ def puzzles(config: Config, count: int) -> Batch:
     return random_batch(config, count, seed=5)
 
 
+@functools.cache  # of integers it compiles for seconds, and several tests ask for the same ones
 def simulated(config: Config, scheme: str, target: Target = Target.LITERT) -> Simulation:
     return simulate(
         source(config), plan_for(parse(scheme), target).precision, [puzzles(config, 4)], steps=2
