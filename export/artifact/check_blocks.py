@@ -16,6 +16,7 @@ Not here: whole rollouts, where the recursion amplifies steps (check_rollouts.py
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Int32
 
 from export.lowering.model import blocks_of
 from export.runtimes.contract import Runtime
@@ -31,10 +33,13 @@ from quant.dot_general import STATIC_GRIDS
 from quant.integer.reasoner import IntegerReasoner
 from quant.simulation import PlanDotGeneral, Simulation
 from trm_jax.models.build import build
-from trm_jax.types import DotGeneral, SiteDotGeneral
+from trm_jax.types import DotGeneral, Injection, Params, SiteDotGeneral, State
 
 FLOAT_ERROR = 2.0**-20
 DRAWS, FACTOR = 3, 3.0
+
+OutputSteps = tuple[tuple[str, float], ...]
+Seed = Int32[Array, ""]
 
 
 class BlockCheck(NamedTuple):
@@ -51,15 +56,16 @@ class BlockCheck(NamedTuple):
 
 @dataclass(frozen=True)
 class PerturbedProducts:
-    """The products of a plan, with perturbed outputs; hashable, as products are.
+    """The products of a plan, with perturbed outputs.
 
     Attributes:
       output_steps: (site, step of the output's grid) of static products.
+      seed: of the draw; traced, so that one compiled program makes all draws.
     """
 
     exact: SiteDotGeneral
-    output_steps: tuple[tuple[str, float], ...]
-    seed: int
+    output_steps: OutputSteps
+    seed: Seed
 
     def __call__(self, site: str) -> DotGeneral:
         product, size = self.exact(site), dict(self.output_steps).get(site)
@@ -75,7 +81,7 @@ class PerturbedProducts:
         return perturbed
 
 
-def output_steps(products: SiteDotGeneral) -> tuple[tuple[str, float], ...]:
+def output_steps(products: SiteDotGeneral) -> OutputSteps:
     """List the output steps of the static products of a plan."""
     if not isinstance(products, PlanDotGeneral):
         return ()
@@ -105,10 +111,8 @@ def check_blocks(
     steps = output_steps(products)
     for graph, update in names.items():
         expected = _apply(simulation, products, update, z, injection)
-        draws = [PerturbedProducts(products, steps, seed) for seed in range(DRAWS)]
-        changes = [
-            distance(_apply(simulation, draw, update, z, injection), expected) for draw in draws
-        ]
+        draws = _perturbed(simulation, products, steps, update, z, injection)
+        changes = [distance(draw, expected) for draw in draws]
         result = runtime.run(graph, {"z": z, "injection": injection})["z"]
         checks.append(BlockCheck(graph, distance(result, expected), FACTOR * max(changes)))
     return checks
@@ -134,11 +138,35 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _apply(
-    simulation: Simulation, products: Any, update: str, z: np.ndarray, injection: np.ndarray
+    simulation: Simulation, products: SiteDotGeneral, update: str, z: np.ndarray, e: np.ndarray
 ) -> np.ndarray:
-    reasoner = dataclasses.replace(
-        build(simulation.reasoner.config, products), store=simulation.reasoner.store
-    )
-    network = jax.jit(getattr(reasoner.networks, update))
-    out = network(simulation.weights.params, jnp.asarray(z), jnp.asarray(injection))
+    network = jax.jit(_network(simulation, products, update))
+    out = network(simulation.weights.params, jnp.asarray(z), jnp.asarray(e))
     return np.asarray(out, np.float64)
+
+
+def _perturbed(
+    simulation: Simulation,
+    products: SiteDotGeneral,
+    steps: OutputSteps,
+    update: str,
+    z: np.ndarray,
+    e: np.ndarray,
+) -> list[np.ndarray]:
+    """Apply a network with perturbed products, once for each draw."""
+
+    @jax.jit
+    def draw(params: Params, z: State, e: Injection, seed: Seed) -> State:
+        perturbed = PerturbedProducts(products, steps, seed)
+        return _network(simulation, perturbed, update)(params, z, e)
+
+    given = simulation.weights.params, jnp.asarray(z), jnp.asarray(e)
+    return [np.asarray(draw(*given, jnp.int32(seed)), np.float64) for seed in range(DRAWS)]
+
+
+def _network(
+    simulation: Simulation, products: SiteDotGeneral, update: str
+) -> Callable[[Params, State, Injection], State]:
+    reasoner = build(simulation.reasoner.config, products)
+    networks = dataclasses.replace(reasoner, store=simulation.reasoner.store).networks
+    return getattr(networks, update)

@@ -11,7 +11,7 @@ own, within twice that bound: a tie.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,7 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from export.artifact.check_blocks import DRAWS, FACTOR, PerturbedProducts, output_steps
+from export.artifact.check_blocks import (
+    DRAWS,
+    FACTOR,
+    OutputSteps,
+    PerturbedProducts,
+    Seed,
+    output_steps,
+)
 from export.decoder.host import PAD, PromptTokens, WrittenTokens
 from quant.decoder import DecoderSimulation
 from trm_jax.decoder.transformer import Decoder, token_positions
@@ -67,13 +74,12 @@ def compare_tokens(
     begins = [len(prompt) - 1 for prompt in prompts]  # this position says the first token
     ends = [begin + len(w.tokens) for begin, w in zip(begins, written, strict=True)]
 
-    def rows(decoder: Decoder) -> Float[np.ndarray, "tokens vocab"]:
-        logits = np.asarray(cached_logits(decoder, simulation.params, tokens))
-        spans = zip(logits, begins, ends, strict=True)
+    def rows(logits: jax.Array) -> Float[np.ndarray, "tokens vocab"]:
+        spans = zip(np.asarray(logits), begins, ends, strict=True)
         return np.concatenate([each[begin:end] for each, begin, end in spans])
 
-    expected = rows(simulation.decoder)
-    changes = [np.abs(rows(other) - expected).max() for other in perturbed_decoders(simulation)]
+    expected = rows(cached_logits(simulation.decoder, simulation.params, tokens))
+    changes = [np.abs(rows(logits) - expected).max() for logits in perturbed(simulation, tokens)]
     got = np.concatenate([w.logits for w in written])
     chosen = np.concatenate([w.tokens for w in written])
     margins = expected.max(axis=1) - expected[np.arange(len(chosen)), chosen]
@@ -86,26 +92,42 @@ def compare_tokens(
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def cached_logits(
+def _logits(
     decoder: Decoder, params: Params, tokens: Int[jax.Array, "batch seq"]
 ) -> Float[jax.Array, "batch seq vocab"]:
-    """Compute the logits behind every token, from keys and values as memory keeps them."""
     cache = decoder.empty_cache(batch_size=tokens.shape[0], positions=tokens.shape[1])
     hidden, _ = decoder.extend(params, tokens, token_positions(tokens), cache)
     return decoder.read_out(params, hidden)
 
 
-def perturbed_decoders(simulation: DecoderSimulation) -> list[Decoder]:
-    """Give simulations whose products are off by the error of their arithmetic."""
+@functools.partial(jax.jit, static_argnums=0)
+def cached_logits(
+    decoder: Decoder, params: Params, tokens: Int[jax.Array, "batch seq"]
+) -> Float[jax.Array, "batch seq vocab"]:
+    """Compute the logits behind every token, from keys and values as memory keeps them."""
+    return _logits(decoder, params, tokens)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _perturbed_logits(
+    decoder: Decoder,
+    steps: OutputSteps,
+    params: Params,
+    tokens: Int[jax.Array, "batch seq"],
+    seed: Seed,
+) -> Float[jax.Array, "batch seq vocab"]:
+    products = PerturbedProducts(decoder.dot_general, steps, seed)
+    return _logits(dataclasses.replace(decoder, dot_general=products), params, tokens)
+
+
+def perturbed(
+    simulation: DecoderSimulation, tokens: Int[jax.Array, "batch seq"]
+) -> Iterator[Float[jax.Array, "batch seq vocab"]]:
+    """Compute the same with products that are off by the error of their arithmetic."""
     decoder = simulation.decoder
     steps = output_steps(decoder.dot_general)
-    return [
-        dataclasses.replace(
-            decoder, dot_general=PerturbedProducts(decoder.dot_general, steps, seed)
-        )
-        for seed in range(DRAWS)
-    ]
+    for seed in range(DRAWS):
+        yield _perturbed_logits(decoder, steps, simulation.params, tokens, jnp.int32(seed))
 
 
 def pad_rows(rows: Sequence[np.ndarray]) -> Int[jax.Array, "batch seq"]:
