@@ -44,11 +44,6 @@ def positive_ints(text: str) -> tuple[int, ...]:
     return tuple(positive_int(part) for part in text.split(","))
 
 
-def split_names(text: str) -> list[str]:
-    """Read names joined by commas, with blanks or without, none twice."""
-    return list(dict.fromkeys(name.strip() for name in text.split(",")))
-
-
 def limit_threads(threads: int) -> None:
     """Tell XLA how many threads its pool on a CPU has; it asks once, when JAX first computes."""
     os.environ["PJRT_NPROC"] = str(threads)

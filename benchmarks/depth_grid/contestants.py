@@ -18,12 +18,11 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 
-from benchmarks.options import split_names
 from benchmarks.subject import Subject
 from experiments.measurement.depths import DepthGrid, full_grid, parse_depths
 from quant.scheme import Scheme, parse
 from trm_jax import metrics
-from trm_jax.command_line import usable_processors
+from trm_jax.command_line import split_names, usable_processors
 from trm_jax.config import Config
 from trm_jax.evaluators import Readout, measure, trajectory
 from trm_jax.models.act import predictions, rollout

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from benchmarks import subject as subjects
 from benchmarks.latency.contestants import StepContestant, exported, ort_int8
-from benchmarks.options import split_names
 from benchmarks.subject import Subject
 from benchmarks.timing import Spread, spread, wall_and_cpu
 from export.artifact.host_state import FloatStates
@@ -20,6 +19,7 @@ from export.runtimes.contract import Arrays
 from export.runtimes.registry import describe_kernels
 from export.targets import Target
 from quant.scheme import CarryPrecision
+from trm_jax.command_line import split_names
 from trm_jax.config import PRESETS, Config
 from trm_jax.names import unknown_name
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.options import split_names
 from benchmarks.structure import ROOT
+from trm_jax.command_line import split_names
 from trm_jax.names import unknown_name
 
 PROGRAMS = {

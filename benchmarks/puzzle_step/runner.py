@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import subject as subjects
-from benchmarks.options import split_names
 from benchmarks.subject import Subject
 from benchmarks.timing import Spread, spread, wall_and_cpu
 from benchmarks.torch_reasoner import TorchReasoner, kernels, puzzle_tensors
+from trm_jax.command_line import split_names
 from trm_jax.models.act import rollout
 from trm_jax.models.reasoner import Reasoner
 from trm_jax.types import Batch, Logits, Weights

@@ -11,6 +11,7 @@ from export.lowering.storage import plan_for
 from export.targets import Target
 from quant.precision_plan import parse_plan
 from quant.scheme import CarryPrecision
+from trm_jax.command_line import split_names
 from trm_jax.loading import LoadedModel, Puzzles, load_model, load_puzzles
 
 
@@ -61,7 +62,7 @@ def read_models(text: str) -> tuple[str, ...]:
     Raises:
       ValueError: an empty name.
     """
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    names = split_names(text)
     if not all(names):
         raise ValueError(f"--models reads names joined by commas, got {text!r}")
     return names

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from experiments.footprint.rows import SHORT_DEPTH, Record
-from experiments.render.tables import Table
+from experiments.render.tables import Table, digits_text
 from export.footprint.energy import FLASH_PJ_PER_BYTE, SRAM_PJ_PER_BYTE, Arithmetic
 from export.footprint.estimate import BUDGETS
 from quant.scheme import short_name
@@ -112,7 +112,7 @@ def energy_table(rows: Sequence[Record]) -> Table:
             (
                 row["config"] if row["config"] != last else "",
                 short_name(row["scheme"]),
-                *(f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" for value in values),
+                *map(digits_text, values),
             )
         )
         last = row["config"]

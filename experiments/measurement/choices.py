@@ -20,7 +20,7 @@ from experiments.measurement.side_by_side import num_threads
 from experiments.measurement.versions import read_commit, read_version
 from quant.recipe import parse_given
 from quant.scheme import PAPER_SCHEMES, Scheme
-from trm_jax.command_line import free_memory
+from trm_jax.command_line import free_memory, split_names
 from trm_jax.config import Config
 from trm_jax.data.calibration import NOT_NEEDED
 from trm_jax.loading import Puzzles
@@ -47,7 +47,7 @@ def parse_names(text: str) -> tuple[str, ...]:
       FileNotFoundError: no such recipe.
       ValueError: a name is unknown.
     """
-    return tuple(dict.fromkeys(parse_given(name.strip()).name for name in text.split(",")))
+    return tuple(dict.fromkeys(parse_given(name).name for name in split_names(text)))
 
 
 def environment() -> dict[str, Any]:

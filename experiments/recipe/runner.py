@@ -238,6 +238,4 @@ def _report(
         f"found in {record.seconds:.0f} s; as a scheme: --schemes"
         f" {shlex.quote(f'@{job.out}/recipe.json')}",
         soft_wrap=True,
-        markup=False,
-        highlight=False,
     )

@@ -190,6 +190,14 @@ def with_interval(interval: Interval) -> str:
     return str(interval).replace(" ", "\n", 1)
 
 
+def number_text(value: Interval, form: str) -> str:
+    """Write a number in a form, and its interval, where one is known, on a second line."""
+    if math.isnan(value.low):
+        return format(value.value, form)
+    low, high = (format(end, form) for end in value[1:])
+    return f"{value.value:{form}}\n[{low}, {high}]"
+
+
 def points_text(difference: Interval) -> str:
     """Write a difference of rates in percentage points, and its interval on a second line."""
     value, low, high = (f"{100 * x:+.1f}" for x in difference)

@@ -52,13 +52,13 @@ def measure_held(
     listed = list_jobs(chosen, quick=args.quick, limit=args.limit, counts=counts)
     jobs = computed_at(listed, engine.words if engine else ())
     for line in tell_limits(counts, quick=args.quick, limit=args.limit):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     failures = job_runner.run_all(jobs, out)
     failed = {failure.job.name for failure in failures}
     folders = [out / job.name for job in jobs if job.name not in failed]
     written = write_page(folders, out / "report.html")
     for job, words in failures:
-        console.print(f"failed: python -m {shlex.join(job.command(out))}\n  {words}", markup=False)
+        console.print(f"failed: python -m {shlex.join(job.command(out))}\n  {words}")
     spent = job_runner.sum_spent(out)
     text = f"{spent.seconds / 60:.1f} minutes, {spent.cpu_seconds / 60:.1f} of processors"
     console.print(f"measured in {text}: {written[0]}, {written[1]}", soft_wrap=True)

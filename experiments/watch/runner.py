@@ -50,7 +50,7 @@ def watch(args: argparse.Namespace) -> None:
             film.drop_later_frames(job.out, len(views[0].recordings[0].tokens))
     for each in views:
         for line in describe(each):
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            console.print(line, soft_wrap=True)
     console.print(f"page: {job.out / PAGE}", soft_wrap=True)
 
 

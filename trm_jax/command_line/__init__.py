@@ -26,6 +26,7 @@ from trm_jax.command_line.parsing import (
     positive_float,
     positive_int,
     seed_int,
+    split_names,
     take_out,
     user_path,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "print_records",
     "progress_bar",
     "seed_int",
+    "split_names",
     "take_out",
     "usable_processors",
     "user_path",

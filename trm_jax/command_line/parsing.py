@@ -144,6 +144,11 @@ def positive_int(text: str) -> int:
     return number_in(int, 1)(text)
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Read names joined by commas, with blanks or without, none twice."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
 def seed_int(text: str) -> int:
     """Read a seed, which NumPy takes to 2**32 - 1; raises argparse.ArgumentTypeError."""
     return number_in(int, 0, LARGEST_SEED)(text)

@@ -44,7 +44,6 @@ NewClasses = Callable[[np.ndarray, np.ndarray], np.ndarray]
 CANDIDATES = 20  # candidates per test puzzle before a space of puzzles counts as exhausted
 CHUNK = 16  # puzzles a worker makes before it reports
 GENERATED, SPLIT = "generator.json", "split.json"
-ORIGINS = (GENERATED, SPLIT)
 """Files beside the splits that say what a data set was made from."""
 
 
@@ -331,22 +330,19 @@ def _kept_splits(
 
 
 def drop_splits(out: Path, names: Iterable[str]) -> None:
-    """Delete the heads of splits that are about to be made anew.
+    """Delete the heads of splits that are about to be made anew, and what an origin was said to be.
 
-    They do not load without. A kill between two of them leaves none of an earlier data set, whose
+    Splits do not load without. A kill between two of them leaves none of an earlier data set, whose
     test puzzles may be training puzzles of the new one.
     """
+    for name in (GENERATED, SPLIT):
+        (out / name).unlink(missing_ok=True)
     for name in names:
         (out / name / "dataset.json").unlink(missing_ok=True)
 
 
 def save_split(dataset: PuzzleDataset, folder: Path) -> None:
-    """Write a split that was built, and say how many puzzles it has.
-
-    What the folder says of an earlier data set's origin goes: it is not this one's.
-    """
-    for name in ORIGINS:
-        (folder.parent / name).unlink(missing_ok=True)
+    """Write a split that was built, and say how many puzzles it has."""
     save_dataset(dataset, folder)
     groups, rows = dataset.metadata.total_groups, len(dataset)
     copies = f", {rows} with their images" if rows > groups else ""
@@ -378,6 +374,5 @@ def generate_splits(
 def save_facts(args: argparse.Namespace, spec: dict[str, object]) -> None:
     """Write generator.json, what a generated data set was made from, and say so."""
     facts = spec | {name: getattr(args, name) for name in ("seed", "num_train", "num_test")}
-    (args.out / SPLIT).unlink(missing_ok=True)
     (args.out / GENERATED).write_text(json.dumps(facts))
     sys.stdout.write(f"{args.out}: {args.num_train} training, {args.num_test} test puzzles\n")

@@ -27,16 +27,17 @@ from experiments.measurement.choices import parse_names
 from experiments.measurement.folders import STUDY, file_stem
 from experiments.measurement.shards import matmul_precision
 from experiments.render.console import make_console
-from experiments.render.tables import Record, Table, with_error, with_interval
+from experiments.render.tables import Record, Table, number_text, with_error, with_interval
 from quant.decoder.simulation import DecoderSimulation, check_decoder_scheme, simulate_decoder
 from quant.decoder.texts import CalibrationTexts
 from quant.scheme import parse
+from trm_jax.command_line import split_names
 from trm_jax.decoder.files.adapter_files import load_adapters
 from trm_jax.decoder.files.loading import LoadedDecoder, load_decoder
 from trm_jax.decoder.generate import generate
 from trm_jax.decoder.lora import AdaptedRows
 from trm_jax.decoder.tuning import written_log_probs
-from trm_jax.intervals import interval_fields, mean
+from trm_jax.intervals import interval_fields, interval_of, mean
 from trm_jax.output.folder import writing
 from trm_jax.output.staging import replace_text
 
@@ -108,7 +109,7 @@ def measure_reasoning(args: argparse.Namespace) -> None:
       ValueError, OSError, ModuleNotFoundError: bad input; nothing was lost.
     """
     schemes = _checked_schemes(args)
-    tasks = [make_task(name, args.limit, args.seed) for name in _names(args.reasoning_gym)]
+    tasks = [make_task(name, args.limit, args.seed) for name in split_names(args.reasoning_gym)]
     loaded = load_decoder(args.model)
     form = TextForm(loaded=loaded, instruction=args.instruction)
     taught = training_tasks(args, tasks) if args.lora_steps else ()
@@ -116,7 +117,7 @@ def measure_reasoning(args: argparse.Namespace) -> None:
     adapted = None if args.adapter is None else _read_adapters(args, loaded)
     console = make_console()
     with writing(args.out, STUDY, resume=args.resume), matmul_precision("float32"):
-        tell = partial(console.print, soft_wrap=True, markup=False)
+        tell = partial(console.print, soft_wrap=True)
         folder = StudyFolder(args.out, _settings(args, loaded, tasks, schemes, adapted), tell)
         tell(f"{loaded.name} ({loaded.num_parameters:,} weights), {args.limit} items a task")
         rows: dict[str, list[AnswerRow]] = {task.name: [] for task in tasks}
@@ -149,10 +150,6 @@ def _checked_schemes(args: argparse.Namespace) -> tuple[str, ...]:
             f" got {args.schemes}"
         )
     return schemes
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
 def _adapters(adapted: AdaptedRows | None) -> list[tuple[str, AdaptedRows | None]]:
@@ -231,9 +228,8 @@ def _answered(
 
 def _nats_text(values: Mapping[str, float]) -> str:
     """Write nats a token, and their interval on a second line; of one item none is known."""
-    if "nats_low" not in values:
-        return f"{values['nats']:.3f}"
-    return f"{values['nats']:.3f}\n[{values['nats_low']:.3f}, {values['nats_high']:.3f}]"
+    unknown = {"nats_low": math.nan, "nats_high": math.nan}
+    return number_text(interval_of({**unknown, **values}, "nats"), ".3f")
 
 
 def reasoning_table(name: str, rows: dict[str, list[AnswerRow]]) -> tuple[Table, list[Record]]:

@@ -4,7 +4,6 @@ Perplexity is exp of the mean of nats; its interval is that of the mean, and the
 difference in nats to full precision is of the same tokens in pairs.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from experiments.decode.text.rows import TextRow, TextSpec
 from experiments.render.tables import (
     Record,
     Table,
+    number_text,
     print_tables,
     size_text,
     to_csv,
@@ -76,8 +76,8 @@ def text_table(spec: TextSpec, records: Sequence[Record]) -> Table:
             label(record["scheme"], "float32"),
             size_text(record["weight_bytes"]),
             size_text(record["cache_bytes"]),
-            _number(interval_of(record, "perplexity")),
-            "-" if reference else _signed(difference),
+            number_text(interval_of(record, "perplexity"), ".2f"),
+            "-" if reference else number_text(difference, "+.3f"),
             with_interval(interval_of(record, "same_likeliest")),
             f"{record['common_tokens']} of {record['reference_tokens']} tokens" if asked else "-",
             f"{record['same_answers']} of {record['answers']}" if asked else "-",
@@ -85,18 +85,6 @@ def text_table(spec: TextSpec, records: Sequence[Record]) -> Table:
 
     title = f"{spec.model}: {spec.num_tokens - 1} tokens of a text, {spec.num_questions} answers"
     return Table(title, HEADER, tuple(map(cells, records)), frozenset())
-
-
-def _number(value: Interval) -> str:
-    if math.isnan(value.low):  # of one token
-        return f"{value.value:.2f}"
-    return f"{value.value:.2f}\n[{value.low:.2f}, {value.high:.2f}]"
-
-
-def _signed(value: Interval) -> str:
-    if math.isnan(value.low):
-        return f"{value.value:+.3f}"
-    return f"{value.value:+.3f}\n[{value.low:+.3f}, {value.high:+.3f}]"
 
 
 class TextAnswers(NamedTuple):

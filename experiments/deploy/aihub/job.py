@@ -205,7 +205,7 @@ def deploy(job: AiHubJob, console: Console) -> None:
         hub = Hub(
             Ledger(job.out / "jobs.jsonl"),
             job.waiting,
-            lambda text: console.print(text, soft_wrap=True, markup=False),
+            lambda text: console.print(text, soft_wrap=True),
         )
         for device in job.devices:
             hub.check_device(device)
@@ -249,7 +249,7 @@ def _device_runs(job: AiHubJob, keys: set[AiHubKey], console: Console) -> list[D
         for device in left:
             assert states is not None
             if text := devices.npu_warning(device, variant.precision):
-                console.print(f"{variant.name}: {text}", soft_wrap=True, markup=False)
+                console.print(f"{variant.name}: {text}", soft_wrap=True)
             device_runs.append(
                 DeviceRun(prepared=prepared, device=device, states=states, calibration=samples)
             )
@@ -288,7 +288,7 @@ def _describe(job: AiHubJob, prepared: Prepared, console: Console) -> None:
         lines.append(f"  {device}: {kinds}, {runs} inference job{'s' * (runs > 1)} with profile")
         if text := devices.npu_warning(device, variant.precision):
             lines.append(f"    {text}")
-    console.print("\n".join(lines), soft_wrap=True, markup=False)
+    console.print("\n".join(lines), soft_wrap=True)
 
 
 def _report(job: AiHubJob, rows: list[AiHubRow], failed: list[DeviceRun], console: Console) -> None:
@@ -301,18 +301,17 @@ def _report(job: AiHubJob, rows: list[AiHubRow], failed: list[DeviceRun], consol
         console.print(
             f"left out: {each.prepared.variant.name} on {each.device}: {each.failed}",
             soft_wrap=True,
-            markup=False,
         )
     if not rows:
         raise RuntimeError("no job gave a result; --retry-failed asks for them again")
     drawn = aihub_tables.deployment_tables(job.spec, rows)
     tables.print_tables(drawn, console)
     for row in rows:
-        console.print(aihub_tables.unit_text(row), soft_wrap=True, markup=False)
-        console.print(f"  {', '.join(row.urls.values())}", soft_wrap=True, markup=False)
+        console.print(aihub_tables.unit_text(row), soft_wrap=True)
+        console.print(f"  {', '.join(row.urls.values())}", soft_wrap=True)
     text = "\n".join(map(tables.to_markdown, drawn))
     (job.out / "summary.md").write_text(text, encoding="utf-8")
     (job.out / "summary.csv").write_text(aihub_tables.csv_text(job.spec, rows), encoding="utf-8")
     (job.out / "perf.yaml").write_text(aihub_tables.perf_yaml(rows), encoding="utf-8")
     (job.out / "layers.csv").write_text(aihub_tables.layers_text(rows), encoding="utf-8")
-    console.print(f"rows, jobs, table and perf.yaml: {job.out}", soft_wrap=True, markup=False)
+    console.print(f"rows, jobs, table and perf.yaml: {job.out}", soft_wrap=True)

@@ -258,7 +258,7 @@ def measure_schemes(
 def print_refused(refused: Mapping[str, str], console: Console) -> None:
     """Say which schemes are left out, and why."""
     for each in refused.items():
-        console.print(f"left out: {refusal(each)}", soft_wrap=True, markup=False)
+        console.print(f"left out: {refusal(each)}", soft_wrap=True)
 
 
 def refusal(refused: tuple[str, str]) -> str:

@@ -279,7 +279,7 @@ def report(folder: Path, console: Console) -> None:
     spec, listed = read_records(board_folder(folder), record)
     drawn, remarks = board_tables(listed, spec.speed), notes(listed, spec.speed)
     write_summary(folder, spec.title, drawn, remarks, listed, console)
-    console.print(f"rows, packages and table: {folder}", soft_wrap=True, markup=False)
+    console.print(f"rows, packages and table: {folder}", soft_wrap=True)
 
 
 def write_summary(
@@ -296,7 +296,7 @@ def write_summary(
     for part in drawn:
         console.print(f"\n{part.title}")
         tables.print_table(part, console)
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    console.print(text, soft_wrap=True)
     pages = [f"# {title}", *map(tables.to_markdown, drawn), text]
     (folder / "summary.md").write_text("\n\n".join(pages) + "\n", encoding="utf-8")
     (folder / "summary.csv").write_text(tables.to_csv(listed), encoding="utf-8")

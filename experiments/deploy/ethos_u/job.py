@@ -44,6 +44,7 @@ from export.pipeline import keep_artifact
 from export.targets import Target
 from quant.scheme import parse
 from quant.simulation import simulate
+from trm_jax.command_line import split_names
 from trm_jax.halting import Halting
 from trm_jax.loading import LoadedModel, Puzzles
 from trm_jax.names import unknown_name
@@ -149,7 +150,7 @@ def parse_accelerators(text: str) -> tuple[Accelerator, ...]:
       ValueError: an unknown name.
     """
     known = {accelerator.value: accelerator for accelerator in Accelerator}
-    names = dict.fromkeys(name.strip() for name in text.split(","))
+    names = split_names(text)
     for name in names:
         if name not in known:
             raise ValueError(unknown_name("accelerator", name, known))

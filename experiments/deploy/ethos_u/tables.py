@@ -182,7 +182,7 @@ def report(folder: Path, console: Console) -> None:
     spec, listed = read_records(accelerator_folder(folder), record)
     drawn, remarks = deployment_tables(spec, listed), notes(spec, listed)
     write_summary(folder, spec.title, drawn, remarks, listed, console)
-    console.print(f"rows, exports and table: {folder}", soft_wrap=True, markup=False)
+    console.print(f"rows, exports and table: {folder}", soft_wrap=True)
 
 
 def _sections(listed: Sequence[Record]) -> frozenset[int]:

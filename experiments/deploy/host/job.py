@@ -94,4 +94,4 @@ def deploy(job: HostJob, console: Console) -> None:
         raise RuntimeError(f"full precision was not exported: {refused[FULL]}")
     tables.report(job.out, console)
     for scheme, reason in refused.items():
-        console.print(f"left out: {scheme}: {reason}", soft_wrap=True, markup=False)
+        console.print(f"left out: {scheme}: {reason}", soft_wrap=True)

@@ -348,7 +348,6 @@ def save(args: argparse.Namespace, subsets: Mapping[str, Sequence[ArcTask]], see
 def build(args: argparse.Namespace) -> None:
     """Run `build`: task files to a data set."""
     subsets = {subset: read_subset(args.source, subset) for subset in args.subsets}
-    (args.out / data_generate.GENERATED).unlink(missing_ok=True)  # of an earlier data set
     save(args, subsets, args.seed)
 
 

@@ -97,7 +97,6 @@ def split(args: argparse.Namespace) -> None:
         save_dataset(enlarge(inputs[index], labels[index], box), args.out / name)
     facts = {"seed": args.seed, "min_difficulty": args.min_difficulty, "files": notes}
     facts |= {"train": len(train), "test": len(test)}
-    (args.out / generate.GENERATED).unlink(missing_ok=True)
     (args.out / generate.SPLIT).write_text(json.dumps(facts, indent=1))
     sys.stdout.write(
         f"{args.out}: {len(train)} training, {len(test)} held-out puzzles;"
