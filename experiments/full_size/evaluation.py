@@ -11,6 +11,7 @@ from pathlib import Path
 from experiments.full_size.job import FullSizeJob
 from experiments.measurement.choices import environment
 from experiments.measurement.shards import matmul_precision
+from experiments.measurement.spec import finished_shards
 from experiments.sweep.__main__ import parser
 from experiments.sweep.job import SweepJob, prepare
 from experiments.sweep.outcomes import Sweep, compare, outcomes
@@ -48,7 +49,7 @@ def evaluate(sweep: SweepJob, out: Path, deadline: float) -> Sweep:
     """Measure shard by shard until all are done or the time is up.
 
     Raises:
-      ValueError: no shard was finished for every scheme.
+      ValueError: no shard was finished under every scheme.
     """
     folder, spec = sweep_folder(out), sweep.spec
     with matmul_precision(spec.dtype):
@@ -58,7 +59,13 @@ def evaluate(sweep: SweepJob, out: Path, deadline: float) -> Sweep:
             folder.append(row)
             if time.monotonic() > deadline:
                 break
-    return Sweep(spec, outcomes(spec, folder.read_rows(spec)))
+    rows = folder.read_rows(spec)
+    if not finished_shards(spec.shards, [(scheme,) for scheme in spec.schemes], rows):
+        raise ValueError(
+            "the time was over before a shard was finished under every scheme; give more --minutes,"
+            " or evaluate the model with experiments.sweep"
+        )
+    return Sweep(spec, outcomes(spec, rows))
 
 
 def describe(sweep: Sweep) -> list[str]:
