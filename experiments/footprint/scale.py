@@ -27,7 +27,7 @@ from experiments.measurement.choices import CPU_BATCH, CPU_BYTES, DEVICE_BATCH, 
 from experiments.measurement.depths import full_grid
 from experiments.measurement.row_files import append_row, line_of, read_lines
 from experiments.measurement.shards import DepthSums, Moments
-from experiments.render.tables import Table
+from experiments.render.tables import Table, digits_text
 from trm_jax.config import Config, flops_per_step, preset
 from trm_jax.data.arc.augment import draw, inverse_augment
 from trm_jax.data.arc.canvas import crop
@@ -358,11 +358,11 @@ def counted_table(host: Mapping[str, HostCosts]) -> Table:
             (
                 w.name,
                 f"{w.puzzles:,}",
-                f"{w.config.halt_max_steps * flops_per_step(w.config) / 1e9:,.3g}",
-                f"{w.flops:.2g}",
+                digits_text(w.config.halt_max_steps * flops_per_step(w.config) / 1e9),
+                digits_text(w.flops / 1e18, 2),
                 _bytes(w.data_bytes),
                 _bytes(w.state_bytes),
-                str(batch),
+                f"{batch:,}",
                 f"{rows:,}",
                 _bytes(rows * host[w.name].row_bytes),
             )
@@ -371,7 +371,7 @@ def counted_table(host: Mapping[str, HostCosts]) -> Table:
         "Part",
         "Puzzles",
         "GFLOPs of\na rollout",
-        f"FLOPs,\n{SCHEMES} schemes",
+        f"10^18 FLOPs,\n{SCHEMES} schemes",
         "Puzzles,\nbytes",
         "States of\na puzzle",
         "Puzzles\nof a shard",
@@ -384,7 +384,7 @@ def counted_table(host: Mapping[str, HostCosts]) -> Table:
 def measured_table(host: Mapping[str, HostCosts]) -> Table:
     """Lay out what the host takes on this machine."""
     body = [
-        (name, *(f"{1e6 * x:,.3g}" for x in (costs.puzzle, costs.write, costs.read)))
+        (name, *(digits_text(1e6 * x) for x in (costs.puzzle, costs.write, costs.read)))
         for name, costs in host.items()
     ]
     header = ("Part", "Puzzle made", "Row written", "Row read")
@@ -398,14 +398,14 @@ def measured_table(host: Mapping[str, HostCosts]) -> Table:
 
 def assumed_table(devices: Mapping[str, ScaleDevice]) -> Table:
     """Lay out what a device does and costs."""
-    body = [(d.name, f"{d.gflops:,.4g}", d.source, f"{d.dollars:g}") for d in devices.values()]
+    body = [(d.name, digits_text(d.gflops), d.source, f"{d.dollars:g}") for d in devices.values()]
     body.append(("each process", "", f"assumed {START_S:g} s to load, compress and compile", ""))
     header = ("Device", "GFLOP/s", "which is", "$ an hour,\nassumed")
     return Table("Devices", header, tuple(body), frozenset())
 
 
 def hours_table(devices: Mapping[str, ScaleDevice], host: Mapping[str, HostCosts]) -> Table:
-    """Lay out hours, cost and limits, machine by machine."""
+    """Lay out times, cost and limits, machine by machine."""
     body: list[tuple[str, ...]] = []
     breaks = set()
     for name, count in MACHINES:
@@ -417,38 +417,43 @@ def hours_table(devices: Mapping[str, ScaleDevice], host: Mapping[str, HostCosts
     header = (
         "Machine",
         "Part",
-        "Hours",
+        "Time",
         "Device-\nhours",
         "$",
         "limited by",
-        "Host\nhours",
-        "Hours of\nwriting",
+        "Host's\ntime",
+        "Time of\nwriting",
     )
     return Table("What follows", header, tuple(body), frozenset(breaks - {0}))
 
 
 def _hours_row(machine: str, e: ScaleEstimate) -> tuple[str, ...]:
-    hours = (e.seconds / 3600, e.count * e.seconds / 3600)
-    host = (e.host / 3600, e.write / 3600)
-    texts = map(_hours, hours)
-    return (machine, e.work.name, *texts, f"{e.dollars:,.2f}", e.limit, *map(_hours, host))
+    device_hours, dollars = e.count * e.seconds / 3600, f"{e.dollars:,.2f}"
+    shown = (time_text(e.seconds), digits_text(device_hours), dollars, e.limit)
+    return (machine, e.work.name, *shown, time_text(e.host), time_text(e.write))
 
 
 def _total(machine: str, listed: Sequence[ScaleEstimate]) -> tuple[str, ...]:
-    hours = sum(e.seconds for e in listed) / 3600
-    dollars = sum(e.dollars for e in listed)
-    count = listed[0].count
-    return (machine, "all", _hours(hours), _hours(hours * count), f"{dollars:,.2f}", "", "", "")
+    seconds, dollars = sum(e.seconds for e in listed), sum(e.dollars for e in listed)
+    device_hours = digits_text(listed[0].count * seconds / 3600)
+    return (machine, "all", time_text(seconds), device_hours, f"{dollars:,.2f}", "", "", "")
 
 
-def _hours(value: float) -> str:
-    return f"{value:,.3g}"
+def time_text(seconds: float) -> str:
+    """Write a time in the unit that reads well: `<1 s`, 21 s, 3.5 min, 183 h."""
+    if seconds < 1:
+        return "<1 s"
+    if seconds < 120:
+        return f"{digits_text(seconds)} s"
+    return (
+        f"{digits_text(seconds / 60)} min" if seconds < 7200 else f"{digits_text(seconds / 3600)} h"
+    )
 
 
 def _bytes(count: float) -> str:
     """Write bytes with three digits."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
-            return f"{count:.3g} {unit}"
+            return f"{digits_text(count)} {unit}"
         count /= 1000
-    return f"{count:.3g} TB"
+    return f"{digits_text(count)} TB"

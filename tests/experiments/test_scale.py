@@ -1,6 +1,7 @@
 """What the whole paper takes: counts by hand, limits that move, and rows as sweeps write them."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -75,3 +76,19 @@ def test_numbers_of_devices_are_checked(words: str, capsys):
 def test_numbers_belong_to_scale(capsys):
     assert program.main(["--prices", "cpu=1"]) == 2
     assert "--rates and --prices belong to --scale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.06, "<1 s"), (8.4, "8.4 s"), (119.4, "119 s"), (265, "4.42 min"), (7.2e6, "2,000 h")],
+)
+def test_times_are_written_in_the_unit_that_reads_well(seconds: float, text: str):
+    assert scale.time_text(seconds) == text
+
+
+def test_no_number_of_the_tables_has_an_exponent(monkeypatch: pytest.MonkeyPatch):
+    costs = HostCosts(puzzle=1.39e-7, write=6.003e-3, read=1.33e-4, row_bytes=3522)
+    monkeypatch.setattr(scale, "measure_host", lambda work, batch: costs)
+    cells = [cell for table in scale.scale_tables(DEVICES) for row in table.rows for cell in row]
+    assert not [cell for cell in cells if re.search(r"\de[+-]", cell)]
+    assert {"6,003", "296,700", "<1 s"} <= set(cells)
