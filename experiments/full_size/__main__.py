@@ -28,7 +28,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from experiments.full_size.job import DEFAULTS, REHEARSAL, FullSizeJob
+from experiments.full_size.job import DEFAULTS, HOLD_OUT, REHEARSAL, FullSizeJob
 from experiments.measurement.folders import FULL_SIZE
 from trm_jax.command_line import (
     exit_code,
@@ -110,7 +110,7 @@ def add_evaluation(p: argparse.ArgumentParser) -> None:
         "--hold-out",
         type=positive_int,
         metavar="N",
-        help=f"puzzles of CSV files that are not trained on ({of.hold_out})",
+        help=f"puzzles of CSV files that are not trained on ({HOLD_OUT})",
     )
     p.add_argument(
         "--limit", type=positive_int, metavar="N", help=f"puzzles to evaluate ({of.limit})"

@@ -4,7 +4,7 @@ import csv
 import sys
 from pathlib import Path
 
-from experiments.full_size.job import FullSizeJob
+from experiments.full_size.job import HOLD_OUT, FullSizeJob
 from trm_jax.data import hub
 from trm_jax.data.sudoku import split
 from trm_jax.data.sudoku.dataset import parse_box
@@ -39,6 +39,7 @@ def find_data_set(job: FullSizeJob) -> Path | None:
 
     Raises:
       FileNotFoundError: a part of the data set or a file is missing.
+      ValueError: puzzles are to be held out of a data set, which says itself which are.
     """
     if job.rehearse:
         return None
@@ -47,6 +48,11 @@ def find_data_set(job: FullSizeJob) -> Path | None:
         for part in ("train", "test"):
             if not (folder / part / "dataset.json").is_file():
                 raise FileNotFoundError(f"{folder} is no data set: it has no {part}/dataset.json")
+        if job.hold_out is not None:
+            raise ValueError(
+                f"--hold-out is of CSV files: {folder} is a data set, whose test/ is held out;"
+                " leave it out"
+            )
         return folder
     for source in job.data:
         if not source.startswith(hub.PREFIX):
@@ -67,7 +73,8 @@ def write_puzzles(job: FullSizeJob, file: Path) -> None:
 def split_files(job: FullSizeJob, files: tuple[str, ...]) -> Path:
     """Split CSV files into OUT/data."""
     out = job.out / "data"
-    words = [*files, "--out", str(out), "--hold-out", str(job.hold_out), "--box", job.box]
+    held = HOLD_OUT if job.hold_out is None else job.hold_out
+    words = [*files, "--out", str(out), "--hold-out", str(held), "--box", job.box]
     split.split(split.parser().parse_args([*words, "--seed", str(job.seed), "--no-check"]))
     sys.stdout.flush()
     return out

@@ -15,6 +15,8 @@ from trm_jax.training.recipe import Optimizer, Recipe
 
 LEAST_UPDATES = 1000
 """Updates that the time must allow where no --floor is given: fewer train no model."""
+HOLD_OUT = 2256
+"""Puzzles of CSV files that are not trained on, where no --hold-out is given."""
 SCHEMES = (
     "fp32",
     "int8",
@@ -34,6 +36,7 @@ class FullSizeJob:
     Attributes:
       data: a data set's folder, or CSV files; none: puzzles of the program's own.
       box: of the CSV files' Sudoku.
+      hold_out: puzzles of the CSV files that are not trained on; None: HOLD_OUT.
       floor: samples/s; None: what `least_updates` in the time of training need.
       most_updates: after which training ends, however much time is left; None: with the time.
       chunk: updates that run as one program.
@@ -58,7 +61,7 @@ class FullSizeJob:
     most_updates: int | None = None
     seed: int = 0
     chunk: int = 20
-    hold_out: int = 2256
+    hold_out: int | None = None
     valid: int = 256
     limit: int = 2000
     evaluation_share: float = 0.25

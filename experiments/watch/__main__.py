@@ -30,6 +30,8 @@ from trm_jax.data.calibration import add_calibration
 from trm_jax.output.folder import check_named
 
 SCHEMES = ("fp32", "int4_naive", "int4_calibrated")
+SHOWN = 3
+"""Puzzles that --broken shows for each scheme."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,16 +50,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--limit",
         type=positive_int,
-        default=DEFAULT_LIMIT,
         metavar="N",
-        help="puzzles that --broken looks among (%(default)s)",
+        help=f"puzzles that --broken looks among ({DEFAULT_LIMIT})",
     )
     p.add_argument(
         "--count",
         type=positive_int,
-        default=3,
         metavar="N",
-        help="puzzles that --broken shows for each scheme, at most (%(default)s)",
+        help=f"puzzles that --broken shows for each scheme, at most ({SHOWN})",
     )
     p.add_argument(
         "--steps", type=positive_int, metavar="N", help="supervision steps (the model's)"
@@ -68,11 +68,25 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def settle_broken(args: argparse.Namespace) -> None:
+    """Fill in what --broken looks among and shows, where the command line is silent.
+
+    Raises:
+      ValueError: options of --broken without it; a puzzle that is named is not looked for.
+    """
+    for name, usual in (("limit", DEFAULT_LIMIT), ("count", SHOWN)):
+        if getattr(args, name) is None:
+            setattr(args, name, usual)
+        elif not args.broken:
+            raise ValueError(f"--{name} is of --broken; add it, or leave --{name} out")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
     def action() -> None:
+        settle_broken(args)
         check_named(args.out, WATCH)
         from experiments.watch.runner import watch  # imports jax: after parsing
 

@@ -139,6 +139,17 @@ def test_the_page_holds_what_was_seen(viewer: tuple[Path, str]) -> None:
         assert moving.n_frames > 1
 
 
+@pytest.mark.parametrize("option", ["--limit", "--count"])
+def test_options_of_broken_are_refused_without_it(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--task", "sudoku", "--puzzle", "1", option, "8", "--out", str(tmp_path / "out")]
+    assert watch.main(words) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: {option} is of --broken; add it, or leave {option} out\n"
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_broken_puzzles_are_those_that_only_full_precision_solves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

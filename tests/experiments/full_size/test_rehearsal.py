@@ -1,5 +1,6 @@
 """The whole command, small, where only jax, flax, optax, orbax-checkpoint and numpy are."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -100,3 +101,14 @@ def test_a_data_set_without_held_out_puzzles_is_refused(tmp_path: Path) -> None:
     job = FullSizeJob(out=tmp_path / "out", minutes=9, data=(str(tmp_path / "data"),))
     with pytest.raises(FileNotFoundError, match=r"it has no test/dataset\.json"):
         runner.prepare_data(job)
+
+
+def test_a_data_set_says_itself_what_is_held_out(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for part in ("train", "test"):
+        (data / part).mkdir(parents=True)
+        (data / part / "dataset.json").write_text("{}")
+    job = FullSizeJob(out=tmp_path / "out", minutes=9, data=(str(data),))
+    assert runner.find_data_set(job) == data
+    with pytest.raises(ValueError, match=rf"--hold-out is of CSV files: {data} is a data set"):
+        runner.find_data_set(dataclasses.replace(job, hold_out=8))
