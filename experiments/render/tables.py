@@ -131,11 +131,12 @@ def _markdown_cell(text: str) -> str:
 
 
 def to_csv(records: Sequence[Record]) -> str:
-    """Write records as CSV."""
+    """Write records as CSV; a number that is missing (None, NaN) is an empty field."""
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    for record in records:
+        writer.writerow({name: "" if v is None or v != v else v for name, v in record.items()})
     return out.getvalue()
 
 

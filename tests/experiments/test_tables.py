@@ -17,6 +17,7 @@ from experiments.render.tables import (
     digits_text,
     fit,
     print_tables,
+    to_csv,
     to_markdown,
     to_rich,
     with_error,
@@ -125,3 +126,8 @@ def test_large_numbers_have_all_their_digits(value: float, text: str) -> None:
 def test_a_figure_has_the_name_that_was_asked_for(tmp_path: Path) -> None:
     figures.save(Figure(), tmp_path / "int8.v1")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["int8.v1.png", "int8.v1.svg"]
+
+
+def test_a_number_that_is_missing_is_an_empty_field() -> None:
+    records = [{"scheme": "a", "p": float("nan"), "low": None}, {"scheme": "b", "p": 0.5, "low": 0}]
+    assert to_csv(records) == "scheme,p,low\na,,\nb,0.5,0\n"
