@@ -3,12 +3,11 @@
 import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
-from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.ablate.interventions import Context, Effort, Intervention, NotApplicable
-from experiments.ablate.rows import AblationSpec, ablation_folder
+from experiments.ablate.rows import AblationSpec, AblationStudy, ablation_folder
 from experiments.measurement.choices import (
     check_named_for,
     choose_batch_size,
@@ -25,14 +24,10 @@ from trm_jax.tasks.calibration import choose_calibration
 from trm_jax.tasks.table import task_named
 
 StudyFunction = Callable[[Context], tuple[Intervention, ...]]
-Studies = Mapping[Enum, StudyFunction]
-"""The studies that there are; the value of a key is its name."""
+Studies = Mapping[AblationStudy, StudyFunction]
 
-ON_REQUEST = ("toolkits",)
+ON_REQUEST = (AblationStudy.TOOLKITS,)
 """Studies that run only where --only names them: they need packages of an extra."""
-
-MIXER = "mixer"
-"""The study that compares several models."""
 
 LIMITS = {Effort.DEFAULT: DEFAULT_LIMIT, Effort.QUICK: QUICK_LIMIT}
 """Puzzles to evaluate."""
@@ -91,8 +86,9 @@ def prepare(args: argparse.Namespace, studies: Studies) -> AblationJob:
     )
     interventions, skipped = collect(selected, context, named=args.only is not None)
     check_chosen(context, interventions)
-    if context.others and MIXER not in interventions:
-        raise ValueError(f"--models is for the study {MIXER}, which is none of those that run")
+    compares = AblationStudy.MIXER.value
+    if context.others and compares not in interventions:
+        raise ValueError(f"--models is for the study {compares}, which is none of those that run")
     return AblationJob(context, make_spec(context, interventions, common), interventions, skipped)
 
 
@@ -104,8 +100,8 @@ def parse_studies(text: str | None, studies: Studies) -> dict[str, StudyFunction
     Raises:
       ValueError: a name is unknown.
     """
-    by_name = {str(study.value): function for study, function in studies.items()}
-    usual = [name for name in by_name if name not in ON_REQUEST]
+    by_name = {study.value: function for study, function in studies.items()}
+    usual = [study.value for study in studies if study not in ON_REQUEST]
     names = usual if text is None else [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in by_name]:
         raise ValueError(unknown_name("study", unknown[0], by_name))

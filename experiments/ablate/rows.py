@@ -14,6 +14,7 @@ intervals (tables.py).
 """
 
 import dataclasses
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,20 @@ from experiments.measurement.spec import MeasurementSpec, differences, digest_of
 
 Facts = dict[str, float | str | bool]
 """Named numbers, words and choices: `bytes`, `parameters`, `train_seconds`, ..."""
+
+
+class AblationStudy(enum.Enum):
+    """A study; the value is its name on the command line and in rows."""
+
+    ACTIVATIONS = "activations"
+    EMBEDDING = "embedding"
+    MIXER = "mixer"
+    TRUNCATION = "truncation"
+    PRUNING = "pruning"
+    DISTILLATION = "distillation"
+    LINEAR_ATTENTION = "linear_attention"
+    QAT = "qat"
+    TOOLKITS = "toolkits"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ trained outside of them, where Ctrl-C reaches it.
 """
 
 import argparse
-import enum
 import itertools
 import shutil
 import tempfile
@@ -31,6 +30,7 @@ from experiments.ablate.rows import (
     AblationKey,
     AblationRow,
     AblationSpec,
+    AblationStudy,
     PlannedVariant,
     ablation_folder,
 )
@@ -68,21 +68,7 @@ KEPT_BYTES = 2**30  # of the states of references
 ONE_STEP, DEEPEST = 1, 2  # places in `Ends`, counted as `measure` counts depths
 
 
-class AblationStudy(enum.Enum):
-    """A study; the value is its name on the command line and in rows."""
-
-    ACTIVATIONS = "activations"
-    EMBEDDING = "embedding"
-    MIXER = "mixer"
-    TRUNCATION = "truncation"
-    PRUNING = "pruning"
-    DISTILLATION = "distillation"
-    LINEAR_ATTENTION = "linear_attention"
-    QAT = "qat"
-    TOOLKITS = "toolkits"
-
-
-STUDIES: dict[enum.Enum, StudyFunction] = {
+STUDIES: dict[AblationStudy, StudyFunction] = {
     AblationStudy.ACTIVATIONS: activations.interventions,
     AblationStudy.EMBEDDING: puzzle_table.interventions,
     AblationStudy.MIXER: mixer.interventions,

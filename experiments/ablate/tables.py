@@ -32,6 +32,7 @@ from experiments.ablate.rows import (
     AblationKey,
     AblationRow,
     AblationSpec,
+    AblationStudy,
     PlannedVariant,
     ablation_folder,
 )
@@ -328,11 +329,11 @@ def survivors(spec: AblationSpec, listed: Sequence[Record]) -> Table:
 
 
 TABLES: dict[str, Callable[[AblationSpec, Lookup], Table]] = {
-    "mixer": architectures,
-    "truncation": context,
-    "pruning": pruning,
-    "distillation": student,
-    "linear_attention": linear,
+    AblationStudy.MIXER.value: architectures,
+    AblationStudy.TRUNCATION.value: context,
+    AblationStudy.PRUNING.value: pruning,
+    AblationStudy.DISTILLATION.value: student,
+    AblationStudy.LINEAR_ATTENTION.value: linear,
 }
 """Study -> its table in the paper's shape."""
 
