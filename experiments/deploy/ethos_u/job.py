@@ -42,7 +42,7 @@ from export.lowering.model import blocks_of
 from export.lowering.storage import plan_for
 from export.pipeline import keep_artifact
 from export.targets import Target
-from quant.scheme import parse
+from quant.scheme import folder_name, parse
 from quant.simulation import simulate
 from trm_jax.command_line import split_names
 from trm_jax.halting import Halting
@@ -194,7 +194,7 @@ def measure(
 
 def export_folder(job: AcceleratorJob, scheme: str) -> Path:
     """Name the folder of a scheme's export."""
-    return job.out / "exports" / scheme
+    return job.out / "exports" / folder_name(scheme)
 
 
 def trained_export(
