@@ -129,10 +129,8 @@ class Solver:
         answers: Arrays = {}
         running, used = np.arange(self.batch) < num, np.zeros(self.batch, np.int32)
         for step in range(1, steps + 1):
-            before = z_H
-            for cycle in range((step - 1) * H_cycles + 1, step * H_cycles + 1):
-                before, (z_H, z_L) = z_H, self.h_cycle(z_H, z_L, e, L_cycles)
-                see(cycle, z_H)
+            cycles = range((step - 1) * H_cycles + 1, step * H_cycles + 1)
+            before, (z_H, z_L) = self._step((z_H, z_L), e, cycles, L_cycles, see)
             used[running] = step
             if halting.rule is not HaltRule.NEVER or read is not None or step == steps:
                 out = self.states.outputs(self._runtime.run("head", {"z_H": z_H}))
@@ -148,6 +146,28 @@ class Solver:
             if not running.any():
                 break
         return _solution({name: values[:num] for name, values in answers.items()}, used[:num])
+
+    def _step(
+        self,
+        latents: tuple[np.ndarray, np.ndarray],
+        e: np.ndarray,
+        cycles: range,
+        L_cycles: int,
+        see: Callable[[int, np.ndarray], None],
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Run the H-cycles of a supervision step.
+
+        Args:
+          cycles: their numbers, counted from the first step's first; see: sees z_H after each.
+
+        Returns:
+          z_H before the last of them, and (z_H, z_L) after it.
+        """
+        before = latents[0]
+        for cycle in cycles:
+            before, latents = latents[0], self.h_cycle(*latents, e, L_cycles)
+            see(cycle, latents[0])
+        return before, latents
 
     def _reading(self, out: Arrays, before: np.ndarray, num: int) -> StepReading:
         """Collect what a rule of halting looks at."""
