@@ -3,13 +3,13 @@
     python -m benchmarks.cluster
     python -m benchmarks.cluster --limit 400 --batch-size 50 --nodes 3 --no-kill
     python -m benchmarks.cluster --program arc --schemes fp32 --limit 96 --no-kill
-    python -m benchmarks.cluster --program recipe --limit 32 --batch-size 32 --no-kill
+    python -m benchmarks.cluster --program recipe --limit 32 --batch-size 32
 
 The cluster consists of nodes on this computer (ray.cluster_utils), each of one processor; the first
 only gives out work where --nodes is more than 1. After the first rows a node is killed, unless
 --no-kill. Rows must then be those of the one process, byte for byte, each once; else this fails.
 Seconds in rows are left out. Of a recipe the rows are those of its tables, and which puzzles every
-scheme solves; it writes nothing before its end, so that no node is lost.
+scheme solves; it writes nothing before its end, so that a node is killed after the first matrix.
 
 What is compared is processor time: of the one process on one thread, and of everything that the
 cluster started (nodes, their processes, the program), so that other work on the machine changes

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cluster import __main__ as cluster
-from benchmarks.cluster.runner import computed, program_words
+from benchmarks.cluster.runner import computed, count_executed, program_words
 from tests.support.programs import load_program
 
 ROW = {"digest": "d", "scheme": "fp32", "start": 0, "exact": [1], "seconds": 1.5}
@@ -54,6 +54,6 @@ def test_the_programs_take_the_words_they_are_given(program: str) -> None:
     assert (read.limit, read.batch_size) == (64, 8)
 
 
-def test_a_recipe_loses_no_node(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cluster.main(["--program", "recipe"]) == 2
-    assert "add --no-kill" in capsys.readouterr().err
+def test_matrices_of_a_recipe_are_counted_when_a_node_has_finished_them() -> None:
+    names = ("submit_task", "submit_task", "task:deserialize_arguments", "task:execute")
+    assert count_executed([{"name": name} for name in names]) == 1
