@@ -107,6 +107,35 @@ class DecoderConfig:
         return decoder_from_dict(values)
 
 
+MICRO = DecoderConfig(
+    vocab_size=228,  # of 5x5 mazes
+    hidden_size=64,
+    num_layers=3,
+    num_heads=2,
+    num_kv_heads=2,
+    head_dim=32,
+    intermediate_size=128,
+    max_positions=96,
+    rope_theta=1e6,
+)
+"""Learns its mazes in minutes on one core."""
+
+
+def widened(config: DecoderConfig, times: float) -> DecoderConfig:
+    """Multiply a decoder's widths; its heads keep their size, so there are more of them.
+
+    Raises:
+      ValueError: a number of heads, or a width, that is not whole and positive.
+    """
+    names = ("hidden_size", "num_heads", "num_kv_heads", "intermediate_size")
+    widths = {name: times * getattr(config, name) for name in names}
+    if unwhole := [name for name, width in widths.items() if width < 1 or width != int(width)]:
+        raise ValueError(
+            f"{unwhole[0]} must be a whole number, got {times} times {getattr(config, unwhole[0])}"
+        )
+    return dataclasses.replace(config, **{name: int(width) for name, width in widths.items()})
+
+
 DECODER_PRESETS = {
     "sudoku-ar-mini": DecoderConfig(
         vocab_size=368,  # of 6x6 puzzles (trm_jax/tasks/tokens)
@@ -130,24 +159,17 @@ DECODER_PRESETS = {
         max_positions=192,
         rope_theta=1e6,
     ),
-    "maze-ar-micro": DecoderConfig(
-        vocab_size=228,  # of 5x5 mazes
-        hidden_size=64,
-        num_layers=3,
-        num_heads=2,
-        num_kv_heads=2,
-        head_dim=32,
-        intermediate_size=128,
-        max_positions=96,
-        rope_theta=1e6,
-    ),
+    "maze-ar-micro": MICRO,
+    "maze-ar-micro-half": widened(MICRO, 0.5),
+    "maze-ar-micro-double": widened(MICRO, 2.0),
 }
 """Small decoders; tokens look far back for what they need, hence the large theta.
 
-The two of the form `-mini` are bundled; `maze-ar-micro` learns its mazes in minutes on one core.
+The two of the form `-mini` are bundled. What width buys is measured on half and twice that of
+`maze-ar-micro` (docs/tokens.md, "What decoders learn").
 """
 
-DECODER_TASKS = {"sudoku-ar-mini": "sudoku", "maze-ar-mini": "maze", "maze-ar-micro": "maze"}
+DECODER_TASKS = {name: name.split("-")[0] for name in DECODER_PRESETS}
 """What the decoders of the presets solve, by names of trm_jax.tasks."""
 
 
