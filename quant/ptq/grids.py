@@ -19,6 +19,7 @@ Not here: the search for the range of least squared error (quant/affine.py), and
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -28,16 +29,18 @@ from jaxtyping import Float, Integer
 from quant.affine import (
     Affine,
     Clipping,
+    Grid,
     QTensor,
     Symmetry,
     WidthlessGrid,
     calibrate,
-    dequantise,
     real_values,
     scale_zero_point,
     without_width,
 )
 from quant.scheme import WeightScheme
+
+Candidate = TypeVar("Candidate")
 
 REACHES = (1.0, 0.9, 0.8, 1.1, 1.25)
 """Factors on the range of least squared error that rounding by Hessians tries."""
@@ -56,23 +59,28 @@ def candidate_grids(
     Returns:
       Of `weights.grid`; one, unless the scheme is adaptive.
     """
+    return widthless_candidates(kernel, widthless_grids(weights), weights.clipping, reaches)
+
+
+def widthless_grids(weights: WeightScheme) -> list[WidthlessGrid]:
+    """List the scheme's grid; of an adaptive scheme the asymmetric one, then the symmetric one."""
     grids = [without_width(weights.grid)]
     if weights.adaptive:
         grids.append(without_width(replace(weights.grid, symmetry=Symmetry.SYMMETRIC)))
-    return _candidates(kernel, grids, weights.clipping, reaches)
+    return grids
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3))
-def _candidates(
+def widthless_candidates(
     kernel: Float[Array, "inputs outputs"],
     grids: Sequence[WidthlessGrid],
     clipping: Clipping,
-    reaches: tuple[float, ...],
+    reaches: tuple[float, ...] = (1.0,),
 ) -> list[Affine]:
-    """List them for any width.
+    """List what `candidate_grids` does, for any width.
 
     Args:
-      grids: the scheme's; of an adaptive scheme the asymmetric one, then the symmetric one.
+      grids: as `widthless_grids` lists them.
     """
     own, *symmetric = (scale_zero_point(calibrate(kernel, grid, clipping), grid) for grid in grids)
     if not symmetric:
@@ -87,11 +95,13 @@ def _candidates(
 
 
 def squared_error(
-    kernel: Float[Array, "inputs outputs"], q: QTensor
+    kernel: Float[Array, "inputs outputs"],
+    rounded: Float[Array, "inputs outputs"],
+    grid: Grid | WidthlessGrid,
 ) -> Float[Array, "1 scale_outputs"]:
     """Sum the squared error over all weights that share a scale."""
-    error = jnp.square(kernel.astype(jnp.float32) - dequantise(q))
-    return jnp.sum(error, axis=q.grid.reduced_axes(error.ndim), keepdims=True)
+    error = jnp.square(kernel.astype(jnp.float32) - rounded)
+    return jnp.sum(error, axis=grid.reduced_axes(error.ndim), keepdims=True)
 
 
 def output_error(
@@ -120,19 +130,16 @@ def _output_error(
     return change if per_output else jnp.sum(change, keepdims=True)
 
 
-def keep_least(candidates: Sequence[QTensor], errors: Sequence[Array]) -> QTensor:
+def keep_least(candidates: Sequence[Candidate], errors: Sequence[Array]) -> Candidate:
     """Keep, for all weights that share a scale, the candidate of least error, the first of equals.
 
     Args:
-      candidates: of one grid.
+      candidates: trees of integers, scales and zero points, of one grid.
       errors: of each candidate, in the shape of its scales.
     """
     best, least = candidates[0], errors[0]
     for candidate, error in zip(candidates[1:], errors[1:], strict=True):
         better = error < least
         least = jnp.where(better, error, least)
-        integers, scales, points = (
-            jnp.where(better, new, old) for new, old in zip(candidate[:3], best[:3], strict=True)
-        )
-        best = QTensor(integers, scales, points, best.grid)
+        best = jax.tree.map(functools.partial(jnp.where, better), candidate, best)
     return best

@@ -10,18 +10,25 @@ Not here: the puzzle table's own compression (puzzle_table.py), anything that lo
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
-from quant.affine import QTensor, dequantise, quantise
+from quant.affine import (
+    Affine,
+    Clipping,
+    QTensor,
+    WidthlessGrid,
+    real_values,
+    round_to,
+)
 from quant.packing import StoredBytes, stored_bytes
-from quant.ptq.grids import candidate_grids, keep_least, squared_error
+from quant.ptq.grids import keep_least, squared_error, widthless_candidates, widthless_grids
 from quant.scheme import FloatDtype, Scheme, WeightScheme
 from trm_jax.types import Buffers, Params, PuzzleTable, Weights
 
@@ -31,11 +38,29 @@ RoundKernel = Callable[[str, Array, WeightScheme], QTensor]
 """(site, kernel, scheme) -> integers: how one kernel is rounded."""
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def quantise_kernel(kernel: Float[Array, "inputs outputs"], weights: WeightScheme) -> QTensor:
     """Put one kernel onto its grid, each weight onto the nearest integer."""
-    tried = [quantise(kernel, affine, weights.grid) for affine in candidate_grids(kernel, weights)]
-    return keep_least(tried, [squared_error(kernel, q) for q in tried])
+    grid = weights.grid
+    integers, affine = _nearest(kernel, widthless_grids(weights), weights.clipping, grid.dtype)
+    return QTensor(integers, affine.scale, affine.zero_point, grid)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _nearest(
+    kernel: Float[Array, "inputs outputs"],
+    grids: Sequence[WidthlessGrid],
+    clipping: Clipping,
+    storage: np.dtype,
+) -> tuple[Integer[Array, "inputs outputs"], Affine]:
+    """Round to the nearest integers, compiled once for all widths of one storage."""
+    own, kernel = grids[0], kernel.astype(jnp.float32)
+    tried = [
+        (round_to(kernel, affine, own), affine)
+        for affine in widthless_candidates(kernel, grids, clipping)
+    ]
+    errors = [squared_error(kernel, real_values(*each), own) for each in tried]
+    integers, affine = keep_least(tried, errors)
+    return integers.astype(storage), affine
 
 
 def quantise_params(params: Params, scheme: Scheme) -> QuantisedParams:
@@ -87,7 +112,7 @@ def quantise_leaves(
 def dequantise_params(quantised: QuantisedParams) -> Params:
     """Replace every QTensor by its real values: the tree that `quantise_params` started from."""
     return jax.tree.map(
-        lambda leaf: dequantise(leaf) if isinstance(leaf, QTensor) else leaf,
+        lambda leaf: _dequantise(leaf) if isinstance(leaf, QTensor) else leaf,
         quantised,
         is_leaf=lambda leaf: isinstance(leaf, QTensor),
     )
@@ -198,7 +223,20 @@ def is_kernel(path: tuple) -> bool:
 def _cast(path: tuple, value: Array, float_dtype: FloatDtype) -> Array:
     dtype = jnp.dtype(float_dtype.dtype)
     _check(path, value, float(jnp.finfo(dtype).max))
-    return value.astype(dtype).astype(jnp.float32)
+    if dtype == np.float32:
+        return value.astype(np.float32)
+    rounded = np.asarray(value).astype(dtype).astype(np.float32)  # nothing is compiled for it
+    return jnp.asarray(rounded) if isinstance(value, Array) else rounded
+
+
+def _dequantise(q: QTensor) -> Float[Array, "..."]:
+    return _stored_values(q.qvalue, Affine(q.scale, q.zero_point))
+
+
+@jax.jit
+def _stored_values(integers: Integer[Array, "..."], affine: Affine) -> Float[Array, "..."]:
+    """Dequantise, compiled once for all widths of one storage."""
+    return real_values(integers.astype(jnp.int32), affine)
 
 
 def _check(path: tuple, value: Array, largest: float) -> None:

@@ -115,7 +115,7 @@ def test_errors_are_those_of_numpy_and_the_first_of_equals_is_kept(name: str) ->
     q = quantise_kernel(jnp.asarray(kernel), weights)
     change = np.asarray(dequantise(q), np.float64) - kernel
     for found, measure in (
-        (squared_error(jnp.asarray(kernel), q), np.eye(INPUTS)),
+        (squared_error(jnp.asarray(kernel), dequantise(q), q.grid), np.eye(INPUTS)),
         (output_error(jnp.asarray(kernel), q, jnp.asarray(hessian, jnp.float32)), hessian),
     ):
         assert found.shape == q.scale.shape
