@@ -7,6 +7,8 @@ import pytest
 
 from quant.affine import QTensor, validate
 from quant.ptq.weights import (
+    _nearest,
+    _stored_values,
     dequantise_params,
     footprint,
     is_kernel,
@@ -117,6 +119,14 @@ def test_simulating_twice_changes_nothing(weights):
         for key, leaf in named(once).items():
             if isinstance(leaf, QTensor) and leaf.grid.is_symmetric:
                 np.testing.assert_array_equal(leaf.qvalue, named(again)[key].qvalue)
+
+
+def test_another_width_of_a_grid_compiles_nothing(weights):
+    def compiled(name):
+        dequantise_params(quantise_params(weights.params, parse(name)))
+        return _nearest._cache_size(), _stored_values._cache_size()
+
+    assert compiled("w4c-asym-mse") == compiled("w3c-asym-mse") == compiled("w8c-asym-mse")
 
 
 @pytest.mark.parametrize("config", [SUDOKU_TRM_MLP, SUDOKU_TRM_ATT, SUDOKU_HRM])
