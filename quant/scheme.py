@@ -563,18 +563,6 @@ def short_name(name: str) -> str:
     return paper_name(scheme) or name
 
 
-def folder_name(name: str) -> str:
-    """Name a folder after a scheme: its name, or a short one of its own where matrices differ.
-
-    A list of matrices is longer than names of files may be, and their sites contain `/`.
-    """
-    scheme = parse(name)
-    if not scheme.exceptions:
-        return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:12]
-    return f"{scheme.without_exceptions.name}-but-{len(scheme.exceptions)}-{mark}"
-
-
 def label(name: str, dtype: str) -> str:
     """Name a scheme for people: the paper's name if it has one, and the arithmetic if unusual."""
     scheme = parse(name)

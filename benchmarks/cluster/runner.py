@@ -22,6 +22,8 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - Ray spells it so
 STORE = 80 * 2**20  # bytes of shared memory of a node
 TOKEN = "CLUSTER_BENCHMARK"  # in the environment of every process that is counted
+FEW = ("--calibration-puzzles", "16")
+"""For a recipe whose matrices are measured in minutes."""
 POLL_S, PATIENCE_S = 0.2, 3600
 TIMED = re.compile(rb',"seconds":[^,}]*')
 """What a row says of its time."""
@@ -34,7 +36,7 @@ def program_words(args: argparse.Namespace) -> list[str]:
         "sweep": [*task, *schemes],
         "ablate": [*task, "--only", "pruning,truncation"],  # nothing is trained
         "arc": schemes,
-        "recipe": [*task, "--budget", "3.5bits"],
+        "recipe": [*task, "--budget", "5bits", "--target", "litert", *FEW],
     }
     size = ["--limit", str(args.limit), "--batch-size", str(args.batch_size)]
     return [f"experiments.{args.program}", *own[args.program], *size]

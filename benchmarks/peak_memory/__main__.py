@@ -30,7 +30,8 @@ def parser() -> argparse.ArgumentParser:
         "--programs",
         default=DEFAULT,
         metavar="NAME,...",
-        help="also ablate, recipe, decode and watch, which take minutes (%(default)s)",
+        help="also watch, recipe, ablate and decode, which take minutes; ablate-short and"
+        " decode-short: with 50 puzzles (%(default)s)",
     )
     return p
 

@@ -22,9 +22,11 @@ PROGRAMS = {
     "sweep-sudoku": "experiments.sweep --task sudoku --out out",
     "sweep-maze": "experiments.sweep --task maze --out out",
     "ablate": "experiments.ablate --task sudoku --out out",
+    "ablate-short": "experiments.ablate --task sudoku --quick --limit 50 --out out",
     "arc": "experiments.arc --out out",
     "recipe": "experiments.recipe --task sudoku --budget 3.5bits --out out",
     "decode": "experiments.decode --task sudoku --out out",
+    "decode-short": "experiments.decode --task sudoku --limit 50 --out out",
     "watch": "experiments.watch --task sudoku --out out",
     "footprint": "experiments.footprint",
     "export": "export.tflite --model sudoku-trm-mlp-mini --scheme int4_calibrated --target litert"
@@ -89,7 +91,7 @@ def run_process(words: Sequence[str], folder: Path) -> ProcessCost:
 
 def together_in(folder: Path) -> int | None:
     """Read how many puzzles a program computed together, where its folder says so."""
-    for name in ("spec.json", "ablation.json"):
+    for name in ("spec.json", "ablation.json", "decode.json"):
         if (file := folder / "out" / name).exists():
             return json.loads(file.read_text())["spec"].get("batch_size")
     return None

@@ -53,10 +53,10 @@ def file_stem(text: str) -> str:
     """Name a file after a scheme or a stage; a recipe's scheme names sites, which have slashes.
 
     Returns:
-      The text itself where it is short and of letters, digits and _.,=[]-; else others are -, and
+      The text itself where it is short and of letters, digits and _.,=+[]-; else others are -, and
       what is too long ends in a hash of the whole.
     """
-    plain = re.sub(r"[^\w.,=\[\]-]+", "-", text)
+    plain = re.sub(r"[^\w.,=+\[\]-]+", "-", text)
     if len(plain) <= LONGEST_STEM:
         return plain
     return f"{plain[:LONGEST_STEM]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -1,7 +1,6 @@
 """Schemes whose matrices differ: their names, their files, and what they compute."""
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from quant.precision_plan import PrecisionPlan, parse_plan
 from quant.ptq.calibrate import input_widths
 from quant.ptq.weights import footprint, quantise_params
 from quant.recipe import given_name, parse_given, read_recipe, write_recipe
-from quant.scheme import Scheme, folder_name, label, parse, parse_weights, short_name
+from quant.scheme import Scheme, label, parse, parse_weights, short_name
 from quant.simulation import quantise_for, simulate
 from tests.support.samples import random_batch, random_weights, small
 from trm_jax.config import Mixer, Positions, TRMConfig
@@ -174,13 +173,6 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: object, me
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no recipe"):
         parse_given(f"@{tmp_path / 'none.json'}")
-
-
-def test_folders_of_recipes_have_names_that_every_file_system_takes() -> None:
-    names = [folder_name(NAME), folder_name(f"{NAME}_a8d")]
-    assert len(set(names)) == 2
-    assert all(re.fullmatch(r"[\w.+-]{1,100}", name) for name in names)
-    assert folder_name("int4_naive") == "int4_naive"
 
 
 def test_recipes_have_short_names_that_tell_them_apart() -> None:

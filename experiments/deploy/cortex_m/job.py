@@ -36,6 +36,7 @@ from experiments.measurement.choices import (
     environment,
     parse_names,
 )
+from experiments.measurement.folders import file_stem
 from experiments.measurement.halting import choose_halting
 from experiments.measurement.row_files import ResultFolder
 from experiments.render.console import make_console
@@ -51,7 +52,7 @@ from export.cortex_m.memory import flash_of, sram_of
 from export.cortex_m.row_file import Depth
 from export.graph.ir import Graph
 from export.lowering.stages import PartitionSpec, stages_of
-from quant.scheme import folder_name, parse
+from quant.scheme import parse
 from trm_jax.command_line import progress_bar
 from trm_jax.config import PRESET_TASKS
 from trm_jax.data.calibration import NOT_NEEDED, read_calibration
@@ -281,7 +282,7 @@ def measure(job: CortexJob, scheme: str, digest: str) -> BoardRow:
     else:
         artifact, answers = answer_and_export(job, job.aside, scheme, cut)
     package = smaller_package(artifact)
-    board = job.out / "boards" / folder_name(scheme)
+    board = job.out / "boards" / file_stem(scheme)
     if job.aside is not None or job.tflm is not None:
         cortex_m_package.save_package(package, board)
     package, linked, counts = on_board(job, package, board)
@@ -309,7 +310,7 @@ def answer_and_export(
       ValueError, RuntimeError: as `measure`.
     """
     simulation = exports.trained_simulation(job.source, job.calibration, scheme)
-    folder = job.out / "exports" / folder_name(scheme)
+    folder = job.out / "exports" / file_stem(scheme)
     artifact = exports.trained_export(
         folder, job.source, aside, scheme, simulation, job.halting, cut
     )

@@ -30,6 +30,7 @@ from experiments.deploy.ethos_u.rows import (
     accelerator_folder,
 )
 from experiments.measurement.choices import check_calibration, check_limit, parse_names
+from experiments.measurement.folders import file_stem
 from experiments.render.console import make_console
 from export.artifact.open import Export
 from export.cortex_m.emulator import Counts
@@ -42,7 +43,7 @@ from export.lowering.model import blocks_of
 from export.lowering.storage import plan_for
 from export.pipeline import keep_artifact
 from export.targets import Target
-from quant.scheme import folder_name, parse
+from quant.scheme import parse
 from quant.simulation import simulate
 from trm_jax.command_line import split_names
 from trm_jax.halting import Halting
@@ -194,7 +195,7 @@ def measure(
 
 def export_folder(job: AcceleratorJob, scheme: str) -> Path:
     """Name the folder of a scheme's export."""
-    return job.out / "exports" / folder_name(scheme)
+    return job.out / "exports" / file_stem(scheme)
 
 
 def trained_export(

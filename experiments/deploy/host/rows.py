@@ -3,7 +3,7 @@
     OUT/deployment.json   {"spec": {...}, "runs": [environment of every start]}
     OUT/rows.jsonl        one `HostRow` per line
     OUT/probes.jsonl      one `Probe` per line: latency and memory of one export
-    OUT/exports/NAME      the exports themselves (quant.scheme.folder_name)
+    OUT/exports/NAME      the exports themselves (`folders.file_stem` of a scheme)
 
 Model, puzzles, runtime, batch and steps decide the numbers of a row; schemes and puzzles may be
 added by running the program again.
@@ -33,7 +33,7 @@ from experiments.measurement.row_files import LATER, RERUN, FolderLayout, Result
 from experiments.measurement.shards import Moments
 from experiments.measurement.spec import DeploymentSpec, shards_of
 from export.targets import Target
-from quant.scheme import folder_name, parse
+from quant.scheme import parse
 from trm_jax.halting import parse_halting
 
 FULL = "fp32"
@@ -248,4 +248,4 @@ def probe_folder(path: Path) -> ResultFolder[HostSpec, Probe]:
 
 def export_folder(path: Path, scheme: str) -> Path:
     """Name the folder of the export of a scheme."""
-    return path / "exports" / folder_name(scheme)
+    return path / "exports" / folders.file_stem(scheme)

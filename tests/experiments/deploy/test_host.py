@@ -188,6 +188,18 @@ def test_bad_input_exits_with_2(
     assert capsys.readouterr().err.startswith("error: ")
 
 
+def test_an_export_s_folder_is_one_name_whatever_the_scheme() -> None:
+    """A recipe's scheme names sites, which have slashes, and may be longer than a file's name."""
+    plain = "w8c-sym_a8s_tflm+tsum"
+    recipe = "w4t-sym[L_level/layers_0/mlp/down_proj=w3t-sym;head=w8c-sym]"
+    long = f"{recipe[:-1]};{';'.join(f'L_level/layers_{i}/mlp=w3t-sym' for i in range(9))}]"
+    folders = [host_rows.export_folder(Path("out"), each) for each in (plain, recipe, long)]
+    assert folders[0] == Path("out/exports/w8c-sym_a8s_tflm+tsum")
+    assert all(folder.parent == Path("out/exports") for folder in folders)
+    assert all(len(folder.name) < 200 for folder in folders)
+    assert folders[1] != folders[2]
+
+
 def test_pareto_keeps_what_nothing_beats() -> None:
     points = [(4, 0.9), (1, 0.5), (2, 0.5), (3, 0.9), (5, 0.95)]
     assert intervals.pareto(points) == [(1, 0.5), (3, 0.9), (5, 0.95)]
