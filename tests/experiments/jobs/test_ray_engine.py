@@ -87,6 +87,21 @@ def test_a_run_notes_the_cluster_and_hands_its_address_on(cluster: LocalCluster,
     assert cluster.address in engine.words
 
 
+def test_a_node_that_does_not_start_in_time_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch):
+    """As on a crowded machine, where Ray raises an exception of no class of its own."""
+
+    def starts_too_slowly(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr("experiments.jobs.ray_engine.ray.init", starts_too_slowly)
+    options = EngineOptions(engine=Engine.RAY, ray_address="local")
+    with (
+        pytest.raises(ValueError, match=r"cannot be started on this machine .*timed out"),
+        connected(options),
+    ):
+        raise AssertionError("it is connected")
+
+
 @pytest.mark.parametrize(
     ("address", "reason"),
     [("127.0.0.1:9", "Connection refused"), ("nowhere", "HOST:PORT"), ("host:", "HOST:PORT")],
