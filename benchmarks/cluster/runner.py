@@ -219,13 +219,14 @@ def _lose_a_node(cluster: Any, program: str, folder: Path, running: subprocess.P
     if len(cluster.worker_nodes) < 2:
         raise RuntimeError("a node can be lost of three or more; raise --nodes, or --no-kill")
     with _counting(cluster, program, folder) as count_done:
-        while running.poll() is None and not count_done():
+        while running.poll() is None and not (done := count_done()):
             time.sleep(POLL_S)
-        if running.poll() is not None:
-            _wait(running)
-            raise RuntimeError("the program ended before a node was killed; raise --limit")
-        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-        return count_done()
+    if running.poll() is not None:
+        _wait(running)
+        raise RuntimeError("the program ended before a node was killed; raise --limit")
+    # whoever is connected to the cluster would print the last words of the node
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
+    return done
 
 
 @contextlib.contextmanager
