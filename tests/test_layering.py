@@ -95,7 +95,11 @@ PLACES = {
     ),
     "trm_jax.zoo": ("trm_jax.checkpoints", "trm_jax.tasks", "trm_jax.decoder.model_folder"),
     "trm_jax.loading": ("trm_jax.convert", "trm_jax.zoo"),
-    "trm_jax.decoder.loading": ("trm_jax.decoder.model_folder", "trm_jax.loading"),
+    "trm_jax.decoder.loading": (
+        "trm_jax.decoder.files",
+        "trm_jax.decoder.model_folder",
+        "trm_jax.loading",
+    ),
     "trm_jax.tasks.calibration": ("trm_jax.loading",),
     "trm_jax.scores": ("trm_jax.loading", "trm_jax.intervals"),
     # quant: grids, schemes, quantisers, TFLite Micro's integers, the simulation of a device

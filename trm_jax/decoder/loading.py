@@ -1,8 +1,10 @@
-"""Load a decoder of puzzles by its name: bundled, or a folder (model_folder.py).
+"""Load a decoder of puzzles by its name: bundled, or a folder (model_folder.py). And its adapters.
 
-    decoder = load_named_decoder("sudoku-ar-mini")
+    decoder = load_named_decoder("maze-ar-mini")
     puzzles = load_puzzles(decoder.task, cells=decoder.facts.cells)
     decoder.check_fit(puzzles)
+    adapter = load_named_adapter(Path("runs/lora/adapter"), decoder)
+    generate(..., adapted=adapter.rows)
 
 Not here: recursive models (trm_jax/loading.py), decoders of text (files of releases).
 """
@@ -11,14 +13,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from trm_jax import zoo
-from trm_jax.checkpoints.model_files import CONFIG_FILE
+from trm_jax.checkpoints.model_files import CONFIG_FILE, hash_file
 from trm_jax.data.facts import PuzzleFacts
 from trm_jax.data.hub import local_path
 from trm_jax.decoder.config import DecoderConfig, TraceOrder, decoder_to_dict
+from trm_jax.decoder.files.adapter_files import WEIGHTS_FILE, AdapterContent, load_adapters
+from trm_jax.decoder.lora import AdaptedRows
 from trm_jax.decoder.model_folder import PuzzleDecoder, load_puzzle_decoder
 from trm_jax.decoder.transformer import flat_leaves
 from trm_jax.loading import DATA_OPTION, Puzzles, check_facts_fit
@@ -90,6 +97,54 @@ class NamedDecoder:
           ValueError: another task, grid or box shape.
         """
         check_facts_fit(self.facts, f"decoder {self.name}", puzzles, option)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NamedAdapter:
+    """A low-rank adapter of a decoder of puzzles and what it is called.
+
+    Attributes:
+      name: what reports call it.
+      content: its matrices and sizes.
+      sha256: of the file of its weights.
+    """
+
+    name: str
+    content: AdapterContent
+    sha256: str
+
+    @property
+    def rows(self) -> AdaptedRows:
+        """What `generate` and `continue_streams` take: it acts on all written tokens."""
+        return AdaptedRows(self.content.adapters, jnp.float32(self.content.config.scale))
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of weights."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.content.adapters))
+
+
+def load_named_adapter(folder: Path, decoder: NamedDecoder) -> NamedAdapter:
+    """Load an adapter.
+
+    Args:
+      folder: in PEFT's layout.
+      decoder: what it is to act on.
+
+    Raises:
+      ValueError: unknown, damaged, or of a decoder of other sizes.
+      OSError: a file is missing.
+    """
+    if not folder.is_dir():
+        raise ValueError(
+            f"unknown adapter '{folder}': no such folder; python -m experiments.decode.studies"
+            " --study lora leaves one in OUT/adapter"
+        )
+    return NamedAdapter(
+        name=folder.resolve().name,
+        content=load_adapters(folder, decoder.config),
+        sha256=hash_file(folder / WEIGHTS_FILE),
+    )
 
 
 def is_decoder(name: str) -> bool:

@@ -5,7 +5,7 @@ kept (experiments/decode/studies/folder.py), the adapters go to OUT/adapter in P
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -54,11 +54,12 @@ def tuned_adapters(
     tuner = TraceTuner(policy.decoder, recipe, base=policy.params, lora=lora)
     widths = form.widths(item for task in taught for item in task.items)
 
-    def update(now: LossState, number: int) -> tuple[LossState, str]:
+    def update(now: LossState, number: int) -> tuple[LossState, Callable[[], str]]:
         turn, which = divmod(number, len(taught))
         items = taught[which].items[turn * size : (turn + 1) * size]
         tuning, loss = tuner.step(now.tuning, *form.batch(items, size, widths))
-        return LossState(tuning, now.losses.at[number].set(loss)), f"{loss:.3f} nats a token"
+        losses = now.losses.at[number].set(loss)
+        return LossState(tuning, losses), lambda: f"{loss:.3f} nats a token"
 
     first = init_adapters(jax.random.key(args.seed), policy.params, lora)
     start = LossState(start_tuning(first), jnp.zeros(recipe.updates, jnp.float32))

@@ -12,6 +12,7 @@ figure has exact match under every cap, and the distribution of lengths.
 """
 
 import argparse
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
@@ -97,9 +98,9 @@ def varied_policy(args: argparse.Namespace, subject: StudySubject, folder: Study
         TraceDraws(subject, Work(args.traces), args.batch_size or TRAINING_BATCH, args.seed),
     )
 
-    def update(state: TuningState, number: int) -> tuple[TuningState, str]:
+    def update(state: TuningState, number: int) -> tuple[TuningState, Callable[[], str]]:
         state, loss = tuner.step(state, *draws.at(number))
-        return state, f"{float(loss):.3f} nats a token"
+        return state, lambda: f"{float(loss):.3f} nats a token"
 
     return folder.trained(args.traces, start_tuning(subject.params), recipe.updates, update).tuned
 
@@ -125,11 +126,14 @@ def reinforced_policy(
         subject.network, recipe, stop=STOP, prompts=prompts, lengths=lengths, score=score
     )
 
-    def update(state: PolicyState, number: int) -> tuple[PolicyState, str]:
+    def update(state: PolicyState, number: int) -> tuple[PolicyState, Callable[[], str]]:
         state, seen = trainer.step(state._replace(step=jnp.int32(number)))
-        return state, (
-            f"right {seen.right:.3f}, {seen.tokens:.1f} tokens, reward {seen.reward:.3f},"
-            f" kl {seen.kl:.4f}"
+        return (
+            state,
+            lambda: (
+                f"right {seen.right:.3f}, {seen.tokens:.1f} tokens, reward {seen.reward:.3f},"
+                f" kl {seen.kl:.4f}"
+            ),
         )
 
     name = f"budget-{budget}-kl-{kl:g}"

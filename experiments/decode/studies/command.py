@@ -16,6 +16,9 @@ STUDIES = ("order", "budget", "parallel", "switch", "lora", "quant")
 TRACES = ("shortened", "thinned")
 """Traces of many lengths (`Work` in traces.py)."""
 
+ADAPTER_TRACES = ("direct", "brief", "whole")
+"""What adapters of the study of adapters learn to write (`ADAPTER_TRACES` in lora.py)."""
+
 SETTINGS = (
     "seed",
     "scheme",
@@ -107,6 +110,18 @@ def add_study_options(p: argparse.ArgumentParser) -> None:
         default=TRACES[0],
         help="what the decoder learns before reinforcement (%(default)s)",
     )
+    group.add_argument(
+        "--adapter-traces",
+        choices=ADAPTER_TRACES,
+        default=ADAPTER_TRACES[0],
+        help="what an adapter learns to write, of --study lora; whole: on --scheme (%(default)s)",
+    )
+    group.add_argument(
+        "--adapter",
+        type=user_path,
+        metavar="DIR",
+        help="an adapter to take instead of training one, of --study lora",
+    )
     for name, kind, default, text in NUMBERS:
         said = text if default is None else f"{text} (%(default)s)"
         group.add_argument(name, type=kind, default=default, metavar="X", help=said)
@@ -134,12 +149,15 @@ def add_comparison_options(p: argparse.ArgumentParser) -> None:
 
 
 TAUGHT = ("preset", "dtype", "models", "schemes", "calibration", "calibration_puzzles")
+ADAPTERS = ("adapter", "adapter_traces")
 UNREAD = {
-    "order": ("preset", "dtype", "scheme", "schemes", "calibration", "calibration_puzzles"),
-    "quant": ("preset", "scheme", "train_data"),
+    "order": ("preset", "dtype", "scheme", *TAUGHT[3:], *ADAPTERS),
+    "quant": ("preset", "scheme", "train_data", *ADAPTERS),
+    "lora": TAUGHT,
 }
-"""Options that a study does not read, though the command line of all has them; `TAUGHT`: of the
-others. Numbers of training are left out: one command line may serve several studies."""
+"""Options that a study does not read, though the command line of all has them; the others read
+neither `TAUGHT` nor `ADAPTERS`. Numbers of training are left out: one command line may serve
+several studies."""
 INSTEAD = {
     "scheme": ("schemes", "--schemes names what is compared"),
     "schemes": ("scheme", "--scheme names that of the decoder's weights"),
@@ -156,7 +174,7 @@ def check_read(args: argparse.Namespace, p: argparse.ArgumentParser) -> None:
     Raises:
       ValueError: names them.
     """
-    unread = UNREAD.get(args.study, TAUGHT)
+    unread = UNREAD.get(args.study, (*TAUGHT, *ADAPTERS))
     given = [name for name in unread if getattr(args, name) != p.get_default(name)]
     if not given:
         return
@@ -211,6 +229,8 @@ def run_study(args: argparse.Namespace) -> None:
     out = args.out or Path("runs") / f"decode-{args.task}-{args.study}"
     settings: dict[str, Any] = {name: getattr(args, name) for name in SETTINGS}
     settings |= {"study": args.study, **job.identity}
+    if args.adapter_traces != ADAPTER_TRACES[0]:  # folders from before there were any go on
+        settings["adapter_traces"] = args.adapter_traces
     with writing(out, STUDY, resume=args.resume), matmul_precision("float32"):
         folder = StudyFolder(out, settings, lambda line: console.print(line, soft_wrap=True))
         console.print(job.header, soft_wrap=True)

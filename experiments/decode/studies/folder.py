@@ -131,13 +131,14 @@ class StudyFolder:
         name: str,
         start: Tree,
         updates: int,
-        update: Callable[[Tree, int], tuple[Tree, str]],
+        update: Callable[[Tree, int], tuple[Tree, Callable[[], str]]],
     ) -> Tree:
         """Take a finished training from the folder, go on with one, or begin it.
 
         Args:
           start: the state before the first update; it gives the shapes.
-          update: (state, number from 0) -> new state, and what to say of it.
+          update: (state, number from 0) -> new state, and what says something of it. It is asked
+            rarely, so that an update need not have ended before the next is prepared.
         """
         whole, part = (self.path / f"{name}{end}.safetensors" for end in ("", ".part"))
         if whole.is_file():
@@ -146,7 +147,7 @@ class StudyFolder:
         for number in range(done, updates):
             state, said = update(state, number)
             if (number + 1) % KEPT_EVERY == 0 or number + 1 == updates:
-                self.tell(f"{name}: {number + 1} of {updates} updates, {said}")
+                self.tell(f"{name}: {number + 1} of {updates} updates, {said()}")
                 _write_tree(part, state, number + 1)
         _write_tree(whole, state, updates)
         part.unlink(missing_ok=True)

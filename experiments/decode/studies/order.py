@@ -16,7 +16,7 @@ holds the same puzzles of a split back, where it is told no other --valid.
 import argparse
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -337,12 +337,15 @@ def teach(args: argparse.Namespace, subject: StudySubject, folder: StudyFolder) 
     step = make_decoder_update(subject.network, recipe)
     draws = TraceDraws(subject, Work.WHOLE, batch, args.seed)
 
-    def update(state: OrderState, number: int) -> tuple[OrderState, str]:
+    def update(state: OrderState, number: int) -> tuple[OrderState, Callable[[], str]]:
         learned, seen = step(state.learned, trace_batch(draws, number))
-        if not math.isfinite(loss := float(seen["loss"])):
-            raise ValueError(f"order {subject.name}: the loss is {loss}; lower --supervised-lr")
         taught = state.taught + seen["tokens"].astype(jnp.int32)
-        return OrderState(learned, taught), f"{loss:.3f} nats a token"
+        return OrderState(learned, taught), lambda: said(float(seen["loss"]))
+
+    def said(loss: float) -> str:
+        if not math.isfinite(loss):
+            raise ValueError(f"order {subject.name}: the loss is {loss}; lower --supervised-lr")
+        return f"{loss:.3f} nats a token"
 
     start = OrderState(
         init_decoder_state(subject.network, recipe, jax.tree.map(jnp.copy, subject.params)),

@@ -19,7 +19,12 @@ from quant.scheme import parse
 from trm_jax.decoder.generate import GREEDY, Generation, Prefilled, Sampling, continue_streams
 from trm_jax.decoder.generate import prefill as read_prompts
 from trm_jax.decoder.judges import chunked_average
-from trm_jax.decoder.loading import NamedDecoder, load_named_decoder
+from trm_jax.decoder.loading import (
+    NamedAdapter,
+    NamedDecoder,
+    load_named_adapter,
+    load_named_decoder,
+)
 from trm_jax.decoder.lora import AdaptedRows
 from trm_jax.decoder.model_folder import PuzzleDecoder
 from trm_jax.decoder.transformer import Decoder
@@ -71,6 +76,7 @@ class StudySubject:
       training: puzzles to learn from, none an image of a held-out one, whose traces fit.
       left_out: puzzles of the training split whose traces do not.
       network, params: of the scheme, which `scheme` names.
+      adapter: taken instead of training one; None: none was named.
     """
 
     name: str
@@ -84,10 +90,17 @@ class StudySubject:
     network: Decoder
     params: Params
     scheme: str = "fp32"
+    adapter: NamedAdapter | None = None
 
     @property
     def header(self) -> str:
         """Say what is studied, and on what."""
+        if self.adapter is not None:
+            return (
+                f"{self.name} ({self.model.num_parameters:,} weights) under {self.scheme} with the"
+                f" adapter {self.adapter.name} ({self.adapter.num_parameters:,} weights),"
+                f" {len(self.evaluated.inputs)} puzzles"
+            )
         left = f", {self.left_out} left out whose traces do not fit" if self.left_out else ""
         return (
             f"{self.name} ({self.model.num_parameters:,} weights) under {self.scheme},"
@@ -98,13 +111,14 @@ class StudySubject:
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers of a study beside its options."""
-        return {
+        identity = {
             "model_sha256": self.sha256,
             "data_sha256": self.puzzles.sha256,
             "puzzles": len(self.evaluated.inputs),
             "apart_sha256": self.apart.sha256,
             "training_sha256": self.training.sha256,
         }
+        return identity if self.adapter is None else identity | {"adapter": self.adapter.sha256}
 
     @property
     def form(self) -> TokenForm:
@@ -264,6 +278,12 @@ def prepare_subject(args: argparse.Namespace) -> StudySubject:
     named.check_fit(puzzles)
     limit = choose_limit(args.limit, len(puzzles))
     evaluated, apart = _held_out_puzzles(puzzles, limit)
+    if args.adapter_traces == "whole" and args.scheme == "fp32":
+        raise ValueError(
+            "--adapter-traces whole mends what a scheme broke, and fp32 breaks nothing: name a"
+            " scheme with --scheme"
+        )
+    adapter = None if args.adapter is None else _named_adapter(args, named)
     subject = StudySubject(
         name=named.name,
         sha256=named.sha256,
@@ -271,11 +291,28 @@ def prepare_subject(args: argparse.Namespace) -> StudySubject:
         puzzles=puzzles,
         evaluated=evaluated,
         apart=apart,
-        training=_training_puzzles(args, named, puzzles),
+        training=evaluated.first(0) if adapter else _training_puzzles(args, named, puzzles),
         network=named.model.decoder,
         params=named.params,
+        adapter=adapter,
     )
-    return _with_fitting_traces(subject).under(args.scheme)
+    return (subject if adapter else _with_fitting_traces(subject)).under(args.scheme)
+
+
+def _named_adapter(args: argparse.Namespace, named: NamedDecoder) -> NamedAdapter:
+    """Load the adapter that a command line names; nothing is learned then.
+
+    Raises:
+      ValueError: unknown, of another decoder, or named beside options of training.
+      OSError: missing files.
+    """
+    options = (("train_data", None), ("adapter_traces", "direct"))
+    if given := [name for name, silent in options if getattr(args, name) != silent]:
+        option = given[0].replace("_", "-")
+        raise ValueError(
+            f"--adapter takes an adapter as it is and trains none: leave --{option} out"
+        )
+    return load_named_adapter(args.adapter, named)
 
 
 def _held_out_puzzles(puzzles: Puzzles, limit: int) -> tuple[StudyPuzzles, StudyPuzzles]:

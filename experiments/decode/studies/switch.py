@@ -29,7 +29,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments.decode.studies.folder import AnswerRow, StudyFolder
-from experiments.decode.studies.lora import direct_adapters
+from experiments.decode.studies.lora import trained_adapters
 from experiments.decode.studies.outcomes import (
     answer_table,
     difference,
@@ -64,7 +64,7 @@ def study_switch(
     args: argparse.Namespace, subject: StudySubject, folder: StudyFolder, console: Console
 ) -> None:
     """Run the study."""
-    adapted = direct_adapters(args, subject, folder, "direct")
+    adapted = trained_adapters(args, subject, folder, "direct")
     learned, choosing = cut_judged(subject.need_apart(args.judged_puzzles))
 
     @functools.cache

@@ -1,4 +1,4 @@
-"""Supervised traces of a study: as the decoder writes them, shortened or thinned, or without work.
+"""Supervised traces of a study: as the decoder writes them, with less of their work, or without it.
 
 A token of work is one that no answer is read from: a look, a step of a search, a guess.
 Reinforcement needs right answers of unlike length to choose among, and a decoder that knows one
@@ -10,6 +10,9 @@ trace for each puzzle writes the same text eight times. Two ways to teach it sev
                 alone. What is left is a smaller search, whole and in order.
     thinned     every trace draws a share from 0 to 1, and leaves so much of its work out, token by
                 token. What is left has gaps.
+
+Adapters learn one text for each puzzle: the answer alone, or a brief trace, which leaves out what
+the next token tells too (`from` before a move, the name of a pass before its first look).
 
 Puzzles are drawn with replacement and turned by a random symmetry; every draw is a function of
 (seed, update). No trace is cut: a puzzle whose trace would be too long when turned is not turned.
@@ -34,6 +37,8 @@ UNCUT, QUIET, DIRECT = 0.5, 0.5, 0.1
 """Shares of shortened traces: with all excursions, without announcements, without any work."""
 WIDTH, DIRECT_WIDTH = 32, 8
 """Traces of an update are padded to a multiple; direct answers are short and all alike."""
+AHEAD = 16
+"""Updates whose traces are written at once: many searches take little longer than few."""
 TRAINING_BATCH = 16
 """Traces of an update where --batch-size says none."""
 
@@ -42,6 +47,7 @@ class Work(enum.StrEnum):
     """How much of its work a trace shows."""
 
     WHOLE = "whole"
+    BRIEF = "brief"
     SHORTENED = "shortened"
     THINNED = "thinned"
     NONE = "none"
@@ -74,6 +80,13 @@ def shorten(form: TokenForm, rows: TokenRows, rng: np.random.Generator) -> Token
     return leave_out(rows, left | (direct & work_tokens(form)[rows.tokens]))
 
 
+def told_again(form: TokenForm, rows: TokenRows) -> np.ndarray:
+    """Mark announcements that are followed by what they announce, which tells the same."""
+    announced = work_tokens(form, ANNOUNCEMENTS)[rows.tokens]
+    done = work_tokens(form, ("look", "reach"))[rows.tokens]
+    return announced & np.pad(done[:, 1:], ((0, 0), (0, 1)))
+
+
 def leave_out(rows: TokenRows, left: np.ndarray) -> TokenRows:
     """Leave marked tokens out, and close the gaps."""
     written = np.arange(rows.tokens.shape[1]) < rows.lengths[:, None]
@@ -88,6 +101,8 @@ def cut_work(form: TokenForm, rows: TokenRows, work: Work, rng: np.random.Genera
     """Leave as much work in whole traces as asked for."""
     if work is Work.WHOLE:
         return rows
+    if work is Work.BRIEF:
+        return leave_out(rows, told_again(form, rows))
     if work is Work.SHORTENED:
         return shorten(form, rows, rng)
     count = len(rows.lengths)
@@ -102,6 +117,7 @@ class TraceDraws:
         self.subject, self.work, self.batch_size, self.seed = subject, work, batch_size, seed
         named = subject.puzzles.task.augmentation(subject.model.puzzles)
         self._augment = None if named is None else jax.jit(named.make())
+        self._written: tuple[int, list[tuple[TokenRows, TokenRows]]] = (-1, [])
 
     def at(self, update: int) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         """Return prompts, their lengths, traces, and their lengths."""
@@ -111,17 +127,32 @@ class TraceDraws:
 
     def rows_at(self, update: int) -> tuple[TokenRows, TokenRows]:
         """Return the same on the host: prompts, and traces."""
-        rng = np.random.default_rng([self.seed, update])
-        training = self.subject.training
-        number = rng.integers(len(training.inputs), size=self.batch_size)
-        puzzles = StudyPuzzles(training.inputs[number], training.labels[number])
-        puzzles, whole = self._turned(puzzles, update)
-        traces = cut_work(self.subject.form, whole, self.work, rng)
+        block, place = divmod(update, AHEAD)
+        if self._written[0] != block:
+            self._written = block, self._write(range(block * AHEAD, (block + 1) * AHEAD))
+        prompts, whole = self._written[1][place]
+        traces = cut_work(self.subject.form, whole, self.work, self._chosen(update)[0])
         step = DIRECT_WIDTH if self.work is Work.NONE else WIDTH
         width = -(-int(traces.lengths.max()) // step) * step
-        return self.subject.prompts(puzzles), traces.widened(min(width, self.subject.room))
+        return prompts, traces.widened(min(width, self.subject.room))
 
-    def _turned(self, puzzles: StudyPuzzles, update: int) -> tuple[StudyPuzzles, TokenRows]:
+    def _chosen(self, update: int) -> tuple[np.random.Generator, np.ndarray]:
+        """Draw the puzzles of an update by number; the generator goes on with its traces."""
+        rng = np.random.default_rng([self.seed, update])
+        return rng, rng.integers(len(self.subject.training.inputs), size=self.batch_size)
+
+    def _write(self, updates: range) -> list[tuple[TokenRows, TokenRows]]:
+        """Write prompts and whole traces of several updates at once."""
+        training = self.subject.training
+        chosen = [self._chosen(update)[1] for update in updates]
+        plain = StudyPuzzles(*(each[np.concatenate(chosen)] for each in training))
+        puzzles, whole = self._turned(plain, updates)
+        both = (self.subject.prompts(puzzles), whole)
+        parts = [[_rows(each, i, self.batch_size) for each in both] for i in range(len(updates))]
+        # a trace is as wide as the longest of its update: draws may depend on that
+        return [(prompts, _cut(traces)) for prompts, traces in parts]
+
+    def _turned(self, puzzles: StudyPuzzles, updates: range) -> tuple[StudyPuzzles, TokenRows]:
         """Turn puzzles by random symmetries; those stay whose traces would not fit.
 
         Returns:
@@ -129,9 +160,12 @@ class TraceDraws:
         """
         if self._augment is None:
             return puzzles, self.subject.traces(puzzles)
-        key = jax.random.fold_in(jax.random.key(self.seed), update)
-        turned = self._augment(key, *(jnp.asarray(x, jnp.int32) for x in puzzles))
-        turned = StudyPuzzles(*map(np.asarray, turned))
+        size, parts = self.batch_size, []
+        for i, update in enumerate(updates):
+            key = jax.random.fold_in(jax.random.key(self.seed), update)
+            part = (jnp.asarray(x[i * size : (i + 1) * size], jnp.int32) for x in puzzles)
+            parts.append(self._augment(key, *part))
+        turned = StudyPuzzles(*(np.concatenate(each) for each in zip(*parts, strict=True)))
         whole = self.subject.traces(turned)
         fits = self.subject.fits(whole)
         if fits.all():
@@ -139,3 +173,13 @@ class TraceDraws:
         pairs = zip(turned, puzzles, strict=True)
         kept = StudyPuzzles(*(np.where(fits[:, None], new, old) for new, old in pairs))
         return kept, self.subject.traces(kept)
+
+
+def _rows(rows: TokenRows, number: int, size: int) -> TokenRows:
+    """Take one of several batches."""
+    return TokenRows(*(x[number * size : (number + 1) * size] for x in rows))
+
+
+def _cut(rows: TokenRows) -> TokenRows:
+    """Cut padding off that no row needs."""
+    return rows._replace(tokens=rows.tokens[:, : rows.lengths.max(initial=1)])

@@ -117,6 +117,46 @@ def test_adapters(folders: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_adapter_that_was_left_answers_as_it_did(
+    folders: tuple[Path, Path], tmp_path: Path, capsys
+) -> None:
+    brief = ("--adapter-traces", "brief", "--scheme", "w4c-sym")
+    assert run("lora", folders, tmp_path / "brief", *brief) == 0
+    model, data = map(str, folders)
+    left = str(tmp_path / "brief" / "adapter")
+    given = ["--study", "lora", "--task", "maze", "--model", model, "--data", data, "--limit", "3"]
+    named = [*given, "--adapter", left, "--out", str(tmp_path / "named"), "--scheme", "w4c-sym"]
+    assert decode.main(named) == 0
+    trained, taken = (
+        {row["policy"]: row for row in records(tmp_path / out, "lora")}
+        for out in ("brief", "named")
+    )
+    assert list(taken) == ["base", "adapter", "base, w4c-sym", "put on w4c-sym"]
+    for policy, row in taken.items():
+        assert row["exact"] == trained[policy]["exact"]
+        assert row["tokens"] == trained[policy]["tokens"]
+    # what it was trained on decides, and is no other study's
+    again = ("--scheme", "w4c-sym", "--resume")
+    assert run("lora", folders, tmp_path / "brief", *again) == 2
+    assert "adapter_traces: 'brief', not None" in capsys.readouterr().err
+
+
+def test_an_adapter_is_taken_as_it_is(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    named = ("--adapter", "maze-ar-mini-breif")
+    assert run("lora", folders, tmp_path / "out", *named) == 2
+    assert "trains none: leave --train-data out" in capsys.readouterr().err
+    model, data = map(str, folders)
+    given = ["--study", "lora", "--task", "maze", "--model", model, "--data", data]
+    given += ["--out", str(tmp_path / "out")]
+    assert decode.main([*given, *named, "--adapter-traces", "brief"]) == 2
+    assert "leave --adapter-traces out" in capsys.readouterr().err
+    assert decode.main([*given, *named]) == 2
+    error = capsys.readouterr().err
+    assert "unknown adapter 'maze-ar-mini-breif': no such folder" in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 def test_orders(folders: tuple[Path, Path], tmp_path: Path, capsys) -> None:
     model, data = map(str, folders)
     given = ["--study", "order", "--task", "maze", "--train-data", data, "--out"]
@@ -177,6 +217,8 @@ def test_what_a_study_cannot_do_is_said(folders: tuple[Path, Path], tmp_path: Pa
         ("lora", ("--schemes", "w4c-sym"), "--scheme names that of the decoder's weights"),
         ("budget", ("--models", "a", "--calibration", "d"), "not read --models, --calibration:"),
         ("switch", ("--dtype", "bfloat16"), "does not read --dtype"),
+        ("budget", ("--adapter", "a"), "budget does not read --adapter: leave it out"),
+        ("order", ("--adapter-traces", "brief"), "order does not read --adapter-traces"),
     ],
 )
 def test_options_that_a_study_does_not_read_are_refused(

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from experiments.decode.studies.traces import leave_out, shorten, thin, work_tokens
+from experiments.decode.studies.traces import (
+    Work,
+    cut_work,
+    leave_out,
+    shorten,
+    thin,
+    work_tokens,
+)
 from trm_jax.data.maze.generator import generate_mazes
 from trm_jax.data.sudoku.generator import generate_sudoku
 from trm_jax.data.sudoku.tokens import encode
@@ -57,6 +64,24 @@ def test_shortened_traces_give_the_same_answer(make) -> None:
     direct = leave_out(whole, form.excursions(whole.tokens) > 0)
     np.testing.assert_array_equal(form.answers(inputs, direct.tokens), labels)
     assert (form.excursions(direct.tokens) == 0).all()
+
+
+@pytest.mark.parametrize("make", [sudoku, maze])
+def test_a_brief_trace_lacks_what_its_next_token_tells(make) -> None:
+    form, inputs, labels = make()
+    whole = form.traces(inputs, labels, TraceOrder.SCAN)
+    brief = cut_work(form, whole, Work.BRIEF, np.random.default_rng(0))
+    np.testing.assert_array_equal(form.answers(inputs, brief.tokens), labels)
+    announced = ("cells", "boxes", "rows", "columns", "from")
+    for row in range(len(inputs)):
+        names = [form.vocabulary[token] for token in whole.tokens[row, : whole.lengths[row]]]
+        kept = [form.vocabulary[token] for token in brief.tokens[row, : brief.lengths[row]]]
+        told = [
+            name.split()[0] in announced and after.split()[0] in ("look", "reach")
+            for name, after in zip(names, [*names[1:], "stop"], strict=True)
+        ]
+        assert kept == [name for name, left in zip(names, told, strict=True) if not left]
+    assert brief.lengths.sum() < whole.lengths.sum()
 
 
 def test_an_excursion_of_a_maze_is_what_hangs_on_one_cell_beside_the_path() -> None:
