@@ -106,6 +106,7 @@ def test_old_spellings_are_declared_by_no_program_that_has_the_new_one():
 
 
 MEANINGS = {
+    "--adapter": {"DIR", "NAME|DIR"},  # of decoders of puzzles one is bundled
     "--batch-size": {"N", "N|auto"},  # where a rule chooses, it can be asked for by name
     "--data": {"DIR", "TASK=DIR", "PATH"},  # the report's: for each task; full_size: CSV files too
     "--halt": {"RULE", "RULE,.."},  # the sweep compares several

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from quant.decoder.simulation import simulate_decoder
+from quant.scheme import parse
 from tests.support.slow import slow_except
 from trm_jax import zoo
 from trm_jax.config import preset, to_dict
@@ -15,6 +17,8 @@ from trm_jax.data.batches import evaluation_order, gather
 from trm_jax.data.format import load_dataset
 from trm_jax.decoder.config import DECODER_TASKS, TraceOrder, decoder_preset
 from trm_jax.decoder.generate import generate
+from trm_jax.decoder.loading import load_named_adapter, load_named_decoder
+from trm_jax.decoder.lora import AdaptedRows
 from trm_jax.evaluators import measure, trajectory
 from trm_jax.models.build import build
 from trm_jax.tasks.tokens.form import STOP
@@ -97,6 +101,41 @@ def test_a_bundled_decoder_solves_held_out_puzzles(name: str) -> None:
     answers = model.form.answers(inputs, np.asarray(written.tokens))
     least = stats.binom.ppf(0.0005, 32, DECODER_CARDS[name])  # as above
     assert (answers == labels).all(axis=1).sum() >= least
+
+
+ADAPTER_CARDS = {"maze-ar-mini-w3c": 0.979}
+"""Exact match of greedy answers on the scheme's weights, from each adapter's card."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.ADAPTERS)
+def test_a_bundled_adapter_mends_its_scheme(name: str) -> None:
+    entry = zoo.ADAPTERS[name]
+    decoder = load_named_decoder(entry.decoder)
+    adapter = load_named_adapter(name, decoder)
+    assert (adapter.name, adapter.scheme) == (name, entry.scheme)
+    model = decoder.model
+    data = load_dataset(zoo.puzzles(entry.task, model.puzzles.cells) / "test")
+    chosen = evaluation_order(data)[:32]
+    prompts = model.form.prompts(data.inputs[chosen])
+    rounded = simulate_decoder(model.config, model.params, parse(entry.scheme))
+
+    def solved(adapted: AdaptedRows | None) -> int:
+        written = generate(
+            rounded.decoder,
+            rounded.params,
+            jnp.asarray(prompts.tokens),
+            jnp.asarray(prompts.lengths),
+            stop=STOP,
+            max_new_tokens=model.config.max_positions - prompts.tokens.shape[1],
+            adapted=adapted,
+        )
+        answers = model.form.answers(data.inputs[chosen], np.asarray(written.tokens))
+        return (answers == data.labels[chosen]).all(axis=1).sum()
+
+    least = stats.binom.ppf(0.0005, 32, ADAPTER_CARDS[name])  # as above
+    assert solved(adapter.rows) >= least
+    assert solved(adapter.rows) > solved(None)
 
 
 def test_unknown_names_list_the_known_ones() -> None:

@@ -3,7 +3,7 @@
     decoder = load_named_decoder("maze-ar-mini")
     puzzles = load_puzzles(decoder.task, cells=decoder.facts.cells)
     decoder.check_fit(puzzles)
-    adapter = load_named_adapter(Path("runs/lora/adapter"), decoder)
+    adapter = load_named_adapter("maze-ar-mini-w3c", decoder)
     generate(..., adapted=adapter.rows)
 
 Not here: recursive models (trm_jax/loading.py), decoders of text (files of releases).
@@ -13,7 +13,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -107,11 +106,13 @@ class NamedAdapter:
       name: what reports call it.
       content: its matrices and sizes.
       sha256: of the file of its weights.
+      scheme: name of the scheme on whose weights it was trained; empty: a folder does not say.
     """
 
     name: str
     content: AdapterContent
     sha256: str
+    scheme: str = ""
 
     @property
     def rows(self) -> AdaptedRows:
@@ -124,26 +125,34 @@ class NamedAdapter:
         return sum(leaf.size for leaf in jax.tree.leaves(self.content.adapters))
 
 
-def load_named_adapter(folder: Path, decoder: NamedDecoder) -> NamedAdapter:
+def load_named_adapter(name: str, decoder: NamedDecoder) -> NamedAdapter:
     """Load an adapter.
 
     Args:
-      folder: in PEFT's layout.
+      name: bundled name, or a folder in PEFT's layout.
       decoder: what it is to act on.
 
     Raises:
-      ValueError: unknown, damaged, or of a decoder of other sizes.
+      ValueError: unknown, damaged, or of another decoder.
       OSError: a file is missing.
     """
-    if not folder.is_dir():
+    bundled = zoo.ADAPTERS.get(name)
+    folder = local_path(name) if bundled is None else bundled.directory
+    if bundled is None and not folder.is_dir():
         raise ValueError(
-            f"unknown adapter '{folder}': no such folder; python -m experiments.decode.studies"
-            " --study lora leaves one in OUT/adapter"
+            f"unknown adapter {name!r}: no such folder;{did_you_mean(name, list(zoo.ADAPTERS))}"
+            f" bundled: {', '.join(zoo.ADAPTERS)}; python -m experiments.decode.studies --study"
+            " lora leaves one in OUT/adapter"
+        )
+    if bundled is not None and decoder.origin != bundled.decoder:
+        raise ValueError(
+            f"adapter {name} acts on {bundled.decoder}, got {decoder.name}; name that decoder"
         )
     return NamedAdapter(
         name=folder.resolve().name,
         content=load_adapters(folder, decoder.config),
         sha256=hash_file(folder / WEIGHTS_FILE),
+        scheme="" if bundled is None else bundled.scheme,
     )
 
 

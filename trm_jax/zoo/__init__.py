@@ -2,7 +2,7 @@
 
 Everything here was trained by `experiments.train` on puzzles of this project's generators; each
 folder holds a model (safetensors + config.json) and its card (README.md). Recursive models are in
-MODELS, decoders in DECODERS. This module only finds files.
+MODELS, decoders in DECODERS, adapters of decoders in ADAPTERS. This module only finds files.
 """
 
 from collections.abc import Mapping
@@ -37,6 +37,19 @@ class ZooEntry:
         return ROOT / self.name
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdapterEntry(ZooEntry):
+    """A bundled low-rank adapter.
+
+    Attributes:
+      decoder: the bundled decoder that it acts on.
+      scheme: that decoder's weights, by the name of a scheme: it was trained on them.
+    """
+
+    decoder: str
+    scheme: str
+
+
 PUZZLES = {
     "sudoku": {36: ROOT / "puzzles" / "sudoku-6x6", 81: ROOT / "puzzles" / "sudoku-9x9"},
     "maze": {64: ROOT / "puzzles" / "maze-8x8"},
@@ -68,6 +81,16 @@ DECODERS = {
 }
 """The bundled decoders, which solve the puzzles of the default models; the first of each task is
 its default."""
+
+ADAPTERS = {
+    entry.name: entry
+    for entry in (
+        AdapterEntry(
+            name="maze-ar-mini-w3c", task="maze", decoder="maze-ar-mini", scheme="w3c-sym"
+        ),
+    )
+}
+"""The bundled adapters, in PEFT's layout."""
 
 
 def default_decoder(task: str) -> str:

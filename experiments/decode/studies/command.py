@@ -118,9 +118,8 @@ def add_study_options(p: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--adapter",
-        type=user_path,
-        metavar="DIR",
-        help="an adapter to take instead of training one, of --study lora",
+        metavar="NAME|DIR",
+        help="an adapter to take instead of training one, of --study lora: bundled, or a folder",
     )
     for name, kind, default, text in NUMBERS:
         said = text if default is None else f"{text} (%(default)s)"

@@ -97,7 +97,7 @@ def study_lora(
     """Run the study."""
     full, work = without_scheme(subject), ADAPTER_TRACES[args.adapter_traces]
     given = subject.adapter
-    mends = work is Work.WHOLE
+    mends = work is Work.WHOLE or (given is not None and given.scheme != "")
     acts_on = subject if mends else full
     if given is None:
         adapted = trained_adapters(args, acts_on, folder, "adapter", work)

@@ -303,7 +303,7 @@ def _named_adapter(args: argparse.Namespace, named: NamedDecoder) -> NamedAdapte
     """Load the adapter that a command line names; nothing is learned then.
 
     Raises:
-      ValueError: unknown, of another decoder, or named beside options of training.
+      ValueError: unknown, of another decoder or scheme, or named beside options of training.
       OSError: missing files.
     """
     options = (("train_data", None), ("adapter_traces", "direct"))
@@ -312,7 +312,13 @@ def _named_adapter(args: argparse.Namespace, named: NamedDecoder) -> NamedAdapte
         raise ValueError(
             f"--adapter takes an adapter as it is and trains none: leave --{option} out"
         )
-    return load_named_adapter(args.adapter, named)
+    adapter = load_named_adapter(args.adapter, named)
+    if adapter.scheme not in ("", parse(args.scheme).name):
+        raise ValueError(
+            f"adapter {adapter.name} was trained on weights under {adapter.scheme}, got --scheme"
+            f" {args.scheme}; name that scheme"
+        )
+    return adapter
 
 
 def _held_out_puzzles(puzzles: Puzzles, limit: int) -> tuple[StudyPuzzles, StudyPuzzles]:

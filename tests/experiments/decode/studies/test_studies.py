@@ -153,6 +153,12 @@ def test_an_adapter_is_taken_as_it_is(folders: tuple[Path, Path], tmp_path: Path
     assert decode.main([*given, *named]) == 2
     error = capsys.readouterr().err
     assert "unknown adapter 'maze-ar-mini-breif': no such folder" in error
+    assert decode.main([*given, "--adapter", "maze-ar-mini-w3c"]) == 2
+    assert "adapter maze-ar-mini-w3c acts on maze-ar-mini, got " in capsys.readouterr().err
+    bundled = ["--study", "lora", "--task", "maze", "--adapter", "maze-ar-mini-w3c"]
+    assert decode.main([*bundled, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "maze-ar-mini-w3c was trained on weights under w3c-sym, got --scheme fp32" in error
     assert not (tmp_path / "out").exists()
 
 
