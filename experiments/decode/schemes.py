@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -141,12 +142,19 @@ def _free_infidelity(outcome: DecodeOutcome) -> float:
     return max(LEAST, 1 - outcome.own_fidelity.value)
 
 
-AXES: dict[str, Callable[[DecodeOutcome], float]] = {
-    "Stored, MB": lambda outcome: outcome.size / 1e6,
-    "1 - fidelity, full precision's text": _infidelity,
-    "1 - fidelity, free-running": _free_infidelity,
-}
-"""What exact match is drawn against, by the name of an axis."""
+class ComparedAxis(NamedTuple):
+    """What exact match is drawn against."""
+
+    name: str
+    value: Callable[[DecodeOutcome], float]
+    scale: str
+
+
+AXES = (
+    ComparedAxis("Stored, MB", lambda outcome: outcome.size / 1e6, "linear"),
+    ComparedAxis("1 - fidelity, full precision's text", _infidelity, "log"),
+    ComparedAxis("1 - fidelity, free-running", _free_infidelity, "log"),
+)
 
 
 def scheme_figure(measured: Comparison) -> Figure:
@@ -155,12 +163,13 @@ def scheme_figure(measured: Comparison) -> Figure:
     with mpl.rc_context(STYLE):
         figure = figure_of(12.0, 5.2)
         axes = figure.subplots(1, len(AXES), sharey=True)
-        for ax, (name, value) in zip(axes, AXES.items(), strict=True):
+        for ax, (name, value, scale) in zip(axes, AXES, strict=True):
             for outcome in measured.outcomes:
                 _draw_point(ax, value(outcome), outcome)
             ax.set_xlabel(name)
-            ax.set_xscale("log")
+            ax.set_xscale(scale)
             ax.set_ylim(0, 1.02)
+        axes[0].set_xlim(left=0)
         axes[0].set_ylabel("Puzzles without a wrong cell")
         handles = [
             Line2D(
