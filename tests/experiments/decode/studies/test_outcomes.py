@@ -1,6 +1,7 @@
 """Caps, votes and routes by hand; what a study's folder keeps."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,11 +178,11 @@ def test_a_study_goes_on_where_it_was_killed(tmp_path) -> None:
     def open_folder(seed: int = 0) -> StudyFolder:
         return StudyFolder(tmp_path / "study", {"seed": seed}, said.append)
 
-    def update(state: dict, number: int, last: int = 100) -> tuple[dict, str]:
+    def update(state: dict, number: int, last: int = 100) -> tuple[dict, Callable[[], str]]:
         if number == last:
             raise Killed
         seen.append(number)
-        return {"x": state["x"] * 2 + number, "n": state["n"] + 1}, "fine"
+        return {"x": state["x"] * 2 + number, "n": state["n"] + 1}, lambda: "fine"
 
     start = {"x": jnp.float32(1), "n": jnp.int32(0)}
     with pytest.raises(Killed):
