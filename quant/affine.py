@@ -251,7 +251,7 @@ def quantise(x: Float[Array, "..."], affine: Affine, grid: Grid) -> QTensor:
 
 def dequantise(q: QTensor) -> Float[Array, "..."]:
     """Return the real values, float32."""
-    return real_values(q.qvalue.astype(jnp.int32), Affine(q.scale, q.zero_point))
+    return real_values(q.qvalue, Affine(q.scale, q.zero_point))
 
 
 def round_to(
@@ -262,8 +262,9 @@ def round_to(
 
 
 def real_values(integers: Integer[Array, "..."], affine: Affine) -> Float[Array, "..."]:
-    """Return the real values of int32 integers, float32."""
-    return (integers - affine.zero_point).astype(jnp.float32) * affine.scale
+    """Return the real values of integers of any storage, float32."""
+    steps = integers.astype(jnp.int32) - affine.zero_point
+    return steps.astype(jnp.float32) * affine.scale
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -123,7 +123,7 @@ def _output_error(
     per_output: bool,
 ) -> Float[Array, "1 scale_outputs"]:
     """Sum it for any width."""
-    error = kernel.astype(jnp.float32) - real_values(integers.astype(jnp.int32), affine)
+    error = kernel.astype(jnp.float32) - real_values(integers, affine)
     products = error * jnp.einsum("ij,jo->io", hessian, error)
     # the barrier keeps XLA from fusing the product into the sum, which would round otherwise
     change = jnp.sum(jax.lax.optimization_barrier(products), axis=0, keepdims=True)

@@ -34,6 +34,7 @@ from trm_jax.types import Buffers, Params, PuzzleTable, Weights
 
 QuantisedParams = dict[str, Any]
 """A parameter tree with a QTensor where the kernels were."""
+_real_values = jax.jit(real_values)  # `dequantise` would be compiled for every grid
 RoundKernel = Callable[[str, Array, WeightScheme], QTensor]
 """(site, kernel, scheme) -> integers: how one kernel is rounded."""
 
@@ -111,11 +112,13 @@ def quantise_leaves(
 
 def dequantise_params(quantised: QuantisedParams) -> Params:
     """Replace every QTensor by its real values: the tree that `quantise_params` started from."""
-    return jax.tree.map(
-        lambda leaf: _dequantise(leaf) if isinstance(leaf, QTensor) else leaf,
-        quantised,
-        is_leaf=lambda leaf: isinstance(leaf, QTensor),
-    )
+
+    def real(leaf: Array | QTensor) -> Array:
+        if not isinstance(leaf, QTensor):
+            return leaf
+        return _real_values(leaf.qvalue, Affine(leaf.scale, leaf.zero_point))
+
+    return jax.tree.map(real, quantised, is_leaf=lambda leaf: isinstance(leaf, QTensor))
 
 
 def round_weights(weights: Weights, scheme: Scheme) -> Weights:
@@ -227,16 +230,6 @@ def _cast(path: tuple, value: Array, float_dtype: FloatDtype) -> Array:
         return value.astype(np.float32)
     rounded = np.asarray(value).astype(dtype).astype(np.float32)  # nothing is compiled for it
     return jnp.asarray(rounded) if isinstance(value, Array) else rounded
-
-
-def _dequantise(q: QTensor) -> Float[Array, "..."]:
-    return _stored_values(q.qvalue, Affine(q.scale, q.zero_point))
-
-
-@jax.jit
-def _stored_values(integers: Integer[Array, "..."], affine: Affine) -> Float[Array, "..."]:
-    """Dequantise, compiled once for all widths of one storage."""
-    return real_values(integers.astype(jnp.int32), affine)
 
 
 def _check(path: tuple, value: Array, largest: float) -> None:

@@ -19,10 +19,12 @@ from trm_jax.decoder.config import DECODER_TASKS, TraceOrder, decoder_preset
 from trm_jax.decoder.generate import generate
 from trm_jax.decoder.loading import load_named_adapter, load_named_decoder
 from trm_jax.decoder.lora import AdaptedRows
+from trm_jax.decoder.model_folder import PuzzleDecoder
+from trm_jax.decoder.transformer import Decoder
 from trm_jax.evaluators import measure, trajectory
 from trm_jax.models.build import build
 from trm_jax.tasks.tokens.form import STOP
-from trm_jax.types import Batch
+from trm_jax.types import Batch, Params
 
 CARDS = {
     "sudoku-trm-mlp-mini": 0.936,
@@ -82,25 +84,33 @@ def test_a_bundled_decoder_is_its_preset_and_states_its_hash(name: str) -> None:
     assert model.order is TraceOrder.SCAN
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", zoo.DECODERS)
-def test_a_bundled_decoder_solves_held_out_puzzles(name: str) -> None:
-    model = zoo.load_decoder(name)
+def count_solved(
+    model: PuzzleDecoder, decoder: Decoder, params: Params, adapted: AdaptedRows | None = None
+) -> int:
+    """Count which of 32 held-out puzzles a bundled decoder solves, under its weights or others."""
     data = load_dataset(zoo.puzzles(model.puzzles.task, model.puzzles.cells) / "test")
     chosen = evaluation_order(data)[:32]
     inputs, labels = data.inputs[chosen], data.labels[chosen]
     prompts = model.form.prompts(inputs)
     written = generate(
-        model.decoder,
-        model.params,
+        decoder,
+        params,
         jnp.asarray(prompts.tokens),
         jnp.asarray(prompts.lengths),
         stop=STOP,
         max_new_tokens=model.config.max_positions - prompts.tokens.shape[1],
+        adapted=adapted,
     )
     answers = model.form.answers(inputs, np.asarray(written.tokens))
+    return int((answers == labels).all(axis=1).sum())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.DECODERS)
+def test_a_bundled_decoder_solves_held_out_puzzles(name: str) -> None:
+    model = zoo.load_decoder(name)
     least = stats.binom.ppf(0.0005, 32, DECODER_CARDS[name])  # as above
-    assert (answers == labels).all(axis=1).sum() >= least
+    assert count_solved(model, model.decoder, model.params) >= least
 
 
 ADAPTER_CARDS = {"maze-ar-mini-w3c": 0.979}
@@ -111,31 +121,14 @@ ADAPTER_CARDS = {"maze-ar-mini-w3c": 0.979}
 @pytest.mark.parametrize("name", zoo.ADAPTERS)
 def test_a_bundled_adapter_mends_its_scheme(name: str) -> None:
     entry = zoo.ADAPTERS[name]
-    decoder = load_named_decoder(entry.decoder)
-    adapter = load_named_adapter(name, decoder)
+    named = load_named_decoder(entry.decoder)
+    adapter, model = load_named_adapter(name, named), named.model
     assert (adapter.name, adapter.scheme) == (name, entry.scheme)
-    model = decoder.model
-    data = load_dataset(zoo.puzzles(entry.task, model.puzzles.cells) / "test")
-    chosen = evaluation_order(data)[:32]
-    prompts = model.form.prompts(data.inputs[chosen])
+    assert model.puzzles.task == entry.task
     rounded = simulate_decoder(model.config, model.params, parse(entry.scheme))
-
-    def solved(adapted: AdaptedRows | None) -> int:
-        written = generate(
-            rounded.decoder,
-            rounded.params,
-            jnp.asarray(prompts.tokens),
-            jnp.asarray(prompts.lengths),
-            stop=STOP,
-            max_new_tokens=model.config.max_positions - prompts.tokens.shape[1],
-            adapted=adapted,
-        )
-        answers = model.form.answers(data.inputs[chosen], np.asarray(written.tokens))
-        return (answers == data.labels[chosen]).all(axis=1).sum()
-
-    least = stats.binom.ppf(0.0005, 32, ADAPTER_CARDS[name])  # as above
-    assert solved(adapter.rows) >= least
-    assert solved(adapter.rows) > solved(None)
+    mended = count_solved(model, rounded.decoder, rounded.params, adapter.rows)
+    assert mended >= stats.binom.ppf(0.0005, 32, ADAPTER_CARDS[name])  # as above
+    assert mended > count_solved(model, rounded.decoder, rounded.params)
 
 
 def test_unknown_names_list_the_known_ones() -> None:

@@ -11,8 +11,10 @@ Not here: recursive models (trm_jax/loading.py), decoders of text (files of rele
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -137,13 +139,8 @@ def load_named_adapter(name: str, decoder: NamedDecoder) -> NamedAdapter:
       OSError: a file is missing.
     """
     bundled = zoo.ADAPTERS.get(name)
-    folder = local_path(name) if bundled is None else bundled.directory
-    if bundled is None and not folder.is_dir():
-        raise ValueError(
-            f"unknown adapter {name!r}: no such folder;{did_you_mean(name, list(zoo.ADAPTERS))}"
-            f" bundled: {', '.join(zoo.ADAPTERS)}; python -m experiments.decode.studies --study"
-            " lora leaves one in OUT/adapter"
-        )
+    where = "; python -m experiments.decode.studies --study lora leaves one in OUT/adapter"
+    folder = _folder_of("adapter", name, zoo.ADAPTERS, where)
     if bundled is not None and decoder.origin != bundled.decoder:
         raise ValueError(
             f"adapter {name} acts on {bundled.decoder}, got {decoder.name}; name that decoder"
@@ -154,6 +151,25 @@ def load_named_adapter(name: str, decoder: NamedDecoder) -> NamedAdapter:
         sha256=hash_file(folder / WEIGHTS_FILE),
         scheme="" if bundled is None else bundled.scheme,
     )
+
+
+def _folder_of(noun: str, name: str, bundled: Mapping[str, zoo.ZooEntry], where: str = "") -> Path:
+    """Find the folder of a bundled name, or the folder that is named itself.
+
+    Args:
+      where: to be said where there is none.
+
+    Raises:
+      ValueError: neither.
+    """
+    if name in bundled:
+        return bundled[name].directory
+    if not (folder := local_path(name)).is_dir():
+        raise ValueError(
+            f"unknown {noun} {name!r}: no such folder;{did_you_mean(name, list(bundled))}"
+            f" bundled: {', '.join(bundled)}{where}"
+        )
+    return folder
 
 
 def is_decoder(name: str) -> bool:
@@ -183,13 +199,8 @@ def load_named_decoder(name: str | None = None, *, task: Task | None = None) -> 
         if task is None:
             raise ValueError("a decoder needs a name or a task, got neither")
         name = zoo.default_decoder(task.name)
-    bundled = zoo.DECODERS.get(name)
-    folder = local_path(name) if bundled is None else bundled.directory
-    if bundled is None and not folder.is_dir():
-        raise ValueError(
-            f"unknown decoder {name!r}: no such folder;{did_you_mean(name, list(zoo.DECODERS))}"
-            f" bundled: {', '.join(zoo.DECODERS)}"
-        )
+    bundled = name in zoo.DECODERS
+    folder = _folder_of("decoder", name, zoo.DECODERS)
     model = load_puzzle_decoder(folder)
     named = NamedDecoder(
         name=name if bundled else folder.resolve().name,

@@ -11,8 +11,8 @@ of full precision, and what training on the quantised weights wins back.
 The adapter acts on written tokens, so that the prompt's cache is the base model's. It learns direct
 answers, without the work before them, as the switcher's does (switch.py), or brief traces. Whole
 traces are what the base writes already: an adapter of those is trained on SCHEME alone and mends
-what rounding broke. OUT/adapter has the adapter in PEFT's layout. With --adapter such
-a folder is taken instead and none is trained.
+what rounding broke. OUT/adapter has the adapter in PEFT's layout. With --adapter a bundled one, or
+such a folder, is taken instead and none is trained.
 
 Times to the first token are of one puzzle: base and adapter each reading the prompt, or one prefill
 for both. The cache of the prompt is compared bit by bit.
@@ -104,7 +104,7 @@ def study_lora(
     else:
         adapted = given.rows
     if mends:
-        rows, compared = mending_rows(args, full, subject, folder, adapted)
+        rows, compared = mending_rows(full, subject, folder, adapted)
     else:
         rows, compared = writing_rows(args, full, subject, folder, adapted)
     table, records = answer_table(f"Adapters of {subject.name}", rows)
@@ -136,16 +136,12 @@ def writing_rows(
 
 
 def mending_rows(
-    args: argparse.Namespace,
-    full: StudySubject,
-    subject: StudySubject,
-    folder: StudyFolder,
-    adapted: AdaptedRows,
+    full: StudySubject, subject: StudySubject, folder: StudyFolder, adapted: AdaptedRows
 ) -> StudyRows:
     """Answer with an adapter that writes what its base wrote before it was quantised."""
     base = _answered(folder, full, "base")
-    rounded = _answered(folder, subject, f"base, {args.scheme}")
-    mended = _answered(folder, subject, f"adapter on {args.scheme}", adapted)
+    rounded = _answered(folder, subject, f"base, {subject.scheme}")
+    mended = _answered(folder, subject, f"adapter on {subject.scheme}", adapted)
     return [base, rounded, mended], [(base, rounded), (rounded, mended), (base, mended)]
 
 

@@ -8,7 +8,7 @@ import pytest
 from quant.affine import QTensor, validate
 from quant.ptq.weights import (
     _nearest,
-    _stored_values,
+    _real_values,
     dequantise_params,
     footprint,
     is_kernel,
@@ -124,7 +124,7 @@ def test_simulating_twice_changes_nothing(weights):
 def test_another_width_of_a_grid_compiles_nothing(weights):
     def compiled(name):
         dequantise_params(quantise_params(weights.params, parse(name)))
-        return _nearest._cache_size(), _stored_values._cache_size()
+        return _nearest._cache_size(), _real_values._cache_size()
 
     assert compiled("w4c-asym-mse") == compiled("w3c-asym-mse") == compiled("w8c-asym-mse")
 
