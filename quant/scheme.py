@@ -48,6 +48,7 @@ table are only cast (under tflm they are integers of their own grid). The paper'
 """
 
 import enum
+import functools
 import hashlib
 import re
 from collections.abc import Iterable
@@ -441,6 +442,7 @@ _GRAMMAR = (
 )
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(name: str) -> Scheme:
     """Read a scheme's name, a short one or the long one.
 

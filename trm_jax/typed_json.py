@@ -34,7 +34,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 Fields = TypeVar("Fields")
-Reader = Callable[[Any, str], Any]
+Place = tuple[Any, str | int] | None
+"""Where a value stands: the place of what holds it, and its name or index there. It is written out
+where a value is refused alone, since most never are."""
+Reader = Callable[[Any, Place], Any]
 """(value as JSON has it, where it stands) -> value; raises ValueError."""
 
 SHOWN = reprlib.Repr()
@@ -42,6 +45,7 @@ SHOWN.maxlevel, SHOWN.maxstring, SHOWN.maxlong, SHOWN.maxother = 3, 80, 80, 80
 
 LARGEST = 2**63 - 1  # of an integer: what is longer fits no array and overflows as a float
 MOST_DIGITS = 1000  # of an integer; Python's own bound is met at 4300, with words for programmers
+LISTS = (list, tuple)
 NAMES = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -83,7 +87,7 @@ def read_fields(kind: type[Fields] | types.GenericAlias, values: Any) -> Fields:
       ValueError: a field is missing, unknown or of another type; the message names it.
       TypeError: `kind` has a field that this module does not read.
     """
-    return _reader(kind)(values, "")
+    return _reader(kind)(values, None)
 
 
 def read_complete(kind: type[Fields], values: Any) -> Fields:
@@ -100,7 +104,7 @@ def read_complete(kind: type[Fields], values: Any) -> Fields:
         names = [field.name for field in dataclasses.fields(kind) if field.init]  # type: ignore[arg-type]
         if missing := [name for name in names if name not in values]:
             raise ValueError(f"field {missing[0]} is missing")
-    return _dataclass_reader(kind)(values, "")
+    return _dataclass_reader(kind)(values, None)
 
 
 def encode(value: Any) -> Any:
@@ -116,6 +120,8 @@ def _reader(kind: Any) -> Reader:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return lambda value, place: value
+    if kind is float:
+        return _read_float
     if kind in NAMES or kind is types.NoneType:
         return functools.partial(_read_scalar, kind)
     is_union = origin in (typing.Union, types.UnionType)
@@ -126,7 +132,7 @@ def _reader(kind: Any) -> Reader:
     if origin is tuple and arguments[1:] == (Ellipsis,):
         return functools.partial(_read_list, _reader(arguments[0]))
     if origin is tuple:
-        return functools.partial(_read_places, tuple(map(_reader, arguments)))
+        return functools.partial(_read_tuple, tuple(map(_reader, arguments)))
     if origin in (dict, Mapping):
         return functools.partial(_read_mapping, _reader(arguments[1]))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
@@ -144,26 +150,31 @@ def _own_reader(kinds: tuple[Any, ...]) -> Reader | None:
     if len(own) > 1 or None in own:
         return None
 
-    def read(value: Any, place: str) -> Any:
+    def read(value: Any, place: Place) -> Any:
         try:
             return kinds[0].from_json(value)
         except ValueError as error:
-            raise ValueError(f"{place}: {error}" if place else str(error)) from error
+            raise ValueError(f"{_text(place)}: {error}" if place else str(error)) from error
 
     return read
 
 
-def _read_scalar(kind: Any, value: Any, place: str) -> Any:
+def _read_float(value: Any, place: Place) -> Any:
+    if type(value) is float and math.isfinite(value):  # nearly all are
+        return value
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+    return value if fits else _refuse(place, NAMES[float], value)
+
+
+def _read_scalar(kind: Any, value: Any, place: Place) -> Any:
     if kind is types.NoneType:
         fits = value is None
-    elif kind is float:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
     else:
         fits = type(value) is kind and (kind is not int or -LARGEST <= value <= LARGEST)
     return value if fits else _refuse(place, NAMES.get(kind, "null"), value)
 
 
-def _read_union(readers: tuple[Reader, ...], value: Any, place: str) -> Any:
+def _read_union(readers: tuple[Reader, ...], value: Any, place: Place) -> Any:
     reasons = []
     for read in readers:
         try:
@@ -173,24 +184,27 @@ def _read_union(readers: tuple[Reader, ...], value: Any, place: str) -> Any:
     raise ValueError(reasons[0])
 
 
-def _read_list(read: Reader, value: Any, place: str) -> tuple[Any, ...]:
-    items = value if isinstance(value, list | tuple) else _refuse(place, "a list", value)
-    return tuple(read(item, f"{place}[{i}]") for i, item in enumerate(items))
+def _read_list(read: Reader, value: Any, place: Place) -> tuple[Any, ...]:
+    items = value if isinstance(value, LISTS) else _refuse(place, "a list", value)
+    return tuple([read(item, (place, i)) for i, item in enumerate(items)])
 
 
-def _read_places(readers: tuple[Reader, ...], value: Any, place: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple) or len(value) != len(readers):
+def _read_places(readers: tuple[Reader, ...], value: Any, place: Place) -> list[Any]:
+    if not isinstance(value, LISTS) or len(value) != len(readers):
         _refuse(place, f"a list of {len(readers)}", value)
-    parts = zip(readers, value, strict=True)
-    return tuple(read(item, f"{place}[{i}]") for i, (read, item) in enumerate(parts))
+    return [readers[i](item, (place, i)) for i, item in enumerate(value)]
 
 
-def _read_mapping(read: Reader, value: Any, place: str) -> dict[str, Any]:
+def _read_tuple(readers: tuple[Reader, ...], value: Any, place: Place) -> tuple[Any, ...]:
+    return tuple(_read_places(readers, value, place))
+
+
+def _read_mapping(read: Reader, value: Any, place: Place) -> dict[str, Any]:
     items = value if isinstance(value, dict) else _refuse(place, "an object", value)
-    return {name: read(item, _join(place, name)) for name, item in items.items()}
+    return {name: read(item, (place, name)) for name, item in items.items()}
 
 
-def _read_enum(kind: type[enum.Enum], value: Any, place: str) -> enum.Enum:
+def _read_enum(kind: type[enum.Enum], value: Any, place: Place) -> enum.Enum:
     try:
         return kind(value)
     except ValueError:
@@ -205,13 +219,13 @@ def _dataclass_reader(kind: Any) -> Reader:
     nothing = dataclasses.MISSING
     required = [f.name for f in fields if f.default is nothing and f.default_factory is nothing]
 
-    def read(value: Any, place: str) -> Any:
+    def read(value: Any, place: Place) -> Any:
         values = value if isinstance(value, dict) else _refuse(place, "an object", value)
         if missing := [name for name in required if name not in values]:
-            raise ValueError(f"field {_join(place, missing[0])} is missing")
+            raise ValueError(f"field {_text((place, missing[0]))} is missing")
         if unknown := [name for name in values if name not in readers]:
-            raise ValueError(f"field {_join(place, unknown[0])} is unknown")
-        return kind(**{name: readers[name](v, _join(place, name)) for name, v in values.items()})
+            raise ValueError(f"field {_text((place, unknown[0]))} is unknown")
+        return kind(**{name: readers[name](v, (place, name)) for name, v in values.items()})
 
     return read
 
@@ -222,12 +236,17 @@ def _named_tuple_reader(kind: Any) -> Reader:
     return lambda value, place: kind(*_read_places(readers, value, place))
 
 
-def _join(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+def _text(place: Place) -> str:
+    if place is None:
+        return ""
+    holder, name = place
+    if isinstance(name, int):
+        return f"{_text(holder)}[{name}]"
+    return f"{_text(holder)}.{name}" if holder else name
 
 
-def _refuse(place: str, needed: str, value: Any) -> typing.NoReturn:
-    where = f"field {place}" if place else "the line"
+def _refuse(place: Place, needed: str, value: Any) -> typing.NoReturn:
+    where = f"field {_text(place)}" if place else "the line"
     shown = SHOWN.repr(value)  # repr() of a list that holds itself many times over never ends
     shown = shown if len(shown) <= 40 else f"{shown[:37]}..."
     raise ValueError(f"{where} must be {needed}, got {shown}")

@@ -102,7 +102,7 @@ def records(ablation: Ablation) -> list[Record]:
                 raise ValueError(
                     f"{study}: {each.variant} is compared with no variant of the study"
                 )
-        shards = finished_shards(spec.shards, [each.name for each in mine], ablation.rows)
+        shards = finished_shards(spec.shards, [each.name for each in mine], by_key)
         outcome = {
             each.variant: [by_key[AblationKey(*each.name, *shard)] for shard in shards]
             for each in mine
@@ -148,7 +148,7 @@ def compare_variants(ablation: Ablation, study: str, reference: str, variant: st
     """
     rows = {row.key: row for row in ablation.rows}
     names = [(study, reference), (study, variant)]
-    shards = finished_shards(ablation.spec.shards, names, ablation.rows)
+    shards = finished_shards(ablation.spec.shards, names, rows)
     if not shards:
         return None
     flags = (
@@ -220,11 +220,12 @@ def _cells(record: Record) -> list[str]:
 def open_studies(ablation: Ablation) -> dict[str, int]:
     """Count the puzzles that studies have finished which are not done yet."""
     spec, rows = ablation
+    done = {row.key for row in rows}
     variants: dict[str, list[tuple[str, str]]] = {}
     for each in spec.planned:
         variants.setdefault(each.study, []).append(each.name)
     counts = {
-        study: sum(stop - start for start, stop in finished_shards(spec.shards, names, rows))
+        study: sum(stop - start for start, stop in finished_shards(spec.shards, names, done))
         for study, names in variants.items()
     }
     return {study: count for study, count in counts.items() if count < spec.num_puzzles}

@@ -163,7 +163,7 @@ def finished(spec: VoteSpec, rows: Sequence[VoteRow]) -> Finished:
     """
     done = {row.key: row for row in rows}
     voters = [(scheme, model) for scheme in spec.schemes for model in range(len(spec.models))]
-    shards = finished_shards(spec.shards, voters, rows)
+    shards = finished_shards(spec.shards, voters, done)
     if not shards:
         raise ValueError("no task is finished for every scheme yet; go on with --resume")
     # several checkpoints vote one after the other, as their evaluations follow each other

@@ -193,7 +193,7 @@ def comparison(spec: DecodeSpec, rows: Sequence[DecodeRow]) -> Comparison:
     """
     by_key = {row.key: row for row in rows}
     names = [(each.name, scheme) for each in spec.contestants for scheme in spec.schemes]
-    shards = finished_shards(spec.shards, names, rows)
+    shards = finished_shards(spec.shards, names, by_key)
     if not shards:
         raise ValueError("no shard is finished for every contestant yet; go on with --resume")
     outcomes = [

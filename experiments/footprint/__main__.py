@@ -65,12 +65,29 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def check_scale(args: argparse.Namespace) -> None:
+    """Refuse options that --scale would pass over in silence.
+
+    Raises:
+      ValueError: one is not as where it is left out.
+    """
+    silent = parser().parse_args([])
+    names = ("models", "schemes", "out")
+    given = [f"--{name}" for name in names if getattr(args, name) != getattr(silent, name)]
+    if given:
+        raise ValueError(
+            "--scale is of the paper's own models and 15 schemes and writes nothing;"
+            f" leave {', '.join(given)} out"
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
 
     def action() -> None:
         if args.scale:
+            check_scale(args)
             from experiments.footprint.runner import run_scale  # imports jax: after parsing
 
             return run_scale(args.rates, args.prices)

@@ -60,7 +60,8 @@ def evaluate(sweep: SweepJob, out: Path, deadline: float) -> Sweep:
             if time.monotonic() > deadline:
                 break
     rows = folder.read_rows(spec)
-    if not finished_shards(spec.shards, [(scheme,) for scheme in spec.schemes], rows):
+    done = {row.key for row in rows}
+    if not finished_shards(spec.shards, [(scheme,) for scheme in spec.schemes], done):
         raise ValueError(
             "the time was over before a shard was finished under every scheme; give more --minutes,"
             " or evaluate the model with experiments.sweep"

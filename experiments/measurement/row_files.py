@@ -152,20 +152,26 @@ class ResultFolder(Generic[SpecT, RowT]):
         return merge_specs([self])
 
     def read_rows(self, spec: SpecT) -> list[RowT]:
-        """Read the rows of all processes, a cut-off last line left out.
+        """Read the rows of all processes at once.
+
+        Raises:
+          ValueError: as `iter_rows`.
+        """
+        return list(self.iter_rows(spec))
+
+    def iter_rows(self, spec: SpecT) -> Iterator[RowT]:
+        """Read the rows of all processes one after the other, a cut-off last line left out.
 
         Raises:
           ValueError: a line is damaged, or of another spec.
         """
         places: dict[tuple, str] = {}
-        rows = []
         for file in sorted(self.path.glob(f"{self.layout.rows_name}*.jsonl")):
             for place, row in read_lines(file, self.layout.row, self.layout.cure):
                 self._check(spec, row, place)
                 if (first := places.setdefault(row.key, place)) != place:
                     raise ValueError(f"{place} is of the same work as {first}; {self.layout.cure}")
-                rows.append(row)
-        return rows
+                yield row
 
     def _check(self, spec: SpecT, row: RowT, place: str) -> None:
         """Check a row against the spec that it must belong to."""
@@ -226,17 +232,28 @@ def merge_folders(folders: Sequence[ResultFolder[SpecT, RowT]]) -> tuple[SpecT, 
       FileNotFoundError: a folder has no spec.
       ValueError: the folders do not belong together, or are damaged.
     """
-    spec, rows = merge_specs(folders), []
+    spec = merge_specs(folders)
+    return spec, list(merged_rows(folders, spec))
+
+
+def merged_rows(folders: Sequence[ResultFolder[SpecT, RowT]], spec: SpecT) -> Iterator[RowT]:
+    """Read the rows of folders one after the other.
+
+    Args:
+      spec: of all (`merge_specs`).
+
+    Raises:
+      ValueError: a folder is damaged, or has rows of nothing that the spec lists.
+    """
     for folder in folders:
-        for row in folder.read_rows(spec):
+        for row in folder.iter_rows(spec):
             if not spec.lists(row):
                 key = " ".join(map(str, row.key))
                 raise ValueError(
                     f"{folder.path} has a row of nothing that its {folder.layout.spec_name}.json"
                     f" lists ({key}); {folder.layout.cure}"
                 )
-            rows.append(row)
-    return spec, rows
+            yield row
 
 
 def write_document(

@@ -11,7 +11,7 @@ Not here: files (row_files.py); what a row is (rows.py of each program).
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
@@ -220,12 +220,12 @@ def pending(keys: Iterable[Key], rows: Iterable[KeyedRow]) -> list[Key]:
 
 
 def finished_shards(
-    shards: Sequence[Shard], names: Sequence[tuple], rows: Iterable[KeyedRow]
+    shards: Sequence[Shard], names: Sequence[tuple], done: Container[tuple]
 ) -> list[Shard]:
     """List the shards that all of some variants have finished, in order.
 
     Args:
       names: of the variants, each the beginning of a key: (scheme,), (study, variant), ...
+      done: keys of rows.
     """
-    done = {tuple(row.key) for row in rows}
     return [shard for shard in shards if all((*name, *shard) in done for name in names)]

@@ -10,13 +10,57 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
-from experiments.measurement.halting import HaltedOutcome, join_halted
-from experiments.measurement.shards import Moments, from_hex
+from experiments.measurement.halting import HaltedOutcome, HaltedShard, join_halted
+from experiments.measurement.shards import Moments
 from experiments.measurement.spec import finished_shards
-from experiments.sweep.rows import SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
+from experiments.sweep.rows import REACH, SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
 from trm_jax import intervals
 from trm_jax.intervals import Interval, Pairs, one_minus_mean
+
+NAMES = tuple(REACH)
+
+
+class CompactRow(NamedTuple):
+    """The numbers of a row in arrays: a tenth of the memory, of which a large sweep has many.
+
+    Attributes:
+      exact, lenient: bits of the puzzles at every depth, one depth after the other.
+      sums: sum and sum of squares of every name of REACH, at every depth.
+    """
+
+    start: int
+    stop: int
+    exact: bytes
+    lenient: bytes
+    sums: Float[np.ndarray, "names depths 2"]
+    call_similarity: Moments
+    halted: tuple[HaltedShard, ...]
+
+    def flags(self, name: str, at: int) -> Bool[np.ndarray, " puzzles"]:
+        """Return which puzzles are `exact` or `lenient` at a depth, by its place."""
+        count = self.stop - self.start
+        bits = np.frombuffer(getattr(self, name), np.uint8)
+        size = -(-count // 8)
+        return np.unpackbits(bits[at * size : (at + 1) * size], count=count).astype(bool)
+
+    def moments(self, name: str, at: int) -> Moments:
+        """Return the sums of a name of REACH at a depth, by its place."""
+        return Moments(*self.sums[NAMES.index(name), at].tolist())
+
+
+def compact(row: SweepRow) -> CompactRow:
+    """Keep of a row what outcomes are made of."""
+    return CompactRow(
+        row.start,
+        row.stop,
+        bytes.fromhex("".join(row.exact)),
+        bytes.fromhex("".join(row.lenient)),
+        np.array([getattr(row, name) for name in NAMES], np.float64),
+        row.call_similarity,
+        row.halted,
+    )
 
 
 @dataclass(frozen=True)
@@ -27,14 +71,14 @@ class SweepOutcome:
       scheme: its name.
       cycles: the depths, in H-cycles.
       num_puzzles: n of every rate.
-      rows: its shards, in order.
+      rows: of its shards, in order.
       halting: rules of halting, by name.
     """
 
     scheme: str
     cycles: tuple[int, ...]
     num_puzzles: int
-    rows: tuple[SweepRow, ...]
+    rows: tuple[CompactRow, ...]
     halting: tuple[str, ...] = ()
 
     def exact(self, cycles: int) -> Interval:
@@ -77,29 +121,31 @@ class SweepOutcome:
 
     def _flags(self, name: str, cycles: int) -> np.ndarray:
         at = self.cycles.index(cycles)
-        parts = [from_hex(getattr(row, name)[at], row.stop - row.start) for row in self.rows]
-        return np.concatenate(parts)
+        return np.concatenate([row.flags(name, at) for row in self.rows])
 
     def _mean(self, name: str, cycles: int) -> Interval:
         return self._combine(self._moments(name, cycles))
 
     def _moments(self, name: str, cycles: int) -> list[Moments]:
         at = self.cycles.index(cycles)
-        return [getattr(row, name)[at] for row in self.rows]
+        return [row.moments(name, at) for row in self.rows]
 
     def _combine(self, moments: Iterable[Moments]) -> Interval:
         totals, squares = zip(*moments, strict=True)
         return intervals.mean(sum(totals), sum(squares), self.num_puzzles)
 
 
-def outcomes(spec: SweepSpec, rows: Sequence[SweepRow]) -> list[SweepOutcome]:
+def outcomes(spec: SweepSpec, rows: Iterable[SweepRow]) -> list[SweepOutcome]:
     """Collect the shards that every scheme has finished, one outcome per scheme.
+
+    Args:
+      rows: taken one after the other, and kept in little memory.
 
     Raises:
       ValueError: there is no such shard.
     """
-    by_key = {row.key: row for row in rows}
-    shards = finished_shards(spec.shards, [(scheme,) for scheme in spec.schemes], rows)
+    by_key = {row.key: compact(row) for row in rows}
+    shards = finished_shards(spec.shards, [(scheme,) for scheme in spec.schemes], by_key)
     if not shards:
         raise ValueError("no shard is finished for every scheme yet; go on with --resume")
     total = sum(stop - start for start, stop in shards)

@@ -12,7 +12,8 @@ intervals (outcomes.py).
 """
 
 import dataclasses
-from collections.abc import Sequence, Sized
+import functools
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -31,7 +32,13 @@ from experiments.measurement.row_checks import (
     check_shard,
     check_within,
 )
-from experiments.measurement.row_files import LATER, FolderLayout, ResultFolder, merge_folders
+from experiments.measurement.row_files import (
+    LATER,
+    FolderLayout,
+    ResultFolder,
+    merge_specs,
+    merged_rows,
+)
 from experiments.measurement.shards import DepthSums
 from experiments.measurement.spec import CalibratedSpec, MeasurementSpec, digest_of
 from quant.scheme import parse
@@ -106,8 +113,17 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
         rules = {"halting": list(self.halting)} if self.halting else {}
         return super().identity | {"cycles": list(self.grid.cycles)} | rules
 
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """What `digest_of_scheme` says of every scheme of the spec, once for all rows."""
+        return {name: self._digest_of_scheme(name) for name in self.schemes}
+
     def digest_of_scheme(self, name: str) -> str:
-        """Hash what decides the numbers of a scheme's rows.
+        """Hash what decides the numbers of a scheme's rows."""
+        return self.digests[name] if name in self.digests else self._digest_of_scheme(name)
+
+    def _digest_of_scheme(self, name: str) -> str:
+        """Hash the identity, and what belongs to some schemes alone.
 
         Static products once rounded their inputs only; rows from then must not mix with those
         of today's arithmetic, which is the exported file's (quant/simulation.py). Puzzles that
@@ -126,8 +142,9 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
     def check_row(self, row: "SweepRow") -> None:
         """Check a row's shard, and that it has every depth."""
         check_shard(row.start, row.stop, self.batch_size)
+        depths = len(self.grid.cycles)
         for name, values in row.by_depth.items():
-            check_length(name, values, len(self.grid.cycles))
+            check_length(name, values, depths)
         check_length("halted", row.halted, len(self.halting))
         for i, halted in enumerate(row.halted):
             check_halted_steps(f"halted[{i}]", halted, self.grid.steps)
@@ -208,11 +225,13 @@ def sweep_folder(path: Path, process: int | None = None) -> ResultFolder[SweepSp
     return ResultFolder(path, LAYOUT, process)
 
 
-def merge_sweeps(paths: Sequence[Path]) -> tuple[SweepSpec, list[SweepRow]]:
-    """Join the rows of folders of one sweep.
+def merge_sweeps(paths: Sequence[Path]) -> tuple[SweepSpec, Iterator[SweepRow]]:
+    """Join the rows of folders of one sweep, read as they are taken: there may be a million.
 
     Raises:
       FileNotFoundError: a folder has no spec.
-      ValueError: the folders are of different sweeps, or damaged.
+      ValueError: the folders are of different sweeps, or damaged; of rows, when they are taken.
     """
-    return merge_folders([sweep_folder(path) for path in paths])
+    folders = [sweep_folder(path) for path in paths]
+    spec = merge_specs(folders)
+    return spec, merged_rows(folders, spec)

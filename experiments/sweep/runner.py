@@ -249,16 +249,15 @@ def measure_and_report(
     """
     spec = job.spec
     folder.check(spec, resume=True)
-    done = folder.read_rows(spec)
+    keys = pending(spec.work_keys(process.shard_offset, process.count), folder.iter_rows(spec))
     process.wait_for_others("checked")
     facts = environment()
     if process.reports:
         console.print(job.header(facts), soft_wrap=True)
-    keys = pending(spec.work_keys(process.shard_offset, process.count), done)
     if keys:
         run(job, args, folder, keys, facts, engine)
     process.wait_for_others("measured")
     if process.reports:
         from experiments.sweep.tables import write_report  # late: rows need no figures
 
-        write_report(spec, folder.read_rows(spec), folder.path, console)
+        write_report(spec, folder.iter_rows(spec), folder.path, console)

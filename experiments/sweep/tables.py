@@ -13,7 +13,7 @@ Not here: how a table or figure is drawn (experiments/render), how a rate is est
 (trm_jax/intervals.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -387,7 +387,7 @@ def heading(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> str:
     return f"{spec.model} on {spec.data}, {outcomes[0].num_puzzles} puzzles"
 
 
-def write_report(spec: SweepSpec, rows: Sequence[SweepRow], out: Path, console: Console) -> None:
+def write_report(spec: SweepSpec, rows: Iterable[SweepRow], out: Path, console: Console) -> None:
     """Print both tables and write all files of a report.
 
     Raises:

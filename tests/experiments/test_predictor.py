@@ -20,7 +20,7 @@ from experiments.predictor.rule import Case, by_model, by_puzzles, judge, learn
 from experiments.predictor.signals import ONE_STEP, SIGNALS, points, told_apart
 from experiments.predictor.tables import study, study_tables
 from experiments.sweep.rows import sweep_folder
-from tests.support.sweep_rows import LOST, ROWS, SOLVED_OF_TEN, SPEC, make_sweep
+from tests.support.sweep_rows import LOST, ROWS, SOLVED_OF_TEN, SPEC, make_sweep, write_made
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -182,12 +182,7 @@ def test_a_correlation_that_does_not_exist_is_not_shown():
 
 
 def test_the_program_writes_its_files(tmp_path, capsys):
-    made = make_sweep()
-    folder = sweep_folder(tmp_path / "sweep")
-    folder.open(made.spec, {})
-    for outcome in made.outcomes:
-        for row in outcome.rows:
-            folder.append(row)
+    write_made(tmp_path / "sweep")
     out = tmp_path / "out"
     assert predictor.main([str(tmp_path / "sweep"), "--out", str(out)]) == 0
     assert "No rank correlation: fewer than 8 schemes" in capsys.readouterr().out

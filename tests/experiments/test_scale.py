@@ -92,3 +92,10 @@ def test_no_number_of_the_tables_has_an_exponent(monkeypatch: pytest.MonkeyPatch
     cells = [cell for table in scale.scale_tables(DEVICES) for row in table.rows for cell in row]
     assert not [cell for cell in cells if re.search(r"\de[+-]", cell)]
     assert {"6,003", "296,700", "<1 s"} <= set(cells)
+
+
+@pytest.mark.parametrize("option", ["--models", "--schemes", "--out"])
+def test_what_scale_would_pass_over_is_refused(option, capsys):
+    assert program.main(["--scale", option, "fp32"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"; leave {option} out")

@@ -26,14 +26,13 @@ from experiments.footprint import rows as footprint_rows
 from experiments.measurement.row_files import write_records
 from experiments.measurement.shards import Moments
 from experiments.recipe.rows import SearchRecord, SolvedRecord, write_search
-from experiments.sweep.rows import sweep_folder
 from export.artifact.manifest import Expected, Manifest, dump_manifest, facts_of
 from export.cortex_m.build import Counted
 from export.cortex_m.memory import BoardSram, Flash
 from export.graph.files import HOST_FILE, MANIFEST_FILE, name_files
 from export.targets import Target
 from quant.scheme import CarryPrecision
-from tests.support.sweep_rows import make_sweep
+from tests.support.sweep_rows import write_made
 from trm_jax.config import PRESETS
 
 COMMON: dict[str, Any] = {
@@ -45,12 +44,7 @@ COMMON: dict[str, Any] = {
 
 
 def write_sweep(path: Path) -> None:
-    made = make_sweep("sudoku-trm-mlp-mini")
-    files = sweep_folder(path)
-    files.open(made.spec, {"started": "now"})
-    for outcome in made.outcomes:
-        for row in outcome.rows:
-            files.append(row)
+    write_made(path, "sudoku-trm-mlp-mini")
 
 
 def write_ablation(path: Path) -> None:

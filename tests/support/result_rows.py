@@ -14,10 +14,9 @@ from experiments.deploy.cortex_m.rows import BoardRow, BoardSpec, Speed, board_f
 from experiments.deploy.host.rows import HostRow, HostSpec, Probe, host_folder, probe_folder
 from experiments.footprint import rows as footprint_rows
 from experiments.measurement.shards import Moments
-from experiments.sweep.rows import sweep_folder
 from export.cortex_m.build import Counted
 from export.cortex_m.memory import BoardSram, Flash
-from tests.support import sweep_rows
+from tests.support.sweep_rows import write_made
 from trm_jax.config import preset
 
 ENVIRONMENT = {"started": "2026-11-29T00:00:00"}
@@ -28,11 +27,7 @@ FLAGS = {2: "80", 3: "a0"}
 
 def write_sweep(folder: Path) -> None:
     """Write a sweep of four schemes."""
-    opened = sweep_folder(folder)
-    spec, rows = sweep_rows.make_rows()
-    opened.open(spec, ENVIRONMENT)
-    for row in rows:
-        opened.append(row)
+    write_made(folder, started=ENVIRONMENT["started"])
 
 
 def write_ablation(folder: Path) -> None:

@@ -1,16 +1,18 @@
 """Rows of sweeps with made-up numbers, few enough to be added up by hand in a test.
 
-`ROWS` are of one small sweep; `make_sweep` makes finished sweeps whose schemes differ.
+`ROWS` are of one small sweep; `make_sweep` makes finished sweeps whose schemes differ, and
+`write_made` writes their folders.
 """
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 
 from experiments.measurement.depths import DepthGrid
 from experiments.measurement.shards import Moments, to_hex
 from experiments.sweep.outcomes import Sweep, outcomes
-from experiments.sweep.rows import SweepRow, SweepSpec
+from experiments.sweep.rows import SweepRow, SweepSpec, sweep_folder
 
 SPEC = SweepSpec(
     task="sudoku",
@@ -75,6 +77,15 @@ def make_sweep(
     """Make a sweep in which each scheme solves the first so many of every 10 puzzles."""
     spec, rows = make_rows(model, lost, tens, solved)
     return Sweep(spec, outcomes(spec, rows))
+
+
+def write_made(path: Path, model: str = "m", started: str = "now") -> None:
+    """Write the folder of a sweep as `make_sweep` makes it."""
+    spec, rows = make_rows(model)
+    folder = sweep_folder(path)
+    folder.open(spec, {"started": started})
+    for row in rows:
+        folder.append(row)
 
 
 def make_rows(

@@ -7,18 +7,22 @@ numbers of rows (`evaluation_order`), made of a few arrays of 8 bytes each.
 import dataclasses
 import json
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.ablate import runner as ablation
-from experiments.measurement.row_files import drop_torn_line, read_lines
+from experiments.measurement.row_files import drop_torn_line, line_of, read_lines
 from experiments.measurement.shards import load_shard
+from experiments.sweep.outcomes import outcomes
+from experiments.sweep.rows import SweepRow
+from tests.support.sweep_rows import ROWS, SPEC
 from trm_jax.loading import Puzzles, load_puzzles
 from trm_jax.tasks import calibration
 from trm_jax.tasks.calibration import NAMED_AT_ONCE, CalibrationPuzzles
+from trm_jax.typed_json import parse_json, read_fields
 
 NUM = 422_786
 ORDER_BYTES = 8 * 8 * NUM  # at most eight arrays of 64-bit row numbers at a time
@@ -85,6 +89,25 @@ def test_rows_are_read_one_at_a_time(tmp_path: Path):
     file.write_text(line * 1000)
     assert peak_of(lambda: sum(1 for _ in read_lines(file, dict[str, str], ""))) < 1e6
     assert sum(1 for _ in read_lines(file, dict[str, str], "")) == 1000
+
+
+def test_a_report_keeps_little_of_every_row():
+    """Of rows of 3 depths as a file gives them, where no row shares its numbers with another.
+
+    26 floats and 6 bytes of flags each, and what Python adds; read whole, more than twice as much.
+    """
+    rows, batch = 200, SPEC.batch_size
+    spec = dataclasses.replace(SPEC, num_puzzles=rows // len(SPEC.schemes) * batch)
+    like = {row.scheme: row for row in ROWS[: len(SPEC.schemes)]}
+
+    def taken() -> Iterator[SweepRow]:
+        for name, start, stop in spec.work_keys():
+            line = line_of(vars(like[name]) | {"start": start, "stop": stop})
+            yield read_fields(SweepRow, parse_json(line))
+
+    assert sum(len(each.rows) for each in outcomes(spec, taken())) == rows
+    assert peak_of(lambda: outcomes(spec, taken())) < 6 * (26 * 8 + 6) * rows
+    assert peak_of(lambda: list(taken())) > 12 * (26 * 8 + 6) * rows
 
 
 @pytest.mark.parametrize("torn", [0, 1, 65_535, 65_536, 65_537, 200_000])

@@ -35,9 +35,8 @@ from experiments.report.verdicts import (
     within,
 )
 from experiments.sweep.outcomes import Sweep
-from experiments.sweep.rows import sweep_folder
 from export.footprint import energy
-from tests.support.sweep_rows import make_sweep
+from tests.support.sweep_rows import make_sweep, write_made
 from trm_jax.intervals import Interval, Pairs, interval_fields, paired_difference, wilson
 
 VOID = {"meta", "br"}
@@ -68,13 +67,8 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of a finished sweep, of the shape of a bundled model's."""
-    made = make_sweep("sudoku-trm-mlp-mini")
     path = tmp_path_factory.mktemp("runs") / "sweep"
-    files = sweep_folder(path)
-    files.open(made.spec, {})
-    for outcome in made.outcomes:
-        for row in outcome.rows:
-            files.append(row)
+    write_made(path, "sudoku-trm-mlp-mini")
     return path
 
 
