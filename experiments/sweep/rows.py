@@ -41,7 +41,7 @@ from experiments.measurement.row_files import (
 )
 from experiments.measurement.shards import DepthSums
 from experiments.measurement.spec import CalibratedSpec, MeasurementSpec, digest_of
-from quant.scheme import parse
+from quant.scheme import Rounding, parse
 from trm_jax.halting import NEVER, parse_halting
 
 REACH = {
@@ -126,13 +126,16 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
         """Hash the identity, and what belongs to some schemes alone.
 
         Static products once rounded their inputs only; rows from then must not mix with those
-        of today's arithmetic, which is the exported file's (quant/simulation.py). Puzzles that
-        were chosen to calibrate on belong to the schemes that are.
+        of today's arithmetic, which is the exported file's (quant/simulation.py). Rounding was once
+        learned in steps that other models than the MLP mini could not take (quant/ptq/rounding.py).
+        Puzzles that were chosen to calibrate on belong to the schemes that are.
         """
         scheme = parse(name)
         own = self.chosen_calibration if scheme.needs_puzzles else {}
         if scheme.activations.is_static and not scheme.is_integer:
             own["static_outputs"] = "rounded"
+        if any(weights.rounding is Rounding.LEARNED for weights in scheme.all_weights):
+            own["learned"] = "in small steps"
         return digest_of(self.identity | own) if own else self.digest
 
     def digest_for(self, row: "SweepRow") -> str:

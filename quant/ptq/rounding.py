@@ -55,8 +55,10 @@ CYCLES = 1
 ones in the same time (docs/numerics.md)."""
 HELD_OUT = 4
 """One puzzle of so many is not learned from, and scored at so many depths."""
-INSIDE = 0.49
-"""Steps on either side of an integer within which a weight surely rounds to it."""
+INSIDE = 0.3
+"""Steps on either side of an integer within which a weight starts. GPTQ rounds many weights away
+from the nearest integer; started close to .5, they would all fall back in the first updates,
+whatever their gradients say (docs/numerics.md)."""
 ANSWER_WEIGHT = 0.1
 """Of the divergence of answers: a few cells that are not decided yet make most of it."""
 ADAM = scale_by(Optimizer.ADAMW, b1=0.9, b2=0.95, eps=1e-12)
@@ -78,7 +80,7 @@ class LearningSettings:
 
     updates: int = 800
     tokens: int = 600
-    lr: float = 0.02
+    lr: float = 0.01
     scale_lr: float = 0.001
     own_states: float = 0.5
     score_every: int = 100
