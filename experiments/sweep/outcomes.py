@@ -23,7 +23,7 @@ NAMES = tuple(REACH)
 
 
 class CompactRow(NamedTuple):
-    """The numbers of a row in arrays: a tenth of the memory, of which a large sweep has many.
+    """The numbers of a row in arrays: a large sweep has many rows, and this takes a quarter.
 
     Attributes:
       exact, lenient: bits of the puzzles at every depth, one depth after the other.
