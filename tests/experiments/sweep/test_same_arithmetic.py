@@ -124,6 +124,14 @@ def test_rows_of_the_earlier_static_arithmetic_do_not_mix(job: SweepJob) -> None
     assert spec.digest not in static
 
 
+def test_rows_of_earlier_learned_rounding_do_not_mix(job: SweepJob) -> None:
+    """Also where a single matrix is learned; what it starts from is as before."""
+    names = ("w3t-auto-learned", "w4c-sym[head=w2t-auto-learned]", "w3t-auto-gptq-norm")
+    one, other, gptq = (job.spec.digest_of_scheme(parse(name).name) for name in names)
+    assert one == other
+    assert one != gptq == job.spec.digest
+
+
 @pytest.mark.slow
 def test_rows_carry_the_digest_of_their_scheme(job: SweepJob) -> None:
     names, spec = ("fp32", "w8c-sym_a8s"), job.spec
