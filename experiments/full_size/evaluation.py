@@ -104,6 +104,5 @@ def draw(sweep: Sweep, out: Path) -> bool:
     from experiments.render.console import make_console
     from experiments.sweep.tables import write_report
 
-    rows = [row for outcome in sweep.outcomes for row in outcome.rows]
-    write_report(sweep.spec, rows, out, make_console())
+    write_report(sweep.spec, sweep_folder(out).iter_rows(sweep.spec), out, make_console())
     return True
