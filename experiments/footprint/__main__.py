@@ -32,7 +32,7 @@ from pathlib import Path
 from experiments.footprint.job import COUNTED_DECODERS, PUBLISHED, SCHEMES
 from experiments.measurement.folders import FOOTPRINT
 from experiments.measurement.options import add_schemes
-from trm_jax.command_line import exit_code, make_parser, user_path
+from trm_jax.command_line import exit_code, given_options, make_parser, user_path
 from trm_jax.output.folder import check_named
 
 
@@ -65,29 +65,31 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def check_scale(args: argparse.Namespace) -> None:
+def check_scale(args: argparse.Namespace, p: argparse.ArgumentParser) -> None:
     """Refuse options that --scale would pass over in silence.
 
+    Args:
+      p: what parsed the command line.
+
     Raises:
-      ValueError: one is not as where it is left out.
+      ValueError: names them.
     """
-    silent = parser().parse_args([])
-    names = ("models", "schemes", "out")
-    given = [f"--{name}" for name in names if getattr(args, name) != getattr(silent, name)]
-    if given:
+    if given := given_options(p, args, ("models", "schemes", "out")):
+        options = ", ".join(f"--{name}" for name in given)
         raise ValueError(
             "--scale is of the paper's own models and 15 schemes and writes nothing;"
-            f" leave {', '.join(given)} out"
+            f" leave {options} out"
         )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parser().parse_args(argv)
+    p = parser()
+    args = p.parse_args(argv)
 
     def action() -> None:
         if args.scale:
-            check_scale(args)
+            check_scale(args, p)
             from experiments.footprint.runner import run_scale  # imports jax: after parsing
 
             return run_scale(args.rates, args.prices)

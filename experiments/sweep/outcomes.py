@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from experiments.measurement.halting import HaltedOutcome, HaltedShard, join_halted
-from experiments.measurement.shards import Moments
+from experiments.measurement.shards import Moments, from_hex
 from experiments.measurement.spec import finished_shards
 from experiments.sweep.rows import REACH, SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
 from trm_jax import intervals
@@ -26,24 +26,23 @@ class CompactRow(NamedTuple):
     """The numbers of a row in arrays: a large sweep has many rows, and this takes a quarter.
 
     Attributes:
-      exact, lenient: bits of the puzzles at every depth, one depth after the other.
+      exact, lenient: bits of the puzzles, hex, one depth after the other.
       sums: sum and sum of squares of every name of REACH, at every depth.
     """
 
     start: int
     stop: int
-    exact: bytes
-    lenient: bytes
+    exact: str
+    lenient: str
     sums: Float[np.ndarray, "names depths 2"]
     call_similarity: Moments
     halted: tuple[HaltedShard, ...]
 
     def flags(self, name: str, at: int) -> Bool[np.ndarray, " puzzles"]:
         """Return which puzzles are `exact` or `lenient` at a depth, by its place."""
-        count = self.stop - self.start
-        bits = np.frombuffer(getattr(self, name), np.uint8)
-        size = -(-count // 8)
-        return np.unpackbits(bits[at * size : (at + 1) * size], count=count).astype(bool)
+        text = getattr(self, name)
+        digits = len(text) // self.sums.shape[1]
+        return from_hex(text[at * digits : (at + 1) * digits], self.stop - self.start)
 
     def moments(self, name: str, at: int) -> Moments:
         """Return the sums of a name of REACH at a depth, by its place."""
@@ -55,8 +54,8 @@ def compact(row: SweepRow) -> CompactRow:
     return CompactRow(
         row.start,
         row.stop,
-        bytes.fromhex("".join(row.exact)),
-        bytes.fromhex("".join(row.lenient)),
+        "".join(row.exact),
+        "".join(row.lenient),
         np.array([getattr(row, name) for name in NAMES], np.float64),
         row.call_similarity,
         row.halted,

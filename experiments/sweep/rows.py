@@ -116,14 +116,10 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
     @functools.cached_property
     def digests(self) -> dict[str, str]:
         """What `digest_of_scheme` says of every scheme of the spec, once for all rows."""
-        return {name: self._digest_of_scheme(name) for name in self.schemes}
+        return {name: self.digest_of_scheme(name) for name in self.schemes}
 
     def digest_of_scheme(self, name: str) -> str:
-        """Hash what decides the numbers of a scheme's rows."""
-        return self.digests[name] if name in self.digests else self._digest_of_scheme(name)
-
-    def _digest_of_scheme(self, name: str) -> str:
-        """Hash the identity, and what belongs to some schemes alone.
+        """Hash what decides the numbers of a scheme's rows.
 
         Static products once rounded their inputs only; rows from then must not mix with those
         of today's arithmetic, which is the exported file's (quant/simulation.py). Rounding was once
@@ -140,7 +136,8 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
 
     def digest_for(self, row: "SweepRow") -> str:
         """Return the digest that a row must have."""
-        return self.digest_of_scheme(row.scheme)
+        known = row.scheme in self.digests
+        return self.digests[row.scheme] if known else self.digest_of_scheme(row.scheme)
 
     def check_row(self, row: "SweepRow") -> None:
         """Check a row's shard, and that it has every depth."""

@@ -182,8 +182,7 @@ def make_worker(args: argparse.Namespace, shared: None) -> Worker[Sequence[Sweep
 
 def identity_of(spec: SweepSpec) -> dict[str, str]:
     """Say what decides the numbers of every row of a sweep."""
-    digests = {name: spec.digest_of_scheme(name) for name in spec.schemes}
-    return {"model": spec.model_sha256, "puzzles": spec.data_sha256} | digests
+    return {"model": spec.model_sha256, "puzzles": spec.data_sha256} | spec.digests
 
 
 def run(

@@ -7,7 +7,7 @@ from the zero point z, and of every scale the logarithm t of a factor:
 
     w = (q - z) s e^t,    q = clip(round(v) + z)
 
-At first v is the full-precision weight, held within the interval that rounds to GPTQ's q. The
+At first v is the full-precision weight, held within INSIDE of a step of GPTQ's q. The
 gradient goes through the rounding as if it were not there (straight-through), and through all calls
 of CYCLES H-cycles; z stays. One update of Adam takes some puzzles at whatever depth of their
 trajectories they are, runs both models from the same states and compares the ends:

@@ -16,6 +16,7 @@ from trm_jax.command_line.ending import REPEATED, RESUMED, STOPPED, exit_code
 from trm_jax.command_line.extras import install_text
 from trm_jax.command_line.parsing import (
     add_out,
+    given_options,
     host_and_port,
     make_parent,
     make_parser,
@@ -41,6 +42,7 @@ __all__ = [
     "add_out",
     "exit_code",
     "free_memory",
+    "given_options",
     "host_and_port",
     "install_text",
     "make_parent",

@@ -214,6 +214,18 @@ def member_of(kind: type[Member], what: str) -> Callable[[str], Member]:
     return read
 
 
+def given_options(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, names: Sequence[str]
+) -> list[str]:
+    """List which of some options have another value than where a command line is silent.
+
+    Args:
+      parser: what parsed the command line.
+      names: as attributes of `args`.
+    """
+    return [name for name in names if getattr(args, name) != parser.get_default(name)]
+
+
 def add_out(parser: argparse.ArgumentParser, help_text: str) -> None:
     """Declare --out of a program whose earlier versions took it as its last plain word.
 

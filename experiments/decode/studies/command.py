@@ -7,7 +7,14 @@ from typing import Any
 
 from experiments.measurement.folders import STUDY
 from experiments.measurement.options import add_schemes
-from trm_jax.command_line import natural_float, number_in, positive_float, positive_int, user_path
+from trm_jax.command_line import (
+    given_options,
+    natural_float,
+    number_in,
+    positive_float,
+    positive_int,
+    user_path,
+)
 from trm_jax.data.calibration import add_calibration
 
 STUDIES = ("order", "budget", "parallel", "switch", "lora", "quant")
@@ -174,7 +181,7 @@ def check_read(args: argparse.Namespace, p: argparse.ArgumentParser) -> None:
       ValueError: names them.
     """
     unread = UNREAD.get(args.study, (*TAUGHT, *ADAPTERS))
-    given = [name for name in unread if getattr(args, name) != p.get_default(name)]
+    given = given_options(p, args, unread)
     if not given:
         return
     options = ", ".join(f"--{name.replace('_', '-')}" for name in given)

@@ -113,9 +113,8 @@ def test_integers_are_better_on_puzzles_held_out(config: Config) -> None:
 
 
 @pytest.mark.slow
-def test_a_matrix_that_is_learned_alone_leaves_the_others(
-    calibration: Calibration, last_is_best: None
-) -> None:
+@pytest.mark.usefixtures("last_is_best")
+def test_a_matrix_that_is_learned_alone_leaves_the_others(calibration: Calibration) -> None:
     start = start_of(calibration, "w2c-asym[head=w3t-sym]")
     site = "L_level/layers_0/mlp/down_proj"
     learned = leaves_of(learn_rounding(start, [site], calibration, QUICK))
@@ -139,9 +138,8 @@ def test_updates_that_only_harm_keep_the_start(calibration: Calibration) -> None
 
 
 @pytest.mark.slow
-def test_no_weight_crosses_before_it_was_looked_at(
-    calibration: Calibration, last_is_best: None
-) -> None:
+@pytest.mark.usefixtures("last_is_best")
+def test_no_weight_crosses_before_it_was_looked_at(calibration: Calibration) -> None:
     """Adam's first updates move every weight alike, small gradients as large ones."""
     start = start_of(calibration, "w2t-sym")
     few = LearningSettings(updates=rounding.WARMUP, tokens=15)
