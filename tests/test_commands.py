@@ -44,6 +44,7 @@ QUICK = {
     "trm_jax.data.arc generate": "--num-train 2 --num-test 2 --num-aug 1",
     "experiments.deploy --target aihub --task sudoku --dry": "--schemes fp32 --limit 1 --out out",
     "export.onnx --model sudoku-trm-mlp-mini": "--scheme fp32 --steps 1 --out out",
+    "experiments.footprint --scale": "",
     "experiments.footprint": "--models sudoku-trm-mlp-mini --out out",
     "experiments.deploy.cortex_m.arena": "--preset sudoku-trm-att-mini --out out",
     "experiments.deploy --target cortex-m55": "--schemes fp32 --out out",

@@ -94,7 +94,8 @@ def test_rows_are_read_one_at_a_time(tmp_path: Path):
 def test_a_report_keeps_little_of_every_row():
     """Of rows of 3 depths as a file gives them, where no row shares its numbers with another.
 
-    26 floats and 6 bytes of flags each, and what Python adds; read whole, more than twice as much.
+    26 floats and 6 bytes of flags each, and five times that for what Python adds; rows that are kept
+    as they were read are far beyond that bound.
     """
     rows, batch = 200, SPEC.batch_size
     spec = dataclasses.replace(SPEC, num_puzzles=rows // len(SPEC.schemes) * batch)
@@ -106,8 +107,9 @@ def test_a_report_keeps_little_of_every_row():
             yield read_fields(SweepRow, parse_json(line))
 
     assert sum(len(each.rows) for each in outcomes(spec, taken())) == rows
-    assert peak_of(lambda: outcomes(spec, taken())) < 6 * (26 * 8 + 6) * rows
-    assert peak_of(lambda: list(taken())) > 12 * (26 * 8 + 6) * rows
+    bound = 6 * (26 * 8 + 6) * rows
+    assert peak_of(lambda: outcomes(spec, taken())) < bound
+    assert peak_of(lambda: list(taken())) > 1.5 * bound
 
 
 @pytest.mark.parametrize("torn", [0, 1, 65_535, 65_536, 65_537, 200_000])
