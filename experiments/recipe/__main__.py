@@ -6,7 +6,7 @@ r"""Find the weights of every matrix that cost least under a budget of bytes.
 
 Every matrix is quantised alone, in each way that the target takes and that none better makes as
 small (2 to 8 bits, a scale per tensor or per channel, rounded with Hessians), and the change of a
-supervision step is measured on calibration puzzles (at most 128 of them): states,
+supervision step is measured on calibration puzzles (at most 128, fewer of a large model): states,
 answers and halting. Losses nearly add up (the sum is printed beside what was measured), so an exact
 search finds the best mix of every size. The one within --budget is then refined: the losses of
 matrices are measured again around it, as long as that lowers what all of them cost together.

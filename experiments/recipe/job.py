@@ -41,7 +41,8 @@ ZERO_POINTS = 1.1  # factor on bytes up to which an asymmetric grid stands for t
 MOST_DECIDING = 500  # if 2 % of them change, the standard error of a drop is 0.6 pp
 FEWEST_DECIDING = 100
 DECIDING_GFLOPS = 1400  # of solving them once without --max-drop: 500 of a bundled 6x6 model
-LOSS_BATCHES = 4  # of the calibration puzzles, that losses are measured on
+LOSS_BATCHES = 4  # of the calibration puzzles, that losses are measured on at most
+LOSS_GFLOPS = 25  # of measuring one mix: LOSS_BATCHES of a bundled 6x6 model, one of a 9x9 one
 UNITS = {"MB": 1e6, "kB": 1e3}
 TFLITE_SCALE_BYTES = SCALE_BYTES + 8  # the schema's zero points are int64, and always there
 TABLE_BYTES = 16  # per output: what TFLite Micro's decoder turns a 4-bit code into
@@ -53,7 +54,7 @@ class RecipeJob:
     """A search, checked.
 
     Attributes:
-      aside: puzzles that weights are rounded by; losses are measured on LOSS_BATCHES of them.
+      aside: puzzles that weights are rounded by; losses are measured on some of them.
       target: None counts densely packed integers.
       sites: the matrices.
       rest: bytes of everything that is not a matrix.
@@ -95,7 +96,8 @@ class RecipeJob:
     @property
     def num_loss_puzzles(self) -> int:
         """Count the calibration puzzles that losses are measured on."""
-        return min(LOSS_BATCHES * batch_size_of(self.aside.count), self.aside.count)
+        size = batch_size_of(self.aside.count)
+        return min(size * most_loss_batches(self.model.config, size), self.aside.count)
 
     @property
     def num_weights(self) -> int:
@@ -183,6 +185,12 @@ def most_deciding(config: Config, max_drop: float | None) -> int:
         return MOST_DECIDING
     gflops = config.halt_max_steps * flops_per_step(config) / 1e9
     return min(MOST_DECIDING, max(FEWEST_DECIDING, int(DECIDING_GFLOPS / gflops)))
+
+
+def most_loss_batches(config: Config, size: int) -> int:
+    """Choose how many batches of a size measure losses: fewer of a large model."""
+    gflops = size * flops_per_step(config) / 1e9
+    return min(LOSS_BATCHES, max(1, int(LOSS_GFLOPS / gflops)))
 
 
 def choose_deciding(

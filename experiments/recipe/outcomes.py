@@ -79,6 +79,7 @@ class RecipeOutcome:
       uniform: single schemes that the target takes.
       solved: full precision, the recipe, and the best single scheme that fits, if one does and the
         recipe is another.
+      solving_seconds: that solving them took.
       tried: sizes that the deciding puzzles were asked about; empty without --max-drop.
       final: recipes that the deciding puzzles chose from; empty where none is left to decide.
       states: losses of static activations, each rounded alone; empty where a target computes in
@@ -92,6 +93,7 @@ class RecipeOutcome:
     every: tuple[FrontPoint, ...]
     uniform: tuple[FrontMeasurement, ...]
     solved: tuple[SolvedScheme, ...]
+    solving_seconds: float
     tried: tuple[TriedSize, ...] = ()
     final: tuple[TriedSize, ...] = ()
     states: Mapping[str, StateLoss] = field(default_factory=dict)

@@ -13,7 +13,13 @@ from experiments.jobs.remote_work import RemoteEngine, RemoteWork, Worker
 from experiments.measurement.choices import environment
 from experiments.measurement.folders import RECIPE
 from experiments.recipe import rows, tables
-from experiments.recipe.job import LOSS_BATCHES, RecipeJob, carrier, matrix_bytes, prepare
+from experiments.recipe.job import (
+    RecipeJob,
+    carrier,
+    matrix_bytes,
+    most_loss_batches,
+    prepare,
+)
 from experiments.recipe.outcomes import (
     FrontMeasurement,
     RecipeOutcome,
@@ -27,6 +33,7 @@ from experiments.render.console import make_console
 from experiments.render.tables import print_tables
 from quant.ptq.calibrate import Calibration
 from quant.ptq.mixed_precision import (
+    NEAR,
     PASSES,
     FrontPoint,
     Picks,
@@ -39,6 +46,7 @@ from quant.ptq.sensitivity import Sensitivity, StateLoss, state_losses
 from quant.scheme import WeightScheme, parse_weights
 from quant.simulation import calibrate_on
 from trm_jax.command_line import progress_bar
+from trm_jax.data.batches import batch_size_of
 from trm_jax.data.calibration import describe_calibration
 from trm_jax.output.folder import writing_whole
 from trm_jax.output.staging import staged
@@ -75,7 +83,7 @@ def record_search(job: RecipeJob, outcome: RecipeOutcome, seconds: float) -> row
     """Collect what readers of results are told.
 
     Args:
-      seconds: that the search and solving took.
+      seconds: that all took, of which solving for the report is none of the search.
     """
     return rows.SearchRecord(
         task=job.puzzles.task.name,
@@ -83,7 +91,7 @@ def record_search(job: RecipeJob, outcome: RecipeOutcome, seconds: float) -> row
         data=job.puzzles.name,
         target=job.target.value if job.target else None,
         budget=outcome.budget,
-        seconds=round(seconds, 1),
+        seconds=round(seconds - outcome.solving_seconds, 1),
         num_puzzles=job.num_puzzles,
         deciding_puzzles=len(job.deciding),
         solved=rows.records_of(outcome.solved),
@@ -103,7 +111,7 @@ def search(
       ValueError: no recipe within the budget keeps to --max-drop.
     """
     calibration = calibrate_on(job.model, job.aside.batches())
-    sensitivity = make_sensitivity(calibration)
+    sensitivity = make_sensitivity(job, calibration)
     choices = measure_choices(job, args, sensitivity, engine)
     mixes = MixMeasurement(
         job=job, calibration=calibration, sensitivity=sensitivity, choices=choices
@@ -123,17 +131,22 @@ def search(
     best = mixes.measured(chosen)
     scheme = job.scheme(mixes.mix(chosen.picks))
     same = single is not None and chosen.picks == finalists[single.name].picks
+    front_points = measure_front(mixes, front, start, best)
+    states = measure_states(job, calibration)
+    began = time.monotonic()
+    solved = solve_all(mixes, scheme, best, None if same else single)
     return RecipeOutcome(
         budget=largest + job.rest,
         matrices=describe_matrices(mixes, chosen),
         chosen=best,
-        front=measure_front(mixes, front, start, best),
+        front=front_points,
         every=tuple(front),
         uniform=tuple(uniform),
-        solved=solve_all(mixes, scheme, best, None if same else single),
+        solved=solved,
+        solving_seconds=time.monotonic() - began,
         tried=tried,
         final=final,
-        states=measure_states(job, calibration),
+        states=states,
     )
 
 
@@ -165,7 +178,7 @@ def measure_states(job: RecipeJob, calibration: Calibration) -> Mapping[str, Sta
 
 def _refined(mixes: MixMeasurement, start: FrontPoint, budget: int) -> FrontPoint:
     """Choose again around a recipe, by what its matrices cost together."""
-    total = PASSES * sum(map(len, mixes.choices))
+    total = PASSES * (2 * NEAR + 1) * len(mixes.choices)
     with progress_bar("refining", total) as advance:
         asked = itertools.count(1)
 
@@ -180,16 +193,17 @@ def make_worker(args: argparse.Namespace, shared: None) -> Worker[str, Measured]
     """Load what a command line names in a process elsewhere, to measure matrices there."""
     del shared  # everything is in files
     job = prepare(args)
-    sensitivity = make_sensitivity(calibrate_on(job.model, job.aside.batches()))
+    sensitivity = make_sensitivity(job, calibrate_on(job.model, job.aside.batches()))
     return Worker(
         identity=identity_of(job),
         compute=lambda site: sensitivity.losses([site], job.candidates),
     )
 
 
-def make_sensitivity(calibration: Calibration) -> Sensitivity:
+def make_sensitivity(job: RecipeJob, calibration: Calibration) -> Sensitivity:
     """Measure full precision, which mixes are compared with."""
-    return Sensitivity(calibration, steps=STEPS, batches=LOSS_BATCHES)
+    batches = most_loss_batches(job.model.config, batch_size_of(job.aside.count))
+    return Sensitivity(calibration, steps=STEPS, batches=batches)
 
 
 def identity_of(job: RecipeJob) -> dict[str, str]:
@@ -235,7 +249,7 @@ def _report(
 ) -> None:
     print_tables(tables.all_tables(outcome), console)
     console.print(
-        f"found in {record.seconds:.0f} s; as a scheme: --schemes"
-        f" {shlex.quote(f'@{job.out}/recipe.json')}",
+        f"found in {record.seconds:.0f} s, puzzles solved in {outcome.solving_seconds:.0f} s; as a"
+        f" scheme: --schemes {shlex.quote(f'@{job.out}/recipe.json')}",
         soft_wrap=True,
     )

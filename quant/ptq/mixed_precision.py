@@ -26,7 +26,8 @@ import numpy as np
 
 Picks = tuple[int, ...]
 """Which choice every matrix takes, by position."""
-PASSES = 2  # of refining; each measures every matrix in every way
+PASSES = 2  # of refining
+NEAR = 2  # choices smaller and larger than a matrix's own that a pass measures
 SWAPS = 8  # that a pass tries where its sums mislead
 
 
@@ -118,12 +119,12 @@ def refine(
 ) -> MeasuredRecipe:
     """Choose again around a recipe, as long as that lowers the loss of all matrices together.
 
-    In every pass each matrix is measured in each way while the others stay as the recipe has them.
-    The choice by those changes is taken if its own measured loss is lower, else the most promising
-    exchange of at most two matrices that lowers it.
+    In every pass each matrix is measured in its NEAR choices of either side while the others stay
+    as the recipe has them. The choice by those changes is taken if its own measured loss is lower,
+    else the most promising exchange of at most two matrices that lowers it.
 
     Args:
-      matrices: the choices of every matrix; their losses are not read.
+      matrices: the choices of every matrix; their losses alone say which are worth measuring.
       picks: the recipe to start from.
       budget: bytes of all matrices.
       measure: the loss of a recipe.
@@ -134,15 +135,18 @@ def refine(
     loss = functools.cache(measure)
     best = MeasuredRecipe(picks, loss(picks))
     for _ in range(passes):
+        near = [near_choices(*each) for each in zip(matrices, best.picks, strict=True)]
         around = [
             [
-                choice._replace(loss=loss(_swapped(best.picks, {at: pick})) - best.loss)
-                for pick, choice in enumerate(choices)
+                matrices[at][pick]._replace(loss=loss(_swapped(best.picks, {at: pick})) - best.loss)
+                for pick in of
             ]
-            for at, choices in enumerate(matrices)
+            for at, of in enumerate(near)
         ]
-        tried = [best_within(pareto_front(around), budget).picks, *_swaps(around, best, budget)]
-        measured = (MeasuredRecipe(each, loss(each)) for each in tried)
+        here = tuple(of.index(pick) for of, pick in zip(near, best.picks, strict=True))
+        tried = [best_within(pareto_front(around), budget).picks, *_swaps(around, here, budget)]
+        named = (tuple(of[i] for of, i in zip(near, each, strict=True)) for each in tried)
+        measured = (MeasuredRecipe(each, loss(each)) for each in named)
         lower = next((each for each in measured if each.loss < best.loss), None)
         if lower is None:
             break
@@ -150,13 +154,20 @@ def refine(
     return best
 
 
-def _swaps(
-    around: Sequence[Sequence[WeightChoice]], best: MeasuredRecipe, budget: int
-) -> Iterator[Picks]:
+def near_choices(choices: Sequence[WeightChoice], pick: int) -> list[int]:
+    """List a choice and NEAR smaller and larger ones that lose less alone than all smaller ones."""
+    sizes, losses = zip(*((choice.stored, choice.loss) for choice in choices), strict=True)
+    front = [int(i) for i in _undominated(np.array(sizes), np.array(losses)) if i != pick]
+    smaller = [i for i in front if sizes[i] <= sizes[pick]]
+    larger = [i for i in front if sizes[i] > sizes[pick]]
+    return [*smaller[-NEAR:], pick, *larger[:NEAR]]
+
+
+def _swaps(around: Sequence[Sequence[WeightChoice]], picks: Picks, budget: int) -> Iterator[Picks]:
     """List exchanges of at most two matrices within a budget, the most promising first."""
-    room = budget - sum(choices[i].stored for choices, i in zip(around, best.picks, strict=True))
+    room = budget - sum(choices[i].stored for choices, i in zip(around, picks, strict=True))
     moves = [
-        (at, pick, choice.stored - choices[best.picks[at]].stored, choice.loss)
+        (at, pick, choice.stored - choices[picks[at]].stored, choice.loss)
         for at, choices in enumerate(around)
         for pick, choice in enumerate(choices)
     ]
@@ -166,7 +177,7 @@ def _swaps(
         if a[0] != b[0] and a[2] + b[2] <= room and a[3] + b[3] < 0
     ]
     for _, changes in sorted(exchanges, key=lambda exchange: exchange[0])[:SWAPS]:
-        yield _swapped(best.picks, changes)
+        yield _swapped(picks, changes)
 
 
 def _swapped(picks: Picks, changes: dict[int, int]) -> Picks:

@@ -16,6 +16,7 @@ from experiments.recipe.job import (
     choose_deciding,
     matrix_bytes,
     most_deciding,
+    most_loss_batches,
     prepare,
     read_budget,
     read_drop,
@@ -122,7 +123,7 @@ def test_what_a_better_one_is_as_small_as_is_no_choice() -> None:
 
 
 def test_how_many_puzzles_measure_and_decide_is_said() -> None:
-    """Of 200 in seven batches of 29, four measure losses; fewer decide where steps cost more."""
+    """Of 200 in seven batches of 29, four measure losses; fewer puzzles where steps cost more."""
     words = ("--budget", "8bits", "--calibration-puzzles", "200")
     job = prepare(recipe.parser().parse_args([*MODEL, *words]))
     assert job.num_loss_puzzles == 116
@@ -132,6 +133,8 @@ def test_how_many_puzzles_measure_and_decide_is_said() -> None:
     large = replace(small, hidden_size=4 * small.hidden_size)
     assert FEWEST_DECIDING <= most_deciding(large, None) < MOST_DECIDING
     assert most_deciding(large, 0.01) == MOST_DECIDING
+    assert most_loss_batches(small, 29) == 4
+    assert most_loss_batches(large, 29) == 1
     alone = header(replace(job, deciding=job.deciding[:0]))
     assert "none is left to decide: the recipe of least loss is taken" in alone
 

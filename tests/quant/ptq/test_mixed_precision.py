@@ -5,7 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from quant.ptq.mixed_precision import Picks, WeightChoice, best_within, pareto_front, refine
+from quant.ptq.mixed_precision import (
+    Picks,
+    WeightChoice,
+    best_within,
+    near_choices,
+    pareto_front,
+    refine,
+)
 
 
 def matrices(seed: int, count: int = 5) -> list[list[WeightChoice]]:
@@ -88,10 +95,26 @@ def test_refining_never_raises_the_loss_nor_leaves_the_budget(seed: int) -> None
 
 def test_an_exchange_is_found_where_sums_mislead() -> None:
     """All three matrices gain alone; all together they lose, any two of them gain most."""
-    of = [[WeightChoice("small", 1, 0.0), WeightChoice("large", 2, 0.0)]] * 3
+    of = [[WeightChoice("small", 1, 1.0), WeightChoice("large", 2, 0.0)]] * 3
     found = refine(of, (0, 0, 0), 6, lambda picks: (3.0, 2.0, 1.0, 9.0)[sum(picks)])
     assert found.loss == 1.0
     assert sum(found.picks) == 2
+
+
+def test_refining_measures_two_sizes_on_either_side() -> None:
+    """In order of bytes; 4 bytes lose more than 3, and are never measured."""
+    choices = [WeightChoice(f"w{n}", n, loss) for n, loss in enumerate((9, 8, 7, 6, 6.5, 5, 4, 3))]
+    shuffled = [choices[i] for i in (3, 7, 0, 5, 1, 4, 6, 2)]
+
+    def sizes(pick: int) -> list[int]:
+        return [shuffled[i].stored for i in near_choices(shuffled, pick)]
+
+    assert sizes(0) == [1, 2, 3, 5, 6]  # from 3 bytes
+    assert sizes(2) == [0, 1, 2]  # from none
+    assert sizes(5) == [2, 3, 4, 5, 6]  # from the choice that another undercuts
+    measured: set[Picks] = set()
+    refine([shuffled] * 2, (0, 0), 9, lambda picks: (measured.add(picks), 1.0)[1])
+    assert {shuffled[i].stored for picks in measured for i in picks} == {1, 2, 3, 5, 6}
 
 
 def test_a_budget_too_small_is_told_the_least() -> None:
