@@ -1,14 +1,18 @@
 """Run the schemes of a sweep over its shards: one rollout per scheme and shard, every depth.
 
 Shards are the outer loop, so that the full-precision trajectory of a shard is computed once
-and all schemes are compared with it. On CPU several rows are computed at once, in threads. Schemes
-that only change weights share one compiled evaluator: their reasoners are equal, their weights are
-arguments. Within a process the puzzles of a shard lie over all local devices.
+and all schemes are compared with it. On CPU several rows are computed at once, in threads. A scheme
+is compressed for its first row: those before it are kept by then, and one without rows to compute
+is never compressed. Schemes that only change weights share one compiled evaluator: their reasoners
+are equal, their weights are arguments. Within a process the puzzles of a shard lie over all local
+devices.
 """
 
 import argparse
 import dataclasses
+import functools
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -61,7 +65,7 @@ class SweepShard(NamedTuple):
 
 
 class Runner:
-    """Runs any (scheme, shard) of a spec. Compressed weights are made once and kept.
+    """Runs any (scheme, shard) of a spec. Weights are compressed when first asked for, and kept.
 
     Args:
       aside: what schemes are calibrated on; None: the last of the puzzles.
@@ -80,10 +84,13 @@ class Runner:
         self.lenient = puzzles.task.second_score(puzzles.facts)
         aside = aside or CalibrationPuzzles(evaluated=puzzles)
         calibration = calibrate_on(model, aside.batches(), spec.grid.steps)
-        self.simulations = {
-            name: simulate(model, parse(name), calibration, dtype=spec.dtype)
-            for name in spec.schemes
-        }
+        one_at_a_time = threading.Lock()  # what is measured of a calibration serves all schemes
+
+        def compress(name: str) -> Simulation:
+            with one_at_a_time:
+                return simulate(model, parse(name), calibration, dtype=spec.dtype)
+
+        self.simulations = {name: Once(functools.partial(compress, name)) for name in spec.schemes}
 
     def rows(self, keys: Sequence[SweepKey]) -> Iterator[SweepRow]:
         """Measure keys, which come shard by shard, and yield every row as it is finished."""
@@ -104,7 +111,7 @@ class Runner:
         size = min(self.spec.batch_size, self.spec.num_puzzles)
         host, batch = load_shard(self.puzzles, start, stop, size)
         reference = self.simulations[self.spec.reference]
-        return SweepShard(host, batch, Once(lambda: self.run(reference, batch)))
+        return SweepShard(host, batch, Once(lambda: self.run(reference(), batch)))
 
     def run(self, simulation: Simulation, batch: Batch) -> Trajectory:
         """Roll a compressed model out over the depths of the spec."""
@@ -112,7 +119,7 @@ class Runner:
 
     def measure(self, key: SweepKey, shard: SweepShard) -> SweepRow:
         """Run a scheme on a shard and count."""
-        simulation = self.simulations[key.scheme]
+        simulation = self.simulations[key.scheme]()
         model = (simulation.reasoner, simulation.weights)
         full = key.scheme == self.spec.reference
         states = shard.reference() if full else self.run(simulation, shard.batch)

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 from experiments.measurement.shards import from_hex
+from experiments.sweep import runner as runner_module
 from experiments.sweep.job import SweepJob, prepare
 from experiments.sweep.rows import SweepKey, SweepRow, sweep_folder
 from experiments.sweep.runner import Runner, identity_of, make_worker
 from quant.ptq import weights as ptq_weights
 from quant.scheme import label, parse
+from quant.simulation import simulate
 from tests.support.oracles import recursion as oracle
 from tests.support.tiny import sweep as tiny
 from trm_jax import evaluators
@@ -116,6 +118,21 @@ def test_weight_only_schemes_share_compiled_code(job, runner, rows):
     assert [row.scheme for row in again] == ["fp32", "w8c-sym", "w3t-sym"]
     assert [f._cache_size() for f in compiled] == before
     assert all(row == rows[row.key] for row in again)
+
+
+def test_a_scheme_is_compressed_for_its_first_row_and_once(job, rows, monkeypatch):
+    compressed: list[str] = []
+
+    def counted(model, scheme, *args, **options):
+        compressed.append(scheme.name)
+        return simulate(model, scheme, *args, **options)
+
+    monkeypatch.setattr(runner_module, "simulate", counted)
+    keys = [key for key in job.spec.work_keys() if key.scheme != "w8c-sym"]
+    for row in Runner(*job).rows(keys):
+        assert row == rows[row.key]
+        assert row.scheme in compressed
+    assert sorted(compressed) == ["fp32", "w3t-sym"]
 
 
 def test_a_resumed_sweep_keeps_the_batch_size_of_its_rows(tiny_root, tmp_path):
