@@ -56,8 +56,8 @@ def in_order(
                 waiting.append(pool.submit(compute, item))
             while waiting:
                 result = waiting.popleft().result()
+                yield result  # first: to take the next item may take long
                 waiting.extend(pool.submit(compute, item) for item in itertools.islice(rest, 1))
-                yield result
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

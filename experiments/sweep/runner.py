@@ -2,17 +2,14 @@
 
 Shards are the outer loop, so that the full-precision trajectory of a shard is computed once
 and all schemes are compared with it. On CPU several rows are computed at once, in threads. A scheme
-is compressed for its first row: those before it are kept by then, and one without rows to compute
-is never compressed. Schemes that only change weights share one compiled evaluator: their reasoners
-are equal, their weights are arguments. Within a process the puzzles of a shard lie over all local
-devices.
+is compressed for its first row, while those before it are finished, and not at all where none is
+missing. Schemes that only change weights share one compiled evaluator: their reasoners are equal,
+their weights are arguments. Within a process the puzzles of a shard lie over all local devices.
 """
 
 import argparse
 import dataclasses
-import functools
 import itertools
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -83,14 +80,17 @@ class Runner:
         self.rules = puzzles.task.rules(puzzles.facts)
         self.lenient = puzzles.task.second_score(puzzles.facts)
         aside = aside or CalibrationPuzzles(evaluated=puzzles)
-        calibration = calibrate_on(model, aside.batches(), spec.grid.steps)
-        one_at_a_time = threading.Lock()  # what is measured of a calibration serves all schemes
+        self.calibration = calibrate_on(model, aside.batches(), spec.grid.steps)
+        self.model = model
+        self.simulations: dict[str, Simulation] = {}
 
-        def compress(name: str) -> Simulation:
-            with one_at_a_time:
-                return simulate(model, parse(name), calibration, dtype=spec.dtype)
-
-        self.simulations = {name: Once(functools.partial(compress, name)) for name in spec.schemes}
+    def simulation(self, scheme: str) -> Simulation:
+        """Compress the model under a scheme, when first asked for; not from several threads."""
+        if scheme not in self.simulations:
+            self.simulations[scheme] = simulate(
+                self.model, parse(scheme), self.calibration, dtype=self.spec.dtype
+            )
+        return self.simulations[scheme]
 
     def rows(self, keys: Sequence[SweepKey]) -> Iterator[SweepRow]:
         """Measure keys, which come shard by shard, and yield every row as it is finished."""
@@ -100,18 +100,19 @@ class Runner:
         yield from in_order(lambda each: self.measure(*each), work, num_threads())
 
     def work(self, keys: Sequence[SweepKey]) -> Iterator[tuple[SweepKey, SweepShard]]:
-        """Give every key its shard, which is loaded when its first key is taken."""
+        """Give every key its shard, loaded for its first key, once its scheme is compressed."""
         for (start, stop), group in itertools.groupby(keys, key=lambda key: key[1:]):
             shard = self.prepare(start, stop)
             for key in group:
+                self.simulation(key.scheme)  # here: a thread that measures is not stopped midway
                 yield key, shard
 
     def prepare(self, start: int, stop: int) -> SweepShard:
         """Load a shard, padded to one size for all shards."""
         size = min(self.spec.batch_size, self.spec.num_puzzles)
         host, batch = load_shard(self.puzzles, start, stop, size)
-        reference = self.simulations[self.spec.reference]
-        return SweepShard(host, batch, Once(lambda: self.run(reference(), batch)))
+        reference = self.simulation(self.spec.reference)
+        return SweepShard(host, batch, Once(lambda: self.run(reference, batch)))
 
     def run(self, simulation: Simulation, batch: Batch) -> Trajectory:
         """Roll a compressed model out over the depths of the spec."""
@@ -119,7 +120,7 @@ class Runner:
 
     def measure(self, key: SweepKey, shard: SweepShard) -> SweepRow:
         """Run a scheme on a shard and count."""
-        simulation = self.simulations[key.scheme]()
+        simulation = self.simulations[key.scheme]
         model = (simulation.reasoner, simulation.weights)
         full = key.scheme == self.spec.reference
         states = shard.reference() if full else self.run(simulation, shard.batch)

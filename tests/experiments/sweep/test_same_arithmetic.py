@@ -84,7 +84,7 @@ def swept(job: SweepJob) -> Swept:
         spec = dataclasses.replace(
             job.spec, schemes=schemes, bytes=tuple(sizes[each] for each in schemes)
         )
-        return Runner(spec, job.model, job.puzzles).simulations[name]()
+        return Runner(spec, job.model, job.puzzles).simulation(name)
 
     return simulation_of
 
