@@ -167,6 +167,7 @@ PLACES = {
     ),
     "experiments.full_size": ("experiments.sweep", "experiments.train"),
     "experiments.predictor": ("experiments.sweep",),
+    "experiments.pack": ("experiments.sweep",),
     "experiments.report": (
         "experiments.predictor",
         "experiments.ablate",
@@ -209,7 +210,7 @@ FACE = "trm_jax.face"
 """What faces (`__init__.py`) import to import the rest late. A package's own face has no place: it
 may import all of its package, and no module of the package imports it."""
 
-READERS = ("experiments.predictor", "experiments.report")
+READERS = ("experiments.predictor", "experiments.pack", "experiments.report")
 """Programs that read other programs' results."""
 
 NO_RESULTS = {"__main__", "command", "runner"}
@@ -236,6 +237,7 @@ ONLY_IN = {
     "gguf": ("trm_jax.decoder.files",),
     "tokenizers": ("trm_jax.decoder.files",),
     "reasoning_gym": ("experiments.decode.reasoning",),
+    "pyarrow": ("experiments.measurement.packed.row_groups",),
     "ray": ("experiments.jobs.ray_engine", "benchmarks."),
     "onnx": ("export.graph", "benchmarks."),
     "onnxruntime": ("export.runtimes", "benchmarks."),

@@ -4,11 +4,16 @@ A row that was damaged on the disk (another length, a count beyond its total, a 
 refused by name where it is read, not somewhere in a table. A check passes whatever a program can
 write: sums of float32 numbers have room for rounding.
 
+A number may be an array of the numbers of many rows, and a text an array of bytes: a check then
+holds for all rows or for none (measurement/packed).
+
 Types are checked before (trm_jax/typed_json.py). All functions raise ValueError and name the field.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sized
+from typing import Any
 
 Sums = tuple[float, float]
 """Sum and sum of squares, as `shards.Moments` has them; that module imports jax, this one none."""
@@ -17,12 +22,26 @@ MOST = 1e15  # of a time, a size, a number of operations; what passes it is dama
 MOST_SHARDS = 10**6
 ROOM = 1e-2  # of a mean cosine: float32 sums over a few hundred features are within 1e-5
 SLACK = 1e-6  # of sums in float64, relative
-HEX = re.compile(r"(?:[0-9a-f]{2})*")
+HEX = "0123456789abcdef"
+
+
+def holds(condition: Any) -> bool:
+    """Return whether a comparison is true.
+
+    Raises:
+      ValueError: it is of arrays, and not true everywhere. Which row it is, and what it has, shows
+        when rows are checked one by one.
+    """
+    if isinstance(condition, bool):
+        return condition
+    if condition.ndim and not condition.all():
+        raise ValueError("a number of one of its rows does not fit the others")
+    return bool(condition.all())
 
 
 def check_within(name: str, value: float, least: float, most: float = MOST) -> None:
     """Check that a number lies in a range, both ends included."""
-    if not least <= value <= most:
+    if not holds((least <= value) & (value <= most)):
         reach = f"{least:g} or more" if most >= MOST else f"{least:g} to {most:g}"
         raise ValueError(f"field {name} must be {reach}, got {value}")
 
@@ -35,7 +54,7 @@ def check_all_within(values: Mapping[str, float], least: float, most: float = MO
 
 def check_length(name: str, values: Sized, length: int) -> None:
     """Check how many values a field has."""
-    if len(values) != length:
+    if not holds(len(values) == length):
         raise ValueError(f"field {name} must have {length} values, got {len(values)}")
 
 
@@ -46,13 +65,31 @@ def check_different(name: str, values: Iterable[object]) -> None:
         raise ValueError(f"field {name} must name different things, one at least, got {values}")
 
 
-def check_flags(name: str, text: str, count: int) -> None:
+def check_flags(name: str, text: Any, count: Any) -> None:
     """Check one bit per puzzle in hex (shards.py: to_hex); bits beyond the last puzzle are 0."""
+    if isinstance(text, str):
+        _check_flags(name, text, len(text), count)
+        return
+    for each in set(count.tolist()):
+        whole = text[count == each].tobytes().decode("latin-1")
+        _check_flags(name, whole, text.itemsize, each)
+
+
+def _check_flags(name: str, texts: str, length: int, count: int) -> None:
+    """Check flags that follow each other, `length` digits each."""
     digits = 2 * -(-count // 8)
-    if len(text) != digits or not HEX.fullmatch(text):
-        raise ValueError(f"field {name} must be {digits} hexadecimal digits, got {text[:40]!r}")
-    if int(text or "0", 16) & ((1 << (4 * digits - count)) - 1):
-        raise ValueError(f"field {name} has bits beyond its {count} puzzles, got {text[:40]!r}")
+    if length == digits and flags_form(digits, -count % 8).fullmatch(texts):
+        return
+    if length == digits and flags_form(digits, 0).fullmatch(texts):
+        raise ValueError(f"field {name} has bits beyond its {count} puzzles, got {texts[:40]!r}")
+    raise ValueError(f"field {name} must be {digits} hexadecimal digits, got {texts[:40]!r}")
+
+
+@functools.lru_cache
+def flags_form(digits: int, spare: int) -> re.Pattern[str]:
+    """Make the form of flags, one after the other, whose last so many bits are 0."""
+    high, low = HEX[:: 1 << max(spare - 4, 0)], HEX[:: 1 << min(spare, 4)]
+    return re.compile(f"(?:[{HEX}]{{{digits - 2}}}[{high}][{low}])+")
 
 
 def check_moments(name: str, moments: Sums, count: int, least: float, most: float = MOST) -> None:
@@ -64,7 +101,7 @@ def check_moments(name: str, moments: Sums, count: int, least: float, most: floa
     check_within(f"{name}[0]", total / count, least, most)
     largest = max(abs(least), abs(most)) ** 2
     check_within(f"{name}[1]", squares / count, 0, largest * (1 + SLACK))
-    if total * total > count * squares * (1 + SLACK) + SLACK:
+    if not holds(total * total <= count * squares * (1 + SLACK) + SLACK):
         raise ValueError(
             f"field {name} are no sums of {count} numbers and their squares: {moments}"
         )
@@ -76,9 +113,9 @@ def check_shard(start: int, stop: int, size: int | None = None) -> None:
     Args:
       size: of a whole shard; None: any.
     """
-    if not 0 <= start < stop <= MOST:
+    if not holds((start >= 0) & (start < stop) & (stop <= MOST)):
         raise ValueError(f"fields start and stop must be 0 <= start < stop, got {start}, {stop}")
-    if size is not None and (start % size or stop - start > size):
+    if size is not None and not holds((start % size == 0) & (stop - start <= size)):
         raise ValueError(f"fields start and stop are no shard of {size}, got {start}, {stop}")
 
 

@@ -3,26 +3,30 @@
     SPEC.json     {"kind": ..., "spec": {...}, "runs": [environment of every start]}, replaced in
                   one piece
     ROWS.jsonl    one row per line, in the order in which they were finished, append-only
+    ROWS.parquet  rows from before those, packed (experiments.pack); of layouts that have a form
 
 With several processes each writes files of its own, SPEC-K.json and ROWS-K.jsonl. A row is
 complete or absent: it is written in one piece and synced; a last line without its newline was cut
-off by a kill and is dropped. Rows of another digest are refused.
+off by a kill and is dropped. Rows of another digest are refused. Where a kill left both carriers of
+the same rows, they are read once: the packed file says which lines it was made from.
 
 A program states what its folder holds in a `FolderLayout` (sweep/rows.py, ablate/rows.py,
 arc/rows.py, deploy/*/rows.py). Not here: what decides the numbers of a row, and which rows are
-missing (spec.py); how JSON becomes a row (trm_jax/typed_json.py).
+missing (spec.py); how JSON becomes a row (trm_jax/typed_json.py); files of packed rows (packed).
 """
 
 import dataclasses
+import itertools
 import json
 import math
 import os
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from experiments.measurement.packed.arrays import RowGroup
 from experiments.measurement.row_checks import MOST, check_within
 from experiments.measurement.spec import KeyedRow, RowSpec
 from trm_jax.output.ownership import OutputKind, check_output
@@ -35,11 +39,48 @@ RowT = TypeVar("RowT", bound=KeyedRow)
 
 
 TAIL = 2**16  # bytes of a file's end that are read at a time
+LINES, PACKED = ".jsonl", ".parquet"
 LATER = "later"
 """In the metadata of a row's field: it came with a later version, and its default means that
 nobody asked for it. Rows without it stay as earlier versions wrote and read them."""
 RERUN = "delete the line and run the program again"
 """The cure of a program that goes on when it is run again, without --resume."""
+
+
+Placed = Iterator[tuple[str, Any]]
+"""Rows, each with its place as text."""
+
+
+class RowCarriers(NamedTuple):
+    """The files that hold the rows of one process; None: it is not there.
+
+    Attributes:
+      packed: its rows come first.
+      lines: appended to.
+    """
+
+    packed: Path | None
+    lines: Path | None
+
+
+class RowHead(NamedTuple):
+    """What a packed row is of, without its numbers."""
+
+    digest: str
+    key: tuple
+
+
+@dataclass(frozen=True)
+class PackedForm:
+    """How packed rows are read.
+
+    Attributes:
+      key: NamedTuple of the fields that name a row's unit of work.
+      compact: (one row of arrays, how many rows it is of) -> what readers take of each.
+    """
+
+    key: Any
+    compact: Callable[[Any, int], Iterable[KeyedRow]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +94,7 @@ class FolderLayout(Generic[SpecT, RowT]):
       output: how such a folder is told from others.
       kind: written into the spec's file; empty: the noun.
       cure: what to do about a damaged line.
+      packed: of rows that experiments.pack takes.
     """
 
     noun: str
@@ -63,6 +105,7 @@ class FolderLayout(Generic[SpecT, RowT]):
     kind: str = ""
     rows_name: str = "rows"
     cure: str = "delete the line and --resume"
+    packed: PackedForm | None = None
 
     @property
     def a_noun(self) -> str:
@@ -99,7 +142,7 @@ class ResultFolder(Generic[SpecT, RowT]):
         suffix = "" if process is None else f"-{process}"
         self.path, self.layout = path, layout
         self.spec_file = path / f"{layout.spec_name}{suffix}.json"
-        self.rows_file = path / f"{layout.rows_name}{suffix}.jsonl"
+        self.rows_file = path / f"{layout.rows_name}{suffix}{LINES}"
 
     def check(self, spec: SpecT, *, resume: bool) -> None:
         """Refuse a folder that this spec's rows must not be written into. Changes nothing.
@@ -163,30 +206,128 @@ class ResultFolder(Generic[SpecT, RowT]):
         """Read the rows of all processes one after the other, a cut-off last line left out.
 
         Raises:
-          ValueError: a line is damaged, or of another spec.
+          ValueError: a line or packed row is damaged, or of another spec.
+          ModuleNotFoundError: rows are packed, and pyarrow is not installed.
         """
+        return self._iter(spec, self._packed_rows)
+
+    def iter_heads(self, spec: SpecT) -> Iterator[KeyedRow]:
+        """Read what rows are of; the numbers of packed rows are not read.
+
+        Raises:
+          As `iter_rows`.
+        """
+        return self._iter(spec, self._packed_heads)
+
+    def check_packed(self, spec: SpecT, file: Path) -> None:
+        """Read a packed file, whatever its name, as `iter_rows` does.
+
+        Raises:
+          ValueError: as `iter_rows`.
+        """
+        for _ in self._iter(spec, self._packed_rows, [RowCarriers(file, None)]):
+            pass
+
+    def carriers(self) -> list[RowCarriers]:
+        """List the files of rows, process by process."""
+        layout = self.layout
+        lines = set(self.path.glob(f"{layout.rows_name}*{LINES}"))
+        packed = set(self.path.glob(f"{layout.rows_name}*{PACKED}")) if layout.packed else set()
+        names = {file.with_suffix("") for file in lines | packed}
+        pairs = [(name.with_suffix(PACKED), name.with_suffix(LINES)) for name in sorted(names)]
+        return [
+            RowCarriers(p if p in packed else None, n if n in lines else None) for p, n in pairs
+        ]
+
+    def _iter(
+        self,
+        spec: SpecT,
+        read_packed: Callable[[SpecT, Path], Placed],
+        carriers: Sequence[RowCarriers] | None = None,
+    ) -> Iterator[Any]:
+        """Read rows from both carriers, none twice."""
         places: dict[tuple, str] = {}
-        for file in sorted(self.path.glob(f"{self.layout.rows_name}*.jsonl")):
-            for place, row in read_lines(file, self.layout.row, self.layout.cure):
-                self._check(spec, row, place)
+        for packed, lines in self.carriers() if carriers is None else carriers:
+            rows = read_packed(spec, packed) if packed else iter(())
+            for place, row in itertools.chain(rows, self._appended(spec, packed, lines)):
                 if (first := places.setdefault(row.key, place)) != place:
                     raise ValueError(f"{place} is of the same work as {first}; {self.layout.cure}")
                 yield row
 
-    def _check(self, spec: SpecT, row: RowT, place: str) -> None:
-        """Check a row against the spec that it must belong to."""
+    def _appended(self, spec: SpecT, packed: Path | None, lines: Path | None) -> Placed:
+        """Read the lines behind those that are packed."""
+        if lines is None:
+            return
+        if not os.path.lexists(lines):
+            raise FileNotFoundError(f"{lines} was packed while it was read; run the program again")
+        known = 0
+        if packed is not None:
+            from experiments.measurement.packed.row_groups import count_repeated  # an extra
+
+            known = count_repeated(packed, lines, self.layout.row)
+        for place, row in read_lines(lines, self.layout.row, self.layout.cure, known):
+            self._check(spec, row, place, self.layout.cure)
+            yield place, row
+
+    def _packed_rows(self, spec: SpecT, file: Path) -> Placed:
+        from experiments.measurement.packed.row_groups import read_groups  # an extra
+
+        for group in read_groups(file, self.layout.row):
+            yield from self._check_group(spec, file, group)
+
+    def _packed_heads(self, spec: SpecT, file: Path) -> Placed:
+        from experiments.measurement.packed.row_groups import CURE, read_groups  # an extra
+
+        assert self.layout.packed is not None
+        names = self.layout.packed.key._fields
+        for group in read_groups(file, self.layout.row, ("digest", *names)):
+            for number, fields in enumerate(group.rows(), group.first):
+                key = self.layout.packed.key(*(fields[name] for name in names))
+                head = RowHead(fields["digest"], key)
+                self._check_digest(spec, head, place := f"{file}, row {number}", CURE)
+                yield place, head
+
+    def _check_group(self, spec: SpecT, file: Path, group: RowGroup) -> list[tuple[str, Any]]:
+        """Check rows all at once; if that fails one by one, to name the row."""
+        from experiments.measurement.packed.row_groups import CURE, damage  # an extra
+
         layout = self.layout
+        assert layout.packed is not None
+        places = [f"{file}, row {group.first + at}" for at in range(group.size)]
+        try:
+            whole = layout.row(**group.fields)
+            rows = list(layout.packed.compact(whole, group.size))
+            for place, row in zip(places, rows, strict=True):
+                self._check_digest(spec, row, place, CURE)
+            spec.check_row(whole)
+        except ValueError as error:
+            for place, fields in zip(places, group.rows(), strict=True):
+                try:
+                    row = layout.row(**fields)
+                except ValueError as reason:
+                    raise damage(place, reason) from reason
+                self._check(spec, row, place, CURE)
+            raise damage(file, error) from error
+        return list(zip(places, rows, strict=True))
+
+    def _check(self, spec: SpecT, row: RowT, place: str, cure: str) -> None:
+        """Check a row against the spec that it must belong to."""
+        self._check_digest(spec, row, place, cure)
+        try:
+            spec.check_row(row)
+        except ValueError as error:
+            raise ValueError(f"{place} is damaged ({error}); {cure}") from error
+
+    def _check_digest(self, spec: SpecT, row: KeyedRow, place: str, cure: str) -> None:
         try:
             expected = spec.digest_for(row)
-            if row.digest == expected:
-                spec.check_row(row)
         except ValueError as error:
-            raise ValueError(f"{place} is damaged ({error}); {layout.cure}") from error
+            raise ValueError(f"{place} is damaged ({error}); {cure}") from error
         if row.digest != expected:
             key = " ".join(map(str, row.key))
             raise ValueError(
-                f"{place} is of another {layout.noun} ({key}: digest {row.digest}, not"
-                f" {expected}); {layout.cure}, or choose another folder"
+                f"{place} is of another {self.layout.noun} ({key}: digest {row.digest}, not"
+                f" {expected}); {cure}, or choose another folder"
             )
 
     def _document(self, file: Path) -> SpecDocument:
@@ -301,11 +442,13 @@ def append_row(file: Path, row: Any) -> None:
 
 
 def _fields_of(row: Any) -> dict[str, Any]:
-    """Lay a dataclass out; a field that came later is left out where it says nothing (LATER)."""
-    silent = {f.name for f in dataclasses.fields(row) if f.metadata.get(LATER)}
-    unsaid = {f.name for f in dataclasses.fields(row) if getattr(row, f.name) == f.default}
-    values = dataclasses.asdict(row).items()
-    return {name: value for name, value in values if name not in silent & unsaid}
+    return said_fields(type(row), dataclasses.asdict(row))
+
+
+def said_fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a row out; a field that came later is left out where it says nothing (LATER)."""
+    silent = {f.name: f.default for f in dataclasses.fields(kind) if f.metadata.get(LATER)}
+    return {k: v for k, v in values.items() if k not in silent or v != silent[k]}
 
 
 def line_of(fields: Mapping[str, Any]) -> str:
@@ -323,6 +466,11 @@ def line_of(fields: Mapping[str, Any]) -> str:
                 f"{name} is not a finite number in the row of {what}; nothing was written of it:"
                 " leave out what overflows (a narrower dtype, a coarser scheme)"
             ) from error
+    return write_line(fields)
+
+
+def write_line(fields: Mapping[str, Any]) -> str:
+    """Write a row whose numbers are known to be finite."""
     return json.dumps(fields, separators=(",", ":"), default=encode)
 
 
@@ -346,13 +494,14 @@ def _end_of_lines(file: Path) -> int:
 
 
 def read_lines(
-    file: Path, kind: type[Line] | types.GenericAlias, cure: str
+    file: Path, kind: type[Line] | types.GenericAlias, cure: str, known: int = 0
 ) -> Iterator[tuple[str, Line]]:
     """Read the rows of a file, each with its place as text; no file has none.
 
     Args:
       kind: dataclass or NamedTuple of a row, or a mapping.
       cure: what to do about a damaged line.
+      known: how many lines to leave out at the beginning.
 
     Raises:
       ValueError: a line is damaged.
@@ -363,6 +512,8 @@ def read_lines(
         for number, line in enumerate(lines, start=1):
             if not line.endswith(b"\n"):
                 return  # cut off by a kill
+            if number <= known:
+                continue
             place = f"{file}, line {number}"
             try:
                 row = read_fields(kind, parse_json(line[:-1]))

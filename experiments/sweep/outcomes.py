@@ -10,56 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
 
-from experiments.measurement.halting import HaltedOutcome, HaltedShard, join_halted
-from experiments.measurement.shards import Moments, from_hex
+from experiments.measurement.halting import HaltedOutcome, join_halted
+from experiments.measurement.shards import Moments
 from experiments.measurement.spec import finished_shards
-from experiments.sweep.rows import REACH, SweepKey, SweepRow, SweepSpec, merge_sweeps, sweep_folder
+from experiments.sweep.rows import (
+    CompactRow,
+    SweepKey,
+    SweepRow,
+    SweepSpec,
+    compact,
+    merge_sweeps,
+    sweep_folder,
+)
 from trm_jax import intervals
 from trm_jax.intervals import Interval, Pairs, one_minus_mean
-
-NAMES = tuple(REACH)
-
-
-class CompactRow(NamedTuple):
-    """The numbers of a row in arrays: a large sweep has many rows, and this takes a quarter.
-
-    Attributes:
-      exact, lenient: bits of the puzzles, hex, one depth after the other.
-      sums: sum and sum of squares of every name of REACH, at every depth.
-    """
-
-    start: int
-    stop: int
-    exact: str
-    lenient: str
-    sums: Float[np.ndarray, "names depths 2"]
-    call_similarity: Moments
-    halted: tuple[HaltedShard, ...]
-
-    def flags(self, name: str, at: int) -> Bool[np.ndarray, " puzzles"]:
-        """Return which puzzles are `exact` or `lenient` at a depth, by its place."""
-        text = getattr(self, name)
-        digits = len(text) // self.sums.shape[1]
-        return from_hex(text[at * digits : (at + 1) * digits], self.stop - self.start)
-
-    def moments(self, name: str, at: int) -> Moments:
-        """Return the sums of a name of REACH at a depth, by its place."""
-        return Moments(*self.sums[NAMES.index(name), at].tolist())
-
-
-def compact(row: SweepRow) -> CompactRow:
-    """Keep of a row what outcomes are made of."""
-    return CompactRow(
-        row.start,
-        row.stop,
-        "".join(row.exact),
-        "".join(row.lenient),
-        np.array([getattr(row, name) for name in NAMES], np.float64),
-        row.call_similarity,
-        row.halted,
-    )
 
 
 @dataclass(frozen=True)
@@ -134,7 +99,7 @@ class SweepOutcome:
         return intervals.mean(sum(totals), sum(squares), self.num_puzzles)
 
 
-def outcomes(spec: SweepSpec, rows: Iterable[SweepRow]) -> list[SweepOutcome]:
+def outcomes(spec: SweepSpec, rows: Iterable[SweepRow | CompactRow]) -> list[SweepOutcome]:
     """Collect the shards that every scheme has finished, one outcome per scheme.
 
     Args:
@@ -143,7 +108,7 @@ def outcomes(spec: SweepSpec, rows: Iterable[SweepRow]) -> list[SweepOutcome]:
     Raises:
       ValueError: there is no such shard.
     """
-    by_key = {row.key: compact(row) for row in rows}
+    by_key = {row.key: row for row in map(compact, rows)}
     shards = finished_shards(spec.shards, [(scheme,) for scheme in spec.schemes], by_key)
     if not shards:
         raise ValueError("no shard is finished for every scheme yet; go on with --resume")

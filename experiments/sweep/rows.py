@@ -2,6 +2,7 @@
 
     OUT/spec.json     {"spec": {...}, "runs": [environment of every start]}
     OUT/rows.jsonl    one `SweepRow` per line, in the order in which they were finished
+    OUT/rows.parquet  rows from before, packed (experiments.pack); read as `CompactRow`s
 
 The model, the puzzles, the shards, the arithmetic and the depths decide the numbers of a row.
 Schemes and the number of puzzles do not, so that a sweep can be widened by resuming it. Folders
@@ -13,14 +14,19 @@ intervals (outcomes.py).
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
+from jaxtyping import Bool, Float
+
 from experiments.measurement import folders
 from experiments.measurement.depths import DepthGrid
 from experiments.measurement.halting import HaltedShard, check_halted, check_halted_steps
+from experiments.measurement.packed.arrays import join_texts, unstack
 from experiments.measurement.row_checks import (
     MOST,
     ROOM,
@@ -35,12 +41,13 @@ from experiments.measurement.row_checks import (
 from experiments.measurement.row_files import (
     LATER,
     FolderLayout,
+    PackedForm,
     ResultFolder,
     merge_specs,
     merged_rows,
 )
-from experiments.measurement.shards import DepthSums
-from experiments.measurement.spec import CalibratedSpec, MeasurementSpec, digest_of
+from experiments.measurement.shards import DepthSums, Moments, from_hex
+from experiments.measurement.spec import CalibratedSpec, KeyedRow, MeasurementSpec, digest_of
 from quant.scheme import Rounding, parse
 from trm_jax.halting import NEVER, parse_halting
 
@@ -51,6 +58,7 @@ REACH = {
     "residual": (0.0, MOST),
 }
 """Least and most of what a puzzle's number can be."""
+NAMES = tuple(REACH)
 
 
 class SweepKey(NamedTuple):
@@ -134,10 +142,10 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
             own["learned"] = "in small steps"
         return digest_of(self.identity | own) if own else self.digest
 
-    def digest_for(self, row: "SweepRow") -> str:
+    def digest_for(self, row: KeyedRow) -> str:
         """Return the digest that a row must have."""
-        known = row.scheme in self.digests
-        return self.digests[row.scheme] if known else self.digest_of_scheme(row.scheme)
+        scheme = row.key[0]
+        return self.digests.get(scheme) or self.digest_of_scheme(scheme)
 
     def check_row(self, row: "SweepRow") -> None:
         """Check a row's shard, and that it has every depth."""
@@ -149,9 +157,10 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
         for i, halted in enumerate(row.halted):
             check_halted_steps(f"halted[{i}]", halted, self.grid.steps)
 
-    def lists(self, row: "SweepRow") -> bool:
+    def lists(self, row: KeyedRow) -> bool:
         """Return whether a row is of one of the schemes and of puzzles of the sweep."""
-        return row.scheme in self.schemes and row.stop <= self.num_puzzles
+        scheme, _, stop = row.key
+        return scheme in self.schemes and stop <= self.num_puzzles
 
     def work_keys(self, process: int = 0, processes: int = 1) -> list[SweepKey]:
         """List the work of a process, shard by shard, so that all schemes go on together."""
@@ -213,7 +222,74 @@ class SweepRow(DepthSums):
         return SweepKey(self.scheme, self.start, self.stop)
 
 
-LAYOUT = FolderLayout("sweep", SweepSpec, SweepRow, spec_name="spec", output=folders.SWEEP)
+class CompactRow(NamedTuple):
+    """The numbers of a row in arrays: a large sweep has many rows, and this takes a quarter.
+
+    Attributes:
+      exact, lenient: bits of the puzzles, hex, one depth after the other.
+      sums: sum and sum of squares of every name of REACH, at every depth.
+    """
+
+    digest: str
+    key: SweepKey
+    exact: str
+    lenient: str
+    sums: Float[np.ndarray, "names depths 2"]
+    call_similarity: Moments
+    halted: tuple[HaltedShard, ...]
+
+    def flags(self, name: str, at: int) -> Bool[np.ndarray, " puzzles"]:
+        """Return which puzzles are `exact` or `lenient` at a depth, by its place."""
+        text = getattr(self, name)
+        digits = len(text) // self.sums.shape[1]
+        puzzles = self.key.stop - self.key.start
+        return from_hex(text[at * digits : (at + 1) * digits], puzzles)
+
+    def moments(self, name: str, at: int) -> Moments:
+        """Return the sums of a name of REACH at a depth, by its place."""
+        return Moments(*self.sums[NAMES.index(name), at].tolist())
+
+
+def compact(row: SweepRow | CompactRow) -> CompactRow:
+    """Keep of a row what outcomes are made of; names that many rows share are kept once."""
+    if isinstance(row, CompactRow):
+        return row
+    return CompactRow(
+        sys.intern(row.digest),
+        row.key._replace(scheme=sys.intern(row.scheme)),
+        "".join(row.exact),
+        "".join(row.lenient),
+        np.array([getattr(row, name) for name in NAMES], np.float64),
+        row.call_similarity,
+        row.halted,
+    )
+
+
+def compact_group(group: SweepRow, size: int) -> Iterator[CompactRow]:
+    """Compact the rows of one row of arrays (measurement/packed)."""
+    sums = np.array([getattr(group, name) for name in NAMES], np.float64)
+    parts = (group.scheme, group.start, group.stop), group.call_similarity, group.halted
+    keys, similarities, halted = (unstack(part, size) for part in parts)
+    return map(
+        CompactRow,
+        group.digest,
+        map(SweepKey._make, keys),
+        join_texts(group.exact, size),
+        join_texts(group.lenient, size),
+        np.ascontiguousarray(np.moveaxis(sums, -1, 0)),
+        similarities,
+        halted,
+    )
+
+
+LAYOUT = FolderLayout(
+    "sweep",
+    SweepSpec,
+    SweepRow,
+    spec_name="spec",
+    output=folders.SWEEP,
+    packed=PackedForm(SweepKey, compact_group),
+)
 
 
 def sweep_folder(path: Path, process: int | None = None) -> ResultFolder[SweepSpec, SweepRow]:

@@ -256,7 +256,7 @@ def measure_and_report(
     """
     spec = job.spec
     folder.check(spec, resume=True)
-    keys = pending(spec.work_keys(process.shard_offset, process.count), folder.iter_rows(spec))
+    keys = pending(spec.work_keys(process.shard_offset, process.count), folder.iter_heads(spec))
     process.wait_for_others("checked")
     facts = environment()
     if process.reports:

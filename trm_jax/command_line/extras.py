@@ -24,6 +24,7 @@ EXTRA_OF = {
     "qwix": "toolkits",
     "ai_edge_quantizer": "toolkits",
     "ray": "ray",
+    "pyarrow": "parquet",
 }
 """Importable package -> extra."""
 

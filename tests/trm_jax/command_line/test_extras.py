@@ -124,6 +124,7 @@ NEEDS = {
     "yaml": ("trm_jax.convert", "step_1", "--out", "out", "--preset", "sudoku-trm-mlp"),
     "jax": ("experiments.sweep", "--task", "sudoku"),
     "ray": ("experiments.sweep", "--task", "sudoku", "--engine", "ray"),
+    "pyarrow": ("experiments.pack", "sweep"),
     "scipy": ("experiments.predictor", "nowhere"),
     "huggingface_hub": ("trm_jax.convert", "hf:a/b/c", "--out", "out"),
     "gguf": ("experiments.decode.text", "--model", "model.gguf"),
