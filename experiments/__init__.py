@@ -4,7 +4,7 @@
     arc        augment and vote                 predictor  fidelity against accuracy
     footprint  memory, work, energy             deploy     hosts, Cortex-M55, AI Hub
     train      training in segments             report     one page of everything
-    watch      a puzzle, cycle by cycle
+    watch      a puzzle, cycle by cycle         pack       rows of sweeps in Parquet
 
 A program is run with `python -m experiments.NAME`. Its folder has the same rooms as every other:
 __main__.py (command line; imports nothing heavy), job.py (command line -> loaded and checked),

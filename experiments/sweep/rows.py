@@ -231,7 +231,9 @@ class CompactRow(NamedTuple):
     """
 
     digest: str
-    key: SweepKey
+    scheme: str
+    start: int
+    stop: int
     exact: str
     lenient: str
     sums: Float[np.ndarray, "names depths 2"]
@@ -242,12 +244,15 @@ class CompactRow(NamedTuple):
         """Return which puzzles are `exact` or `lenient` at a depth, by its place."""
         text = getattr(self, name)
         digits = len(text) // self.sums.shape[1]
-        puzzles = self.key.stop - self.key.start
-        return from_hex(text[at * digits : (at + 1) * digits], puzzles)
+        return from_hex(text[at * digits : (at + 1) * digits], self.stop - self.start)
 
     def moments(self, name: str, at: int) -> Moments:
         """Return the sums of a name of REACH at a depth, by its place."""
         return Moments(*self.sums[NAMES.index(name), at].tolist())
+
+    @property
+    def key(self) -> SweepKey:
+        return SweepKey(self.scheme, self.start, self.stop)
 
 
 def compact(row: SweepRow | CompactRow) -> CompactRow:
@@ -256,7 +261,9 @@ def compact(row: SweepRow | CompactRow) -> CompactRow:
         return row
     return CompactRow(
         sys.intern(row.digest),
-        row.key._replace(scheme=sys.intern(row.scheme)),
+        sys.intern(row.scheme),
+        row.start,
+        row.stop,
         "".join(row.exact),
         "".join(row.lenient),
         np.array([getattr(row, name) for name in NAMES], np.float64),
@@ -268,17 +275,17 @@ def compact(row: SweepRow | CompactRow) -> CompactRow:
 def compact_group(group: SweepRow, size: int) -> Iterator[CompactRow]:
     """Compact the rows of one row of arrays (measurement/packed)."""
     sums = np.array([getattr(group, name) for name in NAMES], np.float64)
-    parts = (group.scheme, group.start, group.stop), group.call_similarity, group.halted
-    keys, similarities, halted = (unstack(part, size) for part in parts)
     return map(
         CompactRow,
         group.digest,
-        map(SweepKey._make, keys),
+        group.scheme,
+        unstack(group.start, size),
+        unstack(group.stop, size),
         join_texts(group.exact, size),
         join_texts(group.lenient, size),
         np.ascontiguousarray(np.moveaxis(sums, -1, 0)),
-        similarities,
-        halted,
+        unstack(group.call_similarity, size),
+        unstack(group.halted, size),
     )
 
 

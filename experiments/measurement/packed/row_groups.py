@@ -91,11 +91,9 @@ def write_groups(
             store_schema=False,
         ) as writer,
     ):
-        for rows in groups:
-            columns = [
-                _column(hints[name], [{**defaults, **row}[name] for row in rows])
-                for name in schema.names
-            ]
+        for group in groups:
+            rows = [{**defaults, **row} for row in group]
+            columns = [_column(hints[name], [row[name] for row in rows]) for name in schema.names]
             writer.write_table(pa.table(columns, schema), row_group_size=GROUP)
         said = dataclasses.asdict(packed_lines())
         writer.add_key_value_metadata({LINES: json.dumps(said).encode()})
