@@ -308,6 +308,11 @@ class Scheme:
         return replace(self, weights=weights, exceptions=())
 
     @property
+    def is_learned(self) -> bool:
+        """Return whether rounding is learned, which takes minutes where others take seconds."""
+        return any(weights.rounding is Rounding.LEARNED for weights in self.all_weights)
+
+    @property
     def without_exceptions(self) -> "Scheme":
         """What every matrix is under that is not listed, and all that is no matrix."""
         return replace(self, exceptions=())

@@ -16,7 +16,7 @@ from experiments.sweep.__main__ import parser
 from experiments.sweep.job import SweepJob, prepare
 from experiments.sweep.outcomes import Sweep, compare, outcomes
 from experiments.sweep.rows import sweep_folder
-from experiments.sweep.runner import Runner
+from experiments.sweep.runner import make_runner
 from experiments.train.minimal_install import has
 from quant.scheme import label
 from trm_jax.data.batches import CALIBRATION_PUZZLES
@@ -53,7 +53,7 @@ def evaluate(sweep: SweepJob, out: Path, deadline: float) -> Sweep:
     """
     folder, spec = sweep_folder(out), sweep.spec
     with matmul_precision(spec.dtype):
-        runner = Runner(spec, sweep.model, sweep.puzzles)
+        runner = make_runner(sweep, spec.work_keys())
         folder.open(spec, environment())
         for row in runner.rows(spec.work_keys()):
             folder.append(row)

@@ -8,7 +8,6 @@ whoever asks. On accelerators programs queue, and one thread is enough.
 """
 
 import collections
-import itertools
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -40,8 +39,9 @@ def in_order(
 ) -> Generator[Result]:
     """Compute items in threads and yield the results in the order of the items.
 
-    No more than `threads` items are taken ahead of the one that is waited for. An exception is
-    raised in its item's place; items behind it may have been computed, and are dropped.
+    At most `threads` items are under way. What is finished is given before another item is taken,
+    which may take long. An exception is raised in its item's place; items behind it may have been
+    computed, and are dropped.
 
     Args:
       threads: 1: everything is computed here, one after the other.
@@ -52,12 +52,18 @@ def in_order(
     rest, waiting = iter(items), collections.deque[Future[Result]]()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for item in itertools.islice(rest, threads):
+            while True:
+                while waiting and (len(waiting) == threads or waiting[0].done()):
+                    yield waiting.popleft().result()
+                try:
+                    item = next(rest)
+                except StopIteration:
+                    break
+                except Exception:
+                    yield from (each.result() for each in waiting)
+                    raise
                 waiting.append(pool.submit(compute, item))
-            while waiting:
-                result = waiting.popleft().result()
-                yield result  # first: to take the next item may take long
-                waiting.extend(pool.submit(compute, item) for item in itertools.islice(rest, 1))
+            yield from (each.result() for each in waiting)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

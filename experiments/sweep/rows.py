@@ -48,7 +48,7 @@ from experiments.measurement.row_files import (
 )
 from experiments.measurement.shards import DepthSums, Moments, from_hex
 from experiments.measurement.spec import CalibratedSpec, KeyedRow, MeasurementSpec, digest_of
-from quant.scheme import Rounding, parse
+from quant.scheme import parse
 from trm_jax.halting import NEVER, parse_halting
 
 REACH = {
@@ -138,7 +138,7 @@ class SweepSpec(MeasurementSpec, CalibratedSpec):
         own = self.chosen_calibration if scheme.needs_puzzles else {}
         if scheme.activations.is_static and not scheme.is_integer:
             own["static_outputs"] = "rounded"
-        if any(weights.rounding is Rounding.LEARNED for weights in scheme.all_weights):
+        if scheme.is_learned:
             own["learned"] = "in small steps"
         return digest_of(self.identity | own) if own else self.digest
 

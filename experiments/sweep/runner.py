@@ -1,16 +1,17 @@
 """Run the schemes of a sweep over its shards: one rollout per scheme and shard, every depth.
 
 Shards are the outer loop, so that the full-precision trajectory of a shard is computed once
-and all schemes are compared with it. On CPU several rows are computed at once, in threads. A scheme
-is compressed for its first row, while those before it are finished, and not at all where none is
-missing. Schemes that only change weights share one compiled evaluator: their reasoners are equal,
-their weights are arguments. Within a process the puzzles of a shard lie over all local devices.
+and all schemes are compared with it. On CPU several rows are computed at once, in threads. Schemes
+with rows to compute are compressed first, so that what no row can be had of is refused before
+anything is written; rounding is learned, minutes a scheme, for a scheme's first row. Schemes that
+only change weights share one compiled evaluator: their reasoners are equal, their weights are
+arguments. Within a process the puzzles of a shard lie over all local devices.
 """
 
 import argparse
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -91,6 +92,18 @@ class Runner:
                 self.model, parse(scheme), self.calibration, dtype=self.spec.dtype
             )
         return self.simulations[scheme]
+
+    def compress(self, schemes: Iterable[str]) -> None:
+        """Compress schemes before their rows are computed, those that learn for their first row.
+
+        Raises:
+          ValueError: a scheme that the model cannot have.
+        """
+        for name in dict.fromkeys(schemes):
+            if parse(name).is_learned:  # refused here for all that is not its rounding
+                simulate(self.model, parse(name).to_nearest, self.calibration)
+            else:
+                self.simulation(name)
 
     def rows(self, keys: Sequence[SweepKey]) -> Iterator[SweepRow]:
         """Measure keys, which come shard by shard, and yield every row as it is finished."""
@@ -175,6 +188,17 @@ def make_row(
     )
 
 
+def make_runner(job: SweepJob, keys: Sequence[SweepKey]) -> Runner:
+    """Make what measures some keys, their schemes compressed.
+
+    Raises:
+      ValueError: a scheme that the model cannot have.
+    """
+    runner = Runner(*job)
+    runner.compress(key.scheme for key in keys)
+    return runner
+
+
 def make_worker(args: argparse.Namespace, shared: None) -> Worker[Sequence[SweepKey], SweepRow]:
     """Load what a command line names in a process elsewhere, to measure keys there."""
     del shared  # everything is in files
@@ -214,7 +238,7 @@ def run(
         parts = shards if engine else [keys]
         chosen = settled(args, dtype=spec.dtype, batch_size=spec.batch_size)
         work = RemoteWork(make=make_worker, args=chosen, identity=identity_of(spec))
-        here = None if engine else Runner(*job).rows
+        here = None if engine else make_runner(job, keys).rows
         rows = compute_rows(engine, work, parts, here)
         folder.open(spec, facts | engine_facts(engine))
         for done, row in enumerate(rows, start=1):

@@ -41,7 +41,7 @@ def test_no_more_items_are_taken_than_threads_ahead():
     assert taken == []
     for expected in range(10):
         assert next(results) == expected
-        assert len(taken) <= expected + 1 + 3
+        assert len(taken) <= expected + 3
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -54,6 +54,18 @@ def test_an_exception_comes_in_its_items_place(threads):
     results = in_order(compute, range(5), threads)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
+        next(results)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_results_of_items_before_one_that_cannot_be_had_are_kept(threads):
+    def items():
+        yield from range(3)
+        raise ValueError("no third")
+
+    results = in_order(lambda x: x, items(), threads)
+    assert [next(results), next(results), next(results)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="no third"):
         next(results)
 
 

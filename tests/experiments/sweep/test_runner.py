@@ -8,7 +8,7 @@ from experiments.measurement.shards import from_hex
 from experiments.sweep import runner as runner_module
 from experiments.sweep.job import SweepJob, prepare
 from experiments.sweep.rows import SweepKey, SweepRow, sweep_folder
-from experiments.sweep.runner import Runner, identity_of, make_worker
+from experiments.sweep.runner import Runner, identity_of, make_runner, make_worker
 from quant.ptq import weights as ptq_weights
 from quant.scheme import label, parse
 from quant.simulation import simulate
@@ -120,19 +120,40 @@ def test_weight_only_schemes_share_compiled_code(job, runner, rows):
     assert all(row == rows[row.key] for row in again)
 
 
-def test_a_scheme_is_compressed_for_its_first_row_and_once(job, rows, monkeypatch):
-    compressed: list[str] = []
+@pytest.fixture
+def compressed(monkeypatch) -> list[str]:
+    """Names of schemes as they are compressed; what is learned is only rounded."""
+    names: list[str] = []
 
-    def counted(model, scheme, *args, **options):
-        compressed.append(scheme.name)
-        return simulate(model, scheme, *args, **options)
+    def noted(model, scheme, *args, **options):
+        names.append(scheme.name)
+        return simulate(model, scheme.to_nearest, *args, **options)
 
-    monkeypatch.setattr(runner_module, "simulate", counted)
+    monkeypatch.setattr(runner_module, "simulate", noted)
+    return names
+
+
+def test_schemes_with_rows_to_compute_are_compressed_once_and_first(job, rows, compressed):
     keys = [key for key in job.spec.work_keys() if key.scheme != "w8c-sym"]
-    for row in Runner(*job).rows(keys):
-        assert row == rows[row.key]
-        assert row.scheme in compressed
-    assert sorted(compressed) == ["fp32", "w3t-sym"]
+    runner = make_runner(job, keys)
+    assert compressed == ["fp32", "w3t-sym"]
+    assert {row.key: row for row in runner.rows(keys)} == {key: rows[key] for key in keys}
+    assert compressed == ["fp32", "w3t-sym"]
+
+
+def test_rounding_is_learned_for_its_first_row(tiny_root, compressed, monkeypatch):
+    monkeypatch.setattr(runner_module, "num_threads", lambda: 2)
+    words = ("--schemes", "fp32,int8,int4_naive,w3t-auto-learned", "--batch-size", "4")
+    job = prepare(tiny.parsed(tiny_root, *words, "--limit", "8", "--calibration-puzzles", "8"))
+    keys = job.spec.work_keys()
+    rows = make_runner(job, keys).rows(keys)
+    refused_early = ["fp32", "w8c-sym", "w4t-sym", parse("w3t-auto-learned").to_nearest.name]
+    assert compressed == refused_early
+    assert next(rows).scheme == "fp32"
+    assert next(rows).scheme == "w8c-sym"
+    assert compressed == refused_early
+    assert len(list(rows)) == len(keys) - 2
+    assert compressed == [*refused_early, "w3t-auto-learned"]
 
 
 def test_a_resumed_sweep_keeps_the_batch_size_of_its_rows(tiny_root, tmp_path):

@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 from experiments.sweep import __main__ as sweep
+from experiments.sweep import runner
 from experiments.sweep.job import prepare
+from quant.simulation import simulate
 from tests.support.programs import end_of
 from tests.support.tiny import sweep as tiny
 from trm_jax import zoo
@@ -55,6 +57,24 @@ def test_killed_and_resumed_it_ends_the_same_and_keeps_finished_rows(finished, t
     assert sweep.main(tiny.arguments(tiny_root, out, *SMALL, "--resume")) == 0
     assert (out / "rows.jsonl").read_bytes() == whole
     assert tables_of(out) == tables_of(finished)
+
+
+def test_a_scheme_that_cannot_be_had_leaves_a_folder_as_it_was(
+    finished, tiny_root, tmp_path, monkeypatch, capsys
+):
+    def refuse(model, scheme, *args, **options):
+        if scheme.name == "w8c-sym":
+            raise ValueError("no such integers")
+        return simulate(model, scheme, *args, **options)
+
+    monkeypatch.setattr(runner, "simulate", refuse)
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    words = ("--schemes", "fp32,int4_naive,int8", *SMALL[2:], "--resume")
+    assert sweep.main(tiny.arguments(tiny_root, out, *words)) == 2
+    assert capsys.readouterr().err.splitlines() == ["error: no such integers"]
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
 
 
 def test_resuming_with_more_schemes_computes_only_those(finished, tiny_root, tmp_path):
