@@ -7,7 +7,7 @@
 
 With several processes each writes files of its own, SPEC-K.json and ROWS-K.jsonl. A row is
 complete or absent: it is written in one piece and synced; a last line without its newline was cut
-off by a kill and is dropped. Rows of another digest are refused. Where a kill left both carriers of
+off by a kill and is dropped. Rows of another digest are refused. Where a kill left both kinds of
 the same rows, they are read once: the packed file says which lines it was made from.
 
 A program states what its folder holds in a `FolderLayout` (sweep/rows.py, ablate/rows.py,
@@ -16,7 +16,6 @@ missing (spec.py); how JSON becomes a row (trm_jax/typed_json.py); files of pack
 """
 
 import dataclasses
-import itertools
 import json
 import math
 import os
@@ -26,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from experiments.measurement.packed.arrays import RowGroup
+from experiments.measurement.packed.arrays import CURE, RowGroup
 from experiments.measurement.row_checks import MOST, check_within
 from experiments.measurement.spec import KeyedRow, RowSpec
 from trm_jax.output.ownership import OutputKind, check_output
@@ -51,7 +50,7 @@ Placed = Iterator[tuple[str, Any]]
 """Rows, each with its place as text."""
 
 
-class RowCarriers(NamedTuple):
+class RowFiles(NamedTuple):
     """The files that hold the rows of one process; None: it is not there.
 
     Attributes:
@@ -205,6 +204,8 @@ class ResultFolder(Generic[SpecT, RowT]):
     def iter_rows(self, spec: SpecT) -> Iterator[RowT]:
         """Read the rows of all processes one after the other, a cut-off last line left out.
 
+        Packed rows come as the layout's `PackedForm.compact` makes them.
+
         Raises:
           ValueError: a line or packed row is damaged, or of another spec.
           ModuleNotFoundError: rows are packed, and pyarrow is not installed.
@@ -225,49 +226,52 @@ class ResultFolder(Generic[SpecT, RowT]):
         Raises:
           ValueError: as `iter_rows`.
         """
-        for _ in self._iter(spec, self._packed_rows, [RowCarriers(file, None)]):
+        for _ in self._iter(spec, self._packed_rows, [RowFiles(file, None)]):
             pass
 
-    def carriers(self) -> list[RowCarriers]:
+    def row_files(self) -> list[RowFiles]:
         """List the files of rows, process by process."""
         layout = self.layout
         lines = set(self.path.glob(f"{layout.rows_name}*{LINES}"))
         packed = set(self.path.glob(f"{layout.rows_name}*{PACKED}")) if layout.packed else set()
         names = {file.with_suffix("") for file in lines | packed}
         pairs = [(name.with_suffix(PACKED), name.with_suffix(LINES)) for name in sorted(names)]
-        return [
-            RowCarriers(p if p in packed else None, n if n in lines else None) for p, n in pairs
-        ]
+        return [RowFiles(p if p in packed else None, n if n in lines else None) for p, n in pairs]
 
     def _iter(
         self,
         spec: SpecT,
         read_packed: Callable[[SpecT, Path], Placed],
-        carriers: Sequence[RowCarriers] | None = None,
+        files: Sequence[RowFiles] | None = None,
     ) -> Iterator[Any]:
-        """Read rows from both carriers, none twice."""
+        """Read rows from both kinds of files, none twice."""
         places: dict[tuple, str] = {}
-        for packed, lines in self.carriers() if carriers is None else carriers:
-            rows = read_packed(spec, packed) if packed else iter(())
-            for place, row in itertools.chain(rows, self._appended(spec, packed, lines)):
+        for packed, lines in self.row_files() if files is None else files:
+            parts = [(read_packed(spec, packed), CURE)] if packed else []
+            if lines:
+                parts.append((self._appended(spec, packed, lines), self.layout.cure))
+            for place, row, cure in ((*each, cure) for rows, cure in parts for each in rows):
                 if (first := places.setdefault(row.key, place)) != place:
-                    raise ValueError(f"{place} is of the same work as {first}; {self.layout.cure}")
+                    raise ValueError(f"{place} is of the same work as {first}; {cure}")
                 yield row
 
-    def _appended(self, spec: SpecT, packed: Path | None, lines: Path | None) -> Placed:
+    def _appended(self, spec: SpecT, packed: Path | None, lines: Path) -> Placed:
         """Read the lines behind those that are packed."""
-        if lines is None:
-            return
-        if not os.path.lexists(lines):
-            raise FileNotFoundError(f"{lines} was packed while it was read; run the program again")
-        known = 0
-        if packed is not None:
-            from experiments.measurement.packed.row_groups import count_repeated  # an extra
+        try:
+            skipped = 0
+            if packed is not None:
+                from experiments.measurement.packed.row_groups import count_repeated  # an extra
 
-            known = count_repeated(packed, lines, self.layout.row)
-        for place, row in read_lines(lines, self.layout.row, self.layout.cure, known):
-            self._check(spec, row, place, self.layout.cure)
-            yield place, row
+                skipped = count_repeated(packed, lines, self.layout.row)
+            for place, row in _lines_of(lines, self.layout.row, self.layout.cure, skipped):
+                self._check(spec, row, place, self.layout.cure)
+                yield place, row
+        except FileNotFoundError as error:
+            if os.path.lexists(lines):
+                raise
+            raise FileNotFoundError(
+                f"{lines} was packed while it was read; run the program again"
+            ) from error
 
     def _packed_rows(self, spec: SpecT, file: Path) -> Placed:
         from experiments.measurement.packed.row_groups import read_groups  # an extra
@@ -276,7 +280,7 @@ class ResultFolder(Generic[SpecT, RowT]):
             yield from self._check_group(spec, file, group)
 
     def _packed_heads(self, spec: SpecT, file: Path) -> Placed:
-        from experiments.measurement.packed.row_groups import CURE, read_groups  # an extra
+        from experiments.measurement.packed.row_groups import read_groups  # an extra
 
         assert self.layout.packed is not None
         names = self.layout.packed.key._fields
@@ -289,7 +293,7 @@ class ResultFolder(Generic[SpecT, RowT]):
 
     def _check_group(self, spec: SpecT, file: Path, group: RowGroup) -> list[tuple[str, Any]]:
         """Check rows all at once; if that fails one by one, to name the row."""
-        from experiments.measurement.packed.row_groups import CURE, damage  # an extra
+        from experiments.measurement.packed.row_groups import damage  # an extra
 
         layout = self.layout
         assert layout.packed is not None
@@ -433,16 +437,13 @@ def append_row(file: Path, row: Any) -> None:
     Raises:
       ValueError: a number is not finite: the line could never be read.
     """
-    fields = dict(row) if isinstance(row, Mapping) else _fields_of(row)
-    line = line_of(fields) + "\n"
+    if not isinstance(row, Mapping):
+        row = said_fields(type(row), dataclasses.asdict(row))
+    line = line_of(row) + "\n"
     with file.open("ab") as handle:
         handle.write(line.encode())
         handle.flush()
         os.fsync(handle.fileno())
-
-
-def _fields_of(row: Any) -> dict[str, Any]:
-    return said_fields(type(row), dataclasses.asdict(row))
 
 
 def said_fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -494,25 +495,30 @@ def _end_of_lines(file: Path) -> int:
 
 
 def read_lines(
-    file: Path, kind: type[Line] | types.GenericAlias, cure: str, known: int = 0
+    file: Path, kind: type[Line] | types.GenericAlias, cure: str
 ) -> Iterator[tuple[str, Line]]:
     """Read the rows of a file, each with its place as text; no file has none.
 
     Args:
       kind: dataclass or NamedTuple of a row, or a mapping.
       cure: what to do about a damaged line.
-      known: how many lines to leave out at the beginning.
 
     Raises:
       ValueError: a line is damaged.
     """
-    if not os.path.lexists(file):  # a link to nowhere is damage, not the lack of rows
-        return
+    if os.path.lexists(file):  # a link to nowhere is damage, not the lack of rows
+        yield from _lines_of(file, kind, cure)
+
+
+def _lines_of(
+    file: Path, kind: type[Line] | types.GenericAlias, cure: str, skipped: int = 0
+) -> Iterator[tuple[str, Line]]:
+    """Read the rows of a file that is there, behind so many lines that are not looked at."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.endswith(b"\n"):
                 return  # cut off by a kill
-            if number <= known:
+            if number <= skipped:
                 continue
             place = f"{file}, line {number}"
             try:

@@ -1,7 +1,8 @@
-"""One carrier of a sweep's rows replaced by the other.
+"""One kind of file of a sweep's rows replaced by the other.
 
     1  write the new file beside its place (NAME.new), and wait until it is on the disk
-    2  read it back: every row checked as readers check it, every line compared with its origin
+    2  packed rows are read back: every row checked as readers check it, every line compared with
+       its origin; of unpacked ones the hash must be that of what was packed
     3  give it its name
     4  remove the old file
 
@@ -29,7 +30,7 @@ from experiments.measurement.packed.row_groups import (
     read_packed_lines,
     write_groups,
 )
-from experiments.measurement.row_files import LINES, PACKED, RowCarriers, said_fields, write_line
+from experiments.measurement.row_files import LINES, PACKED, RowFiles, said_fields, write_line
 from experiments.sweep.rows import SweepRow, SweepSpec, sweep_folder
 from trm_jax.command_line import progress_bar
 from trm_jax.output.folder import writing
@@ -79,9 +80,9 @@ def pack(path: Path) -> None:
     """
     spec = sweep_folder(path).read_spec()
     with writing(path, SWEEP), without_collection():
-        for carriers in sweep_folder(path).carriers():
-            if carriers.lines is not None:
-                pack_lines(path, spec, carriers, carriers.lines)
+        for files in sweep_folder(path).row_files():
+            if files.lines is not None:
+                pack_lines(path, spec, files, files.lines)
 
 
 def unpack(path: Path) -> None:
@@ -93,50 +94,53 @@ def unpack(path: Path) -> None:
     """
     sweep_folder(path).read_spec()
     with writing(path, SWEEP), without_collection():
-        for carriers in sweep_folder(path).carriers():
-            if carriers.packed is not None:
-                unpack_lines(carriers, carriers.packed)
+        for files in sweep_folder(path).row_files():
+            if files.packed is not None:
+                unpack_lines(files, files.packed)
 
 
-def pack_lines(path: Path, spec: SweepSpec, carriers: RowCarriers, lines: Path) -> None:
+def pack_lines(path: Path, spec: SweepSpec, files: RowFiles, lines: Path) -> None:
     """Pack the rows of one process."""
     packed = lines.with_suffix(PACKED)
-    if next(appended_lines(carriers), None) is None:  # nothing new
-        if carriers.packed is not None:
+    if next(appended_lines(files), None) is None:  # nothing new
+        if files.packed is not None:
             lines.unlink()
         return
     work, tally = packed.with_name(packed.name + UNFINISHED), LineTally()
-    folder = sweep_folder(path)
+    folder, before = sweep_folder(path), stored(files)
     try:
-        write_groups(work, SweepRow, grouped(counted(carriers, tally)), tally.total)
+        write_groups(work, SweepRow, grouped(counted(files, tally)), tally.total)
         folder.check_packed(spec, work)
-        compare(work, carriers)
-    except MISFITS:
+        compare(work, files)
+    except Exception as error:
         work.unlink(missing_ok=True)
-        for _ in folder.iter_rows(spec):  # names the line, where one is damaged
-            pass
+        if isinstance(error, MISFITS):
+            for _ in folder.iter_rows(spec):  # names the line, where one is damaged
+                pass
         raise
-    before = lines.stat().st_size + (carriers.packed.stat().st_size if carriers.packed else 0)
     replace(work, packed, lines)
     report(tally.rows, before, packed)
 
 
-def unpack_lines(carriers: RowCarriers, packed: Path) -> None:
+def unpack_lines(files: RowFiles, packed: Path) -> None:
     """Unpack the rows of one process."""
     lines, said, tally = packed.with_suffix(LINES), read_packed_lines(packed, SweepRow), LineTally()
-    work = lines.with_name(lines.name + UNFINISHED)
-    before = packed.stat().st_size
-    with work.open("wb") as handle:
-        for _, line in packed_lines(packed):
-            tally.take(line)
-            handle.write(line)
-        for _, line in appended_lines(carriers):
-            handle.write(line)
-        handle.flush()
-        os.fsync(handle.fileno())
-    if tally.total() != said:
-        work.unlink()
-        raise damage(packed, ValueError("its rows are not the lines that were packed"))
+    work, before = lines.with_name(lines.name + UNFINISHED), stored(files)
+    try:
+        with work.open("wb") as handle:
+            for _, line in packed_lines(packed):
+                tally.take(line)
+                handle.write(line)
+            if tally.total() != said:
+                raise damage(packed, ValueError("its rows are not the lines that were packed"))
+            for _, line in appended_lines(files):
+                tally.take(line)
+                handle.write(line)
+            handle.flush()
+            os.fsync(handle.fileno())
+    except Exception:
+        work.unlink(missing_ok=True)
+        raise
     replace(work, lines, packed)
     report(tally.rows, before, lines)
 
@@ -164,19 +168,24 @@ def replace(work: Path, new: Path, old: Path) -> None:
     old.unlink()
 
 
+def stored(files: RowFiles) -> int:
+    """Add up the bytes of the files of one process."""
+    return sum(file.stat().st_size for file in files if file is not None)
+
+
 def report(rows: int, before: int, file: Path) -> None:
     """Say what became of a file."""
     size = file.stat().st_size
     sys.stdout.write(f"{file}: {rows:,} rows, {before:,} bytes before, {size:,} now\n")
 
 
-def compare(packed: Path, carriers: RowCarriers) -> None:
+def compare(packed: Path, files: RowFiles) -> None:
     """Check that a packed file gives back the lines it was made of.
 
     Raises:
       ValueError: it gives another line; the message names the line.
     """
-    for again, origin in zip(packed_lines(packed), all_lines(carriers), strict=True):
+    for again, origin in zip(packed_lines(packed), all_lines(files), strict=True):
         if again.line != origin.line:
             raise ValueError(
                 f"{origin.place} is not written as this version writes rows and would not come back"
@@ -184,10 +193,10 @@ def compare(packed: Path, carriers: RowCarriers) -> None:
             )
 
 
-def counted(carriers: RowCarriers, tally: LineTally) -> Iterator[dict[str, Any]]:
+def counted(files: RowFiles, tally: LineTally) -> Iterator[dict[str, Any]]:
     """Parse all lines, count them, and show how far it is."""
     with progress_bar("packing") as advance:
-        for _, line in all_lines(carriers):
+        for _, line in all_lines(files):
             tally.take(line)
             if tally.rows % GROUP == 0:
                 advance(tally.rows)
@@ -206,10 +215,10 @@ def shard_length(row: Mapping[str, Any]) -> int:
     return row["stop"] - row["start"]
 
 
-def all_lines(carriers: RowCarriers) -> Iterator[PlacedLine]:
+def all_lines(files: RowFiles) -> Iterator[PlacedLine]:
     """Read the lines of all rows, the packed ones first."""
-    packed = packed_lines(carriers.packed) if carriers.packed else ()
-    return itertools.chain(packed, appended_lines(carriers))
+    packed = packed_lines(files.packed) if files.packed else ()
+    return itertools.chain(packed, appended_lines(files))
 
 
 def packed_lines(file: Path) -> Iterator[PlacedLine]:
@@ -220,13 +229,13 @@ def packed_lines(file: Path) -> Iterator[PlacedLine]:
             yield PlacedLine(f"{file}, row {number}", line.encode())
 
 
-def appended_lines(carriers: RowCarriers) -> Iterator[PlacedLine]:
+def appended_lines(files: RowFiles) -> Iterator[PlacedLine]:
     """Read the whole lines behind those that are packed."""
-    packed, lines = carriers
+    packed, lines = files
     if lines is None:
         return
-    known = count_repeated(packed, lines, SweepRow) if packed else 0
+    skipped = count_repeated(packed, lines, SweepRow) if packed else 0
     with lines.open("rb") as handle:
         for number, line in enumerate(handle, start=1):
-            if number > known and line.endswith(b"\n"):
+            if number > skipped and line.endswith(b"\n"):
                 yield PlacedLine(f"{lines}, line {number}", line)

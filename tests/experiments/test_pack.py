@@ -1,4 +1,4 @@
-"""Packed rows: nothing is lost, no reader knows the carrier, and damage is one line."""
+"""Packed rows: nothing is lost, no reader knows the kind of file, and damage is one line."""
 
 import dataclasses
 import json
@@ -103,7 +103,7 @@ def test_every_byte_comes_back(spec, rows, group, tmp_path, monkeypatch):
     assert (tmp_path / "rows.jsonl").read_bytes() == whole
 
 
-def test_both_carriers_are_read_as_one_and_packed_as_one(tmp_path):
+def test_both_kinds_are_read_as_one_and_packed_as_one(tmp_path):
     whole = write(tmp_path, ROWS)
     before = read(tmp_path)
     for each in tmp_path.glob("rows*"):
@@ -146,7 +146,7 @@ def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_figures")
-def test_a_report_is_the_same_of_both_carriers(tmp_path):
+def test_a_report_is_the_same_of_both_kinds(tmp_path):
     write_made(tmp_path / "run")
 
     def tables() -> dict[str, bytes]:
@@ -247,6 +247,42 @@ def test_a_folder_that_is_packed_while_it_is_read_loses_no_row_silently(tmp_path
     runner.pack(tmp_path)
     with pytest.raises(FileNotFoundError, match="packed while it was read; run the program again"):
         list(rows)
+
+
+def test_nor_one_that_is_packed_while_its_lines_are_compared(tmp_path, monkeypatch):
+    write(tmp_path, ROWS[:2])
+    runner.pack(tmp_path)
+    for row in ROWS[2:]:
+        sweep_folder(tmp_path).append(row)
+    count_repeated = row_groups.count_repeated
+
+    def packed_meanwhile(*args: Any) -> int:
+        counted = count_repeated(*args)
+        runner.pack(tmp_path)
+        return counted
+
+    monkeypatch.setattr(row_groups, "count_repeated", packed_meanwhile)
+    with pytest.raises(FileNotFoundError, match="packed while it was read; run the program again"):
+        read(tmp_path)
+
+
+def test_unpacking_counts_all_rows_and_leaves_nothing_of_a_damaged_file(tmp_path, capsys):
+    write(tmp_path, ROWS[:2])
+    runner.pack(tmp_path)
+    for row in ROWS[2:]:
+        sweep_folder(tmp_path).append(row)
+    capsys.readouterr()
+    before = sum(file.stat().st_size for file in tmp_path.glob("rows.*"))
+    runner.unpack(tmp_path)
+    assert f"{len(ROWS)} rows, {before:,} bytes before" in capsys.readouterr().out
+    runner.pack(tmp_path)
+    file = tmp_path / "rows.parquet"
+    data = bytearray(file.read_bytes())
+    data[100] ^= 1  # in the first page
+    file.write_bytes(data)
+    assert "is damaged" in refusal([tmp_path, "--unpack"], capsys)
+    assert names(tmp_path) == {"spec.json", "rows.parquet"}
+    assert file.read_bytes() == bytes(data)
 
 
 # Kills
@@ -438,7 +474,10 @@ def test_a_file_that_is_cut_or_changed_anywhere_is_refused_or_read_right(tmp_pat
     file, before, refused = tmp_path / "rows.parquet", read(tmp_path), 0
     whole = file.read_bytes()
     cut = [whole[:at] for at in range(0, len(whole), 151)]
-    flipped = [bytes((*whole[:at], whole[at] ^ 4, *whole[at + 1 :])) for at in range(0, 5000, 61)]
+    flipped = [
+        bytes((*whole[:at], whole[at] ^ (1 << at % 8), *whole[at + 1 :]))
+        for at in range(0, len(whole), 61)
+    ]
     for content in (*cut, *flipped):
         file.write_bytes(content)
         try:

@@ -2,5 +2,6 @@
 
 Read row_groups.py: how a type of row becomes columns, and a group of rows one row of arrays. Which
 files a folder has, and what is checked of their rows: measurement/row_files.py. The program that
-packs: experiments/pack. Needs extra [parquet]; nothing here is imported where no file is packed.
+packs: experiments/pack. row_groups.py needs extra [parquet], and is imported only where a file is
+packed.
 """

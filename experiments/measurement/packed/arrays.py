@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+CURE = "restore it from a copy, or delete it and --resume, which computes its rows again"
+"""What to do about a damaged file."""
+
 
 class RowGroup(NamedTuple):
     """Some rows of a file.

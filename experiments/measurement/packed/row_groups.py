@@ -34,14 +34,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiments.measurement.packed.arrays import RowGroup, take_every
+from experiments.measurement.packed.arrays import CURE, RowGroup, take_every
 from trm_jax.typed_json import parse_json, read_fields
 
 GROUP = 4096
 PART = 2**20  # bytes that are hashed at a time
 SCALARS = {int: pa.int64(), float: pa.float64(), str: pa.string()}
 LINES = b"lines"
-CURE = "restore it from a copy, or delete it and --resume, which computes its rows again"
 
 
 @dataclass(frozen=True, kw_only=True)
