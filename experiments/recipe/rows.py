@@ -48,7 +48,7 @@ class SearchRecord:
     Attributes:
       target: whose storage was counted, None: densely packed.
       budget: bytes of the model.
-      seconds: that the search took, without solving puzzles for the report.
+      seconds: that the search took; in older files solving puzzles for the report too.
       deciding_puzzles: that chose between recipes at the end.
       solved: full precision, the recipe, and the best single scheme of that size, if it is another.
 

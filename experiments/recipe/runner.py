@@ -13,13 +13,7 @@ from experiments.jobs.remote_work import RemoteEngine, RemoteWork, Worker
 from experiments.measurement.choices import environment
 from experiments.measurement.folders import RECIPE
 from experiments.recipe import rows, tables
-from experiments.recipe.job import (
-    RecipeJob,
-    carrier,
-    matrix_bytes,
-    most_loss_batches,
-    prepare,
-)
+from experiments.recipe.job import RecipeJob, carrier, matrix_bytes, most_loss_batches, prepare
 from experiments.recipe.outcomes import (
     FrontMeasurement,
     RecipeOutcome,

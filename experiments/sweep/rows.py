@@ -308,7 +308,7 @@ def sweep_folder(path: Path, process: int | None = None) -> ResultFolder[SweepSp
     return ResultFolder(path, LAYOUT, process)
 
 
-def merge_sweeps(paths: Sequence[Path]) -> tuple[SweepSpec, Iterator[SweepRow]]:
+def merge_sweeps(paths: Sequence[Path]) -> tuple[SweepSpec, Iterator[SweepRow | CompactRow]]:
     """Join the rows of folders of one sweep, read as they are taken: there may be a million.
 
     Raises:

@@ -49,7 +49,7 @@ from experiments.render.tables import (
     with_interval,
 )
 from experiments.sweep.outcomes import SweepOutcome, compare, outcomes
-from experiments.sweep.rows import SweepRow, SweepSpec
+from experiments.sweep.rows import CompactRow, SweepRow, SweepSpec
 from quant.scheme import label
 from trm_jax import intervals
 from trm_jax.halting import NEVER
@@ -387,7 +387,9 @@ def heading(spec: SweepSpec, outcomes: Sequence[SweepOutcome]) -> str:
     return f"{spec.model} on {spec.data}, {outcomes[0].num_puzzles} puzzles"
 
 
-def write_report(spec: SweepSpec, rows: Iterable[SweepRow], out: Path, console: Console) -> None:
+def write_report(
+    spec: SweepSpec, rows: Iterable[SweepRow | CompactRow], out: Path, console: Console
+) -> None:
     """Print both tables and write all files of a report.
 
     Raises:

@@ -95,7 +95,7 @@ def test_a_report_keeps_little_of_every_row():
     """Of rows of 3 depths as a file gives them, where no row shares its numbers with another.
 
     26 floats and 6 bytes of flags each, and five times that for what Python adds; rows that are
-    kept as they were read are far beyond that bound.
+    kept as they were read take half as much again at least.
     """
     rows, batch = 200, SPEC.batch_size
     spec = dataclasses.replace(SPEC, num_puzzles=rows // len(SPEC.schemes) * batch)
