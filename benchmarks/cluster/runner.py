@@ -24,6 +24,8 @@ STORE = 80 * 2**20  # bytes of shared memory of a node
 TOKEN = "CLUSTER_BENCHMARK"  # in the environment of every process that is counted
 FEW = ("--calibration-puzzles", "16")
 """For a recipe whose matrices are measured in minutes."""
+ONE_THREAD = {"PJRT_NPROC": "1"}
+"""For both: a recipe is refined by the program itself, and last bits follow the threads."""
 POLL_S, PATIENCE_S = 0.2, 3600
 TIMED = re.compile(rb',"seconds":[^,}]*')
 """What a row says of its time."""
@@ -82,11 +84,11 @@ def measure(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         one, many = Path(name) / "one", Path(name) / "many"
         console.print("one process ...")
         with counted() as alone:
-            _wait(_start(args, one, {"PJRT_NPROC": "1"}))
+            _wait(_start(args, one, ONE_THREAD))
         console.print(f"{args.nodes} nodes ...")
         with counted() as together, _cluster(args.nodes) as cluster:
             words = ("--engine", "ray", "--ray-address", cluster.address)
-            running = _start(args, many, {}, *words)
+            running = _start(args, many, ONE_THREAD, *words)
             lost = 0 if args.no_kill else _lose_a_node(cluster, args.program, many, running)
             _wait(running)
         lines = [computed(args.program, out) for out in (one, many)]
