@@ -53,9 +53,10 @@ def evaluate(sweep: SweepJob, out: Path, deadline: float) -> Sweep:
     """
     folder, spec = sweep_folder(out), sweep.spec
     with matmul_precision(spec.dtype):
-        runner = make_runner(sweep, spec.work_keys())
+        keys = spec.work_keys()
+        runner = make_runner(sweep, keys)
         folder.open(spec, environment())
-        for row in runner.rows(spec.work_keys()):
+        for row in runner.rows(keys):
             folder.append(row)
             if time.monotonic() > deadline:
                 break

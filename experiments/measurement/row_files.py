@@ -250,10 +250,11 @@ class ResultFolder(Generic[SpecT, RowT]):
             parts = [(read_packed(spec, packed), CURE)] if packed else []
             if lines:
                 parts.append((self._appended(spec, packed, lines), self.layout.cure))
-            for place, row, cure in ((*each, cure) for rows, cure in parts for each in rows):
-                if (first := places.setdefault(row.key, place)) != place:
-                    raise ValueError(f"{place} is of the same work as {first}; {cure}")
-                yield row
+            for rows, cure in parts:
+                for place, row in rows:
+                    if (first := places.setdefault(row.key, place)) != place:
+                        raise ValueError(f"{place} is of the same work as {first}; {cure}")
+                    yield row
 
     def _appended(self, spec: SpecT, packed: Path | None, lines: Path) -> Placed:
         """Read the lines behind those that are packed."""

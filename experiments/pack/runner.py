@@ -106,42 +106,34 @@ def pack_lines(path: Path, spec: SweepSpec, files: RowFiles, lines: Path) -> Non
         if files.packed is not None:
             lines.unlink()
         return
-    work, tally = packed.with_name(packed.name + UNFINISHED), LineTally()
-    folder, before = sweep_folder(path), stored(files)
-    try:
-        write_groups(work, SweepRow, grouped(counted(files, tally)), tally.total)
-        folder.check_packed(spec, work)
-        compare(work, files)
-    except Exception as error:
-        work.unlink(missing_ok=True)
-        if isinstance(error, MISFITS):
+    folder, before, tally = sweep_folder(path), stored(files), LineTally()
+    with replacing(lines, packed) as work:
+        try:
+            write_groups(work, SweepRow, grouped(counted(files, tally)), tally.total)
+            folder.check_packed(spec, work)
+            compare(work, files)
+        except MISFITS:
             for _ in folder.iter_rows(spec):  # names the line, where one is damaged
                 pass
-        raise
-    replace(work, packed, lines)
+            raise
     report(tally.rows, before, packed)
 
 
 def unpack_lines(files: RowFiles, packed: Path) -> None:
     """Unpack the rows of one process."""
     lines, said, tally = packed.with_suffix(LINES), read_packed_lines(packed, SweepRow), LineTally()
-    work, before = lines.with_name(lines.name + UNFINISHED), stored(files)
-    try:
-        with work.open("wb") as handle:
-            for _, line in packed_lines(packed):
-                tally.take(line)
-                handle.write(line)
-            if tally.total() != said:
-                raise damage(packed, ValueError("its rows are not the lines that were packed"))
-            for _, line in appended_lines(files):
-                tally.take(line)
-                handle.write(line)
-            handle.flush()
-            os.fsync(handle.fileno())
-    except Exception:
-        work.unlink(missing_ok=True)
-        raise
-    replace(work, lines, packed)
+    before = stored(files)
+    with replacing(packed, lines) as work, work.open("wb") as handle:
+        for _, line in packed_lines(packed):
+            tally.take(line)
+            handle.write(line)
+        if tally.total() != said:
+            raise damage(packed, ValueError("its rows are not the lines that were packed"))
+        for _, line in appended_lines(files):
+            tally.take(line)
+            handle.write(line)
+        handle.flush()
+        os.fsync(handle.fileno())
     report(tally.rows, before, lines)
 
 
@@ -157,8 +149,18 @@ def without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def replace(work: Path, new: Path, old: Path) -> None:
-    """Give a file its name and remove the one that it stands for, in this order on the disk too."""
+@contextlib.contextmanager
+def replacing(old: Path, new: Path) -> Iterator[Path]:
+    """Offer a file that gets the new name when the block succeeds, whereupon the old file goes.
+
+    It happens in this order on the disk too. After an error the offered file is removed.
+    """
+    work = new.with_name(new.name + UNFINISHED)
+    try:
+        yield work
+    except Exception:
+        work.unlink(missing_ok=True)
+        raise
     os.replace(work, new)
     handle = os.open(new.parent, os.O_RDONLY)
     try:

@@ -36,7 +36,7 @@ from experiments.measurement.spec import pending
 from experiments.render.console import make_console
 from experiments.sweep.job import SweepJob, output_of, prepare
 from experiments.sweep.rows import LAYOUT, SweepKey, SweepRow, SweepSpec, sweep_folder
-from quant.scheme import label, parse
+from quant.scheme import Scheme, label, parse
 from quant.simulation import Simulation, calibrate_on, simulate
 from trm_jax.command_line import progress_bar
 from trm_jax.data.batches import PuzzleBatch
@@ -88,10 +88,11 @@ class Runner:
     def simulation(self, scheme: str) -> Simulation:
         """Compress the model under a scheme, when first asked for; not from several threads."""
         if scheme not in self.simulations:
-            self.simulations[scheme] = simulate(
-                self.model, parse(scheme), self.calibration, dtype=self.spec.dtype
-            )
+            self.simulations[scheme] = self._simulate(parse(scheme))
         return self.simulations[scheme]
+
+    def _simulate(self, scheme: Scheme) -> Simulation:
+        return simulate(self.model, scheme, self.calibration, dtype=self.spec.dtype)
 
     def compress(self, schemes: Iterable[str]) -> None:
         """Compress schemes before their rows are computed, those that learn for their first row.
@@ -101,7 +102,7 @@ class Runner:
         """
         for name in dict.fromkeys(schemes):
             if parse(name).is_learned:  # refused here for all that is not its rounding
-                simulate(self.model, parse(name).to_nearest, self.calibration)
+                self._simulate(parse(name).to_nearest)
             else:
                 self.simulation(name)
 

@@ -237,11 +237,16 @@ def write_lines(path: Path, spec: SweepSpec, rows: list[SweepRow]) -> None:
     folder.rows_file.write_text("".join(lines))
 
 
-def test_a_folder_that_is_packed_while_it_is_read_loses_no_row_silently(tmp_path):
-    write(tmp_path, ROWS[:2])
-    runner.pack(tmp_path)
+def write_partly_packed(path: Path) -> None:
+    """Write a folder of which two rows are packed, and the others were appended since."""
+    write(path, ROWS[:2])
+    runner.pack(path)
     for row in ROWS[2:]:
-        sweep_folder(tmp_path).append(row)
+        sweep_folder(path).append(row)
+
+
+def test_a_folder_that_is_packed_while_it_is_read_loses_no_row_silently(tmp_path):
+    write_partly_packed(tmp_path)
     rows = sweep_folder(tmp_path).iter_rows(SPEC)
     assert next(rows).key == ROWS[0].key
     runner.pack(tmp_path)
@@ -250,10 +255,7 @@ def test_a_folder_that_is_packed_while_it_is_read_loses_no_row_silently(tmp_path
 
 
 def test_nor_one_that_is_packed_while_its_lines_are_compared(tmp_path, monkeypatch):
-    write(tmp_path, ROWS[:2])
-    runner.pack(tmp_path)
-    for row in ROWS[2:]:
-        sweep_folder(tmp_path).append(row)
+    write_partly_packed(tmp_path)
     count_repeated = row_groups.count_repeated
 
     def packed_meanwhile(*args: Any) -> int:
@@ -267,10 +269,7 @@ def test_nor_one_that_is_packed_while_its_lines_are_compared(tmp_path, monkeypat
 
 
 def test_unpacking_counts_all_rows_and_leaves_nothing_of_a_damaged_file(tmp_path, capsys):
-    write(tmp_path, ROWS[:2])
-    runner.pack(tmp_path)
-    for row in ROWS[2:]:
-        sweep_folder(tmp_path).append(row)
+    write_partly_packed(tmp_path)
     capsys.readouterr()
     before = sum(file.stat().st_size for file in tmp_path.glob("rows.*"))
     runner.unpack(tmp_path)

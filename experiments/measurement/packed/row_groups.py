@@ -12,8 +12,8 @@
     texts in lists: a shorter shard begins another group. Pages have checksums. The footer's
     metadata has a key `lines`: {"kind", "rows", "size", "sha256"} of what was packed.
 
-All functions raise ValueError for a damaged file, and name it. Not here: what a
-group is read as (arrays.py); the steps that replace one carrier by the other (experiments/pack).
+All functions raise ValueError for a damaged file, and name it. Not here: what a group is read as
+(arrays.py); the steps that replace lines by such a file and back (experiments/pack).
 """
 
 import contextlib
@@ -77,14 +77,14 @@ def write_groups(
       ValueError, TypeError, KeyError, OverflowError: a field does not fit its column.
     """
     hints, defaults, schema = _hints(kind), _defaults(kind), _schema(kind)
-    few: Any = [name for name, hint in hints.items() if hint is str]  # of values that differ
+    texts: Any = [name for name, hint in hints.items() if hint is str]  # of values that differ
     with (
         file.open("wb") as handle,
         pq.ParquetWriter(
             handle,
             schema,
             compression="zstd",
-            use_dictionary=few,
+            use_dictionary=texts,
             write_statistics=False,
             write_page_checksum=True,
             store_schema=False,
@@ -142,12 +142,12 @@ def count_repeated(file: Path, lines: Path, kind: type) -> int:
     said = read_packed_lines(file, kind)
     if lines.stat().st_size < said.size:
         return 0
-    found, left = hashlib.sha256(), said.size
+    digest, left = hashlib.sha256(), said.size
     with lines.open("rb") as handle:
         while left > 0 and (part := handle.read(min(left, PART))):
-            found.update(part)
+            digest.update(part)
             left -= len(part)
-    return said.rows if found.hexdigest() == said.sha256 else 0
+    return said.rows if digest.hexdigest() == said.sha256 else 0
 
 
 @contextlib.contextmanager
